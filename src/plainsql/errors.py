@@ -1,0 +1,158 @@
+"""Every error that plainsql raises, divided by who must act on it.
+
+The text of an error is always laid out the same way::
+
+    sql/realty/leads/get_by_id.sql:7:15: what happened, expected X, got Y
+        where l.id = :id
+                     ^
+    DETAIL: more of what is known
+    HINT: the one thing to do
+
+Errors of the PostgreSQL server are not wrapped: they stay what the driver raised (people catch
+``asyncpg.UniqueViolationError``) and gain a note that names the query and its file.
+No error text of plainsql holds the value of a parameter, a password or a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = [
+    "BindError",
+    "CacheError",
+    "ConnectError",
+    "ContractError",
+    "DecodeError",
+    "EmbeddedServerError",
+    "MigrationError",
+    "NoRowError",
+    "Place",
+    "PlainsqlError",
+    "SettingsError",
+    "SqlFileError",
+    "SqlFolderError",
+    "TooManyRowsError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a text file: where an error is."""
+
+    path: str
+    """The file as the user knows it: relative to the working folder where that is shorter."""
+    line: int = 0
+    """1-based; 0 means the file as a whole."""
+    column: int = 0
+    """1-based, in characters; 0 means the line as a whole."""
+    excerpt: str = ""
+    """The line of source itself, without its line end."""
+
+    def __str__(self) -> str:
+        numbers = [str(number) for number in (self.line, self.column) if number]
+        return ":".join([self.path, *numbers])
+
+    def caret(self) -> str:
+        """The excerpt with a caret under the column, or nothing where either is unknown."""
+        if not (self.column and self.excerpt.strip()):
+            return ""
+        # Tabs are kept in the caret's line, so that it stands right whatever a tab's width is.
+        lead = "".join("\t" if c == "\t" else " " for c in self.excerpt[: self.column - 1])
+        return f"    {self.excerpt}\n    {lead}^"
+
+
+class PlainsqlError(Exception):
+    """The root of all errors of plainsql."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        place: Place | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.detail = detail
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [f"{self.place}: {self.message}" if self.place else self.message]
+        if self.place and (caret := self.place.caret()):
+            lines.append(caret)
+        if self.detail:
+            lines.append(f"DETAIL: {self.detail}")
+        if self.hint:
+            lines.append(f"HINT: {self.hint}")
+        return "\n".join(lines)
+
+
+class SqlFileError(PlainsqlError):
+    """A SQL file cannot be loaded as it stands: its author must change it."""
+
+
+class SqlFolderError(SqlFileError):
+    """Several SQL files cannot be loaded: all that is wrong in a folder, at once."""
+
+    def __init__(self, errors: Iterable[SqlFileError]) -> None:
+        self.errors = tuple(errors)
+        """At least two, in the order of path, line and column."""
+        super().__init__(f"{len(self.errors)} errors in SQL files")
+
+    def __str__(self) -> str:
+        return "\n\n".join([*map(str, self.errors), self.message])
+
+
+class ContractError(PlainsqlError):
+    """PostgreSQL refuses a query, or does not return what its header says."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sqlstate: str | None = None,
+        place: Place | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, place=place, detail=detail, hint=hint)
+        self.sqlstate = sqlstate
+
+
+class BindError(PlainsqlError, TypeError):
+    """The caller gave a query the wrong parameters: names, types or bounds. Nothing was sent."""
+
+
+class NoRowError(PlainsqlError, LookupError):
+    """A query that returns exactly one row found none."""
+
+
+class TooManyRowsError(PlainsqlError, LookupError):
+    """A query that returns at most one row found more."""
+
+
+class DecodeError(PlainsqlError, ValueError):
+    """A value that came from the database does not fit its declared type."""
+
+
+class SettingsError(PlainsqlError):
+    """A setting is missing or cannot be read: environment, ``pyproject.toml`` or an option."""
+
+
+class ConnectError(PlainsqlError, ConnectionError):
+    """The database cannot be reached or does not let us in: its operator must act."""
+
+
+class EmbeddedServerError(PlainsqlError):
+    """The embedded PostgreSQL server does not start, or its folder cannot be used."""
+
+
+class MigrationError(PlainsqlError):
+    """A migration cannot be read, applied or rolled back."""
+
+
+class CacheError(PlainsqlError):
+    """The read-through layer cannot do what was asked. Cache *reads* never raise."""
