@@ -1,0 +1,97 @@
+"""PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.
+
+::
+
+    async with plainsql.connect("postgresql://localhost/shop") as db:
+        lead = await leads.get_by_telegram_chat_id(db, telegram_chat_id="42")
+
+See the README for the whole of it; ``plainsql.sync`` runs the same queries in scripts.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from plainsql.errors import (
+    BindError,
+    CacheError,
+    ConnectError,
+    ContractError,
+    DecodeError,
+    EmbeddedServerError,
+    MigrationError,
+    NoRowError,
+    PlainsqlError,
+    PoolTimeoutError,
+    SettingsError,
+    SqlFileError,
+    SqlFolderError,
+    TooManyRowsError,
+    TransactionError,
+)
+
+if TYPE_CHECKING:
+    from plainsql import sync as sync
+    from plainsql.database import Database, Transaction, connect
+    from plainsql.loading import load
+    from plainsql.rows import Composite, Row
+    from plainsql.types import UNSET, Json, UnsetType
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "UNSET",
+    "BindError",
+    "CacheError",
+    "Composite",
+    "ConnectError",
+    "ContractError",
+    "Database",
+    "DecodeError",
+    "EmbeddedServerError",
+    "Json",
+    "MigrationError",
+    "NoRowError",
+    "PlainsqlError",
+    "PoolTimeoutError",
+    "Row",
+    "SettingsError",
+    "SqlFileError",
+    "SqlFolderError",
+    "TooManyRowsError",
+    "Transaction",
+    "TransactionError",
+    "UnsetType",
+    "connect",
+    "load",
+    "sync",
+]
+
+_HOMES = {
+    "Composite": "plainsql.rows",
+    "Database": "plainsql.database",
+    "Json": "plainsql.types",
+    "Row": "plainsql.rows",
+    "Transaction": "plainsql.database",
+    "UNSET": "plainsql.types",
+    "UnsetType": "plainsql.types",
+    "connect": "plainsql.database",
+    "load": "plainsql.loading",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Drivers are imported by those who use them: a script on psycopg does not wait for asyncpg.
+    if name in _HOMES:
+        value: object = getattr(import_module(_HOMES[name]), name)
+    elif name == "sync":
+        value = import_module("plainsql.sync")
+    else:
+        raise AttributeError(f"module 'plainsql' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

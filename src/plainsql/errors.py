@@ -29,10 +29,12 @@ __all__ = [
     "NoRowError",
     "Place",
     "PlainsqlError",
+    "PoolTimeoutError",
     "SettingsError",
     "SqlFileError",
     "SqlFolderError",
     "TooManyRowsError",
+    "TransactionError",
 ]
 
 
@@ -144,6 +146,14 @@ class SettingsError(PlainsqlError):
 
 class ConnectError(PlainsqlError, ConnectionError):
     """The database cannot be reached or does not let us in: its operator must act."""
+
+
+class PoolTimeoutError(PlainsqlError, TimeoutError):
+    """No connection of the pool became free in time. Nothing was sent."""
+
+
+class TransactionError(PlainsqlError):
+    """A transaction is used in a way that it cannot be: after its end, or by two tasks at once."""
 
 
 class EmbeddedServerError(PlainsqlError):

@@ -1,0 +1,104 @@
+# plainsql's commands, from a machine with only Python 3.11 and make. `make` alone lists them.
+#
+#   make test ARGS="-k cache -x"     what stands in ARGS goes to the command behind the target
+#   make demo PYTHON=python3.12      which Python the environment is made with
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON ?=
+ARGS ?=
+BIN := .venv/bin
+SQL := $(wildcard sql migrations)
+# At most eight, as each worker has servers of its own.
+WORKERS := -n logical --maxprocesses 8 --dist worksteal
+
+# An outer environment must not reach into .venv.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV
+export PYTHON
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# -- The two commands to begin with
+
+.PHONY: demo
+demo: environment-demo ## Set everything up and show plainsql at work
+	@$(BIN)/plainsql demo $(ARGS)
+	@echo "demo: ok"
+
+.PHONY: test
+test: environment-dev redis ## Set up what the tests need and run them
+	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+	@echo "test: ok"
+
+# -- The project's own SQL
+
+.PHONY: migrate
+migrate: environment-demo ## Bring a database up to the migrations
+	@$(BIN)/plainsql migrate $(ARGS)
+
+.PHONY: check
+check: environment-demo ## Check every query against PostgreSQL, and that the generated code is up to date
+	@$(BIN)/plainsql check $(ARGS)
+	@$(BIN)/plainsql generate --check
+	@echo "check: ok"
+
+.PHONY: generate
+generate: environment-demo ## Write the Python modules of the queries
+	@$(BIN)/plainsql generate $(ARGS)
+
+# -- Working on plainsql
+
+.PHONY: lint
+lint: environment-dev node ## Check style, types and SQL
+	@echo "lint: ruff";     $(BIN)/ruff check .
+	@echo "lint: format";   $(BIN)/ruff format --check --quiet . || { echo "lint: run 'make format'"; exit 1; }
+	@echo "lint: mypy";     $(BIN)/mypy
+	@echo "lint: pyright";  $(BIN)/pyright
+	@$(if $(SQL),echo "lint: sqlfluff"; $(BIN)/sqlfluff lint --processes 0 --disable-progress-bar $(SQL))
+	@echo "lint: ok"
+
+.PHONY: format
+format: environment-dev ## Rewrite Python and SQL in the house style
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+	@$(if $(SQL),$(BIN)/sqlfluff fix --processes 0 --disable-progress-bar --quiet $(SQL))
+
+.PHONY: lock
+lock: environment-lock ## Resolve requirements/ from pyproject.toml (ARGS=--upgrade: to the newest)
+	@sh scripts/lock.sh $(ARGS)
+	@echo "lock: ok"
+
+.PHONY: up
+up: compose ## Start PostgreSQL 18 with pgvector and Redis 8 in containers
+	@docker compose up --detach --wait
+
+.PHONY: down
+down: compose ## Stop them (ARGS=--volumes: and delete their data)
+	@docker compose down $(ARGS)
+
+.PHONY: clean
+clean: ## Delete .venv, caches and built packages; no data
+	@rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	@echo "clean: ok"
+
+# -- What the commands stand on
+
+.PHONY: environment-demo environment-dev environment-lock
+environment-demo environment-dev environment-lock: environment-%:
+	@sh scripts/environment.sh $*
+
+.PHONY: redis
+redis:
+	@sh scripts/redis.sh
+
+.PHONY: node
+node:
+	@sh scripts/node.sh
+
+.PHONY: compose
+compose:
+	@docker compose version >/dev/null 2>&1 || { echo "compose: this needs Docker with its compose plugin" >&2; exit 1; }

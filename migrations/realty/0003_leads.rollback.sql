@@ -1,0 +1,2 @@
+-- Drop the leads.
+drop table realty.leads;

@@ -1,0 +1,2 @@
+-- Drop the projects.
+drop table realty.projects;

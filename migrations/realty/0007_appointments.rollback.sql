@@ -1,0 +1,2 @@
+-- Drop the appointments.
+drop table realty.appointments;

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Resolves pyproject.toml into requirements/*.txt: every package at one version, with the hashes of all its
+# files, for every Python from 3.11 on and every system. Versions stay as they are unless pyproject.toml asks for
+# others; `make lock ARGS=--upgrade` takes the newest.
+#
+# The hashes are what the index says of each version. uv reads no configuration here, and writes no address of an
+# index, so the files are the same whoever makes them.
+set -eu
+cd "$(dirname "$0")/.."
+
+resolve() {
+  name=$1
+  shift
+  echo "lock: requirements/$name.txt"
+  .venv/bin/uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --custom-compile-command "make lock" --output-file "requirements/$name.txt" "$@"
+}
+
+resolve demo pyproject.toml --extra all --group build "$@"
+# The larger set holds the smaller one at the same versions: both live in the one .venv.
+resolve dev pyproject.toml --extra all --extra test --group build --group dev --constraint requirements/demo.txt "$@"
+resolve lock --group lock "$@"

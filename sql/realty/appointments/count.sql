@@ -1,0 +1,5 @@
+-- How many appointments there are, since a time if given.
+-- returns: value
+select count(*) as total
+from realty.appointments as a
+where a.created_at >= :since  --?

@@ -1,0 +1,21 @@
+-- Appointments, of one lead if given, cancelled ones too, newest first. The next page comes after
+-- the last row's created_at and id.
+-- returns: many Appointment
+-- param limit: 1..200 = 50
+select
+  a.id,
+  a.lead_id,
+  a.conversation_id,
+  a.project_id,
+  a.property_id,
+  a.scheduled_for,
+  a.notes,
+  a.cancelled_at,
+  a.created_at
+from realty.appointments as a
+where
+  true
+  and a.lead_id = :lead_id                                   --?
+  and (a.created_at, a.id) < (:after_created_at, :after_id)  --?
+order by a.created_at desc, a.id desc
+limit :limit

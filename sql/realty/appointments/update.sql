@@ -1,0 +1,24 @@
+-- Change what is given of an appointment, and leave the rest.
+--
+-- The last assignment changes nothing: it keeps the list whole when any line before it is left out.
+-- returns: optional Appointment
+update realty.appointments as a
+set
+  conversation_id = :conversation_id,  --?
+  project_id = :project_id,            --?
+  property_id = :property_id,          --?
+  scheduled_for = :scheduled_for,      --?
+  notes = :notes,                      --?
+  cancelled_at = :cancelled_at,        --?
+  created_at = a.created_at
+where a.id = :id
+returning
+  a.id,
+  a.lead_id,
+  a.conversation_id,
+  a.project_id,
+  a.property_id,
+  a.scheduled_for,
+  a.notes,
+  a.cancelled_at,
+  a.created_at

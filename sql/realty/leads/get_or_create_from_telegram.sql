@@ -1,0 +1,61 @@
+-- The lead of this Telegram chat, entered now if this is the first we hear of them. A name we
+-- already know stays.
+--
+-- Safe when two calls race, and exactly one row in every case. A known lead, the usual case, is
+-- only read; it costs no dead row, no lock, updated_at stays. A new one is inserted. Where another
+-- call has entered the same lead since this statement began, its row cannot be seen in "known", and
+-- "on conflict do nothing" would return nothing at all; "do update" waits for that call, locks its
+-- row and returns it.
+-- returns: one Lead
+-- param name: = null
+with
+known as (
+  select
+    l.id,
+    l.name,
+    l.email,
+    l.phone,
+    l.telegram_chat_id,
+    l.created_at,
+    l.updated_at
+  from realty.leads as l
+  where l.telegram_chat_id = :telegram_chat_id
+),
+
+entered as (
+  insert into realty.leads as l (name, telegram_chat_id)
+  select
+    :name as name,
+    :telegram_chat_id as telegram_chat_id
+  where not exists (select 1 from known)
+  on conflict (telegram_chat_id) do update
+    set telegram_chat_id = excluded.telegram_chat_id
+  returning
+    l.id,
+    l.name,
+    l.email,
+    l.phone,
+    l.telegram_chat_id,
+    l.created_at,
+    l.updated_at
+)
+
+select
+  k.id,
+  k.name,
+  k.email,
+  k.phone,
+  k.telegram_chat_id,
+  k.created_at,
+  k.updated_at
+from known as k
+union all
+select
+  e.id,
+  e.name,
+  e.email,
+  e.phone,
+  e.telegram_chat_id,
+  e.created_at,
+  e.updated_at
+from entered as e

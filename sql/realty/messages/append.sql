@@ -1,0 +1,36 @@
+-- Add a message to a conversation, and note in the conversation when the last word was said and
+-- whose it is.
+--
+-- One statement, so that no reader sees the one without the other. Of two messages that arrive at
+-- once the conversation keeps the later: the row is locked and read anew before the comparison.
+-- returns: one Message
+with
+appended as (
+  insert into realty.messages as m (conversation_id, type, content)
+  values (:conversation_id, :type, :content)
+  returning
+    m.id,
+    m.conversation_id,
+    m.type,
+    m.content,
+    m.created_at
+),
+
+moved as (
+  update realty.conversations as c
+  set
+    last_message_at = ap.created_at,
+    is_answered_by_lead = (ap.type = 'human')
+  from appended as ap
+  where
+    c.id = ap.conversation_id
+    and c.last_message_at <= ap.created_at
+)
+
+select
+  ap.id,
+  ap.conversation_id,
+  ap.type,
+  ap.content,
+  ap.created_at
+from appended as ap

@@ -1,0 +1,4 @@
+-- Remove a message. Its conversation's last_message_at stays.
+-- returns: count
+delete from realty.messages as m
+where m.id = :id

@@ -1,0 +1,11 @@
+-- Every message since a time, oldest first: to be streamed.
+-- returns: many Message
+select
+  m.id,
+  m.conversation_id,
+  m.type,
+  m.content,
+  m.created_at
+from realty.messages as m
+where m.created_at >= :since
+order by m.created_at, m.id

@@ -1,0 +1,25 @@
+-- The last messages of a conversation, oldest first: what a model is given as its context.
+-- returns: many Message
+-- param limit: 1..200 = 5
+with
+newest as (
+  select
+    m.id,
+    m.conversation_id,
+    m.type,
+    m.content,
+    m.created_at
+  from realty.messages as m
+  where m.conversation_id = :conversation_id
+  order by m.created_at desc, m.id desc
+  limit :limit
+)
+
+select
+  n.id,
+  n.conversation_id,
+  n.type,
+  n.content,
+  n.created_at
+from newest as n
+order by n.created_at, n.id

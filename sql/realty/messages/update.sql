@@ -1,0 +1,16 @@
+-- Change what is given of a message, and leave the rest.
+--
+-- The last assignment changes nothing: it keeps the list whole when any line before it is left out.
+-- returns: optional Message
+update realty.messages as m
+set
+  type = :type,        --?
+  content = :content,  --?
+  created_at = m.created_at
+where m.id = :id
+returning
+  m.id,
+  m.conversation_id,
+  m.type,
+  m.content,
+  m.created_at

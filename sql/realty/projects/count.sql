@@ -1,0 +1,5 @@
+-- How many projects there are, since a time if given.
+-- returns: value
+select count(*) as total
+from realty.projects as pr
+where pr.created_at >= :since  --?

@@ -1,0 +1,4 @@
+-- Remove a project and its properties. One with appointments is refused (foreign key violation).
+-- returns: count
+delete from realty.projects as pr
+where pr.id = :id

@@ -1,0 +1,17 @@
+-- The projects whose embedding is still to be computed, each with the text to compute it from.
+-- Oldest first. The next page comes after the last row's created_at and id; after set_embedding the
+-- first page is a new one.
+-- returns: many ProjectText
+-- param limit: 1..200 = 50
+select
+  pr.id,
+  concat_ws(
+    '. ', pr.name, pr.district, pr.description, pr.details, pr.address, pr.reference
+  ) as text,
+  pr.created_at
+from realty.projects as pr
+where
+  pr.embedding is null
+  and (pr.created_at, pr.id) > (:after_created_at, :after_id)  --?
+order by pr.created_at, pr.id
+limit :limit

@@ -1,0 +1,5 @@
+-- How many properties there are, since a time if given.
+-- returns: value
+select count(*) as total
+from realty.properties as p
+where p.created_at >= :since  --?

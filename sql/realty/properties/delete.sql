@@ -1,0 +1,4 @@
+-- Remove a property. One with appointments is refused (foreign key violation).
+-- returns: count
+delete from realty.properties as p
+where p.id = :id

@@ -1,0 +1,60 @@
+-- The homes nearest in meaning, nearest first: cosine distance, 0 (the same) to 2 (the opposite).
+-- If given, only those in a district (in any letter case), of a type, in a price range, with at
+-- least so many bedrooms, with parking or without.
+--
+-- The inner query orders by distance alone: only that order, bare and with a limit, can come from
+-- the HNSW index; ties are broken outside. The joins hang on primary keys, so rows stay in the
+-- index's order and the scan ends at the limit. Filters are applied to what the index yields, so
+-- that the scan must be able to go on: plainsql's connections set hnsw.iterative_scan; in psql: set
+-- hnsw.iterative_scan = relaxed_order.
+-- returns: many PropertyMatch
+-- param limit: 1..200 = 5
+with
+nearest as (
+  select
+    p.id,
+    p.embedding <=> :embedding as distance
+  from realty.properties as p
+  inner join realty.projects as pr on p.project_id = pr.id
+  inner join realty.typologies as t on p.typology_id = t.id
+  where
+    p.embedding is not null
+    and lower(pr.district) = lower(:district)    --?
+    and p.type = :type                           --?
+    and p.pricing >= :min_pricing                --?
+    and p.pricing <= :max_pricing                --?
+    and t.num_bedrooms >= :min_bedrooms          --?
+    and pr.includes_parking = :includes_parking  --?
+  order by p.embedding <=> :embedding
+  limit :limit
+)
+
+select
+  p.id,
+  p.project_id,
+  p.typology_id,
+  p.title,
+  p.type,
+  p.description,
+  p.pricing,
+  p.view_type,
+  p.floor_no,
+  p.created_at,
+  p.updated_at,
+  pr.name as project_name,
+  pr.district,
+  t.id as "typology.id",
+  t.name as "typology.name",
+  t.description as "typology.description",
+  t.type as "typology.type",
+  t.num_bedrooms as "typology.num_bedrooms",
+  t.num_bathrooms as "typology.num_bathrooms",
+  t.area_m2 as "typology.area_m2",
+  t.created_at as "typology.created_at",
+  t.updated_at as "typology.updated_at",
+  n.distance
+from nearest as n
+inner join realty.properties as p on n.id = p.id
+inner join realty.projects as pr on p.project_id = pr.id
+inner join realty.typologies as t on p.typology_id = t.id
+order by n.distance, n.id

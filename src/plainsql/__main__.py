@@ -1,0 +1,5 @@
+"""``python -m plainsql``."""
+
+from plainsql.cli import main
+
+main()

@@ -1,0 +1,29 @@
+"""PostgreSQL as the type checker: what each query takes, returns, reads and writes."""
+
+from __future__ import annotations
+
+from plainsql.analysis.analyse import Analyser
+from plainsql.analysis.describe import RefusedError
+from plainsql.analysis.model import (
+    Analysis,
+    Attribute,
+    ColumnFact,
+    ColumnRef,
+    Finding,
+    ParameterFact,
+    PgType,
+    TableUse,
+)
+
+__all__ = [
+    "Analyser",
+    "Analysis",
+    "Attribute",
+    "ColumnFact",
+    "ColumnRef",
+    "Finding",
+    "ParameterFact",
+    "PgType",
+    "RefusedError",
+    "TableUse",
+]

@@ -1,0 +1,99 @@
+"""What the analysis knows of a database, read once: types, relations, functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import Connection
+
+from plainsql.analysis.model import ColumnRef, PgType
+from plainsql.analysis.pgtypes import Types, load_types
+from plainsql.analysis.relations import Relation, load_relations
+from plainsql.analysis.routines import Function, Operator, Routines, load_routines
+
+__all__ = ["Catalogue"]
+
+_VIEW = """
+select r.ev_action::text from pg_catalog.pg_rewrite as r where r.ev_class = %s and r.rulename = '_RETURN'
+"""
+
+
+class Catalogue:
+    """One database's catalogue. It does not follow later changes: make a new one after a migration."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+        self.version = connection.info.server_version
+        self.types: Types = load_types(connection)
+        self.routines: Routines = load_routines(connection)
+        self._relations = load_relations(connection, self.version)
+        self._views: dict[int, str | None] = {}
+
+    def type(self, oid: int, modifier: int = -1) -> PgType:
+        """The type with this oid."""
+        return self.types.get(oid, modifier)
+
+    def relation(self, oid: int) -> Relation | None:
+        """The relation with this oid; those of the system schemas are read when first asked for."""
+        found = self._relations.get(oid)
+        if found is None:
+            self._relations.update(load_relations(self._connection, self.version, oid=oid))
+            found = self._relations.get(oid)
+        return found
+
+    def relation_named(self, schema: str, name: str) -> Relation | None:
+        """A relation of a user schema by name."""
+        for relation in self._relations.values():
+            if relation.name == name and relation.schema == schema:
+                return relation
+        return None
+
+    def column(self, relation: int, number: int) -> ColumnRef | None:
+        """The name of a column; ``None`` for system columns and unknown relations."""
+        found = self.relation(relation) if relation else None
+        if found is None or number not in found.columns:
+            return None
+        return ColumnRef(found.schema, found.name, found.columns[number].name)
+
+    def view_text(self, oid: int) -> str | None:
+        """A view's definition in the server's node format."""
+        if oid not in self._views:
+            row = self._connection.execute(_VIEW, (oid,)).fetchone()
+            self._views[oid] = row[0] if row else None
+        return self._views[oid]
+
+    def function(self, oid: int) -> Function | None:
+        """The function with this oid."""
+        return self.routines.functions.get(oid)
+
+    def operator(self, oid: int) -> Operator | None:
+        """The operator with this oid."""
+        return self.routines.operators.get(oid)
+
+    def descendants(self, relation: Relation) -> list[Relation]:
+        """All tables that inherit from this one, however far; partitions too."""
+        found: list[Relation] = []
+        for oid in relation.children:
+            child = self.relation(oid)
+            if child is not None and child not in found:
+                found.append(child)
+                found.extend(self.descendants(child))
+        return found
+
+    def column_is_not_null(self, relation: Relation, number: int, *, with_children: bool = True) -> tuple[bool, str]:
+        """Whether a stored value of the column can never be null, and why (or why not)."""
+        if number < 0:
+            return True, "system column"
+        column = relation.columns.get(number)
+        if column is None:
+            return False, "unknown column"
+        if relation.kind == "f":
+            return False, "a foreign table's constraints are not enforced"
+        if not column.not_null:
+            return False, "nullable column"
+        if with_children and relation.children:
+            for child in self.descendants(relation):
+                mates = [c for c in child.columns.values() if c.name == column.name]
+                if child.kind == "f" or not all(mate.not_null for mate in mates):
+                    return False, f"nullable in {child}, which inherits"
+        return True, "not-null column"

@@ -1,0 +1,170 @@
+"""What the server says of a statement before anything is proved: types, columns, and the analysed tree's text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection, pq
+from psycopg.errors import Diagnostic
+
+from plainsql.errors import ContractError
+
+__all__ = ["DescribedColumn", "Description", "Probe", "RefusedError"]
+
+OLDEST = 160000
+
+_SETTINGS = {
+    "debug_print_parse": "on",
+    "debug_pretty_print": "off",
+    "debug_print_rewritten": "off",
+    "debug_print_plan": "off",
+    "client_encoding": "UTF8",
+    "client_min_messages": "log",
+}
+
+
+class RefusedError(ContractError):
+    """The server, or the analysis, refuses a statement; ``position`` says where in its text."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        position: int | None = None,
+        sqlstate: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate, detail=detail, hint=hint)
+        self.position = position
+        """1-based, in characters of the text that was sent; ``None`` where the statement as a whole is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedColumn:
+    """A result column as the protocol describes it."""
+
+    name: str
+    type: int
+    modifier: int
+    table: int
+    """The oid of the table it comes from unchanged, or 0."""
+    number: int
+    """The column's number there, or 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the server says of one statement."""
+
+    parameters: tuple[int, ...]
+    """Type oids, in the order of ``$n``."""
+    columns: tuple[DescribedColumn, ...]
+    trees: tuple[str, ...]
+    """The analysed trees' text; one for a plain statement, none for an empty one."""
+
+
+class Probe:
+    """A connection that asks for the analysed tree of every statement it prepares. Nothing is executed."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        """Take over a connection: its settings change until ``close``.
+
+        Raises:
+            ContractError: the server is older than PostgreSQL 16.
+        """
+        version = connection.info.server_version
+        if version < OLDEST:
+            raise ContractError(
+                f"queries cannot be analysed on PostgreSQL {version // 10000}",
+                detail="It can run them, but its trees do not say which outer joins make a column null.",
+                hint="Point the analysis at PostgreSQL 16 or newer, or leave it to the embedded server.",
+            )
+        self._connection = connection
+        self._trees: list[str] = []
+        self._armed = False
+        connection.add_notice_handler(self._on_notice)
+        settings = dict(_SETTINGS)
+        if connection.execute("select current_setting('is_superuser')").fetchone() == ("on",):
+            # The trees need not fill the server's own log.
+            settings["log_min_messages"] = "fatal"
+        for name, value in settings.items():
+            connection.execute("select pg_catalog.set_config(%s, %s, false)", (name, value))
+        self._settings = tuple(settings)
+
+    def close(self) -> None:
+        """Put the connection's settings back, where it still works."""
+        self._connection.remove_notice_handler(self._on_notice)
+        if self._connection.info.transaction_status in (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS):
+            for name in self._settings:
+                self._connection.execute(f"reset {name}".encode())
+
+    def describe(self, sql: str) -> Description:
+        """Prepare a statement with ``$n`` parameters and describe it.
+
+        Raises:
+            RefusedError: the server refuses the statement; with its SQLSTATE and position.
+        """
+        guarded = self._connection.info.transaction_status == pq.TransactionStatus.INTRANS
+        if guarded:
+            self._connection.execute("savepoint plainsql_analysis")
+        try:
+            return self._describe(sql)
+        except RefusedError:
+            if guarded:
+                self._connection.execute("rollback to savepoint plainsql_analysis")
+            raise
+        finally:
+            if guarded:
+                self._connection.execute("release savepoint plainsql_analysis")
+
+    def _describe(self, sql: str) -> Description:
+        server = self._connection.pgconn
+        text = sql.encode()
+        if b"\0" in text:
+            raise RefusedError("the statement holds a zero character", position=sql.index("\0") + 1)
+        self._trees.clear()
+        self._armed = True
+        try:
+            self._check(server.prepare(b"", text), pq.ExecStatus.COMMAND_OK)
+        finally:
+            self._armed = False
+        trees = tuple(self._trees)
+        result = self._check(server.describe_prepared(b""), pq.ExecStatus.COMMAND_OK)
+        return Description(
+            tuple(result.param_type(i) for i in range(result.nparams)),
+            tuple(
+                DescribedColumn(
+                    (result.fname(i) or b"").decode(),
+                    result.ftype(i),
+                    result.fmod(i),
+                    result.ftable(i),
+                    result.ftablecol(i),
+                )
+                for i in range(result.nfields)
+            ),
+            trees,
+        )
+
+    def _on_notice(self, notice: Diagnostic) -> None:
+        # Not translated by the server: `errmsg_internal`.
+        if self._armed and notice.message_primary == "parse tree:":
+            self._trees.append(notice.message_detail or "")
+
+    def _check(self, result: pq.abc.PGresult, expected: pq.ExecStatus) -> pq.abc.PGresult:
+        if result.status == expected:
+            return result
+
+        def field(code: pq.DiagnosticField) -> str | None:
+            value = result.error_field(code)
+            return value.decode(errors="replace") if value else None
+
+        position = field(pq.DiagnosticField.STATEMENT_POSITION)
+        raise RefusedError(
+            field(pq.DiagnosticField.MESSAGE_PRIMARY) or "the server refuses the statement without a reason",
+            position=int(position) if position else None,
+            sqlstate=field(pq.DiagnosticField.SQLSTATE),
+            detail=field(pq.DiagnosticField.MESSAGE_DETAIL),
+            hint=field(pq.DiagnosticField.MESSAGE_HINT),
+        )

@@ -1,0 +1,327 @@
+"""What a condition that holds tells of the values in it: which are not null, and which outer joins found a match.
+
+A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls; whether these
+joins did is a fact of its own. `b.x > 1` over `a left join b` says both: `b.x` is not null in `b`, and the join
+found a `b`. That split makes every fact usable wherever the variable is mentioned, above or below the join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+
+from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.reader import Node, Value
+from plainsql.analysis.tree import JoinType, Kind, Scope, Sublink, expression_children
+
+__all__ = ["Facts", "Inference", "Key", "NullJoin", "is_true", "mentions"]
+
+Key = Hashable
+"""An expression, written so that equal keys are equal values in one row."""
+
+NullJoin = tuple[int, int, str]
+"""A query's id, a join's index there, and the side that it fills with nulls."""
+
+# Fields that say where an expression was written, not what it is.
+_PLACES = frozenset({"location", "varnosyn", "varattnosyn", "coerceformat", "funcformat", "relabelformat", "convertformat",
+                     "row_format", "rexpr_list_start", "rexpr_list_end", "list_start", "list_end", "opfuncid"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Values that are not null, and outer joins that did not fill a side with nulls."""
+
+    keys: frozenset[Key] = frozenset()
+    matched: frozenset[NullJoin] = frozenset()
+
+    def __or__(self, other: Facts) -> Facts:
+        if not other.keys and not other.matched:
+            return self
+        return Facts(self.keys | other.keys, self.matched | other.matched)
+
+    def __and__(self, other: Facts) -> Facts:
+        return Facts(self.keys & other.keys, self.matched & other.matched)
+
+
+NOTHING = Facts()
+
+
+def union(facts: Iterable[Facts]) -> Facts:
+    """All of them hold."""
+    result = NOTHING
+    for fact in facts:
+        result |= fact
+    return result
+
+
+def is_true(node: Node | None) -> bool:
+    """Whether a condition is missing or the constant ``true``."""
+    if node is None:
+        return True
+    value = node.datum("constvalue")
+    return node.kind == "CONST" and not node.flag("constisnull") and bool(value and value[0])
+
+
+def _is_false(node: Node) -> bool:
+    value = node.datum("constvalue")
+    return node.kind == "CONST" and not node.flag("constisnull") and bool(value) and not any(value or b"")
+
+
+def mentions(key: Key, query: int, relation: int, columns: Callable[[int], bool] = lambda column: True) -> bool:
+    """Whether a key refers to a relation's columns (those that ``columns`` accepts)."""
+    if not isinstance(key, tuple):
+        return False
+    if len(key) >= 4 and key[0] == "var" and key[1:3] == (query, relation):
+        return columns(key[3])
+    return any(mentions(part, query, relation, columns) for part in key)
+
+
+class Inference:
+    """Draws facts from conditions."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def key(self, node: Node, scope: Scope) -> Key | None:
+        """The expression's key; ``None`` where two evaluations may differ (volatile calls, sub-selects)."""
+        if node.kind == "VAR":
+            home = scope.up(node.number("varlevelsup"))
+            if home is None or node.number("varreturningtype"):
+                return None
+            return ("var", home.query.id, node.number("varno"), node.number("varattno"))
+        for part in expression_children(node):
+            if part.kind in ("SUBLINK", "WINDOWFUNC", "SETTODEFAULT", "NEXTVALUEEXPR", "CASETESTEXPR"):
+                return None
+            if (oid := function_of(part, self._catalogue)) is not None:
+                function = self._catalogue.function(oid)
+                if function is None or function.volatility == "volatile" or function.returns_set:
+                    return None
+        return self._structure(node, scope)
+
+    def _structure(self, value: Value, scope: Scope) -> Key:
+        if isinstance(value, Node):
+            if value.kind == "VAR":
+                home = scope.up(value.number("varlevelsup"))
+                return (
+                    "var",
+                    home.query.id if home else None,
+                    value.number("varno"),
+                    value.number("varattno"),
+                    value.number("varreturningtype"),
+                    value.numbers("varnullingrels"),
+                )
+            return (
+                value.kind,
+                *(
+                    (name, self._structure(field, scope))
+                    for name, field in value.fields.items()
+                    if name not in _PLACES
+                ),
+            )
+        if isinstance(value, list):
+            return tuple(self._structure(item, scope) for item in value)
+        return value
+
+    def if_true(self, node: Node | None, scope: Scope) -> Facts:
+        """What holds in a row for which the condition is true."""
+        if node is None:
+            return NOTHING
+        args = node.nodes("args")
+        match node.kind:
+            case "BOOLEXPR":
+                return self._boolean(node, scope, truth=True)
+            case "NULLTEST":
+                return self._null_test(node, scope, holds=True)
+            case "BOOLEANTEST":
+                return self._boolean_test(node, scope)
+            case "SCALARARRAYOPEXPR" if len(args) == 2:
+                # `x = any (array)` needs an element that matches; `x <> all ('{}')` is true whatever x is.
+                strict = self._is_strict(node.number("opfuncid"), node.number("opno"))
+                facts = self.if_not_null(args[1], scope)
+                return facts | self.if_not_null(args[0], scope) if node.flag("useOr") and strict else facts
+            case "SUBLINK" if node.number("subLinkType") == Sublink.ANY:
+                return self.if_true(node.node("testexpr"), scope)
+            case "COALESCEEXPR" if len(args) == 2 and _is_false(args[1]):
+                return self.if_true(args[0], scope)
+            case "ROWCOMPAREEXPR":
+                return union(self.if_not_null(side[0], scope) for side in (node.nodes("largs"), node.nodes("rargs")) if side)
+        return self.if_not_null(node, scope)
+
+    def if_false(self, node: Node, scope: Scope) -> Facts:
+        """What holds in a row for which the condition is false (and not null)."""
+        args = node.nodes("args")
+        match node.kind:
+            case "BOOLEXPR":
+                return self._boolean(node, scope, truth=False)
+            case "NULLTEST":
+                return self._null_test(node, scope, holds=False)
+            case "BOOLEANTEST":
+                return NOTHING
+            case "SCALARARRAYOPEXPR" if len(args) == 2:
+                strict = self._is_strict(node.number("opfuncid"), node.number("opno"))
+                facts = self.if_not_null(args[1], scope)
+                return facts if node.flag("useOr") or not strict else facts | self.if_not_null(args[0], scope)
+            case "SUBLINK" | "ROWCOMPAREEXPR" | "DISTINCTEXPR":
+                return NOTHING
+        return self.if_not_null(node, scope)
+
+    def if_not_true(self, node: Node, scope: Scope) -> Facts:
+        """What holds in a row for which the condition is false or null: where ``case`` goes on."""
+        if node.kind == "NULLTEST":
+            return self.if_false(node, scope)
+        if node.kind == "BOOLEXPR" and node.text("boolop") == "or":
+            return union(self.if_not_true(arg, scope) for arg in node.nodes("args"))
+        return NOTHING
+
+    def if_not_null(self, node: Node, scope: Scope) -> Facts:
+        """What holds in a row in which the expression is not null."""
+        key = self.key(node, scope)
+        facts = Facts(frozenset({key})) if key is not None else NOTHING
+        args = node.nodes("args")
+        match node.kind:
+            case "VAR":
+                return facts | self._variable(node, scope)
+            case "FUNCEXPR" if self._is_strict(node.number("funcid"), 0):
+                return facts | union(self.if_not_null(arg, scope) for arg in args)
+            case "OPEXPR" | "NULLIFEXPR" if self._is_strict(node.number("opfuncid"), node.number("opno")):
+                # `nullif(a, b)` is not null only where a is not.
+                needed = args if node.kind == "OPEXPR" else args[:1]
+                return facts | union(self.if_not_null(arg, scope) for arg in needed)
+            case "RELABELTYPE" | "COERCEVIAIO" | "ARRAYCOERCEEXPR" | "COLLATEEXPR" | "CONVERTROWTYPEEXPR" | "FIELDSELECT":
+                arg = node.node("arg")
+                return facts | self.if_not_null(arg, scope) if arg is not None else facts
+            case "SCALARARRAYOPEXPR" if len(args) == 2:
+                return facts | self.if_not_null(args[1], scope)
+            case "BOOLEXPR" if node.text("boolop") == "not":
+                return facts | union(self.if_not_null(arg, scope) for arg in args)
+            case "SUBSCRIPTINGREF" if node.node("refassgnexpr") is None:
+                arg = node.node("refexpr")
+                return facts | self.if_not_null(arg, scope) if arg is not None else facts
+            case "COALESCEEXPR" if len(args) == 1:
+                return facts | self.if_not_null(args[0], scope)
+        return facts
+
+    def _boolean(self, node: Node, scope: Scope, *, truth: bool) -> Facts:
+        args, operator = node.nodes("args"), node.text("boolop")
+        if operator == "not":
+            infer = self.if_false if truth else self.if_true
+            return infer(args[0], scope) if args else NOTHING
+        each = [(self.if_true if truth else self.if_false)(arg, scope) for arg in args]
+        if (operator == "and") is truth:
+            return union(each)
+        common = each[0] if each else NOTHING
+        for facts in each[1:]:
+            common &= facts
+        return common
+
+    def _null_test(self, node: Node, scope: Scope, *, holds: bool) -> Facts:
+        arg = node.node("arg")
+        if arg is None:
+            return NOTHING
+        is_not_null = node.number("nulltesttype") == 1
+        # Of a row, `is null` that fails and `is not null` that holds both say that it is a row; not what it holds.
+        return self.if_not_null(arg, scope) if is_not_null is holds else NOTHING
+
+    def _boolean_test(self, node: Node, scope: Scope) -> Facts:
+        arg = node.node("arg")
+        if arg is None:
+            return NOTHING
+        match node.number("booltesttype"):
+            case 0:
+                return self.if_true(arg, scope)
+            case 2:
+                return self.if_false(arg, scope)
+            case 5:
+                return self.if_not_null(arg, scope)
+        return NOTHING
+
+    def _variable(self, node: Node, scope: Scope) -> Facts:
+        home = scope.up(node.number("varlevelsup"))
+        if home is None:
+            return NOTHING
+        query, number, column = home.query, node.number("varno"), node.number("varattno")
+        facts = Facts(matched=frozenset(null_joins(node, home)))
+        entry = query.entry(number)
+        if entry is not None and entry.kind is Kind.GROUP:
+            expressions = entry.node.nodes("groupexprs")
+            facts |= Facts(frozenset({("not left out", query.id, number, column)}))
+            if 0 < column <= len(expressions):
+                facts |= self.if_not_null(expressions[column - 1], home)
+        if entry is not None and entry.kind is Kind.JOIN:
+            aliases = entry.node.items("joinaliasvars")
+            alias = aliases[column - 1] if 0 < column <= len(aliases) else None
+            if isinstance(alias, Node):
+                facts |= self.if_not_null(alias, home)
+        return facts
+
+    def _is_strict(self, function: int, operator: int) -> bool:
+        if not function and operator:
+            found = self._catalogue.operator(operator)
+            function = found.function if found is not None else 0
+        known = self._catalogue.function(function)
+        return known is not None and known.strict
+
+
+def null_joins(variable: Node, home: Scope) -> list[NullJoin]:
+    """The outer joins that can fill a variable with nulls, each with the variable's side of it."""
+    found: list[NullJoin] = []
+    for index in variable.numbers("varnullingrels"):
+        join = home.query.joins.get(index)
+        if join is None:
+            continue
+        for side, members in join.nullable_sides():
+            if variable.number("varno") in members:
+                found.append((home.query.id, index, side))
+    return found
+
+
+def function_of(node: Node, catalogue: Catalogue) -> int | None:
+    """The function that a node calls, if it calls one."""
+    match node.kind:
+        case "FUNCEXPR":
+            return node.number("funcid")
+        case "OPEXPR" | "DISTINCTEXPR" | "NULLIFEXPR" | "SCALARARRAYOPEXPR":
+            oid = node.number("opfuncid")
+            if not oid and (operator := catalogue.operator(node.number("opno"))) is not None:
+                oid = operator.function
+            return oid
+        case "AGGREF":
+            return node.number("aggfnoid")
+        case "WINDOWFUNC":
+            return node.number("winfnoid")
+    return None
+
+
+def facts_of_rows(
+    inference: Inference, scope: Scope, at_least_one: Callable[[Node, Scope], bool]
+) -> Facts:
+    """What holds in every row that comes out of a query's ``from`` and ``where``.
+
+    ``at_least_one`` says whether one side of a join always has a row: `left join lateral (select count(*) …) on true`
+    always finds its match.
+    """
+    query = scope.query
+    facts = inference.if_true(query.where, scope)
+    outer = []
+    for join in query.joins.values():
+        if join.type is JoinType.INNER:
+            facts |= inference.if_true(join.condition, scope)
+        else:
+            outer.append(join)
+            if is_true(join.condition):
+                for side, node in (("left", join.left), ("right", join.right)):
+                    if at_least_one(node, scope):
+                        facts |= Facts(matched=frozenset({(query.id, join.index, side)}))
+    # A join that is known to have matched fulfilled its condition, which may tell of further joins.
+    waiting = [join for join in outer if join.type is not None]
+    while True:
+        settled = [
+            join
+            for join in waiting
+            if all((query.id, join.index, side) in facts.matched for side, _ in join.nullable_sides())
+        ]
+        if not settled:
+            return facts
+        for join in settled:
+            waiting.remove(join)
+            facts |= inference.if_true(join.condition, scope)

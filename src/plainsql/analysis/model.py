@@ -1,0 +1,173 @@
+"""What is known of a statement: facts with the reason for each, and nothing of how they were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = [
+    "Analysis",
+    "Attribute",
+    "ColumnFact",
+    "ColumnRef",
+    "Finding",
+    "Kind",
+    "ParameterFact",
+    "PgType",
+    "RowCount",
+    "TableUse",
+    "Volatility",
+]
+
+Kind = Literal["base", "enum", "domain", "composite", "array", "range", "multirange", "pseudo"]
+RowCount = Literal["one", "optional", "many", "none"]
+Volatility = Literal["immutable", "stable", "volatile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of a composite type."""
+
+    name: str
+    type: PgType
+    not_null: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PgType:
+    """A type of the server, with what a Python type is made from."""
+
+    oid: int
+    schema: str
+    name: str
+    """The catalogue's name: ``int4``, ``_text``, ``mood``."""
+    kind: Kind
+    element: PgType | None = None
+    """Of an array: its element; of a range or multirange: its subtype; of a domain: its base type."""
+    labels: tuple[str, ...] = ()
+    """Of an enum, in its order."""
+    attributes: tuple[Attribute, ...] = ()
+    """Of a composite, in order."""
+    not_null: bool = False
+    """Of a domain: whether it, or a domain below it, refuses null."""
+    modifier: int = -1
+    """``atttypmod`` where known: the dimension of a ``vector``; -1 otherwise."""
+
+    def __str__(self) -> str:
+        """The name as SQL writes it: ``integer``, ``text[]``, ``realty.message_type``."""
+        if self.kind == "array" and self.element is not None:
+            return f"{self.element}[]"
+        name = _SQL_NAMES.get(self.name, self.name) if self.schema == "pg_catalog" else self.name
+        if self.modifier >= 0 and self.name in ("vector", "halfvec", "sparsevec"):
+            name = f"{name}({self.modifier})"
+        return name if self.schema in ("pg_catalog", "public") else f"{self.schema}.{name}"
+
+
+_SQL_NAMES = {
+    "bool": "boolean",
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "float4": "real",
+    "float8": "double precision",
+    "bpchar": "char",
+    "varbit": "bit varying",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ColumnRef:
+    """A column of a table: ``realty.leads.email``."""
+
+    schema: str
+    table: str
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterFact:
+    """What a statement's parameter takes."""
+
+    name: str
+    type: PgType
+    nullable: bool
+    """Whether ``None`` is a sensible argument: it lands in a nullable column, or nothing strict meets it."""
+    because: str
+    """The reason, in one phrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFact:
+    """What a statement's result column holds."""
+
+    name: str
+    type: PgType
+    nullable: bool
+    """False only where it is proved that PostgreSQL cannot return null here."""
+    because: str
+    """The reason, in one phrase: ``not-null column``, ``left join may not match``."""
+    origin: ColumnRef | None = None
+    """The table's column it comes from unchanged, if it does."""
+    nullable_group: int | None = None
+    """Columns that come through the same outer join share a number: they are null together."""
+    nullable_in_group: bool = True
+    """Whether it can be null where the outer join did match; equals ``nullable`` without a group."""
+    overridden: bool = False
+    """Whether the header overrode the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableUse:
+    """A table that a statement reads or writes."""
+
+    schema: str
+    table: str
+    columns: tuple[str, ...] = ()
+    """The columns read or written, sorted; empty where the use is of the whole row."""
+    action: Literal["read", "insert", "update", "delete", "truncate", "cascade"] = "read"
+    bound: tuple[tuple[str, str], ...] = ()
+    """``(column, parameter)`` pairs: every row read or written has ``column = :parameter``."""
+    via: str = ""
+    """What led here when the statement does not name the table: a view, a foreign key, a trigger."""
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing ``plainsql check`` says of a statement."""
+
+    name: str
+    """The finding's name, as ``allow:`` and the documentation write it."""
+    message: str
+    line: int = 0
+    column: int = 0
+    """Both 1-based, in the SQL file; 0 where the file as a whole is meant."""
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """All that is known of one statement (of one variant of it)."""
+
+    parameters: tuple[ParameterFact, ...]
+    """In the order of their first appearance."""
+    columns: tuple[ColumnFact, ...]
+    rows: RowCount
+    """How many rows at the most: ``none`` where the statement returns no columns."""
+    rows_because: str
+    reads: tuple[TableUse, ...] = ()
+    writes: tuple[TableUse, ...] = ()
+    triggers: tuple[str, ...] = ()
+    """``schema.table.trigger`` of each user trigger that the writes may fire."""
+    volatility: Volatility = "volatile"
+    read_only: bool = False
+    """Whether it is proved to change nothing."""
+    session_safe: bool = False
+    """Whether it is proved to leave nothing behind in the session."""
+    findings: tuple[Finding, ...] = field(default=())

@@ -1,0 +1,260 @@
+"""The tables and views of a database: columns, keys, triggers, rules, policies and who inherits from whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import Connection
+
+__all__ = ["Column", "ForeignKey", "Policy", "Relation", "Trigger", "UniqueKey", "load_relations"]
+
+# Bits of pg_trigger.tgtype.
+_ROW, _BEFORE, _INSERT, _DELETE, _UPDATE, _TRUNCATE, _INSTEAD = 1, 2, 4, 8, 16, 32, 64
+_EVENT_BITS = {"insert": _INSERT, "delete": _DELETE, "update": _UPDATE, "truncate": _TRUNCATE}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a relation, as the catalogue has it."""
+
+    number: int
+    name: str
+    type: int
+    modifier: int
+    not_null: bool
+    """Marked not null by a constraint that was validated."""
+    inherited_not_null: bool
+    """Whether the constraint binds the tables that inherit from this one too."""
+    generated: bool
+    identity: bool
+    default: str | None
+    """The default's (or generation's) expression, in the server's node format."""
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """A unique index that holds at every moment: not partial, not deferrable, on plain columns."""
+
+    name: str
+    columns: tuple[int, ...]
+    families: tuple[int, ...]
+    """The operator family of each column: whose equality the index keeps unique."""
+    collations: tuple[int, ...]
+    primary: bool
+    nulls_not_distinct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key, seen from the table that is referred to."""
+
+    name: str
+    table: int
+    columns: tuple[int, ...]
+    referenced: int
+    referenced_columns: tuple[int, ...]
+    on_delete: str
+    """``a`` no action, ``r`` restrict, ``c`` cascade, ``n`` set null, ``d`` set default."""
+    on_update: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A user's trigger that is enabled."""
+
+    name: str
+    function: int
+    kind: int
+
+    def fires_on(self, event: str) -> bool:
+        """Whether it fires on ``insert``, ``update``, ``delete`` or ``truncate``."""
+        return bool(self.kind & _EVENT_BITS[event])
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether it can change or drop the row: a row trigger before or instead of the event."""
+        return bool(self.kind & _ROW and self.kind & (_BEFORE | _INSTEAD))
+
+    @property
+    def instead(self) -> bool:
+        """Whether it stands in for the event, on a view."""
+        return bool(self.kind & _INSTEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A row-level security policy: its expressions in the server's node format."""
+
+    name: str
+    command: str
+    expressions: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Relation:
+    """A table, view, materialised view, foreign table or sequence."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    """``pg_class.relkind``."""
+    temporary: bool = False
+    row_security: bool = False
+    columns: dict[int, Column] = field(default_factory=dict)
+    unique_keys: list[UniqueKey] = field(default_factory=list)
+    referenced_by: list[ForeignKey] = field(default_factory=list)
+    triggers: list[Trigger] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)
+    """The names of rules other than a view's own."""
+    policies: list[Policy] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
+    """Check constraints, in the server's node format."""
+    children: list[int] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def is_view(self) -> bool:
+        """A plain or a materialised view."""
+        return self.kind in "vm"
+
+    @property
+    def is_system(self) -> bool:
+        """One of the server's own."""
+        return self.schema in ("pg_catalog", "information_schema")
+
+    def column_names(self, numbers: Iterable[int]) -> tuple[str, ...]:
+        """The names of these columns, sorted; system columns and whole rows are left out."""
+        return tuple(sorted(self.columns[n].name for n in numbers if n in self.columns))
+
+    def triggers_on(self, event: str) -> list[Trigger]:
+        """The user's triggers that fire on the event."""
+        return [trigger for trigger in self.triggers if trigger.fires_on(event)]
+
+    def rewrites_rows_on(self, event: str) -> bool:
+        """Whether a trigger may change or drop the rows of the event before they are stored."""
+        return any(trigger.rewrites for trigger in self.triggers_on(event))
+
+
+def _relations_query(where: str) -> str:
+    return f"""
+select c.oid, n.nspname, c.relname, c.relkind, c.relpersistence = 't', c.relrowsecurity
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where c.relkind in ('r', 'v', 'm', 'f', 'p', 'S', 't') and {where}"""
+
+
+# From 18 on a not-null constraint can be unvalidated (rows may break it) or not inherited.
+_CONSTRAINTS_18 = """
+left join pg_catalog.pg_constraint as k
+  on k.conrelid = a.attrelid and k.contype = 'n' and k.conkey = array[a.attnum]
+"""
+
+
+def _columns_query(where: str, version: int) -> str:
+    valid, inherited, join = "true", "true", ""
+    if version >= 180000:
+        valid, inherited, join = "coalesce(k.convalidated, true)", "not coalesce(k.connoinherit, false)", _CONSTRAINTS_18
+    return f"""
+select a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull and {valid}, {inherited},
+  a.attgenerated <> '', a.attidentity <> '', d.adbin::text
+from pg_catalog.pg_attribute as a
+inner join pg_catalog.pg_class as c on c.oid = a.attrelid
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+{join}
+where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'v', 'm', 'f', 'p') and {where}"""
+
+
+# `indimmediate` leaves deferrable constraints out: inside a transaction they may not hold yet. Temporal keys
+# (`indisexclusion`) are unique by overlap, not by equality.
+_UNIQUE_KEYS = """
+select i.indrelid, c.relname, i.indkey::text, i.indnkeyatts,
+  array(
+    select o.opcfamily::text from unnest(i.indclass) with ordinality as u(oid, n)
+    inner join pg_catalog.pg_opclass as o on o.oid = u.oid order by u.n
+  ),
+  i.indcollation::text, i.indisprimary, i.indnullsnotdistinct
+from pg_catalog.pg_index as i
+inner join pg_catalog.pg_class as c on c.oid = i.indexrelid
+where i.indisunique and i.indisvalid and i.indislive and i.indimmediate and not i.indisexclusion
+  and i.indpred is null and i.indexprs is null
+"""
+
+_FOREIGN_KEYS = """
+select k.conname, k.conrelid, k.conkey::int[], k.confrelid, k.confkey::int[], k.confdeltype, k.confupdtype
+from pg_catalog.pg_constraint as k
+where k.contype = 'f' and k.conparentid = 0
+"""
+
+_TRIGGERS = """
+select t.tgrelid, t.tgname, t.tgfoid, t.tgtype::int
+from pg_catalog.pg_trigger as t
+where not t.tgisinternal and t.tgenabled <> 'D'
+"""
+
+_RULES = """
+select r.ev_class, r.rulename from pg_catalog.pg_rewrite as r
+where r.rulename <> '_RETURN' and r.ev_enabled <> 'D'
+"""
+
+_POLICIES = """
+select p.polrelid, p.polname, p.polcmd, p.polqual::text, p.polwithcheck::text from pg_catalog.pg_policy as p
+"""
+
+_CHECKS = "select k.conrelid, k.conbin::text from pg_catalog.pg_constraint as k where k.contype = 'c' and k.conrelid <> 0"
+
+_INHERITS = "select i.inhparent, i.inhrelid from pg_catalog.pg_inherits as i"
+
+
+def load_relations(connection: Connection[Any], version: int, *, oid: int | None = None) -> dict[int, Relation]:
+    """Read the relations of all user schemas, or the one with this oid, with all that hangs on them."""
+    where = "n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')" if oid is None else f"c.oid = {oid:d}"
+
+    def rows(query: str) -> list[tuple[Any, ...]]:
+        return connection.execute(query.encode()).fetchall()
+
+    found = {row[0]: Relation(*row) for row in rows(_relations_query(where))}
+    for relation, *column in rows(_columns_query(where, version)):
+        if relation in found:
+            found[relation].columns[column[0]] = Column(*column)
+    for relation, name, keys, count, families, collations, primary, nulls in rows(_UNIQUE_KEYS):
+        if relation in found:
+            columns = tuple(map(int, keys.split()))[:count]
+            found[relation].unique_keys.append(
+                UniqueKey(
+                    name,
+                    columns,
+                    tuple(map(int, families)),
+                    tuple(map(int, collations.split())),
+                    primary,
+                    nulls,
+                )
+            )
+    if oid is not None:
+        return found
+    for name, table, columns, referenced, others, on_delete, on_update in rows(_FOREIGN_KEYS):
+        if referenced in found:
+            key = ForeignKey(name, table, tuple(columns), referenced, tuple(others), on_delete, on_update)
+            found[referenced].referenced_by.append(key)
+    for relation, *trigger in rows(_TRIGGERS):
+        if relation in found:
+            found[relation].triggers.append(Trigger(*trigger))
+    for relation, name in rows(_RULES):
+        if relation in found:
+            found[relation].rules.append(name)
+    for relation, name, command, using, check in rows(_POLICIES):
+        if relation in found:
+            expressions = tuple(text for text in (using, check) if text)
+            found[relation].policies.append(Policy(name, command, expressions))
+    for relation, expression in rows(_CHECKS):
+        if relation in found:
+            found[relation].checks.append(expression)
+    for parent, child in rows(_INHERITS):
+        if parent in found:
+            found[parent].children.append(child)
+    return found

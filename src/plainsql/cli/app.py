@@ -1,0 +1,45 @@
+"""The ``plainsql`` command: its commands, and what an error looks like."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import cyclopts
+from cyclopts import App
+
+import plainsql
+from plainsql.cli import check, describe, generate
+from plainsql.cli.exits import COULD_NOT_RUN, INTERRUPTED
+from plainsql.cli.migrate import app as migrate_app
+from plainsql.errors import PlainsqlError
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="plainsql",
+    help="PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.",
+    version=plainsql.__version__,
+)
+app.command(check.check)
+app.command(generate.generate)
+app.command(describe.describe)
+app.command(migrate_app)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 fine, 1 findings or a failure, 2 could not run."""
+    try:
+        result: Any = app(arguments, exit_on_error=False, result_action="return_value")
+    except PlainsqlError as error:
+        print(error, file=sys.stderr)
+        return COULD_NOT_RUN
+    except cyclopts.CycloptsError:
+        return COULD_NOT_RUN  # it has said so itself
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: `plainsql … | head`
+        sys.stderr.close()
+        return 0
+    return result if isinstance(result, int) else 0

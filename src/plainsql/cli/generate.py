@@ -1,0 +1,58 @@
+"""``plainsql generate``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from plainsql import codegen
+from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.review.project import review
+from plainsql.settings import Project
+
+__all__ = ["generate"]
+
+
+def generate(
+    *,
+    check: Annotated[bool, Parameter(negative="")] = False,
+    database: str | None = None,
+) -> int:
+    """Write the Python modules of the SQL folder.
+
+    Nothing is written where a query is refused: fix what is shown, and run it again.
+
+    Parameters
+    ----------
+    check
+        Write nothing; exit with 1 where a module is not up to date.
+    database
+        URL of a server to type the queries on; by default what is configured, else the embedded server.
+    """
+    began = time.perf_counter()
+    project = Project.load()
+    found = review(project, database)
+    for error in found.errors:
+        print(f"{error}\n", file=sys.stderr)
+    if found.errors:
+        print(f"{len(found.errors)} errors; nothing was written", file=sys.stderr)
+        return FINDINGS
+    output = project.output_folder
+    changes = (codegen.compare if check else codegen.write)(found.files, output)
+    for what, paths in (
+        ("missing" if check else "wrote", changes.missing),
+        ("out of date" if check else "wrote", changes.outdated),
+        ("no longer made from any SQL" if check else "removed", changes.stale),
+    ):
+        for path in paths:
+            print(f"{what}: {project.output}/{path}")
+    took = time.perf_counter() - began
+    summary = f"{len(found.statements)} queries in {len(found.modules)} modules, {took:.1f} s"
+    if check and changes:
+        print(f"generated code is not up to date: run `plainsql generate` ({summary})", file=sys.stderr)
+        return FINDINGS
+    print(f"up to date: {summary}")
+    return FINE

@@ -1,0 +1,352 @@
+"""``plainsql migrate``: apply, roll back, look, write anew.
+
+Exit codes: 0 done, or nothing to do; 1 a migration failed, the files are not what was applied, or
+``status --check`` found the database not current; 2 it could not run: usage, files, connection, lock.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from plainsql.errors import PlainsqlError
+from plainsql.settings import Project, resolve_database
+
+if TYPE_CHECKING:
+    from plainsql.migrate import MigrationStatus, Progress, Run, Status, Step
+
+__all__ = ["app"]
+
+app = App(
+    name="migrate",
+    help_format="plaintext",
+    help="""Apply the plain SQL migrations that are pending.
+
+    Files are migrations/LAYER/NNNN_WHAT.sql, each with NNNN_WHAT.rollback.sql, run in the order of their
+    numbers. A file and its record are one transaction, unless it starts with '-- transactional: false'.
+
+    Exit codes: 0 done, or nothing to do; 1 a migration failed, applied files were edited or are gone, or
+    'status --check' found the database not current; 2 it could not run (usage, files, connection, lock).
+    """,
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Where:
+    """Which migrations, and which database."""
+
+    database: Annotated[str | None, Parameter(name="--database")] = None
+    "URL of the database. Without it: DATABASE_URL or DB_*, then pyproject.toml, then the embedded server."
+    folder: Annotated[Path | None, Parameter(name="--folder")] = None
+    "Folder of the migrations; by default that of pyproject.toml, or 'migrations'."
+    layer: Annotated[tuple[str, ...], Parameter(name="--layer", negative=(), show_default=False)] = ()
+    "Only this layer; may be given several times, and is run in that order."
+
+    @property
+    def path(self) -> Path:
+        return self.folder or Project.load().migrations_folder
+
+    @property
+    def layers(self) -> Sequence[str] | None:
+        return self.layer or None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait."""
+
+    lock_timeout: Annotated[float, Parameter(name="--lock-timeout")] = 5.0
+    "Seconds a statement waits for a lock, in files that run in a transaction; 0 waits for ever."
+    wait: Annotated[float, Parameter(name="--wait")] = 60.0
+    "Seconds to wait for another run of migrations to end."
+
+
+_DRY = Parameter(name="--dry-run", negative=(), show_default=False)
+
+
+@app.default
+def apply(
+    *,
+    where: Where = Where(),
+    patience: Patience = Patience(),
+    to: str | None = None,
+    dry_run: Annotated[bool, _DRY] = False,
+    allow_edited: Annotated[bool, Parameter(name="--allow-edited", negative=(), show_default=False)] = False,
+) -> int:
+    """Apply the plain SQL migrations that are pending.
+
+    Parameters
+    ----------
+    to
+        Stop after this one: 0003, 0003_add_index or realty/0003.
+    dry_run
+        Print the SQL that would run, in its order, and run nothing.
+    allow_edited
+        Go on though applied files were edited or are gone.
+    """
+
+    def run(url: str) -> int:
+        from plainsql import migrate
+
+        done = migrate.apply(
+            url,
+            where.path,
+            to=to,
+            layers=where.layers,
+            dry_run=dry_run,
+            allow_edited=allow_edited,
+            lock_timeout=patience.lock_timeout,
+            wait=patience.wait,
+            on_progress=_Lines(),
+        )
+        return _finish(done, dry_run=dry_run)
+
+    return _with_database(run, where)
+
+
+@app.command
+def rollback(
+    *,
+    where: Where = Where(),
+    patience: Patience = Patience(),
+    to: str | None = None,
+    steps: int | None = None,
+    all_: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
+    dry_run: Annotated[bool, _DRY] = False,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
+) -> int:
+    """Undo applied migrations by their rollback files, the last one first; one step unless said otherwise.
+
+    Parameters
+    ----------
+    to
+        Undo what was applied after this one, in its layer; it stays applied itself.
+    steps
+        How many to undo.
+    all_
+        Undo all of them.
+    dry_run
+        Print the SQL that would run, in its order, and run nothing.
+    yes
+        Do not ask. Without a terminal it never asks.
+    """
+    if sum((to is not None, steps is not None, all_)) > 1:
+        return _refuse("--to, --steps and --all exclude each other")
+
+    def run(url: str) -> int:
+        from plainsql import migrate
+
+        ask = not yes and sys.stdin.isatty() and sys.stdout.isatty()
+        done = migrate.rollback(
+            url,
+            where.path,
+            to=to,
+            steps=1 if steps is None else steps,
+            all=all_,
+            layers=where.layers,
+            dry_run=dry_run,
+            confirm=_confirm if ask else None,
+            lock_timeout=patience.lock_timeout,
+            wait=patience.wait,
+            on_progress=_Lines(),
+        )
+        return _finish(done, dry_run=dry_run)
+
+    return _with_database(run, where)
+
+
+@app.command
+def status(
+    *,
+    where: Where = Where(),
+    json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
+    check: Annotated[bool, Parameter(name="--check", negative=(), show_default=False)] = False,
+) -> int:
+    """Show which migrations are applied, pending, edited since, missing or interrupted.
+
+    Parameters
+    ----------
+    json_
+        Print a JSON array, one object for each migration.
+    check
+        Exit with 1 unless every migration is applied as it stands.
+    """
+
+    def run(url: str) -> int:
+        from plainsql import migrate
+
+        found = migrate.status(url, where.path, layers=where.layers)
+        if json_:
+            print(json.dumps([_as_json(item) for item in found.migrations], indent=2))
+        else:
+            _show(found)
+        return 1 if check and not found.is_current else 0
+
+    return _with_database(run, where)
+
+
+@app.command
+def new(
+    what: str,
+    *,
+    layer: str | None = None,
+    folder: Path | None = None,
+) -> int:
+    """Write the two files of a new migration, with the next number.
+
+    Parameters
+    ----------
+    what
+        What it does, in a few words: "add phone to leads".
+    layer
+        The layer it belongs to; needed where the folder has layers.
+    folder
+        Folder of the migrations; by default that of pyproject.toml, or 'migrations'.
+    """
+
+    def write() -> int:
+        from plainsql import migrate
+        from plainsql.migrate.folder import shown
+
+        for path in migrate.new(folder or Project.load().migrations_folder, what, layer=layer):
+            print(shown(path))
+        return 0
+
+    return _guarded(write)
+
+
+def _with_database(run: Callable[[str], int], where: Where) -> int:
+    def resolved() -> int:
+        with resolve_database(where.database) as url:
+            return run(url)
+
+    return _guarded(resolved)
+
+
+def _guarded(run: Callable[[], int]) -> int:
+    try:
+        return run()
+    except (PlainsqlError, ModuleNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return _exit_code(error)
+    except KeyboardInterrupt:
+        print("interrupted; nothing is kept of what was not reported as done", file=sys.stderr)
+        return 130
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, ModuleNotFoundError):
+        return 2
+    from plainsql.migrate.failure import DriftError, MigrationFailedError
+
+    return 1 if isinstance(error, DriftError | MigrationFailedError) else 2
+
+
+def _refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
+
+
+class _Lines:
+    """One line for each migration, begun when it starts and ended when it is committed."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage == "waiting":
+            print(f"waiting for another run of migrations: {progress.text}", file=sys.stderr, flush=True)
+        elif progress.stage == "started":
+            self._write(f"{progress.name} … ", opens=True)
+        elif progress.stage == "notice":
+            self._write(("\n" if self._open else "") + f"  {progress.text}\n", opens=False)
+        else:
+            lead = "" if self._open else f"{progress.name} … "
+            outcome = f"{progress.seconds:.2f} s" if progress.stage == "done" else "failed"
+            self._write(f"{lead}{outcome}\n", opens=False)
+
+    def _write(self, text: str, *, opens: bool) -> None:
+        print(text, end="", flush=True)
+        self._open = opens
+
+
+def _finish(run: Run, *, dry_run: bool) -> int:
+    word = "applied" if run.direction == "apply" else "rolled back"
+    if dry_run:
+        for step in run.planned:
+            print(f"-- {step.path}\n{step.sql}")
+        print(f"-- {_count(len(run.planned))} would be {word}; nothing was run")
+    elif run.done:
+        print(f"{word} {_count(len(run.done))} in {run.seconds:.2f} s")
+    elif run.planned:
+        print("nothing was rolled back")
+    else:
+        print(f"nothing to {'apply' if run.direction == 'apply' else 'roll back'}")
+    return 0
+
+
+def _confirm(steps: Sequence[Step]) -> bool:
+    for step in steps:
+        print(f"  {step.name}")
+    try:
+        return input(f"Roll back {_count(len(steps))}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _count(count: int) -> str:
+    return f"{count} migration{'' if count == 1 else 's'}"
+
+
+def _as_json(item: MigrationStatus) -> dict[str, object]:
+    return {
+        "name": item.name,
+        "layer": item.layer,
+        "id": item.id,
+        "state": item.state,
+        "late": item.late,
+        "applied_at": item.applied_at.isoformat() if item.applied_at else None,
+        "seconds": item.seconds,
+    }
+
+
+def _cells(item: MigrationStatus) -> tuple[str, str, str, str, str]:
+    return (
+        item.layer or "-",
+        item.id,
+        f"{item.state}, late" if item.late and item.state == "pending" else item.state,
+        item.applied_at.strftime("%Y-%m-%d %H:%M:%S UTC") if item.applied_at else "-",
+        f"{item.seconds:.2f} s" if item.seconds is not None else "-",
+    )
+
+
+_COLUMNS = ("layer", "migration", "state", "applied at", "took")
+_COLOURS = {"applied": "green", "pending": "yellow", "edited": "red", "missing": "red", "interrupted": "red"}
+
+
+def _show(found: Status) -> None:
+    """A table for a terminal; elsewhere the same cells, one line each, separated by two spaces or more."""
+    rows = [_cells(item) for item in found.migrations]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*_COLUMNS)
+        for item, row in zip(found.migrations, rows, strict=True):
+            table.add_row(*row, style=_COLOURS[item.state] if item.state != "applied" else None)
+        Console().print(table)
+    else:
+        widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+        for row in (_COLUMNS, *rows):
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    states = ("applied", "pending", "edited", "missing", "interrupted")
+    counts = [(len([item for item in found.migrations if item.state == state]), state) for state in states]
+    print(", ".join(f"{count} {state}" for count, state in counts if count) or "no migrations")

@@ -1,0 +1,7 @@
+"""Facts → Python source: python_types · modules · render · writing, in the order in which data goes through them."""
+
+from plainsql.codegen.modules import Checked, plan_modules
+from plainsql.codegen.render import MARK
+from plainsql.codegen.writing import Changes, compare, sources, write
+
+__all__ = ["MARK", "Changes", "Checked", "compare", "plan_modules", "sources", "write"]

@@ -1,0 +1,371 @@
+"""Statements and their analyses → modules: which classes and functions each one holds, and in which order.
+
+A folder of SQL files is a module. Queries of one folder that name the same row share one class, so its columns
+must be the same in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
+from plainsql.codegen.naming import class_name, is_field_name
+from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
+from plainsql.errors import ContractError, Place
+from plainsql.statements import Statement
+
+__all__ = ["Checked", "Field", "Function", "Module", "RowClass", "plan_modules"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A statement with the analysis of each of its variants, at least one."""
+
+    statement: Statement
+    variants: tuple[Analysis, ...]
+
+    @property
+    def analysis(self) -> Analysis:
+        """The first variant: what all of them agree on, the columns, stands in it."""
+        return self.variants[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    name: str
+    annotation: Annotation
+    nullable: bool
+
+
+@dataclass(slots=True)
+class RowClass:
+    """A class to generate: a row, a nested row or a composite."""
+
+    name: str
+    fields: list[Field]
+    base: str
+    described: str
+    """What its docstring says."""
+    source: Statement | None = None
+    """The statement that first asked for it, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A query of a module."""
+
+    statement: Statement
+    item: Annotation | None
+    """What one row is: a class of the module or a value's type; None for a count."""
+    parameters: tuple[tuple[str, Annotation, str], ...]
+    """``(name, annotation, default as source or empty)``, in the order of the SQL, then of the choices."""
+    wraps: dict[str, str]
+    """By parameter: the function of ``plainsql.query`` that its value passes through."""
+    analysis: Analysis
+
+
+@dataclass(slots=True)
+class Module:
+    """A generated module."""
+
+    name: str
+    """Dotted, relative to the generated package: ``realty.leads``."""
+    folder: str
+    """The SQL folder it is made from, as users know it."""
+    classes: dict[str, RowClass] = field(default_factory=dict)
+    functions: list[Function] = field(default_factory=list)
+
+
+def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module], list[ContractError]]:
+    """Plan the modules of a package, in the order of their names.
+
+    ``package`` is the import name of the generated package: types of JSON columns are looked up from there.
+    All that contradicts is returned, not raised: a module with errors is not to be written.
+    """
+    modules: dict[str, Module] = {}
+    errors: list[ContractError] = []
+    for item in checked:
+        statement = item.statement
+        folder = str(PurePosixPath(statement.path).parent)
+        module = modules.setdefault(statement.module, Module(statement.module or "queries", folder))
+        try:
+            module.functions.append(_plan_function(item, module, package))
+        except ContractError as error:
+            errors.append(error)
+    return [modules[name] for name in sorted(modules)], errors
+
+
+def _plan_function(item: Checked, module: Module, package: str) -> Function:
+    statement, analysis = item.statement, item.analysis
+    _check_shape(statement, analysis)
+    for other in item.variants[1:]:
+        _check_same_columns(statement, analysis, other)
+    returned: Annotation | None = None
+    if statement.returns.value:
+        returned = _annotate_column(statement, _widest(item.variants, 0), package, nested=False)
+        _add_composites(module, returned, statement)
+        returned = returned.or_null() if _widest(item.variants, 0).nullable else returned
+    elif statement.returns.row is not None:
+        columns = [_widest(item.variants, index) for index in range(len(analysis.columns))]
+        _add_row(module, statement.returns.row, columns, statement, package)
+        returned = Annotation(statement.returns.row)
+    parameters, wraps = _plan_parameters(item, module)
+    return Function(statement, returned, parameters, wraps, analysis)
+
+
+def _check_shape(statement: Statement, analysis: Analysis) -> None:
+    returns, columns = statement.returns, analysis.columns
+    if returns.kind == "count" and columns:
+        raise _error(
+            statement,
+            f"returns columns ({', '.join(column.name for column in columns)}), but its header says 'returns: count'",
+            "drop the columns, or declare 'returns: many …'",
+        )
+    if returns.kind != "count" and not columns:
+        raise _error(
+            statement,
+            f"returns no columns, but its header says 'returns: {returns}'",
+            "declare 'returns: count', or add a 'returning' clause",
+        )
+    if returns.value and len(columns) != 1:
+        raise _error(
+            statement,
+            f"returns {len(columns)} columns, but its header says 'returns: {returns}', which is one column",
+            "name a row instead: 'returns: many Thing'",
+        )
+
+
+def _check_same_columns(statement: Statement, first: Analysis, other: Analysis) -> None:
+    if [(c.name, c.type.oid) for c in first.columns] != [(c.name, c.type.oid) for c in other.columns]:
+        raise _error(
+            statement,
+            "its columns differ with the optional lines that are taken",
+            "keep optional lines and choices out of the select list",
+            detail=_side_by_side(
+                [(c.name, str(c.type)) for c in first.columns], [(c.name, str(c.type)) for c in other.columns]
+            ),
+        )
+
+
+def _widest(variants: Sequence[Analysis], index: int) -> ColumnFact:
+    """A column as the variant has it in which it can be null, if there is one."""
+    facts = [variant.columns[index] for variant in variants]
+    return next((fact for fact in facts if fact.nullable), facts[0])
+
+
+def _add_row(
+    module: Module, name: str, columns: list[ColumnFact], statement: Statement, package: str
+) -> None:
+    fields: list[Field] = []
+    groups: dict[str, list[ColumnFact]] = {}
+    previous = ""
+    for number, column in enumerate(columns, 1):
+        outer, dot, inner = column.name.partition(".")
+        if not is_field_name(outer) or (dot and not is_field_name(inner)):
+            raise _error(
+                statement,
+                f"column {number} is called {column.name!r}, which no field can be called",
+                "give it an alias: as total",
+            )
+        if dot:
+            if outer in groups and previous != outer:
+                raise _error(
+                    statement,
+                    f"the columns of {outer!r} do not stand side by side",
+                    f'move "{column.name}" to the other columns of "{outer}"',
+                )
+            groups.setdefault(outer, []).append(column)
+            if previous != outer:
+                fields.append(Field(outer, Annotation(class_name(outer)), False))
+        else:
+            annotation = _annotate_column(statement, column, package, nested=False)
+            _add_composites(module, annotation, statement)
+            fields.append(Field(outer, annotation, column.nullable))
+        previous = outer if dot else ""
+    names = [f.name for f in fields]
+    for duplicate in sorted({n for n in names if names.count(n) > 1}):
+        raise _error(statement, f"two columns are called {duplicate!r}", "give one of them an alias")
+    for outer, inner_columns in groups.items():
+        fields = _add_nested(module, outer, inner_columns, fields, statement, package)
+    described = f"A row of `{statement.module}`."
+    _add_class(module, RowClass(name, fields, "Row", described, statement), statement)
+
+
+def _add_nested(
+    module: Module,
+    outer: str,
+    columns: list[ColumnFact],
+    fields: list[Field],
+    statement: Statement,
+    package: str,
+) -> list[Field]:
+    """Add the class of a nested row; return the outer row's fields with its nullability set."""
+    inner = []
+    group = columns[0].nullable_group
+    together = group is not None and all(column.nullable_group == group for column in columns)
+    for column in columns:
+        annotation = _annotate_column(statement, column, package, nested=True)
+        _add_composites(module, annotation, statement)
+        nullable = column.nullable_in_group if together else column.nullable
+        inner.append(Field(column.name.partition(".")[2], annotation, nullable))
+    name = class_name(outer)
+    _add_class(module, RowClass(name, inner, "Row", f"The nested `{outer}` of a row.", statement), statement)
+    return [Field(f.name, f.annotation, together) if f.name == outer else f for f in fields]
+
+
+def _add_composites(module: Module, annotation: Annotation, statement: Statement) -> None:
+    for type in annotation.composites:
+        fields = []
+        for attribute in type.attributes:
+            inner = _annotate(statement, attribute.name, attribute.type)
+            _add_composites(module, inner, statement)
+            fields.append(Field(attribute.name, inner, not attribute.not_null))
+        _add_class(
+            module,
+            RowClass(class_name(type.name), fields, "Composite", f"The composite type `{type}`.", statement),
+            statement,
+        )
+
+
+def _add_class(module: Module, new: RowClass, statement: Statement) -> None:
+    known = module.classes.get(new.name)
+    if known is None:
+        module.classes[new.name] = new
+        return
+    mine = [(f.name, f.annotation.text) for f in new.fields]
+    theirs = [(f.name, f.annotation.text) for f in known.fields]
+    if mine != theirs or known.base != new.base:
+        other = known.source.path if known.source else module.folder
+        raise _error(
+            statement,
+            f"its {new.name} differs from the {new.name} of {other}",
+            "select the same columns in the same order, or name another row in 'returns:'",
+            detail=_side_by_side(mine, theirs),
+        )
+    # The same columns: what can be null in one query can be null in the shared class.
+    known.fields = [
+        Field(old.name, old.annotation, old.nullable or add.nullable)
+        for old, add in zip(known.fields, new.fields, strict=True)
+    ]
+
+
+def _plan_parameters(
+    item: Checked, module: Module
+) -> tuple[tuple[tuple[str, Annotation, str], ...], dict[str, str]]:
+    statement = item.statement
+    facts: dict[str, ParameterFact] = {}
+    for variant in item.variants:
+        for fact in variant.parameters:
+            if fact.name not in facts or (facts[fact.name].nullable and not fact.nullable):
+                facts[fact.name] = fact
+    planned: list[tuple[str, Annotation, str]] = []
+    wraps: dict[str, str] = {}
+    for parameter in statement.parameters:
+        fact = facts[parameter.name]
+        annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)
+        _add_composites(module, annotation, statement)
+        if wrap := _wrap(fact.type):
+            wraps[parameter.name] = wrap
+        bounds = parameter.bounds
+        default = ""
+        nullable = fact.nullable
+        if bounds is not None and bounds.has_default:
+            default = repr(bounds.default)
+            nullable = nullable or bounds.default is None
+        elif parameter.optional:
+            default = "UNSET"
+        annotation = annotation.or_null() if nullable else annotation
+        if default == "UNSET":
+            annotation = annotation.wrapped(
+                "{} | UnsetType", ("plainsql.types", "UNSET"), ("plainsql.types", "UnsetType")
+            )
+        if "Decimal(" in default:
+            annotation = annotation.wrapped("{}", ("decimal", "Decimal"))
+        planned.append((parameter.name, annotation, default))
+    for choice in statement.choices:
+        values = ", ".join(f'"{value}"' for value in choice.values)
+        planned.append(
+            (
+                choice.name,
+                Annotation(f"Literal[{values}]", frozenset({("typing", "Literal")})),
+                "" if choice.default is None else f'"{choice.default}"',
+            )
+        )
+    return tuple(planned), wraps
+
+
+def _wrap(type: PgType) -> str:
+    """The function that a parameter of this type passes through on its way to the driver, if any."""
+    while type.kind == "domain" and type.element is not None:
+        type = type.element
+    if type.kind == "composite":
+        return "composite"
+    if type.kind == "array" and type.element is not None:
+        inner = type.element
+        while inner.kind == "domain" and inner.element is not None:
+            inner = inner.element
+        if inner.kind == "composite":
+            return "composite"
+        if inner.name in ("json", "jsonb", "vector", "halfvec", "sparsevec"):
+            return "elements"
+    return ""
+
+
+def _annotate_column(statement: Statement, column: ColumnFact, package: str, *, nested: bool) -> Annotation:
+    for hint in statement.columns:
+        if hint.name == column.name and hint.type is not None:
+            return _json_annotation(hint.type, statement, package)
+    return _annotate(statement, column.name, column.type)
+
+
+def _json_annotation(written: str, statement: Statement, package: str) -> Annotation:
+    """``whatsapp.Payload`` → ``Annotated[Payload, JSON]``, with ``Payload`` from that layer's ``types`` module."""
+    import re
+
+    imports = {("typing", "Annotated"), ("plainsql.types", "JSON")}
+    own_layer = statement.name.split(".")[0] if "." in statement.name else ""
+
+    def resolve(match: re.Match[str]) -> str:
+        path, _, name = match[0].rpartition(".")
+        if not path and name in ("list", "dict", "str", "int", "float", "bool", "None", "tuple", "set"):
+            return name
+        if "." not in path:  # a layer's own types: <package>.<layer>.types
+            layer = path or own_layer
+            imports.add((".".join(part for part in (package, layer, "types") if part), name))
+        else:
+            imports.add((path, name))
+        return name
+
+    text = re.sub(r"[A-Za-z_][\w.]*", resolve, written)
+    return Annotation(f"Annotated[{text}, JSON]", frozenset(imports))
+
+
+def _annotate(statement: Statement, what: str, type: PgType, *, parameter: bool = False) -> Annotation:
+    try:
+        return annotate_parameter(type) if parameter else annotate(type)
+    except LookupError as error:
+        unknown = error.args[0]
+        raise _error(
+            statement,
+            f"{what} has the type {unknown}, which plainsql has no Python type for",
+            f"cast it: {what}::text",
+        ) from None
+
+
+def _error(statement: Statement, message: str, hint: str, *, detail: str | None = None) -> ContractError:
+    place = Place(statement.path, statement.body_line)
+    return ContractError(f"{statement.name} {message}", place=place, detail=detail, hint=hint)
+
+
+def _side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> str:
+    left = [f"{name}: {type}" for name, type in mine]
+    right = [f"{name}: {type}" for name, type in theirs]
+    width = max(map(len, left), default=0)
+    rows = max(len(left), len(right))
+    left += [""] * (rows - len(left))
+    right += [""] * (rows - len(right))
+    return "\n" + "\n".join(
+        f"    {a:<{width}}  {' ' if a == b else '|'}  {b}".rstrip() for a, b in zip(left, right, strict=True)
+    )

@@ -1,0 +1,141 @@
+"""PostgreSQL's types → the annotations of generated code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from plainsql.analysis.model import PgType
+from plainsql.codegen.naming import class_name
+
+__all__ = ["Annotation", "annotate", "annotate_parameter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """An annotation as source text, and what it needs around it."""
+
+    text: str
+    imports: frozenset[tuple[str, str]] = frozenset()
+    """``(module, name)`` pairs: ``from module import name``; an empty name stands for ``import module``."""
+    composites: tuple[PgType, ...] = ()
+    """The composite types it names, each needing a class in the module."""
+
+    def or_null(self) -> Annotation:
+        return Annotation(f"{self.text} | None", self.imports, self.composites)
+
+    def wrapped(self, outer: str, *imports: tuple[str, str]) -> Annotation:
+        """``outer`` with ``{}`` in the place of this annotation."""
+        return Annotation(outer.format(self.text), self.imports | frozenset(imports), self.composites)
+
+
+_DATETIME: Final = "datetime"
+_TYPES: Final = "plainsql.types"
+_VECTOR: Final = "plainsql.vector"
+
+_BASE: Final[dict[str, tuple[str, str]]] = {
+    # The catalogue's name → (the name in Python, the module it is from; empty for a builtin)
+    "bool": ("bool", ""),
+    "int2": ("int", ""),
+    "int4": ("int", ""),
+    "int8": ("int", ""),
+    "oid": ("int", ""),
+    "xid": ("int", ""),
+    "xid8": ("int", ""),
+    "cid": ("int", ""),
+    "pg_lsn": ("int", ""),
+    "float4": ("float", ""),
+    "float8": ("float", ""),
+    "numeric": ("Decimal", "decimal"),
+    "bytea": ("bytes", ""),
+    "uuid": ("UUID", "uuid"),
+    "date": ("date", _DATETIME),
+    "time": ("time", _DATETIME),
+    "timetz": ("time", _DATETIME),
+    "timestamp": ("datetime", _DATETIME),
+    "timestamptz": ("datetime", _DATETIME),
+    "interval": ("timedelta", _DATETIME),
+    "json": ("Json", _TYPES),
+    "jsonb": ("Json", _TYPES),
+    "bit": ("BitString", _TYPES),
+    "varbit": ("BitString", _TYPES),
+    "point": ("Point", _TYPES),
+    "box": ("Box", _TYPES),
+    "circle": ("Circle", _TYPES),
+    "line": ("Line", _TYPES),
+    "lseg": ("LineSegment", _TYPES),
+    "path": ("Path", _TYPES),
+    "polygon": ("Polygon", _TYPES),
+    "vector": ("Vector", _VECTOR),
+    "halfvec": ("HalfVector", _VECTOR),
+    "sparsevec": ("SparseVector", _VECTOR),
+    "void": ("None", ""),
+}
+
+_TEXT: Final = frozenset(
+    "text varchar bpchar char name citext xml money unknown cstring tsvector tsquery jsonpath macaddr macaddr8 ltree "
+    "regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure regrole "
+    "regtype".split()
+)
+_ADDRESS: Final = Annotation(
+    "IPv4Address | IPv6Address", frozenset({("ipaddress", "IPv4Address"), ("ipaddress", "IPv6Address")})
+)
+_NETWORK: Final = Annotation(
+    "IPv4Network | IPv6Network", frozenset({("ipaddress", "IPv4Network"), ("ipaddress", "IPv6Network")})
+)
+_SNAPSHOTS: Final = frozenset({"txid_snapshot", "pg_snapshot"})
+
+
+def annotate(type: PgType) -> Annotation:
+    """Return the annotation of a value that is not null.
+
+    Raises ``LookupError`` with the type as its argument where plainsql has no Python type for it.
+    """
+    match type.kind:
+        case "array" if type.element:
+            return annotate(type.element).wrapped("list[{}]")
+        case "domain" if type.element:
+            return annotate(type.element)
+        case "enum":
+            labels = ", ".join(map(_literal, type.labels))
+            return Annotation(f"Literal[{labels}]", frozenset({("typing", "Literal")}))
+        case "composite":
+            return Annotation(class_name(type.name), composites=(type,))
+        case "range" if type.element:
+            return annotate(type.element).wrapped("Range[{}]", (_TYPES, "Range"))
+        case "multirange" if type.element:
+            element = type.element.element if type.element.kind == "range" else type.element
+            if element is not None:
+                return annotate(element).wrapped("list[Range[{}]]", (_TYPES, "Range"))
+    if type.name in _BASE:
+        name, module = _BASE[type.name]
+        return Annotation(name, frozenset({(module, name)}) if module else frozenset())
+    if type.name in _TEXT:
+        return Annotation("str")
+    if type.name == "inet":
+        return _ADDRESS
+    if type.name == "cidr":
+        return _NETWORK
+    if type.name == "tid":
+        return Annotation("tuple[int, int]")
+    if type.name in _SNAPSHOTS:
+        return Annotation("tuple[int, int, tuple[int, ...]]")
+    raise LookupError(type)
+
+
+def annotate_parameter(type: PgType) -> Annotation:
+    """Return the annotation of a parameter: what it takes may be wider than what comes back."""
+    base = type
+    while base.kind == "domain" and base.element is not None:
+        base = base.element
+    if base.name in ("vector", "halfvec", "sparsevec"):
+        kind = {"vector": "Vector", "halfvec": "HalfVector", "sparsevec": "SparseVector"}[base.name]
+        return Annotation(
+            f"{kind} | Sequence[float]", frozenset({(_VECTOR, kind), ("collections.abc", "Sequence")})
+        )
+    return annotate(type)
+
+
+def _literal(label: str) -> str:
+    escaped = label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,99 @@
+"""Generated modules → files: written where they changed, compared where they are only checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from plainsql.codegen.modules import Module
+from plainsql.codegen.render import MARK, render, render_package
+from plainsql.errors import ContractError, Place
+
+__all__ = ["Changes", "compare", "sources", "write"]
+
+
+class Changes:
+    """What differs between the generated files and those on disk. All paths are relative to the output folder."""
+
+    def __init__(self) -> None:
+        self.missing: list[Path] = []
+        self.outdated: list[Path] = []
+        self.stale: list[Path] = []
+        """Generated once, from SQL that is gone."""
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.outdated or self.stale)
+
+
+def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
+    """Return the files of a package: by path relative to the output folder, the source.
+
+    ``sql`` is the name of the SQL folder, for the packages' docstrings.
+    """
+    modules = list(modules)
+    files: dict[Path, str] = {}
+    children: dict[str, set[str]] = {}
+    for module in modules:
+        parts = module.name.split(".")
+        for depth in range(1, len(parts)):
+            children.setdefault(".".join(parts[:depth]), set()).add(parts[depth])
+    names = {module.name for module in modules}
+    for module in modules:
+        parts = module.name.split(".")
+        # A folder with files and folders in it is a package whose __init__ holds the queries.
+        file = Path(*parts, "__init__.py") if module.name in children else Path(*parts[:-1], f"{parts[-1]}.py")
+        files[file] = render(module)
+    for package, inner in children.items():
+        if package not in names:
+            folder = f"{sql}/{package.replace('.', '/')}"
+            files[Path(*package.split("."), "__init__.py")] = render_package(folder, inner)
+    return files
+
+
+def compare(files: Mapping[Path, str], output: Path) -> Changes:
+    """Say what ``write`` would change."""
+    changes = Changes()
+    for path, source in sorted(files.items()):
+        target = output / path
+        if not target.exists():
+            changes.missing.append(path)
+        elif path.name == "__init__.py" and not _is_generated(target):
+            continue  # a package's own, hand-written: left alone
+        elif target.read_text(encoding="utf-8") != source:
+            changes.outdated.append(path)
+    if output.exists():
+        for target in sorted(output.rglob("*.py")):
+            path = target.relative_to(output)
+            if path not in files and _is_generated(target):
+                changes.stale.append(path)
+    return changes
+
+
+def write(files: Mapping[Path, str], output: Path) -> Changes:
+    """Write what differs, remove what is stale, and return what was done.
+
+    Files that do not carry the mark of generated ones are never overwritten: ``ContractError``.
+    """
+    changes = compare(files, output)
+    for path in changes.outdated:
+        if not _is_generated(output / path):
+            raise ContractError(
+                "this file would be overwritten, and plainsql did not write it",
+                place=Place(str(output / path)),
+                hint="move it, or rename the SQL folder of the same name",
+            )
+    for path in [*changes.missing, *changes.outdated]:
+        target = output / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside and moved over: a reader never sees half a module.
+        part = target.with_suffix(".py.part")
+        part.write_text(files[path], encoding="utf-8")
+        part.replace(target)
+    for path in changes.stale:
+        (output / path).unlink()
+    return changes
+
+
+def _is_generated(file: Path) -> bool:
+    with file.open(encoding="utf-8") as lines:
+        return lines.readline().startswith(MARK)

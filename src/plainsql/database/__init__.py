@@ -1,0 +1,7 @@
+"""Executors on asyncpg: the only place that knows this driver."""
+
+from plainsql.database.connecting import Connecting, connect
+from plainsql.database.database import Database
+from plainsql.database.transaction import Isolation, Transaction
+
+__all__ = ["Connecting", "Database", "Isolation", "Transaction", "connect"]

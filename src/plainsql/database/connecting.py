@@ -1,0 +1,112 @@
+"""``plainsql.connect``: from a URL to a ``Database``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import asyncpg
+from asyncpg import exceptions
+
+from plainsql.database.codecs import Codecs
+from plainsql.database.database import Database
+from plainsql.diagnose import cannot_connect
+from plainsql.settings import hide_password, resolve_database
+
+__all__ = ["connect"]
+
+
+def connect(
+    url: str | None = None,
+    *,
+    min_size: int = 1,
+    max_size: int = 10,
+    connect_timeout: float = 10.0,
+    acquire_timeout: float | None = 30.0,
+    statement_timeout: float | None = None,
+    application_name: str = "plainsql",
+    server_settings: Mapping[str, str] | None = None,
+    prefetch: int = 500,
+) -> Connecting:
+    """Connect to a PostgreSQL database.
+
+    Use it as ``async with plainsql.connect(url) as db`` or ``db = await plainsql.connect(url)``.
+
+    Args:
+        url: ``postgresql://user:password@host:5432/database``. By default what the environment or
+            ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
+        min_size: connections that are opened at once and kept.
+        max_size: connections at the most.
+        connect_timeout: seconds that opening a connection may take.
+        acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
+        statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
+            ``asyncio.timeout`` works around any call as well.
+        application_name: what ``pg_stat_activity`` shows.
+        server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
+        prefetch: rows that ``.stream`` reads ahead.
+
+    Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where no
+    database is configured.
+    """
+    pool_options = {
+        "min_size": min_size,
+        "max_size": max_size,
+        "timeout": connect_timeout,
+        "command_timeout": statement_timeout,
+        "server_settings": {
+            "application_name": application_name,
+            # With a filter, an HNSW scan must go on until it has found enough. A database without pgvector
+            # takes this for a setting of an extension that is yet to be loaded.
+            "hnsw.iterative_scan": "relaxed_order",
+            **(server_settings or {}),
+        },
+        # Every variant of every query stays prepared: there are no others.
+        "statement_cache_size": 2048,
+        "max_cached_statement_lifetime": 0,
+    }
+    return Connecting(url, pool_options, acquire_timeout, prefetch)
+
+
+class Connecting:
+    """A database that is about to be connected: await it, or enter it with ``async with``."""
+
+    def __init__(
+        self, url: str | None, pool_options: dict[str, Any], acquire_timeout: float | None, prefetch: int
+    ) -> None:
+        self._url = url
+        self._pool_options = pool_options
+        self._acquire_timeout = acquire_timeout
+        self._prefetch = prefetch
+        self._database: Database | None = None
+
+    def __await__(self) -> Generator[Any, None, Database]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Database:
+        self._database = await self._open()
+        return self._database
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._database is not None:
+            await self._database.close()
+
+    async def _open(self) -> Database:
+        with ExitStack() as stack:
+            # The embedded server starts in a thread: it takes a second or two.
+            url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
+            try:
+                create_pool: Any = asyncpg.create_pool  # untyped
+                pool = await create_pool(url, init=Codecs().install, **self._pool_options)
+            except exceptions.PostgresError as error:
+                raise cannot_connect(url, error, getattr(error, "sqlstate", None)) from None
+            except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
+                raise cannot_connect(url, error) from None
+            return Database(
+                pool,
+                name=hide_password(url),
+                acquire_timeout=self._acquire_timeout,
+                prefetch=self._prefetch,
+                on_close=stack.pop_all().close,
+            )

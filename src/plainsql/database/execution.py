@@ -1,0 +1,67 @@
+"""One query on one asyncpg connection, whoever holds it: sent, read, built, and explained where it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+from asyncpg import exceptions
+
+from plainsql.database.failure import explain
+from plainsql.query import Args, Column, Plan, Query
+
+__all__ = ["execute", "iterate"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+_EXPLAINED = (exceptions.PostgresError, exceptions.InterfaceError, asyncio.TimeoutError, OSError)
+
+
+async def execute(connection: Any, query: Query[..., Any, R], args: Args) -> R:
+    """Run a query to its end and build its result."""
+    plan, values = query.plan(args)
+    try:
+        if query.kind == "count":
+            # Its result is an int by its class; the type checker knows only R.
+            return affected(await connection.execute(plan.sql, *values))  # type: ignore[return-value]
+        if query.needs_columns:
+            await _adopt(connection, query, plan)
+        records = await connection.fetch(plan.sql, *values)
+    except _EXPLAINED as error:
+        explained = await explain(error, connection, query, plan, values)
+        if explained is error:
+            raise
+        raise explained from None
+    return query.result(records)
+
+
+async def iterate(
+    connection: Any, query: Query[..., T, Any], args: Args, prefetch: int
+) -> AsyncIterator[T]:
+    """Run a query through a cursor, ``prefetch`` rows at a time. The connection is in a transaction."""
+    plan, values = query.plan(args)
+    try:
+        if query.needs_columns:
+            await _adopt(connection, query, plan)
+        cursor = await connection.cursor(plan.sql, *values)
+        while records := await cursor.fetch(prefetch):
+            for row in query.build(records):
+                yield row
+    except _EXPLAINED as error:
+        explained = await explain(error, connection, query, plan, values)
+        if explained is error:
+            raise
+        raise explained from None
+
+
+def affected(status: str) -> int:
+    """Read the number of rows from a command's status: ``INSERT 0 3`` is 3, ``CREATE TABLE`` is 0."""
+    last = status.rpartition(" ")[2]
+    return int(last) if last.isdecimal() else 0
+
+
+async def _adopt(connection: Any, query: Query[..., Any, Any], plan: Plan) -> None:
+    statement = await connection.prepare(plan.sql)
+    query.adopt([Column(a.name, a.type.name in ("json", "jsonb")) for a in statement.get_attributes()])

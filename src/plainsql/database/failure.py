@@ -1,0 +1,68 @@
+"""What is said when a call fails: the query's name and place, the parameter that does not fit."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from asyncpg import exceptions
+
+from plainsql.errors import BindError
+from plainsql.query import Plan, Query
+
+__all__ = ["explain"]
+
+# asyncpg says which argument it could not encode only in the text, which holds the value as well. The number
+# stands at its beginning, before anything of the value.
+_ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")
+
+
+async def explain(
+    error: BaseException,
+    connection: Any,
+    query: Query[..., Any, Any],
+    plan: Plan,
+    values: tuple[object, ...],
+) -> BaseException:
+    """Return the error to raise: the same one with a note, or a ``BindError`` where an argument is unfit.
+
+    Errors of the server stay what they are, so that they can be caught by their classes.
+    """
+    if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
+        return await _unfit(error, connection, query, plan, values)
+    error.add_note(_note(query, plan, getattr(error, "position", None)))
+    return error
+
+
+def _note(query: Query[..., Any, Any], plan: Plan, position: str | None) -> str:
+    if position and position.isdecimal():
+        place = plan.variant.place(int(position))
+        caret = place.caret()
+        return f"query: {query.name}\n{place}" + (f"\n{caret}" if caret else "")
+    return f"query: {query.name} ({query.file})"
+
+
+async def _unfit(
+    error: exceptions.DataError,
+    connection: Any,
+    query: Query[..., Any, Any],
+    plan: Plan,
+    values: tuple[object, ...],
+) -> BindError:
+    found = _ARGUMENT.match(str(error))
+    if found is None:
+        return BindError(f"{query.name}: a parameter does not fit its type", hint=f"see {query.file}")
+    index = int(found[1]) - 1
+    name = plan.variant.parameters[index]
+    try:
+        # The statement is in the driver's cache, and nothing was sent for the failed call.
+        types = (await connection.prepare(plan.sql)).get_parameters()
+        expected = types[index].name
+    except (exceptions.PostgresError, exceptions.InterfaceError, OSError):
+        expected = "another type"
+    out_of_range = isinstance(error.__cause__, OverflowError)
+    return BindError(
+        f"{query.name}: {name}: expected {expected}, got {type(values[index]).__name__}",
+        detail="the value is out of range" if out_of_range else None,
+        hint=f"see {query.file}",
+    )

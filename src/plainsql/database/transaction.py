@@ -1,0 +1,102 @@
+"""A transaction as an executor; nested ones are savepoints."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal, TypeVar
+
+from asyncpg import exceptions
+
+from plainsql.database.execution import execute, iterate
+from plainsql.errors import TransactionError
+from plainsql.query import Args, Query
+
+__all__ = ["Isolation", "Transaction", "begin"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+Isolation = Literal["read committed", "repeatable read", "serializable"]
+
+
+class Transaction:
+    """A transaction of one connection: an executor whose queries all succeed or all leave no trace.
+
+    It serves one task at a time. Leaving its block commits; leaving it by any error or by cancellation rolls back.
+    """
+
+    def __init__(self, connection: Any, prefetch: int) -> None:
+        self._connection = connection
+        self._prefetch = prefetch
+        self._open = True
+        self._busy = False
+
+    async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
+        """Run a query inside the transaction."""
+        connection = self._claim()
+        self._busy = True
+        try:
+            return await execute(connection, query, args)
+        finally:
+            self._busy = False
+
+    async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
+        """Iterate over a query's rows through a cursor of this transaction; other queries may run in between."""
+        async for row in iterate(self._claim(), query, args, self._prefetch):
+            yield row
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a savepoint: what fails inside its block is undone, the outer transaction goes on."""
+        async with begin(self._claim(), self._prefetch) as inner:
+            yield inner
+
+    @property
+    def connection(self) -> Any:
+        """The asyncpg connection underneath, for what queries cannot say: COPY, LISTEN."""
+        return self._claim()
+
+    def __repr__(self) -> str:
+        return f"<Transaction {'open' if self._open else 'ended'}>"
+
+    def _claim(self) -> Any:
+        if not self._open:
+            raise TransactionError(
+                "the transaction has ended", hint="use it only inside its 'async with' block"
+            )
+        if self._busy:
+            raise TransactionError(
+                "the transaction is busy with another task's query",
+                hint="a transaction is one connection: await one query at a time, or use db for concurrent reads",
+            )
+        return self._connection
+
+
+@asynccontextmanager
+async def begin(
+    connection: Any,
+    prefetch: int,
+    isolation: Isolation | None = None,
+    read_only: bool = False,
+    deferrable: bool = False,
+) -> AsyncIterator[Transaction]:
+    """Open a transaction on a connection, or a savepoint where one is open."""
+    level = None if isolation is None else isolation.replace(" ", "_")
+    try:
+        block = connection.transaction(isolation=level, readonly=read_only, deferrable=deferrable)
+    except ValueError:
+        raise TransactionError(
+            f"isolation: got {isolation!r}, expected 'read committed', 'repeatable read' or 'serializable'"
+        ) from None
+    transaction = Transaction(connection, prefetch)
+    try:
+        async with block:
+            try:
+                yield transaction
+            finally:
+                transaction._open = False
+    except exceptions.InterfaceError as error:
+        # The block's end meets a connection that is gone, or that a stray task still uses.
+        error.add_note("while a transaction ended; it is not committed")
+        raise

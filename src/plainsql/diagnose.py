@@ -1,0 +1,87 @@
+"""Why a database cannot be reached: one message for every driver, without the password."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from plainsql.errors import ConnectError
+from plainsql.settings import hide_password
+
+__all__ = ["cannot_connect"]
+
+_INVALID_PASSWORD = "28P01"
+_INVALID_AUTHORIZATION = "28000"
+_NO_DATABASE = "3D000"
+_TOO_MANY_CONNECTIONS = "53300"
+_STARTING_UP = "57P03"
+
+
+def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) -> ConnectError:
+    """Say why connecting to ``url`` failed, and what to do.
+
+    ``sqlstate`` is the server's answer where there was one; ``error`` is what the driver raised.
+    """
+    what = f"cannot connect to {hide_password(url)}"
+    user, database, host = _parts(url)
+    if sqlstate == _INVALID_PASSWORD:
+        return ConnectError(
+            f"{what}: the server refuses the password of {user}",
+            hint="check the password in the URL, DATABASE_URL or DB_PASSWORD",
+        )
+    if sqlstate == _INVALID_AUTHORIZATION:
+        return ConnectError(
+            f"{what}: the server does not let {user} in",
+            detail=_server_text(error),
+            hint="check the user's name, and what pg_hba.conf allows from this host",
+        )
+    if sqlstate == _NO_DATABASE:
+        return ConnectError(
+            f"{what}: the database {database!r} does not exist",
+            hint=f"create it: createdb {database}",
+        )
+    if sqlstate == _TOO_MANY_CONNECTIONS:
+        return ConnectError(
+            f"{what}: the server has no free connection",
+            hint="lower max_size of the pools, raise max_connections, or put PgBouncer in between",
+        )
+    if sqlstate == _STARTING_UP:
+        return ConnectError(f"{what}: the server is starting up or shutting down", hint="try again in a moment")
+    if sqlstate is not None:
+        return ConnectError(f"{what}: the server answers {sqlstate}", detail=_server_text(error))
+    if isinstance(error, socket.gaierror):
+        return ConnectError(f"{what}: the host {host!r} is not known", hint="check the host in the URL")
+    if isinstance(error, TimeoutError):
+        return ConnectError(
+            f"{what}: no answer in time", hint="check the host and port, and firewalls on the way"
+        )
+    if isinstance(error, FileNotFoundError):
+        return ConnectError(
+            f"{what}: there is no server's socket in {host}",
+            hint="start the server, or check the host in the URL",
+        )
+    if isinstance(error, ConnectionError):
+        return ConnectError(
+            f"{what}: nothing answers there", hint="start the server, or check the host and port in the URL"
+        )
+    return ConnectError(
+        f"{what}: {type(error).__name__}",
+        detail=_server_text(error),
+        hint="a URL looks like postgresql://user:password@host:5432/database",
+    )
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    try:
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        user = unquote(parts.username or "") or query.get("user", "") or "this user"
+        return user, unquote(parts.path.lstrip("/")) or user, parts.hostname or query.get("host", "localhost")
+    except ValueError:
+        return "this user", "?", "?"
+
+
+def _server_text(error: BaseException) -> str | None:
+    text = str(error).strip()
+    # A driver's own message about a URL repeats the URL, and with it the password.
+    return None if not text or "://" in text else text.splitlines()[0]

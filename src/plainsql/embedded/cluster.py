@@ -1,0 +1,90 @@
+"""The data directory: made once, whole or not at all, and refused where it is another major version's."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from plainsql.embedded.binaries import Binaries
+from plainsql.embedded.folder import ServerFolder
+from plainsql.embedded.privileges import Identity
+from plainsql.errors import EmbeddedServerError
+
+__all__ = ["SUPERUSER", "create_cluster", "require_same_major", "server_version"]
+
+SUPERUSER = "postgres"
+
+
+def server_version(identity: Identity, binaries: Binaries) -> str:
+    """Return the version of the programs, as in ``18.6``."""
+    output = identity.run([binaries.path("postgres"), "--version"]).stdout
+    found = re.search(r"\(PostgreSQL\) (\S+)", output)
+    if not found:
+        raise EmbeddedServerError(
+            f"{binaries.path('postgres')} does not tell its version", detail=output.strip()
+        )
+    return found[1]
+
+
+def create_cluster(folder: ServerFolder, identity: Identity, binaries: Binaries, *, scratch: bool) -> None:
+    """Run initdb. A process that is killed in the middle leaves nothing that is taken for a data directory.
+
+    Texts are UTF-8 and sorted by code point, on every machine alike. The superuser has a random password,
+    which only TCP and ``auth="scram"`` ask for.
+
+    Raises:
+        EmbeddedServerError: initdb failed; the detail is what it said.
+    """
+    new = folder.path / "data.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    folder.password.touch(mode=0o600)
+    folder.password.write_text(secrets.token_urlsafe(24))
+    identity.give(folder.password)
+    identity.give(new)
+    command: list[str | Path] = [
+        binaries.path("initdb"),
+        "-D",
+        new,
+        "-U",
+        SUPERUSER,
+        "--pwfile",
+        folder.password,
+    ]
+    command += ["--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+    command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
+    if scratch:
+        command += ["--no-sync", "--no-data-checksums"]
+    done = identity.run(command)
+    if done.returncode != 0:
+        shutil.rmtree(new, ignore_errors=True)
+        full = "No space left on device" in done.stdout
+        raise EmbeddedServerError(
+            f"initdb failed in {folder.path}" + (": the disk is full" if full else ""),
+            detail=done.stdout.strip() or f"exit status {done.returncode}",
+            hint="make room, or give a folder on another disk" if full else "the detail is what initdb said",
+        )
+    new.rename(folder.data)
+
+
+def require_same_major(folder: ServerFolder, version: str) -> None:
+    """Refuse a data directory that this version cannot read.
+
+    Raises:
+        EmbeddedServerError: it was made by another major version, or is not a data directory.
+    """
+    try:
+        found = (folder.data / "PG_VERSION").read_text().strip()
+    except FileNotFoundError:
+        raise EmbeddedServerError(
+            f"{folder.data} is not a PostgreSQL data directory: PG_VERSION is missing",
+            hint=f"restore it from a backup, or remove {folder.path} to begin anew",
+        ) from None
+    major = version.partition(".")[0]
+    if found != major:
+        raise EmbeddedServerError(
+            f"{folder.data} was made by PostgreSQL {found or '(nothing)'}, and this is PostgreSQL {version}",
+            hint=f"dump it with PostgreSQL {found} (pg_dumpall), move it away, start anew and load the dump",
+        )

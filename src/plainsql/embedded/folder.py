@@ -1,0 +1,181 @@
+"""The folder of a server: what lies where, and which folders may be used.
+
+::
+
+    <folder>/
+      lock          held (flock) by the process that starts, joins or stops the server
+      users/        one file per user of the server, held (flock) while that user lives
+      alive         held (flock) by the server's processes as long as one of them lives
+      state.json    how the server was started
+      password      the superuser's password, for TCP and ``auth="scram"``
+      pg_hba.conf   written anew at each start
+      server.log    this start's log; ``server.log.1`` is the one before
+      data/         PostgreSQL's data directory, mode 0700
+      run/          the Unix socket, mode 0700, where its path is short enough
+
+The path of a Unix socket may have about 107 bytes (103 on macOS). Where ``run/`` would be longer, the socket
+lies in a new private folder under the system's temporary folder, which ``state.json`` names and which goes
+with the server.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainsql.errors import EmbeddedServerError
+
+__all__ = ["ServerFolder", "project_folder", "scratch_folder", "scratch_root"]
+
+_SOCKET_PATH_BYTES = 103
+_OWN_FILES = frozenset({"lock", "users", "alive"})
+
+
+def project_folder(start: Path | None = None) -> Path:
+    """Return the folder of a project's development server: ``.plainsql/server``.
+
+    It lies beside the nearest ``pyproject.toml`` at or above ``start`` (default: the working folder), else in
+    ``start`` itself. Nothing is created.
+    """
+    start = (start or Path.cwd()).absolute()
+    project = next((p for p in (start, *start.parents) if (p / "pyproject.toml").is_file()), start)
+    return project / ".plainsql" / "server"
+
+
+def scratch_root() -> Path:
+    """Return the private folder that holds this user's scratch servers, made where it is missing.
+
+    Its name can be foretold, so it counts only if it is a real folder of ours that no one else can write to;
+    otherwise a new one is made.
+    """
+    root = Path(tempfile.gettempdir()) / f"plainsql-{os.geteuid()}"
+    with _usable(root):
+        root.mkdir(mode=_private_mode(), exist_ok=True, parents=True)
+        found = root.lstat()
+        if root.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            return Path(tempfile.mkdtemp(prefix="plainsql-"))
+    return root
+
+
+def scratch_folder(name: str) -> Path:
+    """Return the folder of the scratch server that goes by ``name``, for processes that share it."""
+    return scratch_root() / name
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFolder:
+    """The paths of one server."""
+
+    path: Path
+    """Absolute."""
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def users(self) -> Path:
+        return self.path / "users"
+
+    @property
+    def alive(self) -> Path:
+        return self.path / "alive"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state.json"
+
+    @property
+    def password(self) -> Path:
+        return self.path / "password"
+
+    @property
+    def access(self) -> Path:
+        return self.path / "pg_hba.conf"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "server.log"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def run(self) -> Path:
+        return self.path / "run"
+
+    def make(self) -> None:
+        """Create the folder, private, or accept one that is empty or already a server's.
+
+        Raises:
+            EmbeddedServerError: it cannot be created or written, or holds other things.
+        """
+        with _usable(self.path):
+            if self.path.parent.name == ".plainsql":
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                ignore = self.path.parent / ".gitignore"
+                if not ignore.exists():
+                    ignore.write_text("*\n")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.mkdir(mode=_private_mode())
+            except FileExistsError:
+                found = {entry.name for entry in self.path.iterdir()}
+                if found and not found & _OWN_FILES:
+                    raise EmbeddedServerError(
+                        f"{self.path} is not a server's folder: it holds {', '.join(sorted(found)[:5])}",
+                        hint="give a folder that does not exist yet",
+                    ) from None
+            else:
+                self.path.chmod(_private_mode())  # whatever the umask says
+
+    def make_socket_folder(self, port: int) -> Path:
+        """Create and return the folder for the Unix socket: ``run/``, or a short one elsewhere."""
+        socket = os.fsencode(self.run / f".s.PGSQL.{port}")
+        # A comma separates hosts in a connection string, and folders in unix_socket_directories.
+        if len(socket) <= _SOCKET_PATH_BYTES and not set(socket) & set(b',"\n'):
+            with _usable(self.run):
+                self.run.mkdir(mode=0o700, exist_ok=True)
+            return self.run
+        for parent in (tempfile.gettempdir(), "/tmp"):
+            if len(os.fsencode(parent)) <= _SOCKET_PATH_BYTES - 40 and Path(parent).is_dir():
+                with _usable(Path(parent)):
+                    return Path(tempfile.mkdtemp(prefix="plainsql-run-", dir=parent))
+        raise EmbeddedServerError(
+            f"no folder is short enough for a Unix socket: tried {self.run} and {tempfile.gettempdir()}",
+            hint="set TMPDIR to a short path",
+        )
+
+    def remove_socket_folder(self, folder: Path) -> None:
+        """Remove the socket's folder; of a foreign one, nothing but our own socket."""
+        if folder == self.run or folder.name.startswith("plainsql-run-"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def usable(self) -> Generator[None]:
+        """Turn the operating system's errors into one that names the folder."""
+        with _usable(self.path):
+            yield
+
+
+def _private_mode() -> int:
+    # Root may have to hand data/ and run/ to an unprivileged user, who must pass through, but sees nothing.
+    return 0o711 if os.geteuid() == 0 else 0o700
+
+
+@contextmanager
+def _usable(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"{path} cannot be used for a server: {error.strerror or error}",
+            detail=f"{error.filename}" if error.filename and str(error.filename) != str(path) else None,
+            hint="give a folder that this user can write to, on a disk with room",
+        ) from error

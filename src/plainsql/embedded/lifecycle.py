@@ -1,0 +1,106 @@
+"""Bring a server up and shut it down: steps that one process at a time takes, under `registry.deciding`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from plainsql.embedded import postmaster
+from plainsql.embedded.binaries import Binaries
+from plainsql.embedded.cluster import create_cluster, require_same_major, server_version
+from plainsql.embedded.folder import ServerFolder, scratch_root
+from plainsql.embedded.privileges import choose_identity
+from plainsql.embedded.registry import deciding_if_free, is_held, live_users
+from plainsql.embedded.state import State, read_state, write_state
+from plainsql.errors import EmbeddedServerError
+
+__all__ = ["bring_up", "remove_forsaken_scratch_servers", "running_state", "shut_down"]
+
+_PORT = 5432
+"""Part of the socket's name; in a private folder there is nothing it could clash with."""
+_PORT_ATTEMPTS = 5
+"""Another process may take the free TCP port before the server does."""
+
+
+def running_state(place: ServerFolder, timeout: float) -> State | None:
+    """Return the state of a server that is ready; None where none runs, or one was just being stopped."""
+    state = read_state(place)
+    if state is None or postmaster.pid_of(place) is None:
+        return None
+    # Another process may have been killed while it started or stopped the server: the outcome is awaited.
+    return state if postmaster.wait_until_ready(place, timeout=timeout) else None
+
+
+def bring_up(place: ServerFolder, asked: State, binaries: Binaries, timeout: float) -> State:
+    """Start the server, making its data directory where it is missing, and return how it runs."""
+    earlier = read_state(place)
+    if earlier is not None:
+        place.remove_socket_folder(Path(earlier.socket_folder))
+    marker = place.path / "scratch"
+    if place.data.exists() and marker.exists() != asked.scratch:
+        kind = "a scratch server's, which may be damaged" if marker.exists() else "not a scratch server's"
+        raise EmbeddedServerError(
+            f"the data in {place.path} is {kind}",
+            hint="give another folder" + (", or remove this one" if marker.exists() else ""),
+        )
+    if asked.scratch:
+        # What a killed scratch server left cannot be trusted: it did not wait for the disk.
+        shutil.rmtree(place.data, ignore_errors=True)
+        marker.touch()
+    identity = choose_identity(place.path, place.data, binaries.path("postgres"))
+    version = server_version(identity, binaries)
+    if place.data.exists():
+        require_same_major(place, version)
+        for path in (place.data, place.password):
+            if identity.uid is not None and path.stat().st_uid != identity.uid:
+                identity.give(path)
+    else:
+        create_cluster(place, identity, binaries, scratch=asked.scratch)
+    for attempt in range(1, _PORT_ATTEMPTS + 1):
+        port = postmaster.free_port() if asked.tcp else _PORT
+        socket_folder = place.make_socket_folder(port)
+        identity.give(socket_folder)
+        state = msgspec.structs.replace(
+            asked,
+            version=version,
+            socket_folder=str(socket_folder),
+            port=port,
+            runs_as=identity.description,
+        )
+        write_state(place, state)
+        try:
+            postmaster.launch(place, state, identity, binaries)
+            if postmaster.wait_until_ready(place, timeout=timeout):
+                return state
+            if attempt == _PORT_ATTEMPTS or "Address already in use" not in postmaster.log_tail(place, 15):
+                raise postmaster.startup_error(place)
+        except BaseException:
+            # Ctrl-C while it starts, too, or a start that takes too long: nothing is left running.
+            shut_down(place)
+            raise
+    raise AssertionError("unreachable")
+
+
+def shut_down(place: ServerFolder) -> None:
+    """Stop the server, if it runs, and clear away what lives no longer than it. Under `deciding`."""
+    state = read_state(place)
+    if is_held(place.alive):
+        postmaster.stop_postmaster(place, at_once=bool(state and state.scratch))
+    if state is not None:
+        place.remove_socket_folder(Path(state.socket_folder))
+        place.state.unlink(missing_ok=True)
+    if (place.path / "scratch").exists():
+        shutil.rmtree(place.path, ignore_errors=True)
+
+
+def remove_forsaken_scratch_servers() -> None:
+    """Stop and remove the scratch servers whose users were all killed."""
+    for path in scratch_root().iterdir():
+        place = ServerFolder(path)
+        if not (path / "scratch").exists():
+            continue
+        with deciding_if_free(place) as ours:
+            if ours and not live_users(place):
+                shut_down(place)

@@ -1,0 +1,205 @@
+"""The server's process: launched apart from the terminal, watched until ready, stopped in order.
+
+``pg_ctl`` gives it a session of its own, so that Ctrl-C reaches the Python process and not the server, and it
+is nobody's child: it outlives the process that started it as long as others use it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from plainsql.embedded.binaries import Binaries
+from plainsql.embedded.configuration import server_settings, write_access_rules
+from plainsql.embedded.folder import ServerFolder
+from plainsql.embedded.privileges import Identity
+from plainsql.embedded.registry import hold, is_held
+from plainsql.embedded.state import State
+from plainsql.errors import EmbeddedServerError
+
+__all__ = [
+    "free_port",
+    "launch",
+    "log_tail",
+    "pid_of",
+    "startup_error",
+    "stop_postmaster",
+    "wait_until_ready",
+]
+
+_POLL = 0.005
+"""Seconds. The server tells its state through a file; there is no event to wait for."""
+_ORPHANS = 15.0
+"""Seconds. Backends notice a killed postmaster at once, unless they are in the middle of something."""
+_STOP = 30.0
+"""Seconds for an orderly stop with its checkpoint, before it is stopped at once (and recovers later)."""
+
+
+def launch(folder: ServerFolder, state: State, identity: Identity, binaries: Binaries) -> None:
+    """Launch the server; it need not be ready when this returns.
+
+    Raises:
+        EmbeddedServerError: processes of an earlier server still run, or ``pg_ctl`` failed.
+    """
+    held = hold(folder.alive, timeout=_ORPHANS)
+    if held is None:
+        raise EmbeddedServerError(
+            f"processes of a killed server still run in {folder.path}",
+            hint=f"end them: fuser -k {shlex.quote(str(folder.alive))}",
+        )
+    try:
+        _remove_stale_pid_file(folder)
+        write_access_rules(folder, state, identity)
+        options = [f"-c{name}={value}" for name, value in server_settings(folder, state).items()]
+        with suppress(FileNotFoundError):
+            folder.log.replace(folder.log.with_suffix(".log.1"))
+        log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            done = identity.run(
+                [
+                    *("/bin/sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", folder.path),
+                    # The path is relative, because pg_ctl would expand a dollar sign in it.
+                    *(binaries.path("pg_ctl"), "start", "-W", "-s", "-D", "data", "-o", shlex.join(options)),
+                ],
+                stdout=log,
+                keep_open=(held,),
+            )
+        finally:
+            os.close(log)
+    finally:
+        # From here on the server's own processes hold the lock, or nobody.
+        os.close(held)
+    if done.returncode != 0:
+        raise _failed(folder, "PostgreSQL cannot be started")
+
+
+def wait_until_ready(folder: ServerFolder, *, timeout: float) -> bool:
+    """Wait until the server takes connections: True; or until it has ended without: False.
+
+    Raises:
+        EmbeddedServerError: it does neither within ``timeout`` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        if not is_held(folder.alive):
+            return False
+        lines = _pid_file(folder)
+        # A postmaster that was killed leaves its file, and for a moment its backends; but its socket is deaf.
+        if lines[7:8] == ["ready"] and _accepts(Path(lines[4]) / f".s.PGSQL.{lines[3]}"):
+            return True
+        if time.monotonic() > deadline:
+            raise _failed(folder, f"PostgreSQL is not ready after {timeout:g} s")
+        time.sleep(_POLL)
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def stop_postmaster(folder: ServerFolder, *, at_once: bool) -> None:
+    """Stop the server and wait until all its processes are gone.
+
+    Args:
+        folder: the server's.
+        at_once: without a checkpoint; the next start would recover from the write-ahead log.
+
+    Raises:
+        EmbeddedServerError: it does not stop.
+    """
+    for kind in (signal.SIGQUIT,) if at_once else (signal.SIGINT, signal.SIGQUIT):
+        deadline = time.monotonic() + _STOP
+        pid = pid_of(folder)
+        if pid is not None and is_held(folder.alive):
+            with suppress(ProcessLookupError):
+                os.kill(pid, kind)
+        while time.monotonic() < deadline:
+            if not is_held(folder.alive):
+                return
+            time.sleep(_POLL)
+    raise _failed(folder, f"PostgreSQL does not stop (process {pid_of(folder)})")
+
+
+def pid_of(folder: ServerFolder) -> int | None:
+    """Return the postmaster's process id, as its file tells it."""
+    lines = _pid_file(folder)
+    return int(lines[0]) if lines and lines[0].isdecimal() else None
+
+
+def log_tail(folder: ServerFolder, lines: int) -> str:
+    """Return the last lines of the log of the server's last start; empty where there is none."""
+    try:
+        with folder.log.open("rb") as file:
+            file.seek(max(0, folder.log.stat().st_size - 256 * lines))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that is free now; another process may still take it first."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def startup_error(folder: ServerFolder) -> EmbeddedServerError:
+    """Return the error of a server that ended before it was ready."""
+    return _failed(folder, "PostgreSQL ended while starting")
+
+
+def _failed(folder: ServerFolder, what: str) -> EmbeddedServerError:
+    tail = log_tail(folder, 15)
+    full = "No space left on device" in tail
+    return EmbeddedServerError(
+        f"{what} in {folder.path}" + (": the disk is full" if full else ""),
+        detail=f"the end of {folder.log}:\n{tail}" if tail else f"{folder.log} is empty",
+        hint="make room on the disk" if full else "the last FATAL or PANIC line of the log says why",
+    )
+
+
+def _remove_stale_pid_file(folder: ServerFolder) -> None:
+    """Remove the pid file of a server that was killed, where PostgreSQL would not do so itself.
+
+    PostgreSQL takes any living process of the same user with that id for the server, as after a reboot.
+    A server that somebody started by other means must be left alone, however.
+    """
+    pid = pid_of(folder)
+    if pid is None:
+        return
+    if _runs_in(pid, folder.data):
+        raise EmbeddedServerError(
+            f"a PostgreSQL that was not started by plainsql runs on {folder.data}: process {pid}",
+            hint=f"stop it first: kill -INT {pid}",
+        )
+    (folder.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _runs_in(pid: int, data: Path) -> bool:
+    """Whether the process is a postmaster of this data directory: that is its working folder."""
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cwd").samefile(data)
+        except OSError:
+            return False  # no such process, or another user's, who has no access to our data directory
+    told = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return Path(told.stdout.strip()).name == "postgres"
+
+
+def _pid_file(folder: ServerFolder) -> list[str]:
+    try:
+        return [line.strip() for line in (folder.data / "postmaster.pid").read_text().splitlines()]
+    except FileNotFoundError:
+        return []

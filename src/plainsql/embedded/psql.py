@@ -1,0 +1,41 @@
+"""SQL on the server through its own ``psql``: no driver is needed to make and drop databases."""
+
+from __future__ import annotations
+
+import subprocess
+
+from plainsql.embedded.binaries import Binaries, program_environment
+from plainsql.errors import EmbeddedServerError
+
+__all__ = ["run_psql"]
+
+
+def run_psql(binaries: Binaries, url: str, sql: str, variables: dict[str, str], password: str | None) -> str:
+    """Run SQL statements and return what they print: rows of unaligned columns, separated by ``|``.
+
+    Args:
+        binaries: whose ``psql``.
+        url: of the database, without a password: command lines can be read by all.
+        sql: statements, in which ``:'name'`` is a variable as a string and ``:"name"`` as an identifier.
+        variables: values by name.
+        password: for servers that ask.
+
+    Raises:
+        EmbeddedServerError: the server refused; the message is its own.
+    """
+    command = [str(binaries.path("psql")), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
+    command += ["--set=ON_ERROR_STOP=1", "--set=SHOW_CONTEXT=never", "--no-password", "--dbname", url]
+    command += [f"--set={name}={value}" for name, value in variables.items()]
+    done = subprocess.run(
+        command,
+        input=sql,
+        capture_output=True,
+        text=True,
+        env=program_environment(**({"PGPASSWORD": password} if password else {})),
+        check=False,
+    )
+    if done.returncode != 0:
+        first, *more = done.stderr.strip().splitlines() or [f"psql ended with status {done.returncode}"]
+        message = first.partition("ERROR:")[2].strip() or first
+        raise EmbeddedServerError(message, detail="\n".join(more) or None)
+    return done.stdout.rstrip("\n")

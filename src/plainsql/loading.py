@@ -1,0 +1,90 @@
+"""``plainsql.load``: the query objects of a folder at run time, without generated code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
+from plainsql.statements import Statement
+from plainsql.statements import load as load_statements
+from plainsql.types import UNSET
+
+__all__ = ["Queries", "load"]
+
+_CLASSES: dict[str, type[Query[..., Any, Any]]] = {
+    "one": OneQuery,
+    "optional": OptionalQuery,
+    "many": ManyQuery,
+    "count": CountQuery,
+}
+
+
+class Queries(Mapping[str, Query[..., Any, Any]]):
+    """The queries of a folder, by attribute (``q.realty.leads.get_by_id``) or by name (``q["realty.leads.get_by_id"]``)."""
+
+    def __init__(self, queries: Mapping[str, Query[..., Any, Any]], prefix: str = "") -> None:
+        self._queries = queries
+        self._prefix = prefix
+
+    def __getattr__(self, name: str) -> Any:
+        full = self._prefix + name
+        if full in self._queries:
+            return self._queries[full]
+        if any(known.startswith(full + ".") for known in self._queries):
+            return Queries(self._queries, full + ".")
+        here = sorted({known.removeprefix(self._prefix).split(".")[0] for known in self})
+        raise AttributeError(f"no query or folder {full!r}; here are: {', '.join(here)}")
+
+    def __getitem__(self, name: str) -> Query[..., Any, Any]:
+        return self._queries[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._queries if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({known.removeprefix(self._prefix).split(".")[0] for known in self})
+
+    def __repr__(self) -> str:
+        return f"<Queries {self._prefix.rstrip('.') or 'all'}: {len(self)}>"
+
+
+def load(folder: str | os.PathLike[str]) -> Queries:
+    """Load every ``.sql`` file below ``folder`` as a query object.
+
+    Row types are made from what the server describes, at a query's first call. Types are not known to the type
+    checker: ``plainsql generate`` writes modules for which they are.
+
+    Raises ``SqlFileError`` or ``SqlFolderError``, with all that is wrong in the folder.
+    """
+    return Queries({name: make_query(statement) for name, statement in load_statements(folder).items()})
+
+
+def make_query(statement: Statement) -> Query[..., Any, Any]:
+    """Make the query object of one statement."""
+    defaults: dict[str, object] = {}
+    bounds: dict[str, tuple[Any, Any]] = {}
+    for parameter in statement.parameters:
+        if parameter.optional:
+            defaults[parameter.name] = UNSET
+        if parameter.bounds is not None:
+            if parameter.bounds.has_default:
+                defaults[parameter.name] = parameter.bounds.default
+            bounds[parameter.name] = (parameter.bounds.low, parameter.bounds.high)
+    for choice in statement.choices:
+        if choice.default is not None:
+            defaults[choice.name] = choice.default
+    names = [
+        *(parameter.name for parameter in statement.parameters),
+        *(choice.name for choice in statement.choices),
+    ]
+    binder = Binder(names, defaults, bounds, statement.returns.row)
+    binder.__doc__ = statement.description
+    query = _CLASSES[statement.returns.kind](
+        statement.name, statement.path, statement.body_line, statement.body, binder, None
+    )
+    return query

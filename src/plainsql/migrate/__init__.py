@@ -1,0 +1,45 @@
+"""Plain SQL migrations, applied through yoyo on psycopg 3.
+
+``migrations/<layer>/NNNN_<what>.sql``, each with ``NNNN_<what>.rollback.sql``; without layers, the files lie
+in the folder itself. A file runs in one transaction together with its record, unless it starts with
+``-- transactional: false``. yoyo's own tools can read what is recorded.
+
+    from plainsql import migrate
+
+    migrate.apply("postgresql://localhost/shop", "migrations")
+"""
+
+from __future__ import annotations
+
+try:
+    from plainsql.migrate.failure import DriftError, LockedError, MigrationFailedError, MigrationFolderError
+    from plainsql.migrate.folder import Folder, Migration, read_folder
+    from plainsql.migrate.new import new
+    from plainsql.migrate.results import MigrationStatus, Progress, Run, Status, Step
+    from plainsql.migrate.run import apply, rollback, status
+except ModuleNotFoundError as error:
+    if error.name not in ("psycopg", "yoyo"):
+        raise
+    raise ModuleNotFoundError(
+        f"plainsql.migrate needs {error.name}, which is not installed\nHINT: pip install 'plainsql[migrate]'",
+        name=error.name,
+    ) from error
+
+__all__ = [
+    "DriftError",
+    "Folder",
+    "LockedError",
+    "Migration",
+    "MigrationFailedError",
+    "MigrationFolderError",
+    "MigrationStatus",
+    "Progress",
+    "Run",
+    "Status",
+    "Step",
+    "apply",
+    "new",
+    "read_folder",
+    "rollback",
+    "status",
+]

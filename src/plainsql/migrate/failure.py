@@ -1,0 +1,53 @@
+"""Why migrations stop, divided by what the operator does next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plainsql.errors import MigrationError, Place
+
+__all__ = ["DriftError", "LockedError", "MigrationFailedError", "MigrationFolderError"]
+
+
+class MigrationFolderError(MigrationError):
+    """The files of a folder cannot be run as they stand: all that is wrong, at once."""
+
+    def __init__(self, errors: Sequence[MigrationError]) -> None:
+        self.errors = tuple(errors)
+        """At least one, in the order of path and line."""
+        count = len(self.errors)
+        super().__init__(f"{count} {'error' if count == 1 else 'errors'} in migrations; nothing was run")
+
+    def __str__(self) -> str:
+        return "\n\n".join([*map(str, self.errors), self.message])
+
+
+class MigrationFailedError(MigrationError):
+    """The server refused a statement of a migration. `detail` says what was kept."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        migration: str,
+        sqlstate: str | None,
+        done: Sequence[str],
+        place: Place,
+        detail: str | None,
+        hint: str | None,
+    ) -> None:
+        super().__init__(message, place=place, detail=detail, hint=hint)
+        self.migration = migration
+        """The migration's name, such as ``realty/0003_add_index``."""
+        self.sqlstate = sqlstate
+        """``None`` where the server could not answer any more."""
+        self.done = tuple(done)
+        """Names of the migrations that this run completed before; they stay."""
+
+
+class DriftError(MigrationError):
+    """The files are not those that were applied: one was edited, or is gone."""
+
+
+class LockedError(MigrationError):
+    """Another run holds the lock, and held it for longer than we were to wait."""

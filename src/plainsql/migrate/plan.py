@@ -1,0 +1,97 @@
+"""Files, records and what was asked → the steps of a run, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from plainsql.errors import MigrationError
+from plainsql.migrate import states
+from plainsql.migrate.folder import Folder, Migration
+from plainsql.migrate.ledger import Ledger
+from plainsql.migrate.results import Direction, Step, milliseconds
+
+__all__ = ["Ledgers", "plan_apply", "plan_rollback"]
+
+Ledgers = Mapping[str | None, Ledger]
+
+
+def plan_apply(
+    files: Folder, ledgers: Ledgers, *, target: Migration | None, allow_edited: bool, lock_timeout: float
+) -> list[Step]:
+    """What is pending, up to the target where there is one.
+
+    Raises:
+        DriftError: an applied file was edited, or is gone.
+        MigrationError: a number is left out, or a rollback was cut off.
+    """
+    current = states.compare(files, ledgers)
+    states.refuse_gaps(files, current)
+    if not allow_edited:
+        states.refuse_drift(files, current)
+    for item in current.having("interrupted"):
+        if item.marked:
+            raise MigrationError(
+                f"{item.name}: its rollback was cut off, so part of it may be undone",
+                hint="end it with 'plainsql migrate rollback', then apply",
+            )
+    marked = {item.name for item in current.migrations if item.marked}
+    return [
+        _step(migration, "apply", lock_timeout)
+        for migration in files.migrations
+        if migration.name not in marked
+        and (target is None or (migration.layer == target.layer and migration.number <= target.number))
+    ]
+
+
+def plan_rollback(
+    files: Folder, ledgers: Ledgers, *, target: Migration | None, steps: int | None, lock_timeout: float
+) -> list[Step]:
+    """What was applied after the target, the last first; without one, the last `steps`, or all for ``None``.
+
+    Raises:
+        MigrationError: the target is not applied, or a file that is needed is not there.
+    """
+    applied = [
+        (at, layer, f"{layer}/{id_}" if layer else id_)
+        for layer, ledger in ledgers.items()
+        for id_, at in ledger.applied().items()
+    ]
+    applied.sort(key=lambda item: (item[0], item[2]), reverse=True)
+    names = [name for _, _, name in applied]
+    if target is not None:
+        if target.name not in names:
+            raise MigrationError(f"{target.name} is not applied", hint="see 'plainsql migrate status'")
+        after = applied[: names.index(target.name)]
+        names = [name for _, layer, name in after if layer == target.layer]
+    elif steps is not None:
+        names = names[:steps]
+    return [_step(migration, "rollback", lock_timeout) for migration in _with_rollback(files, names)]
+
+
+def _with_rollback(files: Folder, names: Sequence[str]) -> list[Migration]:
+    known = {migration.name: migration for migration in files.migrations}
+    if lost := [name for name in names if name not in known]:
+        raise MigrationError(
+            f"{', '.join(lost)}: applied, but {'its file is' if len(lost) == 1 else 'their files are'} gone",
+            hint="restore them from version control; nothing was rolled back",
+        )
+    found = [known[name] for name in names]
+    if without := [migration.rollback_path for migration in found if migration.rollback is None]:
+        raise MigrationError(
+            f"{', '.join(without)}: no such file, so it cannot be rolled back",
+            hint="write it; nothing was rolled back",
+        )
+    return found
+
+
+def _step(migration: Migration, direction: Direction, lock_timeout: float) -> Step:
+    step = Step(migration, direction, "")
+    text = step.script.source.rstrip()
+    # A comment may end the file, and with it a semicolon behind it would be lost.
+    text += "" if text.endswith(";") or not step.script.statements else "\n;"
+    if step.transactional:
+        sql = f"begin;\nset local lock_timeout = {milliseconds(lock_timeout)};\n{text}\ncommit;\n"
+    else:
+        sql = f"set lock_timeout = 0;\n{text}\nreset lock_timeout;\n"
+    return replace(step, sql=sql)

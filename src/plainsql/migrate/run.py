@@ -1,0 +1,199 @@
+"""Apply, roll back, look: connect, take the lock, plan under it, then one file after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from plainsql.errors import MigrationError
+from plainsql.migrate import lock, states
+from plainsql.migrate.execute import execute
+from plainsql.migrate.folder import Folder, read_folder
+from plainsql.migrate.ledger import Ledger, find_schema
+from plainsql.migrate.plan import Ledgers, plan_apply, plan_rollback
+from plainsql.migrate.results import Direction, OnProgress, Progress, Run, Status, Step
+from plainsql.migrate.session import Connection, connected
+
+__all__ = ["Confirm", "apply", "rollback", "status"]
+
+Confirm = Callable[[Sequence[Step]], bool]
+
+
+def status(url: str, folder: str | os.PathLike[str], *, layers: Sequence[str] | None = None) -> Status:
+    """Say of each migration whether it is applied. Changes nothing, takes no lock.
+
+    Args:
+        url: a libpq URL or connection string; the role needs to read the records only.
+        folder: where the ``.sql`` files are, with or without a folder for each layer.
+        layers: only these; all for ``None``.
+
+    Raises:
+        ConnectError: no connection.
+        MigrationError: the folder cannot be read.
+    """
+    files = read_folder(folder).only(layers)
+    with connected(url) as connection:
+        return states.compare(files, _ledgers(connection, files))
+
+
+def apply(
+    url: str,
+    folder: str | os.PathLike[str],
+    *,
+    to: str | None = None,
+    layers: Sequence[str] | None = None,
+    dry_run: bool = False,
+    allow_edited: bool = False,
+    lock_timeout: float = 5.0,
+    wait: float = 60.0,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Apply what is pending, in the order of the numbers, one layer after the other.
+
+    Args:
+        url: a libpq URL or connection string. Not through PgBouncer in transaction mode: the lock that keeps
+            runs apart belongs to a session.
+        folder: where the ``.sql`` files are, with or without a folder for each layer.
+        to: stop after this one: ``0003``, ``0003_add_index`` or ``realty/0003``; other layers are left alone.
+        layers: only these, in the order given; all for ``None``.
+        dry_run: only plan. `Run.planned` holds the SQL.
+        allow_edited: go on though applied files were edited or are gone.
+        lock_timeout: seconds that a statement of a transactional file waits for a lock; 0 for ever.
+            Files outside a transaction wait for ever: a short limit would leave an invalid index behind.
+        wait: seconds to wait for another run to end.
+        on_progress: told of each start and, after its commit, of each end.
+
+    Raises:
+        ConnectError: no connection.
+        MigrationFailedError: a statement failed; what was completed before stays, and is named.
+        DriftError: an applied file was edited, or is gone.
+        LockedError: another run did not end in time.
+        MigrationError: the folder cannot be read, or `to` names nothing in it.
+    """
+    files = read_folder(folder).only(layers)
+    target = files.find(to) if to is not None else None
+
+    def plan(ledgers: Ledgers) -> list[Step]:
+        return plan_apply(files, ledgers, target=target, allow_edited=allow_edited, lock_timeout=lock_timeout)
+
+    return _run(
+        "apply",
+        url,
+        files,
+        plan,
+        dry_run=dry_run,
+        lock_timeout=lock_timeout,
+        wait=wait,
+        on_progress=on_progress,
+    )
+
+
+def rollback(
+    url: str,
+    folder: str | os.PathLike[str],
+    *,
+    to: str | None = None,
+    steps: int = 1,
+    all: bool = False,
+    layers: Sequence[str] | None = None,
+    dry_run: bool = False,
+    confirm: Confirm | None = None,
+    lock_timeout: float = 5.0,
+    wait: float = 60.0,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Undo applied migrations by their rollback files, the one that was applied last first.
+
+    Args:
+        url: as for `apply`.
+        folder: as for `apply`.
+        to: undo what was applied after this one, in its layer; it stays applied itself. Wins over `steps`.
+        steps: how many to undo.
+        all: undo all of them. Wins over `to`.
+        layers: only these; all for ``None``.
+        dry_run: only plan. `Run.planned` holds the SQL.
+        confirm: asked once, with the plan, while the lock is held; nothing is done unless it says yes.
+        lock_timeout: as for `apply`.
+        wait: as for `apply`.
+        on_progress: as for `apply`.
+
+    Raises:
+        ConnectError: as for `apply`, and so MigrationFailedError and LockedError.
+        MigrationError: one of them has no rollback file, or no file at all; nothing was done.
+    """
+    if steps < 1:
+        raise MigrationError(f"expected at least 1 step to roll back, got {steps}")
+    files = read_folder(folder).only(layers)
+    target = files.find(to) if to is not None and not all else None
+
+    def plan(ledgers: Ledgers) -> list[Step]:
+        count = None if all else steps
+        return plan_rollback(files, ledgers, target=target, steps=count, lock_timeout=lock_timeout)
+
+    return _run(
+        "rollback",
+        url,
+        files,
+        plan,
+        dry_run=dry_run,
+        lock_timeout=lock_timeout,
+        wait=wait,
+        on_progress=on_progress,
+        confirm=confirm,
+    )
+
+
+def _run(
+    direction: Direction,
+    url: str,
+    files: Folder,
+    plan: Callable[[Ledgers], list[Step]],
+    *,
+    dry_run: bool,
+    lock_timeout: float,
+    wait: float,
+    on_progress: OnProgress | None,
+    confirm: Confirm | None = None,
+) -> Run:
+    report = on_progress or _ignore
+
+    def waiting(holder: str) -> None:
+        report(Progress("waiting", direction, text=holder))
+
+    with connected(url) as connection:
+        if dry_run:
+            return Run(direction, tuple(plan(_ledgers(connection, files))), (), 0.0)
+        with lock.held(connection, wait=wait, on_waiting=waiting):
+            started, done = time.monotonic(), list[str]()
+            # Read under the lock: what another run did in the meantime is not to be done again.
+            ledgers = _ledgers(connection, files)
+            for ledger in ledgers.values():
+                ledger.create_tables()
+            steps = plan(ledgers)
+            _adopt(files, ledgers)
+            if steps and confirm is not None and not confirm(steps):
+                return Run(direction, tuple(steps), (), 0.0)
+            for step in steps:
+                ledger = ledgers[step.migration.layer]
+                execute(connection, step, ledger, lock_timeout=lock_timeout, done=done, report=report)
+                done.append(step.name)
+            return Run(direction, tuple(steps), tuple(done), time.monotonic() - started)
+
+
+def _ignore(progress: Progress) -> None:
+    """Nobody asked to be told."""
+
+
+def _adopt(files: Folder, ledgers: Ledgers) -> None:
+    """Take down the checksum of what yoyo itself applied, so that later edits are noticed."""
+    for layer, members in files.sets.items():
+        applied, records = ledgers[layer].applied(), ledgers[layer].records()
+        for migration in members:
+            if migration.id in applied and migration.id not in records:
+                ledgers[layer].note(migration.id, migration.checksum, "applied")
+
+
+def _ledgers(connection: Connection, files: Folder) -> dict[str | None, Ledger]:
+    schema = find_schema(connection)
+    return {layer: Ledger(connection, schema, layer) for layer in files.sets}

@@ -1,0 +1,171 @@
+"""The text of one migration: its header, its statements and where each of them stands.
+
+PostgreSQL reads the files, not this module. A transactional file goes to the server in one piece; it is
+cut into statements only to say which of them failed, and to send those of a non-transactional file one by
+one, as the server then demands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from plainsql.errors import Place
+
+__all__ = ["Header", "Script", "Statement", "checksum", "place_at"]
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space> \s+ )
+    | (?P<line_comment> --[^\r\n]* )
+    | (?P<block_comment> /\* )
+    | (?P<escape_string> [eE]'(?: [^'\\] | \\. | '' )*(?:'|\Z) )
+    | (?P<string> (?: [nNbBxX] | [uU]& )?'(?: [^'] | '' )*(?:'|\Z) )
+    | (?P<identifier> (?: [uU]& )?"(?: [^"] | "" )*(?:"|\Z) )
+    | (?P<dollar> \$(?P<tag>(?:[^\W\d]\w*)?)\$ .*? (?: \$(?P=tag)\$ | \Z ) )
+    | (?P<parameter> \$\d+ )
+    | (?P<word> [^\W\d][\w$]* )
+    | (?P<number> \d[\w.]* )
+    | (?P<sign> . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+_DIRECTIVE = re.compile(r"--\s*(?P<key>transactional|depends)\s*:\s*(?P<value>.*?)\s*$")
+_LINE_END = re.compile(r"\r\n?|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a script."""
+
+    text: str
+    """From its first token to its last, without the semicolon."""
+    start: int
+    """0-based offset of its first character in the source."""
+    words: tuple[str, ...]
+    """Its bare words in lower case, outside strings, quoted names and bodies; at most the first 40."""
+
+    @property
+    def first_line(self) -> str:
+        return _LINE_END.split(self.text, maxsplit=1)[0].rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the comments before the first statement say."""
+
+    transactional: bool | None = None
+    """``None``: nothing said."""
+    depends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A migration's source, cut into statements."""
+
+    source: str
+    statements: tuple[Statement, ...]
+    header: Header
+    problems: tuple[tuple[int, str], ...]
+    """Offset and message of each directive that cannot mean what its author thinks."""
+
+    @classmethod
+    def read(cls, source: str) -> Script:
+        statements: list[Statement] = []
+        directives: list[tuple[int, str, str]] = []
+        start, end, depth = -1, 0, 0
+        words: list[str] = []
+        for kind, at, text in _tokens(source):
+            if kind == "line_comment" and (directive := _DIRECTIVE.match(text)):
+                directives.append((at, directive["key"], directive["value"]))
+            if kind in ("space", "line_comment", "block_comment"):
+                continue
+            if text == ";" and depth <= 0:
+                if start >= 0:
+                    statements.append(Statement(source[start:end], start, tuple(words[:40])))
+                start, depth, words = -1, 0, []
+                continue
+            if start < 0:
+                start = at
+            end = at + len(text)
+            if kind == "word":
+                words.append(text.lower())
+            depth += _depth_change(kind, text, words, depth)
+        if start >= 0:
+            statements.append(Statement(source[start:end], start, tuple(words[:40])))
+        first = statements[0].start if statements else len(source)
+        header, problems = _header(directives, first)
+        return cls(source, tuple(statements), header, problems)
+
+
+def _tokens(source: str) -> Iterator[tuple[str, int, str]]:
+    at = 0
+    while match := _TOKEN.match(source, at):
+        kind, end = match.lastgroup or "sign", match.end()
+        if kind == "tag":
+            kind = "dollar"
+        if kind == "block_comment":
+            end = _end_of_comment(source, end)
+        yield kind, at, source[at:end]
+        at = end
+
+
+def _end_of_comment(source: str, at: int) -> int:
+    """Where a block comment ends whose opening stands before `at`: PostgreSQL's comments nest."""
+    depth = 1
+    while depth:
+        edge = _COMMENT_EDGE.search(source, at)
+        if edge is None:
+            return len(source)
+        depth += 1 if edge.group() == "/*" else -1
+        at = edge.end()
+    return at
+
+
+def _depth_change(kind: str, text: str, words: list[str], depth: int) -> int:
+    """How a token changes the depth at which a semicolon no longer ends the statement.
+
+    Two things hold semicolons: parentheses (the actions of ``create rule``) and the body of a function
+    that is written ``begin atomic … end``, in which ``case … end`` may stand.
+    """
+    if kind == "sign":
+        return {"(": 1, ")": -1}.get(text, 0)
+    if kind != "word" or words[0] != "create" or not {"function", "procedure"} & set(words[1:4]):
+        return 0
+    word = words[-1]
+    if word == "atomic" and words[-2] == "begin":
+        return 1
+    if depth > 0 and "atomic" in words:
+        return {"case": 1, "end": -1}.get(word, 0)
+    return 0
+
+
+def _header(directives: list[tuple[int, str, str]], first: int) -> tuple[Header, tuple[tuple[int, str], ...]]:
+    transactional: bool | None = None
+    depends: list[str] = []
+    problems: list[tuple[int, str]] = []
+    for at, key, value in directives:
+        if at > first:
+            problems.append((at, f"'{key}:' stands after the first statement, where it has no effect"))
+        elif key == "depends":
+            depends.extend(value.split())
+        elif value.lower() in ("true", "false"):
+            transactional = value.lower() == "true"
+        else:
+            problems.append((at, f"expected 'transactional: true' or 'false', got {value!r}"))
+    return Header(transactional, tuple(depends)), tuple(problems)
+
+
+def place_at(path: str, source: str, offset: int) -> Place:
+    """The place of the character at a 0-based offset."""
+    before = _LINE_END.split(source[:offset])
+    rest = _LINE_END.split(source[offset:], maxsplit=1)[0]
+    return Place(path, len(before), len(before[-1]) + 1, before[-1] + rest)
+
+
+def checksum(source: str) -> str:
+    """SHA-256 of the text in hexadecimal; the same whatever line ends a checkout gave it."""
+    return hashlib.sha256(_LINE_END.sub("\n", source).encode()).hexdigest()

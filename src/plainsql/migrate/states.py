@@ -1,0 +1,77 @@
+"""Files and records → the state of each migration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from plainsql.errors import MigrationError
+from plainsql.migrate.failure import DriftError, MigrationFolderError
+from plainsql.migrate.folder import Folder, Migration, gaps
+from plainsql.migrate.ledger import Ledger
+from plainsql.migrate.results import MigrationStatus, State, Status
+
+__all__ = ["compare", "refuse_drift", "refuse_gaps"]
+
+
+def compare(folder: Folder, ledgers: Mapping[str | None, Ledger]) -> Status:
+    """Compare the files of a folder with what the database remembers of its layers."""
+    found: list[MigrationStatus] = []
+    for layer, members in folder.sets.items():
+        found.extend(_layer(layer, members, ledgers[layer]))
+    return Status(tuple(found))
+
+
+def _layer(layer: str | None, members: Iterable[Migration], ledger: Ledger) -> list[MigrationStatus]:
+    applied, records = ledger.applied(), ledger.records()
+    last = max(applied, default="")
+    files = {migration.id: migration for migration in members}
+    states = []
+    for id_ in sorted({*files, *applied}):
+        migration, record, at = files.get(id_), records.get(id_), applied.get(id_)
+        name = f"{layer}/{id_}" if layer else id_
+        seconds = record.seconds if record and at else None
+        if migration is None:
+            states.append(MigrationStatus(name, layer, id_, "missing", at, seconds, marked=True))
+        elif at is None:
+            interrupted = record is not None and record.state == "applying"
+            state: State = "interrupted" if interrupted else "pending"
+            states.append(MigrationStatus(name, layer, id_, state, late=id_ < last))
+        elif record is not None and record.state == "rolling back":
+            states.append(MigrationStatus(name, layer, id_, "interrupted", at, seconds, marked=True))
+        elif record is not None and record.checksum != migration.checksum:
+            states.append(MigrationStatus(name, layer, id_, "edited", at, seconds, marked=True))
+        else:
+            states.append(MigrationStatus(name, layer, id_, "applied", at, seconds, marked=True))
+    return states
+
+
+def refuse_drift(folder: Folder, status: Status) -> None:
+    """Raise for each migration that was edited, or whose file is gone.
+
+    Raises:
+        DriftError: naming all of them.
+    """
+    if not status.drifted:
+        return
+    what = {"edited": "its file was edited after it was applied", "missing": "its file is gone"}
+    lines = [f"{item.name}: {what[item.state]}" for item in status.drifted]
+    raise DriftError(
+        f"{folder.path}: the files are not those that were applied; nothing was run",
+        detail="; ".join(lines),
+        hint="restore the files and write the change as a new migration; or go on with --allow-edited",
+    )
+
+
+def refuse_gaps(folder: Folder, status: Status) -> None:
+    """Raise where a number is left out that the database does not know either.
+
+    Raises:
+        MigrationFolderError: naming all of them.
+    """
+    errors: list[MigrationError] = []
+    for layer, members in folder.sets.items():
+        ids = [item.id for item in status.migrations if item.layer == layer]
+        known = [int(id_[:4]) for id_ in ids if id_[:4].isdecimal()]
+        errors.extend(gaps(members, known))
+    if errors:
+        raise MigrationFolderError(errors)

@@ -1,0 +1,437 @@
+"""Query objects: one SQL file as a callable, for every executor.
+
+A generated module makes them from functions. The function *is* the signature: it takes the query's parameters
+by name and returns them in the order in which the SQL has them. ``plainsql.load`` makes the same objects at run
+time. Both keep the text of the file as it was reviewed, and compile it on the first call.
+
+Nothing here knows a driver: an executor asks a query for the text to send (``plan``) and hands it the records
+that came back (``result``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import overload as _overload
+
+from plainsql.errors import BindError, NoRowError, TooManyRowsError
+from plainsql.rows import Build, Record, Row, builder, composite, dynamic_row, elements, value_builder
+from plainsql.statements import compile_body
+from plainsql.types import UNSET, Json
+
+if TYPE_CHECKING:
+    from plainsql.statements import Compiled, Variant
+
+__all__ = [
+    "Args",
+    "AsyncExecutor",
+    "Column",
+    "CountQuery",
+    "ManyQuery",
+    "OneQuery",
+    "OptionalQuery",
+    "Plan",
+    "Query",
+    "SyncExecutor",
+    "bounded",
+    "composite",
+    "count",
+    "elements",
+    "many",
+    "one",
+    "optional",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+Args = tuple[object, ...]
+"""A query's arguments in the order of its parameters, then of its choices."""
+
+
+class AsyncExecutor(Protocol):
+    """What runs queries and is awaited: a ``Database``, a ``Transaction``, a tenant's view of one."""
+
+    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]: ...
+
+    def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]: ...
+
+
+class SyncExecutor(Protocol):
+    """What runs queries and returns their results: ``plainsql.sync``'s ``Database`` and ``Transaction``."""
+
+    def run(self, query: Query[..., Any, R], args: Args, /) -> R: ...
+
+    def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]: ...
+
+
+class Column(NamedTuple):
+    """A result column as a driver describes it, for queries without a generated row type."""
+
+    name: str
+    json: bool
+    """Whether it arrives as JSON text."""
+
+
+class Plan(NamedTuple):
+    """The text to send for one combination of optional lines and choices."""
+
+    sql: str
+    picks: tuple[int, ...] | None
+    """Which arguments it takes, by position; None: all of them as they come."""
+    variant: Variant
+
+
+class Query(Generic[P, T, R]):
+    """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, path: str, line: int, body: str, bind: Callable[P, Args], item: Any) -> None:
+        self.name = name
+        """The path as a name: ``realty.leads.get_by_id``."""
+        self._source = (path, line, body)
+        self._bind = bind
+        self._item = item
+        self._build: Build | None = None
+        self._compiled: Compiled | None = None
+        self._static: Plan | None = None
+        self._plans: dict[Args, Plan] = {}
+        self._dynamic: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        self.__doc__ = bind.__doc__
+
+    @_overload
+    def __call__(
+        self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @_overload
+    def __call__(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the query. Awaitable where the executor is.
+
+        Raises ``BindError`` where parameters are missing, unknown or out of bounds, before anything is sent.
+        """
+        values = self.bind(args, kwargs)
+        try:
+            run = db.run
+        except AttributeError:
+            raise self._not_an_executor(db) from None
+        return run(self, values)
+
+    @_overload
+    def stream(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]: ...
+    @_overload
+    def stream(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]: ...
+    def stream(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Iterate over the rows as they come, in constant memory, through a cursor of the server.
+
+        The iterator holds a connection until it is exhausted or closed.
+        """
+        values = self.bind(args, kwargs)
+        try:
+            stream = db.stream
+        except AttributeError:
+            raise self._not_an_executor(db) from None
+        return stream(self, values)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} ({self.file})>"
+
+    @property
+    def file(self) -> str:
+        """The SQL file, relative to the project."""
+        return self._source[0]
+
+    @property
+    def sql(self) -> str:
+        """The statement as the file has it, with ``:name`` for parameters."""
+        return self._source[2]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names it takes, in the order of the SQL, then the names of its choices."""
+        compiled = self._compile()
+        return (*compiled.parameters, *compiled.choices)
+
+    # For executors ------------------------------------------------------------------------------------
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Args:
+        """Put a call's parameters in the order of the SQL."""
+        if args:
+            raise BindError(
+                f"{self.name}: parameters are given by name, got {len(args)} by position",
+                hint=f"call {self._signature()}",
+            )
+        function: Callable[..., Args] = self._bind
+        try:
+            return function(**kwargs)
+        except TypeError as error:
+            raise self._bind_error(error, kwargs) from None
+
+    def plan(self, args: Args) -> tuple[Plan, Args]:
+        """Return the text to send for these arguments, and the arguments that it takes in order."""
+        if (plan := self._static) is not None:
+            return plan, args
+        compiled = self._compile()
+        if (plan := self._static) is not None:
+            return plan, args
+        optional, choices = self._dynamic
+        key = (*(args[i] is not UNSET for i in optional), *(args[i] for i in choices))
+        if (plan := self._plans.get(key)) is None:
+            plan = self._plans[key] = self._plan_variant(compiled, args)
+        picks = plan.picks or ()
+        return plan, tuple(args[i] for i in picks)
+
+    def result(self, records: Sequence[Record]) -> R:
+        """Build what the call returns from the records that came back."""
+        raise TypeError(f"{type(self).__name__} has no result")
+
+    @property
+    def needs_columns(self) -> bool:
+        """Whether ``adopt`` must be called before ``result``: the row type is not known yet."""
+        return self._item is None
+
+    def adopt(self, columns: Sequence[Column]) -> None:
+        """Make the row type from the columns that the server describes."""
+        if not columns:
+            raise BindError(
+                f"{self.name} returns no columns, its header says it does",
+                hint=f"declare 'returns: count' in {self.file}",
+            )
+        row_name = getattr(self._bind, "row_name", None)
+        if row_name is None:
+            self._item = Json if columns[0].json else object
+            return
+        json = frozenset(index for index, column in enumerate(columns) if column.json)
+        self._item = dynamic_row(row_name, [column.name for column in columns], json)
+
+    def build(self, records: Sequence[Record]) -> list[T]:
+        """Build all rows, or single values."""
+        if (build := self._build) is None:
+            item = self._item
+            is_row = isinstance(item, type) and issubclass(item, Row)
+            build = self._build = builder(item) if is_row else value_builder(item, self.name)
+        return build(records)
+
+    # --------------------------------------------------------------------------------------------------
+
+    def _compile(self) -> Compiled:
+        if self._compiled is None:
+            path, line, body = self._source
+            compiled = compile_body(body, name=self.name, path=path, line=line)
+            names = compiled.parameters
+            choices = tuple(range(len(names), len(names) + len(compiled.choices)))
+            optional = tuple(i for i, name in enumerate(names) if name in compiled.optional)
+            self._dynamic = (optional, choices)
+            if not optional and not choices:
+                variant = compiled.variant()
+                self._static = Plan(variant.sql, None, variant)
+            self._compiled = compiled
+        return self._compiled
+
+    def _plan_variant(self, compiled: Compiled, args: Args) -> Plan:
+        names = compiled.parameters
+        given = {name for name, value in zip(names, args, strict=False) if value is not UNSET}
+        chosen: dict[str, str] = {}
+        for (name, values), value in zip(compiled.choices.items(), args[len(names) :], strict=True):
+            if not isinstance(value, str) or value not in values:
+                raise BindError(f"{self.name}: {name}: expected one of {', '.join(values)}")
+            chosen[name] = value
+        variant = compiled.variant(given, chosen)
+        return Plan(variant.sql, tuple(names.index(name) for name in variant.parameters), variant)
+
+    def _not_an_executor(self, db: object) -> BindError:
+        return BindError(
+            f"{self.name}: the first argument is an executor (a Database, a Transaction), got {type(db).__name__}",
+            hint=f"call {self._signature()}",
+        )
+
+    def _bind_error(self, error: TypeError, kwargs: dict[str, Any]) -> BindError:
+        if isinstance(error, BindError):
+            return BindError(f"{self.name}: {error.message}", detail=error.detail, hint=error.hint)
+        expected, required = self._names()
+        unknown = [name for name in kwargs if name not in expected]
+        missing = [name for name in required if name not in kwargs]
+        wrong = []
+        if missing:
+            wrong.append(f"missing {', '.join(missing)}")
+        if unknown:
+            wrong.append(f"unknown {', '.join(unknown)}")
+        if not wrong:  # an error inside the function itself: say what it said
+            return BindError(f"{self.name}: {error}")
+        return BindError(f"{self.name}: {'; '.join(wrong)}", hint=f"call {self._signature()}")
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        """The names of all parameters, and of those that must be given."""
+        bind: Any = self._bind
+        if isinstance(bind, Binder):
+            return list(bind.names), [name for name in bind.names if name not in bind.defaults]
+        names = list(bind.__code__.co_varnames[: bind.__code__.co_kwonlyargcount])
+        return names, [name for name in names if name not in (bind.__kwdefaults__ or {})]
+
+    def _signature(self) -> str:
+        expected, required = self._names()
+        hints: dict[str, str] = getattr(self._bind, "__annotations__", {})
+        parts = [f"{name}: {hints[name]}" if name in hints else name for name in expected]
+        shown = [part if name in required else f"[{part}]" for name, part in zip(expected, parts, strict=True)]
+        return f"{self.name.rpartition('.')[2]}({', '.join(['db', *shown])})"
+
+
+class OneQuery(Query[P, T, T]):
+    """A query that returns exactly one row, or its single value."""
+
+    kind = "one"
+
+    def result(self, records: Sequence[Record]) -> T:
+        if len(records) != 1:
+            raise _not_one(self, len(records))
+        return self.build(records)[0]
+
+
+class OptionalQuery(Query[P, T, "T | None"]):
+    """A query that returns a row, or its single value, or ``None`` where there is no row."""
+
+    kind = "optional"
+
+    def result(self, records: Sequence[Record]) -> T | None:
+        if not records:
+            return None
+        if len(records) > 1:
+            raise _not_one(self, len(records))
+        return self.build(records)[0]
+
+
+class ManyQuery(Query[P, T, list[T]]):
+    """A query that returns a list of rows, or of single values."""
+
+    kind = "many"
+
+    def result(self, records: Sequence[Record]) -> list[T]:
+        return self.build(records)
+
+
+class CountQuery(Query[P, Any, int]):
+    """A query that returns the number of rows it affected."""
+
+    kind = "count"
+
+    def result(self, records: Sequence[Record]) -> int:
+        return len(records)
+
+
+def _not_one(query: Query[..., Any, Any], found: int) -> NoRowError | TooManyRowsError:
+    at_most = "at most one row" if query.kind == "optional" else "exactly one row"
+    if found == 0:
+        return NoRowError(
+            f"{query.name}: expected {at_most}, got none",
+            hint=f"where no row is an answer, declare 'returns: optional …' in {query.file}",
+        )
+    return TooManyRowsError(
+        f"{query.name}: expected {at_most}, got {found}",
+        hint=f"where several rows are an answer, declare 'returns: many …' in {query.file}",
+    )
+
+
+class Binder:
+    """Puts parameters in order for a query that has no generated function."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        defaults: dict[str, object],
+        bounds: dict[str, tuple[Any, Any]],
+        row_name: str | None,
+    ) -> None:
+        self.names = tuple(names)
+        self.defaults = defaults
+        self.bounds = bounds
+        self.row_name = row_name
+        """None where the query returns single values."""
+
+    def __call__(self, **kwargs: object) -> Args:
+        if self.defaults:
+            kwargs = {**self.defaults, **kwargs}
+        if len(kwargs) != len(self.names) or any(name not in kwargs for name in self.names):
+            raise TypeError
+        for name, (low, high) in self.bounds.items():
+            bounded(name, kwargs[name], low, high)
+        return tuple(composite(kwargs[name]) for name in self.names)
+
+
+N = TypeVar("N")
+
+
+def bounded(name: str, value: N, low: Any, high: Any) -> N:
+    """Return the value where it lies within the bounds of the query's header (inclusive), or is not given.
+
+    Raises ``BindError`` otherwise; the text does not hold the value.
+    """
+    if value is None or value is UNSET:
+        return value
+    try:
+        within = (low is None or value >= low) and (high is None or value <= high)
+    except TypeError:
+        raise BindError(f"{name}: expected a number, got {type(value).__name__}") from None
+    if not within:
+        low_text, high_text = ("" if low is None else low), ("" if high is None else high)
+        raise BindError(f"{name}: the value is out of bounds, expected {low_text}..{high_text}")
+    return value
+
+
+# The decorators of generated modules. ``one[Lead](name, path, line, sql)`` is a class to the type checker, which
+# takes the item's type from the brackets; at run time the brackets hand it over as a value.
+
+
+class _Declare(Generic[T]):
+    __slots__ = ("item", "source")
+    item: Any
+
+    def __init__(self, name: str, path: str, line: int, body: str, /) -> None:
+        self.source = (name, path, line, body)
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, item):
+            if item is T:  # a subclass below
+                return cls
+
+            def declare(name, path, line, body, /):
+                declared = cls(name, path, line, body)
+                declared.item = item
+                return declared
+
+            return declare
+
+
+class one(_Declare[T]):  # noqa: N801 (reads as a decorator)
+    """Declare a query that returns exactly one row, or its single value."""
+
+    def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T]:
+        return OneQuery(*self.source, bind, self.item)
+
+
+class optional(_Declare[T]):  # noqa: N801
+    """Declare a query that returns a row, or its single value, or ``None``."""
+
+    def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T]:
+        return OptionalQuery(*self.source, bind, self.item)
+
+
+class many(_Declare[T]):  # noqa: N801
+    """Declare a query that returns a list of rows, or of single values."""
+
+    def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T]:
+        return ManyQuery(*self.source, bind, self.item)
+
+
+class count:  # noqa: N801
+    """Declare a query that returns the number of rows it affected."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, name: str, path: str, line: int, body: str, /) -> None:
+        self.source = (name, path, line, body)
+
+    def __call__(self, bind: Callable[P, Args]) -> CountQuery[P]:
+        return CountQuery(*self.source, bind, int)

@@ -1,0 +1,235 @@
+"""Records of a driver → rows: structs built by position, at the least cost a column's type allows.
+
+A *record* is any sequence of column values in order: asyncpg's ``Record`` and psycopg's tuples alike. What a
+column needs on its way is read from the row type's annotations, once for each query:
+
+- plain values: none; a whole result of these is built by ``starmap`` alone;
+- ``Annotated[T, JSON]``: the JSON text is decoded straight into ``T``;
+- a ``Composite``: its record becomes the struct;
+- a ``Row`` as a field: the next columns, as many as it has fields, become a nested row;
+- lists of these, of any depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import starmap
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from plainsql.errors import DecodeError
+from plainsql.types import JsonMark, Opaque
+
+__all__ = ["Composite", "Record", "Row", "builder", "composite", "dynamic_row", "elements", "value_builder"]
+
+Record = Sequence[Any]
+Decode = Callable[[Any], Any]
+Build = Callable[[Iterable[Record]], list[Any]]
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One row of a query's result. Immutable; compared by value; ``msgspec.structs.asdict`` makes a dict."""
+
+
+class Composite(msgspec.Struct, frozen=True, gc=False):
+    """A value of a composite type of PostgreSQL, its fields in the order of the type's attributes."""
+
+
+def builder(row: type[Row]) -> Build:
+    """Make the function that turns records into a list of ``row``.
+
+    The returned function raises ``DecodeError`` where a JSON value does not fit its type.
+    """
+    fields = msgspec.structs.fields(row)
+    hints = get_type_hints(row, include_extras=True)
+    if any(_nested_row(hints[field.name]) for field in fields):
+        return _nested_builder(row, hints)
+    decoders = [
+        (index, decode)
+        for index, field in enumerate(fields)
+        if (decode := _decoder(hints[field.name], f"{row.__name__}.{field.name}")) is not None
+    ]
+    if not decoders:
+        return lambda records: list(starmap(row, records))
+
+    def build(records: Iterable[Record]) -> list[Any]:
+        rows = []
+        for record in records:
+            values = list(record)
+            for index, decode in decoders:
+                if (value := values[index]) is not None:
+                    values[index] = decode(value)
+            rows.append(row(*values))
+        return rows
+
+    return build
+
+
+def value_builder(annotation: Any, name: str) -> Build:
+    """Make the function that turns records of one column into a list of its values."""
+    decode = _decoder(annotation, name)
+    if decode is None:
+        return lambda records: [record[0] for record in records]
+    return lambda records: [None if record[0] is None else decode(record[0]) for record in records]
+
+
+def dynamic_row(name: str, columns: Sequence[str], json: frozenset[int] = frozenset()) -> type[Row]:
+    """Make a row type from the names of columns, as the server describes them.
+
+    ``json`` holds the positions of columns that arrive as JSON text. Nested columns (``"lead.id"``) become
+    a nested row, and are null together.
+    """
+    from plainsql.types import Json
+
+    fields: list[tuple[str, Any]] = []
+    groups: dict[str, list[tuple[str, Any]]] = {}
+    for index, column in enumerate(columns):
+        annotation: Any = Json if index in json else object
+        outer, dot, inner = column.partition(".")
+        if not dot:
+            fields.append((column, annotation))
+            continue
+        if outer not in groups:
+            fields.append((outer, outer))
+        groups.setdefault(outer, []).append((inner, annotation))
+    nested = {
+        outer: msgspec.defstruct(outer.title().replace("_", ""), inner, bases=(Row,), frozen=True, gc=False)
+        for outer, inner in groups.items()
+    }
+    resolved = [
+        (column, Union[nested[column], None] if column in nested else annotation)  # noqa: UP007 (run time)
+        for column, annotation in fields
+    ]
+    made: type[Row] = msgspec.defstruct(name, resolved, bases=(Row,), frozen=True, gc=False)  # type: ignore[assignment]
+    return made
+
+
+def composite(value: Any) -> Any:
+    """Turn a ``Composite`` into what the drivers take: a tuple, and so on for all that is in it."""
+    if isinstance(value, Composite):
+        return tuple(composite(part) for part in msgspec.structs.astuple(value))
+    if isinstance(value, list):
+        return [composite(element) for element in value]
+    return value
+
+
+def elements(value: Any) -> Any:
+    """Wrap the elements of an array of JSON values or vectors, so that a list among them stays one element."""
+    if isinstance(value, list | tuple):
+        return [None if element is None else Opaque(element) for element in value]
+    return value
+
+
+def _nested_row(annotation: Any) -> type[Row] | None:
+    inner = _without_null(annotation)
+    return inner if isinstance(inner, type) and issubclass(inner, Row) else None
+
+
+def _without_null(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, UnionType):
+        arms = [arm for arm in get_args(annotation) if arm is not NoneType]
+        if len(arms) == 1:
+            return arms[0]
+    return annotation
+
+
+def _decoder(annotation: Any, where: str) -> Decode | None:
+    """Find what a value of this annotation needs; None where it is used as it comes. Never sees null."""
+    annotation = _without_null(annotation)
+    if get_origin(annotation) is Annotated:
+        target, *marks = get_args(annotation)
+        if any(isinstance(mark, JsonMark) for mark in marks):
+            return _json_decoder(target, where)
+        return _decoder(target, where)
+    if get_origin(annotation) is list:
+        (inner,) = get_args(annotation)
+        element = _decoder(inner, where)
+        return None if element is None else _list_decoder(element)
+    if isinstance(annotation, type) and issubclass(annotation, Composite):
+        return _composite_decoder(annotation)
+    return None
+
+
+def _json_decoder(target: Any, where: str) -> Decode:
+    decode = msgspec.json.Decoder(target).decode
+
+    def decode_json(text: bytes | str) -> Any:
+        try:
+            return decode(text)
+        except msgspec.DecodeError as error:
+            # msgspec's message names the path and the types, never the value.
+            raise DecodeError(
+                f"{where}: the JSON value does not fit its type: {error}",
+                hint="change the type that the query's header names, or the data",
+            ) from None
+
+    return decode_json
+
+
+def _list_decoder(element: Decode) -> Decode:
+    def decode_list(values: Any) -> Any:
+        return [
+            None if value is None else decode_list(value) if isinstance(value, list) else element(value)
+            for value in values
+        ]
+
+    return decode_list
+
+
+def _composite_decoder(target: type[Composite]) -> Decode:
+    hints = get_type_hints(target, include_extras=True)
+    decoders = [
+        _decoder(hints[field.name], f"{target.__name__}.{field.name}")
+        for field in msgspec.structs.fields(target)
+    ]
+    if not any(decoders):
+        return lambda record: target(*record)
+    return lambda record: target(
+        *(
+            value if decode is None or value is None else decode(value)
+            for value, decode in zip(record, decoders, strict=True)
+        )
+    )
+
+
+def _nested_builder(row: type[Row], hints: dict[str, Any]) -> Build:
+    make, width = _nested_maker(row, hints)
+
+    def build(records: Iterable[Record]) -> list[Any]:
+        return [make(tuple(record)) for record in records]
+
+    return build
+
+
+def _nested_maker(row: type[Row], hints: dict[str, Any]) -> tuple[Callable[[tuple[Any, ...]], Any], int]:
+    """Make the function from the columns of one row to the row, and say how many columns it takes."""
+    steps: list[tuple[int, int, Decode | None, bool]] = []
+    at = 0
+    for field in msgspec.structs.fields(row):
+        annotation = hints[field.name]
+        inner = _nested_row(annotation)
+        if inner is None:
+            steps.append((at, 0, _decoder(annotation, f"{row.__name__}.{field.name}"), False))
+            at += 1
+            continue
+        make, width = _nested_maker(inner, get_type_hints(inner, include_extras=True))
+        nullable = _without_null(annotation) is not annotation
+        steps.append((at, width, make, nullable))
+        at += width
+
+    def make_row(values: tuple[Any, ...]) -> Any:
+        fields = []
+        for start, width, decode, nullable in steps:
+            if not width:
+                value = values[start]
+                fields.append(value if decode is None or value is None else decode(value))
+                continue
+            part = values[start : start + width]
+            # All null through an outer join: there is no such row.
+            missing = nullable and all(value is None for value in part)
+            fields.append(None if missing or decode is None else decode(part))
+        return row(*fields)
+
+    return make_row, at

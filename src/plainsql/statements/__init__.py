@@ -1,0 +1,67 @@
+"""SQL files as statements: text in, values out.
+
+A file goes through these modules in this order: ``catalog`` finds it, ``header`` and ``keys`` read the
+comments at its top, ``scanner`` divides the rest into tokens, ``placeholders`` finds the parameters,
+``blocks`` the conditional lines, ``variants`` makes the texts to send, and ``parse`` puts it all together as
+a ``model.Statement``. Nothing here knows a database.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .catalog import Catalog, load
+    from .model import Allowance, Bounds, CachePolicy, Choice, ColumnHint, Parameter, Returns, Statement
+    from .parse import parse
+    from .scanner import Kind, Token, scan
+    from .variants import MAX_VARIANTS, Compiled, Variant, compile_body
+
+__all__ = [
+    "MAX_VARIANTS",
+    "Allowance",
+    "Bounds",
+    "CachePolicy",
+    "Catalog",
+    "Choice",
+    "ColumnHint",
+    "Compiled",
+    "Kind",
+    "Parameter",
+    "Returns",
+    "Statement",
+    "Token",
+    "Variant",
+    "compile_body",
+    "load",
+    "parse",
+    "scan",
+]
+
+_HOMES = {
+    "catalog": ("Catalog", "load"),
+    "model": (
+        "Allowance",
+        "Bounds",
+        "CachePolicy",
+        "Choice",
+        "ColumnHint",
+        "Parameter",
+        "Returns",
+        "Statement",
+    ),
+    "parse": ("parse",),
+    "scanner": ("Kind", "Token", "scan"),
+    "variants": ("MAX_VARIANTS", "Compiled", "Variant", "compile_body"),
+}
+
+
+def __getattr__(name: str) -> object:
+    # Generated modules compile their text and read no header: they must not pay for what reads files.
+    for module, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

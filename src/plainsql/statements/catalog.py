@@ -1,0 +1,110 @@
+"""A folder of SQL files as a catalog: the path is the name, and all that is wrong is said at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from plainsql.errors import Place, SqlFileError, SqlFolderError
+
+from .folder import find_files, read_text
+from .header import close_match
+from .model import Statement
+from .parse import parse
+
+__all__ = ["Catalog", "load"]
+
+
+class Catalog(Mapping[str, Statement]):
+    """The statements of a folder by name, sorted: ``catalog["realty.leads.get_by_id"]``."""
+
+    __slots__ = ("_statements", "folder")
+
+    def __init__(self, folder: str, statements: Mapping[str, Statement]) -> None:
+        self.folder = folder
+        """The folder; the beginning of every path."""
+        self._statements = dict(sorted(statements.items()))
+
+    def __getitem__(self, name: str) -> Statement:
+        """The statement of that name.
+
+        Raises ``KeyError``, with the nearest name, where there is none.
+        """
+        try:
+            return self._statements[name]
+        except KeyError:
+            meant = close_match(name, list(self._statements), 0.6)
+            raise KeyError(f"{name}; did you mean {meant}?" if meant else name) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._statements
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._statements)
+
+    def __len__(self) -> int:
+        return len(self._statements)
+
+    def modules(self) -> dict[str, list[Statement]]:
+        """The statements by module (``realty.leads``), modules and statements sorted."""
+        modules: dict[str, list[Statement]] = {}
+        for statement in self._statements.values():
+            modules.setdefault(statement.module, []).append(statement)
+        return dict(sorted(modules.items()))
+
+    @staticmethod
+    def parse(text: str, name: str, path: str) -> Statement:
+        """The text of one file as a statement: :func:`plainsql.statements.parse`."""
+        return parse(text, name=name, path=path)
+
+    def __repr__(self) -> str:
+        return f"<Catalog of {self.folder}: {len(self)} statements>"
+
+
+def load(folder: str | os.PathLike[str]) -> Catalog:
+    """Read every ``.sql`` file below a folder.
+
+    ``sql/realty/leads/get_by_id.sql`` becomes ``realty.leads.get_by_id``. Files and folders whose names begin
+    with a dot are not looked at, nor are files of other kinds. Paths in errors are relative to the working
+    folder where that is shorter.
+
+    Raises:
+        SqlFileError: the folder cannot be read or holds no SQL file, or one thing is wrong in its files.
+        SqlFolderError: several things are; it holds them in the order of their places.
+    """
+    top = _shown(Path(folder))
+    files, errors = find_files(top)
+    if not files and not errors:
+        raise SqlFileError(
+            "there is no SQL file in this folder",
+            place=Place(str(top)),
+            hint="Queries are files whose names end in .sql.",
+        )
+    statements: dict[str, Statement] = {}
+    for file in files:
+        try:
+            statements[file.name] = parse(read_text(file.path), name=file.name, path=str(file.path))
+        except SqlFolderError as several:
+            errors.extend(several.errors)
+        except SqlFileError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SqlFolderError(sorted(errors, key=_position))
+    return Catalog(str(top), statements)
+
+
+def _shown(folder: Path) -> Path:
+    """The folder relative to the working folder, where that is shorter."""
+    try:
+        relative = os.path.relpath(folder)
+    except ValueError:  # on another drive
+        return folder
+    return Path(relative) if len(relative) < len(str(folder)) else folder
+
+
+def _position(error: SqlFileError) -> tuple[str, int, int]:
+    place = error.place or Place("")
+    return place.path, place.line, place.column

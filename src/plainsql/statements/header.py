@@ -1,0 +1,158 @@
+"""The header of a SQL file: which comment lines at its top are description, and which are keys.
+
+The header is the run of ``--`` lines at the top of the file (empty lines before it do not count); the first
+line that is anything else, an empty one too, ends it. In it::
+
+    -- The lead who talks to us from this Telegram chat.      the description, up to the first key
+    --                                                        parts its paragraphs
+    -- returns: optional Lead                                 a key, a colon, a value
+    -- param limit: 1..200 = 5                                a key with a name
+    -- allow: missing-index: the table has forty rows,        a value may go on in lines that are
+    --   and a scan of it is cheaper                          indented by two more blanks
+
+The rules, exactly. A line is *shaped like a key* if a word, or two, stand before its first colon, and a blank
+or the line's end behind it. Before the first key, a line is a key if it is shaped like one and its first word
+is a key's; it is an error if its first word is nearly one (``return:``, ``Cache:``); it is description
+otherwise. From the first key on, every line must be a key, a continuation or empty. A key stands once,
+``param`` and ``column`` once for each name, ``allow`` once for each finding.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from plainsql.errors import SqlFileError
+
+from .source import Source
+
+__all__ = ["KEYS", "Entry", "close_match", "read_layout"]
+
+KEYS: Final = {
+    "returns": "",
+    "param": "limit",
+    "column": "total",
+    "cache": "",
+    "allow": "",
+    "join": "",
+}
+"""Every key, with the example of a name for those that take one: ``param limit: …``."""
+
+_SHAPE: Final = re.compile(r"(\w+)(?:[ \t]+(\"(?:[^\"]|\"\")+\"|[^\s:]+))?[ \t]*:(?=[ \t]|$)[ \t]*")
+_NO_COLON: Final = re.compile(r"returns?[ \t]+(?:one|optional|many|value|count)\b[^.,;]*$", re.IGNORECASE)
+
+
+class Entry:
+    """A key with its value, and where both stand: the offsets are into the file's text."""
+
+    __slots__ = ("key", "key_offset", "name", "name_offset", "value", "value_offset")
+
+    def __init__(
+        self, key: str, key_offset: int, name: str, name_offset: int, value: str, value_offset: int
+    ) -> None:
+        self.key = key
+        self.key_offset = key_offset
+        self.name = name
+        self.name_offset = name_offset
+        self.value = value
+        self.value_offset = value_offset
+
+
+def read_layout(source: Source, errors: list[SqlFileError]) -> tuple[str, list[Entry], int]:
+    """The description, the keys in order, and the offset of the first line after the header.
+
+    What is wrong goes to ``errors``; the rest is read all the same.
+    """
+    text = source.text
+    description: list[str] = []
+    entries: list[Entry] = []
+    position = _skip_empty_lines(text)
+    while text.startswith("--", position) and not text.startswith("--?", position):
+        end = text.find("\n", position)
+        end = len(text) if end < 0 else end
+        offset = position + 2
+        line = text[offset:end].rstrip()
+        position = end + 1
+        content = line.lstrip()
+        indent = len(line) - len(content)
+        if not content:
+            if not entries:
+                description.append("")
+        elif entries and indent >= 3:
+            entries[-1].value = f"{entries[-1].value} {content}".lstrip()
+        else:
+            entry = _read_line(source, content, offset + indent, bool(entries), errors)
+            if entry is not None:
+                entries.append(entry)
+            elif not entries:
+                description.append(line[1:] if line[0] in " \t" else line)
+    return "\n".join(description).strip("\n"), entries, min(position, len(text))
+
+
+def close_match(word: str, known: tuple[str, ...] | list[str], cutoff: float = 0.75) -> str | None:
+    """What the author most likely meant, if that is one of ``known``."""
+    # Only errors need it: difflib is not imported with the package.
+    from difflib import get_close_matches
+
+    matches = get_close_matches(word.lower(), known, 1, cutoff)
+    return matches[0] if matches else None
+
+
+def _skip_empty_lines(text: str) -> int:
+    return len(text) - len(text.lstrip(" \t\n\r\f\v"))
+
+
+def _read_line(
+    source: Source, content: str, offset: int, among_keys: bool, errors: list[SqlFileError]
+) -> Entry | None:
+    """Read one line that may be a key; ``None`` for description and for what went to ``errors``."""
+    shape = _SHAPE.match(content)
+    if shape is None:
+        if among_keys:
+            errors.append(
+                source.error(
+                    offset,
+                    "expected a key and a colon, got text",
+                    hint="Put description before the first key; indent what continues a value by two blanks.",
+                )
+            )
+        elif _NO_COLON.match(content):
+            wanted = content.split(None, 1)[1]
+            errors.append(
+                source.error(offset, "a colon is missing after returns", hint=f"Write returns: {wanted}")
+            )
+        return None
+    key, name = shape[1], shape[2] or ""
+    if key in KEYS:
+        if bool(name) != bool(KEYS[key]):
+            errors.append(_wrong_name(source, content, key, name, offset))
+            # An entry all the same: the lines that follow are keys.
+            return Entry("", offset, name, offset, "", offset)
+        return Entry(
+            key, offset, name, offset + max(shape.start(2), 0), content[shape.end() :], offset + shape.end()
+        )
+    meant = close_match(key, list(KEYS), 0.75 if among_keys else 0.8)
+    if not among_keys and meant is None:
+        return None
+    errors.append(
+        source.error(
+            offset,
+            f"unknown key {key!r}",
+            hint=f"Did you mean {meant}?" if meant else f"The keys are {', '.join(KEYS)}.",
+        )
+    )
+    return Entry("", offset, name, offset, "", offset) if meant else None
+
+
+def _wrong_name(source: Source, content: str, key: str, name: str, offset: int) -> SqlFileError:
+    if name:
+        return source.error(
+            offset + content.index(name, len(key)),
+            f"{key} takes no name, got {name!r}",
+            hint=f"Write {key}: …",
+        )
+    return source.error(
+        offset + len(key),
+        f"{key} needs a name before the colon",
+        hint=f"Write, for example, {key} {KEYS[key]}: …",
+    )

@@ -1,0 +1,341 @@
+"""The keys of a header: what may stand behind each colon."""
+
+from __future__ import annotations
+
+import re
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Final, cast
+
+from plainsql.errors import SqlFileError
+
+from .header import Entry, close_match
+from .model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
+from .source import Source
+
+if TYPE_CHECKING:
+    from .model import Constant, Number, ReturnKind
+
+__all__ = ["RESERVED_ROW_NAMES", "Keys", "read_keys"]
+
+RESERVED_ROW_NAMES: Final = frozenset(
+    {
+        *("None", "True", "False", "Exception"),
+        *("Any", "Literal", "Struct", "UNSET", "UnsetType"),
+        *("Database", "Executor", "Query", "Row", "Statement", "Transaction"),
+    }
+)
+"""Names that mean something else in a generated module."""
+
+_FORMS: Final = (
+    "one Lead, optional Lead or many Lead (Lead names the type), value, optional value, many value, or count"
+)
+_FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
+_ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
+_NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
+_RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
+_STRING: Final = re.compile(r"'((?:[^']|'')*)'")
+_TYPE_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_FINDING: Final = re.compile(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*)[ \t]*:[ \t]*")
+
+
+class Keys:
+    """The values of a header's keys. ``returns`` is ``None`` only where an error was reported."""
+
+    __slots__ = ("allow", "bounds", "bounds_offsets", "cache", "columns", "join", "returns")
+
+    def __init__(self) -> None:
+        self.returns: Returns | None = None
+        self.bounds: dict[str, Bounds] = {}
+        self.bounds_offsets: dict[str, int] = {}
+        self.columns: list[ColumnHint] = []
+        self.cache: CachePolicy | None = None
+        self.allow: list[Allowance] = []
+        self.join = True
+
+
+def read_keys(source: Source, entries: list[Entry], errors: list[SqlFileError]) -> Keys:
+    """Read every value. What is wrong goes to ``errors``; the rest is read all the same."""
+    keys = Keys()
+    seen: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        if not entry.key:
+            continue
+        identity = (entry.key, entry.value if entry.key == "allow" else entry.name)
+        if entry.key == "allow" and (finding := _FINDING.match(entry.value)):
+            identity = (entry.key, finding[1])
+        if identity in seen:
+            errors.append(_twice(source, entry, identity[1], seen[identity]))
+            continue
+        seen[identity] = entry.key_offset
+        try:
+            if not entry.value:
+                raise source.error(entry.value_offset, f"{entry.key} has no value", hint=_EXAMPLES[entry.key])
+            _READERS[entry.key](source, entry, keys)
+        except SqlFileError as error:
+            errors.append(error)
+    return keys
+
+
+def _twice(source: Source, entry: Entry, name: str, first: int) -> SqlFileError:
+    what = f"{entry.key} {name}" if name else entry.key
+    return source.error(
+        entry.key_offset,
+        f"{what} stands here a second time",
+        detail=f"It stands first at {source.place(first)}.",
+        hint="Keep one of them.",
+    )
+
+
+def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
+    words = entry.value.split()
+    kind, rest = words[0], words[1:]
+    if entry.value in _FLAGS:
+        keys.returns = _FLAGS[entry.value]
+        return
+    if kind not in ("one", "optional", "many"):
+        if _ROW.fullmatch(kind) and not rest:
+            hint = f"Write one {kind}, optional {kind} or many {kind}."
+        elif meant := close_match(kind, ["one", "optional", "many", "value", "count"], 0.7):
+            hint = f"Did you mean {' '.join([meant, *rest])}?"
+        else:
+            hint = f"Write {_FORMS}."
+        raise source.error(entry.value_offset, f"returns cannot be {entry.value!r}", hint=hint)
+    offset = entry.value_offset + entry.value.index(kind) + len(kind)
+    if not rest:
+        raise source.error(
+            offset,
+            f"returns: {kind} needs the name of a row, or value",
+            hint=f"Write, for example, {kind} Lead; the type of the row gets that name.",
+        )
+    offset = entry.value_offset + entry.value.index(rest[0], len(kind))
+    if len(rest) > 1:
+        extra = source.text.index(rest[1], offset + len(rest[0]))
+        raise source.error(
+            extra, f"expected nothing after {kind} {rest[0]}, got {rest[1]!r}", hint=f"Write {_FORMS}."
+        )
+    row = rest[0]
+    if row == "value":
+        if kind == "one":
+            raise source.error(entry.value_offset, "one value is written value", hint="Write returns: value")
+        keys.returns = Returns(cast("ReturnKind", kind))
+        return
+    if not _ROW.fullmatch(row):
+        camel = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", row)).lstrip(
+            "0123456789"
+        )
+        raise source.error(
+            offset,
+            f"{row!r} cannot be the name of a row, expected a name such as Lead",
+            hint=f"Did you mean {camel}?" if camel else "Begin it with a capital letter.",
+        )
+    if row in RESERVED_ROW_NAMES:
+        raise source.error(
+            offset,
+            f"{row} cannot be the name of a row: it means something else in Python or in plainsql",
+            hint="Name the row by what it is, such as Lead.",
+        )
+    keys.returns = Returns(cast("ReturnKind", kind), row)
+
+
+def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
+    value, equals, default_text = entry.value.partition("=")
+    low: Number | None = None
+    high: Number | None = None
+    if value.strip():
+        found = _RANGE.fullmatch(value.strip())
+        if found is None or not (found[1] or found[2]):
+            raise source.error(
+                entry.value_offset,
+                f"{value.strip()!r} is no range, expected such as 1..200, 1.. or ..200",
+                hint="Give the least and the greatest value with two dots between; both are allowed.",
+            )
+        low = _number(found[1]) if found[1] else None
+        high = _number(found[2]) if found[2] else None
+        if low is not None and high is not None and low > high:
+            raise source.error(
+                entry.value_offset,
+                f"no value lies in {low}..{high}",
+                hint=f"Write {high}..{low} if that was meant.",
+            )
+    default: Constant = None
+    if equals:
+        offset = entry.value_offset + len(value) + 1 + len(default_text) - len(default_text.lstrip())
+        default = _constant(source, default_text.strip(), offset)
+        if low is not None or high is not None:
+            _check_default(source, default, low, high, offset)
+    keys.bounds[entry.name] = Bounds(low, high, default, bool(equals), source.place(entry.name_offset))
+    keys.bounds_offsets[entry.name] = entry.name_offset
+
+
+def _check_default(
+    source: Source, default: Constant, low: Number | None, high: Number | None, offset: int
+) -> None:
+    # A default of null passes: it stands for no value, and bounds are about values.
+    if default is None:
+        return
+    shown = f"{'' if low is None else low}..{'' if high is None else high}"
+    if isinstance(default, str | bool):
+        raise source.error(
+            offset, f"the default must be a number within {shown}", hint="Give a number, or no bounds."
+        )
+    if (low is not None and default < low) or (high is not None and default > high):
+        raise source.error(
+            offset, f"the default {default} lies outside of {shown}", hint=f"Give one within {shown}."
+        )
+
+
+def _number(text: str) -> Number:
+    if "." not in text:
+        return int(text)
+    # Few headers need it, and it takes a millisecond to import.
+    from decimal import Decimal
+
+    return Decimal(text.replace("_", ""))
+
+
+def _constant(source: Source, text: str, offset: int) -> Constant:
+    if re.fullmatch(_NUMBER, text):
+        return _number(text)
+    if string := _STRING.fullmatch(text):
+        return string[1].replace("''", "'")
+    words: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+    if text in words:
+        return words[text]
+    got = f", got {text!r}" if text else ""
+    raise source.error(
+        offset,
+        f"expected a default: a number, 'text', true, false or null{got}",
+        hint=f"Write '{text}' if it is a text." if text and text.isidentifier() else "Write it as in SQL.",
+    )
+
+
+def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
+    name = entry.name
+    if name.startswith('"'):
+        name = name[1:-1].replace('""', '"')
+    value = entry.value
+    nullable: bool | None = None
+    for ending, answer in (("not null", False), ("nullable", True)):
+        if value == ending or value.endswith(" " + ending):
+            nullable = answer
+            value = value.removesuffix(ending).rstrip()
+    if value:
+        _check_type(source, value, entry.value_offset)
+    keys.columns.append(ColumnHint(name, value or None, nullable, source.place(entry.name_offset)))
+
+
+def _check_type(source: Source, value: str, offset: int) -> None:
+    """Raise unless the value is the name of a Python type, which may take others in brackets."""
+    words = _TYPE_WORD.findall(value)
+    if re.sub(r"[\s_]", "", value.lower()) in ("notnull", "nonnull", "null", "optional", "required"):
+        raise source.error(offset, f"{value!r} is no type", hint="Write not null or nullable.")
+    bad = any((iskeyword(part) and word != "None") or not part for word in words for part in word.split("."))
+    if not bad and re.fullmatch(r"[\w.\[\], |]+", value, re.ASCII):
+        try:
+            compile(value, "", "eval")
+        except SyntaxError:
+            pass
+        else:
+            if not re.search(r"(?<![\w.])[0-9]", value):
+                return
+    raise source.error(
+        offset,
+        f"{value!r} is no type, expected such as whatsapp.Payload or list[whatsapp.Item]",
+        hint="Write the type with its module, or not null, or nullable.",
+    )
+
+
+def _read_cache(source: Source, entry: Entry, keys: Keys) -> None:
+    offset = entry.value_offset
+    found: dict[str, float | bool] = {}
+    for index, part in enumerate(entry.value.split(",")):
+        text = part.strip()
+        at = offset + len(part) - len(part.lstrip())
+        offset += len(part) + 1
+        if index == 0:
+            found["ttl"] = _seconds(source, text, at, "the time to live")
+            continue
+        option, _, rest = text.partition(" ")
+        name = "negative" if text == "no negative" else option
+        if name in found:
+            raise source.error(at, f"{text!r} stands here a second time", hint="Keep one of them.")
+        if name == "negative" and text == "no negative":
+            found[name] = False
+        elif name in ("local", "stale"):
+            found[name] = _seconds(
+                source, rest.strip(), at + len(text) - len(rest), f"the time behind {name}"
+            )
+        else:
+            meant = close_match(
+                text if text.startswith("no") else option, ["local", "stale", "no negative"], 0.6
+            )
+            raise source.error(
+                at,
+                f"unknown option {text!r} of cache, expected local 1s, stale 30s or no negative",
+                hint=f"Did you mean {meant}?" if meant else "Write, for example, cache: 5m, local 1s",
+            )
+    ttl, local = found["ttl"], found.get("local")
+    if local is not None and local > ttl:
+        raise source.error(
+            entry.value_offset,
+            "local is longer than the time to live of the whole entry",
+            hint="Make the local time the shorter one; a second is often enough.",
+        )
+    keys.cache = CachePolicy(ttl, local, found.get("stale"), bool(found.get("negative", True)))
+
+
+def _seconds(source: Source, text: str, offset: int, what: str) -> float:
+    if not _DURATION.fullmatch(text):
+        raise source.error(
+            offset,
+            f"{what} {f'cannot be {text!r}' if text else 'is missing'}, expected such as 30s, 5m or 1h",
+            hint="The units are ms, s, m, h and d.",
+        )
+    seconds = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9.]+)(ms|s|m|h|d)", text))
+    if not seconds:
+        raise source.error(offset, f"{what} is zero", hint="Leave it out to switch it off.")
+    return seconds
+
+
+def _read_allow(source: Source, entry: Entry, keys: Keys) -> None:
+    found = _FINDING.match(entry.value)
+    reason = entry.value[found.end() :] if found else ""
+    if found is None or not reason:
+        raise source.error(
+            entry.value_offset if found is None else entry.value_offset + found.end(1),
+            "expected the name of a finding, a colon and the reason"
+            if found is None
+            else f"the reason why {found[1]} is allowed is missing",
+            hint="Write, for example, allow: missing-index: the table has forty rows",
+        )
+    keys.allow.append(Allowance(found[1], reason, source.place(entry.value_offset)))
+
+
+def _read_join(source: Source, entry: Entry, keys: Keys) -> None:
+    if entry.value != "off":
+        raise source.error(
+            entry.value_offset,
+            f"join cannot be {entry.value!r}, expected off",
+            hint="Remove the line: concurrent calls are joined wherever that is proved safe.",
+        )
+    keys.join = False
+
+
+_READERS: Final = {
+    "returns": _read_returns,
+    "param": _read_param,
+    "column": _read_column,
+    "cache": _read_cache,
+    "allow": _read_allow,
+    "join": _read_join,
+}
+_EXAMPLES: Final = {
+    "returns": f"Write {_FORMS}.",
+    "param": "Write, for example, param limit: 1..200 = 5",
+    "column": "Write, for example, column total: not null",
+    "cache": "Write, for example, cache: 5m",
+    "allow": "Write, for example, allow: missing-index: the table has forty rows",
+    "join": "Write join: off, or remove the line.",
+}

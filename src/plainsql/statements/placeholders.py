@@ -1,0 +1,234 @@
+"""Which tokens are parameters, and where the one statement of a text ends.
+
+The scanner calls ``:name`` a parameter wherever a colon meets a name. Two constructs of PostgreSQL part two
+expressions by a colon: slices (``a[lo:hi]``) and the SQL/JSON constructors (``json_object(k:v)``). There,
+after a complete expression, ``:hi`` could as well be the column ``hi``; nobody who reads it can tell, so it
+is an error that says how to write either. Where no expression stands before it, ``:name`` is always the
+parameter::
+
+    a[1 : n]   up to the column n          a[1 : :n]   up to the parameter
+    a[: n]     up to the column n          a[: :n]     up to the parameter
+    a[:n]      the element at the parameter's place
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+from plainsql.errors import SqlFileError
+
+from .scanner import Token
+from .source import Source
+
+__all__ = ["Placeholder", "find_placeholders"]
+
+Placeholder = tuple[int, int, str]
+"""Start, end and name of one ``:name``; the offsets include the colon."""
+
+_JSON_CONSTRUCTORS: Final = frozenset({"json_object", "json_objectagg"})
+_COMMENTS: Final = frozenset({"line_comment", "block_comment"})
+_TOUCHING: Final = frozenset({"word", "quoted_name", "string", "number", "parameter", "positional"})
+_LITERALS: Final = frozenset({"string", "number", "parameter", "positional", "quoted_name", "close"})
+# Keywords that stand where an expression could begin and are none: one is still to come.
+_PREFIXES: Final = frozenset(
+    {
+        *(
+            "all",
+            "and",
+            "any",
+            "array",
+            "between",
+            "case",
+            "distinct",
+            "else",
+            "exists",
+            "from",
+            "ilike",
+            "in",
+        ),
+        *("is", "like", "not", "or", "select", "similar", "some", "symmetric", "then", "to", "when", "where"),
+    }
+)
+# Keywords that stand after an expression and end one.
+_POSTFIXES: Final = frozenset({"end", "isnull", "notnull"})
+_IGNORED: Final = frozenset({"word", "comma", "operator", "dot", "number", "string"})
+
+
+def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeholder], int]:
+    """The parameters of a statement in the order of the text, and the offset at which the statement ends.
+
+    The end lies before the closing semicolon if there is one; comments after it do not count.
+
+    Raises:
+        SqlFileError: there is no statement or more than one, brackets do not match, or a colon or dollar is
+        used in
+            a way that is not plainsql's or could mean two things.
+    """
+    text = source.text
+    found: list[Placeholder] = []
+    brackets: list[int] = []
+    for index, (kind, start, end) in enumerate(tokens):
+        if kind in _IGNORED:
+            continue
+        if kind == "parameter":
+            before = tokens[index - 1] if index else None
+            if brackets and _colon_parts(text, tokens, brackets[-1]):
+                if _operand_ended(text, tokens, index):
+                    raise _ambiguous(source, tokens, brackets[-1], index)
+            elif before is not None and before.end == start and before.kind in _TOUCHING:
+                raise source.error(
+                    start,
+                    f"the parameter {text[start:end]} touches what stands before it",
+                    hint="Put a blank before the colon.",
+                )
+            if before is not None and before.kind == "cast":
+                raise source.error(
+                    start,
+                    "a type cannot be a parameter",
+                    hint="Write the name of the type after the two colons.",
+                )
+            if end < len(text) and (text[end] == "$" or text[end] > "\x7f"):
+                raise source.error(
+                    end,
+                    f"{text[end]!r} cannot stand in the name of a parameter",
+                    hint="Names of parameters consist of the letters a to z, digits and underscores.",
+                )
+            found.append((start, end, text[start + 1 : end]))
+        elif kind == "open":
+            brackets.append(index)
+        elif kind == "close":
+            _close(source, tokens, brackets, index)
+        elif kind == "semicolon":
+            _refuse_second_statement(source, tokens, index)
+            _refuse_open_brackets(source, tokens, brackets)
+            _refuse_nothing(source, tokens[:index])
+            return found, start
+        elif kind == "positional":
+            raise source.error(
+                start,
+                f"{text[start:end]} is a parameter without a name",
+                hint="Write parameters as :name; plainsql numbers them.",
+            )
+        elif (
+            kind == "colon"
+            and text.startswith(("'", '"'), end)
+            and not (brackets and _colon_parts(text, tokens, brackets[-1]))
+        ):
+            raise source.error(
+                start,
+                "a quoted variable of psql is not a parameter",
+                hint="Write :name without quotes: the value is never part of the text, so it needs none.",
+            )
+    _refuse_open_brackets(source, tokens, brackets)
+    _refuse_nothing(source, tokens)
+    return found, len(text)
+
+
+def _colon_parts(text: str, tokens: list[Token], bracket: int) -> bool:
+    """Whether a colon directly inside this bracket may part two expressions."""
+    if text[tokens[bracket].start] == "[":
+        return True
+    before = _before(tokens, bracket)
+    return before >= 0 and text[tokens[before].start : tokens[before].end].lower() in _JSON_CONSTRUCTORS
+
+
+def _before(tokens: list[Token], index: int) -> int:
+    """The index of the last token before this one that is no comment, or -1."""
+    index -= 1
+    while index >= 0 and tokens[index].kind in _COMMENTS:
+        index -= 1
+    return index
+
+
+def _operand_ended(text: str, tokens: list[Token], index: int) -> bool:
+    """Whether an expression is complete right before the token at ``index``.
+
+    Two expressions never follow each other, so a word after a complete one is an operator (``and``,
+    ``value``), whatever else it may be elsewhere; any other word that is no prefix is a column.
+    """
+    index = _before(tokens, index)
+    if index < 0:
+        return False
+    kind, start, end = tokens[index]
+    if kind != "word":
+        return kind in _LITERALS
+    word = text[start:end].lower()
+    if _operand_ended(text, tokens, index):
+        return word in _POSTFIXES
+    return word not in _PREFIXES
+
+
+def _ambiguous(source: Source, tokens: list[Token], bracket: int, index: int) -> SqlFileError:
+    text = source.text
+    _, start, end = tokens[index]
+    name = text[start + 1 : end]
+    if text[tokens[bracket].start] == "[":
+        return source.error(
+            start,
+            f"in a slice, :{name} could be a colon and the column {name}, or the parameter",
+            hint=f"Write [… : {name}] for the column, [… : :{name}] for the parameter.",
+        )
+    return source.error(
+        start,
+        f"in a JSON constructor, :{name} could be a colon and the column {name}, or the parameter",
+        hint=f"Write (… : {name}) for the column, (… : :{name}) for the parameter.",
+    )
+
+
+def _close(source: Source, tokens: list[Token], brackets: list[int], index: int) -> None:
+    start = tokens[index].start
+    closing = source.text[start]
+    if not brackets:
+        raise source.error(
+            start, f"{closing} closes nothing", hint="Remove it, or open the bracket where it should begin."
+        )
+    opened = tokens[brackets.pop()].start
+    expected = ")" if source.text[opened] == "(" else "]"
+    if closing != expected:
+        raise source.error(
+            start,
+            f"brackets do not match, expected {expected}, got {closing}",
+            detail=f"The bracket {source.text[opened]} opens at {source.place(opened)}.",
+            hint="Close the brackets in the order in which they opened.",
+        )
+
+
+def _refuse_open_brackets(source: Source, tokens: list[Token], brackets: list[int]) -> None:
+    if brackets:
+        start = tokens[brackets[-1]].start
+        opening = source.text[start]
+        raise source.error(
+            start, f"{opening} is never closed", hint=f"Close it with {')' if opening == '(' else ']'}."
+        )
+
+
+def _refuse_nothing(source: Source, tokens: list[Token]) -> None:
+    if all(token.kind in _COMMENTS for token in tokens):
+        raise source.error(
+            0 if not tokens else tokens[0].start,
+            "there is no SQL statement here, only comments" if tokens else "there is no SQL statement here",
+            hint="Write the query below the header.",
+        )
+
+
+def _refuse_second_statement(source: Source, tokens: list[Token], semicolon: int) -> None:
+    """Raise if anything but comments and further semicolons follows the semicolon."""
+    text = source.text
+    rest = next((token for token in tokens[semicolon:] if token.kind not in {*_COMMENTS, "semicolon"}), None)
+    if rest is None:
+        return
+    words = [t for t in tokens[:semicolon] if t.kind not in _COMMENTS]
+    for first, second in pairwise(words):
+        if [text[t.start : t.end].lower() for t in (first, second)] == ["begin", "atomic"]:
+            raise source.error(
+                first.start,
+                "the body of a function is no query",
+                hint="Put the definition of the function into a migration.",
+            )
+    raise source.error(
+        rest.start,
+        "a second statement begins here, expected one statement a file",
+        detail=f"The first one ends with the semicolon at {source.place(tokens[semicolon].start)}.",
+        hint="Move it to a file of its own, or make it part of the first with a common table expression.",
+    )

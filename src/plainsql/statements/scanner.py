@@ -1,0 +1,211 @@
+"""PostgreSQL's lexical grammar: a text as tokens.
+
+It follows the rules of the server's own ``scan.l`` (PostgreSQL 16 to 18, ``standard_conforming_strings`` on),
+with one addition: ``:name`` is a token, a *parameter*. All that can hide a colon or a dollar is a token of
+its own: strings of every kind with their continuations over lines, dollar quotes, quoted identifiers, nested
+comments, ``::``, ``:=``, and identifiers, which may contain dollars.
+
+One regular expression describes every token that is regular; nested comments and dollar quotes are not, and
+are walked. Repetitions are possessive wherever a text could make them backtrack, so time is linear in the
+length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final, Literal, NamedTuple, NoReturn, TypeAlias
+
+from .source import Source
+
+__all__ = ["Kind", "Token", "scan"]
+
+Kind: TypeAlias = Literal[
+    "word",  # an identifier or keyword
+    "quoted_name",  # "…", U&"…"
+    "string",  # '…' of any kind, continuations included; $$…$$
+    "number",
+    "parameter",  # :name
+    "positional",  # $1
+    "operator",
+    "cast",  # ::
+    "assign",  # :=
+    "colon",
+    "dots",  # ..
+    "open",  # ( or [
+    "close",  # ) or ]
+    "comma",
+    "dot",
+    "semicolon",
+    "line_comment",  # to the end of the line, without the line end
+    "block_comment",
+]
+
+
+class Token(NamedTuple):
+    """A token and where it stands: ``text[token.start : token.end]``. Blanks are no tokens."""
+
+    kind: Kind
+    start: int
+    end: int
+
+
+_SPACE = r"[ \t\n\r\f\v]"
+# Every character above ASCII is a letter to PostgreSQL. Classes that say which characters are none compile in
+# a tenth of the time of those that list all of Unicode.
+_LETTER = r"[^\x00-@\[-^`{-\x7f]"
+_TAG = r"[^\x00-/:-@\[-^`{-\x7f]"  # and digits
+_NAME = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # and dollars
+# What may stand between the parts of a string: blanks and line comments, with a line end among them.
+_CONTINUED = r"(?>(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+)"
+_PLAIN = r"(?:[^']|'')*+'"
+_BITS = r"[^']*+'"  # a quote cannot be doubled in these
+_ESCAPED = r"(?:[^'\\]|\\.|'')*+'"
+_DIGITS = r"[0-9](?:_?[0-9])*+"
+
+_TOKEN = rf"""{_SPACE}*+(?:
+    (?P<word>(?![eEbBxX]'|[uU]&['"]){_LETTER}{_NAME}*+)
+  | (?P<comma>,)
+  | (?P<open>[(\[])
+  | (?P<close>[)\]])
+  | (?P<parameter>:[A-Za-z_][A-Za-z0-9_]*+)
+  | (?P<string>[eE]'{_ESCAPED}(?:{_CONTINUED}'{_ESCAPED})*+
+              |(?:[uU]&)?'{_PLAIN}(?:{_CONTINUED}'{_PLAIN})*+
+              |[bBxX]'{_BITS}(?:{_CONTINUED}'{_BITS})*+)
+  | (?P<number>0[xX](?:_?[0-9A-Fa-f])++ | 0[oO](?:_?[0-7])++ | 0[bB](?:_?[01])++
+             | (?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?+)?+|\.{_DIGITS})(?:[eE][-+]?+{_DIGITS})?+
+    )(?P<junk>{_TAG}{_NAME}*+)?+
+  | (?P<dots>\.\.)
+  | (?P<dot>\.)
+  | (?P<line_comment>--[^\n\r]*+)
+  | (?P<nested>/\*)
+  | (?P<operator>
+        # Ends in + or - only if it holds one of the characters that no operator of the SQL standard has.
+        (?>(?:(?!/\*|--)[+\-*/<>=])*+[~!@\#^&|`?%](?:(?!/\*|--)[~!@\#^&|`?%+\-*/<>=])*+)
+      | (?>(?:(?!/\*|--)[+\-*/<>=])*(?!/\*)[*/<>=])
+      | [+\-])
+  | (?P<cast>::)
+  | (?P<assign>:=)
+  | (?P<colon>:)
+  | (?P<quoted_name>(?:[uU]&)?"(?:[^"]|"")*+")
+  | (?P<semicolon>;)
+  | (?P<positional>\$[0-9]++)
+  | (?P<dollar>\$(?:{_LETTER}{_TAG}*+)?+\$)
+  | (?P<other>.)
+    )"""
+# Groups of the expression that are no tokens yet.
+_UNUSUAL: Final = frozenset({"nested", "dollar", "other", "junk"})
+_NESTING = re.compile(r"/\*|\*/")
+# Letters to PostgreSQL, blanks to the eye.
+_INVISIBLE = re.compile("[\x80-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]")
+
+
+def scan(text: str, *, path: str = "<text>", line: int = 1) -> list[Token]:
+    """Divide a text into tokens, in order; what lies between two of them is blank.
+
+    The text may hold any number of statements. ``path`` and ``line`` (of the text's first line) serve errors
+    only.
+
+    Raises:
+        SqlFileError: a string, quoted name, comment or dollar quote has no end, or a character cannot stand
+        in
+            SQL.
+    """
+    tokens: list[Token] = []
+    append = tokens.append
+    match = _compiled().match
+    # A named tuple's own constructor takes half of the time of this loop.
+    new = tuple.__new__
+    unusual = _UNUSUAL if text.isascii() else _UNUSUAL | {"word"}
+    position = 0
+    while found := match(text, position):
+        kind: Kind = found.lastgroup  # type: ignore[assignment]
+        start, position = found.span(kind)
+        if kind in unusual:
+            kind, position = _resolve(Source(text, path, line), kind, start, position)
+        append(new(Token, (kind, start, position)))
+    return tokens
+
+
+@cache
+def _compiled() -> re.Pattern[str]:
+    # When first used, not at import: it takes milliseconds, and a process may never scan.
+    return re.compile(_TOKEN, re.VERBOSE | re.DOTALL)
+
+
+def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int]:
+    """The kind and end of what is not a token yet."""
+    if kind == "nested":
+        return "block_comment", _end_of_comment(source, start)
+    if kind == "dollar":
+        return "string", _end_of_dollar_quote(source, start, end)
+    if kind != "word":
+        _refuse(source, start, end)
+    if blank := _INVISIBLE.search(source.text, start, end):
+        raise source.error(
+            blank.start(),
+            f"an invisible character, U+{ord(blank[0]):04X}, which PostgreSQL reads as a letter",
+            hint="Replace it by an ordinary blank, or put the name into double quotes.",
+        )
+    return "word", end
+
+
+def _end_of_comment(source: Source, start: int) -> int:
+    depth = 0
+    for mark in _NESTING.finditer(source.text, start):
+        depth += 1 if mark[0] == "/*" else -1
+        if not depth:
+            return mark.end()
+    raise source.error(
+        start,
+        "a comment has no end, expected */",
+        detail="Comments nest in PostgreSQL: each /* needs a */ of its own." if depth > 1 else None,
+        hint="Close the comment with */.",
+    )
+
+
+def _end_of_dollar_quote(source: Source, start: int, after: int) -> int:
+    mark = source.text[start:after]
+    end = source.text.find(mark, after)
+    if end < 0:
+        raise source.error(
+            start,
+            f"a dollar-quoted string has no end, expected {mark}",
+            hint=f"Close the string with {mark}.",
+        )
+    return end + len(mark)
+
+
+def _refuse(source: Source, start: int, end: int) -> NoReturn:
+    """Say why no token begins at ``start``."""
+    text = source.text
+    character = text[start]
+    if (quote := text[start : start + 3].lstrip("eEbBxXuU&")[:1]) and quote in "'\"":
+        what = "a string" if quote == "'" else "a quoted name"
+        raise source.error(
+            start,
+            f"{what} has no end, expected {quote}",
+            hint=f"Close it with {quote}; write {quote}{quote} for a {quote} inside it.",
+        )
+    if character.isalnum() or character == "_":
+        raise source.error(
+            start, f"{text[start:end]!r} touches the number before it", hint="Put a blank between them."
+        )
+    if character == "\0":
+        raise source.error(start, "a NUL character, which PostgreSQL cannot take", hint="Remove it.")
+    if character == "\\":
+        raise source.error(
+            start,
+            "a backslash cannot stand in SQL",
+            hint="Remove it: commands of psql have no place in a query file.",
+        )
+    if character == "$":
+        raise source.error(
+            start,
+            "a dollar that begins neither a dollar quote nor anything else",
+            hint="A dollar quote is $$ or $tag$, its tag a name without dollars.",
+        )
+    shown = f"{character!r}" if character.isprintable() else f"U+{ord(character):04X}"
+    raise source.error(
+        start, f"the character {shown} cannot stand in SQL", hint="Remove it, or put it into quotes."
+    )

@@ -1,0 +1,39 @@
+"""A text with a path: turns offsets into places, and places into errors."""
+
+from __future__ import annotations
+
+from plainsql.errors import Place, SqlFileError
+
+__all__ = ["Source"]
+
+
+class Source:
+    """A text that came from a file, whole or from one of its lines on.
+
+    ``line`` is the 1-based line of the file at whose start ``text`` begins.
+    """
+
+    __slots__ = ("line", "path", "text")
+
+    def __init__(self, text: str, path: str, line: int = 1) -> None:
+        self.text = text
+        self.path = path
+        self.line = line
+
+    def place(self, offset: int) -> Place:
+        """The place of the character at ``offset``: 0-based, in characters, the end of the text included."""
+        text = self.text
+        start = text.rfind("\n", 0, offset) + 1
+        end = text.find("\n", offset)
+        return Place(
+            self.path,
+            self.line + text.count("\n", 0, start),
+            offset - start + 1,
+            text[start : len(text) if end < 0 else end].rstrip("\r"),
+        )
+
+    def error(
+        self, offset: int, message: str, *, detail: str | None = None, hint: str | None = None
+    ) -> SqlFileError:
+        """An error at the character at ``offset``, to be raised or collected."""
+        return SqlFileError(message, place=self.place(offset), detail=detail, hint=hint)

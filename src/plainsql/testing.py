@@ -1,0 +1,290 @@
+"""A pytest plugin: a real PostgreSQL and a real Redis for tests, shared by the workers of a run.
+
+It is there as soon as plainsql is installed, and costs nothing until a fixture is asked for::
+
+    @pytest.fixture(scope="session")
+    def plainsql_migrate():
+        return functools.partial(plainsql.migrate.apply, folders=["migrations/shop"])
+
+    async def test_leads_are_found(plainsql_database_url):
+        async with plainsql.connect(plainsql_database_url) as db: ...
+
+The server is an embedded scratch server, one for a run: under pytest-xdist all workers join it, and the last
+one to leave stops it. ``PLAINSQL_TEST_DATABASE_URL`` names another server, whose role may create databases.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, LiteralString, Protocol
+from urllib.parse import quote
+
+import pytest
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["DatabaseServer", "Databases", "Migrate"]
+
+Migrate = Callable[[str], object]
+"""Brings the empty database of a URL to the state that tests start from."""
+
+_RUN = pytest.StashKey[str]()
+
+
+class DatabaseServer(Protocol):
+    """What the fixtures need of a server: where its databases are."""
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the URL of a database."""
+        ...
+
+
+class _GivenServer:
+    """A server that runs already."""
+
+    def __init__(self, url: str) -> None:
+        address, _, self._options = url.partition("?")
+        scheme, _, rest = address.partition("://")
+        self._start = f"{scheme}://{rest.partition('/')[0]}/"
+
+    def url(self, database: str = "postgres") -> str:
+        return self._start + quote(database, safe="") + (f"?{self._options}" if self._options else "")
+
+
+class Databases:
+    """Makes the databases of one run: a template for each set of migrations, and clones of it."""
+
+    def __init__(self, server: DatabaseServer, run: str, shared: Path) -> None:
+        import psycopg
+
+        self._server = server
+        self._prefix = f"plainsql_{run}_"
+        self._shared = shared
+        self._admin = psycopg.connect(server.url(), autocommit=True)
+
+    def template(self, migrate: Migrate) -> str:
+        """Return the name of a database that ``migrate`` was applied to, once in the run whoever asks first.
+
+        Two callables are the same where their code and the values that are bound in them are.
+        """
+        name = f"{self._prefix}template_{_fingerprint(migrate)}"
+        with (self._shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self._exists(name):
+                # It gets its name when it is whole: a failure in the middle is not taken for a template.
+                unfinished = f"{name}_new"
+                self._run("drop database if exists {} with (force)", unfinished)
+                self._run("create database {}", unfinished)
+                migrate(self._server.url(unfinished))
+                # A pool that was just closed may have sessions left, which would keep clones from being made.
+                self._admin.execute(
+                    "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s",
+                    [unfinished],
+                )
+                self._run("alter database {} rename to {}", unfinished, name)
+        return name
+
+    @contextmanager
+    def clone(self, template: str = "template1") -> Generator[str]:
+        """Yield the URL of a new database, a copy of ``template``; drop it afterwards, sessions and all."""
+        name = self._prefix + uuid.uuid4().hex[:12]
+        self._run("create database {} template {}", name, template)
+        try:
+            yield self._server.url(name)
+        finally:
+            self._run("drop database if exists {} with (force)", name)
+
+    def drop_all(self) -> None:
+        """Drop all databases of the run."""
+        found = self._admin.execute(
+            "select datname from pg_database where starts_with(datname, %s)", [self._prefix]
+        )
+        for (name,) in found.fetchall():
+            self._run("drop database if exists {} with (force)", name)
+
+    def close(self) -> None:
+        """Leave the server."""
+        self._admin.close()
+
+    def _exists(self, name: str) -> bool:
+        found = self._admin.execute("select from pg_database where datname = %s", [name])
+        return found.rowcount == 1
+
+    def _run(self, statement: LiteralString, *names: str) -> None:
+        from psycopg import sql
+
+        self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@pytest.fixture(scope="session")
+def plainsql_server(pytestconfig: pytest.Config) -> Generator[DatabaseServer]:
+    """The server of this run: an embedded scratch server, or that of ``PLAINSQL_TEST_DATABASE_URL``."""
+    if given := os.environ.get("PLAINSQL_TEST_DATABASE_URL"):
+        yield _GivenServer(given)
+        return
+    from plainsql import embedded
+
+    folder = embedded.scratch_folder(f"run-{pytestconfig.stash[_RUN]}")
+    with embedded.start(folder, scratch=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def plainsql_databases(
+    plainsql_server: DatabaseServer, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Databases]:
+    """Makes templates and clones, for tests that need more than one database."""
+    shared = tmp_path_factory.getbasetemp()
+    if hasattr(pytestconfig, "workerinput"):
+        shared = shared.parent  # the folder that the workers' own lie in
+    databases = Databases(plainsql_server, pytestconfig.stash[_RUN], shared)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def plainsql_migrate() -> Migrate:
+    """To be overridden: a callable that takes a URL and applies the migrations. This one applies none."""
+    return _no_migrations
+
+
+@pytest.fixture(scope="module")
+def plainsql_template(plainsql_databases: Databases, plainsql_migrate: Migrate) -> str:
+    """The name of the database that ``plainsql_migrate`` was applied to, once in a run."""
+    return plainsql_databases.template(plainsql_migrate)
+
+
+@pytest.fixture(scope="module")
+def plainsql_database_url(plainsql_databases: Databases, plainsql_template: str) -> Generator[str]:
+    """The URL of a database with the migrations applied, shared by the tests of a module."""
+    with plainsql_databases.clone(plainsql_template) as url:
+        yield url
+
+
+@pytest.fixture
+def plainsql_fresh_database_url(plainsql_databases: Databases, plainsql_template: str) -> Generator[str]:
+    """The URL of a database with the migrations applied, of this test alone (some 50 ms)."""
+    with plainsql_databases.clone(plainsql_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def plainsql_redis_url() -> Generator[str]:
+    """The URL of a Redis, one for each worker and empty at first, or ``PLAINSQL_TEST_REDIS_URL``."""
+    given = os.environ.get("PLAINSQL_TEST_REDIS_URL")
+    source: AbstractContextManager[str] = nullcontext(given) if given else _private_redis()
+    with source as url:
+        yield url
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+    config.stash[_RUN] = workerinput["plainsql_run"] if workerinput else uuid.uuid4().hex[:12]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # a class of pytest-xdist, which need not be there
+    node.workerinput["plainsql_run"] = node.config.stash[_RUN]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Drop the templates on a given server when all workers are done; an embedded one takes them with it."""
+    given = os.environ.get("PLAINSQL_TEST_DATABASE_URL")
+    if not given or hasattr(config, "workerinput"):
+        return
+    import psycopg
+
+    with suppress(psycopg.OperationalError):  # the tests have told that it is not there
+        databases = Databases(_GivenServer(given), config.stash[_RUN], Path())
+        databases.drop_all()
+        databases.close()
+
+
+def _no_migrations(url: str) -> None:
+    pass
+
+
+def _fingerprint(migrate: Migrate) -> str:
+    """Tell callables apart in all workers alike; where in doubt, two that are the same come out different."""
+    parts: list[str] = []
+    function: Any = migrate
+    while isinstance(function, functools.partial):
+        parts += [repr(function.args), repr(sorted(function.keywords.items()))]
+        function = function.func
+    if hasattr(function, "__qualname__"):
+        bound = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+        parts += [function.__module__, function.__qualname__, repr(getattr(function, "__self__", None))]
+        parts += [repr(bound), repr(getattr(function, "__defaults__", None))]
+        if code := getattr(function, "__code__", None):
+            parts += [code.co_filename, str(code.co_firstlineno)]
+    else:
+        parts.append(repr(function))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+# When the pipe from the tests' process closes, however that process ended, the shell stops the server.
+_STOPS_WITH_US = '"$@" & server=$!; read -r _; kill "$server"; wait "$server"'
+
+
+@contextmanager
+def _private_redis() -> Generator[str]:
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.fail(
+            "redis-server is not on the PATH\n"
+            "HINT: install Redis, or name a server for tests in PLAINSQL_TEST_REDIS_URL",
+            pytrace=False,
+        )
+    with tempfile.TemporaryDirectory(prefix="plainsql-redis-") as folder:
+        place = Path(folder) / "redis.sock"
+        options = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(place),
+            "--dir",
+            folder,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
+        with (Path(folder) / "log").open("w+") as log:
+            guard = subprocess.Popen(
+                ["/bin/sh", "-c", _STOPS_WITH_US, "sh", program, *options],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                _wait_for_ping(place, Path(log.name))
+                yield f"unix://{quote(str(place))}?db=0"
+            finally:
+                guard.communicate()
+
+
+def _wait_for_ping(place: Path, log: Path, *, timeout: float = 15.0) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        with socket.socket(socket.AF_UNIX) as client, suppress(ConnectionError, FileNotFoundError):
+            client.connect(str(place))
+            client.sendall(b"PING\r\n")
+            if client.recv(64).startswith(b"+PONG"):
+                return
+        if time.monotonic() > deadline:
+            pytest.fail(f"redis-server does not answer; its log:\n{log.read_text()}", pytrace=False)
+        time.sleep(0.005)

@@ -1,0 +1,90 @@
+"""The Python side of PostgreSQL's types: what values arrive as, and the marks that annotations carry.
+
+==========================  =====================================================================
+PostgreSQL                  Python
+==========================  =====================================================================
+boolean                     ``bool``
+smallint … bigint, oid      ``int``
+real, double precision      ``float``
+numeric                     ``decimal.Decimal``
+text, varchar, char, name   ``str`` (also citext, xml, money, tsvector: as PostgreSQL writes them)
+bytea                       ``bytes``
+uuid                        ``uuid.UUID``
+date, time, timestamp       ``datetime.date``, ``.time``, ``.datetime``; with zone: aware
+interval                    ``datetime.timedelta`` (a month counts 30 days, a year 365)
+json, jsonb                 ``Json``: what msgspec decodes, or the type that the header names
+enum                        ``typing.Literal`` of its labels
+domain                      its base type
+composite                   a ``Composite`` struct
+array                       ``list``, nested for more dimensions
+range, multirange           ``Range``, ``list[Range]``
+bit, varbit                 ``BitString``
+inet, cidr                  ``ipaddress`` interfaces or addresses, networks
+point, box, …               ``Point``, ``Box``, …
+vector, halfvec, sparsevec  ``plainsql.vector``'s ``Vector``, ``HalfVector``, ``SparseVector``
+==========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from msgspec import UNSET, UnsetType
+
+if TYPE_CHECKING:
+    from asyncpg import BitString, Box, Circle, Line, LineSegment, Path, Point, Polygon, Range
+
+__all__ = [
+    "JSON",
+    "UNSET",
+    "BitString",
+    "Box",
+    "Circle",
+    "Json",
+    "Line",
+    "LineSegment",
+    "Opaque",
+    "Path",
+    "Point",
+    "Polygon",
+    "Range",
+    "UnsetType",
+]
+
+_OF_ASYNCPG: Final = frozenset(
+    {"BitString", "Box", "Circle", "Line", "LineSegment", "Path", "Point", "Polygon", "Range"}
+)
+
+
+def __getattr__(name: str) -> object:
+    # The value types are asyncpg's own, so that the driver builds them without a copy; the driver itself
+    # is imported only by those who need it.
+    if name in _OF_ASYNCPG:
+        import asyncpg
+
+        return getattr(asyncpg, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class JsonMark:
+    """The mark of an annotation whose value travels as JSON: ``Annotated[Payload, JSON]``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "JSON"
+
+
+JSON: Final = JsonMark()
+
+Json = Annotated[Any, JSON]
+"""Any JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""
+
+
+class Opaque:
+    """One array element that must not be taken for a nested array: a JSON list, a vector given as floats."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value

@@ -1,0 +1,64 @@
+"""The fixtures of plainsql's own tests: those of its pytest plugin under short names, and faults."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+import pytest
+
+from plainsql.embedded import EmbeddedServer
+from plainsql.testing import Databases, DatabaseServer
+from tests.proxy import Proxy, open_proxy
+
+
+@pytest.fixture(scope="session")
+def server(plainsql_server: DatabaseServer) -> EmbeddedServer:
+    """The embedded scratch server of this run, shared with the other workers."""
+    if not isinstance(plainsql_server, EmbeddedServer):
+        pytest.fail("this test needs the embedded server: unset PLAINSQL_TEST_DATABASE_URL", pytrace=False)
+    return plainsql_server
+
+
+@pytest.fixture(scope="module")
+def database_url(plainsql_databases: Databases) -> Generator[str]:
+    """An empty database of this module, in which ``create extension vector`` works."""
+    with plainsql_databases.clone() as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_database_url(plainsql_databases: Databases) -> Generator[str]:
+    """An empty database of this test."""
+    with plainsql_databases.clone() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url(plainsql_redis_url: str) -> str:
+    """A Redis of this worker. Tests share it: they use keys of their own."""
+    return plainsql_redis_url
+
+
+@pytest.fixture
+def connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
+    """A psycopg connection to the module's database, in autocommit mode."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def proxy(server: EmbeddedServer) -> AsyncGenerator[Proxy]:
+    """A proxy in front of PostgreSQL: ``proxy.url(database)``."""
+    async with open_proxy(server.socket) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def redis_proxy(redis_url: str) -> AsyncGenerator[Proxy]:
+    """A proxy in front of Redis: ``redis://127.0.0.1:{redis_proxy.port}/0``."""
+    async with open_proxy(Path(unquote(urlsplit(redis_url).path)), postgres=False) as proxy:
+        yield proxy

