@@ -1,4 +1,4 @@
-"""Servers to break: a prepared folder to copy, and processes that use a server until they are told to leave."""
+"""Servers to break: a prepared folder to copy, and processes that use a server until told to leave."""
 
 from __future__ import annotations
 

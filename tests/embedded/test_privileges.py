@@ -67,14 +67,16 @@ def test_without_namespaces_root_drops_to_an_existing_user_and_says_so(
     with caplog.at_level(logging.WARNING), embedded.start(folder, tcp=True) as server:
         assert server.execute("select 1") == "1"
         assert server.pid
-        assert os.stat(f"/proc/{server.pid}").st_uid == NOBODY.pw_uid
+        assert Path(f"/proc/{server.pid}").stat().st_uid == NOBODY.pw_uid
         assert owners(folder / "data") == owners(server.socket.parent) == {NOBODY.pw_uid}
         assert stat.S_IMODE((folder / "data").stat().st_mode) == 0o700
         assert folder.stat().st_uid == 0
         assert stat.S_IMODE(folder.stat().st_mode) == 0o711
-    assert [record.getMessage() for record in caplog.records] == [
-        "PostgreSQL refuses to run as root and user namespaces are not available or not wanted here: "
-        f"the server in {folder} runs as user nobody"
+    assert caplog.messages == [
+        (
+            "PostgreSQL refuses to run as root and user namespaces are not available or not wanted here: "
+            f"the server in {folder} runs as user nobody"
+        )
     ]
     assert (Path("/etc/passwd").read_text(), modes_above(folder)) == (users, before)
 
@@ -113,7 +115,7 @@ def test_where_no_user_can_enter_each_attempt_is_told(
 def test_a_plain_user_runs_it_directly(open_folder: Path, use: Callable[..., UserProcess]) -> None:
     user = use(open_folder / "server", prefix=AS_NOBODY)
     server = user.joined()
-    assert os.stat(f"/proc/{server}").st_uid == NOBODY.pw_uid
+    assert Path(f"/proc/{server}").stat().st_uid == NOBODY.pw_uid
     assert embedded.status(open_folder / "server").runs_as == "user nobody"
     assert owners(open_folder / "server") == {NOBODY.pw_uid}
     assert user.leave() == ""
@@ -127,7 +129,7 @@ def test_root_serves_a_users_data_as_that_user(open_folder: Path, use: Callable[
     user.leave()
     with embedded.start(folder) as server:
         assert server.pid
-        assert os.stat(f"/proc/{server.pid}").st_uid == NOBODY.pw_uid
+        assert Path(f"/proc/{server.pid}").stat().st_uid == NOBODY.pw_uid
     assert owners(folder / "data") == {NOBODY.pw_uid}
     again = use(folder, prefix=AS_NOBODY)
     assert again.joined(), "the user is not locked out by what root did"

@@ -70,8 +70,7 @@ def test_a_setting_that_does_not_exist_is_named(folder: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert refusal(tmp_path / "file" / "server") == (
-        f"{tmp_path}/file/server cannot be used for a server: Not a directory\n"
-        f"DETAIL: {tmp_path}/file\n"
+        f"{tmp_path}/file/server cannot be used for a server: {tmp_path}/file is not a folder\n"
         "HINT: give a folder that this user can write to, on a disk with room"
     )
 
@@ -106,13 +105,13 @@ def test_what_a_killed_scratch_server_left_is_not_taken_for_good(folder: Path) -
 
 def test_a_server_that_was_started_by_other_means_is_left_alone(folder: Path) -> None:
     with embedded.start(folder) as server:
-        assert server.pid
+        pid = server.pid
         # Without our lock, it looks as if somebody had started it with pg_ctl.
         (folder / "alive").rename(folder / "elsewhere")
         (folder / "state.json").rename(folder / "state.away")
         assert refusal(folder) == (
-            f"a PostgreSQL that was not started by plainsql runs on {folder}/data: process {server.pid}\n"
-            f"HINT: stop it first: kill -INT {server.pid}"
+            f"a PostgreSQL that was not started by plainsql runs on {folder}/data: process {pid}\n"
+            f"HINT: stop it first: kill -INT {pid}"
         )
         (folder / "state.away").rename(folder / "state.json")
         (folder / "elsewhere").rename(folder / "alive")
@@ -139,5 +138,4 @@ def test_a_full_disk_is_called_by_its_name(tmp_path: Path) -> None:
     if done.returncode == 77 or "unshare:" in done.stderr:
         pytest.skip("no file system can be mounted here")
     assert f"EmbeddedServerError: initdb failed in {tmp_path}/server: the disk is full" in done.stderr
-    assert "No space left on device" in done.stderr
     assert done.stderr.endswith("HINT: make room, or give a folder on another disk\n")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,12 +123,33 @@ def test_a_forked_child_does_not_leave_for_its_parent(folder: Path) -> None:
 def test_a_killed_server_starts_again_with_its_data(folder: Path) -> None:
     first = embedded.start(folder)
     first.execute("create table kept as select 42 as n")
-    with psycopg.connect(first.url()):  # a backend outlives the postmaster for a moment
+    with psycopg.connect(first.url()) as connection:
         assert first.pid
         os.kill(first.pid, signal.SIGKILL)
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("select pg_sleep(60)")  # its backend ends with the postmaster
+    with embedded.start(folder) as second:
+        assert second.execute("select n from kept") == "42"
+        assert first.execute("select n from kept") == "42", "the URL is still the same"
+    first.stop()
+    assert not is_running(folder)
+
+
+def test_backends_that_outlive_a_killed_server_are_waited_for(folder: Path) -> None:
+    first = embedded.start(folder)
+    with psycopg.connect(first.url()) as connection:
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)  # it cannot notice
+        assert first.pid
+        ended = os.pidfd_open(first.pid)
+        os.kill(first.pid, signal.SIGKILL)
+        select.select([ended], [], [])
+        os.close(ended)
+        waiting = threading.Timer(0.3, os.kill, [backend, signal.SIGCONT])
+        waiting.start()
         with embedded.start(folder) as second:
-            assert second.execute("select n from kept") == "42"
-            assert first.pid == second.pid, "who used the killed one uses the new one, under the same URL"
+            assert waiting.finished.is_set()
+            assert second.execute("select 1") == "1"
     first.stop()
     assert not is_running(folder)
 

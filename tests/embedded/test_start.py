@@ -63,7 +63,7 @@ def test_a_scratch_server_trades_durability_for_speed_and_leaves_nothing() -> No
 def test_the_server_has_pgvector_utf8_and_room_for_connections(server: embedded.EmbeddedServer) -> None:
     assert server.execute("select name from pg_available_extensions where name = 'vector'") == "vector"
     assert int(server.execute("show max_connections")) >= 100
-    assert server.execute("show server_encoding; show timezone") == "UTF8\nEtc/UTC"
+    assert server.execute("show server_encoding; show timezone") == "UTF8\nUTC"
 
 
 @pytest.mark.parametrize("name", ["plain", "two words", "ü %2F", "q\"uote's", "a/b?c&d=e#f@g"])
@@ -94,9 +94,7 @@ def test_without_tcp_no_port_is_open(folder: Path) -> None:
     with embedded.start(folder) as server:
         assert server.execute("show listen_addresses") == ""
         assert server.port is None
-        with pytest.raises(
-            SettingsError, match="listens on its Unix socket only\nHINT: start it with tcp=True"
-        ):
+        with pytest.raises(SettingsError, match="listens on its Unix socket only"):
             server.url(tcp=True)
 
 
@@ -123,11 +121,11 @@ async def test_scram_asks_for_the_password_on_the_socket_too(folder: Path) -> No
 
 
 def test_libraries_are_preloaded_and_settings_set_where_asked(folder: Path) -> None:
-    asked = {"work_mem": "7MB", "search_path": 'a b, "c\'d"'}
+    asked = {"work_mem": "7MB", "log_line_prefix": "$c 'd' \"e\""}
     with embedded.start(folder, preload=["pg_stat_statements", "auto_explain"], settings=asked) as server:
         server.execute("create extension pg_stat_statements")
         assert int(server.execute("select count(*) from pg_stat_statements")) >= 0
-        assert server.execute("show work_mem") == "7MB"
+        assert server.execute("show work_mem; show log_line_prefix") == "7MB\n$c 'd' \"e\""
 
 
 def test_a_server_that_runs_otherwise_is_not_joined(folder: Path) -> None:
@@ -167,9 +165,9 @@ def test_databases_are_made_from_templates_and_dropped_with_their_sessions(
 
 def test_the_programs_and_the_log_are_at_hand(server: embedded.EmbeddedServer) -> None:
     assert server.bin("pg_dump").is_file()
-    with pytest.raises(EmbeddedServerError, match="no program 'pg_dumb' in"):
+    with pytest.raises(EmbeddedServerError, match="no program 'pg_dumb'"):
         server.bin("pg_dumb")
-    with pytest.raises(EmbeddedServerError, match='relation "nowhere" does not exist'):
+    with pytest.raises(EmbeddedServerError, match='relation "nowhere"'):
         server.execute("select from nowhere")
     assert 'relation "nowhere" does not exist' in server.log_tail()
 

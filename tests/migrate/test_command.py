@@ -54,10 +54,12 @@ def test_apply_status_rollback(write: Write, command: Command) -> None:
     code, out, _ = command("status")
     assert (code, re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "<time>", out)) == (
         0,
-        "layer   migration  state    applied at               took\n"
-        "realty  0001_a     applied  <time> UTC  0.00 s\n"
-        "realty  0002_b     pending  -                        -\n"
-        "1 applied, 1 pending\n",
+        (
+            "layer   migration  state    applied at               took\n"
+            "realty  0001_a     applied  <time> UTC  0.00 s\n"
+            "realty  0002_b     pending  -                        -\n"
+            "1 applied, 1 pending\n"
+        ),
     )
     assert command("status", "--check")[0] == 1
     assert command("--to", "0002")[0] == 0
@@ -85,9 +87,11 @@ def test_a_dry_run_prints_the_sql_and_runs_none_of_it(write: Write, command: Com
     write(FILES)
     assert command("--dry-run", "--to", "0001") == (
         0,
-        "-- migrations/realty/0001_a.sql\n"
-        "begin;\nset local lock_timeout = '5000ms';\ncreate table a ();\ncommit;\n\n"
-        "-- 1 migration would be applied; nothing was run\n",
+        (
+            "-- migrations/realty/0001_a.sql\n"
+            "begin;\nset local lock_timeout = '5000ms';\ncreate table a ();\ncommit;\n\n"
+            "-- 1 migration would be applied; nothing was run\n"
+        ),
         "",
     )
     assert query("select to_regclass('a')") == [(None,)]

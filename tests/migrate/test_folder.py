@@ -55,16 +55,26 @@ def test_everything_wrong_is_said_at_once(write: Write) -> None:
         "migrations/0002_empty.sql: is empty",
         "migrations/0003_comment.sql: holds no statement",
         "migrations/0004_latin.sql:2: expected UTF-8, got byte 0xf1",
-        "migrations/0005_late.sql:2:1: 'transactional:' stands after the first statement, where it has no effect\n"
-        "    -- transactional: false\n    ^",
-        "migrations/0006_unsure.sql:1:1: expected 'transactional: true' or 'false', got 'no'\n"
-        "    -- transactional: no\n    ^",
+        (
+            "migrations/0005_late.sql:2:1: "
+            "'transactional:' stands after the first statement, where it has no effect\n"
+            "    -- transactional: false\n    ^"
+        ),
+        (
+            "migrations/0006_unsure.sql:1:1: expected 'transactional: true' or 'false', got 'no'\n"
+            "    -- transactional: no\n    ^"
+        ),
         "migrations/0007_depends.sql: depends on '0009_x', which does not come before it",
-        "migrations/0008_commit.sql:2:3: 'commit' would end the transaction that the file's record is part of\n"
-        "      commit;\n      ^",
+        (
+            "migrations/0008_commit.sql:2:3: "
+            "'commit' would end the transaction that the file's record is part of\n"
+            "      commit;\n      ^"
+        ),
         "migrations/0009_psql.sql:1:1: a backslash command is psql's, not SQL\n    \\restrict abc\n    ^",
-        "migrations/0010_copy.sql:1:1: a migration has no standard input or output to copy\n"
-        "    copy t from stdin;\n    ^",
+        (
+            "migrations/0010_copy.sql:1:1: a migration has no standard input or output to copy\n"
+            "    copy t from stdin;\n    ^"
+        ),
         "migrations/0011_gone.rollback.sql: undoes 0011_gone.sql, which is not there",
         "migrations/12_short.sql: is not named like a migration",
         "migrations/Realty: is no name of a layer",

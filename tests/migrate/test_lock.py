@@ -104,7 +104,7 @@ def test_the_lock_is_free_after_a_failure(write: Write, fresh_database_url: str,
 def test_a_connection_that_is_lost_is_told_so(write: Write, fresh_database_url: str) -> None:
     folder = write({"0001_a.sql": "create table a ();\nselect pg_terminate_backend(pg_backend_pid());"})
     with pytest.raises(
-        migrate.MigrationFailedError, match="terminating connection|connection to the server was lost"
+        migrate.MigrationFailedError, match=r"terminating connection|connection to the server was lost"
     ):
         migrate.apply(fresh_database_url, folder)
     assert len(migrate.status(fresh_database_url, folder).pending) == 1

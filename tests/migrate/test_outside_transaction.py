@@ -48,12 +48,12 @@ def test_an_invalid_index_is_not_taken_for_done(
 ) -> None:
     index = f"-- transactional: false\ncreate unique index concurrently {name} on t (id);"
     folder = write({"0001_t.sql": TABLE, "0002_i.sql": index})
-    for match in ("could not create unique index", "an earlier run left the invalid index"):
-        with pytest.raises(migrate.MigrationFailedError, match=match) as caught:
-            migrate.apply(fresh_database_url, folder)
+    with pytest.raises(migrate.MigrationFailedError, match="could not create unique index"):
+        migrate.apply(fresh_database_url, folder)
     query("delete from t")
-    hint = caught.value.hint or ""
-    query(hint.split(";")[0])
+    with pytest.raises(migrate.MigrationFailedError, match="an earlier run left the invalid index") as caught:
+        migrate.apply(fresh_database_url, folder)
+    query(str(caught.value.hint).split(";")[0])
     assert migrate.apply(fresh_database_url, folder).done == ("0002_i",)
     assert migrate.status(fresh_database_url, folder).is_current
 

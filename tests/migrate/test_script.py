@@ -20,8 +20,10 @@ STATEMENTS = [
     "select '100%', '%s', '%(x)s', 5 % 3",
     "do $body$ begin perform 1; perform 2; end $body$",
     "create function pg_temp.plain() returns int language plpgsql as $$ begin return 1; end $$",
-    "create function pg_temp.body(x int) returns int language sql\n"
-    "begin atomic select 1; select case when x > 1 then case x when 2 then 3 end else 4 end; end",
+    (
+        "create function pg_temp.body(x int) returns int language sql\n"
+        "begin atomic select 1; select case when x > 1 then case x when 2 then 3 end else 4 end; end"
+    ),
     "create or replace procedure pg_temp.p() language sql begin atomic select 1; end",
     "create table pg_temp.begin_end (id int, atomic int)",
     "create rule r as on insert to pg_temp.target do also (select 1; select 2)",

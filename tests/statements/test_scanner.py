@@ -45,7 +45,8 @@ def test_every_token_is_the_servers_own(oracle: Oracle, text: str) -> None:
         if "has no end" in error.message:
             assert "unterminated" in refusal
         elif "touches the number" in error.message:
-            assert "trailing junk after numeric literal" in oracle.refusal("close all 1" + text[offset:])
+            number = scan(text[:offset])[-1]
+            assert "trailing junk after numeric literal" in oracle.refusal("close all " + text[number.start :])
         else:
             assert refusal == f'syntax error at or near "{text[offset]}"'
         text = text[:offset]

@@ -3,6 +3,7 @@
 -- first page is a new one.
 -- returns: many ProjectText
 -- param limit: 1..200 = 50
+-- column text: not null
 select
   pr.id,
   concat_ws(

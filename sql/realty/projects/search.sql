@@ -4,10 +4,13 @@
 -- that.
 --
 -- The inner query orders by distance alone, so that it can come from the HNSW index: see
--- properties/search.sql. The one-row side of the left join lets projects without homes through as
--- long as nothing is asked of the homes: each condition on them fails on nulls.
+-- properties/search.sql.
+--
+-- The one-row side of the left join lets projects without homes through as long as nothing is asked
+-- of the homes: each condition on them fails on nulls.
 -- returns: many ProjectMatch
 -- param limit: 1..200 = 5
+-- column distance: not null
 with
 nearest as (
   select

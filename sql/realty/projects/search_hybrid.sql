@@ -4,14 +4,18 @@
 -- Each side ranks by itself, and a row's score is the sum of 1 / (60 + rank) over the sides that
 -- found it. This is reciprocal rank fusion, with the k of Cormack, Clarke and Büttcher, "Reciprocal
 -- Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009. Ranks need
--- no common scale; distances and word ranks have none. Words are read as a web search reads them:
--- all must occur, "or" between two, quotes for a phrase, a minus to exclude. Candidates is how many
--- each side may bring. For the inner query by distance, see search. The one-row side of the left
--- join lets projects without homes through as long as nothing is asked of the homes: each condition
--- on them fails on nulls.
+-- no common scale; distances and word ranks have none.
+--
+-- Words are read as a web search reads them: all must occur, "or" between two, quotes for a phrase,
+-- a minus to exclude. Candidates is how many each side may bring. For the inner query by distance,
+-- see search.
+--
+-- The one-row side of the left join lets projects without homes through as long as nothing is asked
+-- of the homes: each condition on them fails on nulls.
 -- returns: many ProjectHybridMatch
 -- param limit: 1..200 = 5
 -- param candidates: 1..1000 = 50
+-- column score: not null
 with
 nearest as (
   select

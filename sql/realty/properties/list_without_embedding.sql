@@ -3,6 +3,7 @@
 -- first page is a new one.
 -- returns: many PropertyText
 -- param limit: 1..200 = 50
+-- column text: not null
 select
   p.id,
   concat_ws('. ', p.title, p.type, p.description, p.view_type, pr.name, pr.district) as text,

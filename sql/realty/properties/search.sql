@@ -4,11 +4,13 @@
 --
 -- The inner query orders by distance alone: only that order, bare and with a limit, can come from
 -- the HNSW index; ties are broken outside. The joins hang on primary keys, so rows stay in the
--- index's order and the scan ends at the limit. Filters are applied to what the index yields, so
--- that the scan must be able to go on: plainsql's connections set hnsw.iterative_scan; in psql: set
--- hnsw.iterative_scan = relaxed_order.
+-- index's order and the scan ends at the limit.
+--
+-- Filters are applied to what the index yields, so that the scan must be able to go on: plainsql's
+-- connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = relaxed_order.
 -- returns: many PropertyMatch
 -- param limit: 1..200 = 5
+-- column distance: not null
 with
 nearest as (
   select

@@ -90,6 +90,8 @@ class Inference:
                 return None
             return ("var", home.query.id, node.number("varno"), node.number("varattno"))
         for part in expression_children(node):
+            if part.kind == "PARAM" and part.number("paramkind"):
+                return None
             if part.kind in ("SUBLINK", "WINDOWFUNC", "SETTODEFAULT", "NEXTVALUEEXPR", "CASETESTEXPR"):
                 return None
             if (oid := function_of(part, self._catalogue)) is not None:
@@ -110,8 +112,13 @@ class Inference:
                     value.number("varreturningtype"),
                     value.numbers("varnullingrels"),
                 )
+            home = None
+            if value.kind in ("AGGREF", "GROUPINGFUNC"):
+                # Two queries may hold the same aggregate of the same constant.
+                home = scope.up(value.number("agglevelsup"))
             return (
                 value.kind,
+                home.query.id if home is not None else None,
                 *(
                     (name, self._structure(field, scope))
                     for name, field in value.fields.items()
@@ -187,7 +194,7 @@ class Inference:
                 # `nullif(a, b)` is not null only where a is not.
                 needed = args if node.kind == "OPEXPR" else args[:1]
                 return facts | union(self.if_not_null(arg, scope) for arg in needed)
-            case "RELABELTYPE" | "COERCEVIAIO" | "ARRAYCOERCEEXPR" | "COLLATEEXPR" | "CONVERTROWTYPEEXPR" | "FIELDSELECT":
+            case "COERCETODOMAIN" | "RELABELTYPE" | "COERCEVIAIO" | "ARRAYCOERCEEXPR" | "COLLATEEXPR" | "CONVERTROWTYPEEXPR" | "FIELDSELECT":
                 arg = node.node("arg")
                 return facts | self.if_not_null(arg, scope) if arg is not None else facts
             case "SCALARARRAYOPEXPR" if len(args) == 2:

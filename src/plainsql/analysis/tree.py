@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
@@ -236,6 +236,13 @@ class Query:
                 return entry
         return None
 
+    def expressions(self) -> Iterator[Node]:
+        """Every node of this query but those of the queries inside it."""
+        for child in self.node.children():
+            if child.kind == "COMMONTABLEEXPR" or (child.kind == "QUERY"):
+                continue
+            yield from expression_children(child)
+
     def set_operation(self) -> Node | None:
         """The tree of ``union``, ``intersect`` and ``except``, if this query is one."""
         return self.node.node("setOperations")
@@ -257,8 +264,6 @@ class Scope:
 
     query: Query
     parent: Scope | None = None
-    after_grouping: bool = field(default=False)
-    """Whether expressions are looked at as they are after ``group by``: in the target list and ``having``."""
 
     def up(self, levels: int) -> Scope | None:
         """The scope so many levels outward."""

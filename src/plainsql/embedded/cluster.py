@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from plainsql.embedded.binaries import Binaries
-from plainsql.embedded.folder import ServerFolder
+from plainsql.embedded.folder import ServerFolder, tells_of_full_disk
 from plainsql.embedded.privileges import Identity
 from plainsql.errors import EmbeddedServerError
 
@@ -35,7 +35,7 @@ def create_cluster(folder: ServerFolder, identity: Identity, binaries: Binaries,
     which only TCP and ``auth="scram"`` ask for.
 
     Raises:
-        EmbeddedServerError: initdb failed; the detail is what it said.
+        EmbeddedServerError: initdb failed; the detail is the end of what it said.
     """
     new = folder.path / "data.new"
     shutil.rmtree(new, ignore_errors=True)
@@ -60,11 +60,14 @@ def create_cluster(folder: ServerFolder, identity: Identity, binaries: Binaries,
     done = identity.run(command)
     if done.returncode != 0:
         shutil.rmtree(new, ignore_errors=True)
-        full = "No space left on device" in done.stdout
+        full = tells_of_full_disk(done.stdout)
+        said = "\n".join(done.stdout.strip().splitlines()[-12:])
         raise EmbeddedServerError(
             f"initdb failed in {folder.path}" + (": the disk is full" if full else ""),
-            detail=done.stdout.strip() or f"exit status {done.returncode}",
-            hint="make room, or give a folder on another disk" if full else "the detail is what initdb said",
+            detail=said or f"exit status {done.returncode}",
+            hint="make room, or give a folder on another disk"
+            if full
+            else "the detail is the end of what it said",
         )
     new.rename(folder.data)
 

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from plainsql.errors import EmbeddedServerError
 
-__all__ = ["ServerFolder", "project_folder", "scratch_folder", "scratch_root"]
+__all__ = ["ServerFolder", "project_folder", "scratch_folder", "scratch_root", "tells_of_full_disk"]
 
 _SOCKET_PATH_BYTES = 103
 _OWN_FILES = frozenset({"lock", "users", "alive"})
@@ -164,6 +164,11 @@ class ServerFolder:
             yield
 
 
+def tells_of_full_disk(output: str) -> bool:
+    """Whether what one of PostgreSQL's programs wrote tells of a full disk, in either of its ways."""
+    return "No space left on device" in output or "Check free disk space" in output
+
+
 def _private_mode() -> int:
     # Root may have to hand data/ and run/ to an unprivileged user, who must pass through, but sees nothing.
     return 0o711 if os.geteuid() == 0 else 0o700
@@ -174,8 +179,10 @@ def _usable(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
+        reason = error.strerror or str(error)
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = f"{error.filename} is not a folder"
         raise EmbeddedServerError(
-            f"{path} cannot be used for a server: {error.strerror or error}",
-            detail=f"{error.filename}" if error.filename and str(error.filename) != str(path) else None,
+            f"{path} cannot be used for a server: {reason}",
             hint="give a folder that this user can write to, on a disk with room",
         ) from error

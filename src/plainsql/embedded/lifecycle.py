@@ -35,6 +35,7 @@ def running_state(place: ServerFolder, timeout: float) -> State | None:
 
 def bring_up(place: ServerFolder, asked: State, binaries: Binaries, timeout: float) -> State:
     """Start the server, making its data directory where it is missing, and return how it runs."""
+    postmaster.remove_stale_pid_file(place)
     earlier = read_state(place)
     if earlier is not None:
         place.remove_socket_folder(Path(earlier.socket_folder))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from plainsql.embedded.binaries import Binaries
 from plainsql.embedded.configuration import server_settings, write_access_rules
-from plainsql.embedded.folder import ServerFolder
+from plainsql.embedded.folder import ServerFolder, tells_of_full_disk
 from plainsql.embedded.privileges import Identity
 from plainsql.embedded.registry import hold, is_held
 from plainsql.embedded.state import State
@@ -28,6 +28,7 @@ __all__ = [
     "launch",
     "log_tail",
     "pid_of",
+    "remove_stale_pid_file",
     "startup_error",
     "stop_postmaster",
     "wait_until_ready",
@@ -54,7 +55,6 @@ def launch(folder: ServerFolder, state: State, identity: Identity, binaries: Bin
             hint=f"end them: fuser -k {shlex.quote(str(folder.alive))}",
         )
     try:
-        _remove_stale_pid_file(folder)
         write_access_rules(folder, state, identity)
         options = [f"-c{name}={value}" for name, value in server_settings(folder, state).items()]
         with suppress(FileNotFoundError):
@@ -90,21 +90,24 @@ def wait_until_ready(folder: ServerFolder, *, timeout: float) -> bool:
         if not is_held(folder.alive):
             return False
         lines = _pid_file(folder)
-        # A postmaster that was killed leaves its file, and for a moment its backends; but its socket is deaf.
-        if lines[7:8] == ["ready"] and _accepts(Path(lines[4]) / f".s.PGSQL.{lines[3]}"):
-            return True
+        if lines[7:8] == ["ready"]:
+            try:
+                _knock(Path(lines[4]) / f".s.PGSQL.{lines[3]}")
+            except ConnectionRefusedError:
+                # The postmaster was killed, and its backends have not noticed yet.
+                return False
+            except FileNotFoundError:
+                pass  # it has just been stopped
+            else:
+                return True
         if time.monotonic() > deadline:
             raise _failed(folder, f"PostgreSQL is not ready after {timeout:g} s")
         time.sleep(_POLL)
 
 
-def _accepts(path: Path) -> bool:
+def _knock(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
+        probe.connect(str(path))
 
 
 def stop_postmaster(folder: ServerFolder, *, at_once: bool) -> None:
@@ -162,7 +165,7 @@ def startup_error(folder: ServerFolder) -> EmbeddedServerError:
 
 def _failed(folder: ServerFolder, what: str) -> EmbeddedServerError:
     tail = log_tail(folder, 15)
-    full = "No space left on device" in tail
+    full = tells_of_full_disk(tail)
     return EmbeddedServerError(
         f"{what} in {folder.path}" + (": the disk is full" if full else ""),
         detail=f"the end of {folder.log}:\n{tail}" if tail else f"{folder.log} is empty",
@@ -170,11 +173,14 @@ def _failed(folder: ServerFolder, what: str) -> EmbeddedServerError:
     )
 
 
-def _remove_stale_pid_file(folder: ServerFolder) -> None:
+def remove_stale_pid_file(folder: ServerFolder) -> None:
     """Remove the pid file of a server that was killed, where PostgreSQL would not do so itself.
 
     PostgreSQL takes any living process of the same user with that id for the server, as after a reboot.
     A server that somebody started by other means must be left alone, however.
+
+    Raises:
+        EmbeddedServerError: there is such a server.
     """
     pid = pid_of(folder)
     if pid is None:

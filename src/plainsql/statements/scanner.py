@@ -58,9 +58,9 @@ _TAG = r"[^\x00-/:-@\[-^`{-\x7f]"  # and digits
 _NAME = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # and dollars
 # What may stand between the parts of a string: blanks and line comments, with a line end among them.
 _CONTINUED = r"(?>(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+)"
-_PLAIN = r"(?:[^']|'')*+'"
+_PLAIN = r"[^']*+(?:''[^']*+)*+'"
 _BITS = r"[^']*+'"  # a quote cannot be doubled in these
-_ESCAPED = r"(?:[^'\\]|\\.|'')*+'"
+_ESCAPED = r"[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+'"
 _DIGITS = r"[0-9](?:_?[0-9])*+"
 
 _TOKEN = rf"""{_SPACE}*+(?:
@@ -80,14 +80,15 @@ _TOKEN = rf"""{_SPACE}*+(?:
   | (?P<line_comment>--[^\n\r]*+)
   | (?P<nested>/\*)
   | (?P<operator>
-        # Ends in + or - only if it holds one of the characters that no operator of the SQL standard has.
-        (?>(?:(?!/\*|--)[+\-*/<>=])*+[~!@\#^&|`?%](?:(?!/\*|--)[~!@\#^&|`?%+\-*/<>=])*+)
-      | (?>(?:(?!/\*|--)[+\-*/<>=])*(?!/\*)[*/<>=])
+        # Ends in + or - only if it holds one of the characters that no operator of the SQL standard has. An operator
+        # has 63 characters at most; without that limit a long run of signs would be searched anew from each of them.
+        (?>(?:(?!/\*|--)[+\-*/<>=]){{0,62}}+[~!@\#^&|`?%](?:(?!/\*|--)[~!@\#^&|`?%+\-*/<>=])*+)
+      | (?>(?:(?!/\*|--)[+\-*/<>=]){{0,62}}(?!/\*)[*/<>=])
       | [+\-])
   | (?P<cast>::)
   | (?P<assign>:=)
   | (?P<colon>:)
-  | (?P<quoted_name>(?:[uU]&)?"(?:[^"]|"")*+")
+  | (?P<quoted_name>(?:[uU]&)?"[^"]*+(?:""[^"]*+)*+")
   | (?P<semicolon>;)
   | (?P<positional>\$[0-9]++)
   | (?P<dollar>\$(?:{_LETTER}{_TAG}*+)?+\$)
@@ -139,8 +140,14 @@ def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int
         return "block_comment", _end_of_comment(source, start)
     if kind == "dollar":
         return "string", _end_of_dollar_quote(source, start, end)
-    if kind != "word":
-        _refuse(source, start, end)
+    if kind == "junk":
+        raise source.error(
+            start,
+            f"{source.text[start:end]!r} touches the number before it",
+            hint="Put a blank between them.",
+        )
+    if kind == "other":
+        _refuse(source, start)
     if blank := _INVISIBLE.search(source.text, start, end):
         raise source.error(
             blank.start(),
@@ -176,7 +183,7 @@ def _end_of_dollar_quote(source: Source, start: int, after: int) -> int:
     return end + len(mark)
 
 
-def _refuse(source: Source, start: int, end: int) -> NoReturn:
+def _refuse(source: Source, start: int) -> NoReturn:
     """Say why no token begins at ``start``."""
     text = source.text
     character = text[start]
@@ -186,10 +193,6 @@ def _refuse(source: Source, start: int, end: int) -> NoReturn:
             start,
             f"{what} has no end, expected {quote}",
             hint=f"Close it with {quote}; write {quote}{quote} for a {quote} inside it.",
-        )
-    if character.isalnum() or character == "_":
-        raise source.error(
-            start, f"{text[start:end]!r} touches the number before it", hint="Put a blank between them."
         )
     if character == "\0":
         raise source.error(start, "a NUL character, which PostgreSQL cannot take", hint="Remove it.")

@@ -1,0 +1,389 @@
+"""How many rows a query can give: at most one, at least one, and the keys that its rows are unique by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.equalities import Equality, collect_equalities, families_of, is_steady, plain_variable
+from plainsql.analysis.facts import is_true
+from plainsql.analysis.reader import Node
+from plainsql.analysis.scopes import Scopes
+from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Query, Scope, expression_children
+
+__all__ = ["AtMostOne", "Cardinality", "constant_count"]
+
+OutputKey = dict[int, frozenset[int]]
+"""Output positions (1-based) that no two rows share, each with the operator families that say so."""
+
+_ON_CONFLICT_UPDATE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AtMostOne:
+    """Whether a query gives at most one row, and why (or why not)."""
+
+    proved: bool
+    because: str
+
+
+def constant_count(node: Node | None) -> int | None:
+    """The number that a ``limit`` or ``offset`` writes out; ``None`` where it is computed, given or null."""
+    if node is None:
+        return None
+    args = node.nodes("args")
+    if node.kind == "FUNCEXPR" and len(args) == 1:
+        node = args[0]
+    value = node.datum("constvalue")
+    if node.kind != "CONST" or node.flag("constisnull") or value is None:
+        return None
+    return int.from_bytes(value[:8], "little", signed=True)
+
+
+class Cardinality:
+    """Counts the rows of a query from its keys, limits and aggregates."""
+
+    def __init__(self, catalogue: Catalogue, scopes: Scopes) -> None:
+        self._catalogue = catalogue
+        self._scopes = scopes
+        self._at_most_one: dict[int, AtMostOne] = {}
+
+    def at_most_one(self, scope: Scope) -> AtMostOne:
+        """Whether the query gives at most one row each time it runs."""
+        known = self._at_most_one.get(scope.query.id)
+        if known is None:
+            # A recursive query that asks for itself gets the careful answer.
+            self._at_most_one[scope.query.id] = AtMostOne(False, "a recursive query")
+            known = self._at_most_one[scope.query.id] = self._count_at_most(scope)
+        return known
+
+    def at_least_one(self, scope: Scope) -> bool:
+        """Whether the query always gives a row."""
+        query = scope.query
+        limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
+        if limit is not None and not (constant_count(limit) or 0) > 0:
+            return False
+        if offset is not None and constant_count(offset) != 0:
+            return False
+        if query.command == Command.INSERT:
+            return self._inserts_always(scope)
+        if query.command != Command.SELECT or query.returned_sets():
+            return False
+        if (operation := query.set_operation()) is not None:
+            return self._union_has_row(operation, scope)
+        if not is_true(query.node.node("havingQual")):
+            return False
+        if query.is_aggregated and not query.is_grouped:
+            return True
+        if query.node.nodes("groupingSets") or not is_true(query.where):
+            return False
+        return all(self.item_at_least_one(item, scope) for item in query.from_items)
+
+    def item_at_least_one(self, item: Node, scope: Scope) -> bool:
+        """Whether one item of ``from`` always gives a row."""
+        if item.kind == "JOINEXPR":
+            left, right = item.node("larg"), item.node("rarg")
+            if left is None or right is None:
+                return False
+            one, other = self.item_at_least_one(left, scope), self.item_at_least_one(right, scope)
+            match item.number("jointype"):
+                case JoinType.LEFT:
+                    return one
+                case JoinType.RIGHT:
+                    return other
+                case JoinType.FULL:
+                    return one or other
+                case JoinType.INNER:
+                    return one and other and is_true(item.node("quals"))
+            return False
+        entry = scope.query.entry(item.number("rtindex")) if item.kind == "RANGETBLREF" else None
+        if entry is None:
+            return False
+        if entry.kind is Kind.VALUES:
+            return bool(entry.node.items("values_lists"))
+        if entry.kind is Kind.RESULT:
+            return True
+        if entry.kind is Kind.FUNCTION:
+            return self._one_call(entry)
+        inner = self._scopes.of_entry(entry, scope)
+        if inner is None or entry.node.flag("self_reference"):
+            return False
+        relation = self._catalogue.relation(entry.relation) if entry.relation else None
+        # A materialised view may not have been refreshed.
+        return (relation is None or relation.kind == "v") and self.at_least_one(inner)
+
+    def _union_has_row(self, node: Node, scope: Scope) -> bool:
+        if node.kind == "RANGETBLREF":
+            entry = scope.query.entry(node.number("rtindex"))
+            inner = self._scopes.of_entry(entry, scope) if entry is not None else None
+            return inner is not None and self.at_least_one(inner)
+        arms = [arm for arm in (node.node("larg"), node.node("rarg")) if arm is not None]
+        return node.number("op") == 1 and any(self._union_has_row(arm, scope) for arm in arms)
+
+    def _inserts_always(self, scope: Scope) -> bool:
+        query = scope.query
+        entry = query.entry(query.result_relation)
+        relation = self._catalogue.relation(entry.relation) if entry is not None else None
+        if relation is None or relation.rules or relation.rewrites_rows_on("insert") or relation.is_view:
+            return False
+        conflict = query.node.node("onConflict")
+        if conflict is not None:
+            always = conflict.number("action") == _ON_CONFLICT_UPDATE and conflict.node("onConflictWhere") is None
+            if not always or relation.rewrites_rows_on("update"):
+                return False
+        return all(self.item_at_least_one(item, scope) for item in query.from_items)
+
+    def _count_at_most(self, scope: Scope) -> AtMostOne:
+        query = scope.query
+        match query.command:
+            case Command.SELECT:
+                return self._select(scope)
+            case Command.INSERT | Command.UPDATE | Command.DELETE | Command.MERGE:
+                return self._write(scope)
+        return AtMostOne(False, "not a query whose rows can be counted")
+
+    def _select(self, scope: Scope) -> AtMostOne:
+        query = scope.query
+        limit = constant_count(query.node.node("limitCount"))
+        if limit is not None and limit <= 1 and not query.node.number("limitOption"):
+            return AtMostOne(True, f"limit {limit}")
+        if query.returned_sets():
+            return AtMostOne(False, "a set-returning function in the select list")
+        if (operation := query.set_operation()) is not None:
+            return self._set_operation(operation, scope)
+        if query.is_aggregated and not query.is_grouped:
+            return AtMostOne(True, "an aggregate without group by")
+        if not query.members:
+            return AtMostOne(True, "one row of values" if is_true(query.where) else "no from")
+        fixed = self._fix(scope)
+        missing = [entry for entry in self._entries(query) if entry.index not in fixed.relations]
+        if not missing and not fixed.full_join:
+            return AtMostOne(True, fixed.reason(self._entries(query)))
+        if query.node.nodes("groupClause") and not query.node.nodes("groupingSets"):
+            if self._all_fixed(query.node.nodes("groupClause"), scope, fixed):
+                return AtMostOne(True, "one group: its columns are bound")
+        if query.node.nodes("distinctClause") and self._all_fixed(query.node.nodes("distinctClause"), scope, fixed):
+            return AtMostOne(True, "distinct: its columns are bound")
+        if fixed.full_join:
+            return AtMostOne(False, "full join: unmatched rows of either side")
+        return AtMostOne(False, f"no unique key of {missing[0].alias} is bound")
+
+    def _write(self, scope: Scope) -> AtMostOne:
+        query = scope.query
+        target = query.entry(query.result_relation)
+        relation = self._catalogue.relation(target.relation) if target is not None else None
+        if target is None or relation is None or relation.rules:
+            return AtMostOne(False, "rules on the table")
+        if query.command == Command.INSERT:
+            rows = self._fix(scope)
+            if all(entry.index in rows.relations for entry in self._entries(query)) and not rows.full_join:
+                return AtMostOne(True, "one row is inserted")
+            return AtMostOne(False, "as many rows as are inserted")
+        if query.command == Command.MERGE:
+            actions = query.node.nodes("mergeActionList")
+            if any(action.number("matchKind", -1) == 1 for action in actions):
+                return AtMostOne(False, "merge: not matched by source")
+            fixed = self._fix(scope)
+            if all(entry.index in fixed.relations for entry in [target, *self._entries(query)]) and not fixed.full_join:
+                return AtMostOne(True, "one row of the source, which matches at most one")
+            return AtMostOne(False, "merge: no unique key of source and target is bound")
+        # A row is updated or deleted once, however many rows of `from` it meets.
+        fixed = self._fix(scope)
+        if target.index in fixed.relations:
+            return AtMostOne(True, fixed.because[target.index])
+        return AtMostOne(False, f"no unique key of {target.alias} is bound")
+
+    def _set_operation(self, node: Node, scope: Scope) -> AtMostOne:
+        if node.kind == "RANGETBLREF":
+            entry = scope.query.entry(node.number("rtindex"))
+            inner = self._scopes.of_entry(entry, scope) if entry is not None else None
+            return self.at_most_one(inner) if inner is not None else AtMostOne(False, "unknown")
+        left, right = node.node("larg"), node.node("rarg")
+        if left is not None and right is not None:
+            first = self._set_operation(left, scope)
+            match node.number("op"):
+                case 2:
+                    return first if first.proved else self._set_operation(right, scope)
+                case 3:
+                    return first
+        return AtMostOne(False, "union: rows of both arms")
+
+    def output_keys(self, scope: Scope) -> list[OutputKey]:
+        """The sets of output columns that no two rows of the query share."""
+        query = scope.query
+        if query.command != Command.SELECT or query.returned_sets():
+            return []
+        if (operation := query.set_operation()) is not None:
+            clauses = operation.nodes("groupClauses")
+            if operation.flag("all") or not clauses:
+                return []
+            return [{i: self._equality(clause) for i, clause in enumerate(clauses, 1)}]
+        keys: list[OutputKey] = []
+        for clauses in (query.node.nodes("distinctClause"), query.node.nodes("groupClause")):
+            if clauses is query.node.nodes("groupClause") and query.node.nodes("groupingSets"):
+                continue
+            key: OutputKey = {}
+            for clause in clauses:
+                entry = query.sort_group_expression(clause.number("tleSortGroupRef"))
+                if entry is None or entry.flag("resjunk"):
+                    break
+                key[entry.number("resno")] = self._equality(clause)
+            else:
+                if key and not (clauses and query.node.nodes("groupingSets")):
+                    keys.append(key)
+        if not query.is_aggregated:
+            keys.extend(self._keys_of_members(scope))
+        return keys
+
+    def _keys_of_members(self, scope: Scope) -> list[OutputKey]:
+        """Keys of one table that stay keys because every other relation is joined to one row at most."""
+        query = scope.query
+        positions: dict[tuple[int, int], int] = {}
+        for output in query.outputs:
+            expression = output.node("expr")
+            variable = plain_variable(expression, scope) if expression is not None else None
+            if variable is not None:
+                positions.setdefault(variable, output.number("resno"))
+        found: list[OutputKey] = []
+        for entry in self._entries(query):
+            fixed = self._fix(scope, assume=entry.index)
+            if fixed.full_join or any(other.index not in fixed.relations for other in self._entries(query)):
+                continue
+            for key, _ in self._keys(entry, scope):
+                if all((entry.index, column) in positions for column in key):
+                    found.append({positions[entry.index, column]: families for column, families in key.items()})
+        return found
+
+    def _fix(self, scope: Scope, assume: int = 0) -> _Fixed:
+        fixed = _Fixed()
+        if assume:
+            fixed.relations.add(assume)
+        query = scope.query
+        fixed.full_join = any(join.type in (JoinType.FULL, None) for join in query.joins.values())
+        equalities = collect_equalities(self._catalogue, scope)
+        pending = self._entries(query)
+        if (target := query.entry(query.result_relation)) is not None and query.command != Command.INSERT:
+            pending = [target, *(entry for entry in pending if entry is not target)]
+        progress = True
+        while progress:
+            progress = False
+            for equality in equalities:
+                if equality.variable not in fixed.columns or not equality.families <= fixed.columns[equality.variable]:
+                    if self._is_fixed(equality, fixed, scope):
+                        known = fixed.columns.get(equality.variable, frozenset())
+                        fixed.columns[equality.variable] = known | equality.families
+                        progress = True
+            for entry in pending:
+                if entry.index not in fixed.relations and (because := self._relation_fixed(entry, fixed, scope)):
+                    fixed.relations.add(entry.index)
+                    fixed.because[entry.index] = because
+                    progress = True
+        return fixed
+
+    def _is_fixed(self, equality: Equality, fixed: _Fixed, scope: Scope) -> bool:
+        if equality.only_for is not None and equality.variable[0] not in equality.only_for:
+            return False
+        variable = plain_variable(equality.other, scope)
+        if variable is not None and equality.families & fixed.columns.get(variable, frozenset()):
+            return True
+        return self._expression_fixed(equality.other, fixed, scope)
+
+    def _expression_fixed(self, node: Node, fixed: _Fixed, scope: Scope) -> bool:
+        if not is_steady(self._catalogue, node):
+            return False
+        for part in expression_children(node):
+            if part.kind == "VAR" and not part.number("varlevelsup"):
+                if part.number("varno") not in fixed.relations:
+                    return False
+        return True
+
+    def _relation_fixed(self, entry: Entry, fixed: _Fixed, scope: Scope) -> str:
+        match entry.kind:
+            case Kind.RESULT:
+                return "one row"
+            case Kind.FUNCTION:
+                if self._one_call(entry):
+                    return "a function that returns no set"
+            case Kind.VALUES:
+                if len(entry.node.items("values_lists")) == 1:
+                    return "one row of values"
+        inner = self._scopes.of_entry(entry, scope)
+        if inner is not None and not entry.node.flag("self_reference"):
+            answer = self.at_most_one(inner)
+            if answer.proved:
+                return answer.because
+        for key, because in self._keys(entry, scope):
+            if all(families & fixed.columns.get((entry.index, column), frozenset()) for column, families in key.items()):
+                return because
+        return ""
+
+    def _keys(self, entry: Entry, scope: Scope) -> list[tuple[OutputKey, str]]:
+        relation = self._catalogue.relation(entry.relation) if entry.relation else None
+        if relation is not None and not relation.is_view:
+            if relation.kind == "f" or (relation.kind != "p" and entry.with_children and relation.children):
+                return []
+            return [
+                (
+                    {column: frozenset({family}) for column, family in zip(key.columns, key.families, strict=True)},
+                    f"equality on the unique key {key.name} ({', '.join(relation.columns[c].name for c in key.columns)})",
+                )
+                for key in relation.unique_keys
+            ]
+        inner = self._scopes.of_entry(entry, scope)
+        if inner is None or entry.node.flag("self_reference"):
+            return []
+        return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
+
+    def _all_fixed(self, clauses: list[Node], scope: Scope, fixed: _Fixed) -> bool:
+        for clause in clauses:
+            target = scope.query.sort_group_expression(clause.number("tleSortGroupRef"))
+            expression = target.node("expr") if target is not None else None
+            if expression is None:
+                return False
+            expression = _ungrouped(expression, scope)
+            variable = plain_variable(expression, scope)
+            bound = variable is not None and self._equality(clause) & fixed.columns.get(variable, frozenset())
+            if not bound and not self._expression_fixed(expression, fixed, scope):
+                return False
+        return True
+
+    def _equality(self, clause: Node) -> frozenset[int]:
+        return families_of(self._catalogue, clause.number("eqop"))
+
+    def _one_call(self, entry: Entry) -> bool:
+        for call in entry.node.nodes("functions"):
+            expression = call.node("funcexpr")
+            if expression is None or expression.flag("funcretset") or expression.flag("opretset"):
+                return False
+        return bool(entry.node.nodes("functions"))
+
+    @staticmethod
+    def _entries(query: Query) -> list[Entry]:
+        return [entry for entry in query.entries if entry.index in query.members]
+
+
+class _Fixed:
+    """Relations of which one row is left, and columns of which one value is."""
+
+    def __init__(self) -> None:
+        self.relations: set[int] = set()
+        self.columns: dict[tuple[int, int], frozenset[int]] = {}
+        self.because: dict[int, str] = {}
+        self.full_join = False
+
+    def reason(self, entries: list[Entry]) -> str:
+        reasons = list(dict.fromkeys(self.because.get(entry.index, "") for entry in entries))
+        keys = [reason for reason in reasons if reason.startswith("equality")]
+        return (keys or reasons)[0]
+
+
+def _ungrouped(expression: Node, scope: Scope) -> Node:
+    """The expression behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
+    if expression.kind == "VAR" and not expression.number("varlevelsup"):
+        entry = scope.query.entry(expression.number("varno"))
+        if entry is not None and entry.kind is Kind.GROUP:
+            expressions = entry.node.nodes("groupexprs")
+            column = expression.number("varattno")
+            if 0 < column <= len(expressions):
+                return expressions[column - 1]
+    return expression

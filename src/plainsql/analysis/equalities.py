@@ -1,0 +1,136 @@
+"""The equalities that must hold in every row of a query: `column = expression` joined by ``and``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.facts import function_of
+from plainsql.analysis.reader import Node
+from plainsql.analysis.tree import Command, JoinType, Kind, Scope, expression_children
+
+__all__ = ["Equality", "collect_equalities", "families_of", "is_steady", "plain_variable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Equality:
+    """``variable = other`` by an operator that btree families know as equality."""
+
+    variable: tuple[int, int]
+    """Range table index and column of this query."""
+    other: Node
+    families: frozenset[int]
+    only_for: frozenset[int] | None
+    """The relations it restricts; ``None``: all. An outer join's condition restricts its nullable side alone."""
+    node: Node
+    variable_node: Node
+
+
+def families_of(catalogue: Catalogue, operator: int) -> frozenset[int]:
+    """The btree families in which an operator is the equality."""
+    return frozenset(catalogue.routines.families_of_equality.get(operator, ()))
+
+
+def strip_relabel(node: Node) -> Node:
+    """The expression below casts that change nothing of the value."""
+    while node.kind in ("RELABELTYPE", "COLLATEEXPR") and (arg := node.node("arg")) is not None:
+        node = arg
+    return node
+
+
+def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
+    """The variable of this query that an expression is, seen through relabelling and join aliases."""
+    node = strip_relabel(node)
+    if node.kind != "VAR" or node.number("varlevelsup") or node.number("varattno") <= 0:
+        return None
+    entry = scope.query.entry(node.number("varno"))
+    if entry is not None and entry.kind is Kind.JOIN:
+        aliases = entry.node.items("joinaliasvars")
+        column = node.number("varattno")
+        alias = aliases[column - 1] if column <= len(aliases) else None
+        return plain_variable(alias, scope) if isinstance(alias, Node) else None
+    return node.number("varno"), node.number("varattno")
+
+
+def is_steady(catalogue: Catalogue, node: Node) -> bool:
+    """Whether an expression has one value for one row: no volatile call; sub-selects only on their own."""
+    for part in expression_children(node):
+        if part.kind == "SUBLINK":
+            inner = part.node("subselect")
+            if inner is None or _reaches_out(inner, 1) or part.node("testexpr") is not None:
+                return False
+        elif (oid := function_of(part, catalogue)) is not None:
+            function = catalogue.function(oid)
+            if function is None or function.volatility == "volatile" or function.returns_set:
+                return False
+        elif part.kind in ("SETTODEFAULT", "NEXTVALUEEXPR", "WINDOWFUNC"):
+            return False
+    return True
+
+
+def _reaches_out(query: Node, levels: int) -> bool:
+    """Whether a query refers to one so many levels around it, or farther."""
+    pending = [(query, levels)]
+    while pending:
+        node, depth = pending.pop()
+        if node.kind == "VAR" and node.number("varlevelsup") >= depth:
+            return True
+        if node.kind in ("AGGREF", "GROUPINGFUNC") and node.number("agglevelsup") >= depth:
+            return True
+        if node.kind == "RANGETBLENTRY" and node.number("ctelevelsup") >= depth:
+            # A `with` item around is read once as a whole: it gives the same rows each time.
+            pass
+        for child in node.children():
+            pending.append((child, depth + 1 if child.kind == "QUERY" else depth))
+    return False
+
+
+def conjuncts(node: Node | None) -> list[Node]:
+    """The conditions that must all be true for this one to be."""
+    if node is None:
+        return []
+    if node.kind == "BOOLEXPR" and node.text("boolop") == "and":
+        return [part for arg in node.nodes("args") for part in conjuncts(arg)]
+    return [node]
+
+
+def collect_equalities(catalogue: Catalogue, scope: Scope) -> list[Equality]:
+    """All equalities that a query's rows fulfil, each with the relations that it restricts."""
+    query = scope.query
+    found: list[Equality] = []
+
+    def add(condition: Node | None, only_for: frozenset[int] | None) -> None:
+        for part in conjuncts(condition):
+            found.extend(_equalities_in(catalogue, part, only_for, scope))
+
+    add(query.where, None)
+    if query.command == Command.MERGE:
+        add(query.node.node("mergeJoinCondition"), None)
+    for join in query.joins.values():
+        match join.type:
+            case JoinType.INNER:
+                add(join.condition, None)
+            case JoinType.LEFT:
+                add(join.condition, join.right_members)
+            case JoinType.RIGHT:
+                add(join.condition, join.left_members)
+    return found
+
+
+def _equalities_in(
+    catalogue: Catalogue, node: Node, only_for: frozenset[int] | None, scope: Scope
+) -> list[Equality]:
+    args = node.nodes("args")
+    if node.kind == "OPEXPR" and len(args) == 2:
+        families = families_of(catalogue, node.number("opno"))
+        if not families:
+            return []
+        # A collation that takes different texts for equal makes `=` weaker than a unique index.
+        if node.number("inputcollid") in catalogue.routines.nondeterministic_collations:
+            return []
+        return [
+            Equality(variable, other, families, only_for, node, strip_relabel(one))
+            for one, other in (args, args[::-1])
+            if (variable := plain_variable(one, scope)) is not None
+        ]
+    return []

@@ -1,0 +1,17 @@
+"""The synchronous executor, on psycopg: the same query objects in scripts, notebooks and one-off jobs.
+
+::
+
+    with plainsql.sync.connect("postgresql://localhost/shop") as db:
+        lead = leads.get_by_id(db, id=lead_id)
+
+A call goes through these modules in this order: ``connecting`` opens the connection, ``database`` and
+``transaction`` are the executors, ``execution`` runs one query, ``session`` prepares it and talks to the server,
+``catalog`` learns its types, and ``codecs`` turns values into PostgreSQL's text and back.
+"""
+
+from plainsql.sync.connecting import connect
+from plainsql.sync.database import Database
+from plainsql.sync.transaction import Isolation, Transaction
+
+__all__ = ["Database", "Isolation", "Transaction", "connect"]

@@ -1,0 +1,125 @@
+"""Leads: who talks to us."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+from asyncpg import CheckViolationError, UniqueViolationError
+
+import plainsql
+from plainsql.layers.realty import leads
+from tests.layers.realty.agency import blocked
+
+
+async def test_a_lead_is_found_by_id_and_by_telegram_chat(realty_db: plainsql.Database) -> None:
+    lead = await leads.create(realty_db, name="Ana", email="ana@example.com", telegram_chat_id="by-chat")
+    assert await leads.get_by_id(realty_db, id=lead.id) == lead
+    assert await leads.get_by_telegram_chat_id(realty_db, telegram_chat_id="by-chat") == lead
+
+
+async def test_who_is_not_there_is_none(realty_db: plainsql.Database) -> None:
+    assert await leads.get_by_id(realty_db, id=uuid.uuid4()) is None
+    assert await leads.get_by_telegram_chat_id(realty_db, telegram_chat_id="nobody") is None
+    assert await leads.get_by_phone(realty_db, phone="+000") is None
+
+
+async def test_of_those_who_share_a_phone_the_last_to_come_is_found(realty_db: plainsql.Database) -> None:
+    await leads.create(realty_db, name="Rosa", phone="+51999000111")
+    daughter = await leads.create(realty_db, name="Lucía", phone="+51999000111")
+    assert await leads.get_by_phone(realty_db, phone="+51999000111") == daughter
+
+
+async def test_a_telegram_chat_belongs_to_one_lead(realty_db: plainsql.Database) -> None:
+    await leads.create(realty_db, telegram_chat_id="taken")
+    with pytest.raises(UniqueViolationError):
+        await leads.create(realty_db, telegram_chat_id="taken")
+
+
+@pytest.mark.parametrize("column", ["name", "email", "phone", "telegram_chat_id"])
+async def test_what_is_unknown_is_null_and_never_empty(realty_db: plainsql.Database, column: str) -> None:
+    with pytest.raises(CheckViolationError):
+        await leads.create(realty_db, **{column: ""})
+
+
+async def test_update_changes_what_is_given_and_nothing_else(realty_db: plainsql.Database) -> None:
+    lead = await leads.create(realty_db, name="Ana", email="ana@example.com", phone="+511")
+    changed = await leads.update(realty_db, id=lead.id, name="Ana María", email=None)
+    assert changed is not None
+    assert (changed.name, changed.email, changed.phone) == ("Ana María", None, "+511")
+    assert changed.created_at == lead.created_at
+    assert changed.updated_at > lead.updated_at
+    assert await leads.get_by_id(realty_db, id=lead.id) == changed
+
+
+async def test_update_with_nothing_given_is_no_error(realty_db: plainsql.Database) -> None:
+    lead = await leads.create(realty_db, name="Ana")
+    changed = await leads.update(realty_db, id=lead.id)
+    assert changed is not None
+    assert changed.name == "Ana"
+    assert await leads.update(realty_db, id=uuid.uuid4(), name="Nobody") is None
+
+
+async def test_delete_says_how_many_went(realty_db: plainsql.Database) -> None:
+    lead = await leads.create(realty_db, name="Ana")
+    assert await leads.delete(realty_db, id=lead.id) == 1
+    assert await leads.delete(realty_db, id=lead.id) == 0
+
+
+async def test_count_counts_since_a_time(fresh_realty_db: plainsql.Database) -> None:
+    assert await leads.count(fresh_realty_db) == 0
+    await leads.create(fresh_realty_db, name="Ana")
+    second = await leads.create(fresh_realty_db, name="Eva")
+    assert await leads.count(fresh_realty_db) == 2
+    assert await leads.count(fresh_realty_db, since=second.created_at) == 1
+
+
+async def test_a_new_chat_makes_a_lead_with_its_name(realty_db: plainsql.Database) -> None:
+    lead = await leads.get_or_create_from_telegram(realty_db, telegram_chat_id="new", name="Mateo")
+    assert (lead.name, lead.telegram_chat_id) == ("Mateo", "new")
+    nameless = await leads.get_or_create_from_telegram(realty_db, telegram_chat_id="nameless")
+    assert nameless.name is None
+
+
+async def test_a_known_chat_keeps_its_name_and_is_not_written(realty_db: plainsql.Database) -> None:
+    lead = await leads.get_or_create_from_telegram(realty_db, telegram_chat_id="known", name="Mateo")
+    async with realty_db.transaction(read_only=True) as tx:
+        row_version = await tx.connection.fetchval("select xmin from realty.leads where id = $1", lead.id)
+    assert await leads.get_or_create_from_telegram(realty_db, telegram_chat_id="known", name="M.") == lead
+    async with realty_db.transaction(read_only=True) as tx:
+        assert row_version == await tx.connection.fetchval(
+            "select xmin from realty.leads where id = $1", lead.id
+        )
+
+
+async def test_fifty_calls_at_once_make_one_lead(realty_db: plainsql.Database) -> None:
+    found = await asyncio.gather(
+        *(leads.get_or_create_from_telegram(realty_db, telegram_chat_id="crowd") for _ in range(50))
+    )
+    assert {lead.id for lead in found} == {found[0].id}
+
+
+async def test_the_loser_of_a_race_gets_the_winners_lead(realty_db: plainsql.Database) -> None:
+    # The loser's snapshot is older than the winner's commit: it can't see the row that is in its way.
+    async with realty_db.transaction() as tx:
+        winner = await leads.get_or_create_from_telegram(tx, telegram_chat_id="race", name="Winner")
+        loser = asyncio.create_task(
+            leads.get_or_create_from_telegram(realty_db, telegram_chat_id="race", name="Loser")
+        )
+        await blocked(realty_db)
+    found = await loser
+    assert (found.id, found.name) == (winner.id, "Winner")
+
+
+async def test_a_winner_that_gives_up_leaves_the_lead_to_the_loser(realty_db: plainsql.Database) -> None:
+    transaction = realty_db.transaction()
+    tx = await transaction.__aenter__()
+    await leads.get_or_create_from_telegram(tx, telegram_chat_id="given-up", name="Winner")
+    loser = asyncio.create_task(
+        leads.get_or_create_from_telegram(realty_db, telegram_chat_id="given-up", name="Loser")
+    )
+    await blocked(realty_db)
+    with pytest.raises(RuntimeError, match="gave up"):
+        await transaction.__aexit__(RuntimeError, RuntimeError("gave up"), None)
+    assert (await loser).name == "Loser"
