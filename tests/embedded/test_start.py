@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -83,7 +84,8 @@ async def test_a_url_means_the_same_to_both_drivers(server: embedded.EmbeddedSer
 def test_a_folder_may_have_any_name(prepared: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).symlink_to(tmp_path)  # what a shell would make of the name would not be this
     folder = tmp_path / f"{name}-" / "server"
-    with embedded.start(folder, scratch=True) as server, psycopg.connect(server.url()) as connection:
+    shutil.copytree(prepared, folder)
+    with embedded.start(folder) as server, psycopg.connect(server.url()) as connection:
         assert connection.execute("show data_directory").fetchone() == (str(folder / "data"),)
         assert len(str(server.socket).encode()) < 104
         assert mode(server.socket.parent) == 0o700
@@ -155,7 +157,7 @@ def test_databases_are_made_from_templates_and_dropped_with_their_sessions(
             connection.execute("select 1")
     server.create_database("cast", "mould")
     assert server.execute("select count(*) from shape", "cast") == "0"
-    with pytest.raises(EmbeddedServerError, match='^database "cast" already exists$'):
+    with pytest.raises(EmbeddedServerError, match='database "cast" already exists'):
         server.create_database("cast")
     with psycopg.connect(server.url("cast")):
         server.drop_database("cast")

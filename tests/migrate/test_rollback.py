@@ -38,14 +38,14 @@ def test_as_far_as_asked(
 def test_a_rollback_runs_from_top_to_bottom(write: Write, fresh_database_url: str, query: Query) -> None:
     folder = write(
         {
-            "0001_log.sql": "create table log (at int generated always as identity, what text);",
+            "0001_log.sql": "create table log (at int generated always as identity, what text)",
             "0002_x.sql": "select 1; select 2; select 3;",
-            "0002_x.rollback.sql": "insert into log (what) values ('1;');\ninsert into log (what) values ('2');",
+            "0002_x.rollback.sql": "insert into log (what) values ('a;');\ninsert into log (what) values ('2');",
         }
     )
     migrate.apply(fresh_database_url, folder)
     migrate.rollback(fresh_database_url, folder)
-    assert query("select what from log order by at") == [("1;",), ("2",)]
+    assert query("select what from log order by at") == [("a;",), ("2",)]
 
 
 def test_what_was_applied_last_goes_first_whatever_its_layer(write: Write, fresh_database_url: str) -> None:

@@ -219,18 +219,19 @@ class Cardinality:
                 return []
             return [{i: self._equality(clause) for i, clause in enumerate(clauses, 1)}]
         keys: list[OutputKey] = []
-        for clauses in (query.node.nodes("distinctClause"), query.node.nodes("groupClause")):
-            if clauses is query.node.nodes("groupClause") and query.node.nodes("groupingSets"):
-                continue
-            key: OutputKey = {}
-            for clause in clauses:
-                entry = query.sort_group_expression(clause.number("tleSortGroupRef"))
-                if entry is None or entry.flag("resjunk"):
-                    break
-                key[entry.number("resno")] = self._equality(clause)
-            else:
-                if key and not (clauses and query.node.nodes("groupingSets")):
-                    keys.append(key)
+        unique = [query.node.nodes("distinctClause")]
+        if not query.node.nodes("groupingSets"):
+            unique.append(query.node.nodes("groupClause"))
+        for clauses in unique:
+            targets = [query.sort_group_expression(clause.number("tleSortGroupRef")) for clause in clauses]
+            if clauses and all(target is not None and not target.flag("resjunk") for target in targets):
+                keys.append(
+                    {
+                        target.number("resno"): self._equality(clause)
+                        for target, clause in zip(targets, clauses, strict=True)
+                        if target is not None
+                    }
+                )
         if not query.is_aggregated:
             keys.extend(self._keys_of_members(scope))
         return keys

@@ -103,9 +103,13 @@ def collect_equalities(catalogue: Catalogue, scope: Scope) -> list[Equality]:
         for part in conjuncts(condition):
             found.extend(_equalities_in(catalogue, part, only_for, scope))
 
-    add(query.where, None)
     if query.command == Command.MERGE:
-        add(query.node.node("mergeJoinCondition"), None)
+        # Rows of the source that match nothing count too: the condition restricts the target alone. Before 17 it
+        # stands where other statements have their `where`.
+        for condition in (query.where, query.node.node("mergeJoinCondition")):
+            add(condition, frozenset({query.result_relation}))
+    else:
+        add(query.where, None)
     for join in query.joins.values():
         match join.type:
             case JoinType.INNER:

@@ -1,1 +1,1 @@
-"""A project's SQL against PostgreSQL: scratch (a database made from the migrations) · inspect · report."""
+"""A project's SQL against PostgreSQL: inspect · project."""

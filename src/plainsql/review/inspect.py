@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
 from plainsql.analysis import Analyser, RefusedError
 from plainsql.codegen import Checked
 from plainsql.errors import ContractError, PlainsqlError
@@ -26,8 +24,8 @@ class Inspection:
     """In the order of files and places."""
 
 
-def inspect(connection: psycopg.Connection[Any], statements: Iterable[Statement]) -> Inspection:
-    """Analyse every variant of every statement on a database. Nothing is executed."""
+def inspect(connection: Any, statements: Iterable[Statement]) -> Inspection:
+    """Analyse every variant of every statement on a scratch database's connection. Nothing is executed."""
     checked: list[Checked] = []
     errors: list[PlainsqlError] = []
     analyser = Analyser(connection)

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
 from plainsql import codegen, statements
+from plainsql.analysis.scratch import scratch_database
 from plainsql.codegen.modules import Module
 from plainsql.errors import PlainsqlError
 from plainsql.review.inspect import Inspection, inspect
-from plainsql.review.scratch import scratch_database
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -48,9 +46,8 @@ def review(
     catalog = statements.load(project.sql_folder)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
-    with scratch_database(project.migrations_folder, database, anew=anew) as url:
-        with psycopg.connect(url, autocommit=True, application_name="plainsql check") as connection:
-            inspection = inspect(connection, chosen)
+    with scratch_database(project.migrations_folder, database, anew=anew) as connection:
+        inspection = inspect(connection, chosen)
     modules, contradictions = codegen.plan_modules(inspection.checked, project.import_name)
     errors = sorted([*inspection.errors, *contradictions], key=_order)
     files = codegen.sources(modules, project.sql)

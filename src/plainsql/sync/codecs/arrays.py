@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
-from plainsql import types
 from plainsql.sync.codecs.codec import Codec
 
 __all__ = ["array_codec"]
@@ -20,12 +20,26 @@ def array_codec(element: Codec, delimiter: str = ",") -> Codec:
     """Make the codec of an array from that of its elements. Arrays are lists, in Python and back."""
     token = re.compile(rf'"((?:[^"\\]|\\.)*)"|([^{{}}"{delimiter}]+)|([{{}}])', re.DOTALL)
 
+    # A tuple in an array is a value of a composite type. A path iterates over its points, but is one element.
+    points = element.name in ("path", "polygon")
+
+    def is_nested(value: Any) -> bool:
+        return isinstance(value, list) if points else _is_array(value) and not isinstance(value, tuple)
+
+    def shape(value: Any, depth: int = 1) -> tuple[int, ...]:
+        """The length of each dimension. Raises ``ValueError`` where the parts of one are not equally long."""
+        if depth > _MAX_DIMENSIONS:
+            raise ValueError
+        shapes = {shape(part, depth + 1) if is_nested(part) else () for part in value}
+        if len(shapes) > 1:
+            raise ValueError
+        return (len(value), *(shapes.pop() if shapes else ()))
+
     def encode(value: Any) -> str:
         if not _is_array(value):
             raise TypeError
-        if not _size(_shape(value)):
-            return "{}"
-        return write(value)
+        # Without elements there are no dimensions either.
+        return write(value) if math.prod(shape(value)) else "{}"
 
     def write(value: Any) -> str:
         return "{" + delimiter.join(map(write_element, value)) + "}"
@@ -33,7 +47,7 @@ def array_codec(element: Codec, delimiter: str = ",") -> Codec:
     def write_element(value: Any) -> str:
         if value is None:
             return "NULL"
-        if _is_nested(value):
+        if is_nested(value):
             return write(value)
         return '"' + _TO_ESCAPE.sub(r"\\\1", element.encode(value)) + '"'
 
@@ -63,25 +77,3 @@ def _is_array(value: Any) -> bool:
         and isinstance(value, Sized)
         and not isinstance(value, str | bytes | bytearray | memoryview | Mapping)
     )
-
-
-def _is_nested(value: Any) -> bool:
-    # A tuple in an array is a value of a composite type, and a path is a path although it iterates over its points.
-    return _is_array(value) and not isinstance(value, tuple | types.Path)
-
-
-def _shape(value: Any, depth: int = 1) -> tuple[int, ...]:
-    """The length of each dimension. Raises ``ValueError`` where the parts of one are not equally long."""
-    if depth > _MAX_DIMENSIONS:
-        raise ValueError
-    shapes = {_shape(part, depth + 1) if _is_nested(part) else () for part in value}
-    if len(shapes) > 1:
-        raise ValueError
-    return (len(value), *(shapes.pop() if shapes else ()))
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from plainsql.sync.codecs.codec import Codec
 
-__all__ = ["anonymous_record", "composite_codec", "quote", "unquote"]
+__all__ = ["ANONYMOUS_RECORD", "composite_codec", "quote", "unquote"]
 
 _DOUBLED = re.compile(r'""|\\\\')
 _TO_DOUBLE = re.compile(r'["\\]')
@@ -40,15 +40,16 @@ def composite_codec(name: str, fields: Sequence[tuple[str, Codec]]) -> Codec:
         if not codecs:
             return ()
         return tuple(
-            codec.decode(unquote(quoted)) if quoted or text[end - 1] == '"' else codec.decode(bare) if bare else None
-            for codec, (quoted, bare, end) in zip(codecs, _fields(text), strict=True)
+            decode_field(codec, found[1], found[2])
+            for codec, found in zip(codecs, _FIELD.finditer(text), strict=True)
         )
 
+    def decode_field(codec: Codec, quoted: str | None, bare: str) -> Any:
+        if quoted is not None:
+            return codec.decode(unquote(quoted))
+        return codec.decode(bare) if bare else None
+
     return Codec(name, encode, decode)
-
-
-def _fields(text: str) -> list[tuple[str, str, int]]:
-    return [(found[1] or "", found[2] or "", found.end()) for found in _FIELD.finditer(text)]
 
 
 def quote(text: str) -> str:
@@ -61,9 +62,9 @@ def unquote(text: str) -> str:
     return _DOUBLED.sub(lambda found: found[0][0], text)
 
 
-def _no_record(_: Any) -> Any:
-    raise TypeError
+def _refuse(_: Any) -> Any:
+    raise TypeError("the fields of an anonymous record have no types: name a composite type, or select them as columns")
 
 
-anonymous_record = Codec("record", _no_record, _no_record)
+ANONYMOUS_RECORD: Final = Codec("record", _refuse, _refuse)
 """``row(1, 'a')`` without a type: its text does not say of which types its fields are."""

@@ -72,10 +72,6 @@ def _encode_json(value: Any) -> str:
     return msgspec.json.encode(value.value if type(value) is types.Opaque else value).decode()
 
 
-def _void(text: str) -> str:
-    return text
-
-
 TEXT: Final = Codec("text", _encode_text, str)
 
 SCALARS: Final[dict[str, Codec]] = {

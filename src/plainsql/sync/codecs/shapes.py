@@ -41,6 +41,11 @@ def _encode_path(value: Any) -> str:
     return f"({_chain(value)})" if closed else f"[{_chain(value)}]"
 
 
+def _decode_circle(text: str) -> types.Circle:
+    x, y, radius = _numbers(text)
+    return types.Circle((x, y), radius)  # type: ignore[arg-type] (as asyncpg itself makes it)
+
+
 SHAPES: Final = (
     Codec("point", _point, lambda text: types.Point(*_numbers(text))),
     Codec(
@@ -55,6 +60,6 @@ SHAPES: Final = (
     Codec(
         "circle",
         lambda value: f"<{_point(value[0])},{_number(value[1])}>",
-        lambda text: (lambda x, y, radius: types.Circle(types.Point(x, y), radius))(*_numbers(text)),
+        _decode_circle,
     ),
 )

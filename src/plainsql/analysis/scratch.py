@@ -20,14 +20,16 @@ from plainsql import migrate
 from plainsql.diagnose import cannot_connect
 from plainsql.settings import resolve_database
 
-__all__ = ["PREFIX", "scratch_database"]
+__all__ = ["PREFIX", "connect", "scratch_database"]
 
 PREFIX = "plainsql_scratch_"
 
 
 @contextmanager
-def scratch_database(migrations: Path, url: str | None = None, *, anew: bool = False) -> Iterator[str]:
-    """Yield the URL of a database that holds what the migrations make, and nothing else.
+def scratch_database(migrations: Path, url: str | None = None, *, anew: bool = False) -> Iterator[psycopg.Connection[Any]]:
+    """Yield a connection to a database that holds what the migrations make, and nothing else.
+
+    The connection is in autocommit mode and closed at the end.
 
     Args:
         migrations: the folder; where it does not exist, the database is empty.
@@ -38,14 +40,15 @@ def scratch_database(migrations: Path, url: str | None = None, *, anew: bool = F
     Raises ``ConnectError``, and ``MigrationError`` where a migration fails; nothing half-built stays.
     """
     with resolve_database(url) as server:
-        with _connect(server) as connection:
+        with connect(server) as connection:
             name = PREFIX + _digest(migrations)
             if anew:
                 _drop(connection, name)
             if not _exists(connection, name):
                 _build(connection, server, name, migrations)
             _drop_older(connection, keep=name)
-        yield _with_database(server, name)
+        with connect(_with_database(server, name)) as connection:
+            yield connection
 
 
 def _build(connection: psycopg.Connection[Any], server: str, name: str, migrations: Path) -> None:
@@ -66,7 +69,8 @@ def _build(connection: psycopg.Connection[Any], server: str, name: str, migratio
         raise
 
 
-def _connect(url: str) -> psycopg.Connection[Any]:
+def connect(url: str) -> psycopg.Connection[Any]:
+    """Connect for analysing, in autocommit mode. Raises ``ConnectError``."""
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="plainsql check")
     except psycopg.OperationalError as error:

@@ -1,0 +1,49 @@
+"""An answer to "can this be null?", with its reason and the outer joins that it comes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from plainsql.analysis.facts import NullJoin
+
+__all__ = ["Verdict", "first_nullable", "never", "nullable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a value can be null."""
+
+    nullable: bool
+    because: str
+    joins: frozenset[NullJoin] = frozenset()
+    """The outer joins that fill it with nulls; empty where it is not a joined column as it stands."""
+    nullable_when_matched: bool = False
+    """Whether it can be null even where all these joins found their match."""
+
+    def through(self, joins: Iterable[NullJoin], because: str) -> Verdict:
+        """The same value seen through outer joins that may fill it with nulls."""
+        inside = self.nullable_when_matched or (self.nullable and not self.joins)
+        return Verdict(True, because, self.joins | frozenset(joins), inside)
+
+    def alone(self) -> Verdict:
+        """The same answer for a value made from this one: it no longer stands for a joined row."""
+        return replace(self, joins=frozenset(), nullable_when_matched=False) if self.joins else self
+
+
+def never(because: str) -> Verdict:
+    """Proved not null."""
+    return Verdict(False, because)
+
+
+def nullable(because: str) -> Verdict:
+    """Not proved, or proved otherwise."""
+    return Verdict(True, because)
+
+
+def first_nullable(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """The first that can be null, no longer standing for a joined row."""
+    for verdict in verdicts:
+        if verdict.nullable:
+            return verdict.alone()
+    return None

@@ -1,0 +1,111 @@
+"""One query on one session: sent, read, built, and explained where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg import errors, pq
+
+from plainsql.errors import DecodeError
+from plainsql.query import Args, Column, Plan, Query
+from plainsql.sync.codecs.codec import UNFIT
+from plainsql.sync.session import Prepared, Session
+
+__all__ = ["execute", "iterate"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+# A prepared statement whose tables or types have changed since, or that DEALLOCATE or a pooler has dropped.
+_STALE: Final = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
+
+
+def execute(session: Session, query: Query[..., Any, R], args: Args) -> R:
+    """Run a query to its end and build its result."""
+    plan, values = query.plan(args)
+    with session.lock:
+        try:
+            prepared, result = _send(session, query, plan, values)
+        except psycopg.Error as error:
+            error.add_note(query.note(plan, error.diag.statement_position))
+            raise
+        if query.kind == "count":
+            # Its result is an int by its class; the type checker knows only R.
+            return result.command_tuples or 0  # type: ignore[return-value]
+        _adopt(query, prepared)
+        return query.result(_records(session, query, plan, prepared, result))
+
+
+def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: int) -> Iterator[T]:
+    """Run a query through a cursor, ``prefetch`` rows at a time. The session is in a transaction.
+
+    What no cursor can be declared for (``insert … returning``) is read as a whole.
+    """
+    plan, values = query.plan(args)
+    with session.lock:
+        try:
+            prepared = session.prepare(plan.sql)
+            data = _encode(query, plan, prepared, values)
+            cursor = _declare(session, plan, prepared, data)
+            result = None if cursor else session.run(prepared, data)
+        except psycopg.Error as error:
+            error.add_note(query.note(plan, error.diag.statement_position))
+            raise
+        _adopt(query, prepared)
+    if result is not None:
+        yield from query.build(_records(session, query, plan, prepared, result))
+        return
+    try:
+        while True:
+            with session.lock:
+                try:
+                    result = session.run_text(f"fetch {prefetch} from {cursor}")
+                except psycopg.Error as error:
+                    error.add_note(query.note(plan, None))
+                    raise
+                rows = query.build(_records(session, query, plan, prepared, result))
+            yield from rows
+            if len(rows) < prefetch:
+                return
+    finally:
+        # After an error there is no cursor any more, and the transaction takes no commands.
+        if session.connection.pgconn.transaction_status == pq.TransactionStatus.INTRANS:
+            session.run_text(f"close {cursor}")
+
+
+def _send(
+    session: Session, query: Query[..., Any, Any], plan: Plan, values: Args
+) -> tuple[Prepared, pq.abc.PGresult]:
+    prepared = session.prepare(plan.sql)
+    try:
+        return prepared, session.run(prepared, _encode(query, plan, prepared, values))
+    except _STALE as error:
+        if isinstance(error, errors.FeatureNotSupported) and error.diag.source_function != "RevalidateCachedQuery":
+            raise
+        session.forget(plan.sql)
+        if session.in_transaction:  # which the error has ended
+            raise
+        prepared = session.prepare(plan.sql)
+        return prepared, session.run(prepared, _encode(query, plan, prepared, values))
+
+
+def _declare(session: Session, plan: Plan, prepared: Prepared, data: Sequence[bytes | None]) -> str | None:
+    """Declare a cursor and return its name, or None where the statement cannot have one."""
+    if prepared.through_cursor is False:
+        return None
+    name = session.new_name()
+    declaration = f"declare {name} no scroll cursor for "
+    attempt = prepared.through_cursor is None
+    if attempt:
+        session.run_text(f"savepoint {name}")
+    try:
+        session.run_text(declaration + plan.sql, data, prepared.parameter_types)
+    except (errors.SyntaxError, errors.FeatureNotSupported):
+        # It was prepared, so there is nothing wrong with it: it is no SELECT, or one that writes.
+        if not attempt:
+            raise
+        session.run_text(f"rollback to savepoint {name}")
+    if attempt:
+        session.run_text(f"release savepoint {name}")

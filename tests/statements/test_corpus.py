@@ -1,0 +1,49 @@
+"""Queries that others wrote, on the schemas that they wrote them for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from plainsql.statements import compile_body
+from tests.statements.oracle import Oracle
+
+CORPUS = Path(__file__).parents[2].parent / "shared" / "corpus" / "accepted.jsonl"
+
+
+def _cases() -> list[Any]:
+    if not CORPUS.exists():
+        reason = "the corpus of queries by others, shared/corpus beside the repository, is absent"
+        return [pytest.param({}, id="corpus", marks=pytest.mark.skip(reason=reason))]
+    lines = CORPUS.read_text(encoding="utf-8").splitlines()
+    return [pytest.param(case, id=case["id"]) for case in map(json.loads, lines)]
+
+
+@pytest.fixture(scope="module")
+def connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, options="-c client_min_messages=error") as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.mark.parametrize("case", _cases())
+def test_a_query_by_others_is_read_as_they_meant_it(
+    connection: psycopg.Connection[Any], case: dict[str, Any]
+) -> None:
+    """Each is scanned to exactly its parameters, prepared on its schema, and described with exactly its columns."""
+    compiled = compile_body(case["sql"], name="corpus", path=case["id"])
+    # Where its authors numbered parameters against their order in the text, the corpus keeps the numbers' order.
+    numbered = all(name[0] == "p" and name[1:].isdigit() for name in case["parameters"])
+    assert (sorted(compiled.parameters, key=lambda p: int(p[1:])) if numbered else list(compiled.parameters)) == case["parameters"]
+    try:
+        connection.execute(case["schema"])
+        nparams, columns = Oracle(connection).describe(compiled.variant().sql)
+    finally:
+        connection.rollback()
+    assert nparams == len(case["parameters"])
+    assert columns == case["columns"]

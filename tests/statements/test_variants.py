@@ -1,0 +1,187 @@
+"""Optional lines, choices, and the way back from the text that was sent to the file."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plainsql.errors import BindError, SqlFileError
+from plainsql.statements import MAX_VARIANTS, Compiled, compile_body
+from tests.statements.oracle import Oracle
+
+SEARCH = """\
+select g.n, '--?' as mark, $$
+and :x --?
+$$ as body
+from generate_series(1, 9) as g (n)
+where g.n > :low
+  and g.n < :high            --?
+  and g.n <> :a + :b --?
+  -- and g.n = :never --?
+  and g.n <> :low + :step    --?
+order by g.n, :seed::int     --? order=seeded
+order by g.n desc            --? order=newest
+limit :limit
+"""
+
+
+def compiled(body: str, line: int = 1) -> Compiled:
+    return compile_body(body, name="app.search", path="sql/app/search.sql", line=line)
+
+
+def test_parameters_on_marked_lines_are_optional_and_no_others() -> None:
+    search = compiled(SEARCH)
+    assert search.parameters == ("low", "high", "a", "b", "step", "seed", "limit")
+    assert search.optional == {"high", "a", "b", "step", "seed"}
+    assert search.choices == {"order": ("seeded", "newest")}
+
+
+def test_a_line_whose_parameters_are_not_given_is_left_out_and_nothing_else_changes() -> None:
+    variant = compiled(SEARCH).variant({"a", "b"}, {"order": "newest"})
+    lines = SEARCH.splitlines(keepends=True)
+    expected = "".join(lines[:6] + lines[7:9] + lines[11:])
+    for number, name in enumerate(["low", "a", "b", "limit"], 1):
+        expected = expected.replace(f":{name}", f"${number}")
+    assert variant.sql == expected.rstrip() + " /* app.search */"
+    assert variant.parameters == ("low", "a", "b", "limit")
+
+
+def test_one_number_stands_for_every_place_of_a_name() -> None:
+    variant = compiled("select :b::int, :a::int, :b").variant()
+    assert variant.sql == "select $1::int, $2::int, $1 /* app.search */"
+    assert variant.parameters == ("b", "a")
+
+
+def test_the_name_follows_the_text_and_is_never_swallowed_by_a_comment() -> None:
+    assert compiled("select 1 -- one\n").variant().sql == "select 1 -- one\n/* app.search */"
+    assert compiled("select 1 /* one */ ;\n").variant().sql == "select 1 /* one */ /* app.search */"
+    assert compiled("select 1\nlimit :n --?").variant({"n"}).sql.endswith("--?\n/* app.search */")
+    assert compiled("select 1 -- one\nlimit :n --?").variant().sql == "select 1 -- one\n/* app.search */"
+    assert compile_body("select 1;", name="", path="q.sql").variant().sql == "select 1"
+
+
+def test_all_variants_are_enumerated_once_and_accepted_by_the_server(oracle: Oracle) -> None:
+    search = compiled(SEARCH)
+    variants = search.variants()
+    assert len(variants) == len({variant.sql for variant in variants}) == 2**3 * 2
+    for variant in variants:
+        assert oracle.describe(variant.sql)[0] == len(variant.parameters)
+        again = search.variant(variant.given, variant.choices)
+        assert (again.sql, again.parameters) == (variant.sql, variant.parameters)
+    assert min(variants, key=lambda variant: len(variant.sql)).given == frozenset()
+
+
+def test_a_statement_without_marks_has_one_variant() -> None:
+    (variant,) = compiled("select :a").variants()
+    assert variant.sql == "select $1 /* app.search */"
+
+
+def test_marked_lines_may_share_parameters() -> None:
+    shared = compiled("select 1 where true\nand :a = 1 --?\nand :a = :b --?\n")
+    assert {variant.given for variant in shared.variants()} == {frozenset(), frozenset("a"), frozenset("ab")}
+    with pytest.raises(BindError, match="b is given without a"):
+        shared.variant({"b"})
+
+
+def test_a_parameter_of_every_value_of_a_choice_is_always_given() -> None:
+    both = compiled("select 1\norder by :x --? o=a\norder by -:x::int --? o=b\n")
+    assert both.optional == frozenset()
+    assert both.variant((), {"o": "b"}).parameters == ("x",)
+
+
+def test_lines_of_one_value_stay_together() -> None:
+    pair = compiled("select 1\n, 2 --? o=a\n, 3 --? o=b\nfrom t\norder by 2 --? o=a\n")
+    assert pair.choices == {"o": ("a", "b")}
+    assert pair.variant((), {"o": "a"}).sql.count("\n") == 3
+    assert pair.variant((), {"o": "b"}).sql.count("\n") == 2
+
+
+def test_given_names_that_are_always_given_make_no_difference() -> None:
+    search = compiled(SEARCH)
+    choice = {"order": "newest"}
+    assert search.variant({"low", "limit"}, choice).sql == search.variant((), choice).sql
+
+
+@pytest.mark.parametrize(
+    ("given", "choices", "message"),
+    [
+        ({"a"}, {"order": "newest"}, "a is given without b, its line needs both"),
+        ((), {"order": "seeded"}, "seed is missing, order=seeded needs it"),
+        ({"seed"}, {"order": "newest"}, "seed is given, but no line of order=newest uses it"),
+        ((), {}, "the choice order is not made"),
+        ((), {"order": "dearest"}, "the choice order has no such value"),
+        ((), {"order": "newest", "sort": "x"}, "there is no choice sort"),
+    ],
+)
+def test_what_would_not_be_sent_is_refused(given: set[str], choices: dict[str, str], message: str) -> None:
+    with pytest.raises(BindError) as caught:
+        compiled(SEARCH).variant(given, choices)
+    assert caught.value.message == f"app.search: {message}"
+    assert caught.value.hint
+    assert "dearest" not in str(caught.value)
+
+
+def test_an_error_position_leads_back_to_the_file(oracle: Oracle) -> None:
+    """The place that the server gives for the text it got is the place in the file, after lines that were left out."""
+    body = "select 1\nfrom generate_series(:low, :high) as é\nwhere é > :a --?\nand nowhere = :low\n"
+    variant = compiled(body, line=5).variant()
+    assert "nowhere" in oracle.refusal(variant.sql)
+    position = variant.sql.index("nowhere") + 1
+    place = variant.place(position)
+    assert (place.path, place.line, place.column, place.excerpt) == (
+        "sql/app/search.sql",
+        8,
+        5,
+        "and nowhere = :low",
+    )
+
+
+def test_every_character_leads_back_to_where_it_came_from() -> None:
+    search = compiled(SEARCH)
+    for variant in search.variants():
+        for position in range(1, len(variant.sql) + 1):
+            place = variant.place(position)
+            character = variant.sql[position - 1]
+            at = place.excerpt[place.column - 1 : place.column]
+            if at == ":":
+                assert character in "$0123456789"
+            elif variant.sql.find("/* app.search */") >= position:
+                assert (at or "\n") == character
+
+
+def test_marks_in_strings_and_comments_are_none() -> None:
+    plain = compiled("select '--?', $$ :x --? $$, E'--?\\'--?' /* :x --? */ -- and :x --?\n, \"--?\"")
+    assert plain.optional == frozenset()
+    assert len(plain.variants()) == 1
+
+
+def test_as_many_variants_as_can_be_checked_and_no_more() -> None:
+    lines = [f"and :p{n} --?\n" for n in range(11)]
+    assert len(compiled("select 1 where true\n" + "".join(lines[:10])).variants()) == MAX_VARIANTS
+    with pytest.raises(SqlFileError, match="2048 texts can arise from the marked lines, expected 1024 at most"):
+        compiled("select 1 where true\n" + "".join(lines))
+
+
+@given(st.lists(st.frozensets(st.sampled_from("abcd"), min_size=1, max_size=3), max_size=5), st.integers(0, 3))
+def test_a_line_stays_exactly_when_all_of_its_parameters_are_given(
+    needs: list[frozenset[str]], fixed: int
+) -> None:
+    always = frozenset("abcd"[:fixed])
+    marked = [need for need in needs if need - always]
+    body = f"select {', '.join(f':{name}' for name in sorted(always)) or 1}\n" + "".join(
+        f"and {' = '.join(f':{name}' for name in sorted(need))} --?\n" for need in marked
+    )
+    statement = compiled(body)
+    optional = sorted({name for need in marked for name in need} - always)
+    assert statement.optional == set(optional)
+    for given_names in chain.from_iterable(combinations(optional, size) for size in range(len(optional) + 1)):
+        stay = [need for need in marked if need <= always | set(given_names)]
+        used = set().union(*stay) - always
+        if used != set(given_names):
+            with pytest.raises(BindError):
+                statement.variant(given_names)
+        else:
+            assert statement.variant(given_names).sql.count("--?") == len(stay)
