@@ -214,6 +214,39 @@ class Query(Generic[P, T, R]):
             build = self._build = builder(item) if is_row else value_builder(item, self.name)
         return build(records)
 
+    def note(self, plan: Plan, position: str | None) -> str:
+        """What an error of the server gets as its note: the query and its place.
+
+        ``position`` is the server's: 1-based, in characters of the text that was sent; None where it gave none.
+        """
+        if position and position.isdecimal():
+            place = plan.variant.place(int(position))
+            caret = place.caret()
+            return f"query: {self.name}\n{place}" + (f"\n{caret}" if caret else "")
+        return f"query: {self.name} ({self.file})"
+
+    def unfit(
+        self,
+        plan: Plan,
+        index: int,
+        expected: str,
+        value: object,
+        cause: BaseException | None = None,
+        *,
+        detail: str | None = None,
+    ) -> BindError:
+        """The error for the argument at ``index`` that is no value of the type ``expected``; it does not hold the value."""
+        if detail is None:
+            if isinstance(cause, OverflowError):
+                detail = "the value is out of range"
+            elif isinstance(cause, ValueError) and isinstance(value, str):
+                detail = f"the text is not a valid {expected}"
+        return BindError(
+            f"{self.name}: {plan.variant.parameters[index]}: expected {expected}, got {type(value).__name__}",
+            detail=detail,
+            hint=f"see {self.file}",
+        )
+
     # --------------------------------------------------------------------------------------------------
 
     def _compile(self) -> Compiled:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,8 @@ import psycopg
 import pytest
 
 from plainsql import embedded
-from plainsql.embedded.registry import is_held
+from plainsql.embedded.folder import ServerFolder
+from plainsql.embedded.registry import deciding, is_held
 from plainsql.errors import EmbeddedServerError
 
 from .conftest import UserProcess
@@ -100,6 +103,21 @@ def test_a_scratch_server_whose_users_were_all_killed_goes_with_the_next_start(u
         assert not is_held(Path(f"/dev/fd/{alive}"))
         assert other.execute("select 1") == "1", "one that is in use is left alone"
         os.close(alive)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="who waits for a lock is told by Linux only")
+def test_who_waits_to_join_a_scratch_server_that_is_being_removed_starts_a_new_one(tmp_path: Path) -> None:
+    folder, joined = ServerFolder(tmp_path / "s"), []
+    joining = threading.Thread(target=lambda: joined.append(embedded.start(folder.path, scratch=True)))
+    with deciding(folder):
+        waits = re.compile(rf"-> FLOCK .*:{folder.lock.stat().st_ino} ")
+        joining.start()
+        while not waits.search(Path("/proc/locks").read_text()):
+            assert joining.is_alive()
+        shutil.rmtree(folder.path)
+    joining.join()
+    assert joined[0].execute("select 1") == "1"
+    joined[0].stop()
 
 
 def test_a_program_that_just_ends_leaves_in_order(folder: Path) -> None:

@@ -67,6 +67,22 @@ def test_the_server_has_pgvector_utf8_and_room_for_connections(server: embedded.
     assert server.execute("show server_encoding; show timezone") == "UTF8\nUTC"
 
 
+def test_the_environments_own_server_settings_do_not_interfere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = {
+        "PGHOST": "elsewhere",
+        "PGDATABASE": "x",
+        "PGDATA": "/x",
+        "PGOPTIONS": "-c x=y",
+        "PGPORT": "1",
+    }
+    for name, value in elsewhere.items():
+        monkeypatch.setenv(name, value)
+    with embedded.start(folder) as server:
+        assert server.execute("select current_database()") == "postgres"
+
+
 @pytest.mark.parametrize("name", ["plain", "two words", "ü %2F", "q\"uote's", "a/b?c&d=e#f@g"])
 async def test_a_url_means_the_same_to_both_drivers(server: embedded.EmbeddedServer, name: str) -> None:
     url = server.create_database(name)

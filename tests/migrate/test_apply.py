@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from plainsql import migrate
@@ -137,12 +138,47 @@ def test_a_record_that_cannot_be_written_undoes_the_migration(
     assert query("select to_regclass('b')") == [(None,)]
 
 
-def test_a_session_is_clean_for_the_next_file(write: Write, fresh_database_url: str, query: Query) -> None:
+def test_a_session_is_clean_for_the_next_file_and_for_the_record(
+    write: Write, fresh_database_url: str
+) -> None:
+    leave_behind = "create table a (); select set_config('search_path', '', false); set role pg_monitor;"
+    folder = write(
+        {
+            "0001_a.sql": leave_behind,
+            "0002_b.sql": "-- transactional: false\nset search_path = pg_catalog; select 1;",
+            "0003_c.sql": "alter table a add column id int;",
+        }
+    )
+    assert len(migrate.apply(fresh_database_url, folder).done) == 3
+
+
+def test_a_schema_of_the_users_own_name_does_not_hide_the_records(
+    write: Write, fresh_database_url: str, query: Query
+) -> None:
     ((user,),) = query("select current_user")
     folder = write({"0001_a.sql": f'create schema "{user}";', "0002_b.sql": "create table b ();"})
     migrate.apply(fresh_database_url, folder, to="0001")
     # "$user" comes before public in the search_path.
     assert migrate.apply(fresh_database_url, folder).done == ("0002_b",)
+
+
+def test_a_connection_lost_at_the_commit_is_not_called_a_failure(
+    write: Write, fresh_database_url: str
+) -> None:
+    folder = write(
+        {
+            "0001_a.sql": """
+create table a ();
+create function cut() returns trigger language plpgsql as $$
+begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$;
+create constraint trigger cut after insert on a initially deferred for each row execute function cut();
+insert into a default values;
+"""
+        }
+    )
+    with pytest.raises(migrate.MigrationFailedError, match="whether it was committed is not known") as caught:
+        migrate.apply(fresh_database_url, folder)
+    assert "nothing of this file was kept" not in str(caught.value)
 
 
 def test_a_number_that_is_left_out_is_an_error(write: Write, fresh_database_url: str) -> None:
@@ -156,8 +192,6 @@ def test_a_number_that_is_left_out_is_an_error(write: Write, fresh_database_url:
 def test_a_lock_that_others_hold_is_waited_for_only_so_long(
     write: Write, fresh_database_url: str, query: Query
 ) -> None:
-    import psycopg
-
     query("create table a ()")
     with psycopg.connect(fresh_database_url) as other:
         other.execute("lock table a")

@@ -74,6 +74,15 @@ from plainsql import migrate
 migrate.apply(sys.argv[1], sys.argv[2], on_progress=lambda progress: print(progress.stage, flush=True))
 """
 
+SLEEPING = """
+select count(*)
+from pg_stat_activity as a
+where a.datname = current_database()
+  and a.state = 'active'
+  and a.query like '%pg_sleep(600)%'
+  and a.pid <> pg_backend_pid()
+"""
+
 
 @pytest.mark.parametrize("header", ["", "-- transactional: false\n"], ids=["in a transaction", "outside one"])
 def test_a_run_that_is_killed_leaves_nothing_that_blocks_the_next(
@@ -87,12 +96,12 @@ def test_a_run_that_is_killed_leaves_nothing_that_blocks_the_next(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"started\n"
+        while query(SLEEPING) == [(0,)]:
+            assert process.poll() is None
         process.kill()
     write({"0001_a.sql": f"{header}create table if not exists a ();\nselect 1;"})
     assert migrate.apply(fresh_database_url, folder, wait=20).done == ("0001_a",)
-    assert query(
-        "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()"
-    ) == [(0,)]
+    assert query(SLEEPING) == [(0,)]
 
 
 def test_the_lock_is_free_after_a_failure(write: Write, fresh_database_url: str, query: Query) -> None:

@@ -40,7 +40,8 @@ def test_a_rollback_runs_from_top_to_bottom(write: Write, fresh_database_url: st
         {
             "0001_log.sql": "create table log (at int generated always as identity, what text)",
             "0002_x.sql": "select 1; select 2; select 3;",
-            "0002_x.rollback.sql": "insert into log (what) values ('a;');\ninsert into log (what) values ('2');",
+            "0002_x.rollback.sql": "insert into log (what) values ('a;');\n"
+            "insert into log (what) values ('2');",
         }
     )
     migrate.apply(fresh_database_url, folder)

@@ -25,6 +25,13 @@ class Oracle:
         result = self.pgconn.prepare(b"", sql.encode())
         return (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode()
 
+    def position(self, sql: str) -> int:
+        """Where the server's error about the text is: 1-based, in characters."""
+        result = self.pgconn.prepare(b"", sql.encode())
+        position = result.error_field(pq.DiagnosticField.STATEMENT_POSITION)
+        assert position is not None
+        return int(position)
+
     def first_token(self, text: str) -> str | None:
         """The token that the server's lexer finds at the beginning of the text; ``None`` if it finds no token.
 

@@ -19,7 +19,7 @@ $$ as body
 from generate_series(1, 9) as g (n)
 where g.n > :low
   and g.n < :high            --?
-  and g.n <> :a + :b --?
+  and g.n <> :a::int + :b --?
   -- and g.n = :never --?
   and g.n <> :low + :step    --?
 order by g.n, :seed::int     --? order=seeded
@@ -42,7 +42,7 @@ def test_parameters_on_marked_lines_are_optional_and_no_others() -> None:
 def test_a_line_whose_parameters_are_not_given_is_left_out_and_nothing_else_changes() -> None:
     variant = compiled(SEARCH).variant({"a", "b"}, {"order": "newest"})
     lines = SEARCH.splitlines(keepends=True)
-    expected = "".join(lines[:6] + lines[7:9] + lines[11:])
+    expected = "".join(lines[:5] + lines[6:8] + lines[10:])
     for number, name in enumerate(["low", "a", "b", "limit"], 1):
         expected = expected.replace(f":{name}", f"${number}")
     assert variant.sql == expected.rstrip() + " /* app.search */"
@@ -71,7 +71,7 @@ def test_all_variants_are_enumerated_once_and_accepted_by_the_server(oracle: Ora
         assert oracle.describe(variant.sql)[0] == len(variant.parameters)
         again = search.variant(variant.given, variant.choices)
         assert (again.sql, again.parameters) == (variant.sql, variant.parameters)
-    assert min(variants, key=lambda variant: len(variant.sql)).given == frozenset()
+    assert variants[0].given == {"seed"}
 
 
 def test_a_statement_without_marks_has_one_variant() -> None:
@@ -95,8 +95,8 @@ def test_a_parameter_of_every_value_of_a_choice_is_always_given() -> None:
 def test_lines_of_one_value_stay_together() -> None:
     pair = compiled("select 1\n, 2 --? o=a\n, 3 --? o=b\nfrom t\norder by 2 --? o=a\n")
     assert pair.choices == {"o": ("a", "b")}
-    assert pair.variant((), {"o": "a"}).sql.count("\n") == 3
-    assert pair.variant((), {"o": "b"}).sql.count("\n") == 2
+    assert pair.variant((), {"o": "a"}).sql.split("\n")[1:4] == [", 2 --? o=a", "from t", "order by 2 --? o=a"]
+    assert pair.variant((), {"o": "b"}).sql.split("\n")[1:] == [", 3 --? o=b", "from t /* app.search */"]
 
 
 def test_given_names_that_are_always_given_make_no_difference() -> None:
@@ -126,14 +126,12 @@ def test_what_would_not_be_sent_is_refused(given: set[str], choices: dict[str, s
 
 def test_an_error_position_leads_back_to_the_file(oracle: Oracle) -> None:
     """The place that the server gives for the text it got is the place in the file, after lines that were left out."""
-    body = "select 1\nfrom generate_series(:low, :high) as é\nwhere é > :a --?\nand nowhere = :low\n"
+    body = "select 1\nfrom generate_series(:low::int, :high) as é\nwhere é > 1\nand é > :a --?\nand nowhere = :low\n"
     variant = compiled(body, line=5).variant()
-    assert "nowhere" in oracle.refusal(variant.sql)
-    position = variant.sql.index("nowhere") + 1
-    place = variant.place(position)
+    place = variant.place(oracle.position(variant.sql))
     assert (place.path, place.line, place.column, place.excerpt) == (
         "sql/app/search.sql",
-        8,
+        9,
         5,
         "and nowhere = :low",
     )
@@ -146,9 +144,9 @@ def test_every_character_leads_back_to_where_it_came_from() -> None:
             place = variant.place(position)
             character = variant.sql[position - 1]
             at = place.excerpt[place.column - 1 : place.column]
-            if at == ":":
+            if at == ":" != character:
                 assert character in "$0123456789"
-            elif variant.sql.find("/* app.search */") >= position:
+            elif position < variant.sql.index("/* app.search */"):
                 assert (at or "\n") == character
 
 

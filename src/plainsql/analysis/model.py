@@ -144,9 +144,8 @@ class Finding:
     name: str
     """The finding's name, as ``allow:`` and the documentation write it."""
     message: str
-    line: int = 0
-    column: int = 0
-    """Both 1-based, in the SQL file; 0 where the file as a whole is meant."""
+    position: int = 0
+    """1-based, in characters of the text that was analysed; 0 where the statement as a whole is meant."""
     hint: str = ""
     severity: Literal["error", "warning"] = "error"
 

@@ -2,25 +2,192 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from plainsql.analysis.aggregates import aggregate_verdict, groups_are_never_empty, window_verdict
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.expressions import ExpressionRules
-from plainsql.analysis.facts import Facts, Inference, Key, facts_of_rows, null_joins
+from plainsql.analysis.expressions import expression_verdict
+from plainsql.analysis.facts import Facts, Inference, Key, facts_of_rows
 from plainsql.analysis.grouping import columns_in_every_set
-from plainsql.analysis.nonnull_functions import SET_COLUMNS
-from plainsql.analysis.reader import Node, read_tree
-from plainsql.analysis.relations import Relation
+from plainsql.analysis.nonnull_functions import never_null
+from plainsql.analysis.reader import Node
+from plainsql.analysis.returning import facts_after_write
 from plainsql.analysis.scopes import Scopes
-from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Query, Scope
-from plainsql.analysis.verdict import Verdict, first_nullable, never, nullable
+from plainsql.analysis.sources import returned_set, variable_verdict
+from plainsql.analysis.tree import Command, Scope
+from plainsql.analysis.verdict import Context, Verdict, first_nullable, never, nullable
 
-__all__ = ["Context", "Nullability"]
+__all__ = ["Nullability"]
 
-_JOIN_REASONS = {
-    JoinType.LEFT: "left join may not match",
-    JoinType.RIGHT: "right join may not match",
-    JoinType.FULL: "full join may not match",
-}
+# Where the type of an expression stands in its node.
+_TYPE_FIELDS = {
+    "VAR": "vartype", "CONST": "consttype", "PARAM": "paramtype", "FUNCEXPR": "funcresulttype",
+    "OPEXPR": "opresulttype", "AGGREF": "aggtype", "WINDOWFUNC": "wintype", "RELABELTYPE": "resulttype",
+    "COERCEVIAIO": "resulttype", "COERCETODOMAIN": "resulttype", "ARRAYCOERCEEXPR": "resulttype", "CASEEXPR": "casetype",
+    "COALESCEEXPR": "coalescetype", "MINMAXEXPR": "minmaxtype", "ARRAYEXPR": "array_typeid", "ROWEXPR": "row_typeid",
+    "SQLVALUEFUNCTION": "type", "NULLIFEXPR": "opresulttype",
+}  # fmt: skip
+_BOOLEAN = frozenset({"BOOLEXPR", "NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "SCALARARRAYOPEXPR", "ROWCOMPAREEXPR"})
+_BOOL_OID = 16
+
+_INTERSECT, _EXCEPT = 2, 3
+
+
+class Nullability:
+    """Proves, for the queries of one statement, which of their values cannot be null."""
+
+    def __init__(self, catalogue: Catalogue, scopes: Scopes, cardinality: Cardinality) -> None:
+        self.catalogue = catalogue
+        self.scopes = scopes
+        self.cardinality = cardinality
+        self.inference = Inference(catalogue)
+        self._outputs: dict[int, list[Verdict]] = {}
+        self._rows: dict[int, Context] = {}
+
+    def outputs(self, scope: Scope, outside: Context | None = None) -> list[Verdict]:
+        """An answer for each column that a query returns; ``outside`` is the place it stands in."""
+        known = self._outputs.get(scope.query.id)
+        if known is None:
+            if scope.query.node.flag("hasRecursive") or not self._is_recursive(scope):
+                known = self._compute(scope, outside)
+            else:
+                known = self._compute_recursive(scope, outside)
+            self._outputs[scope.query.id] = known
+        return known
+
+    def expression(self, node: Node, context: Context) -> Verdict:
+        """An answer for an expression where it stands."""
+        return expression_verdict(self, node, context)
+
+    def variable(self, node: Node, context: Context) -> Verdict:
+        """An answer for a variable."""
+        return variable_verdict(self, node, context)
+
+    def returned_set(self, node: Node, context: Context) -> Verdict:
+        """An answer for a set-returning call in the select list."""
+        if context.scope.query.returned_sets() != 1:
+            return nullable("the shorter of several sets is filled with nulls")
+        return returned_set(self, node, 1, context)
+
+    def rows(self, scope: Scope, outside: Context | None = None) -> Context:
+        """What is known in every row that comes out of a query's ``from`` and ``where``."""
+        known = self._rows.get(scope.query.id)
+        if known is None:
+            base = Context(scope)
+            if outside is not None:
+                base = replace(outside, scope=scope)
+            facts = Facts()
+            if scope.query.command != Command.MERGE:
+                # A merge acts on rows for which its condition does not hold too.
+                facts = facts_of_rows(self.inference, scope, self.cardinality.item_at_least_one)
+            known = self._rows[scope.query.id] = base.knowing(facts)
+        return known
+
+    def _compute(self, scope: Scope, outside: Context | None) -> list[Verdict]:
+        query = scope.query
+        if (operation := query.set_operation()) is not None:
+            return self._set_operation(operation, scope, self.rows(scope, outside))
+        context = self.rows(scope, outside)
+        if query.command == Command.SELECT:
+            context = self._grouped(scope, context)
+        else:
+            context = facts_after_write(self, scope, context)
+        return [
+            self.expression(expression, context) if expression is not None else nullable("no expression")
+            for expression in (output.node("expr") for output in query.outputs)
+        ]
+
+    def _grouped(self, scope: Scope, context: Context) -> Context:
+        query = scope.query
+        having = query.node.node("havingQual")
+        left_out: frozenset[Key] = frozenset()
+        if query.node.nodes("groupingSets") and not query.node.flag("hasGroupRTE"):
+            kept = columns_in_every_set(query)
+            keys = []
+            for clause in query.node.nodes("groupClause"):
+                reference = clause.number("tleSortGroupRef")
+                target = query.sort_group_expression(reference)
+                expression = target.node("expr") if target is not None else None
+                if reference not in kept and expression is not None:
+                    keys.append(self.inference.key(expression, scope))
+            left_out = frozenset(key for key in keys if key is not None)
+        context = replace(context, left_out=context.left_out | left_out)
+        return context.knowing(self.inference.if_true(having, scope))
+
+    def _set_operation(self, node: Node, scope: Scope, context: Context) -> list[Verdict]:
+        if node.kind == "RANGETBLREF":
+            entry = scope.query.entry(node.number("rtindex"))
+            inner = self.scopes.of_entry(entry, scope) if entry is not None else None
+            return [verdict.alone() for verdict in self.outputs(inner, context)] if inner is not None else []
+        left, right = node.node("larg"), node.node("rarg")
+        if left is None or right is None:
+            return []
+        first = self._arm(left, node, scope, context)
+        second = self._arm(right, node, scope, context)
+        match node.number("op"):
+            case 3:
+                return first
+            case 2:
+                return [one if not one.nullable else other for one, other in zip(first, second, strict=False)]
+        return [one if one.nullable else other for one, other in zip(first, second, strict=False)]
+
+    def _arm(self, arm: Node, node: Node, scope: Scope, context: Context) -> list[Verdict]:
+        """One arm of a set operation, after the casts to the common types that the planner puts in."""
+        verdicts = self._set_operation(arm, scope, context)
+        targets = node.numbers("colTypes")
+        if arm.kind != "RANGETBLREF":
+            sources: list[int] = list(arm.numbers("colTypes"))
+        else:
+            entry = scope.query.entry(arm.number("rtindex"))
+            inner = self.scopes.of_entry(entry, scope) if entry is not None else None
+            sources = [self._type_of(output.node("expr")) for output in inner.query.outputs] if inner else []
+        return [
+            verdict if verdict.nullable or self._cast_keeps(source, target) else nullable("a cast may give null")
+            for verdict, source, target in zip(verdicts, sources, targets, strict=False)
+        ]
+
+    def _type_of(self, node: Node | None) -> int:
+        if node is None:
+            return 0
+        if node.kind in _BOOLEAN:
+            return _BOOL_OID
+        if node.kind == "SUBLINK" and node.number("subLinkType") != 4:
+            return _BOOL_OID if node.number("subLinkType") < 3 else 0
+        if node.kind == "SUBLINK" and (inner := node.node("subselect")) is not None:
+            targets = inner.nodes("targetList")
+            return self._type_of(targets[0].node("expr")) if targets else 0
+        if node.kind == "COLLATEEXPR":
+            return self._type_of(node.node("arg"))
+        return node.number(_TYPE_FIELDS.get(node.kind, ""))
+
+    def _cast_keeps(self, source: int, target: int) -> bool:
+        types, casts = self.catalogue.types, self.catalogue.routines.casts
+        source, target = types.base(source), types.base(target)
+        if source == target:
+            return True
+        if (source, target) in casts:
+            function = casts[source, target]
+            return not function or never_null(self.catalogue, function) is not None
+        return self.catalogue.type(source).kind == self.catalogue.type(target).kind == "array"
+
+    def _is_recursive(self, scope: Scope) -> bool:
+        return any(entry.node.flag("self_reference") for child in self.scopes.children(scope) for entry in child.query.entries)
+
+    def _compute_recursive(self, scope: Scope, outside: Context | None) -> list[Verdict]:
+        """Assume that no column of the recursive query is null, and take back what does not follow."""
+        width = len(scope.query.outputs)
+        assumed = [never("not null in any step of the recursion") for _ in range(width)]
+        before = set(self._outputs), set(self._rows)
+        while True:
+            self._outputs[scope.query.id] = assumed
+            found = self._compute(scope, outside)
+            # All that was answered under the assumption goes with it.
+            for known, keep in zip((self._outputs, self._rows), before, strict=True):
+                for key in [key for key in known if key not in keep]:
+                    del known[key]  # type: ignore[attr-defined]
+            if all(old.nullable or not new.nullable for old, new in zip(assumed, found, strict=False)):
+                return found
+            assumed = [old if not new.nullable else new for old, new in zip(assumed, found, strict=False)]
+
+
+_ = first_nullable

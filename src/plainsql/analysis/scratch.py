@@ -20,7 +20,7 @@ from plainsql import migrate
 from plainsql.diagnose import cannot_connect
 from plainsql.settings import resolve_database
 
-__all__ = ["PREFIX", "connect", "scratch_database"]
+__all__ = ["PREFIX", "connect", "schema_digest", "scratch_database"]
 
 PREFIX = "plainsql_scratch_"
 
@@ -41,7 +41,7 @@ def scratch_database(migrations: Path, url: str | None = None, *, anew: bool = F
     """
     with resolve_database(url) as server:
         with connect(server) as connection:
-            name = PREFIX + _digest(migrations)
+            name = PREFIX + schema_digest(migrations)[:16]
             if anew:
                 _drop(connection, name)
             if not _exists(connection, name):
@@ -81,12 +81,13 @@ def _with_database(url: str, name: str) -> str:
     return psycopg.conninfo.make_conninfo(url, dbname=name)
 
 
-def _digest(migrations: Path) -> str:
+def schema_digest(migrations: Path) -> str:
+    """Return the digest of all that the migrations of a folder make."""
     digest = hashlib.sha256()
     for file in sorted(migrations.rglob("*.sql")):
         if not file.name.endswith(".rollback.sql"):
             digest.update(str(file.relative_to(migrations)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 def _exists(connection: psycopg.Connection[Any], name: str) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from plainsql.analysis.facts import NullJoin
+from plainsql.analysis.facts import Facts, Key, NullJoin
+from plainsql.analysis.tree import Scope
 
-__all__ = ["Verdict", "first_nullable", "never", "nullable"]
+__all__ = ["Context", "Verdict", "first_nullable", "never", "nullable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,25 @@ def first_nullable(verdicts: Iterable[Verdict]) -> Verdict | None:
         if verdict.nullable:
             return verdict.alone()
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where an expression stands, and what is known there."""
+
+    scope: Scope
+    facts: Facts = field(default_factory=Facts)
+    left_out: frozenset[Key] = frozenset()
+    """Expressions that a grouping set may leave out (before 18, where the tree does not mark them)."""
+    returning: frozenset[int] = frozenset()
+    """The queries whose ``returning`` list this stands in."""
+
+    def knowing(self, facts: Facts) -> Context:
+        """The same place, with more known."""
+        if not facts.keys and not facts.matched:
+            return self
+        return replace(self, facts=self.facts | facts, left_out=self.left_out - facts.keys)
+
+    def before_grouping(self) -> Context:
+        """Inside an aggregate's arguments, where no grouping set has left anything out."""
+        return replace(self, left_out=frozenset()) if self.left_out else self

@@ -9,7 +9,7 @@ import cyclopts
 from cyclopts import App
 
 import plainsql
-from plainsql.cli import check, describe, generate
+from plainsql.cli import check, demo, describe, generate, init, run
 from plainsql.cli.exits import COULD_NOT_RUN, INTERRUPTED
 from plainsql.cli.migrate import app as migrate_app
 from plainsql.errors import PlainsqlError
@@ -21,10 +21,13 @@ app = App(
     help="PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.",
     version=plainsql.__version__,
 )
+app.command(init.init)
 app.command(check.check)
 app.command(generate.generate)
 app.command(describe.describe)
+app.command(run.run)
 app.command(migrate_app)
+app.command(demo.demo)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Literal
 
-from plainsql import codegen
+import msgspec
+
 from plainsql.cli.exits import FINDINGS, FINE
-from plainsql.errors import PlainsqlError, Place
+from plainsql.review.problems import Problem
 from plainsql.review.project import review
 from plainsql.settings import Project
 
 __all__ = ["check"]
 
 
-def check(*, database: str | None = None, anew: bool = False) -> int:
+def check(
+    *,
+    database: str | None = None,
+    anew: bool = False,
+    format: Literal["text", "json", "github"] = "text",
+) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
     Exits with 0 where everything holds, 1 where something is found, 2 where it could not run.
@@ -24,28 +31,50 @@ def check(*, database: str | None = None, anew: bool = False) -> int:
     database
         URL of a server to build the scratch database on; by default what is configured, else the embedded server.
     anew
-        Build the scratch database again, even where the migrations have not changed.
+        Build the scratch database again and analyse everything, even what has not changed.
+    format
+        text for people, json for tools (one array), github for annotations of a pull request.
     """
     began = time.perf_counter()
     project = Project.load()
     found = review(project, database, anew=anew)
-    errors = [*found.errors]
-    if not errors:
-        changes = codegen.compare(found.files, project.output_folder)
-        for path in [*changes.missing, *changes.outdated, *changes.stale]:
-            errors.append(
-                PlainsqlError(
-                    "is not what the SQL makes",
-                    place=Place(f"{project.output}/{path}"),
-                    hint="run `plainsql generate`",
-                )
-            )
-    for error in errors:
-        print(f"{error}\n", file=sys.stderr)
+    problems = [*found.errors, *found.findings]
+    if not found.errors:
+        problems += found.outdated(project)
     took = time.perf_counter() - began
     summary = f"{len(found.statements)} queries, {took:.1f} s"
-    if errors:
-        print(f"{len(errors)} findings in {summary}", file=sys.stderr)
+    if format == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(problems)).decode() + "\n")
+    elif format == "github":
+        for problem in problems:
+            print(_annotation(problem))
+    else:
+        for problem in problems:
+            print(f"{problem}\n", file=sys.stderr)
+    if problems:
+        print(f"{len(problems)} problems in {summary}", file=sys.stderr)
         return FINDINGS
-    print(f"clean: {summary}")
+    if format == "text":
+        print(f"clean: {summary}")
     return FINE
+
+
+def _annotation(problem: Problem) -> str:
+    """A workflow command of GitHub Actions. Its values escape percent signs and line ends, its properties more."""
+
+    def data(text: str) -> str:
+        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    def attribute(text: str) -> str:
+        return data(text).replace(":", "%3A").replace(",", "%2C")
+
+    place = f"file={attribute(problem.path)}"
+    if problem.line:
+        place += f",line={problem.line}"
+    if problem.column:
+        place += f",col={problem.column}"
+    lines = [problem.message]
+    lines += [f"DETAIL: {problem.detail}"] if problem.detail else []
+    lines += [f"HINT: {problem.hint}"] if problem.hint else []
+    title = attribute(f"plainsql {problem.name}")
+    return f"::error {place},title={title}::{data(chr(10).join(lines))}"

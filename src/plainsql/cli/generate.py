@@ -50,7 +50,7 @@ def generate(
         for path in paths:
             print(f"{what}: {project.output}/{path}")
     took = time.perf_counter() - began
-    summary = f"{len(found.statements)} queries in {len(found.modules)} modules, {took:.1f} s"
+    summary = f"{len(found.statements)} queries in {found.modules} modules, {took:.1f} s"
     if check and changes:
         print(f"generated code is not up to date: run `plainsql generate` ({summary})", file=sys.stderr)
         return FINDINGS

@@ -14,17 +14,19 @@ from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
 from plainsql.codegen.naming import class_name, is_field_name
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
 from plainsql.errors import ContractError, Place
-from plainsql.statements import Statement
+from plainsql.statements import Statement, Variant
 
 __all__ = ["Checked", "Field", "Function", "Module", "RowClass", "plan_modules"]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A statement with the analysis of each of its variants, at least one."""
+    """A statement with the analyses of its variants, at least one."""
 
     statement: Statement
     variants: tuple[Analysis, ...]
+    texts: tuple[Variant, ...] = ()
+    """The variant of each analysis."""
 
     @property
     def analysis(self) -> Analysis:

@@ -30,16 +30,8 @@ async def explain(
     """
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
         return await _unfit(error, connection, query, plan, values)
-    error.add_note(_note(query, plan, getattr(error, "position", None)))
+    error.add_note(query.note(plan, getattr(error, "position", None)))
     return error
-
-
-def _note(query: Query[..., Any, Any], plan: Plan, position: str | None) -> str:
-    if position and position.isdecimal():
-        place = plan.variant.place(int(position))
-        caret = place.caret()
-        return f"query: {query.name}\n{place}" + (f"\n{caret}" if caret else "")
-    return f"query: {query.name} ({query.file})"
 
 
 async def _unfit(
@@ -53,16 +45,10 @@ async def _unfit(
     if found is None:
         return BindError(f"{query.name}: a parameter does not fit its type", hint=f"see {query.file}")
     index = int(found[1]) - 1
-    name = plan.variant.parameters[index]
     try:
         # The statement is in the driver's cache, and nothing was sent for the failed call.
         types = (await connection.prepare(plan.sql)).get_parameters()
         expected = types[index].name
     except (exceptions.PostgresError, exceptions.InterfaceError, OSError):
         expected = "another type"
-    out_of_range = isinstance(error.__cause__, OverflowError)
-    return BindError(
-        f"{query.name}: {name}: expected {expected}, got {type(values[index]).__name__}",
-        detail="the value is out of range" if out_of_range else None,
-        hint=f"see {query.file}",
-    )
+    return query.unfit(plan, index, expected, values[index], error.__cause__)

@@ -1,17 +1,22 @@
-"""Statements → what PostgreSQL says of each: every variant analysed, every refusal with its place in the file."""
+"""Statements → what PostgreSQL says of each: variants analysed, every refusal with its place in the file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from plainsql.analysis import Analyser, RefusedError
+from plainsql.analysis import Analyser, Analysis, RefusedError
+from plainsql.analysis.prepare import prepare_all
 from plainsql.codegen import Checked
-from plainsql.errors import ContractError, PlainsqlError
-from plainsql.statements import Statement
+from plainsql.errors import ContractError
+from plainsql.review.memory import Memory
+from plainsql.statements import Statement, Variant
 
 __all__ = ["Inspection", "inspect"]
+
+_FULLY = 16
+"""Up to so many variants are all analysed; of more, those that tell everything their lines can do alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,31 +25,115 @@ class Inspection:
 
     checked: tuple[Checked, ...]
     """In the order of their names: the statements that PostgreSQL accepts."""
-    errors: tuple[PlainsqlError, ...]
-    """In the order of files and places."""
+    errors: tuple[ContractError, ...]
+    """In the order of their names: what it refuses."""
 
 
-def inspect(connection: Any, statements: Iterable[Statement]) -> Inspection:
-    """Analyse every variant of every statement on a scratch database's connection. Nothing is executed."""
+def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) -> Inspection:
+    """Analyse statements on a scratch database's connection. Nothing is executed.
+
+    Every variant is prepared. What is in ``memory`` is taken from there; what is found is put there.
+    """
     checked: list[Checked] = []
-    errors: list[PlainsqlError] = []
-    analyser = Analyser(connection)
-    for statement in statements:
-        try:
-            checked.append(_inspect(analyser, statement))
-        except ContractError as error:
-            errors.append(error)
+    errors: list[ContractError] = []
+    with Analyser(connection) as analyser:
+        for statement in statements:
+            variants = statement.variants()
+            key = memory.key([variant.sql for variant in variants])
+            chosen = _telling(statement, variants)
+            try:
+                analyses = memory.get(key)
+                if analyses is None or len(analyses) != len(chosen):
+                    analyses = _analyse(analyser, connection, statement, variants, chosen)
+                    memory.put(key, analyses)
+                checked.append(_with_overrides(Checked(statement, tuple(analyses), chosen)))
+            except ContractError as error:
+                errors.append(error)
     return Inspection(tuple(checked), tuple(errors))
 
 
-def _inspect(analyser: Analyser, statement: Statement) -> Checked:
+def _telling(statement: Statement, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    """The variants to analyse: all, or, where there are many, with no, one, all but one and all optional lines."""
+    if len(variants) <= _FULLY:
+        return variants
+    least = min(len(variant.given) for variant in variants)
+    most = max(len(variant.given) for variant in variants)
+    return tuple(v for v in variants if len(v.given) <= least + 1 or len(v.given) >= most - 1)
+
+
+def _analyse(
+    analyser: Analyser,
+    connection: Any,
+    statement: Statement,
+    variants: tuple[Variant, ...],
+    chosen: tuple[Variant, ...],
+) -> list[Analysis]:
     analyses = []
-    for variant in statement.variants():
+    for variant in chosen:
         try:
             analyses.append(analyser.analyse(variant.sql, variant.parameters))
         except RefusedError as error:
-            place = variant.place(error.position or 1)
+            raise _placed(error, variant) from None
+    others = [variant for variant in variants if variant not in set(chosen)]
+    expected = tuple((column.name, column.type.oid) for column in analyses[0].columns)
+    for variant, answer in zip(
+        others, prepare_all(connection, [other.sql for other in others]), strict=True
+    ):
+        if isinstance(answer, RefusedError):
+            raise _placed(answer, variant)
+        if answer != expected:
+            raise _placed(RefusedError("the columns differ with the optional lines that are taken"), variant)
+    return analyses
+
+
+def _placed(error: RefusedError, variant: Variant) -> ContractError:
+    detail = error.detail
+    if variant.given or variant.choices:
+        taken = [*sorted(variant.given), *(f"{name}={value}" for name, value in variant.choices.items())]
+        with_lines = f"with {', '.join(taken)}"
+        detail = f"{detail} ({with_lines})" if detail else with_lines
+    return ContractError(
+        error.message,
+        sqlstate=error.sqlstate,
+        place=variant.place(error.position or 1),
+        detail=detail,
+        hint=error.hint,
+    )
+
+
+def _with_overrides(checked: Checked) -> Checked:
+    """Put in place what the header knows better of a column's nullability."""
+    statement = checked.statement
+    known = {column.name for column in checked.analysis.columns}
+    for hint in statement.columns:
+        if hint.name not in known:
             raise ContractError(
-                error.message, sqlstate=error.sqlstate, place=place, detail=error.detail, hint=error.hint
-            ) from None
-    return Checked(statement, tuple(analyses))
+                f"there is no column {hint.name!r}",
+                place=hint.place,
+                hint=f"the columns are {', '.join(sorted(known))}" if known else "the query returns no columns",
+            )
+    overrides = {hint.name: hint.nullable for hint in statement.columns if hint.nullable is not None}
+    if not overrides:
+        return checked
+    return replace(
+        checked,
+        variants=tuple(
+            replace(
+                analysis,
+                columns=tuple(
+                    replace(
+                        column,
+                        nullable=overrides[column.name],
+                        nullable_in_group=overrides[column.name],
+                        nullable_group=None,
+                        because=f"the header says so ({column.because})",
+                        overridden=True,
+                    )
+                    if column.name in overrides
+                    else column
+                    for column in analysis.columns
+                ),
+            )
+            for analysis in checked.variants
+        ),
+    )

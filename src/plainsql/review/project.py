@@ -1,4 +1,4 @@
-"""A whole project, inspected: its SQL folder against its scratch database, and the modules that this makes."""
+"""A whole project, reviewed: its SQL folder against its scratch database, and the modules that this makes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainsql import codegen, statements
-from plainsql.analysis.scratch import scratch_database
-from plainsql.codegen.modules import Module
-from plainsql.errors import PlainsqlError
+from plainsql.analysis.scratch import scratch_database, schema_digest
+from plainsql.errors import SqlFileError
 from plainsql.review.inspect import Inspection, inspect
+from plainsql.review.memory import Memory
+from plainsql.review.problems import Problem, findings_of, problem_of, problems_of_files, refusal
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -23,37 +24,65 @@ class Review:
 
     statements: tuple[Statement, ...]
     inspection: Inspection
-    modules: tuple[Module, ...]
-    errors: tuple[PlainsqlError, ...]
-    """In the order of files and places; empty where everything holds."""
+    errors: tuple[Problem, ...]
+    """In the order of files and places: what keeps code from being generated."""
+    findings: tuple[Problem, ...]
+    """In the same order: what a reviewer would object to."""
     files: dict[Path, str]
-    """The generated files, relative to the output folder."""
+    """The generated files, relative to the output folder; of no use where there are errors."""
+    modules: int
+
+    def outdated(self, project: Project) -> list[Problem]:
+        """Say which generated files are not what the SQL makes."""
+        changes = codegen.compare(self.files, project.output_folder)
+        return [
+            Problem(
+                "outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`"
+            )
+            for paths, message in (
+                (changes.missing, "this module is missing"),
+                (changes.outdated, "this module is not what the SQL makes"),
+                (changes.stale, "this module was made from SQL that is gone"),
+            )
+            for path in paths
+        ]
 
 
 def review(
     project: Project, database: str | None = None, *, only: Sequence[Path] = (), anew: bool = False
 ) -> Review:
-    """Inspect a project.
+    """Review a project.
 
     Args:
         project: where its files are.
         database: a database of the server to build the scratch database on.
         only: SQL files to look at; all by default.
-        anew: build the scratch database even where it is there.
+        anew: build the scratch database even where it is there, and analyse everything.
 
-    Raises ``SqlFileError`` or ``SqlFolderError`` where files cannot be loaded, and what ``scratch_database`` raises.
+    Raises what ``scratch_database`` raises. Files that cannot be loaded are among the errors of the review.
     """
-    catalog = statements.load(project.sql_folder)
+    try:
+        catalog = statements.load(project.sql_folder)
+    except SqlFileError as error:
+        return Review((), Inspection((), ()), tuple(problems_of_files(error)), (), {}, 0)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     with scratch_database(project.migrations_folder, database, anew=anew) as connection:
-        inspection = inspect(connection, chosen)
+        memory = Memory(
+            project.root / ".plainsql" / "review.msgpack",
+            schema=f"{schema_digest(project.migrations_folder)} {connection.info.server_version}",
+        )
+        inspection = inspect(connection, chosen, memory)
+    memory.save(keep_others=bool(wanted))
     modules, contradictions = codegen.plan_modules(inspection.checked, project.import_name)
-    errors = sorted([*inspection.errors, *contradictions], key=_order)
-    files = codegen.sources(modules, project.sql)
-    return Review(chosen, inspection, tuple(modules), tuple(errors), files)
-
-
-def _order(error: PlainsqlError) -> tuple[str, int, int]:
-    place = error.place
-    return (place.path, place.line, place.column) if place else ("", 0, 0)
+    errors = [refusal(error) for error in inspection.errors]
+    errors += [problem_of(error, "contract") for error in contradictions]
+    findings = [problem for checked in inspection.checked for problem in findings_of(checked)]
+    return Review(
+        chosen,
+        inspection,
+        tuple(sorted(errors, key=lambda problem: problem.order)),
+        tuple(sorted(findings, key=lambda problem: problem.order)),
+        codegen.sources(modules, project.sql),
+        len(modules),
+    )

@@ -48,12 +48,17 @@ def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: i
         try:
             prepared = session.prepare(plan.sql)
             data = _encode(query, plan, prepared, values)
-            cursor = _declare(session, plan, prepared, data)
-            result = None if cursor else session.run(prepared, data)
         except psycopg.Error as error:
             error.add_note(query.note(plan, error.diag.statement_position))
             raise
         _adopt(query, prepared)
+        try:
+            cursor = _declare(session, plan, prepared, data)
+            result = None if cursor else session.run(prepared, data)
+        except psycopg.Error as error:
+            # No position: the server counts from the beginning of the declaration.
+            error.add_note(query.note(plan, None))
+            raise
     if result is not None:
         yield from query.build(_records(session, query, plan, prepared, result))
         return
@@ -96,16 +101,66 @@ def _declare(session: Session, plan: Plan, prepared: Prepared, data: Sequence[by
     if prepared.through_cursor is False:
         return None
     name = session.new_name()
-    declaration = f"declare {name} no scroll cursor for "
-    attempt = prepared.through_cursor is None
-    if attempt:
-        session.run_text(f"savepoint {name}")
+    declaration = f"declare {name} no scroll cursor for {plan.sql}"
+    if prepared.through_cursor:
+        session.run_text(declaration, data, prepared.parameter_types)
+        return name
+    session.run_text(f"savepoint {name}")
     try:
-        session.run_text(declaration + plan.sql, data, prepared.parameter_types)
+        session.run_text(declaration, data, prepared.parameter_types)
+        prepared.through_cursor = True
     except (errors.SyntaxError, errors.FeatureNotSupported):
         # It was prepared, so there is nothing wrong with it: it is no SELECT, or one that writes.
-        if not attempt:
-            raise
         session.run_text(f"rollback to savepoint {name}")
-    if attempt:
-        session.run_text(f"release savepoint {name}")
+        prepared.through_cursor = False
+    session.run_text(f"release savepoint {name}")
+    return name if prepared.through_cursor else None
+
+
+def _adopt(query: Query[..., Any, Any], prepared: Prepared) -> None:
+    if query.needs_columns:
+        query.adopt(
+            [
+                Column(name, codec.name in ("json", "jsonb"))
+                for name, codec in zip(prepared.column_names, prepared.columns, strict=True)
+            ]
+        )
+
+
+def _encode(query: Query[..., Any, Any], plan: Plan, prepared: Prepared, values: Args) -> list[bytes | None]:
+    data: list[bytes | None] = []
+    for index, (codec, value) in enumerate(zip(prepared.parameters, values, strict=True)):
+        if value is None:
+            data.append(None)
+            continue
+        try:
+            text = codec.encode(value).encode()
+        except UNFIT as error:
+            raise query.unfit(plan, index, codec.name, value, error) from None
+        if b"\0" in text:  # it would end there, for libpq
+            raise query.unfit(plan, index, codec.name, value, detail="it holds a NUL character")
+        data.append(text)
+    return data
+
+
+def _records(
+    session: Session, query: Query[..., Any, Any], plan: Plan, prepared: Prepared, result: pq.abc.PGresult
+) -> list[tuple[Any, ...]]:
+    columns = []
+    for index, codec in enumerate(prepared.columns):
+        texts = [result.get_value(row, index) for row in range(result.ntuples)]
+        decode = codec.decode
+        try:
+            columns.append([None if text is None else decode(text.decode()) for text in texts])
+        except UNFIT as error:
+            # Where a type was altered, the next call sees it as it is now.
+            session.forget(plan.sql)
+            raise DecodeError(
+                f"{query.name}: {prepared.column_names[index]}: "
+                f"a value of the type {codec.name} that Python does not have",
+                detail=str(error) if isinstance(error, TypeError) else None,
+                hint=f"cast the column to text in {query.file}",
+            ) from None
+    if not columns:
+        return [()] * result.ntuples
+    return list(zip(*columns, strict=True))

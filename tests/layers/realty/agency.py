@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -101,7 +100,3 @@ def load(url: str, tables: tuple[sample.Table, ...]) -> None:
             with connection.cursor().copy(copy) as writer:
                 for row in table.rows:
                     writer.write_row([str(value) if isinstance(value, list) else value for value in row])
-
-
-def sql_files(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.sql"))

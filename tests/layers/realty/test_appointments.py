@@ -150,9 +150,7 @@ async def test_the_day_on_which_clocks_change_has_its_own_length(fresh_realty_db
     agency = await open_agency(fresh_realty_db)
     for hour in (21, 22):
         await book(agency, datetime(2027, 3, 28, hour, 30, tzinfo=UTC))
-    entries = await appointments.agenda_of_day(
-        agency.db, day=date(2027, 3, 28), time_zone="Europe/Madrid"
-    )
+    entries = await appointments.agenda_of_day(agency.db, day=date(2027, 3, 28), time_zone="Europe/Madrid")
     assert [entry.scheduled_for.hour for entry in entries] == [21]
 
 

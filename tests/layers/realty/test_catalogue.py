@@ -62,7 +62,9 @@ async def test_a_property_is_created_read_changed_and_removed(agency: Agency) ->
 @pytest.mark.parametrize(
     "values", [{"pricing": -1}, {"title": ""}, {"type": ""}], ids=lambda values: next(iter(values))
 )
-async def test_a_property_without_price_or_title_is_refused(agency: Agency, values: dict[str, object]) -> None:
+async def test_a_property_without_price_or_title_is_refused(
+    agency: Agency, values: dict[str, object]
+) -> None:
     with pytest.raises(CheckViolationError):
         await agency.home_with(**values)
 
@@ -83,9 +85,7 @@ async def test_a_project_takes_its_homes_with_it(agency: Agency) -> None:
 
 
 async def test_a_change_by_hand_moves_updated_at_too(agency: Agency) -> None:
-    await execute(
-        agency.db, "update realty.properties set floor_no = '4' where id = $1", agency.home.id
-    )
+    await execute(agency.db, "update realty.properties set floor_no = '4' where id = $1", agency.home.id)
     home = await properties.get_by_id(agency.db, id=agency.home.id)
     assert home is not None
     assert home.updated_at > agency.home.updated_at
@@ -147,9 +147,7 @@ async def test_an_embedding_is_kept_to_the_last_bit_of_a_float32(agency: Agency)
     assert await properties.set_embedding(db, id=home.id, embedding=vector) == 1
     kept = await properties.get_embedding(db, id=home.id)
     assert kept is not None
-    assert all(
-        math.isclose(a, b, rel_tol=1e-6) for a, b in zip(kept.to_list(), vector, strict=True)
-    )
+    assert all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(kept.to_list(), vector, strict=True))
 
 
 async def test_an_embedding_of_another_dimension_is_refused(agency: Agency) -> None:
@@ -166,7 +164,9 @@ async def test_embedding_what_is_not_there_changes_nothing(agency: Agency) -> No
 async def test_what_has_no_embedding_is_listed_with_its_text_until_it_has_one(agency: Agency) -> None:
     db = agency.db
     home = await agency.home_with(title="Loft con terraza", view_type="mar", description="Frente al mar.")
-    waiting = {row.id: row.text async for row in pages(properties.list_without_embedding, db, "created_at", "id")}
+    waiting = {
+        row.id: row.text async for row in pages(properties.list_without_embedding, db, "created_at", "id")
+    }
     assert waiting[home.id] == "Loft con terraza. departamento. Frente al mar.. mar. Altamar. Barranco"
     await properties.set_embedding(db, id=home.id, embedding=embed(waiting[home.id]))
     await projects.set_embedding(db, id=agency.project.id, embedding=embed("Altamar"))

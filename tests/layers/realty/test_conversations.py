@@ -62,9 +62,7 @@ async def test_append_refuses_an_unknown_conversation_and_speaker(agency: Agency
 async def test_what_is_said_in_one_transaction_keeps_its_order(agency: Agency) -> None:
     async with agency.db.transaction() as tx:
         for content in "abcdefgh":
-            await messages.append(
-                tx, conversation_id=agency.conversation.id, type="human", content=content
-            )
+            await messages.append(tx, conversation_id=agency.conversation.id, type="human", content=content)
     said = await messages.recent(agency.db, conversation_id=agency.conversation.id, limit=8)
     assert "".join(message.content for message in said) == "abcdefgh"
 

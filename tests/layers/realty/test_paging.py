@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -33,7 +32,7 @@ ROWS = 10
 
 
 @pytest.fixture
-async def crowded_db(realty_db: plainsql.Database) -> AsyncGenerator[plainsql.Database]:
+async def crowded_db(realty_db: plainsql.Database) -> plainsql.Database:
     """Ten rows in every table, created at three times."""
     if await leads.count(realty_db) == 0:
         for _ in range(ROWS):
@@ -43,7 +42,9 @@ async def crowded_db(realty_db: plainsql.Database) -> AsyncGenerator[plainsql.Da
             )
             await execute(
                 realty_db,
-                """insert into realty.appointments (lead_id, conversation_id, project_id, property_id, scheduled_for)
+                """insert into realty.appointments (
+                     lead_id, conversation_id, project_id, property_id, scheduled_for
+                   )
                    values ($1, $2, $3, $4, now())""",
                 agency.lead.id,
                 agency.conversation.id,
@@ -56,9 +57,9 @@ async def crowded_db(realty_db: plainsql.Database) -> AsyncGenerator[plainsql.Da
                 f"""update realty.{name} as r
                     set created_at = timestamptz '2026-01-01 00:00Z' + n.number % 3 * interval '1 day'
                     from (select id, row_number() over () as number from realty.{name}) as n
-                    where r.id = n.id""",  # noqa: S608
+                    where r.id = n.id""",
             )
-    yield realty_db
+    return realty_db
 
 
 @pytest.mark.parametrize("table", TABLES)

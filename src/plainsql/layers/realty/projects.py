@@ -67,7 +67,7 @@ class ProjectHybridMatch(Row, frozen=True):
     has_showroom: bool
     created_at: datetime
     updated_at: datetime
-    score: float | None
+    score: float
 
 
 class ProjectMatch(Row, frozen=True):
@@ -86,14 +86,14 @@ class ProjectMatch(Row, frozen=True):
     has_showroom: bool
     created_at: datetime
     updated_at: datetime
-    distance: float | None
+    distance: float
 
 
 class ProjectText(Row, frozen=True):
     """A row of `realty.projects`."""
 
     id: UUID
-    text: str | None
+    text: str
     created_at: datetime
 
 
@@ -262,7 +262,7 @@ def list(
     return (district, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectText]("realty.projects.list_without_embedding", "sql/realty/projects/list_without_embedding.sql", 6, """\
+@many[ProjectText]("realty.projects.list_without_embedding", "sql/realty/projects/list_without_embedding.sql", 7, """\
 select
   pr.id,
   concat_ws(
@@ -292,7 +292,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 11, """\
+@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 14, """\
 with
 nearest as (
   select
@@ -355,8 +355,10 @@ def search(
     that.
 
     The inner query orders by distance alone, so that it can come from the HNSW index: see
-    properties/search.sql. The one-row side of the left join lets projects without homes through as
-    long as nothing is asked of the homes: each condition on them fails on nulls.
+    properties/search.sql.
+
+    The one-row side of the left join lets projects without homes through as long as nothing is asked
+    of the homes: each condition on them fails on nulls.
 
     limit: 1..200, 5 by default.
     SQL: sql/realty/projects/search.sql
@@ -364,7 +366,7 @@ def search(
     return (embedding, district, includes_parking, type, min_pricing, max_pricing, min_bedrooms, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectHybridMatch]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 15, """\
+@many[ProjectHybridMatch]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 19, """\
 with
 nearest as (
   select
@@ -477,11 +479,14 @@ def search_hybrid(
     Each side ranks by itself, and a row's score is the sum of 1 / (60 + rank) over the sides that
     found it. This is reciprocal rank fusion, with the k of Cormack, Clarke and Büttcher, "Reciprocal
     Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009. Ranks need
-    no common scale; distances and word ranks have none. Words are read as a web search reads them:
-    all must occur, "or" between two, quotes for a phrase, a minus to exclude. Candidates is how many
-    each side may bring. For the inner query by distance, see search. The one-row side of the left
-    join lets projects without homes through as long as nothing is asked of the homes: each condition
-    on them fails on nulls.
+    no common scale; distances and word ranks have none.
+
+    Words are read as a web search reads them: all must occur, "or" between two, quotes for a phrase,
+    a minus to exclude. Candidates is how many each side may bring. For the inner query by distance,
+    see search.
+
+    The one-row side of the left join lets projects without homes through as long as nothing is asked
+    of the homes: each condition on them fails on nulls.
 
     candidates: 1..1000, 50 by default.
     limit: 1..200, 5 by default.

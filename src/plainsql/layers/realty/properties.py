@@ -84,7 +84,7 @@ class PropertyHybridMatch(Row, frozen=True):
     project_name: str
     district: str
     typology: Typology
-    score: float | None
+    score: float
 
 
 class PropertyMatch(Row, frozen=True):
@@ -104,14 +104,14 @@ class PropertyMatch(Row, frozen=True):
     project_name: str
     district: str
     typology: Typology
-    distance: float | None
+    distance: float
 
 
 class PropertyText(Row, frozen=True):
     """A row of `realty.properties`."""
 
     id: UUID
-    text: str | None
+    text: str
     created_at: datetime
 
 
@@ -343,7 +343,7 @@ def list_by_project(
     return (project_id, type, after_created_at, after_id, after_pricing, bounded("limit", limit, 1, 200), order)
 
 
-@many[PropertyText]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 6, """\
+@many[PropertyText]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 7, """\
 select
   p.id,
   concat_ws('. ', p.title, p.type, p.description, p.view_type, pr.name, pr.district) as text,
@@ -372,7 +372,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 12, """\
+@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 14, """\
 with
 nearest as (
   select
@@ -440,9 +440,10 @@ def search(
 
     The inner query orders by distance alone: only that order, bare and with a limit, can come from
     the HNSW index; ties are broken outside. The joins hang on primary keys, so rows stay in the
-    index's order and the scan ends at the limit. Filters are applied to what the index yields, so
-    that the scan must be able to go on: plainsql's connections set hnsw.iterative_scan; in psql: set
-    hnsw.iterative_scan = relaxed_order.
+    index's order and the scan ends at the limit.
+
+    Filters are applied to what the index yields, so that the scan must be able to go on: plainsql's
+    connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = relaxed_order.
 
     limit: 1..200, 5 by default.
     SQL: sql/realty/properties/search.sql
@@ -450,7 +451,7 @@ def search(
     return (embedding, district, type, min_pricing, max_pricing, min_bedrooms, includes_parking, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyHybridMatch]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 13, """\
+@many[PropertyHybridMatch]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 16, """\
 with
 nearest as (
   select
@@ -562,9 +563,11 @@ def search_hybrid(
     Each side ranks by itself, and a row's score is the sum of 1 / (60 + rank) over the sides that
     found it. This is reciprocal rank fusion, with the k of Cormack, Clarke and Büttcher, "Reciprocal
     Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009. Ranks need
-    no common scale; distances and word ranks have none. Words are read as a web search reads them:
-    all must occur, "or" between two, quotes for a phrase, a minus to exclude. Candidates is how many
-    each side may bring. For the inner query by distance, see search.
+    no common scale; distances and word ranks have none.
+
+    Words are read as a web search reads them: all must occur, "or" between two, quotes for a phrase,
+    a minus to exclude. Candidates is how many each side may bring. For the inner query by distance,
+    see search.
 
     candidates: 1..1000, 50 by default.
     limit: 1..200, 5 by default.

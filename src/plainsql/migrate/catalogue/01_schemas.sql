@@ -10,7 +10,8 @@ select
     )
   ) as definition
 from pg_namespace as n
-where n.nspname !~ '^pg_'
+where
+  n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
   and not exists (
     select 1

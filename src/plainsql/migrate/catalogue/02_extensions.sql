@@ -3,5 +3,5 @@ select
   format('extension %I', e.extname) as object,
   format('schema %I, version %s', n.nspname, e.extversion) as definition
 from pg_extension as e
-inner join pg_namespace as n on n.oid = e.extnamespace
+inner join pg_namespace as n on e.extnamespace = n.oid
 where e.extname <> 'plpgsql'

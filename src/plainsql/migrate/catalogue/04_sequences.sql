@@ -12,8 +12,9 @@ select
     (
       select format('of %s.%I', d.refobjid::regclass, a.attname)
       from pg_depend as d
-      inner join pg_attribute as a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
+      inner join pg_attribute as a on d.refobjid = a.attrelid and d.refobjsubid = a.attnum
+      where
+        d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
         and d.refclassid = 'pg_class'::regclass
     ),
     (
@@ -22,9 +23,10 @@ select
     )
   ) as definition
 from pg_sequence as s
-inner join pg_class as c on c.oid = s.seqrelid
-inner join pg_namespace as n on n.oid = c.relnamespace
-where n.nspname !~ '^pg_'
+inner join pg_class as c on s.seqrelid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+where
+  n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
   and not exists (
     select 1

@@ -1,6 +1,11 @@
 -- Views and materialized views.
 select
-  format('%s %I.%I', case c.relkind when 'm' then 'materialized view' else 'view' end, n.nspname, c.relname) as object,
+  format(
+    '%s %I.%I',
+    case c.relkind when 'm' then 'materialized view' else 'view' end,
+    n.nspname,
+    c.relname
+  ) as object,
   concat_ws(
     e'\n',
     'owner ' || c.relowner::regrole,
@@ -12,8 +17,9 @@ select
     )
   ) as definition
 from pg_class as c
-inner join pg_namespace as n on n.oid = c.relnamespace
-where c.relkind in ('v', 'm')
+inner join pg_namespace as n on c.relnamespace = n.oid
+where
+  c.relkind in ('v', 'm')
   and n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
   and not exists (

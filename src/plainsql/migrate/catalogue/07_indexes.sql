@@ -9,10 +9,11 @@ select
     case when i.indisreplident then 'replica identity' end
   ) as definition
 from pg_index as i
-inner join pg_class as c on c.oid = i.indexrelid
-inner join pg_class as t on t.oid = i.indrelid
-inner join pg_namespace as n on n.oid = c.relnamespace
-where n.nspname !~ '^pg_'
+inner join pg_class as c on i.indexrelid = c.oid
+inner join pg_class as t on i.indrelid = t.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+where
+  n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
   and not exists (
     select 1

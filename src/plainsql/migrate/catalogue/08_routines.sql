@@ -1,15 +1,27 @@
 -- Functions, procedures and aggregates.
 select
-  format('%s %s', k.kind, p.oid::regprocedure) as object,
+  format(
+    '%s %s',
+    case p.prokind when 'a' then 'aggregate' when 'p' then 'procedure' else 'function' end,
+    p.oid::regprocedure
+  ) as object,
   concat_ws(
     e'\n',
     'owner ' || p.proowner::regrole,
     case
-      when p.prokind = 'a' then (
-        select format('transition %s, state %s, final %s, initial %L', a.aggtransfn, format_type(a.aggtranstype, null), a.aggfinalfn, a.agginitval)
-        from pg_aggregate as a
-        where a.aggfnoid = p.oid
-      )
+      when p.prokind = 'a'
+        then (
+          select
+            format(
+              'transition %s, state %s, final %s, initial %L',
+              a.aggtransfn,
+              format_type(a.aggtranstype, null),
+              a.aggfinalfn,
+              a.agginitval
+            )
+          from pg_aggregate as a
+          where a.aggfnoid = p.oid
+        )
       else pg_get_functiondef(p.oid)
     end,
     (
@@ -18,11 +30,9 @@ select
     )
   ) as definition
 from pg_proc as p
-inner join pg_namespace as n on n.oid = p.pronamespace
-cross join lateral (
-  select case p.prokind when 'a' then 'aggregate' when 'p' then 'procedure' else 'function' end as kind
-) as k
-where n.nspname !~ '^pg_'
+inner join pg_namespace as n on p.pronamespace = n.oid
+where
+  n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
   -- The constructors of a range type come and go with it.
   and not exists (

@@ -4,9 +4,20 @@ select
   concat_ws(
     e'\n',
     case when p.polpermissive then 'permissive' else 'restrictive' end,
-    'for ' || case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
+    'for '
+    || case p.polcmd
+      when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when
+        'd'
+        then 'delete'
+      else 'all'
+    end,
     (
-      select 'to ' || string_agg(case r.role when 0 then 'public' else r.role::regrole::text end, ', ' order by r.role::regrole::text)
+      select
+        'to '
+        || string_agg(
+          case r.role when 0 then 'public' else r.role::regrole::text end,
+          ', ' order by r.role::regrole::text
+        )
       from unnest(p.polroles) as r (role)
     ),
     'using ' || pg_get_expr(p.polqual, p.polrelid),

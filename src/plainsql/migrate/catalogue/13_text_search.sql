@@ -14,21 +14,22 @@ select
         where x.mapcfg = c.oid
         group by x.maptokentype
       ) as m
-      inner join ts_token_type(c.cfgparser) as t on t.tokid = m.maptokentype
+      inner join ts_token_type(c.cfgparser) as t on m.maptokentype = t.tokid
     )
   ) as definition
 from pg_ts_config as c
-inner join pg_ts_parser as p on p.oid = c.cfgparser
-inner join pg_namespace as n on n.oid = c.cfgnamespace
+inner join pg_ts_parser as p on c.cfgparser = p.oid
+inner join pg_namespace as n on c.cfgnamespace = n.oid
 where n.nspname !~ '^pg_'
 union all
 select
   format('text search dictionary %I.%I', n.nspname, d.dictname) as object,
   concat_ws(e'\n', 'template ' || t.tmplname, 'options ' || d.dictinitoption) as definition
 from pg_ts_dict as d
-inner join pg_ts_template as t on t.oid = d.dicttemplate
-inner join pg_namespace as n on n.oid = d.dictnamespace
-where n.nspname !~ '^pg_'
+inner join pg_ts_template as t on d.dicttemplate = t.oid
+inner join pg_namespace as n on d.dictnamespace = n.oid
+where
+  n.nspname !~ '^pg_'
   and not exists (
     select 1
     from pg_depend as e

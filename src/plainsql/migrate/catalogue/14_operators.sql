@@ -3,11 +3,16 @@ select
   format('operator %s', o.oid::regoperator) as object,
   format(
     'calls %s, commutator %s, negator %s, restrict %s, join %s',
-    o.oprcode, nullif(o.oprcom, 0)::regoperator, nullif(o.oprnegate, 0)::regoperator, o.oprrest, o.oprjoin
+    o.oprcode,
+    nullif(o.oprcom, 0)::regoperator,
+    nullif(o.oprnegate, 0)::regoperator,
+    o.oprrest,
+    o.oprjoin
   ) as definition
 from pg_operator as o
-inner join pg_namespace as n on n.oid = o.oprnamespace
-where n.nspname !~ '^pg_'
+inner join pg_namespace as n on o.oprnamespace = n.oid
+where
+  n.nspname !~ '^pg_'
   and not exists (
     select 1
     from pg_depend as d
@@ -15,10 +20,17 @@ where n.nspname !~ '^pg_'
   )
 union all
 select
-  format('cast %s as %s', format_type(c.castsource, null), format_type(c.casttarget, null)) as object,
-  format('method %s, context %s, function %s', c.castmethod, c.castcontext, nullif(c.castfunc, 0)::regprocedure) as definition
+  format('cast %s as %s', format_type(c.castsource, null), format_type(c.casttarget, null))
+    as object,
+  format(
+    'method %s, context %s, function %s',
+    c.castmethod,
+    c.castcontext,
+    nullif(c.castfunc, 0)::regprocedure
+  ) as definition
 from pg_cast as c
-where c.oid >= 16384
+where
+  c.oid >= 16384
   and not exists (
     select 1
     from pg_depend as d
@@ -35,5 +47,5 @@ select
     'ctype ' || c.collctype
   ) as definition
 from pg_collation as c
-inner join pg_namespace as n on n.oid = c.collnamespace
+inner join pg_namespace as n on c.collnamespace = n.oid
 where n.nspname !~ '^pg_'

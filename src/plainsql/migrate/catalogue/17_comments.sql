@@ -4,7 +4,8 @@ select
   c.description as definition
 from pg_description as c
 cross join lateral pg_identify_object(c.classoid, c.objoid, c.objsubid) as i
-where c.objoid >= 16384
+where
+  c.objoid >= 16384
   and not exists (
     select 1
     from pg_depend as d

@@ -54,7 +54,8 @@ def array_codec(element: Codec, delimiter: str = ",") -> Codec:
     def decode(text: str) -> list[Any]:
         # Other lower bounds than 1 stand before the elements: [0:1]={a,b}. Python's lists have none.
         start = text.index("=") + 1 if text.startswith("[") else 0
-        stack: list[list[Any]] = [[]]
+        outside: list[list[Any]] = []
+        stack: list[list[Any]] = [outside]
         for quoted, bare, brace in token.findall(text, start):
             if brace == "{":
                 stack.append([])
@@ -65,8 +66,8 @@ def array_codec(element: Codec, delimiter: str = ",") -> Codec:
                 stack[-1].append(None if bare == "NULL" else element.decode(bare))
             else:
                 stack[-1].append(element.decode(_ESCAPED.sub(r"\1", quoted)))
-        ((array,),) = stack
-        return array  # type: ignore[no-any-return] (the outermost of nested lists)
+        (array,) = outside
+        return array
 
     return Codec(f"{element.name}[]", encode, decode)
 

@@ -56,7 +56,7 @@ def _encode_inet(value: Any) -> str:
         return str(ipaddress.ip_interface(value))
 
 
-def _decode_inet(text: str) -> Any:
+def _decode_inet(text: str) -> object:
     # PostgreSQL leaves the prefix out where it is the whole address.
     return ipaddress.ip_interface(text) if "/" in text else ipaddress.ip_address(text)
 
@@ -66,6 +66,10 @@ def _encode_bits(value: Any) -> str:
         return format(value.to_int(), f"0{len(value)}b") if len(value) else ""
     data = bytes(memoryview(value))
     return format(int.from_bytes(data), f"0{8 * len(data)}b") if data else ""
+
+
+def _decode_bits(text: str) -> types.BitString:
+    return types.BitString.from_int(int(text or "0", 2), len(text))
 
 
 def _encode_json(value: Any) -> str:
@@ -86,8 +90,8 @@ SCALARS: Final[dict[str, Codec]] = {
         Codec("uuid", _encode_uuid, uuid.UUID),
         Codec("inet", _encode_inet, _decode_inet),
         Codec("cidr", lambda value: str(ipaddress.ip_network(value)), ipaddress.ip_network),
-        Codec("bit", _encode_bits, lambda text: types.BitString(text)),
-        Codec("varbit", _encode_bits, lambda text: types.BitString(text)),
+        Codec("bit", _encode_bits, _decode_bits),
+        Codec("varbit", _encode_bits, _decode_bits),
         # It stays text until a row is built, where its type is known.
         Codec("json", _encode_json, str.encode),
         Codec("jsonb", _encode_json, str.encode),

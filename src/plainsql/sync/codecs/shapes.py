@@ -43,7 +43,8 @@ def _encode_path(value: Any) -> str:
 
 def _decode_circle(text: str) -> types.Circle:
     x, y, radius = _numbers(text)
-    return types.Circle((x, y), radius)  # type: ignore[arg-type] (as asyncpg itself makes it)
+    # asyncpg itself makes it of a bare tuple; a Point equals it.
+    return types.Circle(types.Point(x, y), radius)
 
 
 SHAPES: Final = (

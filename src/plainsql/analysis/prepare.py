@@ -1,0 +1,71 @@
+"""Many statements prepared at once, in pipeline mode, to hear only whether the server takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import Connection, pq
+
+from plainsql.analysis.describe import RefusedError
+
+__all__ = ["prepare_all"]
+
+# The server's answers to so many fit into the socket's buffers, so that neither side waits for the other.
+_BATCH = 32
+
+
+def prepare_all(
+    connection: Connection[Any], texts: Sequence[str]
+) -> list[tuple[tuple[str, int], ...] | RefusedError]:
+    """Prepare and describe each text; nothing is executed, and no statement stays prepared.
+
+    Returns, in the order of the texts, the ``(name, type oid)`` of each one's columns, or why it is refused. The
+    connection is in autocommit mode and idle.
+    """
+    answers: list[tuple[tuple[str, int], ...] | RefusedError] = []
+    server = connection.pgconn
+    server.enter_pipeline_mode()
+    try:
+        for start in range(0, len(texts), _BATCH):
+            batch = texts[start : start + _BATCH]
+            for text in batch:
+                server.send_prepare(b"", text.encode())
+                server.send_describe_prepared(b"")
+                server.pipeline_sync()
+            answers += [_answer(server) for _ in batch]
+    finally:
+        server.exit_pipeline_mode()
+    return answers
+
+
+def _answer(server: pq.abc.PGconn) -> tuple[tuple[str, int], ...] | RefusedError:
+    refused: RefusedError | None = None
+    columns: tuple[tuple[str, int], ...] = ()
+    while True:
+        result = server.get_result()
+        if result is None:
+            continue  # the end of one command of the pipeline
+        if result.status == pq.ExecStatus.PIPELINE_SYNC:
+            return refused or columns
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            refused = _refusal(result)
+        elif result.nfields:
+            columns = tuple(
+                ((result.fname(i) or b"").decode(), result.ftype(i)) for i in range(result.nfields)
+            )
+
+
+def _refusal(result: pq.abc.PGresult) -> RefusedError:
+    def field(code: pq.DiagnosticField) -> str | None:
+        value = result.error_field(code)
+        return value.decode(errors="replace") if value else None
+
+    position = field(pq.DiagnosticField.STATEMENT_POSITION)
+    return RefusedError(
+        field(pq.DiagnosticField.MESSAGE_PRIMARY) or "the server refuses the statement",
+        position=int(position) if position else None,
+        sqlstate=field(pq.DiagnosticField.SQLSTATE),
+        detail=field(pq.DiagnosticField.MESSAGE_DETAIL),
+        hint=field(pq.DiagnosticField.MESSAGE_HINT),
+    )

@@ -1,0 +1,147 @@
+"""The words after a query's name, ``name=text`` and ``name:=json``, as the arguments of a call.
+
+Text goes to the server as it was typed, which reads it as the parameter's type: ``id=42``, ``since=yesterday``.
+JSON is for what text cannot say: ``notes:=null``, ``ids:='["a", "b"]'``, ``embedding:=@vector.json``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from plainsql.errors import BindError
+from plainsql.statements import Parameter, Statement
+from plainsql.statements.header import close_match
+
+__all__ = ["Given", "expected", "read_assignments"]
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(:?=)(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line gives for one parameter."""
+
+    text: str
+    """As it was typed; of JSON, the JSON text."""
+    is_json: bool
+    value: Any
+    """The text, or the decoded JSON with its numbers as ``int`` or ``Decimal``."""
+
+
+def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Given]:
+    """Read the words and hold them against what the query takes.
+
+    Raises ``BindError``: a word is no assignment, a name is unknown, missing or given twice, a value is out of the
+    header's bounds or none of a choice's. The text never holds a value.
+    """
+    given: dict[str, Given] = {}
+    for number, word in enumerate(words, 1):
+        match = _ASSIGNMENT.fullmatch(word)
+        if match is None:
+            raise BindError(
+                f"word {number} after the query's name is neither name=text nor name:=json",
+                hint="quote what holds blanks: name='two words'",
+            )
+        name, sign, text = match.groups()
+        if name in given:
+            raise BindError(f"{statement.name}: {name} is given twice", hint="give it once")
+        given[name] = _read_json(name, text) if sign == ":=" else Given(text, False, text)
+    _check_names(statement, given)
+    for parameter in statement.parameters:
+        if parameter.name in given:
+            _check_bounds(statement, parameter, given[parameter.name])
+    for choice in statement.choices:
+        if choice.name in given and given[choice.name].value not in choice.values:
+            raise BindError(
+                f"{statement.name}: {choice.name}: expected one of {', '.join(choice.values)}",
+                hint=f"write {choice.name}={choice.values[0]}",
+            )
+    return given
+
+
+def expected(statement: Statement) -> str:
+    """Return what a query takes, one line for each parameter."""
+    lines: list[tuple[str, str]] = []
+    for parameter in statement.parameters:
+        notes = []
+        if (bounds := parameter.bounds) is not None:
+            if bounds.low is not None or bounds.high is not None:
+                low, high = ("" if end is None else end for end in (bounds.low, bounds.high))
+                notes.append(f"{low}..{high}")
+            if bounds.has_default:
+                notes.append(f"{_shown(bounds.default)} by default")
+        if parameter.optional:
+            notes.append("optional")
+        lines.append((f"{parameter.name}=…", ", ".join(notes)))
+    for choice in statement.choices:
+        note = f"{choice.default} by default" if choice.default is not None else ""
+        lines.append((f"{choice.name}={'|'.join(choice.values)}", note))
+    width = max((len(word) for word, _ in lines), default=0)
+    return "\n".join(f"  {word.ljust(width)}  {note}".rstrip() for word, note in lines)
+
+
+def _check_names(statement: Statement, given: Mapping[str, Given]) -> None:
+    known = [p.name for p in statement.parameters] + [c.name for c in statement.choices]
+    required = [p.name for p in statement.parameters if not (p.optional or (p.bounds and p.bounds.has_default))]
+    required += [c.name for c in statement.choices if c.default is None]
+    unknown = [name for name in given if name not in known]
+    missing = [name for name in required if name not in given]
+    if not unknown and not missing:
+        return
+    wrong = [f"missing {', '.join(missing)}"] if missing else []
+    wrong += [f"unknown {', '.join(unknown)}"] if unknown else []
+    meant = {name: close for name in unknown if (close := close_match(name, known, 0.6))}
+    if meant:
+        hint = "did you mean " + ", ".join(f"{close} for {name}" for name, close in meant.items()) + "?"
+    else:
+        choices = {choice.name: choice.values[0] for choice in statement.choices}
+        example = [statement.name, *(f"{name}={choices.get(name, '…')}" for name in required)]
+        hint = f"plainsql run {' '.join(example)}"
+    raise BindError(
+        f"{statement.name}: {'; '.join(wrong)}",
+        detail=f"it takes\n{expected(statement)}" if known else "it takes no parameters",
+        hint=hint,
+    )
+
+
+def _check_bounds(statement: Statement, parameter: Parameter, given: Given) -> None:
+    bounds = parameter.bounds
+    if bounds is None or (bounds.low is None and bounds.high is None) or given.value is None:
+        return
+    low, high = ("" if end is None else end for end in (bounds.low, bounds.high))
+    try:
+        number = Decimal(given.text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if number.is_nan():
+        raise BindError(f"{statement.name}: {parameter.name}: expected a number, {low}..{high}, got text")
+    if (bounds.low is not None and number < bounds.low) or (bounds.high is not None and number > bounds.high):
+        raise BindError(
+            f"{statement.name}: {parameter.name}: the value is out of bounds, expected {low}..{high}",
+            hint=f"see {bounds.place}" if bounds.place else None,
+        )
+
+
+def _read_json(name: str, text: str) -> Given:
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise BindError(f"{name}: its file cannot be read: {reason}", hint=f"write {name}:=@FILE") from None
+    try:
+        return Given(text, True, msgspec.json.decode(text, float_hook=Decimal))
+    except msgspec.DecodeError as error:
+        # msgspec's message names the position and what it expected, never the value.
+        raise BindError(f"{name}: not JSON: {error}", hint=f"write {name}=… for text") from None
+
+
+def _shown(default: object) -> str:
+    return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)

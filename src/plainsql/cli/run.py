@@ -1,0 +1,303 @@
+"""``plainsql run``: one query of the SQL folder, at the prompt."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import psycopg
+from cyclopts import Parameter
+from psycopg.conninfo import conninfo_to_dict
+
+from plainsql.cli.assignments import Given, read_assignments
+from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.literals import Type, json_column, read_types, to_text
+from plainsql.cli.tables import Column, print_rows
+from plainsql.diagnose import cannot_connect
+from plainsql.errors import (
+    ConnectError,
+    ContractError,
+    NoRowError,
+    Place,
+    PlainsqlError,
+    SqlFolderError,
+    TooManyRowsError,
+)
+from plainsql.loading import make_query
+from plainsql.query import Args, Plan, Query
+from plainsql.settings import Project, resolve_database
+from plainsql.statements import Statement
+from plainsql.statements.folder import find_files, read_text
+from plainsql.statements.header import close_match
+from plainsql.statements.parse import parse
+from plainsql.types import UNSET
+
+__all__ = ["run"]
+
+_FLAG = Parameter(negative=(), show_default=False)
+
+
+def run(
+    query: str,
+    /,
+    *parameters: str,
+    database: str | None = None,
+    json: Annotated[bool, _FLAG] = False,
+    rollback: Annotated[bool, _FLAG] = False,
+) -> int:
+    """Run one query of the SQL folder, and show what it returns.
+
+    Exits with 0 where it succeeds, 1 where the server refuses it or it returns another number of rows than its header
+    promises (it is then undone), 2 where it could not run: usage, files, connection.
+
+    Parameters
+    ----------
+    query
+        The query's name, ``realty.leads.get_by_id``, or its file.
+    parameters
+        ``name=text``, read by the server as the parameter's type, or ``name:=json``: ``limit=5``, ``notes:=null``,
+        ``embedding:=@vector.json``.
+    database
+        URL of the database; by default what is configured, else the embedded server.
+    json
+        Print JSON and nothing else: an array, an object or a value.
+    rollback
+        Undo what the query wrote.
+    """
+    statement = _find(Project.load(), query)
+    given = read_assignments(statement, parameters)
+    call = make_query(statement)
+    # Refuses before anything is connected: optional lines that need two parameters, of which one is given.
+    call.plan(_bind(call, given))
+    with resolve_database(database) as url, _connected(url) as connection:
+        try:
+            found = _execute(connection, statement, call, given, rollback=rollback, as_json=json)
+        except (NoRowError, TooManyRowsError, ContractError) as error:
+            print(error, file=sys.stderr)
+            return FINDINGS
+        except psycopg.OperationalError as error:
+            # The server went away, or ended the session.
+            print(f"{statement.path}: {_first_line(error)}", file=sys.stderr)
+            return COULD_NOT_RUN
+    if json:
+        _print_json(found.as_json)
+    else:
+        _print(statement, found, undone=rollback)
+    return FINE
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    columns: list[Column]
+    rows: list[list[str | None]]
+    affected: int
+    seconds: float
+    as_json: object
+
+
+def _find(project: Project, name: str) -> Statement:
+    """Read one file of the SQL folder, so that another one that is half-written is not in the way."""
+    folder = Path(os.path.relpath(project.sql_folder))
+    files, errors = find_files(folder)
+    for file in files:
+        if name == file.name or (name.endswith(".sql") and Path(name).resolve() == file.path.resolve()):
+            return parse(read_text(file.path), name=file.name, path=str(file.path))
+    if errors:
+        raise errors[0] if len(errors) == 1 else SqlFolderError(errors)
+    names = [file.name for file in files]
+    inside = [known.removeprefix(f"{name}.") for known in names if known.startswith(f"{name}.")]
+    shorter = [known for known in names if known.endswith(f".{name}")]
+    if inside:
+        raise PlainsqlError(f"{name} is a folder of queries", hint=f"name one of {', '.join(inside)}")
+    meant = shorter[0] if shorter else close_match(name, names, 0.6)
+    raise PlainsqlError(
+        f"there is no query {name!r} in {folder}",
+        hint=f"did you mean {meant}?" if meant else f"its {len(names)} queries are the files below {folder}",
+    )
+
+
+def _bind(call: Query[..., Any, Any], given: dict[str, Given]) -> Args:
+    # Only which parameters are given decides on the text: values follow when their types are known. The bounds
+    # have been checked, and a null passes through them.
+    choices = call._compile().choices  # noqa: SLF001
+    return call.bind((), {name: item.value if name in choices else None for name, item in given.items()})
+
+
+def _connected(url: str) -> psycopg.Connection[Any]:
+    try:
+        # As plainsql's own connections: with a filter, an HNSW scan must go on until it has found enough.
+        options = f"{conninfo_to_dict(url).get('options') or ''} -c hnsw.iterative_scan=relaxed_order"
+        return psycopg.connect(
+            url,
+            autocommit=True,
+            client_encoding="utf8",
+            connect_timeout=10,
+            application_name="plainsql run",
+            options=options.strip(),
+        )
+    except psycopg.ProgrammingError:
+        # libpq quotes what it could not read, and a password may be part of that.
+        raise ConnectError(
+            "the database URL cannot be read", hint="write postgresql://user@host:5432/database"
+        ) from None
+    except psycopg.OperationalError as error:
+        raise cannot_connect(url, error, error.sqlstate) from None
+
+
+def _execute(
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    call: Query[..., Any, Any],
+    given: dict[str, Given],
+    *,
+    rollback: bool,
+    as_json: bool,
+) -> _Found:
+    plan, values = call.plan(_bind(call, given))
+    cursor = psycopg.RawCursor(connection)
+    # What breaks the header's promise is undone. A statement that makes none may be one that runs only outside
+    # a transaction.
+    promises = statement.returns.kind in ("one", "optional")
+    block = connection.transaction(force_rollback=rollback) if rollback or promises else nullcontext()
+    with block:
+        try:
+            arguments = _arguments(connection, plan, values, given)
+            began = time.perf_counter()
+            cursor.execute(plan.sql.encode(), arguments)
+            seconds = time.perf_counter() - began
+        except psycopg.Error as error:
+            raise _refused(error, statement, plan) from error
+        count = cursor.rowcount
+        if (statement.returns.kind == "one" and count != 1) or (promises and count > 1):
+            call.result([()] * count)  # raises, before it builds anything
+        result = cursor.pgresult
+        if result is None or statement.returns.kind == "count":
+            return _Found([], [], max(count, 0), seconds, max(count, 0))
+        types = read_types(connection, [result.ftype(i) for i in range(result.nfields)])
+        unknown = Type(0, "unknown", "", False)
+        kinds = [types.get(result.ftype(i), unknown) for i in range(result.nfields)]
+        rows = [[_text(result.get_value(r, c)) for c in range(result.nfields)] for r in range(result.ntuples)]
+        names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
+        columns = [
+            Column(name, kind.is_number, kind.is_vector) for name, kind in zip(names, kinds, strict=True)
+        ]
+        encoded = _as_json(connection, statement, names, kinds, rows) if as_json else None
+        if not as_json:
+            rows = [
+                [
+                    {"t": "true", "f": "false"}[cell] if cell and kind.name == "bool" else cell
+                    for cell, kind in zip(row, kinds, strict=True)
+                ]
+                for row in rows
+            ]
+        return _Found(columns, rows, count, seconds, encoded)
+
+
+def _arguments(
+    connection: psycopg.Connection[Any], plan: Plan, values: Args, given: dict[str, Given]
+) -> list[str | None]:
+    """The values of ``$1``, ``$2``… as text, for the server to read."""
+    types: dict[str, Type] = {}
+    names = plan.variant.parameters
+    if any(given[name].is_json for name in names if name in given):
+        connection.pgconn.prepare(b"", plan.sql.encode())
+        described = connection.pgconn.describe_prepared(b"")
+        known = read_types(connection, [described.param_type(i) for i in range(described.nparams)])
+        types = {
+            name: known[described.param_type(i)]
+            for i, name in enumerate(names)
+            if i < described.nparams and described.param_type(i) in known
+        }
+    arguments: list[str | None] = []
+    for name, value in zip(names, values, strict=True):
+        if name in given:
+            arguments.append(to_text(name, given[name], types.get(name)))
+        else:  # the header's default
+            assert value is not UNSET
+            arguments.append(None if value is None else str(value))
+    return arguments
+
+
+_PARAMETER = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
+
+
+def _refused(error: psycopg.Error, statement: Statement, plan: Plan) -> Exception:
+    """The server's error with its place in the file; what the server did not say is handed back as it is."""
+    said = error.diag
+    if said.message_primary is None:
+        return error
+    place = Place(statement.path)
+    number = _PARAMETER.match(said.context or "")
+    if said.statement_position:
+        place = plan.variant.place(int(said.statement_position))
+    elif number:
+        place = statement.parameter(plan.variant.parameters[int(number[1]) - 1]).places[0]
+    hint = said.message_hint
+    if hint is None and error.sqlstate in ("42P01", "3F000"):
+        hint = "apply the migrations: plainsql migrate"
+    return ContractError(
+        f"{said.message_primary} (SQLSTATE {error.sqlstate})",
+        sqlstate=error.sqlstate,
+        place=place,
+        detail=said.message_detail,
+        hint=hint,
+    )
+
+
+def _as_json(
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    names: list[str],
+    types: list[Type],
+    rows: list[list[str | None]],
+) -> object:
+    columns = [
+        json_column(connection, type, [row[index] for row in rows]) for index, type in enumerate(types)
+    ]
+    values = list(zip(*columns, strict=True))
+    items = [row[0] for row in values] if statement.returns.value else [_nested(names, row) for row in values]
+    if statement.returns.kind == "many":
+        return items
+    return items[0] if items else None
+
+
+def _nested(names: list[str], values: tuple[object, ...]) -> dict[str, object]:
+    """A row as an object; columns ``"lead.id"``, ``"lead.name"`` as one in it, null where all of them are."""
+    row: dict[str, Any] = {}
+    for name, value in zip(names, values, strict=True):
+        outer, dot, inner = name.partition(".")
+        if dot:
+            row.setdefault(outer, {})[inner] = value
+        else:
+            row[name] = value
+    for outer in {name.partition(".")[0] for name in names if "." in name}:
+        if all(value is None for value in row[outer].values()):
+            row[outer] = None
+    return row
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="replace")
+
+
+def _print_json(value: object) -> None:
+    text = msgspec.json.encode(value)
+    print((msgspec.json.format(text) if sys.stdout.isatty() else text).decode())
+
+
+def _print(statement: Statement, found: _Found, *, undone: bool) -> None:
+    print_rows(found.columns, found.rows, upright=statement.returns.kind in ("one", "optional"))
+    rows = f"{found.affected} row{'' if found.affected == 1 else 's'}"
+    affected = " affected" if statement.returns.kind == "count" else ""
+    print(f"{rows}{affected}, {found.seconds * 1000:.1f} ms" + (", undone" if undone else ""))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

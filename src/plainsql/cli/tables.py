@@ -1,0 +1,110 @@
+"""Rows for a person to read: a table where it fits the terminal, one block a row where it does not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Column", "print_rows", "shorten"]
+
+_MOST = 48
+"""Cells of the terminal that a value of a table takes at the most."""
+_SHOWN_NUMBERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The heading of a column, and how its values are shown."""
+
+    name: str
+    right: bool = False
+    """Whether values stand at the right, as numbers do."""
+    vector: bool = False
+
+
+def print_rows(columns: Sequence[Column], rows: Sequence[Sequence[str | None]], *, upright: bool = False) -> None:
+    """Print rows, their values as PostgreSQL writes them.
+
+    Args:
+        columns: the headings.
+        rows: values in the columns' order; None is null.
+        upright: one line for each column, as a single row reads best.
+    """
+    if not rows or not columns:
+        return
+    if not sys.stdout.isatty():
+        _print_plain(columns, rows, upright=upright)
+        return
+    console = Console(highlight=False)
+    table = _table(columns, rows)
+    if not upright and console.measure(table).maximum <= console.width:
+        console.print(table)
+        return
+    width = max(cell_len(column.name) for column in columns)
+    for number, row in enumerate(rows, 1):
+        if len(rows) > 1:
+            console.print(Text(f"row {number}", style="bold"))
+        for column, value in zip(columns, row, strict=True):
+            line = Text(_padded(column.name, width), style="bold").append("  ")
+            line.append_text(_styled(value, column, max(console.width - width - 2, 20)))
+            console.print(line, overflow="ellipsis", no_wrap=True)
+
+
+def shorten(value: str | None, column: Column, most: int = _MOST) -> str:
+    """Return a value on one line of at most ``most`` cells; nothing in it drives the terminal."""
+    if value is None:
+        return "null"
+    if column.vector:
+        numbers = value.strip("[]").split(",")
+        if len(numbers) > _SHOWN_NUMBERS:
+            shown = ", ".join(f"{float(number):.3g}" for number in numbers[:_SHOWN_NUMBERS])
+            return f"[{shown}, … {len(numbers)} numbers]"
+    # Enough for the widest cell, even where characters take none: a value may have megabytes.
+    text = value[: most * 4].replace("\r\n", "⏎").replace("\n", "⏎").replace("\t", " ")
+    text = "".join(character if character.isprintable() else "·" for character in text)
+    return set_cell_size(text, most - 1).rstrip() + "…" if cell_len(text) > most else text
+
+
+def _styled(value: str | None, column: Column, most: int) -> Text:
+    return Text(shorten(value, column, most), style="dim" if value is None else "")
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> Table:
+    table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+    for column in columns:
+        table.add_column(Text(column.name), justify="right" if column.right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_styled(value, column, _MOST) for value, column in zip(row, columns, strict=True)))
+    return table
+
+
+def _print_plain(
+    columns: Sequence[Column], rows: Sequence[Sequence[str | None]], *, upright: bool
+) -> None:
+    shown = [[shorten(value, column) for value, column in zip(row, columns, strict=True)] for row in rows]
+    if upright:
+        width = max(cell_len(column.name) for column in columns)
+        for row in shown:
+            for column, value in zip(columns, row, strict=True):
+                print(f"{_padded(column.name, width)}  {value}".rstrip())
+        return
+    lines = [[column.name for column in columns], *shown]
+    widths = [max(map(cell_len, values)) for values in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            _padded(cell, width, right=column.right)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        )
+        print("  ".join(cells).rstrip())
+
+
+def _padded(text: str, width: int, *, right: bool = False) -> str:
+    blanks = " " * (width - cell_len(text))
+    return blanks + text if right else text + blanks

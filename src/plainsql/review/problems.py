@@ -1,0 +1,106 @@
+"""What a review says: one thing that is wrong, by name, with its place, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from plainsql.codegen import Checked
+from plainsql.errors import ContractError, Place, PlainsqlError, SqlFileError, SqlFolderError
+
+__all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_files"]
+
+FINDINGS: Final = {
+    "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
+    "not-in-nullable": "`not in` over what can be null",
+    "partial-order": "rows that a limit cuts off are ordered only in part",
+    "unbounded": "a `many` without a limit and without a key that bounds it",
+    "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
+    "unused-parameter": "a parameter that changes nothing",
+    "vector-dimension": "a vector compared with a column of another dimension",
+    "vector-operator": "a distance operator that no index on the column serves",
+}
+"""The findings that a header may allow, with what each says. docs/findings.md has a section for each."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong."""
+
+    name: str
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``outdated``, ``allow``."""
+    path: str
+    line: int
+    column: int
+    message: str
+    detail: str | None = None
+    hint: str | None = None
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        place = Place(self.path, self.line, self.column, self.excerpt)
+        return str(
+            PlainsqlError(f"{self.message} [{self.name}]", place=place, detail=self.detail, hint=self.hint)
+        )
+
+    @property
+    def order(self) -> tuple[str, int, int, str]:
+        return (self.path, self.line, self.column, self.name)
+
+
+def problem_of(error: PlainsqlError, name: str) -> Problem:
+    """Turn an error into a problem."""
+    place = error.place or Place("")
+    return Problem(
+        name, place.path, place.line, place.column, error.message, error.detail, error.hint, place.excerpt
+    )
+
+
+def problems_of_files(error: SqlFileError) -> list[Problem]:
+    """Turn what is wrong with the files of a folder into problems."""
+    errors = error.errors if isinstance(error, SqlFolderError) else (error,)
+    return [problem_of(one, "sql-file") for one in errors]
+
+
+def refusal(error: ContractError) -> Problem:
+    """Turn a refusal of the server, or a contradiction with the header, into a problem."""
+    return problem_of(error, "refused" if error.sqlstate else "contract")
+
+
+def findings_of(checked: Checked) -> Iterable[Problem]:
+    """The findings of a statement that its header does not allow, and what is wrong with its allowances."""
+    statement = checked.statement
+    allowed = {allowance.finding: allowance for allowance in statement.allow}
+    used: set[str] = set()
+    seen: set[tuple[str, int, int]] = set()
+    for analysis, variant in zip(checked.variants, checked.texts, strict=True):
+        for finding in analysis.findings:
+            place = variant.place(finding.position) if finding.position else Place(statement.path, statement.body_line)
+            key = (finding.name, place.line, place.column)
+            if finding.name in allowed:
+                used.add(finding.name)
+            elif key not in seen:  # once, however many variants have it
+                seen.add(key)
+                yield Problem(
+                    finding.name,
+                    place.path,
+                    place.line,
+                    place.column,
+                    finding.message,
+                    None,
+                    finding.hint or None,
+                    place.excerpt,
+                )
+    for name, allowance in allowed.items():
+        place = allowance.place
+        if name not in FINDINGS:
+            close = difflib.get_close_matches(name, FINDINGS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(FINDINGS)}"
+            message = f"there is no finding {name!r}"
+        elif name not in used:
+            message, hint = f"allows {name!r}, which is not found here", "remove the line"
+        else:
+            continue
+        yield Problem("allow", place.path, place.line, place.column, message, None, hint, place.excerpt)

@@ -1,0 +1,73 @@
+"""Every message about a file, as its author sees it.
+
+A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and what is said of it. To add a case, write the text
+and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read what came out.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from plainsql.errors import SqlFileError
+from plainsql.statements import parse
+
+GOLDEN = Path(__file__).parent / "golden"
+LINE = "=" * 40 + "\n"
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.txt")), ids=lambda path: path.stem)
+def test_message(path: Path) -> None:
+    text, _, expected = path.read_text(encoding="utf-8").partition(LINE)
+    with pytest.raises(SqlFileError) as caught:
+        parse(text, name="app.query", path="sql/app/query.sql")
+    message = f"{caught.value}\n"
+    if os.environ.get("PLAINSQL_UPDATE_GOLDEN"):
+        path.write_text(text + LINE + message, encoding="utf-8")
+    else:
+        assert message == expected
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.txt")), ids=lambda path: path.stem)
+def test_every_message_says_where_and_what_to_do(path: Path) -> None:
+    text, _, _ = path.read_text(encoding="utf-8").partition(LINE)
+    with pytest.raises(SqlFileError) as caught:
+        parse(text, name="app.query", path="sql/app/query.sql")
+    for error in getattr(caught.value, "errors", [caught.value]):
+        assert error.hint
+        assert error.place.line
+        assert error.place.column
+        assert error.hint.rstrip()[-1] in ".?*/" or ": " in error.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "select '\0'",
+            "q.sql:1:9: a NUL character, which PostgreSQL cannot take\n    select '\0'\n            ^\nHINT: Remove it.",
+        ),
+        (
+            "select 1\rselect 2",
+            "q.sql:1:9: a carriage return without a line feed\n    select 1\rselect 2\n            ^\n"
+            "HINT: Save the file with the line ends of Unix or Windows.",
+        ),
+        (
+            "-- returns: value\nselect \x01",
+            "q.sql:2:8: the character U+0001 cannot stand in SQL\n    select \x01\n           ^\n"
+            "HINT: Remove it, or put it into quotes.",
+        ),
+        (
+            "-- returns: value\nselect\u00a01",
+            "q.sql:2:7: an invisible character, U+00A0, which PostgreSQL reads as a letter\n"
+            "    select\u00a01\n          ^\n"
+            "HINT: Replace it by an ordinary blank, or put the name into double quotes.",
+        ),
+    ],
+)
+def test_characters_that_no_golden_file_could_show(text: str, message: str) -> None:
+    with pytest.raises(SqlFileError) as caught:
+        parse(text, name="q", path="q.sql")
+    assert str(caught.value) == message
