@@ -68,7 +68,9 @@ def test_one_text_can_be_parsed_alone() -> None:
 
 
 def test_a_folder_that_is_not_there(folder: Path) -> None:
-    assert refusal(folder) == f"sql: there is no such folder\nHINT: Check the path; paths begin in {Path.cwd()}."
+    assert (
+        refusal(folder) == f"sql: there is no such folder\nHINT: Check the path; paths begin in {Path.cwd()}."
+    )
 
 
 def test_a_file_where_a_folder_is_expected(folder: Path) -> None:

@@ -39,7 +39,9 @@ def test_a_query_by_others_is_read_as_they_meant_it(
     compiled = compile_body(case["sql"], name="corpus", path=case["id"])
     # Where its authors numbered parameters against their order in the text, the corpus keeps the numbers' order.
     numbered = all(name[0] == "p" and name[1:].isdigit() for name in case["parameters"])
-    assert (sorted(compiled.parameters, key=lambda p: int(p[1:])) if numbered else list(compiled.parameters)) == case["parameters"]
+    assert (
+        sorted(compiled.parameters, key=lambda p: int(p[1:])) if numbered else list(compiled.parameters)
+    ) == case["parameters"]
     try:
         connection.execute(case["schema"])
         nparams, columns = Oracle(connection).describe(compiled.variant().sql)

@@ -146,7 +146,9 @@ def test_a_colon_or_dollar_that_is_no_parameter_reaches_the_server_unchanged(
 
 
 @pytest.mark.parametrize(("expression", "names"), WITH_PARAMETERS)
-def test_parameters_are_those_that_the_server_finds(oracle: Oracle, expression: str, names: list[str]) -> None:
+def test_parameters_are_those_that_the_server_finds(
+    oracle: Oracle, expression: str, names: list[str]
+) -> None:
     variant = compile_body(f"select {expression} from {ROW}", name="", path="q.sql").variant()
     assert variant.parameters == tuple(names)
     assert oracle.describe(variant.sql)[0] == len(names)
@@ -160,7 +162,10 @@ def test_parameters_are_those_that_the_server_finds(oracle: Oracle, expression: 
         ("select lo from {row} fetch first :n rows only", ["n"]),
         ("values (:x::int,:y::int)", ["x", "y"]),
         ("select * from generate_series(:lo::int,:hi::int) as g", ["lo", "hi"]),
-        ("select sum(lo) over (order by lo rows between :n preceding and :m following) from {row}", ["n", "m"]),
+        (
+            "select sum(lo) over (order by lo rows between :n preceding and :m following) from {row}",
+            ["n", "m"],
+        ),
         ("with c as (select :x::int as n) select n from c where n > :y", ["x", "y"]),
         ("select lo from {row} where (lo, hi) < (:x, :y)", ["x", "y"]),
         ("do $$ begin perform ':x'; end $$", []),
@@ -202,7 +207,7 @@ def test_either_reading_of_an_ambiguous_colon_can_be_written(oracle: Oracle) -> 
         assert oracle.describe(variant.sql)[0] == count
 
 
-_TEXT = st.text(st.sampled_from("ab:x$1-/* \n\";é?{}[]()"), max_size=8)
+_TEXT = st.text(st.sampled_from('ab:x$1-/* \n";é?{}[]()'), max_size=8)
 _NAMES = st.sampled_from(["x", "y", "name", "_z9", "Type"])
 _BLANK = st.sampled_from([" ", "\n", "\t", " -- :no 'no' $$\n", "/* :no ' */", " /* /* $1 */ */ "])
 
@@ -216,7 +221,7 @@ _PIECES = st.one_of(
     _TEXT.map(lambda t: f"U&'{t}'"),
     _TEXT.filter(lambda t: "$" not in t).map(lambda t: f"$${t}$$"),
     _TEXT.filter(lambda t: "$q$" not in t + "$").map(lambda t: f"$q${t}$q$"),
-    _TEXT.filter(bool).map(lambda t: f"null as \"{t.replace(chr(34), chr(34) * 2)}\""),
+    _TEXT.filter(bool).map(lambda t: f'null as "{t.replace(chr(34), chr(34) * 2)}"'),
     st.sampled_from(["1", "1.5e3", "0x1F", "1_000", "null as a$b", "1::text", "(array[1,2])[1:2]", "B'01'"]),
     st.sampled_from(["(array[1,2])[:1]", "json_object('a':'b')", "1 - -1", "make_interval(days:=1)"]),
     _NAMES.map(lambda n: f":{n}"),

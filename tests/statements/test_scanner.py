@@ -10,14 +10,79 @@ from plainsql.errors import SqlFileError
 from plainsql.statements import scan
 from tests.statements.oracle import Oracle
 
-_SETTINGS = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SETTINGS = settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 # Everything that begins, ends or continues a token somewhere, to be strung together without any sense.
 _FRAGMENTS = st.sampled_from(
-    ["'", "''", '"', "$$", "$a$", "$", "$1", "E'", "e'", "B'", "x'", "N'", "n", "U&'", 'u&"', "\\", "\\'", "a", "a$b"]
+    [
+        "'",
+        "''",
+        '"',
+        "$$",
+        "$a$",
+        "$",
+        "$1",
+        "E'",
+        "e'",
+        "B'",
+        "x'",
+        "N'",
+        "n",
+        "U&'",
+        'u&"',
+        "\\",
+        "\\'",
+        "a",
+        "a$b",
+    ]
     + ["é", "_", "1", "12", ".", "..", "1.", ".5", "1e5", "1_000", "0x1F", "0b1", "0o7", "e", "E", "x"]
-    + [":", "::", ":=", "=>", "=", "<", ">", "!", "@", "-", "+", "*", "/", "--", "/*", "*/", "?", "#", "%", "^", "|"]
-    + ["&", "`", "~", "<=", "<>", "!=", "->>", "@>", "(", ")", "[", "]", ",", ";", "\n", "\r", " ", "\t", "\f", "\v"]
+    + [
+        ":",
+        "::",
+        ":=",
+        "=>",
+        "=",
+        "<",
+        ">",
+        "!",
+        "@",
+        "-",
+        "+",
+        "*",
+        "/",
+        "--",
+        "/*",
+        "*/",
+        "?",
+        "#",
+        "%",
+        "^",
+        "|",
+    ]
+    + [
+        "&",
+        "`",
+        "~",
+        "<=",
+        "<>",
+        "!=",
+        "->>",
+        "@>",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        ";",
+        "\n",
+        "\r",
+        " ",
+        "\t",
+        "\f",
+        "\v",
+    ]
     + [":name", "and", "'a'\n'b'", "/* /* */ */", "{", "}"]
 )
 
@@ -46,7 +111,9 @@ def test_every_token_is_the_servers_own(oracle: Oracle, text: str) -> None:
             assert "unterminated" in refusal
         elif "touches the number" in error.message:
             number = scan(text[:offset])[-1]
-            assert "trailing junk after numeric literal" in oracle.refusal("close all " + text[number.start :])
+            assert "trailing junk after numeric literal" in oracle.refusal(
+                "close all " + text[number.start :]
+            )
         else:
             assert refusal == f'syntax error at or near "{text[offset]}"'
         text = text[:offset]
@@ -99,7 +166,10 @@ def test_between_two_tokens_there_are_only_blanks(text: str) -> None:
         ("a=-:b", [("word", "a"), ("operator", "="), ("operator", "-"), ("parameter", ":b")]),
         ("x::text", [("word", "x"), ("cast", "::"), ("word", "text")]),
         ("1.5e10+.5", [("number", "1.5e10"), ("operator", "+"), ("number", ".5")]),
-        ("a.b[1]", [("word", "a"), ("dot", "."), ("word", "b"), ("open", "["), ("number", "1"), ("close", "]")]),
+        (
+            "a.b[1]",
+            [("word", "a"), ("dot", "."), ("word", "b"), ("open", "["), ("number", "1"), ("close", "]")],
+        ),
         ("/* /* :a */ :b */ :c", [("block_comment", "/* /* :a */ :b */"), ("parameter", ":c")]),
         ("1-- :a\n:b", [("number", "1"), ("line_comment", "-- :a"), ("parameter", ":b")]),
     ],

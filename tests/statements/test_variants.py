@@ -95,7 +95,11 @@ def test_a_parameter_of_every_value_of_a_choice_is_always_given() -> None:
 def test_lines_of_one_value_stay_together() -> None:
     pair = compiled("select 1\n, 2 --? o=a\n, 3 --? o=b\nfrom t\norder by 2 --? o=a\n")
     assert pair.choices == {"o": ("a", "b")}
-    assert pair.variant((), {"o": "a"}).sql.split("\n")[1:4] == [", 2 --? o=a", "from t", "order by 2 --? o=a"]
+    assert pair.variant((), {"o": "a"}).sql.split("\n")[1:4] == [
+        ", 2 --? o=a",
+        "from t",
+        "order by 2 --? o=a",
+    ]
     assert pair.variant((), {"o": "b"}).sql.split("\n")[1:] == [", 3 --? o=b", "from t /* app.search */"]
 
 
@@ -159,11 +163,15 @@ def test_marks_in_strings_and_comments_are_none() -> None:
 def test_as_many_variants_as_can_be_checked_and_no_more() -> None:
     lines = [f"and :p{n} --?\n" for n in range(11)]
     assert len(compiled("select 1 where true\n" + "".join(lines[:10])).variants()) == MAX_VARIANTS
-    with pytest.raises(SqlFileError, match="2048 texts can arise from the marked lines, expected 1024 at most"):
+    with pytest.raises(
+        SqlFileError, match="2048 texts can arise from the marked lines, expected 1024 at most"
+    ):
         compiled("select 1 where true\n" + "".join(lines))
 
 
-@given(st.lists(st.frozensets(st.sampled_from("abcd"), min_size=1, max_size=3), max_size=5), st.integers(0, 3))
+@given(
+    st.lists(st.frozensets(st.sampled_from("abcd"), min_size=1, max_size=3), max_size=5), st.integers(0, 3)
+)
 def test_a_line_stays_exactly_when_all_of_its_parameters_are_given(
     needs: list[frozenset[str]], fixed: int
 ) -> None:

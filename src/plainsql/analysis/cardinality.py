@@ -75,7 +75,12 @@ class Cardinality:
             return False
         if query.is_aggregated and not query.is_grouped:
             return True
-        if query.node.nodes("groupingSets") or not is_true(query.where):
+        return not query.node.nodes("groupingSets") and self.from_has_row(scope)
+
+    def from_has_row(self, scope: Scope) -> bool:
+        """Whether a row always comes out of ``from`` and ``where``."""
+        query = scope.query
+        if query.command != Command.SELECT or query.set_operation() is not None or not is_true(query.where):
             return False
         return all(self.item_at_least_one(item, scope) for item in query.from_items)
 

@@ -15,7 +15,7 @@ from plainsql.analysis.verdict import Context, Verdict, first_nullable, never, n
 if TYPE_CHECKING:
     from plainsql.analysis.nullability import Nullability
 
-__all__ = ["expression_verdict"]
+__all__ = ["elements_never_null", "expression_verdict"]
 
 _CURRENT_SCHEMA = 14
 """``SVFOP_CURRENT_SCHEMA``: null where the search path names no schema that exists."""
@@ -123,19 +123,19 @@ def _array_comparison(prover: Nullability, node: Node, context: Context) -> Verd
     oid = function_of(node, prover.catalogue) or 0
     if len(args) != 2 or never_null(prover.catalogue, oid) is None:
         return nullable("a comparison that may be null")
-    if not _elements_never_null(prover, args[1], context):
+    if not elements_never_null(prover, args[1], context):
         return nullable("an element may be null")
     return first_nullable(prover.expression(arg, context) for arg in args) or never("a comparison is true or false")
 
 
-def _elements_never_null(prover: Nullability, node: Node, context: Context) -> bool:
+def elements_never_null(prover: Nullability, node: Node, context: Context) -> bool:
     """Whether an array is known to hold no nulls."""
     if node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
-        return _elements_never_null(prover, arg, context)
+        return elements_never_null(prover, arg, context)
     if node.kind == "ARRAYEXPR":
         elements = node.nodes("elements")
         if node.flag("multidims"):
-            return all(_elements_never_null(prover, element, context) for element in elements)
+            return all(elements_never_null(prover, element, context) for element in elements)
         return not any(_is_nullable(prover, element, context) for element in elements)
     if node.kind == "SUBLINK" and node.number("subLinkType") == Sublink.ARRAY:
         inner = prover.scopes.of_sublink(node, context.scope)

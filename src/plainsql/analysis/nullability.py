@@ -15,7 +15,7 @@ from plainsql.analysis.returning import facts_after_write
 from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.sources import returned_set, variable_verdict
 from plainsql.analysis.tree import Command, Scope
-from plainsql.analysis.verdict import Context, Verdict, first_nullable, never, nullable
+from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 __all__ = ["Nullability"]
 
@@ -48,10 +48,8 @@ class Nullability:
         """An answer for each column that a query returns; ``outside`` is the place it stands in."""
         known = self._outputs.get(scope.query.id)
         if known is None:
-            if scope.query.node.flag("hasRecursive") or not self._is_recursive(scope):
-                known = self._compute(scope, outside)
-            else:
-                known = self._compute_recursive(scope, outside)
+            compute = self._compute_recursive if self._is_recursive(scope) else self._compute
+            known = compute(scope, outside)
             self._outputs[scope.query.id] = known
         return known
 
@@ -171,7 +169,13 @@ class Nullability:
         return self.catalogue.type(source).kind == self.catalogue.type(target).kind == "array"
 
     def _is_recursive(self, scope: Scope) -> bool:
-        return any(entry.node.flag("self_reference") for child in self.scopes.children(scope) for entry in child.query.entries)
+        if scope.query.set_operation() is None:
+            return False
+        return any(
+            entry.node.flag("self_reference") and self.scopes.of_entry(entry, inner) is scope
+            for inner in self.scopes.all(scope)
+            for entry in inner.query.entries
+        )
 
     def _compute_recursive(self, scope: Scope, outside: Context | None) -> list[Verdict]:
         """Assume that no column of the recursive query is null, and take back what does not follow."""
@@ -189,5 +193,3 @@ class Nullability:
                 return found
             assumed = [old if not new.nullable else new for old, new in zip(assumed, found, strict=False)]
 
-
-_ = first_nullable

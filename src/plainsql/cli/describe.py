@@ -11,6 +11,8 @@ from rich.table import Table
 
 from plainsql.analysis import Analysis
 from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.errors import SettingsError
+from plainsql.review.lines import as_json, describe_lines
 from plainsql.review.project import review
 from plainsql.settings import Project
 from plainsql.statements import Statement
@@ -18,7 +20,9 @@ from plainsql.statements import Statement
 __all__ = ["describe"]
 
 
-def describe(file: Path, /, *, database: str | None = None, json: bool = False) -> int:
+def describe(
+    file: Path | None = None, /, *, database: str | None = None, json: bool = False, jsonl: bool = False
+) -> int:
     """Show what PostgreSQL says of a query: its parameters, its columns and their types, with the reasons.
 
     Parameters
@@ -29,7 +33,17 @@ def describe(file: Path, /, *, database: str | None = None, json: bool = False) 
         URL of a server to build the scratch database on; by default what is configured, else the embedded server.
     json
         Print JSON.
+    jsonl
+        For tools: read lines ``{"id", "schema", "sql"}`` from standard input, where ``schema`` is DDL and ``sql`` uses
+        ``:name``, and write one line for each.
     """
+    if jsonl:
+        for line in describe_lines(sys.stdin.buffer, database):
+            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+        return FINE
+    if file is None:
+        raise SettingsError("describe: which query?", hint="name a SQL file, or a query: realty.leads.get_by_id")
     project = Project.load()
     if not file.exists():
         named = project.sql_folder.joinpath(*str(file).split(".")).with_suffix(".sql")
@@ -42,29 +56,11 @@ def describe(file: Path, /, *, database: str | None = None, json: bool = False) 
         return FINDINGS
     for checked in found.inspection.checked:
         if json:
-            sys.stdout.write(_as_json(checked.statement, checked.analysis) + "\n")
+            facts = {"id": checked.statement.name, **as_json(checked.analysis)}
+            sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
         else:
             _print(checked.statement, checked.analysis)
     return FINDINGS if found.errors else FINE
-
-
-def _as_json(statement: Statement, analysis: Analysis) -> str:
-    facts = {
-        "id": statement.name,
-        "parameters": [
-            {"name": p.name, "type": str(p.type), "nullable": p.nullable} for p in analysis.parameters
-        ],
-        "columns": [
-            {"name": c.name, "type": str(c.type), "nullable": c.nullable, "because": c.because}
-            for c in analysis.columns
-        ],
-        "rows": analysis.rows,
-        "reads": sorted({str(use) for use in analysis.reads}),
-        "writes": sorted({str(use) for use in analysis.writes}),
-        "read_only": analysis.read_only,
-        "session_safe": analysis.session_safe,
-    }
-    return msgspec.json.encode(facts).decode()
 
 
 def _print(statement: Statement, analysis: Analysis) -> None:

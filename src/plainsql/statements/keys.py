@@ -15,7 +15,7 @@ from .source import Source
 if TYPE_CHECKING:
     from .model import Constant, Number, ReturnKind
 
-__all__ = ["RESERVED_ROW_NAMES", "Keys", "read_keys"]
+__all__ = ["FORMS", "RESERVED_ROW_NAMES", "Keys", "read_keys"]
 
 RESERVED_ROW_NAMES: Final = frozenset(
     {
@@ -26,9 +26,8 @@ RESERVED_ROW_NAMES: Final = frozenset(
 )
 """Names that mean something else in a generated module."""
 
-_FORMS: Final = (
-    "one Lead, optional Lead or many Lead (Lead names the type), value, optional value, many value, or count"
-)
+FORMS: Final = "one Lead, optional Lead or many Lead (Lead names the row's type), value, optional value, many value or count"
+"""What may stand behind ``returns:``."""
 _FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
 _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
@@ -75,6 +74,14 @@ def read_keys(source: Source, entries: list[Entry], errors: list[SqlFileError]) 
             _READERS[entry.key](source, entry, keys)
         except SqlFileError as error:
             errors.append(error)
+    if keys.cache and keys.returns and keys.returns.kind == "count":
+        errors.append(
+            source.error(
+                seen["cache", ""],
+                "a count of affected rows cannot be cached",
+                hint="Remove the line: what the statement writes invalidates cached reads without it.",
+            )
+        )
     return keys
 
 
@@ -100,7 +107,7 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         elif meant := close_match(kind, ["one", "optional", "many", "value", "count"], 0.7):
             hint = f"Did you mean {' '.join([meant, *rest])}?"
         else:
-            hint = f"Write {_FORMS}."
+            hint = f"Write {FORMS}."
         raise source.error(entry.value_offset, f"returns cannot be {entry.value!r}", hint=hint)
     offset = entry.value_offset + entry.value.index(kind) + len(kind)
     if not rest:
@@ -113,7 +120,7 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
     if len(rest) > 1:
         extra = source.text.index(rest[1], offset + len(rest[0]))
         raise source.error(
-            extra, f"expected nothing after {kind} {rest[0]}, got {rest[1]!r}", hint=f"Write {_FORMS}."
+            extra, f"expected nothing after {kind} {rest[0]}, got {rest[1]!r}", hint=f"Write {FORMS}."
         )
     row = rest[0]
     if row == "value":
@@ -332,7 +339,7 @@ _READERS: Final = {
     "join": _read_join,
 }
 _EXAMPLES: Final = {
-    "returns": f"Write {_FORMS}.",
+    "returns": f"Write {FORMS}.",
     "param": "Write, for example, param limit: 1..200 = 5",
     "column": "Write, for example, column total: not null",
     "cache": "Write, for example, cache: 5m",

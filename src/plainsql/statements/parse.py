@@ -9,7 +9,7 @@ from typing import NoReturn
 from plainsql.errors import SqlFileError, SqlFolderError
 
 from .header import close_match, read_layout
-from .keys import Keys, read_keys
+from .keys import FORMS, Keys, read_keys
 from .model import Choice, Parameter, Statement
 from .scanner import scan
 from .source import Source
@@ -118,8 +118,7 @@ def _no_returns(source: Source, after: int) -> SqlFileError:
     return source.error(
         0,
         "the header does not say what the query returns",
-        hint="Add a line at the top, -- returns: one Lead, optional Lead or many Lead (Lead names the type),"
-        " or value, optional value, many value or count.",
+        hint=f"Add a line at the top, -- returns: followed by {FORMS}.",
     )
 
 

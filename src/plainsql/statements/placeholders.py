@@ -118,7 +118,9 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
             raise source.error(
                 start,
                 "a quoted variable of psql is not a parameter",
-                hint="Write :name without quotes: the value is never part of the text, so it needs none.",
+                hint="Write :name without quotes: the value is never part of the text, so it needs none."
+                if text[end] == "'"
+                else "Write the name itself: PostgreSQL takes values as parameters, not names.",
             )
     _refuse_open_brackets(source, tokens, brackets)
     _refuse_nothing(source, tokens)

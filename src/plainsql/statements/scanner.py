@@ -97,6 +97,7 @@ _TOKEN = rf"""{_SPACE}*+(?:
 # Groups of the expression that are no tokens yet.
 _UNUSUAL: Final = frozenset({"nested", "dollar", "other", "junk"})
 _NESTING = re.compile(r"/\*|\*/")
+_PARAMETER_BEFORE = re.compile(r"(?<!:):[A-Za-z_][A-Za-z0-9_]*$")
 # Letters to PostgreSQL, blanks to the eye.
 _INVISIBLE = re.compile("[\x80-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]")
 
@@ -201,6 +202,18 @@ def _refuse(source: Source, start: int) -> NoReturn:
             start,
             "a backslash cannot stand in SQL",
             hint="Remove it: commands of psql have no place in a query file.",
+        )
+    if character == "$" and _PARAMETER_BEFORE.search(text[max(start - 64, 0) : start]):
+        raise source.error(
+            start,
+            "'$' cannot stand in the name of a parameter",
+            hint="Names of parameters consist of the letters a to z, digits and underscores.",
+        )
+    if character in "{}":
+        raise source.error(
+            start,
+            f"the character {character!r} cannot stand in SQL",
+            hint="Write what changes from call to call as :name; nothing else is ever put into the text.",
         )
     if character == "$":
         raise source.error(

@@ -56,7 +56,7 @@ async def test_append_refuses_an_unknown_conversation_and_speaker(agency: Agency
     with pytest.raises(ForeignKeyViolationError):
         await messages.append(agency.db, conversation_id=uuid.uuid4(), type="human", content="hola")
     with pytest.raises(DataError):
-        await messages.append(agency.db, conversation_id=agency.conversation.id, type="robot", content="hola")  # type: ignore[arg-type]
+        await messages.append(agency.db, conversation_id=agency.conversation.id, type="robot", content="hola")  # type: ignore[call-overload]
 
 
 async def test_what_is_said_in_one_transaction_keeps_its_order(agency: Agency) -> None:

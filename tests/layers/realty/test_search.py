@@ -72,7 +72,7 @@ ALL_BUT_HNSW = ("seqscan", "bitmapscan", "sort")
 
 
 def fits(home: Any, wish: dict[str, Any]) -> bool:
-    return (
+    return bool(
         home.district.lower() == wish.get("district", home.district).lower()
         and home.type == wish.get("type", home.type)
         and wish.get("min_pricing", 0) <= home.pricing <= wish.get("max_pricing", 10**9)

@@ -1,0 +1,135 @@
+"""``returning``: the rows as they were written, or as they were before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from plainsql.analysis.equalities import plain_variable
+from plainsql.analysis.facts import Facts, Key, mentions
+from plainsql.analysis.reader import Node, read_tree
+from plainsql.analysis.relations import Relation
+from plainsql.analysis.tree import Command, Entry, Query, Scope
+from plainsql.analysis.verdict import Context, Verdict, never, nullable
+
+if TYPE_CHECKING:
+    from plainsql.analysis.nullability import Nullability
+
+__all__ = ["facts_after_write", "target_verdict"]
+
+_OLD, _NEW = 1, 2
+"""``varreturningtype`` (from PostgreSQL 18 on)."""
+
+_EVENTS = {Command.INSERT: "insert", Command.UPDATE: "update", Command.DELETE: "delete"}
+
+
+def facts_after_write(prover: Nullability, scope: Scope, context: Context) -> Context:
+    """What is still known in ``returning``: the condition held for the rows as they were found."""
+    query = scope.query
+    context = replace(context, returning=context.returning | {query.id})
+    if query.command != Command.UPDATE:
+        return context
+    entry = query.entry(query.result_relation)
+    relation = prover.catalogue.relation(entry.relation) if entry is not None else None
+    changed: frozenset[int] | None = None
+    if relation is not None and not relation.is_view and not _rewritten(prover, relation, "update"):
+        assigned = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
+        changed = frozenset(assigned | {c.number for c in relation.columns.values() if c.generated})
+
+    def gone(key: Key) -> bool:
+        # The whole row (column 0) changes with any of its columns.
+        return mentions(
+            key, query.id, query.result_relation, lambda column: changed is None or column <= 0 or column in changed
+        )
+
+    facts = Facts(frozenset(key for key in context.facts.keys if not gone(key)), context.facts.matched)
+    return replace(context, facts=facts)
+
+
+def target_verdict(prover: Nullability, node: Node, home: Scope, context: Context) -> Verdict:
+    """A column of the table that is written, in ``returning``."""
+    query, column = home.query, node.number("varattno")
+    entry = query.entry(query.result_relation)
+    relation = prover.catalogue.relation(entry.relation) if entry is not None else None
+    if entry is None or relation is None:
+        return nullable("unknown table")
+    version = node.number("varreturningtype")
+    commands = {action.number("commandType") for action in query.node.nodes("mergeActionList")} or {query.command}
+    if version == _OLD and Command.INSERT in commands:
+        return nullable("an inserted row has no old values")
+    if version == _NEW and Command.DELETE in commands:
+        return nullable("a deleted row has no new values")
+    stored = _stored(prover, relation, column, entry)
+    if not stored.nullable or relation.rules or relation.is_view:
+        return stored
+    if column <= 0 or version == _OLD or query.command in (Command.DELETE, Command.MERGE):
+        known = ("var", query.id, query.result_relation, column) in context.facts.keys
+        return never("excluded by a condition") if known and query.command == Command.DELETE else stored
+    if ("var", query.id, query.result_relation, column) in context.facts.keys:
+        return never("excluded by a condition")
+    written = relation.columns.get(column)
+    if written is None or written.generated or _rewritten(prover, relation, _EVENTS[Command(query.command)]):
+        return stored
+    return _written(prover, home, relation, column) or stored
+
+
+def _stored(prover: Nullability, relation: Relation, column: int, entry: Entry) -> Verdict:
+    """The column by its constraints alone, through views that can be written through."""
+    if relation.rules or any(trigger.instead for trigger in relation.triggers):
+        return nullable("a rule or trigger stands in for the table")
+    if not relation.is_view:
+        if column == 0:
+            return never("a whole row")
+        proved, because = prover.catalogue.column_is_not_null(relation, column, with_children=entry.with_children)
+        return Verdict(not proved, because)
+    inner = prover.scopes.of_view(relation.oid)
+    outputs = inner.query.outputs if inner is not None else []
+    expression = outputs[column - 1].node("expr") if 0 < column <= len(outputs) else None
+    variable = plain_variable(expression, inner) if expression is not None and inner is not None else None
+    below = inner.query.entry(variable[0]) if inner is not None and variable is not None else None
+    base = prover.catalogue.relation(below.relation) if below is not None else None
+    if variable is None or below is None or base is None or len(inner.query.members if inner else ()) != 1:
+        return nullable("a view's expression over what was written")
+    return _stored(prover, base, variable[1], below)
+
+
+def _written(prover: Nullability, home: Scope, relation: Relation, column: int) -> Verdict | None:
+    """The value that the statement itself writes there, where it is never null."""
+    query = home.query
+    place = prover.rows(home)
+
+    def assigned(targets: list[Node]) -> Verdict | None:
+        for target in targets:
+            expression = target.node("expr")
+            if target.number("resno") == column and not target.flag("resjunk") and expression is not None:
+                return prover.expression(expression, place)
+        return None
+
+    if query.command == Command.UPDATE:
+        verdict = assigned(query.target_list)
+        return never("set to what is never null") if verdict is not None and not verdict.nullable else None
+    verdict = assigned(query.target_list) or _default(prover, relation, column)
+    if verdict.nullable:
+        return None
+    conflict = query.node.node("onConflict")
+    if conflict is not None and conflict.number("action") == 2:
+        verdict = assigned(conflict.nodes("onConflictSet"))
+        if verdict is None or verdict.nullable or _rewritten(prover, relation, "update"):
+            return None
+    return never("inserted with what is never null")
+
+
+def _default(prover: Nullability, relation: Relation, column: int) -> Verdict:
+    text = relation.columns[column].default
+    tree = read_tree(text) if text else None
+    if not isinstance(tree, Node):
+        return nullable("no default")
+    return prover.expression(tree, Context(Scope(Query(Node("QUERY")))))
+
+
+def _rewritten(prover: Nullability, relation: Relation, event: str) -> bool:
+    """Whether triggers, of the table or of one that inherits from it, may change the row that is written."""
+    tables = [relation, *prover.catalogue.descendants(relation)]
+    # An update that moves a row to another partition inserts it there.
+    events = ("update", "insert") if event == "update" and relation.kind == "p" else (event,)
+    return any(table.kind == "f" or table.rewrites_rows_on(each) for table in tables for each in events)

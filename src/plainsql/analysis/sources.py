@@ -1,0 +1,183 @@
+"""Where a variable's value comes from: a table's column, a subquery, a function, values; and the joins in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plainsql.analysis.expressions import elements_never_null
+from plainsql.analysis.facts import NullJoin
+from plainsql.analysis.nonnull_functions import SET_COLUMNS
+from plainsql.analysis.reader import Node
+from plainsql.analysis.returning import target_verdict
+from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
+from plainsql.analysis.verdict import Context, Verdict, never, nullable
+
+if TYPE_CHECKING:
+    from plainsql.analysis.nullability import Nullability
+
+__all__ = ["returned_set", "variable_verdict"]
+
+_JOIN_REASONS = {
+    JoinType.LEFT: "left join may not match",
+    JoinType.RIGHT: "right join may not match",
+    JoinType.FULL: "full join may not match",
+}
+
+_NOT_MATCHED_BY_SOURCE = 1
+
+
+def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
+    """Whether a ``VAR`` can be null: its source's value, then the outer joins above it."""
+    home = context.scope.up(node.number("varlevelsup"))
+    number, column = node.number("varno"), node.number("varattno")
+    entry = home.query.entry(number) if home is not None else None
+    if home is None or entry is None:
+        return nullable("unknown variable")
+    query = home.query
+    if query.id in context.returning:
+        if number == query.result_relation:
+            return target_verdict(prover, node, home, context)
+        if query.command == Command.MERGE and any(
+            action.number("matchKind", -1) == _NOT_MATCHED_BY_SOURCE for action in query.node.nodes("mergeActionList")
+        ):
+            return nullable("not matched by source")
+    if ("var", query.id, number, column) in context.facts.keys:
+        base = never("excluded by a condition")
+    else:
+        base = _source(prover, entry, column, home, context)
+    joins: set[NullJoin] = set()
+    because = ""
+    for index in node.numbers("varnullingrels"):
+        if index == number and entry.kind is Kind.GROUP:
+            if ("not left out", query.id, number, column) not in context.facts.keys:
+                return nullable("grouping sets leave it out")
+            continue
+        join = query.joins.get(index)
+        if join is None:
+            return nullable("an outer join that is not understood")
+        for side, members in join.nullable_sides():
+            if number in members and (query.id, index, side) not in context.facts.matched:
+                joins.add((query.id, index, side))
+                because = _JOIN_REASONS.get(join.type, "a join may not match") if join.type else "a join may not match"
+    return base.through(joins, because) if joins else base
+
+
+def _source(prover: Nullability, entry: Entry, column: int, home: Scope, context: Context) -> Verdict:
+    """The value below all outer joins."""
+    if column == 0:
+        if entry.kind in (Kind.RELATION, Kind.SUBQUERY, Kind.CTE, Kind.VALUES):
+            return never("a whole row")
+        return nullable("a whole row of a function's result")
+    match entry.kind:
+        case Kind.RELATION | Kind.SUBQUERY | Kind.CTE:
+            return _stored(prover, entry, column, home)
+        case Kind.JOIN:
+            return _at(prover, entry.node.items("joinaliasvars"), column, home, context)
+        case Kind.GROUP:
+            return _at(prover, entry.node.items("groupexprs"), column, home, context.before_grouping())
+        case Kind.VALUES:
+            return _values(prover, entry, column, home)
+        case Kind.FUNCTION:
+            return _function(prover, entry, column, home)
+        case Kind.TABLEFUNC:
+            return _table_function(entry, column)
+    return nullable("nothing is known of where it comes from")
+
+
+def _stored(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verdict:
+    inner = prover.scopes.of_entry(entry, home)
+    if inner is not None:
+        # A `with` item sees what is around the query that it stands in, and nothing of that query's own rows.
+        outside = prover.rows(home) if entry.kind is Kind.SUBQUERY else None
+        outputs = prover.outputs(inner, outside)
+        if 0 < column <= len(outputs):
+            return outputs[column - 1]
+        return _search_or_cycle(entry, column, len(outputs), home)
+    relation = prover.catalogue.relation(entry.relation)
+    if relation is None or entry.kind is not Kind.RELATION:
+        return nullable("nothing is known of where it comes from")
+    proved, because = prover.catalogue.column_is_not_null(relation, column, with_children=entry.with_children)
+    return Verdict(not proved, because)
+
+
+def _search_or_cycle(entry: Entry, column: int, width: int, home: Scope) -> Verdict:
+    """The columns that ``search`` and ``cycle`` add behind a recursive query's own."""
+    found = home.cte(entry)
+    if found is None:
+        return nullable("unknown column")
+    extra: list[Verdict] = []
+    _, cte, _ = found
+    if cte.node("search_clause") is not None:
+        extra.append(never("search fills it in every row"))
+    if (cycle := cte.node("cycle_clause")) is not None:
+        marks = (cycle.node("cycle_mark_value"), cycle.node("cycle_mark_default"))
+        constant = all(mark is not None and mark.kind == "CONST" and not mark.flag("constisnull") for mark in marks)
+        extra.append(never("cycle marks every row") if constant else nullable("a cycle mark may be null"))
+        extra.append(never("cycle fills it in every row"))
+    position = column - width - 1
+    return extra[position] if 0 <= position < len(extra) else nullable("unknown column")
+
+
+def _at(prover: Nullability, items: list[object] | list[Node], column: int, home: Scope, context: Context) -> Verdict:
+    node = items[column - 1] if 0 < column <= len(items) else None
+    if not isinstance(node, Node):
+        return nullable("unknown column")
+    return prover.expression(node, Context(home, context.facts, context.left_out, context.returning))
+
+
+def _values(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verdict:
+    place = prover.rows(home)
+    for row in entry.node.items("values_lists"):
+        node = row[column - 1] if isinstance(row, list) and 0 < column <= len(row) else None
+        if not isinstance(node, Node):
+            return nullable("unknown column of values")
+        verdict = prover.expression(node, place)
+        if verdict.nullable:
+            return verdict.alone()
+    return never("no row of values has a null there")
+
+
+def _function(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verdict:
+    calls = entry.node.nodes("functions")
+    width = sum(call.number("funccolcount") for call in calls)
+    if entry.node.flag("funcordinality") and column == width + 1:
+        return never("ordinality numbers every row")
+    if len(calls) != 1:
+        return nullable("the shorter of several sets is filled with nulls")
+    expression = calls[0].node("funcexpr")
+    if expression is None:
+        return nullable("unknown function")
+    place = prover.rows(home)
+    if expression.flag("funcretset") or expression.flag("opretset"):
+        return returned_set(prover, expression, column, place)
+    if calls[0].number("funccolcount") != 1:
+        return nullable("a function's row may be null")
+    type_field = expression.number("funcresulttype")
+    if prover.catalogue.types.is_composite(type_field):
+        return nullable("a field of a composite may be null")
+    return prover.expression(expression, place).alone()
+
+
+def returned_set(prover: Nullability, node: Node, column: int, context: Context) -> Verdict:
+    """A column of the rows that a set-returning function gives. It gives none for a null argument."""
+    function = prover.catalogue.function(node.number("funcid"))
+    if function is None or not function.is_builtin:
+        return nullable("nothing is known of this function's rows")
+    if function.name == "unnest" and function.arguments == "anyarray" and node.nodes("args"):
+        if elements_never_null(prover, node.nodes("args")[0], context):
+            return never("no element is null")
+        return nullable("an element may be null")
+    if function.name == "string_to_table" and len(node.nodes("args")) == 2:
+        return never("a part of a text is a text")
+    columns = SET_COLUMNS.get(function.name, ())
+    if 0 < column <= len(columns) and columns[column - 1]:
+        return never(f"{function.name} gives no nulls")
+    return nullable(f"{function.name} may give nulls")
+
+
+def _table_function(entry: Entry, column: int) -> Verdict:
+    table = entry.node.node("tablefunc")
+    # `json_table` (functype 1) numbers nested rows, and leaves the number out for those that have none.
+    if table is not None and not table.number("functype") and table.number("ordinalitycol", -1) == column - 1:
+        return never("ordinality numbers every row")
+    return nullable("a path may find nothing")
