@@ -236,7 +236,7 @@ def _fingerprint(migrate: Migrate) -> str:
 
 
 # When the pipe from the tests' process closes, however that process ended, the shell stops the server.
-_STOPS_WITH_US = '"$@" & server=$!; read -r _; kill "$server"; wait "$server"'
+_STOPS_WITH_US = '"$@" & server=$!; read -r _; kill "$server"; wait "$server"; rm -rf "$0"'
 
 
 @contextmanager
@@ -248,33 +248,22 @@ def _private_redis() -> Generator[str]:
             "HINT: install Redis, or name a server for tests in PLAINSQL_TEST_REDIS_URL",
             pytrace=False,
         )
-    with tempfile.TemporaryDirectory(prefix="plainsql-redis-") as folder:
-        place = Path(folder) / "redis.sock"
-        options = [
-            "--port",
-            "0",
-            "--unixsocket",
-            str(place),
-            "--dir",
-            folder,
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
-        with (Path(folder) / "log").open("w+") as log:
-            guard = subprocess.Popen(
-                ["/bin/sh", "-c", _STOPS_WITH_US, "sh", program, *options],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                _wait_for_ping(place, Path(log.name))
-                yield f"unix://{quote(str(place))}?db=0"
-            finally:
-                guard.communicate()
+    folder = Path(tempfile.mkdtemp(prefix="plainsql-redis-"))
+    place, log = folder / "redis.sock", folder / "log"
+    options = ["--port", "0", "--unixsocket", place, "--dir", folder, "--save", "", "--appendonly", "no"]
+    with log.open("w") as output:
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", _STOPS_WITH_US, folder, program, *options],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_for_ping(place, log)
+        yield f"unix://{quote(str(place))}?db=0"
+    finally:
+        guard.communicate()
 
 
 def _wait_for_ping(place: Path, log: Path, *, timeout: float = 15.0) -> None:

@@ -63,6 +63,7 @@ def test_without_namespaces_root_drops_to_an_existing_user_and_says_so(
     monkeypatch.setenv("SUDO_GID", str(NOBODY.pw_gid))
     folder = open_folder / "new" / "server"
     folder.parent.mkdir()
+    folder.parent.chmod(0o751)  # as good as any, and to be left as it is
     users, before = Path("/etc/passwd").read_text(), modes_above(folder)
     with caplog.at_level(logging.WARNING), embedded.start(folder, tcp=True) as server:
         assert server.execute("select 1") == "1"
@@ -124,6 +125,8 @@ def test_a_plain_user_runs_it_directly(open_folder: Path, use: Callable[..., Use
 @as_root
 def test_root_serves_a_users_data_as_that_user(open_folder: Path, use: Callable[..., UserProcess]) -> None:
     folder = open_folder / "server"
+    folder.mkdir(mode=0o755)  # so that root in a namespace could enter it, too
+    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
     user = use(folder, prefix=AS_NOBODY)
     user.joined()
     user.leave()

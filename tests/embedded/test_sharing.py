@@ -138,15 +138,16 @@ def test_a_forked_child_does_not_leave_for_its_parent(folder: Path) -> None:
     assert not is_running(folder)
 
 
-def test_a_killed_server_starts_again_with_its_data(folder: Path) -> None:
-    first = embedded.start(folder)
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_killed_server_starts_again_with_its_data(folder: Path, tcp: bool) -> None:
+    first = embedded.start(folder, tcp=tcp)
     first.execute("create table kept as select 42 as n")
     with psycopg.connect(first.url()) as connection:
         assert first.pid
         os.kill(first.pid, signal.SIGKILL)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("select pg_sleep(60)")  # its backend ends with the postmaster
-    with embedded.start(folder) as second:
+    with embedded.start(folder, tcp=tcp) as second:
         assert second.execute("select n from kept") == "42"
         assert first.execute("select n from kept") == "42", "the URL is still the same"
     first.stop()

@@ -108,6 +108,23 @@ def test_a_folder_may_have_any_name(prepared: Path, tmp_path: Path, name: str) -
     assert not server.socket.parent.exists()
 
 
+def test_a_socket_folder_that_somebody_else_has_taken_is_not_used(prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 120)
+    shutil.copytree(prepared, folder)
+    with embedded.start(folder) as server:
+        url, taken = server.url(), server.socket.parent
+    with embedded.start(folder) as server:
+        assert server.url() == url
+    taken.mkdir(mode=0o777)
+    taken.chmod(0o777)
+    with embedded.start(folder) as server:
+        assert server.socket.parent != taken
+        assert mode(server.socket.parent) == 0o700
+        assert server.execute("select 1") == "1"
+    assert list(taken.iterdir()) == []
+    taken.rmdir()
+
+
 def test_without_tcp_no_port_is_open(folder: Path) -> None:
     with embedded.start(folder) as server:
         assert server.execute("show listen_addresses") == ""

@@ -33,7 +33,7 @@ class Oracle:
         return int(position)
 
     def first_token(self, text: str) -> str | None:
-        """The token that the server's lexer finds at the beginning of the text; ``None`` if it finds no token.
+        """The token that the server's lexer finds first in the text; ``None`` if it finds none.
 
         Nothing but a semicolon can follow ``close all``, so the parser names whatever it meets there.
         """

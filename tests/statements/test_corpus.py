@@ -35,9 +35,9 @@ def connection(database_url: str) -> Generator[psycopg.Connection[Any]]:
 def test_a_query_by_others_is_read_as_they_meant_it(
     connection: psycopg.Connection[Any], case: dict[str, Any]
 ) -> None:
-    """Each is scanned to exactly its parameters, prepared on its schema, and described with exactly its columns."""
+    """Each is scanned to its parameters, prepared on its schema and described with its columns, exactly."""
     compiled = compile_body(case["sql"], name="corpus", path=case["id"])
-    # Where its authors numbered parameters against their order in the text, the corpus keeps the numbers' order.
+    # Where authors numbered parameters against their order in the text, the corpus keeps the numbers.
     numbered = all(name[0] == "p" and name[1:].isdigit() for name in case["parameters"])
     assert (
         sorted(compiled.parameters, key=lambda p: int(p[1:])) if numbered else list(compiled.parameters)

@@ -1,7 +1,7 @@
 """Every message about a file, as its author sees it.
 
-A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and what is said of it. To add a case, write the text
-and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read what came out.
+A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and what is said of it. To add a
+case, write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read what came out.
 """
 
 from __future__ import annotations
@@ -43,31 +43,32 @@ def test_every_message_says_where_and_what_to_do(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "column", "message", "hint"),
     [
-        (
-            "select '\0'",
-            "q.sql:1:9: a NUL character, which PostgreSQL cannot take\n    select '\0'\n            ^\nHINT: Remove it.",
-        ),
+        ("select '\0'", 9, "a NUL character, which PostgreSQL cannot take", "Remove it."),
         (
             "select 1\rselect 2",
-            "q.sql:1:9: a carriage return without a line feed\n    select 1\rselect 2\n            ^\n"
-            "HINT: Save the file with the line ends of Unix or Windows.",
+            9,
+            "a carriage return without a line feed",
+            "Save the file with the line ends of Unix or Windows.",
         ),
         (
             "-- returns: value\nselect \x01",
-            "q.sql:2:8: the character U+0001 cannot stand in SQL\n    select \x01\n           ^\n"
-            "HINT: Remove it, or put it into quotes.",
+            8,
+            "the character U+0001 cannot stand in SQL",
+            "Remove it, or put it into quotes.",
         ),
         (
             "-- returns: value\nselect\u00a01",
-            "q.sql:2:7: an invisible character, U+00A0, which PostgreSQL reads as a letter\n"
-            "    select\u00a01\n          ^\n"
-            "HINT: Replace it by an ordinary blank, or put the name into double quotes.",
+            7,
+            "an invisible character, U+00A0, which PostgreSQL reads as a letter",
+            "Replace it by an ordinary blank, or put the name into double quotes.",
         ),
     ],
 )
-def test_characters_that_no_golden_file_could_show(text: str, message: str) -> None:
+def test_characters_that_no_golden_file_could_show(text: str, column: int, message: str, hint: str) -> None:
     with pytest.raises(SqlFileError) as caught:
         parse(text, name="q", path="q.sql")
-    assert str(caught.value) == message
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+    assert caught.value.place is not None
+    assert caught.value.place.column == column

@@ -10,7 +10,9 @@ from plainsql.errors import SqlFileError
 from plainsql.statements import compile_body
 from tests.statements.oracle import Oracle
 
-ROW = "(select array[1, 2, 3] as a, 1 as lo, 2 as hi, 'k'::text as k, 1 as v, '{}'::jsonb as j, now() as at) as t"
+ROW = (
+    "(select array[1, 2, 3] as a, 1 as lo, 2 as hi, 'k'::text as k, 1 as v, '{}'::jsonb as j, now() as at) t"
+)
 
 # Expressions over ROW in which no colon and no dollar is a parameter.
 NO_PARAMETERS = [

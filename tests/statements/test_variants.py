@@ -129,15 +129,15 @@ def test_what_would_not_be_sent_is_refused(given: set[str], choices: dict[str, s
 
 
 def test_an_error_position_leads_back_to_the_file(oracle: Oracle) -> None:
-    """The place that the server gives for the text it got is the place in the file, after lines that were left out."""
-    body = "select 1\nfrom generate_series(:low::int, :high) as é\nwhere é > 1\nand é > :a --?\nand nowhere = :low\n"
+    """The server's position in the text that it got becomes a place in the file, whatever was left out."""
+    body = "select 1\nfrom generate_series(:l::int, :h) as é\nwhere é > 1\nand é > :a --?\nand nowhere = :l\n"
     variant = compiled(body, line=5).variant()
     place = variant.place(oracle.position(variant.sql))
     assert (place.path, place.line, place.column, place.excerpt) == (
         "sql/app/search.sql",
         9,
         5,
-        "and nowhere = :low",
+        "and nowhere = :l",
     )
 
 

@@ -90,10 +90,16 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, float):
         return repr(one) == repr(other)
     if isinstance(one, Decimal):
-        return one.as_tuple() == other.as_tuple()
+        # Of whole numbers asyncpg may give 1E+20 for 100000000000000000000: the same, and the same number of decimals.
+        return _decimals(one) == _decimals(other) and (one.is_nan() or one == other)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other) and getattr(one, "tzinfo", None) == getattr(other, "tzinfo", None)
+
+
+def _decimals(number: Decimal) -> int | str:
+    exponent = number.as_tuple().exponent
+    return min(exponent, 0) if isinstance(exponent, int) else exponent
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -84,8 +85,7 @@ def test_decimals_keep_their_digits(both: Both, number: Decimal) -> None:
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "0.000", "1E+20", "-0.00000000000000000001"])
 def test_special_decimals_come_back(both: Both, number: str) -> None:
-    back = both.sent_back("numeric", Decimal(number))
-    assert str(back) == str(Decimal(number)) or back == Decimal(number)
+    both.round_trip("numeric", Decimal(number))
 
 
 def test_numeric_takes_an_int_and_the_text_of_a_number(both: Both) -> None:
@@ -101,9 +101,15 @@ def test_text_comes_back(both: Both, text: str) -> None:
     both.round_trip("citext", text)
 
 
-def test_bpchar_is_padded_and_name_is_cut_by_the_server(both: Both) -> None:
+def test_bpchar_is_padded(both: Both) -> None:
     assert both.sent_back("char(4)", "ab") == "ab  "
-    assert both.sent_back("name", "x" * 100) == "x" * 63
+
+
+def test_a_name_that_is_too_long_is_refused_and_never_cut(both: Both) -> None:
+    both.round_trip("name", "ä" * 31)
+    over_asyncpg, over_psycopg = both.errors("select :a::name", a="ä" * 32)
+    assert isinstance(over_asyncpg, asyncpg.NameTooLongError)
+    assert isinstance(over_psycopg, plainsql.BindError)
 
 
 @property_test
@@ -158,15 +164,14 @@ def test_addresses_and_networks_come_back(both: Both, address: Any, prefix: int)
         ("macaddr", "08:00:2b:01:02:03"),
         ("macaddr8", "08:00:2b:01:02:03:04:05"),
         ("money", "-$1,234.50"),
-        ("xml", "<a>b &amp; c</a>"),
         ("tsvector", "'cat':2 'it''s':1A"),
         ("tsquery", "'cat' & !'dog' | 'a b':*"),
         ("jsonpath", '$."a"[*]?(@ > 3)'),
         ("regclass", "pg_type"),
         ("regtype", "integer"),
-        ("regproc", "pg_catalog.int4in"),
+        ("regproc", "int4in"),
         ("regprocedure", "int4in(cstring)"),
-        ("regoper", "pg_catalog.||/"),
+        ("regoper", "||/"),
         ("regoperator", "+(integer,integer)"),
         ("regconfig", "english"),
         ("regdictionary", "simple"),

@@ -7,10 +7,16 @@ from typing import Any, Self
 
 from psycopg import Connection, pq
 
+from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.describe import Probe
-from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
+from plainsql.analysis.describe import Description, Probe, RefusedError
+from plainsql.analysis.facts import NullJoin
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
+from plainsql.analysis.nullability import Nullability
 from plainsql.analysis.reader import Node, read_tree
+from plainsql.analysis.scopes import Scopes
+from plainsql.analysis.tree import Query, Scope
+from plainsql.analysis.verdict import Verdict, nullable
 
 __all__ = ["Analyser"]
 
@@ -56,36 +62,47 @@ class Analyser:
         described = self._probe.describe(sql)
         names = [*parameters, *(f"${n + 1}" for n in range(len(parameters), len(described.parameters)))]
         tree = read_tree(described.trees[0]) if described.trees else None
+        if not isinstance(tree, Node):
+            raise RefusedError("there is no statement", position=1)
+        scopes = Scopes(self.catalogue)
+        scope = Scope(Query(tree))
+        cardinality = Cardinality(self.catalogue, scopes)
+        nullability = Nullability(self.catalogue, scopes, cardinality)
+        verdicts = nullability.outputs(scope) if described.columns else []
+        rows, because = self._rows(scope, cardinality, bool(described.columns))
         return Analysis(
             parameters=tuple(
                 ParameterFact(name, self.catalogue.type(oid), True, "not looked at yet")
                 for name, oid in zip(names, described.parameters, strict=False)
             ),
-            columns=tuple(
+            columns=self._columns(described, verdicts),
+            rows=rows,
+            rows_because=because,
+        )
+
+    def _rows(self, scope: Scope, cardinality: Cardinality, returns: bool) -> tuple[RowCount, str]:
+        if not returns:
+            return "none", "the statement returns no columns"
+        most = cardinality.at_most_one(scope)
+        if not most.proved:
+            return "many", most.because
+        if cardinality.at_least_one(scope):
+            return "one", most.because
+        return "optional", most.because
+
+    def _columns(self, described: Description, verdicts: list[Verdict]) -> tuple[ColumnFact, ...]:
+        groups: dict[frozenset[NullJoin], int] = {}
+        facts: list[ColumnFact] = []
+        for i, column in enumerate(described.columns):
+            verdict = verdicts[i] if len(verdicts) == len(described.columns) else nullable("not understood")
+            facts.append(
                 ColumnFact(
                     column.name,
                     self.catalogue.type(column.type, column.modifier),
-                    *self._nullable(tree, i, column.table, column.number),
+                    verdict.nullable,
+                    verdict.because,
                     origin=self.catalogue.column(column.table, column.number),
+                    nullable_group=groups.setdefault(verdict.joins, len(groups) + 1) if verdict.joins else None,
                 )
-                for i, column in enumerate(described.columns)
-            ),
-            rows="many" if described.columns else "none",
-            rows_because="not looked at yet",
-        )
-
-    def _nullable(self, tree: Any, i: int, table: int, number: int) -> tuple[bool, str]:
-        if not isinstance(tree, Node) or not table:
-            return True, "not proved"
-        entries = [e for e in tree.nodes("returningList") or tree.nodes("targetList") if not e.flag("resjunk")]
-        expression = entries[i].node("expr") if i < len(entries) else None
-        relation = self.catalogue.relation(table)
-        if expression is None or expression.kind != "VAR" or relation is None or tree.items("groupingSets"):
-            return True, "not proved"
-        if expression.bits("varnullingrels") or tree.node("setOperations") is not None:
-            return True, "not proved"
-        proved, because = self.catalogue.column_is_not_null(relation, number)
-        entry = tree.nodes("rtable")[expression.number("varno") - 1]
-        if entry.number("relid") != table or expression.number("varreturningtype"):
-            return True, "not proved"
-        return not proved, because
+            )
+        return tuple(facts)

@@ -291,6 +291,7 @@ _RULES: dict[str, Callable[[Nullability, Node, Context], Verdict]] = {
     "BOOLEXPR": _boolean,
     "SUBLINK": _sublink,
     "FIELDSELECT": _may_be_null("a field of a composite may be null"),
+    "NAMEDARGEXPR": _argument,
     "RELABELTYPE": _argument,
     "COLLATEEXPR": _argument,
     "COERCEVIAIO": _cast,

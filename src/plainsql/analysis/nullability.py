@@ -186,9 +186,8 @@ class Nullability:
             self._outputs[scope.query.id] = assumed
             found = self._compute(scope, outside)
             # All that was answered under the assumption goes with it.
-            for known, keep in zip((self._outputs, self._rows), before, strict=True):
-                for key in [key for key in known if key not in keep]:
-                    del known[key]  # type: ignore[attr-defined]
+            self._outputs = {key: value for key, value in self._outputs.items() if key in before[0]}
+            self._rows = {key: value for key, value in self._rows.items() if key in before[1]}
             if all(old.nullable or not new.nullable for old, new in zip(assumed, found, strict=False)):
                 return found
             assumed = [old if not new.nullable else new for old, new in zip(assumed, found, strict=False)]

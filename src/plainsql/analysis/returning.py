@@ -102,6 +102,8 @@ def _written(prover: Nullability, home: Scope, relation: Relation, column: int) 
         for target in targets:
             expression = target.node("expr")
             if target.number("resno") == column and not target.flag("resjunk") and expression is not None:
+                if expression.kind == "SETTODEFAULT":
+                    return _default(prover, relation, column)
                 return prover.expression(expression, place)
         return None
 

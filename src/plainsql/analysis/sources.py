@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from plainsql.analysis.expressions import elements_never_null
 from plainsql.analysis.facts import NullJoin
 from plainsql.analysis.nonnull_functions import SET_COLUMNS
-from plainsql.analysis.reader import Node
+from plainsql.analysis.reader import Node, Value
 from plainsql.analysis.returning import target_verdict
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
@@ -118,7 +118,7 @@ def _search_or_cycle(entry: Entry, column: int, width: int, home: Scope) -> Verd
     return extra[position] if 0 <= position < len(extra) else nullable("unknown column")
 
 
-def _at(prover: Nullability, items: list[object] | list[Node], column: int, home: Scope, context: Context) -> Verdict:
+def _at(prover: Nullability, items: list[Value], column: int, home: Scope, context: Context) -> Verdict:
     node = items[column - 1] if 0 < column <= len(items) else None
     if not isinstance(node, Node):
         return nullable("unknown column")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE, INTERRUPTED
 from plainsql.errors import PlainsqlError
 from plainsql.settings import Project, resolve_database
 
@@ -188,7 +189,7 @@ def status(
             print(json.dumps([_as_json(item) for item in found.migrations], indent=2))
         else:
             _show(found)
-        return 1 if check and not found.is_current else 0
+        return FINDINGS if check and not found.is_current else FINE
 
     return _with_database(run, where)
 
@@ -218,7 +219,7 @@ def new(
 
         for path in migrate.new(folder or Project.load().migrations_folder, what, layer=layer):
             print(shown(path))
-        return 0
+        return FINE
 
     return _guarded(write)
 
@@ -239,20 +240,20 @@ def _guarded(run: Callable[[], int]) -> int:
         return _exit_code(error)
     except KeyboardInterrupt:
         print("interrupted; nothing is kept of what was not reported as done", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _exit_code(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError):
-        return 2
+        return COULD_NOT_RUN
     from plainsql.migrate.failure import DriftError, MigrationFailedError
 
-    return 1 if isinstance(error, DriftError | MigrationFailedError) else 2
+    return FINDINGS if isinstance(error, DriftError | MigrationFailedError) else COULD_NOT_RUN
 
 
 def _refuse(message: str) -> int:
     print(message, file=sys.stderr)
-    return 2
+    return COULD_NOT_RUN
 
 
 class _Lines:
@@ -290,7 +291,7 @@ def _finish(run: Run, *, dry_run: bool) -> int:
         print("nothing was rolled back")
     else:
         print(f"nothing to {'apply' if run.direction == 'apply' else 'roll back'}")
-    return 0
+    return FINE
 
 
 def _confirm(steps: Sequence[Step]) -> bool:

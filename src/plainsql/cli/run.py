@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import psycopg
 from cyclopts import Parameter
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from plainsql.cli.assignments import Given, read_assignments
@@ -33,10 +34,9 @@ from plainsql.errors import (
 from plainsql.loading import make_query
 from plainsql.query import Args, Plan, Query
 from plainsql.settings import Project, resolve_database
-from plainsql.statements import Statement
+from plainsql.statements import Statement, parse
 from plainsql.statements.folder import find_files, read_text
 from plainsql.statements.header import close_match
-from plainsql.statements.parse import parse
 from plainsql.types import UNSET
 
 __all__ = ["run"]
@@ -75,7 +75,7 @@ def run(
     given = read_assignments(statement, parameters)
     call = make_query(statement)
     # Refuses before anything is connected: optional lines that need two parameters, of which one is given.
-    call.plan(_bind(call, given))
+    call.plan(_bind(statement, call, given))
     with resolve_database(database) as url, _connected(url) as connection:
         try:
             found = _execute(connection, statement, call, given, rollback=rollback, as_json=json)
@@ -123,10 +123,10 @@ def _find(project: Project, name: str) -> Statement:
     )
 
 
-def _bind(call: Query[..., Any, Any], given: dict[str, Given]) -> Args:
+def _bind(statement: Statement, call: Query[..., Any, Any], given: dict[str, Given]) -> Args:
     # Only which parameters are given decides on the text: values follow when their types are known. The bounds
     # have been checked, and a null passes through them.
-    choices = call._compile().choices  # noqa: SLF001
+    choices = {choice.name for choice in statement.choices}
     return call.bind((), {name: item.value if name in choices else None for name, item in given.items()})
 
 
@@ -160,7 +160,7 @@ def _execute(
     rollback: bool,
     as_json: bool,
 ) -> _Found:
-    plan, values = call.plan(_bind(call, given))
+    plan, values = call.plan(_bind(statement, call, given))
     cursor = psycopg.RawCursor(connection)
     # What breaks the header's promise is undone. A statement that makes none may be one that runs only outside
     # a transaction.
@@ -173,6 +173,8 @@ def _execute(
             cursor.execute(plan.sql.encode(), arguments)
             seconds = time.perf_counter() - began
         except psycopg.Error as error:
+            if error.diag.message_primary is None:
+                raise
             raise _refused(error, statement, plan) from error
         count = cursor.rowcount
         if (statement.returns.kind == "one" and count != 1) or (promises and count > 1):
@@ -207,7 +209,9 @@ def _arguments(
     types: dict[str, Type] = {}
     names = plan.variant.parameters
     if any(given[name].is_json for name in names if name in given):
-        connection.pgconn.prepare(b"", plan.sql.encode())
+        prepared = connection.pgconn.prepare(b"", plan.sql.encode())
+        if prepared.status == pq.ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(prepared, "utf-8")
         described = connection.pgconn.describe_prepared(b"")
         known = read_types(connection, [described.param_type(i) for i in range(described.nparams)])
         types = {
@@ -228,11 +232,9 @@ def _arguments(
 _PARAMETER = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
 
 
-def _refused(error: psycopg.Error, statement: Statement, plan: Plan) -> Exception:
-    """The server's error with its place in the file; what the server did not say is handed back as it is."""
+def _refused(error: psycopg.Error, statement: Statement, plan: Plan) -> ContractError:
+    """The server's error, with its place in the file."""
     said = error.diag
-    if said.message_primary is None:
-        return error
     place = Place(statement.path)
     number = _PARAMETER.match(said.context or "")
     if said.statement_position:

@@ -16,7 +16,15 @@ __all__ = ["execute", "iterate"]
 R = TypeVar("R")
 T = TypeVar("T")
 
-_EXPLAINED = (exceptions.PostgresError, exceptions.InterfaceError, asyncio.TimeoutError, OSError)
+# Beside what the driver, the network and the clock raise: values that its decoders cannot make, a date before Christ.
+_EXPLAINED = (
+    exceptions.PostgresError,
+    exceptions.InterfaceError,
+    asyncio.TimeoutError,
+    OSError,
+    ValueError,
+    OverflowError,
+)
 
 
 async def execute(connection: Any, query: Query[..., Any, R], args: Args) -> R:

@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.errors import BindError
+from plainsql.errors import BindError, DecodeError, PlainsqlError
 from plainsql.query import Plan, Query
 
 __all__ = ["explain"]
@@ -30,6 +30,20 @@ async def explain(
     """
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
         return await _unfit(error, connection, query, plan, values)
+    if isinstance(error, exceptions.UnsupportedClientFeatureError):
+        # Ranges and composite types, with a part that asyncpg knows only as text: a tsvector, a type of an extension.
+        return DecodeError(
+            f"{query.name}: a type that asyncpg has no way for",
+            detail=str(error).partition("\n")[0],
+            hint=f"select its parts as columns, or cast it to text in {query.file}",
+        )
+    if isinstance(error, PlainsqlError):
+        return error
+    if isinstance(error, ValueError | OverflowError) and not isinstance(error, exceptions.InterfaceError):
+        return DecodeError(
+            f"{query.name}: a column holds a value that Python does not have",
+            hint=f"cast dates and times beyond Python's years to text in {query.file}",
+        )
     error.add_note(query.note(plan, getattr(error, "position", None)))
     return error
 

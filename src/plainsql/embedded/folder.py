@@ -20,8 +20,10 @@ with the server.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -33,6 +35,7 @@ from plainsql.errors import EmbeddedServerError
 __all__ = ["ServerFolder", "project_folder", "scratch_folder", "scratch_root", "tells_of_full_disk"]
 
 _SOCKET_PATH_BYTES = 103
+_RUN = "plainsql-run-"
 _OWN_FILES = frozenset({"lock", "users", "alive"})
 
 
@@ -48,18 +51,10 @@ def project_folder(start: Path | None = None) -> Path:
 
 
 def scratch_root() -> Path:
-    """Return the private folder that holds this user's scratch servers, made where it is missing.
-
-    Its name can be foretold, so it counts only if it is a real folder of ours that no one else can write to;
-    otherwise a new one is made.
-    """
+    """Return the private folder that holds this user's scratch servers, made where it is missing."""
     root = Path(tempfile.gettempdir()) / f"plainsql-{os.geteuid()}"
     with _usable(root):
-        root.mkdir(mode=_private_mode(), exist_ok=True, parents=True)
-        found = root.lstat()
-        if root.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            return Path(tempfile.mkdtemp(prefix="plainsql-"))
-    return root
+        return _private_folder(root, _private_mode())
 
 
 def scratch_folder(name: str) -> Path:
@@ -143,10 +138,12 @@ class ServerFolder:
             with _usable(self.run):
                 self.run.mkdir(mode=0o700, exist_ok=True)
             return self.run
-        for parent in (tempfile.gettempdir(), "/tmp"):
-            if len(os.fsencode(parent)) <= _SOCKET_PATH_BYTES - 40 and Path(parent).is_dir():
-                with _usable(Path(parent)):
-                    return Path(tempfile.mkdtemp(prefix="plainsql-run-", dir=parent))
+        # The same name each time, so that URLs that are written down outlive a restart.
+        name = _RUN + hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+        for parent in map(Path, (tempfile.gettempdir(), "/tmp")):
+            if len(os.fsencode(parent)) <= _SOCKET_PATH_BYTES - 45 and parent.is_dir():
+                with _usable(parent):
+                    return _private_folder(parent / name)
         raise EmbeddedServerError(
             f"no folder is short enough for a Unix socket: tried {self.run} and {tempfile.gettempdir()}",
             hint="set TMPDIR to a short path",
@@ -154,7 +151,7 @@ class ServerFolder:
 
     def remove_socket_folder(self, folder: Path) -> None:
         """Remove the socket's folder; of a foreign one, nothing but our own socket."""
-        if folder == self.run or folder.name.startswith("plainsql-run-"):
+        if folder == self.run or folder.name.startswith(_RUN):
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
@@ -167,6 +164,18 @@ class ServerFolder:
 def tells_of_full_disk(output: str) -> bool:
     """Whether what one of PostgreSQL's programs wrote tells of a full disk, in either of its ways."""
     return "No space left on device" in output or "Check free disk space" in output
+
+
+def _private_folder(path: Path, mode: int = 0o700) -> Path:
+    """Make a folder in a place that all can write to, or one of a random name where this one is not ours.
+
+    A name that can be foretold may have been taken by somebody who would like to read along.
+    """
+    path.mkdir(mode=mode, exist_ok=True)
+    found = path.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & ~mode & 0o777:
+        return path
+    return Path(tempfile.mkdtemp(prefix=f"{path.name}-", dir=path.parent))
 
 
 def _private_mode() -> int:

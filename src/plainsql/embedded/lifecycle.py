@@ -60,7 +60,11 @@ def bring_up(place: ServerFolder, asked: State, binaries: Binaries, timeout: flo
     else:
         create_cluster(place, identity, binaries, scratch=asked.scratch)
     for attempt in range(1, _PORT_ATTEMPTS + 1):
-        port = postmaster.free_port() if asked.tcp else _PORT
+        port = _PORT
+        if asked.tcp:
+            # That of a server that was killed, so that its users find the new one.
+            before = attempt == 1 and earlier is not None and earlier.tcp
+            port = earlier.port if earlier and before else postmaster.free_port()
         socket_folder = place.make_socket_folder(port)
         identity.give(socket_folder)
         state = msgspec.structs.replace(
@@ -100,8 +104,7 @@ def remove_forsaken_scratch_servers() -> None:
     """Stop and remove the scratch servers whose users were all killed."""
     for path in scratch_root().iterdir():
         place = ServerFolder(path)
-        if not (path / "scratch").exists():
-            continue
         with deciding_if_free(place) as ours:
             if ours and not live_users(place):
                 shut_down(place)
+                shutil.rmtree(path, ignore_errors=True)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .catalog import Catalog, load
     from .model import Allowance, Bounds, CachePolicy, Choice, ColumnHint, Parameter, Returns, Statement
-    from .parse import parse
     from .scanner import Kind, Token, scan
+    from .statement import parse
     from .variants import MAX_VARIANTS, Compiled, Variant, compile_body
 
 __all__ = [
@@ -51,7 +51,7 @@ _HOMES = {
         "Returns",
         "Statement",
     ),
-    "parse": ("parse",),
+    "statement": ("parse",),
     "scanner": ("Kind", "Token", "scan"),
     "variants": ("MAX_VARIANTS", "Compiled", "Variant", "compile_body"),
 }

@@ -11,7 +11,7 @@ from plainsql.errors import Place, SqlFileError, SqlFolderError
 from .folder import find_files, read_text
 from .header import close_match
 from .model import Statement
-from .parse import parse
+from .statement import parse
 
 __all__ = ["Catalog", "load"]
 

@@ -26,7 +26,10 @@ RESERVED_ROW_NAMES: Final = frozenset(
 )
 """Names that mean something else in a generated module."""
 
-FORMS: Final = "one Lead, optional Lead or many Lead (Lead names the row's type), value, optional value, many value or count"
+FORMS: Final = (
+    "one Lead, optional Lead or many Lead (Lead names the row's type),"
+    " value, optional value, many value or count"
+)
 """What may stand behind ``returns:``."""
 _FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
 _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")

@@ -80,8 +80,8 @@ _TOKEN = rf"""{_SPACE}*+(?:
   | (?P<line_comment>--[^\n\r]*+)
   | (?P<nested>/\*)
   | (?P<operator>
-        # Ends in + or - only if it holds one of the characters that no operator of the SQL standard has. An operator
-        # has 63 characters at most; without that limit a long run of signs would be searched anew from each of them.
+        # Ends in + or - only if it holds one of the characters that no operator of the SQL standard has.
+        # It has 63 characters at most; without that limit a long run of signs would be searched from each.
         (?>(?:(?!/\*|--)[+\-*/<>=]){{0,62}}+[~!@\#^&|`?%](?:(?!/\*|--)[~!@\#^&|`?%+\-*/<>=])*+)
       | (?>(?:(?!/\*|--)[+\-*/<>=]){{0,62}}(?!/\*)[*/<>=])
       | [+\-])
@@ -113,6 +113,10 @@ def scan(text: str, *, path: str = "<text>", line: int = 1) -> list[Token]:
         in
             SQL.
     """
+    if "\0" in text:
+        raise Source(text, path, line).error(
+            text.index("\0"), "a NUL character, which PostgreSQL cannot take", hint="Remove it."
+        )
     tokens: list[Token] = []
     append = tokens.append
     match = _compiled().match
@@ -195,8 +199,6 @@ def _refuse(source: Source, start: int) -> NoReturn:
             f"{what} has no end, expected {quote}",
             hint=f"Close it with {quote}; write {quote}{quote} for a {quote} inside it.",
         )
-    if character == "\0":
-        raise source.error(start, "a NUL character, which PostgreSQL cannot take", hint="Remove it.")
     if character == "\\":
         raise source.error(
             start,

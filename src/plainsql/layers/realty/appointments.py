@@ -187,7 +187,7 @@ def cancel(*, id: UUID | None) -> Args:
     return (id,)
 
 
-@one[int | None]("realty.appointments.count", "sql/realty/appointments/count.sql", 3, """\
+@one[int]("realty.appointments.count", "sql/realty/appointments/count.sql", 3, """\
 select count(*) as total
 from realty.appointments as a
 where a.created_at >= :since  --?

@@ -38,7 +38,7 @@ class Conversation(Row, frozen=True):
     updated_at: datetime
 
 
-@one[int | None]("realty.conversations.count", "sql/realty/conversations/count.sql", 3, """\
+@one[int]("realty.conversations.count", "sql/realty/conversations/count.sql", 3, """\
 select count(*) as total
 from realty.conversations as c
 where c.created_at >= :since  --?

@@ -29,16 +29,16 @@ __all__ = [
 class Lead(Row, frozen=True):
     """A row of `realty.leads`."""
 
-    id: UUID | None
+    id: UUID
     name: str | None
     email: str | None
     phone: str | None
     telegram_chat_id: str | None
-    created_at: datetime | None
-    updated_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
 
 
-@one[int | None]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
+@one[int]("realty.leads.count", "sql/realty/leads/count.sql", 3, """\
 select count(*) as total
 from realty.leads as l
 where l.created_at >= :since  --?

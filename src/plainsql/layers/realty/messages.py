@@ -31,11 +31,11 @@ __all__ = [
 class Message(Row, frozen=True):
     """A row of `realty.messages`."""
 
-    id: UUID | None
-    conversation_id: UUID | None
-    type: Literal["human", "ai-assistant"] | None
-    content: str | None
-    created_at: datetime | None
+    id: UUID
+    conversation_id: UUID
+    type: Literal["human", "ai-assistant"]
+    content: str
+    created_at: datetime
 
 
 @one[Message]("realty.messages.append", "sql/realty/messages/append.sql", 7, """\
@@ -87,7 +87,7 @@ def append(
     return (conversation_id, type, content)
 
 
-@one[int | None]("realty.messages.count", "sql/realty/messages/count.sql", 3, """\
+@one[int]("realty.messages.count", "sql/realty/messages/count.sql", 3, """\
 select count(*) as total
 from realty.messages as m
 where m.created_at >= :since  --?

@@ -97,7 +97,7 @@ class ProjectText(Row, frozen=True):
     created_at: datetime
 
 
-@one[int | None]("realty.projects.count", "sql/realty/projects/count.sql", 3, """\
+@one[int]("realty.projects.count", "sql/realty/projects/count.sql", 3, """\
 select count(*) as total
 from realty.projects as pr
 where pr.created_at >= :since  --?
@@ -208,7 +208,7 @@ def get_by_id(*, id: UUID | None) -> Args:
     return (id,)
 
 
-@optional[Vector | None]("realty.projects.get_embedding", "sql/realty/projects/get_embedding.sql", 3, """\
+@optional[Vector]("realty.projects.get_embedding", "sql/realty/projects/get_embedding.sql", 3, """\
 select pr.embedding
 from realty.projects as pr
 where

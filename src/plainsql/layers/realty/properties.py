@@ -132,7 +132,7 @@ class PropertyWithTypology(Row, frozen=True):
     typology: Typology
 
 
-@one[int | None]("realty.properties.count", "sql/realty/properties/count.sql", 3, """\
+@one[int]("realty.properties.count", "sql/realty/properties/count.sql", 3, """\
 select count(*) as total
 from realty.properties as p
 where p.created_at >= :since  --?
@@ -233,7 +233,7 @@ def get_by_id(*, id: UUID | None) -> Args:
     return (id,)
 
 
-@optional[Vector | None]("realty.properties.get_embedding", "sql/realty/properties/get_embedding.sql", 3, """\
+@optional[Vector]("realty.properties.get_embedding", "sql/realty/properties/get_embedding.sql", 3, """\
 select p.embedding
 from realty.properties as p
 where

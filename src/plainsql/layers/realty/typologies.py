@@ -29,7 +29,7 @@ class Typology(Row, frozen=True):
     updated_at: datetime
 
 
-@one[int | None]("realty.typologies.count", "sql/realty/typologies/count.sql", 3, """\
+@one[int]("realty.typologies.count", "sql/realty/typologies/count.sql", 3, """\
 select count(*) as total
 from realty.typologies as t
 where t.created_at >= :since  --?

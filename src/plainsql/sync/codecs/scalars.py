@@ -23,6 +23,13 @@ def _encode_text(value: Any) -> str:
     return value
 
 
+def _encode_name(value: Any) -> str:
+    text = _encode_text(value)
+    if len(text.encode()) > _LONGEST_NAME:
+        raise OverflowError  # as text, the server would cut it
+    return text
+
+
 def _encode_bytea(value: Any) -> str:
     return "\\x" + memoryview(value).hex()
 
@@ -76,6 +83,8 @@ def _encode_json(value: Any) -> str:
     return msgspec.json.encode(value.value if type(value) is types.Opaque else value).decode()
 
 
+_LONGEST_NAME: Final = 63
+
 TEXT: Final = Codec("text", _encode_text, str)
 
 SCALARS: Final[dict[str, Codec]] = {
@@ -85,6 +94,7 @@ SCALARS: Final[dict[str, Codec]] = {
         *TIMES,
         *SHAPES,
         TEXT,
+        Codec("name", _encode_name, str),
         Codec("bytea", _encode_bytea, _decode_bytea),
         Codec("char", _encode_char, _decode_char),
         Codec("uuid", _encode_uuid, uuid.UUID),

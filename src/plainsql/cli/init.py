@@ -1,0 +1,179 @@
+"""``plainsql init``: a new project, whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+
+from plainsql import codegen
+from plainsql.cli.exits import FINE
+from plainsql.errors import Place, PlainsqlError, SettingsError
+from plainsql.settings import Project
+
+__all__ = ["init"]
+
+_TEMPLATES = (
+    "migrations/0001_notes.sql",
+    "migrations/0001_notes.rollback.sql",
+    "sql/notes/create.sql",
+    "sql/notes/list.sql",
+)
+_IGNORED = ".plainsql/"
+
+
+def init(folder: Path = Path(), /) -> int:
+    """Start a new project: a migration, two queries, their generated module, and its settings.
+
+    Nothing is overwritten. In a folder with a pyproject.toml, [tool.plainsql] is added to it; where src holds one
+    package, generated modules go into that.
+
+    Exits with 0 where the project is there, 2 where it could not be made: nothing is left of it then.
+
+    Parameters
+    ----------
+    folder
+        Where; made if it is missing. By default the working folder.
+    """
+    writer = _Writer(folder)
+    with writer.undone_on_error():
+        output = _output(folder)
+        settings = _with_settings(folder / "pyproject.toml", output)
+        targets = [*_TEMPLATES, f"{output}/notes.py"]
+        if existing := [name for name in targets if (folder / name).exists()]:
+            raise SettingsError(
+                f"{'these exist' if len(existing) > 1 else 'this exists'} already: {', '.join(existing)}",
+                place=Place(str(folder)),
+                hint="start in another folder; nothing was written",
+            )
+        for name in _TEMPLATES:
+            template = files("plainsql.cli").joinpath("templates", *name.split("/"))
+            writer.write(name, template.read_text(encoding="utf-8"))
+        writer.write("pyproject.toml", settings)
+        if (ignored := _with_ignored(folder / ".gitignore")) is not None:
+            writer.write(".gitignore", ignored)
+        problem = _generate(folder, writer)
+    for name in writer.done:
+        print(f"wrote {name}")
+    commands = ["plainsql migrate", "plainsql run notes.create text='Buy milk'", "plainsql check"]
+    if problem is not None:
+        print(f"\nthe Python module is still to be generated:\n{problem}", file=sys.stderr)
+        commands.insert(0, "plainsql generate")
+    if folder.resolve() != Path.cwd():
+        commands.insert(0, f"cd {folder}")
+    print("\nNext:")
+    for command in commands:
+        print(f"  {command}")
+    return FINE
+
+
+class _Writer:
+    """Writes files, and knows how to take all of it back."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before: dict[Path, bytes | None] = {}
+        self._made: list[Path] = []
+        self.done: list[str] = []
+
+    def write(self, name: str, text: str) -> None:
+        path = self._folder / name
+        for parent in reversed(path.parents):
+            if not parent.exists():
+                parent.mkdir()
+                self._made.append(parent)
+        self._before[path] = path.read_bytes() if path.exists() else None
+        # Line ends as they are: an existing file may have those of Windows.
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        self.done.append(name)
+
+    @contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Leave the folder as it was if anything fails, Ctrl-C included."""
+        try:
+            yield
+        except BaseException as error:
+            self._undo()
+            if isinstance(error, OSError):
+                reason = error.strerror or str(error)
+                raise SettingsError(
+                    f"the project cannot be written: {reason}",
+                    place=Place(str(error.filename or self._folder)),
+                    hint="nothing was kept; choose a folder that this user can write to",
+                ) from None
+            raise
+
+    def _undo(self) -> None:
+        for path, before in self._before.items():
+            with suppress(OSError):
+                if before is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    path.write_bytes(before)
+        for path in reversed(self._made):
+            with suppress(OSError):  # holds something else by now
+                path.rmdir()
+
+
+def _output(folder: Path) -> str:
+    """Where generated modules go: into the one package below ``src``, or else beside it."""
+    packages = sorted(file.parent for file in (folder / "src").glob("*/__init__.py"))
+    return f"src/{packages[0].name}/queries" if len(packages) == 1 else "queries"
+
+
+def _with_settings(file: Path, output: str) -> str:
+    """The text of pyproject.toml with our table appended; every character of it stays."""
+    table = f'[tool.plainsql]\nsql = "sql"\nmigrations = "migrations"\noutput = "{output}"\n'
+    if not file.exists():
+        return table
+    place = Place(str(file))
+    try:
+        text = file.read_bytes().decode()
+        tool = tomllib.loads(text.replace("\r\n", "\n")).get("tool", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"cannot be read: {error}", place=place, hint="mend it first") from None
+    if "plainsql" in tool:
+        raise SettingsError(
+            "has [tool.plainsql] already", place=place, hint="this is a project; add files to it by hand"
+        )
+    end = "\r\n" if "\r\n" in text else "\n"
+    gap = "" if not text else end if text.endswith("\n") else end * 2
+    extended = text + gap + table.replace("\n", end)
+    try:
+        tomllib.loads(extended.replace("\r\n", "\n"))
+    except tomllib.TOMLDecodeError:  # tool = { … }, which no table can be added to
+        raise SettingsError(
+            "[tool.plainsql] cannot be appended to it", place=place, hint=f"add it by hand:\n{table}"
+        ) from None
+    return extended
+
+
+def _with_ignored(file: Path) -> str | None:
+    """The text of .gitignore with the folder of the embedded server; None where it is there."""
+    text = file.read_bytes().decode(errors="surrogateescape") if file.exists() else ""
+    if _IGNORED in (line.strip().lstrip("/") for line in text.splitlines()):
+        return None
+    return text + ("" if not text or text.endswith("\n") else "\n") + f"{_IGNORED}\n"
+
+
+def _generate(folder: Path, writer: _Writer) -> PlainsqlError | None:
+    """Generate the module of the queries; return what is in the way, where there is no server to type them."""
+    from plainsql.review.project import review
+
+    # The embedded server, and paths in the module, are those of the folder.
+    with chdir(folder):
+        project = Project.load()
+        try:
+            found = review(project)
+        except PlainsqlError as error:
+            return error
+        if found.errors:
+            return found.errors[0]
+    for path, source in found.files.items():
+        writer.write(f"{project.output}/{path.as_posix()}", source)
+    assert not codegen.compare(found.files, folder / project.output)
+    return None

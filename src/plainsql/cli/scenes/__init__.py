@@ -1,0 +1,1 @@
+"""What ``plainsql demo`` plays, one module a layer."""

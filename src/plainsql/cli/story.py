@@ -1,0 +1,154 @@
+"""What a demonstration prints: for each step its SQL file, its rows and its time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import asyncpg
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from plainsql.cli.tables import Column, shorten
+from plainsql.database import Database
+from plainsql.errors import PlainsqlError
+from plainsql.query import AsyncExecutor, Query
+
+__all__ = ["Step", "Story"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MOST = 60
+
+
+class Story:
+    """Runs queries one after the other, and shows them as they end."""
+
+    def __init__(self, db: Database, console: Console, zone: timezone = timezone.utc) -> None:
+        self.db = db
+        self.queries = 0
+        self._console = console
+        self._zone = zone
+        self._steps = 0
+
+    @asynccontextmanager
+    async def step(self, title: str, columns: str) -> AsyncIterator[Step]:
+        """Open a step of several queries, shown together.
+
+        ``columns`` are the fields to show, separated by blanks; ``typology.num_bedrooms`` is one of a nested row.
+        """
+        step = Step(self.db)
+        yield step
+        self.queries += step.queries
+        self._steps += 1
+        self._heading(title, step)
+        fields = columns.split()
+        if not step.rows:
+            self._console.print(Text("    no rows", style="dim"))
+        elif fields:
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+            for field in fields:
+                numeric = isinstance(_get(step.rows[0], field), int | float)
+                table.add_column(
+                    field.rpartition(".")[2],
+                    justify="right" if numeric else "left",
+                    no_wrap=True,
+                    overflow="ellipsis",
+                )
+            for row in step.rows:
+                table.add_row(*(Text(self._shown(_get(row, field))) for field in fields))
+            self._console.print(Padding(table, (0, 0, 0, 4)))
+
+    async def tell(
+        self, title: str, columns: str, query: Query[P, Any, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run one query as a step of its own."""
+        async with self.step(title, columns) as step:
+            return await step.run(query, *args, **kwargs)
+
+    async def refused(
+        self, title: str, query: Query[P, Any, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Run a query that the server must refuse, and show how it says so."""
+        step = Step(self.db)
+        try:
+            await step.run(query, *args, **kwargs)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            self.queries += step.queries
+            self._steps += 1
+            self._heading(title, step)
+            self._console.print(
+                Text(f"    {type(error).__name__}", style="yellow").append(f": {error}", style="default")
+            )
+        else:
+            raise PlainsqlError(f"{query.name} was to be refused, and was not")
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Stop where a result is not what was promised."""
+        if not holds:
+            raise PlainsqlError(f"the demonstration failed: {what}")
+
+    def _heading(self, title: str, step: Step) -> None:
+        files = " ".join(dict.fromkeys(step.files))
+        times = f" × {step.queries}" if step.queries > 1 else ""
+        self._console.print()
+        self._console.print(Text(f"{self._steps:>2}  ", style="dim").append(title, style="bold not dim"))
+        self._console.print(
+            Text(f"    {files}{times}", style="cyan").append(f"  {step.seconds * 1000:.1f} ms", style="green")
+        )
+
+    def _shown(self, value: object) -> str:
+        if value is None:
+            return "–"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, int):
+            return f"{value:,}"
+        if isinstance(value, float):
+            return f"{value:.3f}"
+        if isinstance(value, datetime):
+            return f"{value.astimezone(self._zone):%a %d %b %H:%M}"
+        if isinstance(value, UUID):
+            return f"{value}"[:8]
+        return shorten(str(value), Column(""), _MOST)
+
+
+class Step:
+    """Some queries that are shown together."""
+
+    def __init__(self, db: AsyncExecutor) -> None:
+        self._db = db
+        self.rows: list[object] = []
+        self.files: list[str] = []
+        self.queries = 0
+        self.seconds = 0.0
+
+    async def run(self, query: Query[P, Any, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a query, and keep its rows to be shown."""
+        self.files.append(query.file)
+        self.queries += 1
+        began = time.perf_counter()
+        try:
+            result = await query(self._db, *args, **kwargs)
+        finally:
+            self.seconds += time.perf_counter() - began
+        if isinstance(result, list):
+            self.rows.extend(result)
+        elif result is not None and query.kind != "count":
+            self.rows.append(result)
+        return result
+
+
+def _get(row: object, path: str) -> Any:
+    value = row
+    for name in path.split("."):
+        value = getattr(value, name) if value is not None else None
+    return value

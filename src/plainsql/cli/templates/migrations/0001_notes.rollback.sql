@@ -1,0 +1,2 @@
+-- Drop the notes.
+drop table notes;

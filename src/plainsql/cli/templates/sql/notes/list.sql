@@ -1,0 +1,13 @@
+-- The notes, newest first; only those that hold a word, if one is given.
+-- returns: many Note
+-- param limit: 1..200 = 50
+select
+  n.id,
+  n.text,
+  n.created_at
+from notes as n
+where
+  true
+  and n.text ilike '%' || :word || '%'  --?
+order by n.created_at desc, n.id desc
+limit :limit

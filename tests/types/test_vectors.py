@@ -1,0 +1,82 @@
+"""pgvector's types: values of pgvector's classes out and back, and whatever else is a sequence of numbers in."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import plainsql
+from plainsql.query import elements
+from plainsql.types import BitString
+from plainsql.vector import HalfVector, SparseVector, Vector
+from tests.types.both import Both
+
+property_test = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+singles = st.floats(allow_nan=False, allow_infinity=False, width=32)
+halves = st.floats(allow_nan=False, allow_infinity=False, width=16)
+
+
+@property_test
+@given(st.lists(singles, min_size=1, max_size=50))
+def test_vectors_come_back_to_the_last_bit(both: Both, numbers: list[float]) -> None:
+    back = both.sent_back("vector", Vector(numbers))
+    assert type(back) is Vector
+    assert back == Vector(numbers)
+
+
+@property_test
+@given(st.lists(halves, min_size=1, max_size=50))
+def test_half_vectors_come_back_to_the_last_bit(both: Both, numbers: list[float]) -> None:
+    back = both.sent_back("halfvec", HalfVector(numbers))
+    assert type(back) is HalfVector
+    assert back == HalfVector(numbers)
+
+
+@property_test
+@given(st.dictionaries(st.integers(0, 99), singles.filter(bool), max_size=20))
+def test_sparse_vectors_come_back_to_the_last_bit(both: Both, numbers: dict[int, float]) -> None:
+    sent = SparseVector(numbers, 100)
+    back = both.sent_back("sparsevec", sent)
+    assert type(back) is SparseVector
+    assert (back.dimensions(), back.indices(), back.values()) == (100, sent.indices(), sent.values())
+
+
+@pytest.mark.parametrize("numbers", [[1.0, 2.5], (1.0, 2.5), array("f", [1.0, 2.5]), array("d", [1.0, 2.5])])
+@pytest.mark.parametrize(
+    ("type_name", "make"), [("vector", Vector), ("halfvec", HalfVector), ("sparsevec", SparseVector)]
+)
+def test_sequences_of_numbers_are_vectors(both: Both, type_name: str, make: Any, numbers: Any) -> None:
+    assert both.sent_back(type_name, numbers) == make([1.0, 2.5])
+
+
+@pytest.mark.parametrize("type_name", ["vector", "halfvec", "sparsevec"])
+def test_arrays_of_vectors_come_back(both: Both, type_name: str) -> None:
+    back = both.sent_back(f"{type_name}[]", elements([[1.0, 0.0], None, [0.5, 2.0]]))
+    assert [None if value is None else value.to_list() for value in back] == [[1.0, 0.0], None, [0.5, 2.0]]
+
+
+@pytest.mark.parametrize("value", ["[1,2]", b"1", 7, ["a"], {"a": 1}])
+def test_what_is_no_sequence_of_numbers_is_refused(both: Both, value: object) -> None:
+    assert "expected vector, got" in both.refusals("select :a::vector", a=value)
+
+
+def test_a_dimension_that_is_wrong_is_the_servers_word(both: Both) -> None:
+    for error in both.errors("select :a::vector(3)", a=[1.0]):
+        assert "expected 3 dimensions, not 1" in str(error)
+        assert not isinstance(error, plainsql.PlainsqlError)
+
+
+def test_bit_vectors_are_bit_strings(both: Both) -> None:
+    bits = BitString.from_int(5, 8)
+    assert both.value("select :a::bit(8) <~> :b::bit(8)", a=bits, b=BitString.from_int(0, 8)) == 2.0
+
+
+def test_distances_take_vectors_as_parameters(both: Both) -> None:
+    assert both.value("select :a::vector <=> :b::vector", a=[1.0, 0.0], b=[0.0, 1.0]) == 1.0
