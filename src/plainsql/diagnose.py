@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from plainsql.errors import ConnectError
@@ -15,6 +16,30 @@ _INVALID_AUTHORIZATION = "28000"
 _NO_DATABASE = "3D000"
 _TOO_MANY_CONNECTIONS = "53300"
 _STARTING_UP = "57P03"
+_URL: Final = "a URL looks like postgresql://user:password@host:5432/database"
+
+# Of what happened before the session began, libpq hands on the text and no SQLSTATE. What the server says in
+# another language than English is shown as it is.
+_REFUSALS: Final = (
+    ("password authentication failed", _INVALID_PASSWORD),
+    ("no password supplied", _INVALID_PASSWORD),
+    ("no pg_hba.conf entry", _INVALID_AUTHORIZATION),
+    ("authentication failed", _INVALID_AUTHORIZATION),
+    ('role "', _INVALID_AUTHORIZATION),
+    ('database "', _NO_DATABASE),
+    ("too many", _TOO_MANY_CONNECTIONS),
+    ("connection slots", _TOO_MANY_CONNECTIONS),
+    ("starting up", _STARTING_UP),
+    ("shutting down", _STARTING_UP),
+)
+_FAILURES: Final[tuple[tuple[str, type[OSError]], ...]] = (
+    ("resolve host", socket.gaierror),
+    ("translate host name", socket.gaierror),
+    ("No such file", FileNotFoundError),
+    ("refused", ConnectionRefusedError),
+    ("timeout", TimeoutError),
+    ("timed out", TimeoutError),
+)
 
 
 def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) -> ConnectError:
@@ -22,6 +47,11 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
 
     ``sqlstate`` is the server's answer where there was one; ``error`` is what the driver raised.
     """
+    if sqlstate is None and type(error).__module__.partition(".")[0] == "psycopg":
+        if type(error).__name__ == "ProgrammingError":
+            # libpq quotes what it could not read of the URL, and a password may be part of that.
+            return ConnectError("the database URL cannot be read", hint=_URL)
+        error, sqlstate = _of_libpq(error)
     what = f"cannot connect to {hide_password(url)}"
     user, database, host = _parts(url)
     if sqlstate == _INVALID_PASSWORD:
@@ -67,8 +97,16 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
     return ConnectError(
         f"{what}: {type(error).__name__}",
         detail=_server_text(error),
-        hint="a URL looks like postgresql://user:password@host:5432/database",
+        hint=_URL,
     )
+
+
+def _of_libpq(error: BaseException) -> tuple[BaseException, str | None]:
+    """Read the cause from libpq's text, where it can be told."""
+    text = str(error)
+    if "FATAL" in text or "no password supplied" in text:
+        return error, next((sqlstate for part, sqlstate in _REFUSALS if part in text), None)
+    return next((cause(text) for part, cause in _FAILURES if part in text), error), None
 
 
 def _parts(url: str) -> tuple[str, str, str]:

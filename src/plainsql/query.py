@@ -11,7 +11,7 @@ that came back (``result``).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 from typing import overload as _overload
 
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
@@ -27,6 +27,7 @@ __all__ = [
     "AsyncExecutor",
     "Column",
     "CountQuery",
+    "Effect",
     "ManyQuery",
     "OneQuery",
     "OptionalQuery",
@@ -66,6 +67,11 @@ class SyncExecutor(Protocol):
     def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]: ...
 
 
+Effect = Literal["reads", "writes", "unknown"]
+"""What is proved of a statement, in all its variants: it changes nothing and leaves nothing behind in the session;
+it leaves nothing behind in the session; nothing."""
+
+
 class Column(NamedTuple):
     """A result column as a driver describes it, for queries without a generated row type."""
 
@@ -88,9 +94,20 @@ class Query(Generic[P, T, R]):
 
     kind: ClassVar[str]
 
-    def __init__(self, name: str, path: str, line: int, body: str, bind: Callable[P, Args], item: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        line: int,
+        body: str,
+        bind: Callable[P, Args],
+        item: Any,
+        effect: Effect = "unknown",
+    ) -> None:
         self.name = name
         """The path as a name: ``realty.leads.get_by_id``."""
+        self.effect = effect
+        """What is proved of it; ``plainsql generate`` says."""
         self._source = (path, line, body)
         self._bind = bind
         self._item = item
@@ -417,11 +434,12 @@ def bounded(name: str, value: N, low: Any, high: Any) -> N:
 
 
 class _Declare(Generic[T]):
-    __slots__ = ("item", "source")
+    __slots__ = ("effect", "item", "source")
     item: Any
 
-    def __init__(self, name: str, path: str, line: int, body: str, /) -> None:
+    def __init__(self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown") -> None:
         self.source = (name, path, line, body)
+        self.effect = effect
 
     if not TYPE_CHECKING:
 
@@ -429,8 +447,8 @@ class _Declare(Generic[T]):
             if item is T:  # a subclass below
                 return cls
 
-            def declare(name, path, line, body, /):
-                declared = cls(name, path, line, body)
+            def declare(name, path, line, body, /, effect="unknown"):
+                declared = cls(name, path, line, body, effect)
                 declared.item = item
                 return declared
 
@@ -441,30 +459,31 @@ class one(_Declare[T]):  # noqa: N801 (reads as a decorator)
     """Declare a query that returns exactly one row, or its single value."""
 
     def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T]:
-        return OneQuery(*self.source, bind, self.item)
+        return OneQuery(*self.source, bind, self.item, self.effect)
 
 
 class optional(_Declare[T]):  # noqa: N801
     """Declare a query that returns a row, or its single value, or ``None``."""
 
     def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T]:
-        return OptionalQuery(*self.source, bind, self.item)
+        return OptionalQuery(*self.source, bind, self.item, self.effect)
 
 
 class many(_Declare[T]):  # noqa: N801
     """Declare a query that returns a list of rows, or of single values."""
 
     def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T]:
-        return ManyQuery(*self.source, bind, self.item)
+        return ManyQuery(*self.source, bind, self.item, self.effect)
 
 
 class count:  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
-    __slots__ = ("source",)
+    __slots__ = ("effect", "source")
 
-    def __init__(self, name: str, path: str, line: int, body: str, /) -> None:
+    def __init__(self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown") -> None:
         self.source = (name, path, line, body)
+        self.effect = effect
 
     def __call__(self, bind: Callable[P, Args]) -> CountQuery[P]:
-        return CountQuery(*self.source, bind, int)
+        return CountQuery(*self.source, bind, int, self.effect)

@@ -155,7 +155,8 @@ def hide_password(url: str) -> str:
         userinfo, at, host = parts.netloc.rpartition("@")
         user, colon, _ = userinfo.partition(":")
         netloc = f"{user}{':***' if colon else ''}{at}{host}"
-        return parts._replace(netloc=netloc, query=query).geturl() if parts.scheme else "***"
+        # Put together by hand: geturl() drops the slashes of an empty host.
+        return f"{parts.scheme}://{netloc}{parts.path}{'?' * bool(query)}{query}" if parts.scheme else "***"
     except ValueError:
         return "***"
 

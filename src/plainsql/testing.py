@@ -250,10 +250,21 @@ def _private_redis() -> Generator[str]:
         )
     folder = Path(tempfile.mkdtemp(prefix="plainsql-redis-"))
     place, log = folder / "redis.sock", folder / "log"
-    options = ["--port", "0", "--unixsocket", place, "--dir", folder, "--save", "", "--appendonly", "no"]
+    options = [
+        "--port",
+        "0",
+        "--unixsocket",
+        f"{place}",
+        "--dir",
+        f"{folder}",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     with log.open("w") as output:
         guard = subprocess.Popen(
-            ["/bin/sh", "-c", _STOPS_WITH_US, folder, program, *options],
+            ["/bin/sh", "-c", _STOPS_WITH_US, str(folder), program, *options],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

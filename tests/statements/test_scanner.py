@@ -126,7 +126,12 @@ def test_every_token_is_the_servers_own(oracle: Oracle, text: str) -> None:
         elif kind == "positional" or text.startswith("$", end):
             # Junk behind it (1e5$, $1a) is part of a token to the server, which then refuses it.
             assert (oracle.first_token(text[start:]) or "").startswith(expected)
-        elif "invalid" not in oracle.refusal("close all " + piece):
+        elif "invalid" in oracle.refusal("close all " + piece):
+            assert kind in {"string", "quoted_name"}  # with an escape that means nothing
+        elif piece[:2] in {"U&", "u&"}:
+            # The server reads one token more, in search of uescape, and may stumble over that one.
+            assert expected in {oracle.first_token(text[start:]), oracle.first_token(piece)}
+        else:
             assert oracle.first_token(text[start:]) == expected
 
 

@@ -157,7 +157,7 @@ def test_a_composite_with_a_part_that_travels_as_text_is_given_or_told(both: Bot
     with pytest.raises(plainsql.DecodeError, match="document") as raised:
         both.runner.run(asked(both.over_asyncpg, a=value))
     assert "cast it to text" in str(raised.value)
-    assert asked(both.over_psycopg, a=value) in (value, """(x,"'cat':2")""")
+    assert asked(both.over_psycopg, a=value) in (value, "(x,'cat':2)")
 
 
 integer_ranges = st.one_of(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
-import plainsql
 from plainsql.query import Binder, ManyQuery
-from tests.types.both import Both, query
+from tests.types.both import Both
 
 # A value of each type as the server reads it; what the executors make of it is sent back, and must read the same.
 SAMPLES = {
@@ -104,27 +104,29 @@ def test_every_base_type_is_known(both: Both) -> None:
     assert found - SAMPLES.keys() - NO_INPUT.keys() - ONLY_READ.keys() == set()
 
 
+def _has_xml(both: Both) -> bool:
+    try:
+        both.over_psycopg.connection.execute("select '<a/>'::xml")
+    except psycopg.errors.FeatureNotSupported:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_value_and_arrays_of_it_make_a_round_trip(both: Both, name: str) -> None:
     type_name = '"char"' if name == "char" else name
     exists = both.value("select to_regtype(:a) is not null", a=type_name)
     if not exists:
         pytest.skip(f"this server has no {name}")
-    if name == "xml" and "xml" not in both.value("select string_agg(name, ' ') from pg_config where setting ~ 'libxml' and name = 'CONFIGURE'") :
-        pass
     text = SAMPLES[name]
     literal = f"'{text.replace(chr(39), chr(39) * 2)}'::{type_name}"
-    try:
-        value = both.value(f"select {literal}")
-    except Exception as error:
-        if "libxml" in str(error):
-            pytest.skip("this server was built without XML")
-        raise
+    if name == "xml" and not _has_xml(both):
+        pytest.skip("this server was built without XML")
+    value = both.value(f"select {literal}")
     sent: object = value
-    item: object = object
     if name in ("json", "jsonb"):
         sent = {"a": [1, None]}
-    back = both.value(f"select :a::{type_name}", item=item, a=sent)
+    back = both.value(f"select :a::{type_name}", a=sent)
     assert both.value(f"select (:a::{type_name})::text = ({literal})::text or '{name}' = 'json'", a=sent) is True
     assert back == value or name == "json"
     if name in ("path", "polygon", "json", "jsonb"):  # lists and paths in arrays are told apart elsewhere
@@ -139,8 +141,12 @@ def test_integer_vectors_can_be_read(both: Both, name: str) -> None:
 
 
 def test_what_the_catalog_holds_can_be_read(both: Both) -> None:
-    assert both.value("select adbin from pg_attrdef limit 0 union all select null") is None
-    assert both.value("select count(stxdndistinct::text) from pg_statistic_ext_data") == 0
+    both.over_psycopg.connection.execute("create table defaults (a int default 7, b int); "
+        "insert into defaults select 1, 2 from generate_series(1, 100); "
+        "create statistics abc (ndistinct, dependencies) on a, b from defaults; analyze defaults")
+    assert "CONST" in both.value("select adbin from pg_attrdef")
+    assert both.value("select stxdndistinct from pg_statistic_ext_data") != ""
+    assert both.value("select stxddependencies from pg_statistic_ext_data") != ""
 
 
 @pytest.mark.parametrize("name", ["citext", "ltree"])
@@ -154,6 +160,4 @@ def test_a_type_of_an_extension_says_its_name_where_a_value_does_not_fit(both: B
 
 
 def test_void_is_a_value_that_says_nothing(both: Both) -> None:
-    with pytest.raises(plainsql.PlainsqlError):
-        raise plainsql.PlainsqlError(repr(query("select pg_sleep(0)")))
-    both.value("select pg_notify('nobody', '')")
+    assert both.value("select pg_notify('nobody', '')") is None

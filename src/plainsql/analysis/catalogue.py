@@ -48,6 +48,15 @@ class Catalogue:
                 return relation
         return None
 
+    def resolve(self, schema: str | None, name: str) -> Relation | None:
+        """The relation that a name stands for on the connection's search path."""
+        row = self._connection.execute(
+            "select pg_catalog.to_regclass(case when %(schema)s::text is null then '' else quote_ident(%(schema)s) || '.' end"
+            " || quote_ident(%(name)s))::oid",
+            {"schema": schema, "name": name},
+        ).fetchone()
+        return self.relation(row[0]) if row is not None and row[0] is not None else None
+
     def column(self, relation: int, number: int) -> ColumnRef | None:
         """The name of a column; ``None`` for system columns and unknown relations."""
         found = self.relation(relation) if relation else None

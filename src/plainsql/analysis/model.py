@@ -169,4 +169,12 @@ class Analysis:
     """Whether it is proved to change nothing."""
     session_safe: bool = False
     """Whether it is proved to leave nothing behind in the session."""
+    not_read_only: str = ""
+    """Why ``read_only`` is not proved, in one phrase; empty where it is."""
+    not_session_safe: str = ""
+    """Why ``session_safe`` is not proved, in one phrase; empty where it is."""
+    row_security: tuple[str, ...] = ()
+    """``schema.table`` of each table used that has row-level security: what comes back depends on who asks."""
+    opaque: tuple[str, ...] = ()
+    """Functions, rules and statements that may read or write tables not listed here; triggers are in ``triggers``."""
     findings: tuple[Finding, ...] = field(default=())

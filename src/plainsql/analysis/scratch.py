@@ -73,7 +73,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
     """Connect for analysing, in autocommit mode. Raises ``ConnectError``."""
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="plainsql check")
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise cannot_connect(url, error, error.sqlstate) from None
 
 

@@ -21,6 +21,7 @@ from plainsql.statements.header import close_match
 
 __all__ = ["Given", "expected", "read_assignments"]
 
+_JSON = msgspec.json.Decoder(float_hook=Decimal)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(:?=)(.*)", re.DOTALL)
 
 
@@ -98,7 +99,9 @@ def _check_names(statement: Statement, given: Mapping[str, Given]) -> None:
     wrong = [f"missing {', '.join(missing)}"] if missing else []
     wrong += [f"unknown {', '.join(unknown)}"] if unknown else []
     meant = {name: close for name in unknown if (close := close_match(name, known, 0.6))}
-    if meant:
+    if len(meant) == 1:
+        hint = f"did you mean {next(iter(meant.values()))}?"
+    elif meant:
         hint = "did you mean " + ", ".join(f"{close} for {name}" for name, close in meant.items()) + "?"
     else:
         choices = {choice.name: choice.values[0] for choice in statement.choices}
@@ -137,7 +140,7 @@ def _read_json(name: str, text: str) -> Given:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise BindError(f"{name}: its file cannot be read: {reason}", hint=f"write {name}:=@FILE") from None
     try:
-        return Given(text, True, msgspec.json.decode(text, float_hook=Decimal))
+        return Given(text, True, _JSON.decode(text))
     except msgspec.DecodeError as error:
         # msgspec's message names the position and what it expected, never the value.
         raise BindError(f"{name}: not JSON: {error}", hint=f"write {name}=… for text") from None

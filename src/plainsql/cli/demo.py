@@ -51,7 +51,8 @@ def demo(layer: Literal["realty"] = "realty", /) -> int:
             progress.stop()
             queries = asyncio.run(_play(server.url(), console))
     took = time.perf_counter() - began
-    console.print(f"\n[bold green]demo: ok[/], {queries} queries in {took:.1f} s")
+    console.print()
+    console.print(f"[bold green]demo: ok[/], {queries} queries in {took:.1f} s")
     return FINE
 
 

@@ -23,7 +23,6 @@ from plainsql.cli.literals import Type, json_column, read_types, to_text
 from plainsql.cli.tables import Column, print_rows
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import (
-    ConnectError,
     ContractError,
     NoRowError,
     Place,
@@ -142,12 +141,7 @@ def _connected(url: str) -> psycopg.Connection[Any]:
             application_name="plainsql run",
             options=options.strip(),
         )
-    except psycopg.ProgrammingError:
-        # libpq quotes what it could not read, and a password may be part of that.
-        raise ConnectError(
-            "the database URL cannot be read", hint="write postgresql://user@host:5432/database"
-        ) from None
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise cannot_connect(url, error, error.sqlstate) from None
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime, tzinfo
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import asyncpg
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -32,7 +32,7 @@ _MOST = 60
 class Story:
     """Runs queries one after the other, and shows them as they end."""
 
-    def __init__(self, db: Database, console: Console, zone: timezone = timezone.utc) -> None:
+    def __init__(self, db: Database, console: Console, zone: tzinfo = UTC) -> None:
         self.db = db
         self.queries = 0
         self._console = console
@@ -43,29 +43,18 @@ class Story:
     async def step(self, title: str, columns: str) -> AsyncIterator[Step]:
         """Open a step of several queries, shown together.
 
-        ``columns`` are the fields to show, separated by blanks; ``typology.num_bedrooms`` is one of a nested row.
+        ``columns`` are the fields to show, separated by blanks; ``lead.phone`` is one of a nested row, ``title=home``
+        is headed "home".
         """
         step = Step(self.db)
         yield step
         self.queries += step.queries
         self._steps += 1
         self._heading(title, step)
-        fields = columns.split()
-        if not step.rows:
+        if step.rows:
+            self._console.print(Padding(self._table(columns.split(), step.rows), (0, 0, 0, 4), expand=False))
+        else:
             self._console.print(Text("    no rows", style="dim"))
-        elif fields:
-            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-            for field in fields:
-                numeric = isinstance(_get(step.rows[0], field), int | float)
-                table.add_column(
-                    field.rpartition(".")[2],
-                    justify="right" if numeric else "left",
-                    no_wrap=True,
-                    overflow="ellipsis",
-                )
-            for row in step.rows:
-                table.add_row(*(Text(self._shown(_get(row, field))) for field in fields))
-            self._console.print(Padding(table, (0, 0, 0, 4)))
 
     async def tell(
         self, title: str, columns: str, query: Query[P, Any, R], /, *args: P.args, **kwargs: P.kwargs
@@ -85,9 +74,9 @@ class Story:
             self.queries += step.queries
             self._steps += 1
             self._heading(title, step)
-            self._console.print(
-                Text(f"    {type(error).__name__}", style="yellow").append(f": {error}", style="default")
-            )
+            first = str(error).partition("\n")[0]
+            said = Text(type(error).__name__, style="yellow").append(f": {first}", style="default")
+            self._console.print(Padding(said, (0, 0, 0, 4)))
         else:
             raise PlainsqlError(f"{query.name} was to be refused, and was not")
 
@@ -104,6 +93,25 @@ class Story:
         self._console.print(
             Text(f"    {files}{times}", style="cyan").append(f"  {step.seconds * 1000:.1f} ms", style="green")
         )
+
+    def _table(self, columns: list[str], rows: list[object]) -> Table:
+        fields = [column.partition("=")[0] for column in columns]
+        heads = [column.rpartition("=")[2] for column in columns]
+        cells = [[self._shown(_get(row, field)) for field in fields] for row in rows]
+        widths = [max(map(cell_len, cell)) for cell in zip(heads, *cells, strict=True)]
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for field, head, width in zip(fields, heads, widths, strict=True):
+            numeric = isinstance(_get(rows[0], field), int | float)
+            # Where the terminal is narrow, what is longest gives way, and nothing else.
+            table.add_column(
+                head,
+                justify="right" if numeric else "left",
+                no_wrap=True,
+                min_width=None if width == max(widths) else width,
+            )
+        for row in cells:
+            table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in row))
+        return table
 
     def _shown(self, value: object) -> str:
         if value is None:

@@ -66,6 +66,8 @@ class Function:
     wraps: dict[str, str]
     """By parameter: the function of ``plainsql.query`` that its value passes through."""
     analysis: Analysis
+    effect: str
+    """What is proved of all its variants: ``plainsql.query.Effect``."""
 
 
 @dataclass(slots=True)
@@ -114,7 +116,13 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
         _add_row(module, statement.returns.row, columns, statement, package)
         returned = Annotation(statement.returns.row)
     parameters, wraps = _plan_parameters(item, module)
-    return Function(statement, returned, parameters, wraps, analysis)
+    return Function(statement, returned, parameters, wraps, analysis, _effect(item.variants))
+
+
+def _effect(variants: Sequence[Analysis]) -> str:
+    if not all(variant.session_safe for variant in variants):
+        return "unknown"
+    return "reads" if all(variant.read_only for variant in variants) else "writes"
 
 
 def _check_shape(statement: Statement, analysis: Analysis) -> None:

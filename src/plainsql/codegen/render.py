@@ -163,9 +163,10 @@ def _function(function: Function, names: Names) -> str:
     decorator = names.of(statement.returns.kind)
     if function.item is not None:
         decorator += f"[{names.annotation(function.item)}]"
+    effect = "" if function.effect == "unknown" else f', effect="{function.effect}"'
     return (
         f'\n\n@{decorator}("{statement.name}", "{statement.path}", {statement.body_line}, """\\\n'
-        f'{_escape(statement.body)}\n""")\n'
+        f'{_escape(statement.body)}\n"""{effect})\n'
         f"{_signature(function, names)}"
         f"{_docstring(function)}"
         f"    return {_values(function, names)}\n"

@@ -12,6 +12,7 @@ from asyncpg import exceptions
 
 from plainsql.database.codecs import Codecs
 from plainsql.database.database import Database
+from plainsql.database.leases import Leases
 from plainsql.diagnose import cannot_connect
 from plainsql.settings import hide_password, resolve_database
 
@@ -25,6 +26,9 @@ def connect(
     max_size: int = 10,
     connect_timeout: float = 10.0,
     acquire_timeout: float | None = 30.0,
+    max_waiting: int = 10_000,
+    max_age: float = 3600.0,
+    max_idle: float = 300.0,
     statement_timeout: float | None = None,
     application_name: str = "plainsql",
     server_settings: Mapping[str, str] | None = None,
@@ -41,6 +45,9 @@ def connect(
         max_size: connections at the most.
         connect_timeout: seconds that opening a connection may take.
         acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
+        max_waiting: calls that may wait for a connection at once; one more is refused.
+        max_age: seconds after which a connection is replaced by a new one.
+        max_idle: seconds after which an idle connection is closed, down to ``min_size``.
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
         application_name: what ``pg_stat_activity`` shows.
@@ -55,6 +62,9 @@ def connect(
         "max_size": max_size,
         "timeout": connect_timeout,
         "command_timeout": statement_timeout,
+        # Leases outlive these: idle and old connections are theirs to close.
+        "max_inactive_connection_lifetime": 0,
+        "max_queries": 2**62,
         "server_settings": {
             "application_name": application_name,
             # With a filter, an HNSW scan must go on until it has found enough. A database without pgvector
@@ -66,18 +76,26 @@ def connect(
         "statement_cache_size": 2048,
         "max_cached_statement_lifetime": 0,
     }
-    return Connecting(url, pool_options, acquire_timeout, prefetch)
+    lease_options = {
+        "min_size": min_size,
+        "max_size": max_size,
+        "wait_timeout": acquire_timeout,
+        "max_waiting": max_waiting,
+        "max_age": max_age,
+        "max_idle": max_idle,
+    }
+    return Connecting(url, pool_options, lease_options, prefetch)
 
 
 class Connecting:
     """A database that is about to be connected: await it, or enter it with ``async with``."""
 
     def __init__(
-        self, url: str | None, pool_options: dict[str, Any], acquire_timeout: float | None, prefetch: int
+        self, url: str | None, pool_options: dict[str, Any], lease_options: dict[str, Any], prefetch: int
     ) -> None:
         self._url = url
         self._pool_options = pool_options
-        self._acquire_timeout = acquire_timeout
+        self._lease_options = lease_options
         self._prefetch = prefetch
         self._database: Database | None = None
 
@@ -103,10 +121,11 @@ class Connecting:
                 raise cannot_connect(url, error, getattr(error, "sqlstate", None)) from None
             except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
                 raise cannot_connect(url, error) from None
+            leases = Leases(pool, **self._lease_options)
             return Database(
                 pool,
+                leases,
                 name=hide_password(url),
-                acquire_timeout=self._acquire_timeout,
                 prefetch=self._prefetch,
                 on_close=stack.pop_all().close,
             )

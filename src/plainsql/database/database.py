@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 from asyncpg import exceptions
 
 from plainsql.database.execution import execute, iterate
+from plainsql.database.failure import is_lost
+from plainsql.database.leases import Lease, Leases
 from plainsql.database.transaction import Isolation, Transaction, begin
-from plainsql.errors import PlainsqlError, PoolTimeoutError
+from plainsql.diagnose import cannot_connect
+from plainsql.errors import PlainsqlError
 from plainsql.query import Args, Query
 
 __all__ = ["Database"]
@@ -27,27 +30,34 @@ class Database:
     """
 
     def __init__(
-        self,
-        pool: Any,
-        *,
-        name: str,
-        acquire_timeout: float | None,
-        prefetch: int,
-        on_close: Callable[[], object],
+        self, pool: Any, leases: Leases, *, name: str, prefetch: int, on_close: Callable[[], object]
     ) -> None:
         self._pool = pool
+        self._leases = leases
         self._on_close = on_close
         self._name = name
-        self._acquire_timeout = acquire_timeout
         self._prefetch = prefetch
 
     async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
-        """Run a query on a connection of its own."""
-        connection = await self._acquire()
+        """Run a query on a connection of its own.
+
+        A read that is proved to change nothing is run once more where its connection turns out to be lost.
+        """
+        leases = self._leases
+        lease = leases.take_now() or await self._take()
         try:
-            return await execute(connection, query, args)
-        finally:
-            await self._pool.release(connection)
+            result = await execute(lease.connection, query, args)
+        except BaseException as error:
+            self._give_back_failed(lease, query, error)
+            if query.effect != "reads" or not is_lost(error):
+                raise
+        else:
+            if query.effect == "unknown":
+                leases.give_back_changed(lease)
+            else:
+                leases.give_back(lease)
+            return result
+        return await self._run_again(query, args)
 
     async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
@@ -74,17 +84,26 @@ class Database:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:
-        """Take an asyncpg connection out of the pool, for what queries cannot say: COPY, LISTEN."""
-        connection = await self._acquire()
+        """Take an asyncpg connection, for what queries cannot say: COPY, LISTEN. It is reset afterwards."""
+        lease = self._leases.take_now() or await self._take()
         try:
-            yield connection
-        finally:
-            await self._pool.release(connection)
+            yield lease.connection
+        except exceptions.PostgresError:
+            self._leases.give_back_changed(lease)
+            raise
+        except BaseException:
+            # The connection may be in the middle of something.
+            self._leases.retire(lease)
+            raise
+        else:
+            self._leases.give_back_changed(lease)
 
     async def close(self, timeout: float | None = 10.0) -> None:
         """Let running queries end, then close all connections; after ``timeout`` seconds, at once."""
         try:
-            await asyncio.wait_for(self._pool.close(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._leases.close()
+                await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
         finally:
@@ -100,18 +119,29 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _acquire(self) -> Any:
+    async def _take(self) -> Lease:
         try:
-            return await self._pool.acquire(timeout=self._acquire_timeout)
-        except TimeoutError:
-            raise PoolTimeoutError(
-                f"no connection became free within {self._acquire_timeout:g} s",
-                detail=f"all {self._pool.get_max_size()} connections of the pool are in use",
-                hint="raise max_size, or look for transactions that are held open for too long",
-            ) from None
-        except exceptions.InterfaceError as error:
-            if self._pool.is_closing():
-                raise PlainsqlError(
-                    "the database is closed", hint="use it inside its 'async with' block"
-                ) from None
-            raise error
+            return await self._leases.take()
+        except (OSError, exceptions.PostgresError) as error:
+            if isinstance(error, PlainsqlError):
+                raise
+            raise cannot_connect(self._name, error, getattr(error, "sqlstate", None)) from None
+
+    async def _run_again(self, query: Query[..., Any, R], args: Args) -> R:
+        lease = await self._take()
+        try:
+            result = await execute(lease.connection, query, args)
+        except BaseException as error:
+            self._give_back_failed(lease, query, error)
+            raise
+        self._leases.give_back(lease)
+        return result
+
+    def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError | TimeoutError | OSError | exceptions.InterfaceError):
+            # The server may still be at it: the pool waits for its answer, or closes the connection.
+            self._leases.retire(lease)
+        elif query.effect == "unknown":
+            self._leases.give_back_changed(lease)
+        else:
+            self._leases.give_back(lease)

@@ -10,11 +10,24 @@ from asyncpg import exceptions
 from plainsql.errors import BindError, DecodeError, PlainsqlError
 from plainsql.query import Plan, Query
 
-__all__ = ["explain"]
+__all__ = ["explain", "is_lost"]
 
 # asyncpg says which argument it could not encode only in the text, which holds the value as well. The number
 # stands at its beginning, before anything of the value.
 _ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")
+
+_OUTCOME_UNKNOWN = "the connection was lost while the statement ran: it may have been executed, or not"
+
+# The server ends a session, or does not begin one: it is shut down, it crashed, it starts up.
+_SHUT_DOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the call failed because its connection is gone."""
+    if isinstance(error, exceptions.PostgresError):
+        state: str | None = getattr(error, "sqlstate", None)
+        return state is not None and (state.startswith("08") or state in _SHUT_DOWN)
+    return isinstance(error, ConnectionError | exceptions.InterfaceError) and not isinstance(error, PlainsqlError)
 
 
 async def explain(

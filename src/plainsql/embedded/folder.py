@@ -14,7 +14,7 @@
       run/          the Unix socket, mode 0700, where its path is short enough
 
 The path of a Unix socket may have about 107 bytes (103 on macOS). Where ``run/`` would be longer, the socket
-lies in a new private folder under the system's temporary folder, which ``state.json`` names and which goes
+lies in a private folder under the system's temporary folder, which ``state.json`` names and which goes
 with the server.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from plainsql.cli.story import Story
@@ -29,7 +29,7 @@ _SAID: Final = (
 
 def sample() -> tuple[Table, ...]:
     """Make the sample data: a few seconds of work for one core."""
-    return tables(now=datetime.now(ZONE).replace(microsecond=0))
+    return tables(now=datetime.now(UTC).replace(microsecond=0))
 
 
 async def load(db: Database, filled: tuple[Table, ...], advance: Callable[[int], object]) -> None:
@@ -48,21 +48,21 @@ async def play(story: Story) -> None:
     """Run what an assistant runs for one lead."""
     lead = await story.tell(
         "A stranger writes: find the lead, or enter it",
-        "id name telegram_chat_id created_at",
+        "id name telegram_chat_id=chat created_at=since",
         leads.get_or_create_from_telegram,
         telegram_chat_id="5114440001",
         name="Lucía Quispe",
     )
     again = await story.tell(
         "The same chat a second later: the same lead",
-        "id name telegram_chat_id created_at",
+        "id name telegram_chat_id=chat created_at=since",
         leads.get_by_telegram_chat_id,
         telegram_chat_id="5114440001",
     )
     story.expect(again == lead, "the lead was entered twice")
     talk = await story.tell(
         "Begin a conversation",
-        "id lead_id is_answered_by_lead last_message_at",
+        "id lead_id=lead is_answered_by_lead last_message_at",
         conversations.create,
         lead_id=lead.id,
     )
@@ -76,7 +76,7 @@ async def play(story: Story) -> None:
             )
     recent = await story.tell(
         "What the model is given as context: the last messages, oldest first",
-        "created_at type content",
+        "created_at=at type content",
         messages.recent,
         conversation_id=talk.id,
         limit=5,
@@ -86,7 +86,7 @@ async def play(story: Story) -> None:
     meaning = embed(_QUESTION)
     nearest = await story.tell(
         "Search by meaning, with the lead's conditions as filters",
-        "distance pricing typology.num_bedrooms district title view_type",
+        "distance pricing=price view_type=view title=home",
         properties.search,
         embedding=meaning,
         district="Miraflores",
@@ -98,7 +98,7 @@ async def play(story: Story) -> None:
     story.expect(len(nearest) == 5, "nothing was found")
     best = await story.tell(
         "The same by meaning and by words together",
-        "score pricing typology.num_bedrooms district title view_type",
+        "score pricing=price view_type=view title=home",
         properties.search_hybrid,
         embedding=meaning,
         words='"vista al parque" cochera',
@@ -112,7 +112,7 @@ async def play(story: Story) -> None:
     home = best[0]
     await story.tell(
         "Note what the talk is about",
-        "id most_recent_project_id last_message_at",
+        "id most_recent_project_id=project last_message_at",
         conversations.touch,
         id=talk.id,
         most_recent_project_id=home.project_id,
@@ -141,14 +141,14 @@ async def play(story: Story) -> None:
     )
     upcoming = await story.tell(
         "The visits that the lead has before them",
-        "id scheduled_for project_id property_id",
+        "id scheduled_for project_id=project property_id=home",
         appointments.upcoming_for_lead,
         lead_id=lead.id,
     )
     story.expect(upcoming == [booked], "the visit is not there, or twice")
     agenda = await story.tell(
         "The agency's agenda of that day",
-        "scheduled_for lead_name lead_phone project_district property_title",
+        "scheduled_for=at lead_name=lead lead_phone=phone property_title=home",
         appointments.agenda_of_day,
         day=tomorrow.date(),
         time_zone="America/Lima",

@@ -23,6 +23,10 @@ def _encode_text(value: Any) -> str:
     return value
 
 
+def _decode_void(_: str) -> None:
+    """What functions return that return nothing."""
+
+
 def _encode_name(value: Any) -> str:
     text = _encode_text(value)
     if len(text.encode()) > _LONGEST_NAME:
@@ -97,6 +101,7 @@ SCALARS: Final[dict[str, Codec]] = {
         Codec("name", _encode_name, str),
         Codec("bytea", _encode_bytea, _decode_bytea),
         Codec("char", _encode_char, _decode_char),
+        Codec("void", _encode_text, _decode_void),
         Codec("uuid", _encode_uuid, uuid.UUID),
         Codec("inet", _encode_inet, _decode_inet),
         Codec("cidr", lambda value: str(ipaddress.ip_network(value)), ipaddress.ip_network),

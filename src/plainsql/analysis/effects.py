@@ -1,0 +1,450 @@
+"""What a statement reads and writes, what it may call, and what it can leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from plainsql.analysis.bounds import Bounds, exact_class
+from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.facts import function_of
+from plainsql.analysis.model import TableUse, Volatility
+from plainsql.analysis.places import Place
+from plainsql.analysis.reader import Node, read_tree
+from plainsql.analysis.relations import Relation
+from plainsql.analysis.safe_functions import hides_tables, leaves_nothing, only_reads
+from plainsql.analysis.tree import Command, Entry, Kind, Query
+
+__all__ = ["Effects", "effects_of"]
+
+_SELECT_PRIVILEGE = 2
+_FIRST_ATTRIBUTE = -7
+"""Bit sets of columns count from the lowest system attribute (``FirstLowInvalidHeapAttributeNumber``)."""
+
+_ORDER: dict[Volatility, int] = {"immutable": 0, "stable": 1, "volatile": 2}
+_SEQUENCES = ("nextval", "setval", "currval", "lastval")
+
+
+@dataclass(slots=True)
+class Effects:
+    """All that a statement does beyond its result."""
+
+    reads: list[TableUse] = field(default_factory=list)
+    writes: list[TableUse] = field(default_factory=list)
+    triggers: set[str] = field(default_factory=set)
+    row_security: set[str] = field(default_factory=set)
+    opaque: set[str] = field(default_factory=set)
+    volatility: Volatility = "immutable"
+    not_read_only: str = ""
+    """Why it is not proved to change nothing; empty where it is."""
+    not_session_safe: str = ""
+    """Why it is not proved to leave nothing behind; empty where it is."""
+
+
+def effects_of(catalogue: Catalogue, places: list[Place], names: tuple[str, ...]) -> Effects:
+    """Collect the effects of a statement's queries; ``names`` are its parameters' in order."""
+    return _Collector(catalogue, places, names).collect()
+
+
+class _Collector:
+    def __init__(self, catalogue: Catalogue, places: list[Place], names: tuple[str, ...]) -> None:
+        self._catalogue = catalogue
+        self._places = places
+        self._names = names
+        self._bounds = Bounds(catalogue, places)
+        self._effects = Effects()
+        self._expressions_seen: set[str] = set()
+
+    def collect(self) -> Effects:
+        for place in self._places:
+            query = place.scope.query
+            if query.command == Command.UTILITY:
+                self._utility(query)
+                continue
+            self._calls(query.node.children(), skip_queries=True)
+            for entry in query.entries:
+                self._read(place, entry)
+            if query.command != Command.SELECT:
+                self._write(place)
+            if query.node.items("rowMarks"):
+                self._changes("row locks")
+        effects = self._effects
+        effects.reads = _merged(effects.reads)
+        effects.writes = _merged(effects.writes)
+        if effects.writes:
+            effects.volatility = "volatile"
+        elif effects.reads:
+            self._at_least("stable")
+        return effects
+
+    def _utility(self, query: Query) -> None:
+        statement = query.node.node("utilityStmt")
+        kind = statement.kind if statement is not None else "unknown"
+        self._changes("a utility statement")
+        self._leaves("a utility statement")
+        self._at_least("volatile")
+        if statement is None or kind != "TRUNCATESTMT":
+            self._effects.opaque.add(f"the {kind.removesuffix('STMT').lower()} statement")
+            return
+        for name in statement.nodes("relations"):
+            relation = self._catalogue.resolve(name.text("schemaname"), name.text("relname") or "")
+            if relation is None:
+                self._effects.opaque.add("the truncate statement")
+                continue
+            cascades = statement.number("behavior") == 1
+            for table in [relation, *self._catalogue.descendants(relation)]:
+                via = "" if table is relation else f"inherits from {relation}"
+                self._effects.writes.append(TableUse(table.schema, table.name, action="truncate", via=via))
+                self._fire(table, "truncate")
+            if cascades:
+                self._effects.opaque.add("truncate … cascade")
+
+    def _read(self, place: Place, entry: Entry) -> None:
+        relation = self._catalogue.relation(entry.relation) if entry.kind is Kind.RELATION else None
+        if relation is None or entry.node.text("relkind") == "c":
+            return
+        permissions = self._permissions(place.scope.query, entry)
+        if permissions is None or not permissions.number("requiredPerms") & _SELECT_PRIVILEGE:
+            return
+        if relation.kind == "f":
+            self._at_least("volatile")
+        if relation.kind == "v":
+            return
+        self._policies(relation, place)
+        bound = self._bounds.of(place.scope, entry.index)
+        self._use(
+            self._effects.reads,
+            relation,
+            "read",
+            relation.column_names(_numbers(permissions, "selectedCols")),
+            bound,
+            place.via,
+            with_children=entry.with_children,
+        )
+
+    def _permissions(self, query: Query, entry: Entry) -> Node | None:
+        index = entry.node.number("perminfoindex")
+        permissions = query.node.nodes("rteperminfos")
+        return permissions[index - 1] if 0 < index <= len(permissions) else None
+
+    def _use(
+        self,
+        uses: list[TableUse],
+        relation: Relation,
+        action: str,
+        columns: tuple[str, ...],
+        bound: dict[int, set[int]],
+        via: str,
+        *,
+        with_children: bool,
+    ) -> None:
+        def pairs(table: Relation) -> tuple[tuple[str, str], ...]:
+            numbers = {column.name: column.number for column in relation.columns.values()}
+            return tuple(
+                sorted(
+                    (column.name, self._name(parameter))
+                    for column in table.columns.values()
+                    for parameter in bound.get(numbers.get(column.name, 0), ())
+                    if exact_class(self._catalogue, column.type)
+                )
+            )
+
+        tables = [relation, *(self._catalogue.descendants(relation) if with_children else ())]
+        for table in tables:
+            reason = via if table is relation else via or f"inherits from {relation}"
+            uses.append(
+                TableUse(table.schema, table.name, columns, action, pairs(table), reason)  # type: ignore[arg-type]
+            )
+            if table.row_security:
+                self._effects.row_security.add(str(table))
+
+    def _name(self, parameter: int) -> str:
+        return self._names[parameter - 1] if parameter <= len(self._names) else f"${parameter}"
+
+    def _write(self, place: Place) -> None:
+        query = place.scope.query
+        entry = query.entry(query.result_relation)
+        relation = self._catalogue.relation(entry.relation) if entry is not None else None
+        self._changes("it writes")
+        if entry is None or relation is None:
+            self._effects.opaque.add("a write to an unknown table")
+            return
+        conflict = query.node.node("onConflict")
+        for event in self._events(query):
+            self._write_to(place, entry, relation, event, place.via, conflict if event == "update" else None)
+
+    def _events(self, query: Query) -> list[str]:
+        names = {Command.INSERT: "insert", Command.UPDATE: "update", Command.DELETE: "delete"}
+        if query.command == Command.MERGE:
+            commands = {action.number("commandType") for action in query.node.nodes("mergeActionList")}
+        else:
+            commands = {query.command}
+        conflict = query.node.node("onConflict")
+        if conflict is not None and conflict.number("action") == 2:
+            commands.add(Command.UPDATE)
+        return [names[Command(command)] for command in sorted(commands) if command in names]
+
+    def _write_to(
+        self, place: Place, entry: Entry, relation: Relation, event: str, via: str, conflict: Node | None
+    ) -> None:
+        query = place.scope.query
+        for rule in relation.rules:
+            self._effects.opaque.add(f"rule {relation}.{rule}")
+            self._leaves(f"rule {relation}.{rule}")
+        self._fire(relation, event)
+        permissions = self._permissions(query, entry)
+        field_name = {"insert": "insertedCols", "update": "updatedCols"}.get(event, "")
+        written = frozenset(_numbers(permissions, field_name)) if permissions is not None else frozenset()
+        bound = self._written_bound(place, entry, relation, event, conflict)
+        if relation.is_view:
+            self._write_through(place, relation, event, written, bound, via or f"view {relation}")
+            return
+        self._stored(relation, event, written, bound, via, with_children=entry.with_children or event == "insert")
+
+    def _stored(
+        self,
+        relation: Relation,
+        event: str,
+        written: frozenset[int],
+        bound: dict[int, set[int]],
+        via: str,
+        *,
+        with_children: bool,
+    ) -> None:
+        # Rows inserted into a partitioned table land in its partitions; into a plain one, in the table itself.
+        children = with_children and (event != "insert" or relation.kind == "p")
+        columns = () if event == "delete" else relation.column_names(written)
+        self._use(self._effects.writes, relation, event, columns, bound, via, with_children=children)
+        self._at_least("volatile")
+        for table in [relation, *(self._catalogue.descendants(relation) if children else ())]:
+            if table is not relation:
+                self._fire(table, event)
+            self._implied(table, event, written)
+            if event == "delete" or event == "update":
+                self._cascade(table, event, written, bound, set())
+
+    def _implied(self, relation: Relation, event: str, written: frozenset[int]) -> None:
+        """What the server computes for a row on its own: defaults, generated columns, checks, policies."""
+        for column in relation.columns.values():
+            if column.default and (column.generated or (event == "insert" and column.number not in written)):
+                self._hidden_expression(column.default)
+        if event != "delete":
+            for check in relation.checks:
+                self._hidden_expression(check)
+        self._policies(relation, None)
+
+    def _policies(self, relation: Relation, place: Place | None) -> None:
+        if not relation.row_security:
+            return
+        self._effects.row_security.add(str(relation))
+        for policy in relation.policies:
+            for text in policy.expressions:
+                self._hidden_expression(text, via=f"policy {policy.name} on {relation}")
+
+    def _hidden_expression(self, text: str, via: str = "") -> None:
+        if text in self._expressions_seen:
+            return
+        self._expressions_seen.add(text)
+        tree = read_tree(text)
+        if not isinstance(tree, Node):
+            return
+        self._calls([tree], skip_queries=False)
+        for node in tree.walk():
+            if node.kind != "RANGETBLENTRY" or not node.number("relid"):
+                continue
+            relation = self._catalogue.relation(node.number("relid"))
+            if relation is None:
+                continue
+            if relation.kind == "v":
+                self._effects.opaque.add(f"view {relation} in {via or 'an expression of the schema'}")
+                continue
+            self._use(self._effects.reads, relation, "read", (), {}, via, with_children=True)
+            self._policies(relation, None)
+
+    def _written_bound(
+        self, place: Place, entry: Entry, relation: Relation, event: str, conflict: Node | None
+    ) -> dict[int, set[int]]:
+        query = place.scope.query
+        if query.command == Command.MERGE or relation.rules or self._rewritten(relation, event):
+            return {}
+        if query.command == Command.INSERT:
+            inserted = {
+                target.number("resno"): self._bounds.value(target.node("expr"), place.scope, column.type)
+                for target in query.target_list
+                if not target.flag("resjunk") and (column := relation.columns.get(target.number("resno")))
+            }
+            inserted = {column: bound for column, bound in inserted.items() if bound}
+            if event == "insert":
+                return inserted
+            # The row that was there shares with the new one only the columns that they conflict on.
+            keys = self._arbiters(conflict, relation)
+            changed = {target.number("resno") for target in conflict.nodes("onConflictSet")} if conflict else set()
+            return {column: bound for column, bound in inserted.items() if column in keys and column not in changed}
+        found = self._bounds.of(place.scope, entry.index)
+        if event == "update":
+            changed = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
+            changed |= {column.number for column in relation.columns.values() if column.generated}
+            found = {column: bound for column, bound in found.items() if column not in changed}
+        return found
+
+    def _arbiters(self, conflict: Node | None, relation: Relation) -> set[int]:
+        columns: set[int] = set()
+        for element in conflict.nodes("arbiterElems") if conflict is not None else ():
+            expression = element.node("expr")
+            if expression is not None and expression.kind == "VAR":
+                columns.add(expression.number("varattno"))
+        return columns
+
+    def _rewritten(self, relation: Relation, event: str) -> bool:
+        tables = [relation, *self._catalogue.descendants(relation)]
+        return any(table.kind == "f" or table.rewrites_rows_on(event) for table in tables)
+
+    def _write_through(
+        self,
+        place: Place,
+        view: Relation,
+        event: str,
+        written: frozenset[int],
+        bound: dict[int, set[int]],
+        via: str,
+    ) -> None:
+        """A write to a view that the server passes on to the one table below it."""
+        if any(trigger.instead for trigger in view.triggers_on(event)) or view.rules:
+            self._effects.opaque.add(f"the triggers of view {view}")
+            return
+        inner = next((p.scope for p in self._places if p.reader is place.scope and p.via.endswith(f" {view}")), None)
+        members = [e for e in inner.query.entries if e.index in inner.query.members] if inner else []
+        base = self._catalogue.relation(members[0].relation) if len(members) == 1 else None
+        if inner is None or base is None:
+            self._effects.opaque.add(f"view {view}")
+            return
+        columns: dict[int, int] = {}
+        for position, output in enumerate(inner.query.outputs, 1):
+            expression = output.node("expr")
+            if expression is not None and expression.kind == "VAR" and not expression.number("varlevelsup"):
+                columns[position] = expression.number("varattno")
+        below = frozenset(columns[number] for number in written if number in columns)
+        bound_below = {columns[number]: names for number, names in bound.items() if number in columns}
+        if self._rewritten(base, event):
+            bound_below = {}
+        self._fire(base, event)
+        if base.is_view:
+            nested = next((p for p in self._places if p.scope is inner), None)
+            if nested is not None:
+                self._write_through(nested, base, event, below, bound_below, via)
+            return
+        self._stored(base, event, below, bound_below, via, with_children=True)
+
+    def _cascade(
+        self,
+        relation: Relation,
+        event: str,
+        written: frozenset[int],
+        bound: dict[int, set[int]],
+        seen: set[tuple[str, int, str]],
+    ) -> None:
+        """What foreign keys that refer to the table do to their own tables."""
+        for key in relation.referenced_by:
+            action = key.on_delete if event == "delete" else key.on_update
+            if action not in "cnd" or (event == "update" and not written & set(key.referenced_columns)):
+                continue
+            table = self._catalogue.relation(key.table)
+            if table is None or (key.name, key.table, event) in seen:
+                continue
+            seen.add((key.name, key.table, event))
+            followed = {
+                own: bound[other]
+                for own, other in zip(key.columns, key.referenced_columns, strict=False)
+                if other in bound and self._same_class(table, own, relation, other)
+            }
+            effect = "delete" if event == "delete" and action == "c" else "update"
+            if effect == "update" or self._rewritten(table, effect):
+                # The rows' key changes: they belong to another value afterwards.
+                followed = {} if self._rewritten(table, effect) or event == "update" else followed
+            columns = table.column_names(key.columns) if effect == "update" else ()
+            via = f"foreign key {key.name}"
+            self._use(self._effects.writes, table, "cascade", columns, followed, via, with_children=True)
+            for each in [table, *self._catalogue.descendants(table)]:
+                self._fire(each, effect)
+                self._implied(each, effect, frozenset(key.columns))
+                self._cascade(each, effect, frozenset(key.columns), followed if effect == "delete" else {}, seen)
+
+    def _same_class(self, table: Relation, column: int, other_table: Relation, other: int) -> bool:
+        one, two = table.columns.get(column), other_table.columns.get(other)
+        if one is None or two is None:
+            return False
+        known = exact_class(self._catalogue, one.type)
+        return bool(known) and known == exact_class(self._catalogue, two.type)
+
+    def _fire(self, relation: Relation, event: str) -> None:
+        for trigger in relation.triggers_on(event):
+            name = f"{relation}.{trigger.name}"
+            self._effects.triggers.add(name)
+            function = self._catalogue.function(trigger.function)
+            if function is None or not leaves_nothing(function):
+                self._leaves(f"trigger {name}")
+
+    def _calls(self, nodes: Iterable[Node], *, skip_queries: bool) -> None:
+        pending = list(nodes)
+        while pending:
+            node = pending.pop()
+            # The queries inside have a place of their own.
+            pending.extend(child for child in node.children() if not (skip_queries and child.kind == "QUERY"))
+            if node.kind in ("SQLVALUEFUNCTION", "COERCEVIAIO"):
+                self._at_least("stable")
+            elif node.kind == "NEXTVALUEEXPR":
+                self._changes("nextval")
+                self._at_least("volatile")
+            elif (oid := function_of(node, self._catalogue)) is not None:
+                self._call(oid, node)
+
+    def _call(self, oid: int, node: Node) -> None:
+        function = self._catalogue.function(oid)
+        if function is None:
+            self._changes("an unknown function")
+            self._leaves("an unknown function")
+            self._effects.opaque.add("an unknown function")
+            return
+        self._at_least(function.volatility)
+        if function.is_builtin and function.volatility == "immutable":
+            return
+        if not only_reads(function):
+            self._changes(f"{function} may write")
+        if not leaves_nothing(function, node):
+            reads_session = function.name in _SEQUENCES
+            self._leaves(f"{function} reads what an earlier call left" if reads_session else f"{function} may leave something behind")
+        if hides_tables(function):
+            self._effects.opaque.add(str(function))
+
+    def _at_least(self, volatility: Volatility) -> None:
+        if _ORDER[volatility] > _ORDER[self._effects.volatility]:
+            self._effects.volatility = volatility
+
+    def _changes(self, because: str) -> None:
+        self._effects.not_read_only = self._effects.not_read_only or because
+
+    def _leaves(self, because: str) -> None:
+        self._effects.not_session_safe = self._effects.not_session_safe or because
+
+
+def _numbers(permissions: Node, field_name: str) -> list[int]:
+    return [member + _FIRST_ATTRIBUTE for member in permissions.numbers(field_name)]
+
+
+def _merged(uses: list[TableUse]) -> list[TableUse]:
+    """One entry for each table, action, binding and reason; the columns put together."""
+    columns: dict[tuple[object, ...], set[str] | None] = {}
+    first: dict[tuple[object, ...], TableUse] = {}
+    for use in uses:
+        key = (use.schema, use.table, use.action, use.bound, use.via)
+        first.setdefault(key, use)
+        known = columns.setdefault(key, set())
+        if known is not None:
+            known.update(use.columns)
+            if not use.columns:
+                columns[key] = None
+    merged = [
+        TableUse(use.schema, use.table, tuple(sorted(columns[key] or ())), use.action, use.bound, use.via)
+        for key, use in first.items()
+    ]
+    return sorted(merged, key=lambda use: (use.schema, use.table, use.action, use.bound, use.via, use.columns))

@@ -1,0 +1,83 @@
+"""Volatile functions that are known to be harmless, and functions whose effects stay hidden: a reviewed table.
+
+The server marks all that it does not promise as volatile: a random number as well as an advisory lock. What is
+volatile and not listed here is taken to write, and to leave something behind.
+"""
+
+from __future__ import annotations
+
+from plainsql.analysis.reader import Node
+from plainsql.analysis.routines import Function
+
+__all__ = ["hides_tables", "leaves_nothing", "only_reads"]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Read a clock, a source of randomness or the server's own figures.
+_READS = _names("""
+    random random_normal gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday array_sample array_shuffle
+    pg_sleep pg_sleep_for pg_sleep_until pg_relation_size pg_table_size pg_indexes_size pg_total_relation_size
+    pg_database_size pg_tablespace_size pg_current_wal_lsn pg_current_wal_insert_lsn pg_current_wal_flush_lsn
+    pg_is_in_recovery pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_blocking_pids
+    pg_safe_snapshot_blocking_pids pg_sequence_last_value pg_notification_queue_usage pg_lock_status pg_trigger_depth
+    pg_xact_commit_timestamp pg_jit_available pg_is_wal_replay_paused pg_stat_get_activity
+""")
+
+# Write, and leave nothing in the session. `nextval` and `setval` leave what `currval` reads; reading that is not safe.
+_WRITES = _names("nextval setval pg_notify pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_xact_lock "
+                 "pg_try_advisory_xact_lock_shared")
+
+# Of extensions, by the extension's name.
+_EXTENSIONS = {
+    "pgcrypto": _names("gen_random_bytes gen_random_uuid gen_salt pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt "
+                       "pgp_pub_encrypt_bytea"),
+    "uuid-ossp": _names("uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4"),
+}
+
+# Run SQL that is given to them as text, or read tables named in their arguments.
+_HIDES = _names("""
+    query_to_xml query_to_xmlschema query_to_xml_and_xmlschema table_to_xml table_to_xmlschema
+    table_to_xml_and_xmlschema schema_to_xml schema_to_xmlschema schema_to_xml_and_xmlschema database_to_xml
+    database_to_xmlschema database_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema ts_stat
+""")
+
+_TRIGGERS = _names("suppress_redundant_updates_trigger tsvector_update_trigger tsvector_update_trigger_column")
+
+
+def only_reads(function: Function) -> bool:
+    """Whether a call changes nothing in the database."""
+    if function.volatility != "volatile":
+        return True
+    if function.is_builtin:
+        return function.name in _READS or function.name.startswith(("pg_stat_get_", "pg_show_"))
+    return function.name in _EXTENSIONS.get(function.extension, ())
+
+
+def leaves_nothing(function: Function, call: Node | None = None) -> bool:
+    """Whether a call leaves nothing in the session, and reads nothing that an earlier call left there."""
+    if function.is_builtin and function.name in _TRIGGERS:
+        return True
+    if function.is_builtin and function.name == "set_config":
+        return call is not None and _is_transaction_local(call)
+    if function.is_builtin and function.name in _WRITES:
+        return True
+    return only_reads(function)
+
+
+def _is_transaction_local(call: Node) -> bool:
+    args = call.nodes("args")
+    value = args[2].datum("constvalue") if len(args) == 3 and args[2].kind == "CONST" else None
+    return bool(value and value[0])
+
+
+def hides_tables(function: Function) -> bool:
+    """Whether a call may read or write tables that the tree does not name."""
+    if function.is_builtin:
+        return function.name in _HIDES
+    if function.volatility == "immutable":
+        return False
+    # An extension's functions in C compute; those written in SQL or PL/pgSQL are like anyone's.
+    return not (function.extension and function.language in ("c", "internal"))
