@@ -52,6 +52,13 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
             # libpq quotes what it could not read of the URL, and a password may be part of that.
             return ConnectError("the database URL cannot be read", hint=_URL)
         error, sqlstate = _of_libpq(error)
+    if isinstance(error, ValueError):
+        # Neither the URL nor what the driver says about it is shown: nobody knows which part is the password.
+        return ConnectError(
+            "the database URL cannot be read",
+            hint="a URL looks like postgresql://user:password@host:5432/database; "
+            "write %2F for a slash, %40 for an @ in a password",
+        )
     what = f"cannot connect to {hide_password(url)}"
     user, database, host = _parts(url)
     if sqlstate == _INVALID_PASSWORD:
@@ -76,7 +83,9 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
             hint="lower max_size of the pools, raise max_connections, or put PgBouncer in between",
         )
     if sqlstate == _STARTING_UP:
-        return ConnectError(f"{what}: the server is starting up or shutting down", hint="try again in a moment")
+        return ConnectError(
+            f"{what}: the server is starting up or shutting down", hint="try again in a moment"
+        )
     if sqlstate is not None:
         return ConnectError(f"{what}: the server answers {sqlstate}", detail=_server_text(error))
     if isinstance(error, socket.gaierror):

@@ -103,11 +103,14 @@ class Query(Generic[P, T, R]):
         bind: Callable[P, Args],
         item: Any,
         effect: Effect = "unknown",
+        joins: bool = True,
     ) -> None:
         self.name = name
         """The path as a name: ``realty.leads.get_by_id``."""
         self.effect = effect
         """What is proved of it; ``plainsql generate`` says."""
+        self.joins = joins
+        """Whether concurrent calls may run as one statement, where it only reads."""
         self._source = (path, line, body)
         self._bind = bind
         self._item = item
@@ -434,12 +437,15 @@ def bounded(name: str, value: N, low: Any, high: Any) -> N:
 
 
 class _Declare(Generic[T]):
-    __slots__ = ("effect", "item", "source")
+    __slots__ = ("effect", "item", "joins", "source")
     item: Any
 
-    def __init__(self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown") -> None:
+    def __init__(
+        self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown", joins: bool = True
+    ) -> None:
         self.source = (name, path, line, body)
         self.effect = effect
+        self.joins = joins
 
     if not TYPE_CHECKING:
 
@@ -447,8 +453,8 @@ class _Declare(Generic[T]):
             if item is T:  # a subclass below
                 return cls
 
-            def declare(name, path, line, body, /, effect="unknown"):
-                declared = cls(name, path, line, body, effect)
+            def declare(name, path, line, body, /, effect="unknown", joins=True):
+                declared = cls(name, path, line, body, effect, joins)
                 declared.item = item
                 return declared
 
@@ -459,31 +465,34 @@ class one(_Declare[T]):  # noqa: N801 (reads as a decorator)
     """Declare a query that returns exactly one row, or its single value."""
 
     def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T]:
-        return OneQuery(*self.source, bind, self.item, self.effect)
+        return OneQuery(*self.source, bind, self.item, self.effect, self.joins)
 
 
 class optional(_Declare[T]):  # noqa: N801
     """Declare a query that returns a row, or its single value, or ``None``."""
 
     def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T]:
-        return OptionalQuery(*self.source, bind, self.item, self.effect)
+        return OptionalQuery(*self.source, bind, self.item, self.effect, self.joins)
 
 
 class many(_Declare[T]):  # noqa: N801
     """Declare a query that returns a list of rows, or of single values."""
 
     def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T]:
-        return ManyQuery(*self.source, bind, self.item, self.effect)
+        return ManyQuery(*self.source, bind, self.item, self.effect, self.joins)
 
 
 class count:  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
-    __slots__ = ("effect", "source")
+    __slots__ = ("effect", "joins", "source")
 
-    def __init__(self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown") -> None:
+    def __init__(
+        self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown", joins: bool = True
+    ) -> None:
         self.source = (name, path, line, body)
         self.effect = effect
+        self.joins = joins
 
     def __call__(self, bind: Callable[P, Args]) -> CountQuery[P]:
         return CountQuery(*self.source, bind, int, self.effect)

@@ -7,7 +7,9 @@ import os
 import pwd
 import shutil
 import stat
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,15 @@ needs_namespaces = pytest.mark.skipif(
 )
 NOBODY = pwd.getpwnam("nobody")
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups")
+
+
+@pytest.fixture
+def as_nobody() -> tuple[str, ...]:
+    """The start of a command line that runs as nobody."""
+    done = subprocess.run([*AS_NOBODY, sys.executable, "-c", "import msgspec"], cwd="/", check=False)
+    if done.returncode != 0:
+        pytest.skip("this Python lies where nobody cannot enter")
+    return AS_NOBODY
 
 
 def forbid_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +94,17 @@ def test_without_namespaces_root_drops_to_an_existing_user_and_says_so(
 
 
 @as_root
+def test_a_scratch_server_needs_no_namespaces_either(
+    open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid_namespaces(tmp_path, monkeypatch)
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
+    with embedded.start(scratch=True) as server:
+        assert server.execute("select 1") == "1"
+    assert not server.folder.exists()
+
+
+@as_root
 def test_root_can_go_on_without_namespaces_with_data_made_in_one(
     open_folder: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,8 +135,10 @@ def test_where_no_user_can_enter_each_attempt_is_told(
 
 
 @as_root
-def test_a_plain_user_runs_it_directly(open_folder: Path, use: Callable[..., UserProcess]) -> None:
-    user = use(open_folder / "server", prefix=AS_NOBODY)
+def test_a_plain_user_runs_it_directly(
+    open_folder: Path, use: Callable[..., UserProcess], as_nobody: tuple[str, ...]
+) -> None:
+    user = use(open_folder / "server", prefix=as_nobody)
     server = user.joined()
     assert Path(f"/proc/{server}").stat().st_uid == NOBODY.pw_uid
     assert embedded.status(open_folder / "server").runs_as == "user nobody"
@@ -123,27 +147,31 @@ def test_a_plain_user_runs_it_directly(open_folder: Path, use: Callable[..., Use
 
 
 @as_root
-def test_root_serves_a_users_data_as_that_user(open_folder: Path, use: Callable[..., UserProcess]) -> None:
+def test_root_serves_a_users_data_as_that_user(
+    open_folder: Path, use: Callable[..., UserProcess], as_nobody: tuple[str, ...]
+) -> None:
     folder = open_folder / "server"
     folder.mkdir(mode=0o755)  # so that root in a namespace could enter it, too
     os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
-    user = use(folder, prefix=AS_NOBODY)
+    user = use(folder, prefix=as_nobody)
     user.joined()
     user.leave()
     with embedded.start(folder) as server:
         assert server.pid
         assert Path(f"/proc/{server.pid}").stat().st_uid == NOBODY.pw_uid
     assert owners(folder / "data") == {NOBODY.pw_uid}
-    again = use(folder, prefix=AS_NOBODY)
+    again = use(folder, prefix=as_nobody)
     assert again.joined(), "the user is not locked out by what root did"
     assert again.leave() == ""
 
 
 @as_root
-def test_a_plain_user_is_told_whose_data_it_is(open_folder: Path, use: Callable[..., UserProcess]) -> None:
+def test_a_plain_user_is_told_whose_data_it_is(
+    open_folder: Path, use: Callable[..., UserProcess], as_nobody: tuple[str, ...]
+) -> None:
     folder = open_folder / "server"
     embedded.start(folder).stop()
     assert (
         f"EmbeddedServerError: {folder} cannot be used for a server: Permission denied"
-        in use(folder, prefix=AS_NOBODY).leave()
+        in use(folder, prefix=as_nobody).leave()
     )

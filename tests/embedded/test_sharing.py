@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import select
@@ -196,7 +195,7 @@ def test_a_state_that_was_lost_does_not_hide_a_running_server(folder: Path) -> N
         assert not embedded.status(folder).running
         embedded.stop(folder, force=True)
         assert server.pid is None
-        assert json.loads(state)["version"] == server.version
+    (folder / "state.json").write_text(state)  # for clearing away
 
 
 def test_a_server_in_use_is_stopped_by_force_only(folder: Path) -> None:

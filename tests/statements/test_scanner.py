@@ -101,6 +101,13 @@ def tokens(text: str) -> list[tuple[str, str]]:
 @example("a$b$c$")
 @example("/*/**/*/:x")
 @example("1..2")
+@example("B'1''2'")
+@example("x'1'\n'2'")
+@example("1.e''")
+@example("1e51e5")
+@example("n'a'")
+@example("U&'a'\n'b'")
+@example("=" * 60 + "+-")
 def test_every_token_is_the_servers_own(oracle: Oracle, text: str) -> None:
     try:
         found = scan(text)

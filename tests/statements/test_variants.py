@@ -154,6 +154,13 @@ def test_every_character_leads_back_to_where_it_came_from() -> None:
                 assert (at or "\n") == character
 
 
+def test_an_expression_can_stand_for_each_parameter_and_nothing_else_changes() -> None:
+    body = "select ':a', :a::int, $$ $1 $$\nwhere :b --?\nlimit :a"
+    (expected, _, number) = body.replace("where :b --?\n", "").replace(" :a", " input.a").partition("\nlimit")
+    variant = compiled(body).variant()
+    assert variant.substituted({"a": "input.a"}) == f"{expected}\nlimit{number} /* app.search */"
+
+
 def test_marks_in_strings_and_comments_are_none() -> None:
     plain = compiled("select '--?', $$ :x --? $$, E'--?\\'--?' /* :x --? */ -- and :x --?\n, \"--?\"")
     assert plain.optional == frozenset()

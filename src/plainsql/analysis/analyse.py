@@ -10,9 +10,12 @@ from psycopg import Connection, pq
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.describe import Description, Probe, RefusedError
+from plainsql.analysis.effects import effects_of
 from plainsql.analysis.facts import NullJoin
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nullability import Nullability
+from plainsql.analysis.parameters import Landing, parameter_landings
+from plainsql.analysis.places import places_of
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.tree import Query, Scope
@@ -70,15 +73,38 @@ class Analyser:
         nullability = Nullability(self.catalogue, scopes, cardinality)
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
+        effects = effects_of(self.catalogue, places_of(self.catalogue, scopes, scope), tuple(names))
         return Analysis(
-            parameters=tuple(
-                ParameterFact(name, self.catalogue.type(oid), True, "not looked at yet")
-                for name, oid in zip(names, described.parameters, strict=False)
-            ),
+            parameters=self._parameters(described, names, parameter_landings(self.catalogue, scopes, scope)),
             columns=self._columns(described, verdicts),
             rows=rows,
             rows_because=because,
+            reads=tuple(effects.reads),
+            writes=tuple(effects.writes),
+            triggers=tuple(sorted(effects.triggers)),
+            volatility=effects.volatility,
+            read_only=not effects.not_read_only,
+            session_safe=not effects.not_session_safe,
+            not_read_only=effects.not_read_only,
+            not_session_safe=effects.not_session_safe,
+            row_security=tuple(sorted(effects.row_security)),
+            opaque=tuple(sorted(effects.opaque)),
         )
+
+    def _parameters(
+        self, described: Description, names: list[str], landings: dict[int, Landing]
+    ) -> tuple[ParameterFact, ...]:
+        facts: list[ParameterFact] = []
+        for number, (name, oid) in enumerate(zip(names, described.parameters, strict=False), 1):
+            landing = landings.get(number)
+            type_ = self.catalogue.type(oid)
+            if type_.not_null:
+                facts.append(ParameterFact(name, type_, False, f"{type_} is not null"))
+            elif landing is None:
+                facts.append(ParameterFact(name, type_, True, "nothing strict meets it"))
+            else:
+                facts.append(ParameterFact(name, type_, landing.nullable, landing.because))
+        return tuple(facts)
 
     def _rows(self, scope: Scope, cardinality: Cardinality, returns: bool) -> tuple[RowCount, str]:
         if not returns:
@@ -103,6 +129,7 @@ class Analyser:
                     verdict.because,
                     origin=self.catalogue.column(column.table, column.number),
                     nullable_group=groups.setdefault(verdict.joins, len(groups) + 1) if verdict.joins else None,
+                    nullable_in_group=verdict.nullable_when_matched if verdict.joins else verdict.nullable,
                 )
             )
         return tuple(facts)

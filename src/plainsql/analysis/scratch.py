@@ -1,7 +1,8 @@
 """The scratch database: what the migrations make of an empty one, for the server to type queries against.
 
-It lives on the project's embedded server, or on the server it is pointed at, under a name made from the content
-of the migrations: as long as they do not change it is built once.
+It lives on the project's embedded server, or on the server it is pointed at, under a name made from the place
+and the content of the migrations: as long as they do not change it is built once, and projects that share a
+server leave each other's alone.
 """
 
 from __future__ import annotations
@@ -41,19 +42,24 @@ def scratch_database(migrations: Path, url: str | None = None, *, anew: bool = F
     """
     with resolve_database(url) as server:
         with connect(server) as connection:
-            name = PREFIX + schema_digest(migrations)[:16]
+            own = f"{PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
+            name = own + schema_digest(migrations)[:16]
+            # Held until we are in: another process neither builds the same nor drops it for older than its own.
+            connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
             if anew:
                 _drop(connection, name)
             if not _exists(connection, name):
                 _build(connection, server, name, migrations)
-            _drop_older(connection, keep=name)
-        with connect(_with_database(server, name)) as connection:
-            yield connection
+            inside = connect(_with_database(server, name))
+            with inside:
+                _drop_others(connection, own, keep=name)
+                connection.close()
+                yield inside
 
 
 def _build(connection: psycopg.Connection[Any], server: str, name: str, migrations: Path) -> None:
-    # Built beside and renamed: another process never meets half a schema.
-    part = f"{name}_{os.getpid()}"
+    # Built beside and renamed: what is killed in the middle is not taken for a schema.
+    part = f"{name}_new"
     _drop(connection, part)
     connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(part)))
     try:
@@ -62,8 +68,6 @@ def _build(connection: psycopg.Connection[Any], server: str, name: str, migratio
         connection.execute(
             sql.SQL("alter database {} rename to {}").format(sql.Identifier(part), sql.Identifier(name))
         )
-    except psycopg.errors.DuplicateDatabase:  # another process was faster
-        _drop(connection, part)
     except BaseException:
         _drop(connection, part)
         raise
@@ -99,16 +103,16 @@ def _drop(connection: psycopg.Connection[Any], name: str) -> None:
     connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
-def _drop_older(connection: psycopg.Connection[Any], keep: str) -> None:
-    """Drop the databases of earlier migrations that nobody is connected to."""
+def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> None:
+    """Drop the project's databases of other migrations, and half-built ones, that nobody is connected to."""
     idle = connection.execute(
         """
         select d.datname
         from pg_catalog.pg_database as d
-        where starts_with(d.datname, %s) and d.datname <> %s and length(d.datname) = length(%s)
+        where starts_with(d.datname, %s) and d.datname <> %s
           and not exists (select 1 from pg_catalog.pg_stat_activity as a where a.datid = d.oid)
         """,
-        [PREFIX, keep, keep],
+        [own, keep],
     ).fetchall()
     for (name,) in idle:
         connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))

@@ -41,10 +41,9 @@ def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdi
             action.number("matchKind", -1) == _NOT_MATCHED_BY_SOURCE for action in query.node.nodes("mergeActionList")
         ):
             return nullable("not matched by source")
-    if ("var", query.id, number, column) in context.facts.keys:
+    base = _source(prover, entry, column, home, context)
+    if base.nullable and ("var", query.id, number, column) in context.facts.keys:
         base = never("excluded by a condition")
-    else:
-        base = _source(prover, entry, column, home, context)
     joins: set[NullJoin] = set()
     because = ""
     for index in node.numbers("varnullingrels"):

@@ -20,6 +20,7 @@ app = App(
     name="plainsql",
     help="PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.",
     version=plainsql.__version__,
+    suppress_keyboard_interrupt=False,  # main says so
 )
 app.command(init.init)
 app.command(check.check)

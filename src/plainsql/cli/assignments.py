@@ -1,7 +1,8 @@
 """The words after a query's name, ``name=text`` and ``name:=json``, as the arguments of a call.
 
-Text goes to the server as it was typed, which reads it as the parameter's type: ``id=42``, ``since=yesterday``.
-JSON is for what text cannot say: ``notes:=null``, ``ids:='["a", "b"]'``, ``embedding:=@vector.json``.
+Text goes to the server as it was typed, which reads it as the parameter's type: ``id=42``,
+``since=yesterday``. JSON is for what text cannot say: ``notes:=null``, ``ids:='["a", "b"]'``,
+``embedding:=@vector.json``.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Given:
 def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Given]:
     """Read the words and hold them against what the query takes.
 
-    Raises ``BindError``: a word is no assignment, a name is unknown, missing or given twice, a value is out of the
-    header's bounds or none of a choice's. The text never holds a value.
+    Raises ``BindError``: a word is no assignment, a name is unknown, missing or given twice, a value is out
+    of the header's bounds or none of a choice's. The text never holds a value.
     """
     given: dict[str, Given] = {}
     for number, word in enumerate(words, 1):
@@ -90,7 +91,9 @@ def expected(statement: Statement) -> str:
 
 def _check_names(statement: Statement, given: Mapping[str, Given]) -> None:
     known = [p.name for p in statement.parameters] + [c.name for c in statement.choices]
-    required = [p.name for p in statement.parameters if not (p.optional or (p.bounds and p.bounds.has_default))]
+    required = [
+        p.name for p in statement.parameters if not (p.optional or (p.bounds and p.bounds.has_default))
+    ]
     required += [c.name for c in statement.choices if c.default is None]
     unknown = [name for name in given if name not in known]
     missing = [name for name in required if name not in given]
@@ -138,7 +141,9 @@ def _read_json(name: str, text: str) -> Given:
             text = Path(text[1:]).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise BindError(f"{name}: its file cannot be read: {reason}", hint=f"write {name}:=@FILE") from None
+            raise BindError(
+                f"{name}: its file cannot be read: {reason}", hint=f"write {name}:=@FILE"
+            ) from None
     try:
         return Given(text, True, _JSON.decode(text))
     except msgspec.DecodeError as error:

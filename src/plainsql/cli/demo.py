@@ -6,7 +6,7 @@ import asyncio
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -110,7 +110,7 @@ class _Line:
         self._began = time.perf_counter()
         self._task: TaskID = progress.add_task(title, total=None, took="")
 
-    def __enter__(self) -> _Line:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,9 +127,7 @@ class _Line:
     def ends(self, title: str) -> None:
         """Be done, under a title that says what was done."""
         took = time.perf_counter() - self._began
-        self._progress.update(
-            self._task, total=1, completed=1, description=title, took=f"{took:.1f} s"
-        )
+        self._progress.update(self._task, total=1, completed=1, description=title, took=f"{took:.1f} s")
 
 
 def _require(module: str, extra: str) -> None:

@@ -9,7 +9,6 @@ from contextlib import chdir, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
-from plainsql import codegen
 from plainsql.cli.exits import FINE
 from plainsql.errors import Place, PlainsqlError, SettingsError
 from plainsql.settings import Project
@@ -28,8 +27,8 @@ _IGNORED = ".plainsql/"
 def init(folder: Path = Path(), /) -> int:
     """Start a new project: a migration, two queries, their generated module, and its settings.
 
-    Nothing is overwritten. In a folder with a pyproject.toml, [tool.plainsql] is added to it; where src holds one
-    package, generated modules go into that.
+    Nothing is overwritten. In a folder with a pyproject.toml, [tool.plainsql] is added to it; where src holds
+    one package, generated modules go into that.
 
     Exits with 0 where the project is there, 2 where it could not be made: nothing is left of it then.
 
@@ -59,7 +58,7 @@ def init(folder: Path = Path(), /) -> int:
     for name in writer.done:
         print(f"wrote {name}")
     commands = ["plainsql migrate", "plainsql run notes.create text='Buy milk'", "plainsql check"]
-    if problem is not None:
+    if problem:
         print(f"\nthe Python module is still to be generated:\n{problem}", file=sys.stderr)
         commands.insert(0, "plainsql generate")
     if folder.resolve() != Path.cwd():
@@ -160,8 +159,8 @@ def _with_ignored(file: Path) -> str | None:
     return text + ("" if not text or text.endswith("\n") else "\n") + f"{_IGNORED}\n"
 
 
-def _generate(folder: Path, writer: _Writer) -> PlainsqlError | None:
-    """Generate the module of the queries; return what is in the way, where there is no server to type them."""
+def _generate(folder: Path, writer: _Writer) -> str:
+    """Generate the module of the queries; return what is in the way, where no server can type them."""
     from plainsql.review.project import review
 
     # The embedded server, and paths in the module, are those of the folder.
@@ -170,10 +169,9 @@ def _generate(folder: Path, writer: _Writer) -> PlainsqlError | None:
         try:
             found = review(project)
         except PlainsqlError as error:
-            return error
+            return str(error)
         if found.errors:
-            return found.errors[0]
+            return str(found.errors[0])
     for path, source in found.files.items():
         writer.write(f"{project.output}/{path.as_posix()}", source)
-    assert not codegen.compare(found.files, folder / project.output)
-    return None
+    return ""

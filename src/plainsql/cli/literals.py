@@ -1,7 +1,7 @@
 """Arguments of the command line in PostgreSQL's text form, and results in JSON's.
 
-Both ways the server is the judge: text it reads by the parameter's type, and values for which JSON has no plain
-form (times, arrays, composites) it writes as JSON itself, with ``to_json``.
+Both ways the server is the judge: text it reads by the parameter's type, and values for which JSON has no
+plain form (times, arrays, composites) it writes as JSON itself, with ``to_json``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from plainsql.cli.assignments import Given
 from plainsql.errors import BindError
 
 __all__ = ["Type", "json_column", "read_types", "to_text"]
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 Cell = str | None
 """A value as PostgreSQL writes it; None is null."""
@@ -97,7 +99,7 @@ def _scalar(value: object) -> str:
 
 
 def _array(values: Sequence[object], element: str) -> str:
-    """An array literal. Lists inside are further dimensions, or one element where elements are lists themselves."""
+    """An array literal. Lists inside are further dimensions, or one element where elements are lists."""
 
     def one(value: object) -> str:
         if value is None:
@@ -105,14 +107,14 @@ def _array(values: Sequence[object], element: str) -> str:
         if isinstance(value, list) and element not in (*_VECTORS, "json", "jsonb"):
             return _array(value, element)
         plain = isinstance(value, list | dict) or element in ("json", "jsonb")
-        text = msgspec.json.encode(value, decimal_format="number").decode() if plain else _scalar(value)
+        text = _ENCODER.encode(value).decode() if plain else _scalar(value)
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     return "{" + ",".join(one(value) for value in values) + "}"
 
 
 def json_column(connection: psycopg.Connection[Any], type: Type, cells: list[Cell]) -> list[object]:
-    """Return a column's values as msgspec is to write them. JSON has no NaN or infinity: they become strings."""
+    """Return a column's values as msgspec is to write them. NaN, which JSON lacks, is a string."""
     if type.by_server:
         written = _written_by_server(connection, type, cells)
         return [None if text is None else msgspec.Raw(text.encode()) for text in written]

@@ -53,16 +53,16 @@ def run(
 ) -> int:
     """Run one query of the SQL folder, and show what it returns.
 
-    Exits with 0 where it succeeds, 1 where the server refuses it or it returns another number of rows than its header
-    promises (it is then undone), 2 where it could not run: usage, files, connection.
+    Exits with 0 where it succeeds, 1 where the server refuses it or it returns another number of rows than
+    its header promises (it is then undone), 2 where it could not run: usage, files, connection.
 
     Parameters
     ----------
     query
         The query's name, ``realty.leads.get_by_id``, or its file.
     parameters
-        ``name=text``, read by the server as the parameter's type, or ``name:=json``: ``limit=5``, ``notes:=null``,
-        ``embedding:=@vector.json``.
+        ``name=text``, read by the server as the parameter's type, or ``name:=json``: ``limit=5``,
+        ``notes:=null``, ``embedding:=@vector.json``.
     database
         URL of the database; by default what is configured, else the embedded server.
     json
@@ -78,7 +78,11 @@ def run(
     with resolve_database(database) as url, _connected(url) as connection:
         try:
             found = _execute(connection, statement, call, given, rollback=rollback, as_json=json)
-        except (NoRowError, TooManyRowsError, ContractError) as error:
+        except ContractError as error:
+            print(error, file=sys.stderr)
+            return FINDINGS
+        except (NoRowError, TooManyRowsError) as error:
+            error.detail = "what it may have written is undone"
             print(error, file=sys.stderr)
             return FINDINGS
         except psycopg.OperationalError as error:
@@ -123,8 +127,8 @@ def _find(project: Project, name: str) -> Statement:
 
 
 def _bind(statement: Statement, call: Query[..., Any, Any], given: dict[str, Given]) -> Args:
-    # Only which parameters are given decides on the text: values follow when their types are known. The bounds
-    # have been checked, and a null passes through them.
+    # Only which parameters are given decides on the text: values follow when their types are known. The
+    # bounds have been checked, and a null passes through them.
     choices = {choice.name for choice in statement.choices}
     return call.bind((), {name: item.value if name in choices else None for name, item in given.items()})
 
@@ -156,8 +160,8 @@ def _execute(
 ) -> _Found:
     plan, values = call.plan(_bind(statement, call, given))
     cursor = psycopg.RawCursor(connection)
-    # What breaks the header's promise is undone. A statement that makes none may be one that runs only outside
-    # a transaction.
+    # What breaks the header's promise is undone. A statement that makes none may be one that runs only
+    # outside a transaction.
     promises = statement.returns.kind in ("one", "optional")
     block = connection.transaction(force_rollback=rollback) if rollback or promises else nullcontext()
     with block:

@@ -43,8 +43,8 @@ class Story:
     async def step(self, title: str, columns: str) -> AsyncIterator[Step]:
         """Open a step of several queries, shown together.
 
-        ``columns`` are the fields to show, separated by blanks; ``lead.phone`` is one of a nested row, ``title=home``
-        is headed "home".
+        ``columns`` are the fields to show, separated by blanks; ``lead.phone`` is one of a nested row,
+        ``title=home`` is headed "home".
         """
         step = Step(self.db)
         yield step
@@ -87,7 +87,7 @@ class Story:
 
     def _heading(self, title: str, step: Step) -> None:
         files = " ".join(dict.fromkeys(step.files))
-        times = f" × {step.queries}" if step.queries > 1 else ""
+        times = f", {step.queries} times" if step.queries > 1 else ""
         self._console.print()
         self._console.print(Text(f"{self._steps:>2}  ", style="dim").append(title, style="bold not dim"))
         self._console.print(
@@ -115,7 +115,7 @@ class Story:
 
     def _shown(self, value: object) -> str:
         if value is None:
-            return "–"
+            return "-"
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, int):

@@ -29,7 +29,9 @@ class Column:
     vector: bool = False
 
 
-def print_rows(columns: Sequence[Column], rows: Sequence[Sequence[str | None]], *, upright: bool = False) -> None:
+def print_rows(
+    columns: Sequence[Column], rows: Sequence[Sequence[str | None]], *, upright: bool = False
+) -> None:
     """Print rows, their values as PostgreSQL writes them.
 
     Args:
@@ -43,16 +45,18 @@ def print_rows(columns: Sequence[Column], rows: Sequence[Sequence[str | None]], 
         _print_plain(columns, rows, upright=upright)
         return
     console = Console(highlight=False)
-    table = _table(columns, rows)
-    if not upright and console.measure(table).maximum <= console.width:
-        console.print(table)
+    cells = [[shorten(value, column) for value, column in zip(row, columns, strict=True)] for row in rows]
+    lines = [[column.name for column in columns], *cells]
+    widths = [max(map(cell_len, values)) for values in zip(*lines, strict=True)]
+    if not upright and sum(widths) + 3 * len(widths) + 1 <= console.width:
+        console.print(_table(columns, rows))
         return
     width = max(cell_len(column.name) for column in columns)
     for number, row in enumerate(rows, 1):
         if len(rows) > 1:
             console.print(Text(f"row {number}", style="bold"))
         for column, value in zip(columns, row, strict=True):
-            line = Text(_padded(column.name, width), style="bold").append("  ")
+            line = Text().append(_padded(column.name, width), style="bold").append("  ")
             line.append_text(_styled(value, column, max(console.width - width - 2, 20)))
             console.print(line, overflow="ellipsis", no_wrap=True)
 
@@ -85,9 +89,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> T
     return table
 
 
-def _print_plain(
-    columns: Sequence[Column], rows: Sequence[Sequence[str | None]], *, upright: bool
-) -> None:
+def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str | None]], *, upright: bool) -> None:
     shown = [[shorten(value, column) for value, column in zip(row, columns, strict=True)] for row in rows]
     if upright:
         width = max(cell_len(column.name) for column in columns)

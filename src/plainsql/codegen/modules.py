@@ -122,7 +122,9 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
 def _effect(variants: Sequence[Analysis]) -> str:
     if not all(variant.session_safe for variant in variants):
         return "unknown"
-    return "reads" if all(variant.read_only for variant in variants) else "writes"
+    # A read with a volatile function in it gives each call its own answer: it is run as a write is, once and alone.
+    stable = all(variant.read_only and variant.volatility != "volatile" for variant in variants)
+    return "reads" if stable else "writes"
 
 
 def _check_shape(statement: Statement, analysis: Analysis) -> None:

@@ -164,6 +164,7 @@ def _function(function: Function, names: Names) -> str:
     if function.item is not None:
         decorator += f"[{names.annotation(function.item)}]"
     effect = "" if function.effect == "unknown" else f', effect="{function.effect}"'
+    effect += "" if statement.join else ", joins=False"
     return (
         f'\n\n@{decorator}("{statement.name}", "{statement.path}", {statement.body_line}, """\\\n'
         f'{_escape(statement.body)}\n"""{effect})\n'

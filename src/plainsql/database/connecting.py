@@ -14,6 +14,7 @@ from plainsql.database.codecs import Codecs
 from plainsql.database.database import Database
 from plainsql.database.leases import Leases
 from plainsql.diagnose import cannot_connect
+from plainsql.errors import ConnectError
 from plainsql.settings import hide_password, resolve_database
 
 __all__ = ["connect"]
@@ -33,6 +34,7 @@ def connect(
     application_name: str = "plainsql",
     server_settings: Mapping[str, str] | None = None,
     prefetch: int = 500,
+    join: bool = True,
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -53,6 +55,7 @@ def connect(
         application_name: what ``pg_stat_activity`` shows.
         server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
         prefetch: rows that ``.stream`` reads ahead.
+        join: run concurrent calls of the same read as one statement.
 
     Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where no
     database is configured.
@@ -84,19 +87,20 @@ def connect(
         "max_age": max_age,
         "max_idle": max_idle,
     }
-    return Connecting(url, pool_options, lease_options, prefetch)
+    return Connecting(url, pool_options, lease_options, prefetch, join)
 
 
 class Connecting:
     """A database that is about to be connected: await it, or enter it with ``async with``."""
 
     def __init__(
-        self, url: str | None, pool_options: dict[str, Any], lease_options: dict[str, Any], prefetch: int
+        self, url: str | None, pool_options: dict[str, Any], lease_options: dict[str, Any], prefetch: int, joins: bool
     ) -> None:
         self._url = url
         self._pool_options = pool_options
         self._lease_options = lease_options
         self._prefetch = prefetch
+        self._joins = joins
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -114,18 +118,24 @@ class Connecting:
         with ExitStack() as stack:
             # The embedded server starts in a thread: it takes a second or two.
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
+            failed: ConnectError | None = None
+            pool: Any = None
             try:
                 create_pool: Any = asyncpg.create_pool  # untyped
                 pool = await create_pool(url, init=Codecs().install, **self._pool_options)
             except exceptions.PostgresError as error:
-                raise cannot_connect(url, error, getattr(error, "sqlstate", None)) from None
+                failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
             except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
-                raise cannot_connect(url, error) from None
+                failed = cannot_connect(url, error)
+            if failed is not None:
+                # Outside of the handler, so that the driver's error, which may quote the URL, does not come along.
+                raise failed
             leases = Leases(pool, **self._lease_options)
             return Database(
                 pool,
                 leases,
                 name=hide_password(url),
                 prefetch=self._prefetch,
+                joins=self._joins,
                 on_close=stack.pop_all().close,
             )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database.execution import execute, iterate
+from plainsql.database.execution import execute, fetch, iterate
 from plainsql.database.failure import is_lost
+from plainsql.database.joining import Joiner, Reader
 from plainsql.database.leases import Lease, Leases
 from plainsql.database.transaction import Isolation, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError
-from plainsql.query import Args, Query
+from plainsql.query import Args, Plan, Query
 
 __all__ = ["Database"]
 
@@ -30,34 +31,44 @@ class Database:
     """
 
     def __init__(
-        self, pool: Any, leases: Leases, *, name: str, prefetch: int, on_close: Callable[[], object]
+        self,
+        pool: Any,
+        leases: Leases,
+        *,
+        name: str,
+        prefetch: int,
+        joins: bool,
+        on_close: Callable[[], object],
     ) -> None:
         self._pool = pool
         self._leases = leases
         self._on_close = on_close
         self._name = name
         self._prefetch = prefetch
+        self._joins = joins
+        self._joiners: dict[str, Joiner] = {}
 
     async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
-        """Run a query on a connection of its own.
+        """Run a query on a connection of its own, or together with others of its kind.
 
         A read that is proved to change nothing is run once more where its connection turns out to be lost.
         """
-        leases = self._leases
-        lease = leases.take_now() or await self._take()
+        plan, values = query.plan(args)
+        if query.effect != "reads":
+            return await self._run(query, plan, values)
+        if not (self._joins and query.joins):
+            return query.result(await self._read(query, plan, values))
+        joiner = self._joiners.get(plan.sql)
+        if joiner is None:
+            joiner = self._joiners[plan.sql] = Joiner(plan, self._reader(query))
+        if joiner.under_way:
+            return query.result(await joiner.join(values))
+        joiner.under_way = 1
         try:
-            result = await execute(lease.connection, query, args)
-        except BaseException as error:
-            self._give_back_failed(lease, query, error)
-            if query.effect != "reads" or not is_lost(error):
-                raise
-        else:
-            if query.effect == "unknown":
-                leases.give_back_changed(lease)
-            else:
-                leases.give_back(lease)
-            return result
-        return await self._run_again(query, args)
+            records = await self._read(query, plan, values)
+        finally:
+            joiner.ended()
+        return query.result(records)
 
     async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
@@ -127,15 +138,47 @@ class Database:
                 raise
             raise cannot_connect(self._name, error, getattr(error, "sqlstate", None)) from None
 
-    async def _run_again(self, query: Query[..., Any, R], args: Args) -> R:
-        lease = await self._take()
+    async def _run(self, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
+        """Run a query that may change something, once."""
+        lease = self._leases.take_now() or await self._take()
         try:
-            result = await execute(lease.connection, query, args)
+            result = await execute(lease.connection, query, plan, values)
         except BaseException as error:
             self._give_back_failed(lease, query, error)
             raise
-        self._leases.give_back(lease)
+        if query.effect == "unknown":
+            self._leases.give_back_changed(lease)
+        else:
+            self._leases.give_back(lease)
         return result
+
+    async def _read(self, query: Query[..., Any, Any], plan: Plan, values: Args) -> list[Any]:
+        """Run a query that is proved to change nothing; a second time where the first connection was lost."""
+        leases = self._leases
+        lease = leases.take_now() or await self._take()
+        try:
+            records = await fetch(lease.connection, query, plan, values)
+        except BaseException as error:
+            self._give_back_failed(lease, query, error)
+            if not is_lost(error):
+                raise
+        else:
+            leases.give_back(lease)
+            return records
+        lease = leases.take_now() or await self._take()
+        try:
+            records = await fetch(lease.connection, query, plan, values)
+        except BaseException as error:
+            self._give_back_failed(lease, query, error)
+            raise
+        leases.give_back(lease)
+        return records
+
+    def _reader(self, query: Query[..., Any, Any]) -> Reader:
+        def alone(plan: Plan, values: Args) -> Awaitable[Sequence[Any]]:
+            return self._read(query, plan, values)
+
+        return Reader(self._leases.max_size, self._take, self._leases.give_back, self._leases.retire, alone)
 
     def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError | TimeoutError | OSError | exceptions.InterfaceError):

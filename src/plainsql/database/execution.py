@@ -11,7 +11,7 @@ from asyncpg import exceptions
 from plainsql.database.failure import explain
 from plainsql.query import Args, Column, Plan, Query
 
-__all__ = ["execute", "iterate"]
+__all__ = ["execute", "fetch", "iterate"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -27,22 +27,32 @@ _EXPLAINED = (
 )
 
 
-async def execute(connection: Any, query: Query[..., Any, R], args: Args) -> R:
+async def execute(connection: Any, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
     """Run a query to its end and build its result."""
-    plan, values = query.plan(args)
+    if query.kind != "count":
+        return query.result(await fetch(connection, query, plan, values))
     try:
-        if query.kind == "count":
-            # Its result is an int by its class; the type checker knows only R.
-            return affected(await connection.execute(plan.sql, *values))  # type: ignore[return-value]
-        if query.needs_columns:
-            await _adopt(connection, query, plan)
-        records = await connection.fetch(plan.sql, *values)
+        # Its result is an int by its class; the type checker knows only R.
+        return affected(await connection.execute(plan.sql, *values))  # type: ignore[return-value]
     except _EXPLAINED as error:
         explained = await explain(error, connection, query, plan, values)
         if explained is error:
             raise
         raise explained from None
-    return query.result(records)
+
+
+async def fetch(connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args) -> list[Any]:
+    """Run a query to its end and return its records."""
+    try:
+        if query.needs_columns:
+            await _adopt(connection, query, plan)
+        records: list[Any] = await connection.fetch(plan.sql, *values)
+        return records
+    except _EXPLAINED as error:
+        explained = await explain(error, connection, query, plan, values)
+        if explained is error:
+            raise
+        raise explained from None
 
 
 async def iterate(

@@ -58,7 +58,7 @@ class Leases:
         max_idle: float = 300.0,
     ) -> None:
         self._pool = pool
-        self._max_size = max_size
+        self.max_size = max_size
         self._wait_timeout = wait_timeout
         self._max_waiting = max_waiting
         self._min_size = min_size
@@ -96,12 +96,12 @@ class Leases:
                 raise PlainsqlError("the database is closed", hint="use it inside its 'async with' block")
             if (lease := self.take_now()) is not None:
                 return lease
-            if self._open < self._max_size:
+            if self._open < self.max_size:
                 return await self._open_one()
             if len(self._waiting) >= self._max_waiting:
                 raise PoolTimeoutError(
                     f"{self._max_waiting} calls wait for a connection already",
-                    detail=f"all {self._max_size} connections are in use",
+                    detail=f"all {self.max_size} connections are in use",
                     hint="raise max_size or max_waiting, or send less at once",
                 )
             if (lease := await self._wait(loop, deadline)) is not None:
@@ -189,7 +189,7 @@ class Leases:
             if isinstance(error, TimeoutError):
                 raise PoolTimeoutError(
                     f"no connection became free within {self._wait_timeout:g} s",
-                    detail=f"all {self._max_size} connections are in use",
+                    detail=f"all {self.max_size} connections are in use",
                     hint="raise max_size, or look for transactions that are held open for too long",
                 ) from None
             raise

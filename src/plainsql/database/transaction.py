@@ -26,35 +26,46 @@ class Transaction:
     It serves one task at a time. Leaving its block commits; leaving it by any error or by cancellation rolls back.
     """
 
-    def __init__(self, connection: Any, prefetch: int) -> None:
+    def __init__(self, connection: Any, prefetch: int, outermost: Transaction | None = None) -> None:
         self._connection = connection
         self._prefetch = prefetch
+        self._outermost = outermost or self
         self._open = True
         self._busy = False
+        self._doubtful = False
+        """Of the outermost: whether a statement may have failed, and with it the transaction."""
 
     async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
         """Run a query inside the transaction."""
         connection = self._claim()
         self._busy = True
         try:
-            return await execute(connection, query, args)
+            return await execute(connection, query, *query.plan(args))
+        except BaseException:
+            self._outermost._doubtful = True
+            raise
         finally:
             self._busy = False
 
     async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor of this transaction; other queries may run in between."""
-        async for row in iterate(self._claim(), query, args, self._prefetch):
-            yield row
+        try:
+            async for row in iterate(self._claim(), query, args, self._prefetch):
+                yield row
+        except BaseException:
+            self._outermost._doubtful = True
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Open a savepoint: what fails inside its block is undone, the outer transaction goes on."""
-        async with begin(self._claim(), self._prefetch) as inner:
+        async with begin(self._claim(), self._prefetch, outermost=self._outermost) as inner:
             yield inner
 
     @property
     def connection(self) -> Any:
         """The asyncpg connection underneath, for what queries cannot say: COPY, LISTEN."""
+        self._outermost._doubtful = True
         return self._claim()
 
     def __repr__(self) -> str:
@@ -80,6 +91,7 @@ async def begin(
     isolation: Isolation | None = None,
     read_only: bool = False,
     deferrable: bool = False,
+    outermost: Transaction | None = None,
 ) -> AsyncIterator[Transaction]:
     """Open a transaction on a connection, or a savepoint where one is open."""
     level = None if isolation is None else isolation.replace(" ", "_")
@@ -89,14 +101,27 @@ async def begin(
         raise TransactionError(
             f"isolation: got {isolation!r}, expected 'read committed', 'repeatable read' or 'serializable'"
         ) from None
-    transaction = Transaction(connection, prefetch)
+    transaction = Transaction(connection, prefetch, outermost)
     try:
         async with block:
             try:
                 yield transaction
+                if transaction._doubtful:
+                    await _check_alive(connection)
             finally:
                 transaction._open = False
     except exceptions.InterfaceError as error:
         # The block's end meets a connection that is gone, or that a stray task still uses.
         error.add_note("while a transaction ended; it is not committed")
         raise
+
+
+async def _check_alive(connection: Any) -> None:
+    """Raise where an error has ended the transaction and was caught: its commit would be a silent rollback."""
+    try:
+        await connection.execute("select")
+    except exceptions.InFailedSQLTransactionError:
+        raise TransactionError(
+            "the transaction is not committed: one of its statements failed",
+            hint="let the error leave the block, or try what may fail inside of 'tx.transaction()', a savepoint",
+        ) from None

@@ -9,7 +9,7 @@ the next start of any scratch server.
 
 from __future__ import annotations
 
-import tempfile
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import msgspec
 from plainsql.embedded import postmaster
 from plainsql.embedded.binaries import find_binaries
 from plainsql.embedded.cluster import SUPERUSER
-from plainsql.embedded.folder import ServerFolder, project_folder, scratch_root
+from plainsql.embedded.folder import ServerFolder, project_folder, scratch_folder
 from plainsql.embedded.lifecycle import bring_up, remove_forsaken_scratch_servers, running_state, shut_down
 from plainsql.embedded.registry import User, deciding, forget_dead_users, is_held, live_users
 from plainsql.embedded.server import EmbeddedServer
@@ -87,7 +87,7 @@ def start(
     if scratch:
         remove_forsaken_scratch_servers()
     if folder is None:
-        folder = Path(tempfile.mkdtemp(dir=scratch_root())) if scratch else project_folder()
+        folder = scratch_folder(secrets.token_hex(8)) if scratch else project_folder()
     place = ServerFolder(Path(folder).absolute())
     asked = State(
         version="",

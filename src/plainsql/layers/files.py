@@ -10,7 +10,7 @@ __all__ = ["migrations_folder", "sql_folder"]
 
 
 def migrations_folder(layer: str) -> Path:
-    """Return the folder of a layer's migrations. Its parent, with ``layers=[layer]``, is what ``migrate`` takes.
+    """Return the folder of a layer's migrations; ``migrate`` takes its parent, with ``layers=[layer]``.
 
     Raises ``SettingsError`` where there is no such layer.
     """
@@ -32,5 +32,7 @@ def _folder(kind: str, layer: str) -> Path:
     for root in roots:
         if (root / layer).is_dir():
             return root / layer
-    layers = sorted({path.name for root in roots if root.is_dir() for path in root.iterdir() if path.is_dir()})
+    layers = sorted(
+        {path.name for root in roots if root.is_dir() for path in root.iterdir() if path.is_dir()}
+    )
     raise SettingsError(f"there is no layer {layer!r}", hint=f"the layers are {', '.join(layers)}")

@@ -31,7 +31,8 @@ from .source import Source
 
 __all__ = ["Block", "always_given", "divide"]
 
-_CHOICE: Final = re.compile(r"[ \t]+([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*")
+# Kept as text: it compiles when the first choice is read.
+_CHOICE: Final = r"[ \t]+([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*"
 _COMMENTS: Final = ("line_comment", "block_comment")
 
 
@@ -94,7 +95,7 @@ def _read_mark(source: Source, mark: Token) -> tuple[str, str] | None:
     rest = source.text[mark.start + 3 : mark.end].rstrip()
     if not rest:
         return None
-    if (choice := _CHOICE.fullmatch(rest)) is None:
+    if (choice := re.fullmatch(_CHOICE, rest)) is None:
         raise source.error(
             mark.start,
             f"the mark {'--?' + rest!r} cannot be read, expected --? or --? name=value",

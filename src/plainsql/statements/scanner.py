@@ -96,10 +96,11 @@ _TOKEN = rf"""{_SPACE}*+(?:
     )"""
 # Groups of the expression that are no tokens yet.
 _UNUSUAL: Final = frozenset({"nested", "dollar", "other", "junk"})
-_NESTING = re.compile(r"/\*|\*/")
-_PARAMETER_BEFORE = re.compile(r"(?<!:):[A-Za-z_][A-Za-z0-9_]*$")
+# Expressions that few texts need are kept as text: they compile when first used.
+_NESTING: Final = r"/\*|\*/"
+_PARAMETER_BEFORE: Final = r"(?<!:):[A-Za-z_][A-Za-z0-9_]*$"
 # Letters to PostgreSQL, blanks to the eye.
-_INVISIBLE = re.compile("[\x80-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]")
+_INVISIBLE: Final = "[\x80-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
 
 
 def scan(text: str, *, path: str = "<text>", line: int = 1) -> list[Token]:
@@ -153,9 +154,9 @@ def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int
         )
     if kind == "other":
         _refuse(source, start)
-    if blank := _INVISIBLE.search(source.text, start, end):
+    if blank := re.search(_INVISIBLE, source.text[start:end]):
         raise source.error(
-            blank.start(),
+            start + blank.start(),
             f"an invisible character, U+{ord(blank[0]):04X}, which PostgreSQL reads as a letter",
             hint="Replace it by an ordinary blank, or put the name into double quotes.",
         )
@@ -164,7 +165,7 @@ def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int
 
 def _end_of_comment(source: Source, start: int) -> int:
     depth = 0
-    for mark in _NESTING.finditer(source.text, start):
+    for mark in re.compile(_NESTING).finditer(source.text, start):
         depth += 1 if mark[0] == "/*" else -1
         if not depth:
             return mark.end()
@@ -205,7 +206,7 @@ def _refuse(source: Source, start: int) -> NoReturn:
             "a backslash cannot stand in SQL",
             hint="Remove it: commands of psql have no place in a query file.",
         )
-    if character == "$" and _PARAMETER_BEFORE.search(text[max(start - 64, 0) : start]):
+    if character == "$" and re.search(_PARAMETER_BEFORE, text[max(start - 64, 0) : start]):
         raise source.error(
             start,
             "'$' cannot stand in the name of a parameter",

@@ -275,5 +275,22 @@ class Variant:
         end = self._origins[-1] + len(source.text[self._origins[-1] : self._compiled.end].rstrip(_BLANKS))
         return source.place(max(min(origin + position - 1 - output, end - 1), 0))
 
+    def substituted(self, expressions: Mapping[str, str]) -> str:
+        """The text to send with another expression in the place of each parameter, by its name.
+
+        The expressions are code's, never a caller's values.
+        """
+        text = self._compiled.source.text
+        ends = [*self._outputs[1:], len(self.sql)]
+        parts = []
+        for start, end, origin in zip(self._outputs, ends, self._origins, strict=True):
+            part = self.sql[start:end]
+            if text[origin] == ":" and part[:1] == "$":
+                # Behind the last one stands what ends the text: the statement's name.
+                number, blank, name = part[1:].partition(" ")
+                part = expressions[self.parameters[int(number) - 1]] + blank + name
+            parts.append(part)
+        return "".join(parts)
+
     def __repr__(self) -> str:
         return f"<Variant of {self._compiled.name}: {', '.join(self.parameters) or 'no parameters'}>"

@@ -35,15 +35,14 @@ where not as_wanted
 # is shown as it is.
 _REFUSALS: Final = (
     ("password authentication failed", "28P01"),
-    ("no password supplied", "28P01"),
-    ("no pg_hba.conf entry", "28000"),
-    ("authentication failed", "28000"),
-    ('role "', "28000"),
-    ('database "', "3D000"),
     ("too many", "53300"),
     ("connection slots", "53300"),
     ("starting up", "57P03"),
     ("shutting down", "57P03"),
+    ("authentication failed", "28000"),
+    ("no pg_hba.conf entry", "28000"),
+    ('FATAL:  role "', "28000"),
+    ('FATAL:  database "', "3D000"),
 )
 _FAILURES: Final[tuple[tuple[str, type[OSError]], ...]] = (
     ("resolve host", socket.gaierror),
@@ -96,9 +95,7 @@ def _open(url: str, timeout: float, application_name: str) -> psycopg.Connection
         given = conninfo_to_dict(url)
         [int(port) for port in str(given.get("port") or "0").split(",")]
     except (psycopg.Error, ValueError):
-        failed = ConnectError(
-            "the database URL cannot be read", hint="write postgresql://user@host:5432/database"
-        )
+        failed = cannot_connect(url, ValueError())
     else:
         try:
             return psycopg.connect(

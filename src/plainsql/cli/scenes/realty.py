@@ -33,7 +33,7 @@ def sample() -> tuple[Table, ...]:
 
 
 async def load(db: Database, filled: tuple[Table, ...], advance: Callable[[int], object]) -> None:
-    """Copy the sample data into the empty tables; ``advance`` is told of each number of rows that got there."""
+    """Copy the sample data into the empty tables; ``advance`` is told how many rows more are there."""
     async with db.acquire() as connection:
         for table in filled:
             for start in range(0, len(table.rows), _ROWS_AT_ONCE):

@@ -1,0 +1,5 @@
+-- Enter an arrival and learn its id.
+-- returns: value
+insert into bench.arrivals (name, email, score, created_at)
+values (:name, :email, :score, :created_at)
+returning id

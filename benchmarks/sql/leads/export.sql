@@ -1,0 +1,10 @@
+-- All leads in the order of their ids: to be streamed.
+-- returns: many Lead
+select
+  l.id,
+  l.name,
+  l.email,
+  l.score,
+  l.created_at
+from bench.leads as l
+order by l.id

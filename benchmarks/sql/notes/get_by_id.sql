@@ -1,0 +1,9 @@
+-- The note with this id, of the tenant that the session is set to.
+-- returns: optional Note
+select
+  n.id,
+  n.title,
+  n.body,
+  n.created_at
+from bench.notes as n
+where n.id = :id

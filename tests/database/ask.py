@@ -1,0 +1,33 @@
+"""Queries that are written where a test needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery
+
+__all__ = ["SELECT_1", "all_text", "count", "many", "one"]
+
+
+def one(sql: str, *names: str) -> OneQuery[Any, Any]:
+    return OneQuery("test.one", "sql/test/one.sql", 1, sql, Binder(names, {}, {}, None), object)
+
+
+def many(sql: str, *names: str) -> ManyQuery[Any, Any]:
+    return ManyQuery("test.many", "sql/test/many.sql", 1, sql, Binder(names, {}, {}, None), object)
+
+
+def count(sql: str, *names: str) -> CountQuery[Any]:
+    return CountQuery("test.count", "sql/test/count.sql", 1, sql, Binder(names, {}, {}, None), int)
+
+
+SELECT_1 = one("select 1")
+
+
+def all_text(error: BaseException | None) -> str:
+    """Everything that an error and those behind it hold, whether a traceback shows it or not."""
+    text = ""
+    while error is not None:
+        text += "\n".join([str(error), repr(error), *getattr(error, "__notes__", [])])
+        error = error.__cause__ or error.__context__
+    return text

@@ -1,0 +1,118 @@
+"""Servers that go away: the caller hears of it with the query's name, and the next call works."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+import plainsql
+from tests.database.ask import SELECT_1, many, one
+from tests.proxy import Proxy
+
+SLEEP = one("select pg_sleep(60)")
+LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+async def test_a_backend_that_is_killed_during_a_query_is_an_error_with_a_note_and_the_next_call_works(
+    db: plainsql.Database, outside: asyncpg.Connection[Any]
+) -> None:
+    call = asyncio.create_task(SLEEP(db))
+    await _kill(outside, "pg_sleep")
+    with pytest.raises(LOST) as raised:
+        await call
+    assert raised.value.__notes__ == ["query: test.one (sql/test/one.sql)"]
+    assert await SELECT_1(db) == 1
+
+
+async def test_a_backend_that_is_killed_inside_a_transaction_ends_it_and_the_next_call_works(
+    db: plainsql.Database, outside: asyncpg.Connection[Any]
+) -> None:
+    with pytest.raises(LOST):
+        async with db.transaction() as tx:
+            call = asyncio.create_task(SLEEP(tx))
+            await _kill(outside, "pg_sleep")
+            await call
+    assert await SELECT_1(db) == 1
+
+
+async def test_a_backend_that_is_killed_between_two_queries_of_a_transaction_does_not_pass_for_committed(
+    db: plainsql.Database, outside: asyncpg.Connection[Any]
+) -> None:
+    with pytest.raises(LOST):
+        async with db.transaction() as tx:
+            backend = await one("select pg_backend_pid()")(tx)
+            await outside.execute("select pg_terminate_backend($1, 5000)", backend)
+    assert await SELECT_1(db) == 1
+
+
+async def test_a_backend_that_is_killed_while_it_idles_in_the_pool_costs_one_call_at_most(
+    db: plainsql.Database, outside: asyncpg.Connection[Any]
+) -> None:
+    backend = await one("select pg_backend_pid()")(db)
+    await outside.execute("select pg_terminate_backend($1, 5000)", backend)
+    try:
+        await SELECT_1(db)
+    except LOST as error:
+        assert error.__notes__
+    assert await SELECT_1(db) == 1
+
+
+async def test_a_connection_that_is_cut_is_an_error_and_the_next_call_works(
+    proxy: Proxy, database_url: str
+) -> None:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    async with plainsql.connect(proxy.url(name), max_size=1) as db:
+        call = asyncio.create_task(SLEEP(db))
+        before = proxy.to_server.bytes
+        await proxy.until(lambda: proxy.to_server.bytes > before)
+        assert proxy.cut() == 1
+        with pytest.raises(LOST) as raised:
+            await call
+        assert "query: test.one (sql/test/one.sql)" in raised.value.__notes__
+        assert await SELECT_1(db) == 1
+
+
+async def test_a_stream_that_is_cut_is_an_error_and_the_next_one_works(
+    proxy: Proxy, database_url: str
+) -> None:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    series = many("select n from generate_series(1, 1000) as n")
+    async with plainsql.connect(proxy.url(name), max_size=1, prefetch=10) as db:
+        seen = 0
+        with pytest.raises(LOST):
+            async for _ in series.stream(db):
+                seen += 1
+                if seen == 15:
+                    proxy.cut()
+        assert 15 <= seen < 1000
+        assert len([row async for row in series.stream(db)]) == 1000
+
+
+async def test_while_the_server_refuses_connections_calls_fail_and_afterwards_they_work(
+    proxy: Proxy, database_url: str
+) -> None:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    async with plainsql.connect(proxy.url(name), max_size=1) as db:
+        assert await SELECT_1(db) == 1
+        proxy.refuse()
+        proxy.cut()
+        await proxy.until(lambda: proxy.connections == 0)
+        for _ in range(3):
+            with pytest.raises((plainsql.PlainsqlError, *LOST)):
+                await SELECT_1(db)
+        await proxy.accept()
+        assert await SELECT_1(db) == 1
+
+
+async def _kill(connection: asyncpg.Connection[Any], part: str) -> None:
+    """Terminate the other backend that runs a query with ``part`` in it, as soon as it does."""
+    while not await connection.fetchval(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+        " where pid <> pg_backend_pid() and datname = current_database() and state = 'active'"
+        " and strpos(query, $1) > 0",
+        part,
+    ):
+        await asyncio.sleep(0)

@@ -1,0 +1,127 @@
+"""What only the asynchronous executor can get wrong: two tasks in one transaction, streams that are left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+import plainsql
+from tests.database.ask import SELECT_1, many, one
+
+SLEEP = one("select pg_sleep(0.05)")
+SERIES = many("select n from generate_series(1, 2000) as n")
+
+
+async def test_two_tasks_in_one_transaction_are_told_apart_and_do_not_break_it(db: plainsql.Database) -> None:
+    async with db.transaction() as tx:
+        first = asyncio.create_task(SLEEP(tx))
+        await asyncio.sleep(0)
+        with pytest.raises(plainsql.TransactionError) as raised:
+            await SELECT_1(tx)
+        with pytest.raises(plainsql.TransactionError, match="busy with another task's query"):
+            async with tx.transaction():
+                pass
+        await first
+        assert await SELECT_1(tx) == 1
+    assert str(raised.value) == (
+        "the transaction is busy with another task's query\n"
+        "HINT: a transaction is one connection: await one query at a time, or use db for concurrent reads"
+    )
+
+
+async def test_a_transaction_and_the_database_do_not_see_each_other(database_url: str) -> None:
+    async with plainsql.connect(database_url, max_size=2) as db:
+        async with db.acquire() as connection:
+            await connection.execute("drop table if exists seen; create table seen (n int)")
+        total = one("select count(*)::int from seen")
+        async with db.transaction() as tx:
+            await tx.connection.execute("insert into seen values (1)")
+            assert await total(tx) == 1
+            assert await total(db) == 0
+        assert await total(db) == 1
+
+
+async def test_an_error_through_the_connection_underneath_is_seen_as_well(db: plainsql.Database) -> None:
+    with pytest.raises(plainsql.TransactionError, match="not committed"):
+        async with db.transaction() as tx:
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await tx.connection.execute("select 1/0")
+    assert await SELECT_1(db) == 1
+
+
+async def test_a_timeout_that_was_caught_in_a_transaction_does_not_pass_for_committed(
+    db: plainsql.Database,
+) -> None:
+    with pytest.raises(plainsql.TransactionError, match="not committed"):
+        async with db.transaction() as tx:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await one("select pg_sleep(60)")(tx)
+    assert await SELECT_1(db) == 1
+
+
+async def test_an_error_that_never_reached_the_server_leaves_the_transaction_whole(
+    db: plainsql.Database,
+) -> None:
+    async with db.transaction() as tx:
+        with pytest.raises(plainsql.BindError):
+            await one("select :a::int", "a")(tx, a="x")
+        assert await SELECT_1(tx) == 1
+
+
+async def test_a_stream_holds_a_connection_until_it_is_closed(db: plainsql.Database) -> None:
+    rows = SERIES.stream(db)
+    assert await anext(rows) == 1
+    blocked = asyncio.create_task(SELECT_1(db))
+    await asyncio.sleep(0)
+    assert not blocked.done()
+    await rows.aclose()  # type: ignore[attr-defined]
+    assert await blocked == 1
+
+
+async def test_a_stream_that_nobody_closes_gives_its_connection_back_when_it_is_collected(
+    db: plainsql.Database,
+) -> None:
+    async for row in SERIES.stream(db):
+        assert row == 1
+        break
+    async with asyncio.timeout(10):
+        assert await SELECT_1(db) == 1
+
+
+async def test_an_error_of_the_consumer_gives_the_connection_back(db: plainsql.Database) -> None:
+    with pytest.raises(LookupError, match="mine"):
+        async for _ in SERIES.stream(db):
+            raise LookupError("mine")
+    async with asyncio.timeout(10):
+        assert await SELECT_1(db) == 1
+
+
+async def test_a_stream_reads_no_further_ahead_than_its_prefetch(
+    database_url: str, outside: asyncpg.Connection[Any]
+) -> None:
+    # The sequence counts what the server has produced.
+    await outside.execute("drop sequence if exists produced; create sequence produced")
+    counting = many("select nextval('produced') from generate_series(1, 100000)")
+    async with plainsql.connect(database_url, prefetch=10) as db:
+        rows = counting.stream(db)
+        for _ in range(15):
+            await anext(rows)
+        assert await outside.fetchval("select last_value from produced") == 20
+        await rows.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_transaction_that_ended_is_told_to_the_task_that_still_uses_it(db: plainsql.Database) -> None:
+    async def late(tx: plainsql.Transaction, ended: asyncio.Event) -> Any:
+        await ended.wait()
+        return await SELECT_1(tx)
+
+    ended = asyncio.Event()
+    async with db.transaction() as tx:
+        task = asyncio.create_task(late(tx, ended))
+    ended.set()
+    with pytest.raises(plainsql.TransactionError, match="the transaction has ended"):
+        await task
