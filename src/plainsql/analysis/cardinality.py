@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.equalities import Equality, collect_equalities, families_of, is_steady, plain_variable
+from plainsql.analysis.equalities import Equality, collect_equalities, families_of, is_steady, plain_variable, siblings_of
 from plainsql.analysis.facts import is_true
 from plainsql.analysis.reader import Node
 from plainsql.analysis.scopes import Scopes
@@ -162,13 +162,15 @@ class Cardinality:
             return AtMostOne(True, "one row of values" if is_true(query.where) else "no from")
         fixed = self._fix(scope)
         missing = [entry for entry in self._entries(query) if entry.index not in fixed.relations]
-        if not missing and not fixed.full_join:
+        if not missing and not fixed.full_join and not query.node.nodes("groupingSets"):
             return AtMostOne(True, fixed.reason(self._entries(query)))
         if query.node.nodes("groupClause") and not query.node.nodes("groupingSets"):
             if self._all_fixed(query.node.nodes("groupClause"), scope, fixed):
                 return AtMostOne(True, "one group: its columns are bound")
         if query.node.nodes("distinctClause") and self._all_fixed(query.node.nodes("distinctClause"), scope, fixed):
             return AtMostOne(True, "distinct: its columns are bound")
+        if not missing and query.node.nodes("groupingSets"):
+            return AtMostOne(False, "a row for each grouping set")
         if fixed.full_join:
             return AtMostOne(False, "full join: unmatched rows of either side")
         return AtMostOne(False, f"no unique key of {missing[0].alias} is bound")
@@ -304,6 +306,9 @@ class Cardinality:
         return True
 
     def _relation_fixed(self, entry: Entry, fixed: _Fixed, scope: Scope) -> str:
+        # A lateral item has one row, or one of each key, for each row of what it refers to.
+        if not siblings_of(entry) <= fixed.relations:
+            return ""
         match entry.kind:
             case Kind.RESULT:
                 return "one row"

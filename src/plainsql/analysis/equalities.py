@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.reader import Node
-from plainsql.analysis.tree import Command, JoinType, Kind, Scope, expression_children
+from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope, expression_children
 
-__all__ = ["Equality", "collect_equalities", "families_of", "is_steady", "plain_variable"]
+__all__ = ["Equality", "collect_equalities", "families_of", "is_steady", "plain_variable", "siblings_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,20 @@ def _reaches_out(query: Node, levels: int) -> bool:
         for child in node.children():
             pending.append((child, depth + 1 if child.kind == "QUERY" else depth))
     return False
+
+
+def siblings_of(entry: Entry) -> frozenset[int]:
+    """The items of the same ``from`` that a lateral one refers to."""
+    if not entry.node.flag("lateral"):
+        return frozenset()
+    found: set[int] = set()
+    pending = [(child, 1 if child.kind == "QUERY" else 0) for child in entry.node.children()]
+    while pending:
+        node, depth = pending.pop()
+        if node.kind == "VAR" and node.number("varlevelsup") == depth:
+            found.add(node.number("varno"))
+        pending.extend((child, depth + 1 if child.kind == "QUERY" else depth) for child in node.children())
+    return frozenset(found)
 
 
 def conjuncts(node: Node | None) -> list[Node]:
