@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -75,7 +76,7 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
     if sqlstate == _NO_DATABASE:
         return ConnectError(
             f"{what}: the database {database!r} does not exist",
-            hint=f"create it: createdb {database}",
+            hint=f"create it: createdb {shlex.quote(database)}",
         )
     if sqlstate == _TOO_MANY_CONNECTIONS:
         return ConnectError(

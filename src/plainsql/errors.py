@@ -30,6 +30,7 @@ __all__ = [
     "Place",
     "PlainsqlError",
     "PoolTimeoutError",
+    "RedisUnavailableError",
     "SettingsError",
     "SqlFileError",
     "SqlFolderError",
@@ -166,3 +167,7 @@ class MigrationError(PlainsqlError):
 
 class CacheError(PlainsqlError):
     """The read-through layer cannot do what was asked. Cache *reads* never raise."""
+
+
+class RedisUnavailableError(PlainsqlError, ConnectionError):
+    """Redis cannot be reached, refuses, or did not answer in time: whether it acted is not known."""

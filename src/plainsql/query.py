@@ -10,12 +10,12 @@ that came back (``result``).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 from typing import overload as _overload
 
-from plainsql.errors import BindError, NoRowError, TooManyRowsError
-from plainsql.rows import Build, Record, Row, builder, composite, dynamic_row, elements, value_builder
+from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
+from plainsql.rows import Build, Record, Row, builder, composite, dynamic_row, elements, value_builder, width
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
 
@@ -57,6 +57,12 @@ class AsyncExecutor(Protocol):
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]: ...
 
     def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]: ...
+
+    def run_batch(
+        self, query: Query[..., Any, R], sets: Sequence[Args], /
+    ) -> Coroutine[Any, Any, list[R]]: ...
+
+    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]: ...
 
 
 class SyncExecutor(Protocol):
@@ -122,9 +128,7 @@ class Query(Generic[P, T, R]):
         self.__doc__ = bind.__doc__
 
     @_overload
-    def __call__(
-        self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, R]: ...
+    def __call__(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
     @_overload
     def __call__(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     def __call__(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
@@ -154,6 +158,20 @@ class Query(Generic[P, T, R]):
         except AttributeError:
             raise self._not_an_executor(db) from None
         return stream(self, values)
+
+    def batch(self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> Coroutine[Any, Any, list[R]]:
+        """Run the query once for each set of parameters, all or none; the results in the order of the sets.
+
+        Reads go as one statement, writes that return exactly one row in one round trip; other writes one after the other
+        in one transaction.
+        """
+        return db.run_batch(self, [self.bind((), dict(one)) for one in sets])
+
+    def execute_many(
+        self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
+    ) -> Coroutine[Any, Any, None]:
+        """Run the query once for each set of parameters, pipelined, all or none; what it returns is dropped."""
+        return db.run_many(self, [self.bind((), dict(one)) for one in sets])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.file})>"
@@ -224,7 +242,12 @@ class Query(Generic[P, T, R]):
             self._item = Json if columns[0].json else object
             return
         json = frozenset(index for index, column in enumerate(columns) if column.json)
-        self._item = dynamic_row(row_name, [column.name for column in columns], json)
+        try:
+            self._item = dynamic_row(row_name, [column.name for column in columns], json)
+        except ContractError as error:
+            raise ContractError(
+                f"{self.name}: {error.message}", hint=f"{error.hint}, in {self.file}"
+            ) from None
 
     def build(self, records: Sequence[Record]) -> list[T]:
         """Build all rows, or single values."""
@@ -232,7 +255,12 @@ class Query(Generic[P, T, R]):
             item = self._item
             is_row = isinstance(item, type) and issubclass(item, Row)
             build = self._build = builder(item) if is_row else value_builder(item, self.name)
-        return build(records)
+        try:
+            return build(records)
+        except TypeError:
+            if records and isinstance(self._item, type) and issubclass(self._item, Row):
+                raise self._other_columns(len(records[0])) from None
+            raise
 
     def note(self, plan: Plan, position: str | None) -> str:
         """What an error of the server gets as its note: the query and its place.
@@ -294,6 +322,13 @@ class Query(Generic[P, T, R]):
         variant = compiled.variant(given, chosen)
         return Plan(variant.sql, tuple(names.index(name) for name in variant.parameters), variant)
 
+    def _other_columns(self, found: int) -> ContractError:
+        row: type[Row] = self._item
+        return ContractError(
+            f"{self.name}: {row.__name__} has {width(row)} columns, the database returns {found}",
+            hint=f"the tables have changed since {self.file} was loaded or generated: generate again, or name the columns",
+        )
+
     def _not_an_executor(self, db: object) -> BindError:
         return BindError(
             f"{self.name}: the first argument is an executor (a Database, a Transaction), got {type(db).__name__}",
@@ -327,7 +362,9 @@ class Query(Generic[P, T, R]):
         expected, required = self._names()
         hints: dict[str, str] = getattr(self._bind, "__annotations__", {})
         parts = [f"{name}: {hints[name]}" if name in hints else name for name in expected]
-        shown = [part if name in required else f"[{part}]" for name, part in zip(expected, parts, strict=True)]
+        shown = [
+            part if name in required else f"[{part}]" for name, part in zip(expected, parts, strict=True)
+        ]
         return f"{self.name.rpartition('.')[2]}({', '.join(['db', *shown])})"
 
 

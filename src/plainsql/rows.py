@@ -19,10 +19,10 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from plainsql.errors import DecodeError
+from plainsql.errors import ContractError, DecodeError
 from plainsql.types import JsonMark, Opaque
 
-__all__ = ["Composite", "Record", "Row", "builder", "composite", "dynamic_row", "elements", "value_builder"]
+__all__ = ["Composite", "Record", "Row", "builder", "composite", "dynamic_row", "elements", "value_builder", "width"]
 
 Record = Sequence[Any]
 Decode = Callable[[Any], Any]
@@ -80,9 +80,12 @@ def dynamic_row(name: str, columns: Sequence[str], json: frozenset[int] = frozen
 
     ``json`` holds the positions of columns that arrive as JSON text. Nested columns (``"lead.id"``) become
     a nested row, and are null together.
+
+    Raises ``ContractError`` where the names cannot be those of fields.
     """
     from plainsql.types import Json
 
+    _check_names(name, columns)
     fields: list[tuple[str, Any]] = []
     groups: dict[str, list[tuple[str, Any]]] = {}
     for index, column in enumerate(columns):
@@ -104,6 +107,32 @@ def dynamic_row(name: str, columns: Sequence[str], json: frozenset[int] = frozen
     ]
     made: type[Row] = msgspec.defstruct(name, resolved, bases=(Row,), frozen=True, gc=False)  # type: ignore[assignment]
     return made
+
+
+def _check_names(name: str, columns: Sequence[str]) -> None:
+    outers: list[str] = []
+    for column in columns:
+        outer, dot, inner = column.partition(".")
+        if not outer.isidentifier() or (dot and not inner.isidentifier()):
+            raise ContractError(
+                f"the column {column!r} cannot be a field of {name}", hint="give it a name: … as total"
+            )
+        if not outers or outers[-1] != outer or not dot:
+            outers.append(outer)
+    # The columns of a nested row stand side by side: rows are built by position.
+    twice = next((field for names in (outers, columns) for field in names if names.count(field) > 1), None)
+    if twice is not None:
+        raise ContractError(
+            f"{name} would have the field {twice!r} twice",
+            hint="give each column a name of its own, and put the columns of a nested row side by side",
+        )
+
+
+def width(row: type[Row]) -> int:
+    """The number of columns that a row takes, those of its nested rows among them."""
+    hints = get_type_hints(row, include_extras=True)
+    nested = [_nested_row(hints[field.name]) for field in msgspec.structs.fields(row)]
+    return sum(1 if inner is None else width(inner) for inner in nested)
 
 
 def composite(value: Any) -> Any:
@@ -145,6 +174,9 @@ def _decoder(annotation: Any, where: str) -> Decode | None:
         return _decoder(target, where)
     if get_origin(annotation) is list:
         (inner,) = get_args(annotation)
+        # The decoder goes through as many dimensions as a value has.
+        while get_origin(bare := _without_null(inner)) is list:
+            (inner,) = get_args(bare)
         element = _decoder(inner, where)
         return None if element is None else _list_decoder(element)
     if isinstance(annotation, type) and issubclass(annotation, Composite):
@@ -195,10 +227,15 @@ def _composite_decoder(target: type[Composite]) -> Decode:
 
 
 def _nested_builder(row: type[Row], hints: dict[str, Any]) -> Build:
-    make, width = _nested_maker(row, hints)
+    make, columns = _nested_maker(row, hints)
 
     def build(records: Iterable[Record]) -> list[Any]:
-        return [make(tuple(record)) for record in records]
+        rows = []
+        for record in records:
+            if len(record) != columns:
+                raise TypeError
+            rows.append(make(tuple(record)))
+        return rows
 
     return build
 

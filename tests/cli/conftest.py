@@ -35,7 +35,10 @@ NOTES = {
 }
 """A small project in which everything holds."""
 
-GET = "-- One note.\n-- returns: optional Note\nselect n.id, n.text, n.stars\nfrom notes as n\nwhere n.id = :id\n"
+GET = (
+    "-- One note.\n-- returns: optional Note\n"
+    "select n.id, n.text, n.stars\nfrom notes as n\nwhere n.id = :id\n"
+)
 
 SETTINGS = ("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "COLUMNS")
 

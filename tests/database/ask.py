@@ -9,15 +9,15 @@ from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery
 __all__ = ["SELECT_1", "all_text", "count", "many", "one"]
 
 
-def one(sql: str, *names: str) -> OneQuery[Any, Any]:
+def one(sql: str, *names: str) -> OneQuery[..., Any]:
     return OneQuery("test.one", "sql/test/one.sql", 1, sql, Binder(names, {}, {}, None), object)
 
 
-def many(sql: str, *names: str) -> ManyQuery[Any, Any]:
+def many(sql: str, *names: str) -> ManyQuery[..., Any]:
     return ManyQuery("test.many", "sql/test/many.sql", 1, sql, Binder(names, {}, {}, None), object)
 
 
-def count(sql: str, *names: str) -> CountQuery[Any]:
+def count(sql: str, *names: str) -> CountQuery[...]:
     return CountQuery("test.count", "sql/test/count.sql", 1, sql, Binder(names, {}, {}, None), int)
 
 

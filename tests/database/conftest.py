@@ -19,7 +19,7 @@ async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
 
 
 @pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+async def outside(database_url: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()

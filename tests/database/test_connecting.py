@@ -71,7 +71,9 @@ async def test_a_host_that_is_not_known_is_told(connect: Callable[..., Any]) -> 
 
 
 @both
-async def test_a_role_that_does_not_exist_is_told(server: EmbeddedServer, connect: Callable[..., Any]) -> None:
+async def test_a_role_that_does_not_exist_is_told(
+    server: EmbeddedServer, connect: Callable[..., Any]
+) -> None:
     error = await refused(connect, server.url().replace("//postgres@", f"//nobody:{SECRET}@"))
     assert "the server does not let nobody in" in error.message
     assert error.detail is not None
@@ -80,9 +82,9 @@ async def test_a_role_that_does_not_exist_is_told(server: EmbeddedServer, connec
 
 @both
 async def test_too_many_connections_are_told(server: EmbeddedServer, connect: Callable[..., Any]) -> None:
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-            connection.execute("create role nobody_more login connection limit 0")
+    exists = suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation)
+    with psycopg.connect(server.url(), autocommit=True) as connection, exists:
+        connection.execute("create role nobody_more login connection limit 0")
     error = await refused(connect, server.url().replace("//postgres@", f"//nobody_more:{SECRET}@"))
     assert "the server has no free connection" in error.message
 

@@ -36,5 +36,3 @@ async def shop(request: pytest.FixtureRequest, shop_url: str) -> AsyncIterator[S
     else:
         with plainsql.sync.connect(shop_url, prefetch=7) as db:
             yield Side("psycopg", db)
-
-

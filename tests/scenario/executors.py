@@ -13,7 +13,7 @@ from plainsql.query import Query
 
 @dataclass
 class Side:
-    """An executor of either kind. Calls of the synchronous one are done when they return; awaiting adds nothing."""
+    """An executor of either kind. Calls of the synchronous one are done when they return."""
 
     name: str
     """``asyncpg`` or ``psycopg``."""

@@ -12,6 +12,7 @@ from plainsql.types import JSON, UNSET, UnsetType
 
 SCHEMA = """
 create schema shop;
+create domain shop.payload as jsonb;
 create table shop.leads (
   id integer generated always as identity primary key,
   name text not null unique,
@@ -52,9 +53,7 @@ class MessageWithLead(Row, frozen=True, gc=False):
     "shop.leads.add",
     "sql/shop/leads/add.sql",
     3,
-    "insert into shop.leads (name, email, score)\n"
-    "values (:name, :email, :score)\n"
-    "returning id, name, email",
+    "insert into shop.leads (name, email, score)\nvalues (:name, :email, :score)\nreturning id, name, email",
 )
 def add(*, name: str, email: str | None = None, score: int = 0) -> tuple[object, ...]:
     """Add a lead."""
@@ -107,7 +106,7 @@ def find_like(*, pattern: str) -> tuple[object, ...]:
 def search(
     *,
     score: int | UnsetType = UNSET,
-    email: str | None | UnsetType = UNSET,
+    email: str | UnsetType | None = UNSET,
     limit: int = 10,
     order: Literal["score", "name"] = "score",
 ) -> tuple[object, ...]:
@@ -120,13 +119,18 @@ def count_all() -> tuple[object, ...]:
 
 
 @optional[str](
-    "shop.leads.email", "sql/shop/leads/email.sql", 3, "select l.email from shop.leads as l where l.name = :name"
+    "shop.leads.email",
+    "sql/shop/leads/email.sql",
+    3,
+    "select l.email from shop.leads as l where l.name = :name",
 )
 def email(*, name: str) -> tuple[object, ...]:
     return (name,)
 
 
-@many[str]("shop.leads.names", "sql/shop/leads/names.sql", 3, "select l.name from shop.leads as l order by l.id")
+@many[str](
+    "shop.leads.names", "sql/shop/leads/names.sql", 3, "select l.name from shop.leads as l order by l.id"
+)
 def names() -> tuple[object, ...]:
     return ()
 
@@ -175,7 +179,9 @@ def numbers(*, count: int) -> tuple[object, ...]:
     "shop.add_many",
     "sql/shop/add_many.sql",
     3,
-    "insert into shop.leads (name) select 'lead ' || n from generate_series(1, :count::int) as n\nreturning id",
+    "insert into shop.leads (name)\n"
+    "select 'lead ' || n from generate_series(1, :count::int) as n\n"
+    "returning id",
 )
 def add_many(*, count: int) -> tuple[object, ...]:
     return (count,)

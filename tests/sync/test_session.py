@@ -1,7 +1,12 @@
-"""What only the synchronous executor has: one connection, its transaction, threads, statements that stay prepared."""
+"""What only the synchronous executor has: one connection, its transaction, threads, what stays prepared."""
+
+# ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
 
 from __future__ import annotations
 
+import _thread
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -112,6 +117,36 @@ def test_a_stream_of_a_transaction_ends_with_it(db: Database) -> None:
     assert SELECT_1(db) == 1
 
 
+def test_a_stream_of_a_transaction_leaves_no_cursor_behind(db: Database) -> None:
+    cursors = one("select count(*)::int from pg_cursors where name like 'plainsql%'")
+    with db.transaction() as tx:
+        rows = SERIES.stream(tx)
+        next(rows)
+        assert cursors(tx) == 1
+        rows.close()  # type: ignore[attr-defined]
+        assert cursors(tx) == 0
+        assert len(list(SERIES.stream(tx))) == 100
+        assert cursors(tx) == 0
+
+
+def test_a_call_keeps_other_threads_out_from_its_check_to_its_answer(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = db._session
+    prepare = session.prepare
+    free: list[bool] = []
+
+    def look(sql: str) -> Any:
+        thread = threading.Thread(target=lambda: free.append(session.lock.acquire(blocking=False)))
+        thread.start()
+        thread.join()
+        return prepare(sql)
+
+    monkeypatch.setattr(session, "prepare", look)
+    assert SELECT_1(db) == 1
+    assert free == [False]
+
+
 def test_threads_take_turns(database_url: str) -> None:
     with plainsql.sync.connect(database_url) as db:
         found: list[int] = []
@@ -144,8 +179,6 @@ def test_a_thread_is_told_that_another_ones_transaction_has_the_connection(db: D
 
 
 def test_a_query_that_is_interrupted_is_cancelled_and_the_database_serves_on(db: Database) -> None:
-    import _thread
-
     with psycopg.connect(db.connection.info.dsn, autocommit=True) as outside:
         backend = db.connection.info.backend_pid
 
@@ -173,7 +206,9 @@ def test_a_killed_backend_is_an_error_with_a_note(database_url: str) -> None:
             assert raised.value.__notes__ == ["query: test.one (sql/test/one.sql)"]
 
 
-def test_a_backend_that_is_killed_in_a_transaction_is_the_error_that_leaves_the_block(database_url: str) -> None:
+def test_a_backend_that_is_killed_in_a_transaction_is_the_error_that_leaves_the_block(
+    database_url: str,
+) -> None:
     with plainsql.sync.connect(database_url) as db:
         with pytest.raises(psycopg.OperationalError), db.transaction() as tx:
             with psycopg.connect(database_url, autocommit=True) as outside:
@@ -192,13 +227,14 @@ def test_the_statement_timeout_is_the_servers(database_url: str) -> None:
 
 
 def test_copy_as_a_query_is_refused(database_url: str) -> None:
-    with plainsql.sync.connect(database_url) as db:
-        with pytest.raises(plainsql.PlainsqlError, match="COPY"):
-            count("copy (select 1) to stdout")(db)
+    with plainsql.sync.connect(database_url) as db, pytest.raises(plainsql.PlainsqlError, match="COPY"):
+        count("copy (select 1) to stdout")(db)
 
 
 def test_settings_of_the_role_do_not_change_what_values_are(database_url: str) -> None:
-    options = "-c datestyle=German -c intervalstyle=sql_standard -c bytea_output=escape -c extra_float_digits=-10"
+    options = (
+        "-c datestyle=German -c intervalstyle=sql_standard -c bytea_output=escape -c extra_float_digits=-10"
+    )
     url = f"{database_url}&options={options.replace(' ', '%20').replace('=', '%3D')}"
     with plainsql.sync.connect(url) as db:
         assert one("select '2026-02-03'::date::text")(db) == "2026-02-03"
@@ -215,9 +251,8 @@ def test_each_call_commits(db: Database, connection: psycopg.Connection[Any]) ->
 
 
 def test_nothing_is_imported_that_is_not_needed() -> None:
-    import subprocess
-    import sys
-
-    code = "import sys, plainsql.sync; print([name for name in ('asyncpg', 'pgvector', 'redis') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == "[]"
+    code = "import sys, plainsql.sync; print({'asyncpg', 'pgvector', 'redis'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "set()"

@@ -13,10 +13,11 @@ import asyncpg
 import psycopg
 
 import plainsql
+from plainsql import sync
 from plainsql.query import Binder, OneQuery
 
 
-def query(sql: str, *, item: Any = object) -> OneQuery[Any, Any]:
+def query(sql: str, *, item: Any = object) -> OneQuery[..., Any]:
     """A query of one value, its parameters in the order ``a``, ``b``, ``c``."""
     names = [name for name in "abc" if f":{name}" in sql.replace("::", "")]
     return OneQuery("test.types.value", "sql/test/types/value.sql", 3, sql, Binder(names, {}, {}, None), item)
@@ -25,7 +26,9 @@ def query(sql: str, *, item: Any = object) -> OneQuery[Any, Any]:
 class Both:
     """Two databases that are one: every question is put to both executors."""
 
-    def __init__(self, runner: asyncio.Runner, over_asyncpg: plainsql.Database, over_psycopg: Any) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, over_asyncpg: plainsql.Database, over_psycopg: sync.Database
+    ) -> None:
         self.runner = runner
         self.over_asyncpg = over_asyncpg
         self.over_psycopg = over_psycopg
@@ -90,7 +93,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, float):
         return repr(one) == repr(other)
     if isinstance(one, Decimal):
-        # Of whole numbers asyncpg may give 1E+20 for 100000000000000000000: the same, and the same number of decimals.
+        # For 100000000000000000000 asyncpg may give 1E+20: the same, with the same number of decimals.
         return _decimals(one) == _decimals(other) and (one.is_nan() or one == other)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
@@ -107,7 +110,7 @@ def both_executors(url: str, *, statements: str = "") -> Iterator[Both]:
     """Connect both executors to one database, after running ``statements`` in it."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statements.encode())
-    with asyncio.Runner() as runner, plainsql.sync.connect(url) as over_psycopg:
+    with asyncio.Runner() as runner, sync.connect(url) as over_psycopg:
         connecting = plainsql.connect(url, min_size=1, max_size=1)
         over_asyncpg = runner.run(connecting._open())
         try:

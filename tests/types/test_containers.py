@@ -1,5 +1,7 @@
 """Arrays, enums, domains, composite types, ranges and multiranges, whatever is in them."""
 
+# ruff: noqa: DTZ001 (timestamps without a zone are a type of PostgreSQL)
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
@@ -21,7 +23,8 @@ property_test = settings(
 
 # Whatever the quoting of arrays, composites and ranges could stumble over, often.
 awkward = st.text(
-    st.sampled_from(list("\"\\'{}()[],; \t\nNULLnull%$é🎈") + ["\x01"]) | st.characters(exclude_categories=["Cs", "Cc"]),
+    st.sampled_from(list("\"\\'{}()[],; \t\nNULLnull%$é🎈") + ["\x01"])
+    | st.characters(exclude_categories=["Cs", "Cc"]),
     max_size=12,
 )
 maybe = st.none()
@@ -40,7 +43,11 @@ def test_arrays_of_integers_come_back(both: Both, values: list[int | None]) -> N
 
 
 @property_test
-@given(st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(maybe | awkward, min_size=n, max_size=n), min_size=1)))
+@given(
+    st.integers(1, 3).flatmap(
+        lambda n: st.lists(st.lists(maybe | awkward, min_size=n, max_size=n), min_size=1)
+    )
+)
 def test_arrays_of_two_dimensions_come_back(both: Both, values: list[list[str | None]]) -> None:
     both.round_trip("text[]", values)
 
@@ -61,7 +68,7 @@ def test_arrays_of_two_dimensions_come_back(both: Both, values: list[list[str | 
         ("mood[]", ["sad", 'so "happy", really', None]),
         ("tsvector[]", ["'a':1 'b c':2", None]),
         ("money[]", ["$1.00", "$1,000.00"]),
-        ("citext[]", ["A", 'b"'])
+        ("citext[]", ["A", 'b"']),
     ],
 )
 def test_arrays_of_other_types_come_back(both: Both, type_name: str, value: object) -> None:
@@ -182,7 +189,9 @@ def test_ranges_of_integers_come_back(both: Both, value: Range[int]) -> None:
 
 @property_test
 @given(st.floats(-1e9, 1e9), st.floats(0.001, 1e9), st.booleans(), st.booleans())
-def test_bounds_belong_to_a_range_or_not(both: Both, low: float, size: float, lower: bool, upper: bool) -> None:
+def test_bounds_belong_to_a_range_or_not(
+    both: Both, low: float, size: float, lower: bool, upper: bool
+) -> None:
     both.round_trip("span", Range(low, low + size, lower_inc=lower, upper_inc=upper))
 
 
@@ -212,7 +221,13 @@ def test_ranges_of_text_quote_their_bounds(both: Both, one: str, other: str) -> 
         ("nummultirange", [Range(Decimal(1), Decimal(2), upper_inc=True)]),
         ("datemultirange", [Range(date(2026, 1, 1), date(2026, 2, 1))]),
         ("tsmultirange", [Range(datetime(2026, 1, 1, 2, 3, 4, 5), datetime(2026, 2, 1))]),
-        ("tstzmultirange", [Range(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)), Range(datetime(2027, 1, 1, tzinfo=UTC), None)]),
+        (
+            "tstzmultirange",
+            [
+                Range(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)),
+                Range(datetime(2027, 1, 1, tzinfo=UTC), None),
+            ],
+        ),
     ],
 )
 def test_all_built_in_ranges_come_back(both: Both, type_name: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Every base type that PostgreSQL brings: it makes a round trip, or it stands here with the reason why not."""
+"""Every base type that PostgreSQL brings: it makes a round trip, or the reason why not stands here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from plainsql.query import Binder, ManyQuery
 from tests.types.both import Both
 
-# A value of each type as the server reads it; what the executors make of it is sent back, and must read the same.
+# A value of each type as the server reads it; what the executors make of it is sent back, to be the same.
 SAMPLES = {
     "aclitem": "=r/postgres",
     "bit": "1",
@@ -86,16 +86,17 @@ NO_INPUT = {
     "pg_node_tree": "an expression in the catalog",
 }
 
-# They can be read; as a parameter, asyncpg sends an array of them, whose lower bound is 1, and the server wants 0.
+# They can be read. As a parameter, asyncpg sends an array whose lower bound is 1, and the server wants 0.
 ONLY_READ = {"int2vector": ("1 2", [1, 2]), "oidvector": ("1 2", [1, 2])}
 
 
 def test_every_base_type_is_known(both: Both) -> None:
-    names = ManyQuery[object, str](
+    names = ManyQuery[..., str](
         "test.types.names",
         "sql/test/types/names.sql",
         1,
-        "select t.typname::text from pg_type as t where t.typtype = 'b' and t.typnamespace = 'pg_catalog'::regnamespace"
+        "select t.typname::text from pg_type as t"
+        " where t.typtype = 'b' and t.typnamespace = 'pg_catalog'::regnamespace"
         " and not exists (select from pg_type as element where element.typarray = t.oid) order by 1",
         Binder([], {}, {}, None),
         object,
@@ -127,7 +128,9 @@ def test_a_value_and_arrays_of_it_make_a_round_trip(both: Both, name: str) -> No
     if name in ("json", "jsonb"):
         sent = {"a": [1, None]}
     back = both.value(f"select :a::{type_name}", a=sent)
-    assert both.value(f"select (:a::{type_name})::text = ({literal})::text or '{name}' = 'json'", a=sent) is True
+    assert (
+        both.value(f"select (:a::{type_name})::text = ({literal})::text or '{name}' = 'json'", a=sent) is True
+    )
     assert back == value or name == "json"
     if name in ("path", "polygon", "json", "jsonb"):  # lists and paths in arrays are told apart elsewhere
         return
@@ -141,9 +144,11 @@ def test_integer_vectors_can_be_read(both: Both, name: str) -> None:
 
 
 def test_what_the_catalog_holds_can_be_read(both: Both) -> None:
-    both.over_psycopg.connection.execute("create table defaults (a int default 7, b int); "
+    both.over_psycopg.connection.execute(
+        "create table defaults (a int default 7, b int); "
         "insert into defaults select 1, 2 from generate_series(1, 100); "
-        "create statistics abc (ndistinct, dependencies) on a, b from defaults; analyze defaults")
+        "create statistics abc (ndistinct, dependencies) on a, b from defaults; analyze defaults"
+    )
     assert "CONST" in both.value("select adbin from pg_attrdef")
     assert both.value("select stxdndistinct from pg_statistic_ext_data") != ""
     assert both.value("select stxddependencies from pg_statistic_ext_data") != ""

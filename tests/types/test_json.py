@@ -62,7 +62,10 @@ def test_integers_of_64_bits_keep_every_digit(both: Both) -> None:
 
 
 def test_integers_beyond_64_bits_are_read_exactly(both: Both) -> None:
-    assert both.value("select '123456789012345678901234567890'::jsonb", item=Json) == 123456789012345678901234567890
+    assert (
+        both.value("select '123456789012345678901234567890'::jsonb", item=Json)
+        == 123456789012345678901234567890
+    )
 
 
 def test_none_is_null_and_never_the_null_of_json(both: Both) -> None:
@@ -83,7 +86,9 @@ def test_a_typed_column_decodes_into_its_type(both: Both) -> None:
         assert both.value(f"select :a::{kind}", item=Annotated[Payload, JSON], a=sent) == sent
 
 
-def test_a_document_that_does_not_fit_is_a_decode_error_with_its_path_and_without_its_value(both: Both) -> None:
+def test_a_document_that_does_not_fit_is_a_decode_error_with_its_path_and_without_its_value(
+    both: Both,
+) -> None:
     asked = query("select :a::jsonb", item=Annotated[Payload, JSON])
     document = {"text": "secret", "at": "2026-11-21T00:00:00Z", "parts": [1, "secret"]}
     messages = []

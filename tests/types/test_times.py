@@ -1,5 +1,7 @@
 """Dates, times and intervals, the infinite ones too."""
 
+# ruff: noqa: DTZ001, DTZ901 (timestamps without a zone are a type of PostgreSQL)
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -170,7 +172,14 @@ def test_an_interval_is_sent_the_same_in_every_style(both: Both, interval: timed
     connection = both.over_psycopg.connection
     connection.execute("select set_config('intervalstyle', %s, false)", [style])
     try:
-        assert both.value("select :a::interval = make_interval(days => :b, secs => :c)", a=interval,
-                          b=interval.days, c=interval.seconds + interval.microseconds / 1e6) is True
+        assert (
+            both.value(
+                "select :a::interval = make_interval(days => :b, secs => :c)",
+                a=interval,
+                b=interval.days,
+                c=interval.seconds + interval.microseconds / 1e6,
+            )
+            is True
+        )
     finally:
         connection.execute("reset intervalstyle")

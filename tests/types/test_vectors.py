@@ -1,4 +1,4 @@
-"""pgvector's types: values of pgvector's classes out and back, and whatever else is a sequence of numbers in."""
+"""pgvector's types: its own values out and back, and whatever else is a sequence of numbers out."""
 
 from __future__ import annotations
 

@@ -232,16 +232,31 @@ class Cardinality:
         for clauses in unique:
             targets = [query.sort_group_expression(clause.number("tleSortGroupRef")) for clause in clauses]
             if clauses and all(target is not None and not target.flag("resjunk") for target in targets):
-                keys.append(
-                    {
-                        target.number("resno"): self._equality(clause)
-                        for target, clause in zip(targets, clauses, strict=True)
-                        if target is not None
-                    }
-                )
+                pairs = [(target, clause) for target, clause in zip(targets, clauses, strict=True) if target is not None]
+                keys.append(self._without_dependents(pairs, scope))
         if not query.is_aggregated:
             keys.extend(self._keys_of_members(scope))
         return keys
+
+    def _without_dependents(self, pairs: list[tuple[Node, Node]], scope: Scope) -> OutputKey:
+        """The key that grouping makes: columns that follow from a unique key of their own table add nothing to it."""
+        key: OutputKey = {}
+        origins: dict[int, tuple[int, int]] = {}
+        for target, clause in pairs:
+            key[target.number("resno")] = self._equality(clause)
+            expression = target.node("expr")
+            variable = plain_variable(_ungrouped(expression, scope), scope) if expression is not None else None
+            if variable is not None:
+                origins[target.number("resno")] = variable
+        for entry in self._entries(scope.query):
+            own = {column: resno for resno, (index, column) in origins.items() if index == entry.index}
+            for unique, _ in self._keys(entry, scope):
+                if all(column in own and unique[column] & key[own[column]] for column in unique):
+                    for column, resno in own.items():
+                        if column not in unique:
+                            key.pop(resno, None)
+                    break
+        return key
 
     def _keys_of_members(self, scope: Scope) -> list[OutputKey]:
         """Keys of one table that stay keys because every other relation is joined to one row at most."""

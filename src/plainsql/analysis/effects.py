@@ -230,7 +230,7 @@ class _Collector:
                 self._hidden_expression(column.default)
         if event != "delete":
             for check in relation.checks:
-                self._hidden_expression(check)
+                self._hidden_expression(check.expression)
         self._policies(relation, None)
 
     def _policies(self, relation: Relation, place: Place | None) -> None:

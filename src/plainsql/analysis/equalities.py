@@ -53,8 +53,10 @@ def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
 
 
 def is_steady(catalogue: Catalogue, node: Node) -> bool:
-    """Whether an expression has one value for one row: no volatile call; sub-selects only on their own."""
+    """Whether an expression has one value for one row: no volatile call, no aggregate; sub-selects only on their own."""
     for part in expression_children(node):
+        if part.kind in ("AGGREF", "GROUPINGFUNC", "WINDOWFUNC", "SETTODEFAULT", "NEXTVALUEEXPR"):
+            return False
         if part.kind == "SUBLINK":
             inner = part.node("subselect")
             if inner is None or _reaches_out(inner, 1) or part.node("testexpr") is not None:
@@ -63,8 +65,6 @@ def is_steady(catalogue: Catalogue, node: Node) -> bool:
             function = catalogue.function(oid)
             if function is None or function.volatility == "volatile" or function.returns_set:
                 return False
-        elif part.kind in ("SETTODEFAULT", "NEXTVALUEEXPR", "WINDOWFUNC"):
-            return False
     return True
 
 

@@ -30,7 +30,7 @@ def expression_verdict(prover: Nullability, node: Node, context: Context) -> Ver
         if key in context.left_out:
             return nullable("grouping sets leave it out")
         if node.kind != "VAR" and key in context.facts.keys:
-            return never("excluded by a condition")
+            return never("a condition excludes null")
     rule = _RULES.get(node.kind)
     if rule is None:
         return nullable(f"nothing is known of {node.kind.lower()}")
@@ -79,9 +79,11 @@ def _call(prover: Nullability, node: Node, context: Context) -> Verdict:
         if len(args) == 2 and not _constant_text(args[1]):
             return nullable("to_number by an empty format")
         return first_nullable(prover.expression(arg, context) for arg in args) or never("to_number by a format")
-    rule = never_null(prover.catalogue, oid)
+    operator = prover.catalogue.operator(node.number("opno")) if node.kind == "OPEXPR" else None
+    name = operator.name if operator is not None else function.name
+    rule = never_null(prover.catalogue, oid, name)
     if rule is None:
-        return nullable(f"{function.name} may return null")
+        return nullable(f"{name} may return null")
     verdicts = [prover.expression(arg, context) for arg in args]
     if node.flag("funcvariadic") and args:
         # `concat(variadic array)` is null for a null array.
@@ -286,7 +288,7 @@ _RULES: dict[str, Callable[[Nullability, Node, Context], Verdict]] = {
     "FUNCEXPR": _call,
     "OPEXPR": _call,
     "DISTINCTEXPR": _never("is distinct from is true or false"),
-    "NULLIFEXPR": _may_be_null("nullif"),
+    "NULLIFEXPR": _may_be_null("nullif gives null for equal values"),
     "SCALARARRAYOPEXPR": _array_comparison,
     "BOOLEXPR": _boolean,
     "SUBLINK": _sublink,

@@ -32,7 +32,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_RAISES = "raises an error rather than return null"
+_RAISES = "{} raises an error rather than return null"
 
 # The server's own functions that need arguments that are not null, by name; all overloads but those in _EXCEPT.
 _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
@@ -45,7 +45,7 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
         """),
     ),
     (
-        "text in, text or number out",
+        "{} has an answer for any text",
         _names("""
         ascii bit_count bit_length btrim casefold char_length character_length chr convert convert_from convert_to crc32
         crc32c decode encode get_bit get_byte initcap is_normalized left length like lpad ltrim md5 normalize notlike
@@ -57,7 +57,7 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
         """),
     ),
     (
-        "a match is true or false",
+        "{} is true or false",
         _names("""
         textlike textnlike texticlike texticnlike textregexeq textregexne texticregexeq texticregexne
         bpcharlike bpcharnlike bpchariclike bpcharicnlike bpcharregexeq bpcharregexne bpcharicregexeq bpcharicregexne
@@ -74,29 +74,29 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
         """),
     ),
     (
-        "a cast fails or gives a value",
+        "a cast to {} fails or gives a value",
         _names("bit bool bytea cidr float4 float8 int2 int4 int8 macaddr macaddr8 money numeric oid regclass char"),
     ),
     (
-        "a whole array, also of nothing",
+        "{} has an answer for any array",
         _names("array_larger array_smaller array_reverse array_sample array_shuffle array_sort array_to_json cardinality trim_array "
                "array_to_tsvector"),
     ),
     (
-        "an array relation is true or false",
-        _names("arraycontained arraycontains arrayoverlap"),
+        "{} is true or false",
+        _names("arraycontained arraycontains arrayoverlap jsonb_contained jsonb_contains jsonb_exists jsonb_exists_all jsonb_exists_any"),
     ),
     (
-        "a JSON value, if only null inside JSON",
+        "{} has an answer for any JSON",
         _names("""
-        json_array_length json_object json_strip_nulls json_typeof jsonb_array_length jsonb_concat jsonb_contained
-        jsonb_contains jsonb_delete jsonb_delete_path jsonb_exists jsonb_exists_all jsonb_exists_any jsonb_insert
+        json_array_length json_object json_strip_nulls json_typeof jsonb_array_length jsonb_concat jsonb_delete
+        jsonb_delete_path jsonb_insert
         jsonb_object jsonb_path_query_array jsonb_path_query_array_tz jsonb_pretty jsonb_set jsonb_strip_nulls
         jsonb_typeof row_to_json to_json to_jsonb json_to_tsvector jsonb_to_tsvector
         """),
     ),
     (
-        "a range relation is true or false",
+        "{} is true or false",
         _names("""
         elem_contained_by_multirange elem_contained_by_range isempty lower_inc lower_inf upper_inc upper_inf
         range_adjacent range_after range_before range_contained_by range_contains range_contains_elem range_overlaps
@@ -106,11 +106,11 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
         """),
     ),
     (
-        "ranges give ranges, if empty ones",
+        "{} gives a range, if an empty one",
         _names("range_intersect range_merge range_minus range_union multirange_intersect multirange_minus multirange_union multirange"),
     ),
     (
-        "addresses give addresses",
+        "{} has an answer for any address",
         _names("""
         abbrev broadcast family host hostmask inet_merge inet_same_family inetand inetmi inetmi_int8 inetnot inetor
         inetpl int8pl_inet masklen netmask network network_overlap network_sub network_subeq network_sup network_supeq
@@ -118,20 +118,20 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
         """),
     ),
     (
-        "text search gives a value for any text",
+        "{} has an answer for any text",
         _names("""
         numnode phraseto_tsquery plainto_tsquery querytree setweight strip to_tsquery to_tsvector ts_delete ts_filter
         ts_headline ts_match_qv ts_match_tq ts_match_tt ts_match_vq ts_rank ts_rank_cd tsquery_and tsquery_not tsquery_or
         tsquery_phrase tsvector_concat tsvector_to_array websearch_to_tsquery
         """),
     ),
-    ("a point has no edge cases", _names("point_distance")),
+    ("{} is never null", _names("point_distance")),
     (
         "a setting that is missing is an error",
         _names("current_setting"),
     ),
     (
-        "the server always has one",
+        "{} is never null",
         _names("""
         clock_timestamp current_database current_user gen_random_uuid now pg_backend_pid pi random random_normal
         session_user statement_timestamp timeofday transaction_timestamp txid_current pg_current_xact_id uuidv4 uuidv7
@@ -173,20 +173,20 @@ _PARTIAL: dict[str, Rule] = {
             "int4range int8range numrange daterange tsrange tstzrange "
             "int4multirange int8multirange nummultirange datemultirange tsmultirange tstzmultirange",
         ),
-        (Rule("any", "one of the arrays is not null"), "array_cat"),
+        (Rule("any", "{}: one of the arrays is not null"), "array_cat"),
         (
-            Rule((0,), "its first argument is not null"),
+            Rule((0,), "{}: its first argument is not null"),
             "concat_ws format string_to_array array_remove array_replace array_positions",
         ),
     )
     for name in names.split()
 }
-_PARTIAL["array_to_string"] = Rule((0, 1), "array and separator are not null")
-_PARTIAL["array_fill"] = Rule("all", "a whole array")
-_PARTIAL["jsonb_set_lax"] = Rule("all", "a JSON value, if only null inside JSON")
+_PARTIAL["array_to_string"] = Rule((0, 1), "{}: array and separator are not null")
+_PARTIAL["array_fill"] = Rule("all", "{} gives an array")
+_PARTIAL["jsonb_set_lax"] = Rule("all", "{} has an answer for any JSON")
 # Multirange constructors of no arguments or of an array are strict: with a null they return null.
 for _name in [name for name in _PARTIAL if name.endswith("multirange")]:
-    _PARTIAL[_name] = Rule("all", "a multirange, if an empty one")
+    _PARTIAL[_name] = Rule("all", "{} gives a multirange, if an empty one")
 
 # What reads a clock, a number line or a calendar raises an error (overflow, division by zero), or has infinities.
 _ARITHMETIC_OPERATORS = frozenset("+ - * / % ^ |/ ||/ @ & | # ~ << >>".split())
@@ -232,31 +232,40 @@ _BY_NAME = {name: Rule("all", because) for because, names in _TOTAL for name in 
 _EXCEPT_NAMES = frozenset(signature.partition("(")[0] for signature in _EXCEPT)
 
 
-def never_null(catalogue: Catalogue, oid: int) -> Rule | None:
-    """When the function's result cannot be null; ``None`` where nothing is known."""
+def never_null(catalogue: Catalogue, oid: int, name: str = "") -> Rule | None:
+    """When the function's result cannot be null; ``None`` where nothing is known.
+
+    ``name`` is what the reason calls it: the operator's name where it was written as one.
+    """
     function = catalogue.function(oid)
-    if function is None or function.kind != "f" or function.returns_set:
+    rule = _find(catalogue, function) if function is not None else None
+    return Rule(rule.needs, rule.because.format(name or function.name)) if rule and function else None
+
+
+def _find(catalogue: Catalogue, function: Function) -> Rule | None:
+    oid = function.oid
+    if function.kind != "f" or function.returns_set:
         return None
     if function.extension:
         if oid in catalogue.routines.comparisons:
-            return Rule("all", "a comparison is true or false")
+            return Rule("all", "{} is true or false")
         if function.name in _EXTENSIONS.get(function.extension, ()):
-            return Rule("all", f"{function.name} of {function.extension} {_RAISES}")
+            return Rule("all", _RAISES)
         return None
     if not function.is_builtin:
         return None
     if oid in catalogue.routines.comparisons:
-        return Rule("all", "a comparison is true or false")
+        return Rule("all", "{} is true or false")
     partial = _PARTIAL.get(function.name)
     if partial is not None:
-        return Rule(partial.needs, partial.because.format(function.name))
+        return partial
     if function.name in _EXCEPT_NAMES and f"{function.name}({function.arguments})" in _EXCEPT:
         return None
     listed = _BY_NAME.get(function.name)
     if listed is not None:
         return listed
     if _is_arithmetic(catalogue, function):
-        return Rule("all", f"arithmetic {_RAISES}")
+        return Rule("all", _RAISES)
     return None
 
 

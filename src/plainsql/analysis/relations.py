@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
-__all__ = ["Column", "ForeignKey", "Policy", "Relation", "Trigger", "UniqueKey", "load_relations"]
+__all__ = ["Check", "Column", "ForeignKey", "Policy", "Relation", "Trigger", "UniqueKey", "load_relations"]
 
 # Bits of pg_trigger.tgtype.
 _ROW, _BEFORE, _INSERT, _DELETE, _UPDATE, _TRUNCATE, _INSTEAD = 1, 2, 4, 8, 16, 32, 64
@@ -92,6 +92,17 @@ class Policy:
     expressions: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check constraint."""
+
+    expression: str
+    """In the server's node format."""
+    holds: bool
+    """Whether it is enforced, and was validated for the rows that were there before it."""
+    inherited: bool
+
+
 @dataclass(slots=True)
 class Relation:
     """A table, view, materialised view, foreign table or sequence."""
@@ -110,8 +121,7 @@ class Relation:
     rules: list[str] = field(default_factory=list)
     """The names of rules other than a view's own."""
     policies: list[Policy] = field(default_factory=list)
-    checks: list[str] = field(default_factory=list)
-    """Check constraints, in the server's node format."""
+    checks: list[Check] = field(default_factory=list)
     children: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -206,7 +216,10 @@ _POLICIES = """
 select p.polrelid, p.polname, p.polcmd, p.polqual::text, p.polwithcheck::text from pg_catalog.pg_policy as p
 """
 
-_CHECKS = "select k.conrelid, k.conbin::text from pg_catalog.pg_constraint as k where k.contype = 'c' and k.conrelid <> 0"
+_CHECKS = """
+select k.conrelid, k.conbin::text, k.convalidated, not k.connoinherit
+from pg_catalog.pg_constraint as k where k.contype = 'c' and k.conrelid <> 0
+"""
 
 _INHERITS = "select i.inhparent, i.inhrelid from pg_catalog.pg_inherits as i"
 
@@ -251,9 +264,9 @@ def load_relations(connection: Connection[Any], version: int, *, oid: int | None
         if relation in found:
             expressions = tuple(text for text in (using, check) if text)
             found[relation].policies.append(Policy(name, command, expressions))
-    for relation, expression in rows(_CHECKS):
+    for relation, *check in rows(_CHECKS):
         if relation in found:
-            found[relation].checks.append(expression)
+            found[relation].checks.append(Check(*check))
     for parent, child in rows(_INHERITS):
         if parent in found:
             found[parent].children.append(child)

@@ -9,6 +9,7 @@ from plainsql.analysis.equalities import plain_variable
 from plainsql.analysis.facts import Facts, Key, mentions
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.relations import Relation
+from plainsql.analysis.stored import stored_column
 from plainsql.analysis.tree import Command, Entry, Query, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
@@ -64,9 +65,9 @@ def target_verdict(prover: Nullability, node: Node, home: Scope, context: Contex
         return stored
     if column <= 0 or version == _OLD or query.command in (Command.DELETE, Command.MERGE):
         known = ("var", query.id, query.result_relation, column) in context.facts.keys
-        return never("excluded by a condition") if known and query.command == Command.DELETE else stored
+        return never("a condition excludes null") if known and query.command == Command.DELETE else stored
     if ("var", query.id, query.result_relation, column) in context.facts.keys:
-        return never("excluded by a condition")
+        return never("a condition excludes null")
     written = relation.columns.get(column)
     if written is None or written.generated or _rewritten(prover, relation, _EVENTS[Command(query.command)]):
         return stored
@@ -80,8 +81,7 @@ def _stored(prover: Nullability, relation: Relation, column: int, entry: Entry) 
     if not relation.is_view:
         if column == 0:
             return never("a whole row")
-        proved, because = prover.catalogue.column_is_not_null(relation, column, with_children=entry.with_children)
-        return Verdict(not proved, because)
+        return stored_column(prover, relation, column, with_children=entry.with_children)
     inner = prover.scopes.of_view(relation.oid)
     outputs = inner.query.outputs if inner is not None else []
     expression = outputs[column - 1].node("expr") if 0 < column <= len(outputs) else None

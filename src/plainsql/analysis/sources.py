@@ -9,6 +9,7 @@ from plainsql.analysis.facts import NullJoin
 from plainsql.analysis.nonnull_functions import SET_COLUMNS
 from plainsql.analysis.reader import Node, Value
 from plainsql.analysis.returning import target_verdict
+from plainsql.analysis.stored import stored_column
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
@@ -43,7 +44,7 @@ def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdi
             return nullable("not matched by source")
     base = _source(prover, entry, column, home, context)
     if base.nullable and ("var", query.id, number, column) in context.facts.keys:
-        base = never("excluded by a condition")
+        base = never("a condition excludes null")
     joins: set[NullJoin] = set()
     because = ""
     for index in node.numbers("varnullingrels"):
@@ -95,8 +96,7 @@ def _stored(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verd
     relation = prover.catalogue.relation(entry.relation)
     if relation is None or entry.kind is not Kind.RELATION:
         return nullable("nothing is known of where it comes from")
-    proved, because = prover.catalogue.column_is_not_null(relation, column, with_children=entry.with_children)
-    return Verdict(not proved, because)
+    return stored_column(prover, relation, column, with_children=entry.with_children)
 
 
 def _search_or_cycle(entry: Entry, column: int, width: int, home: Scope) -> Verdict:

@@ -52,7 +52,8 @@ def check(
         for problem in problems:
             print(f"{problem}\n", file=sys.stderr)
     if problems:
-        print(f"{len(problems)} problems in {summary}", file=sys.stderr)
+        count = len(problems)
+        print(f"{count} problem{'' if count == 1 else 's'} in {summary}", file=sys.stderr)
         return FINDINGS
     if format == "text":
         print(f"clean: {summary}")

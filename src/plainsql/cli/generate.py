@@ -38,7 +38,8 @@ def generate(
     for error in found.errors:
         print(f"{error}\n", file=sys.stderr)
     if found.errors:
-        print(f"{len(found.errors)} errors; nothing was written", file=sys.stderr)
+        count = len(found.errors)
+        print(f"{count} error{'' if count == 1 else 's'}; nothing was written", file=sys.stderr)
         return FINDINGS
     output = project.output_folder
     changes = (codegen.compare if check else codegen.write)(found.files, output)

@@ -98,7 +98,7 @@ class _Writer:
         except BaseException as error:
             self._undo()
             if isinstance(error, OSError):
-                reason = error.strerror or str(error)
+                reason = (error.strerror or str(error)).lower()
                 raise SettingsError(
                     f"the project cannot be written: {reason}",
                     place=Place(str(error.filename or self._folder)),

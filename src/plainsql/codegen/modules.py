@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
 from plainsql.codegen.naming import class_name, is_field_name
@@ -77,7 +76,7 @@ class Module:
     name: str
     """Dotted, relative to the generated package: ``realty.leads``."""
     folder: str
-    """The SQL folder it is made from, as users know it."""
+    """The SQL folder it is made from, relative to the folder of all queries; empty for that itself."""
     classes: dict[str, RowClass] = field(default_factory=dict)
     functions: list[Function] = field(default_factory=list)
 
@@ -92,7 +91,7 @@ def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module]
     errors: list[ContractError] = []
     for item in checked:
         statement = item.statement
-        folder = str(PurePosixPath(statement.path).parent)
+        folder = statement.module.replace(".", "/")
         module = modules.setdefault(statement.module, Module(statement.module or "queries", folder))
         try:
             module.functions.append(_plan_function(item, module, package))
@@ -249,7 +248,7 @@ def _add_class(module: Module, new: RowClass, statement: Statement) -> None:
     mine = [(f.name, f.annotation.text) for f in new.fields]
     theirs = [(f.name, f.annotation.text) for f in known.fields]
     if mine != theirs or known.base != new.base:
-        other = known.source.path if known.source else module.folder
+        other = known.source.path if known.source else module.name
         raise _error(
             statement,
             f"its {new.name} differs from the {new.name} of {other}",
@@ -368,7 +367,7 @@ def _annotate(statement: Statement, what: str, type: PgType, *, parameter: bool 
 
 def _error(statement: Statement, message: str, hint: str, *, detail: str | None = None) -> ContractError:
     place = Place(statement.path, statement.body_line)
-    return ContractError(f"{statement.name} {message}", place=place, detail=detail, hint=hint)
+    return ContractError(f"{statement.name}: {message}", place=place, detail=detail, hint=hint)
 
 
 def _side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from plainsql.codegen.modules import Module
 from plainsql.codegen.render import MARK, render, render_package
@@ -28,8 +28,9 @@ class Changes:
 def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
     """Return the files of a package: by path relative to the output folder, the source.
 
-    ``sql`` is the name of the SQL folder, for the packages' docstrings.
+    ``sql`` is the SQL folder relative to the project's root: it stands in what is generated.
     """
+    sql = PurePosixPath(sql).as_posix()
     modules = list(modules)
     files: dict[Path, str] = {}
     children: dict[str, set[str]] = {}
@@ -42,7 +43,7 @@ def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
         parts = module.name.split(".")
         # A folder with files and folders in it is a package whose __init__ holds the queries.
         file = Path(*parts, "__init__.py") if module.name in children else Path(*parts[:-1], f"{parts[-1]}.py")
-        files[file] = render(module)
+        files[file] = render(module, sql)
     for package, inner in children.items():
         if package not in names:
             folder = f"{sql}/{package.replace('.', '/')}"

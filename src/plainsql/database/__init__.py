@@ -1,7 +1,17 @@
 """Executors on asyncpg: the only place that knows this driver."""
 
 from plainsql.database.connecting import Connecting, connect
-from plainsql.database.database import Database
+from plainsql.database.database import Database, PoolStats, TenantDatabase
+from plainsql.database.listening import Notification
 from plainsql.database.transaction import Isolation, Transaction
 
-__all__ = ["Connecting", "Database", "Isolation", "Transaction", "connect"]
+__all__ = [
+    "Connecting",
+    "Database",
+    "Isolation",
+    "Notification",
+    "PoolStats",
+    "TenantDatabase",
+    "Transaction",
+    "connect",
+]

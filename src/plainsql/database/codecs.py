@@ -42,9 +42,7 @@ class Codecs:
             "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_jsonb_text
         )
         if not self._vectors:  # asked again as long as there is no pgvector: it may be installed meanwhile
-            self._vectors = [
-                (row["name"], row["schema"]) for row in await connection.fetch(_VECTOR_TYPES)
-            ]
+            self._vectors = [(row["name"], row["schema"]) for row in await connection.fetch(_VECTOR_TYPES)]
         if self._vectors:
             from plainsql.vector import codecs
 

@@ -13,6 +13,7 @@ from asyncpg import exceptions
 from plainsql.database.codecs import Codecs
 from plainsql.database.database import Database
 from plainsql.database.leases import Leases
+from plainsql.database.one_shot import Core
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
 from plainsql.settings import hide_password, resolve_database
@@ -35,6 +36,8 @@ def connect(
     server_settings: Mapping[str, str] | None = None,
     prefetch: int = 500,
     join: bool = True,
+    tenant_setting: str = "app.jwt_tenant",
+    user_setting: str = "app.jwt_user",
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -55,6 +58,8 @@ def connect(
         application_name: what ``pg_stat_activity`` shows.
         server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
         prefetch: rows that ``.stream`` reads ahead.
+        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
+        user_setting: the setting that ``db.tenant`` sets to the acting user's id.
         join: run concurrent calls of the same read as one statement.
 
     Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where no
@@ -87,20 +92,27 @@ def connect(
         "max_age": max_age,
         "max_idle": max_idle,
     }
-    return Connecting(url, pool_options, lease_options, prefetch, join)
+    return Connecting(url, pool_options, lease_options, prefetch, join, (tenant_setting, user_setting))
 
 
 class Connecting:
     """A database that is about to be connected: await it, or enter it with ``async with``."""
 
     def __init__(
-        self, url: str | None, pool_options: dict[str, Any], lease_options: dict[str, Any], prefetch: int, joins: bool
+        self,
+        url: str | None,
+        pool_options: dict[str, Any],
+        lease_options: dict[str, Any],
+        prefetch: int,
+        joins: bool,
+        tenant_settings: tuple[str, str],
     ) -> None:
         self._url = url
         self._pool_options = pool_options
         self._lease_options = lease_options
         self._prefetch = prefetch
         self._joins = joins
+        self._tenant_settings = tenant_settings
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -130,12 +142,5 @@ class Connecting:
             if failed is not None:
                 # Outside of the handler, so that the driver's error, which may quote the URL, does not come along.
                 raise failed
-            leases = Leases(pool, **self._lease_options)
-            return Database(
-                pool,
-                leases,
-                name=hide_password(url),
-                prefetch=self._prefetch,
-                joins=self._joins,
-                on_close=stack.pop_all().close,
-            )
+            core = Core(Leases(pool, **self._lease_options), hide_password(url), self._prefetch, self._joins)
+            return Database(core, pool, self._tenant_settings, stack.pop_all().close)

@@ -1,113 +1,127 @@
-"""The database as an executor: queries on the connections of an asyncpg pool."""
+"""``Database``: what ``plainsql.connect`` makes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database.execution import execute, fetch, iterate
-from plainsql.database.failure import is_lost
-from plainsql.database.joining import Joiner, Reader
-from plainsql.database.leases import Lease, Leases
-from plainsql.database.transaction import Isolation, Transaction, begin
-from plainsql.diagnose import cannot_connect
+from plainsql.database.listening import Notification, listen
+from plainsql.database.one_shot import Core, OneShot
+from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
-from plainsql.query import Args, Plan, Query
 
-__all__ = ["Database"]
+__all__ = ["Database", "PoolStats", "TenantDatabase"]
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 
-class Database:
+class PoolStats(NamedTuple):
+    """The connections of a database, and who waits for one."""
+
+    open: int
+    in_use: int
+    idle: int
+    waiting: int
+    max_size: int
+
+
+class TenantDatabase(OneShot):
+    """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. Holds no connection."""
+
+    def __repr__(self) -> str:
+        return f"<TenantDatabase {self._core.name}>"
+
+
+class Database(OneShot):
     """A PostgreSQL database: an executor that serves any number of tasks at once.
 
-    Made by ``plainsql.connect``. Every call takes a connection of the pool for as long as it runs.
+    Made by ``plainsql.connect``. A call takes a connection of the pool for as long as it runs; concurrent calls of the
+    same read share one.
     """
 
     def __init__(
-        self,
-        pool: Any,
-        leases: Leases,
-        *,
-        name: str,
-        prefetch: int,
-        joins: bool,
-        on_close: Callable[[], object],
+        self, core: Core, pool: Any, tenant_settings: tuple[str, str], on_close: Callable[[], object]
     ) -> None:
+        super().__init__(core, None)
         self._pool = pool
-        self._leases = leases
+        self._tenant_settings = tenant_settings
         self._on_close = on_close
-        self._name = name
-        self._prefetch = prefetch
-        self._joins = joins
-        self._joiners: dict[str, Joiner] = {}
 
-    async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
-        """Run a query on a connection of its own, or together with others of its kind.
+    def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantDatabase:
+        """Return the database as a tenant sees it, for row-level security. Costs nothing; make one for each request.
 
-        A read that is proved to change nothing is run once more where its connection turns out to be lost.
+        Every session it uses has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name others),
+        as ``str`` of what is given here; ``app.jwt_user`` is empty without a user.
         """
-        plan, values = query.plan(args)
-        if query.effect != "reads":
-            return await self._run(query, plan, values)
-        if not (self._joins and query.joins):
-            return query.result(await self._read(query, plan, values))
-        joiner = self._joiners.get(plan.sql)
-        if joiner is None:
-            joiner = self._joiners[plan.sql] = Joiner(plan, self._reader(query))
-        if joiner.under_way:
-            return query.result(await joiner.join(values))
-        joiner.under_way = 1
-        try:
-            records = await self._read(query, plan, values)
-        finally:
-            joiner.ended()
-        return query.result(records)
+        tenant = str(tenant_id)
+        if tenant_id is None or not tenant:
+            raise PlainsqlError("tenant(): expected a tenant's id, got none")
+        user = "" if user_id is None else str(user_id)
+        names = self._tenant_settings
+        return TenantDatabase(self._core, ((names[0], tenant), (names[1], user)))
 
-    async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
-        """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
-        async with self.acquire() as connection, connection.transaction():
-            async for row in iterate(connection, query, args, self._prefetch):
-                yield row
+    async def retry(
+        self,
+        work: Callable[[Transaction], Awaitable[R]],
+        *,
+        attempts: int = 5,
+        isolation: Isolation | None = "serializable",
+        on_retry: Callable[[int, BaseException], object] | None = None,
+    ) -> R:
+        """Run ``work`` in a transaction, again where it failed by a serialization failure or a deadlock.
+
+        Between attempts it waits a random time that grows, up to a second. ``on_retry`` is told the number of the attempt
+        that failed and its error. The last error is raised with a note of how many attempts were made.
+        """
+        for attempt in range(1, attempts + 1):
+            try:
+                async with self.transaction(isolation=isolation) as transaction:
+                    return await work(transaction)
+            except (exceptions.SerializationError, exceptions.DeadlockDetectedError) as error:
+                if attempt == attempts:
+                    error.add_note(f"after {attempts} attempts")
+                    raise
+                if on_retry is not None:
+                    on_retry(attempt, error)
+                # Full jitter: two that collided do not collide again.
+                await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))  # noqa: S311
+        raise ValueError(f"attempts: expected at least 1, got {attempts}")
 
     @asynccontextmanager
-    async def transaction(
-        self,
-        *,
-        isolation: Isolation | None = None,
-        read_only: bool = False,
-        deferrable: bool = False,
-    ) -> AsyncIterator[Transaction]:
-        """Open a transaction: ``async with db.transaction() as tx``.
+    async def lock(self, key: str, *, wait: bool = True) -> AsyncIterator[bool]:
+        """Hold an advisory lock of PostgreSQL by the name of ``key``, on a connection of its own.
 
-        ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts only
-        with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
+        Yields whether it is held: always True with ``wait``; False at once without, where another holds it.
         """
         async with self.acquire() as connection:
-            async with begin(connection, self._prefetch, isolation, read_only, deferrable) as transaction:
-                yield transaction
+            function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
+            held = await connection.fetchval(f"select {function}(hashtextextended($1, 0))", key)
+            # It is released with the session's reset, whatever happens; explicitly, so that the next need not wait for it.
+            try:
+                yield held is not False
+            finally:
+                if held is not False and not connection.is_closed():
+                    await connection.execute("select pg_advisory_unlock(hashtextextended($1, 0))", key)
 
-    @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Any]:
-        """Take an asyncpg connection, for what queries cannot say: COPY, LISTEN. It is reset afterwards."""
-        lease = self._leases.take_now() or await self._take()
-        try:
-            yield lease.connection
-        except exceptions.PostgresError:
-            self._leases.give_back_changed(lease)
-            raise
-        except BaseException:
-            # The connection may be in the middle of something.
-            self._leases.retire(lease)
-            raise
-        else:
-            self._leases.give_back_changed(lease)
+    def listen(self, channel: str) -> AsyncIterator[Notification]:
+        """Iterate over the notifications of a channel, from now on, on a connection of its own.
+
+        It survives the loss of its connection: it connects again and goes on. What was sent in between is lost; a
+        notification whose ``gap`` is true says so.
+        """
+        return listen(self.acquire, channel)
+
+    def stats(self) -> PoolStats:
+        """Return how many connections there are, and how many calls wait for one."""
+        leases = self._leases
+        return PoolStats(
+            leases.in_use + leases.idle, leases.in_use, leases.idle, leases.waiting, leases.max_size
+        )
 
     async def close(self, timeout: float | None = 10.0) -> None:
         """Let running queries end, then close all connections; after ``timeout`` seconds, at once."""
@@ -122,69 +136,10 @@ class Database:
             await asyncio.to_thread(self._on_close)
 
     def __repr__(self) -> str:
-        return f"<Database {self._name}>"
+        return f"<Database {self._core.name}>"
 
     async def __aenter__(self) -> Database:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    async def _take(self) -> Lease:
-        try:
-            return await self._leases.take()
-        except (OSError, exceptions.PostgresError) as error:
-            if isinstance(error, PlainsqlError):
-                raise
-            raise cannot_connect(self._name, error, getattr(error, "sqlstate", None)) from None
-
-    async def _run(self, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
-        """Run a query that may change something, once."""
-        lease = self._leases.take_now() or await self._take()
-        try:
-            result = await execute(lease.connection, query, plan, values)
-        except BaseException as error:
-            self._give_back_failed(lease, query, error)
-            raise
-        if query.effect == "unknown":
-            self._leases.give_back_changed(lease)
-        else:
-            self._leases.give_back(lease)
-        return result
-
-    async def _read(self, query: Query[..., Any, Any], plan: Plan, values: Args) -> list[Any]:
-        """Run a query that is proved to change nothing; a second time where the first connection was lost."""
-        leases = self._leases
-        lease = leases.take_now() or await self._take()
-        try:
-            records = await fetch(lease.connection, query, plan, values)
-        except BaseException as error:
-            self._give_back_failed(lease, query, error)
-            if not is_lost(error):
-                raise
-        else:
-            leases.give_back(lease)
-            return records
-        lease = leases.take_now() or await self._take()
-        try:
-            records = await fetch(lease.connection, query, plan, values)
-        except BaseException as error:
-            self._give_back_failed(lease, query, error)
-            raise
-        leases.give_back(lease)
-        return records
-
-    def _reader(self, query: Query[..., Any, Any]) -> Reader:
-        def alone(plan: Plan, values: Args) -> Awaitable[Sequence[Any]]:
-            return self._read(query, plan, values)
-
-        return Reader(self._leases.max_size, self._take, self._leases.give_back, self._leases.retire, alone)
-
-    def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
-        if isinstance(error, asyncio.CancelledError | TimeoutError | OSError | exceptions.InterfaceError):
-            # The server may still be at it: the pool waits for its answer, or closes the connection.
-            self._leases.retire(lease)
-        elif query.effect == "unknown":
-            self._leases.give_back_changed(lease)
-        else:
-            self._leases.give_back(lease)

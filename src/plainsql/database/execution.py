@@ -11,13 +11,13 @@ from asyncpg import exceptions
 from plainsql.database.failure import explain
 from plainsql.query import Args, Column, Plan, Query
 
-__all__ = ["execute", "fetch", "iterate"]
+__all__ = ["EXPLAINED", "execute", "fetch", "iterate"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 # Beside what the driver, the network and the clock raise: values that its decoders cannot make, a date before Christ.
-_EXPLAINED = (
+EXPLAINED = (
     exceptions.PostgresError,
     exceptions.InterfaceError,
     asyncio.TimeoutError,
@@ -34,7 +34,7 @@ async def execute(connection: Any, query: Query[..., Any, R], plan: Plan, values
     try:
         # Its result is an int by its class; the type checker knows only R.
         return affected(await connection.execute(plan.sql, *values))  # type: ignore[return-value]
-    except _EXPLAINED as error:
+    except EXPLAINED as error:
         explained = await explain(error, connection, query, plan, values)
         if explained is error:
             raise
@@ -48,16 +48,14 @@ async def fetch(connection: Any, query: Query[..., Any, Any], plan: Plan, values
             await _adopt(connection, query, plan)
         records: list[Any] = await connection.fetch(plan.sql, *values)
         return records
-    except _EXPLAINED as error:
+    except EXPLAINED as error:
         explained = await explain(error, connection, query, plan, values)
         if explained is error:
             raise
         raise explained from None
 
 
-async def iterate(
-    connection: Any, query: Query[..., T, Any], args: Args, prefetch: int
-) -> AsyncIterator[T]:
+async def iterate(connection: Any, query: Query[..., T, Any], args: Args, prefetch: int) -> AsyncIterator[T]:
     """Run a query through a cursor, ``prefetch`` rows at a time. The connection is in a transaction."""
     plan, values = query.plan(args)
     try:
@@ -67,7 +65,7 @@ async def iterate(
         while records := await cursor.fetch(prefetch):
             for row in query.build(records):
                 yield row
-    except _EXPLAINED as error:
+    except EXPLAINED as error:
         explained = await explain(error, connection, query, plan, values)
         if explained is error:
             raise

@@ -27,7 +27,9 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, exceptions.PostgresError):
         state: str | None = getattr(error, "sqlstate", None)
         return state is not None and (state.startswith("08") or state in _SHUT_DOWN)
-    return isinstance(error, ConnectionError | exceptions.InterfaceError) and not isinstance(error, PlainsqlError)
+    return isinstance(error, ConnectionError | exceptions.InterfaceError) and not isinstance(
+        error, PlainsqlError
+    )
 
 
 async def explain(

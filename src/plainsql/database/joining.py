@@ -9,6 +9,7 @@ Their parameters as arrays are one::
       select … where l.id = plainsql_call.p1
     ) as plainsql_read
 
+(`joined` makes this text.)
 A lone call never comes here: it takes the direct path. Calls that arrive while another of the same query is under way
 wait until the loop has gone round, or, where enough are under way, until one of these ends.
 
@@ -25,13 +26,11 @@ from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.database.joined import JoinedStatement, Values
 from plainsql.database.leases import Lease
-from plainsql.query import Plan, elements
+from plainsql.query import Plan
 
 __all__ = ["Joiner", "Reader"]
-
-_CALLS = "plainsql_call"
-_READ = "plainsql_read"
 
 MAX_CALLS = 256
 """At the most so many calls in one statement."""
@@ -43,9 +42,6 @@ costs more is spread over the pool's connections, so that the server's other pro
 _MEMORY = 0.2
 """The weight of the newest measurement in the running mean of a call's cost."""
 
-_TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
-
-Values = tuple[object, ...]
 Call = tuple[Values, asyncio.Future[Sequence[Any]]]
 
 
@@ -73,16 +69,12 @@ class Reader:
 class Joiner:
     """The concurrent calls of one variant of one query."""
 
-    __slots__ = ("_arrays", "_cost", "_opaque", "_plan", "_reader", "_scheduled", "_sql", "_tasks", "_waiting", "under_way")
+    __slots__ = ("_cost", "_joined", "_plan", "_reader", "_scheduled", "_tasks", "_waiting", "under_way")
 
-    def __init__(self, plan: Plan, reader: Reader) -> None:
+    def __init__(self, plan: Plan, joined: JoinedStatement, reader: Reader) -> None:
         self._plan = plan
+        self._joined = joined
         self._reader = reader
-        self._sql: str | None = None
-        self._arrays: tuple[bool, ...] = ()
-        """Of each parameter, whether it is an array itself."""
-        self._opaque: tuple[bool, ...] = ()
-        """Of each parameter, whether a list is one value of it, and must not be taken for an array of values."""
         self._cost = 0.0
         """Seconds a call of a joined statement takes: a running mean."""
         self._waiting: list[Call] = []
@@ -143,15 +135,9 @@ class Joiner:
         """Run calls as one statement and hand out the records; return False where they must be run alone."""
         lease = await self._reader.take()
         try:
-            if self._sql is None:
-                await self._compile(lease.connection)
-            arguments = self._columns([values for values, _ in calls])
-            if arguments is None:
-                self._reader.give_back(lease)
-                return False
             loop = asyncio.get_running_loop()
             began = loop.time()
-            records = await lease.connection.fetch(self._sql, *arguments)
+            found = await self._joined.fetch(lease.connection, [values for values, _ in calls])
             self._cost += _MEMORY * ((loop.time() - began) / len(calls) - self._cost)
         except exceptions.PostgresError:
             # One caller's value, or a limit of the server's: also what the driver says of a value it cannot encode.
@@ -164,9 +150,8 @@ class Joiner:
             self._reader.retire(lease)
             raise
         self._reader.give_back(lease)
-        found: list[list[Any]] = [[] for _ in calls]
-        for record in records:
-            found[record[-1] - 1].append(record[:-1])
+        if found is None:
+            return False
         for (_, future), rows in zip(calls, found, strict=True):
             if not future.done():
                 future.set_result(rows)
@@ -188,71 +173,3 @@ class Joiner:
             await one(*waiting[0])
         else:
             await asyncio.gather(*(one(*call) for call in waiting))
-
-    async def _compile(self, connection: Any) -> None:
-        """Make the joined text, with the parameters' types as the server knows them."""
-        statement = await connection.prepare(self._plan.sql)
-        types = statement.get_parameters()
-        self._arrays = tuple(type.kind == "array" for type in types)
-        self._opaque = tuple(type.name in _TAKES_LISTS for type in types)
-        names = self._plan.variant.parameters
-        sources, columns, expressions = [], [], {}
-        number = 0
-        for index, (name, type) in enumerate(zip(names, types, strict=True), 1):
-            if self._arrays[index - 1]:
-                # Arrays of different lengths do not stack: all elements in one, and each call's bounds in it.
-                whole = f"${number + 1}::{_type_name(type)}"
-                sources += [f"${number + 2}::int4[]", f"${number + 3}::int4[]"]
-                columns += [f"low{index}", f"high{index}"]
-                expressions[name] = f"(({whole})[{_CALLS}.low{index}:{_CALLS}.high{index}])"
-                number += 3
-            else:
-                sources.append(f"${number + 1}::{_type_name(type)}[]")
-                columns.append(f"p{index}")
-                expressions[name] = f"{_CALLS}.p{index}"
-                number += 1
-        if not sources:  # no parameters: all calls are one
-            sources, columns = ["$1::int4[]"], ["p0"]
-        self._sql = (
-            f"select {_READ}.*, {_CALLS}.n::int4\n"
-            f"from unnest({', '.join(sources)}) with ordinality as {_CALLS} ({', '.join(columns)}, n)\n"
-            f"cross join lateral (\n{self._plan.variant.substituted(expressions)}\n) as {_READ}"
-        )
-
-    def _columns(self, calls: list[Values]) -> list[object] | None:
-        """Turn the calls' values around: a list a parameter. None where an array has more than one dimension."""
-        if not self._arrays:
-            return [[0] * len(calls)]
-        arguments: list[object] = []
-        for index, is_array in enumerate(self._arrays):
-            column = [values[index] for values in calls]
-            if not is_array:
-                arguments.append(elements(column) if self._opaque[index] else column)
-                continue
-            flat: list[object] = []
-            lows: list[int | None] = []
-            highs: list[int | None] = []
-            for value in column:
-                if value is None:
-                    lows.append(None)
-                    highs.append(None)
-                    continue
-                if not isinstance(value, list | tuple) or any(isinstance(e, list) for e in value):
-                    return None
-                lows.append(len(flat) + 1)
-                flat.extend(value)
-                highs.append(len(flat))
-            arguments += [flat, lows, highs]
-        return arguments
-
-
-def _type_name(type: Any) -> str:
-    """A type as SQL, quoted: from the server's own catalogue, not from a caller."""
-    name = type.name.removesuffix("[]")
-    if type.kind == "array":
-        name = name.removeprefix("_")
-        suffix = "[]"
-    else:
-        suffix = ""
-    quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (type.schema, name))
-    return quoted + suffix

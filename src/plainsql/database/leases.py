@@ -21,7 +21,10 @@ from asyncpg import exceptions
 
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 
-__all__ = ["Lease", "Leases"]
+__all__ = ["Lease", "Leases", "Tenant"]
+
+Tenant = tuple[tuple[str, str], ...]
+"""The settings that make a session a tenant's: names and values."""
 
 
 class Lease:
@@ -36,7 +39,7 @@ class Lease:
         """The connection itself: the proxy costs a call for every call."""
         self.since = since
         self.idle_since = since
-        self.tenant: object = None
+        self.tenant: Tenant | None = None
         """The tenant that the session is set to, where it is set to one."""
 
 
@@ -74,16 +77,26 @@ class Leases:
         self._all_back = asyncio.Event()
         self._returning: set[asyncio.Task[None]] = set()
 
-    def take_now(self) -> Lease | None:
-        """Take an idle connection, if there is one that lives."""
-        while self._idle:
-            lease = self._idle.pop()
+    def take_now(self, tenant: Tenant | None = None) -> Lease | None:
+        """Take an idle connection, if there is one that lives: one whose session is the tenant's where there is one.
+
+        The session of what is returned may be another tenant's, or nobody's: its ``tenant`` says.
+        """
+        idle = self._idle
+        while idle:
+            if idle[-1].tenant == tenant:
+                lease = idle.pop()
+            else:
+                # The tenant's own, else the one that was used longest ago.
+                lease = idle.pop(
+                    next((i for i in range(len(idle) - 1, -1, -1) if idle[i].tenant == tenant), 0)
+                )
             if not lease.connection.is_closed():
                 return lease
             self.retire(lease)
         return None
 
-    async def take(self) -> Lease:
+    async def take(self, tenant: Tenant | None = None) -> Lease:
         """Take a connection: an idle one, a new one, or, in turn, one that others give back.
 
         Raises ``PoolTimeoutError`` where none becomes free in time or too many wait already, ``PlainsqlError`` where the
@@ -94,7 +107,7 @@ class Leases:
         while True:
             if self._closing:
                 raise PlainsqlError("the database is closed", hint="use it inside its 'async with' block")
-            if (lease := self.take_now()) is not None:
+            if (lease := self.take_now(tenant)) is not None:
                 return lease
             if self._open < self.max_size:
                 return await self._open_one()
@@ -224,7 +237,7 @@ class Leases:
     async def _reset(self, lease: Lease) -> None:
         try:
             await lease.connection.reset(timeout=10)
-        except (exceptions.PostgresError, exceptions.InterfaceError, OSError, TimeoutError):
+        except Exception:  # whatever it is: the pool closes what it cannot make good
             self.retire(lease)
         except BaseException:
             self.retire(lease)
@@ -236,8 +249,9 @@ class Leases:
     async def _return_to_pool(self, lease: Lease) -> None:
         try:
             await self._pool.release(lease.proxy, timeout=10)
-        except (exceptions.PostgresError, exceptions.InterfaceError, OSError, TimeoutError):
-            pass  # the pool has closed it
+        except Exception:  # noqa: S110
+            # The pool has terminated the connection: its answer to everything that goes wrong here.
+            pass
         finally:
             self._close_one()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.database.copying import Progress, copy_in
 from plainsql.database.execution import execute, iterate
+from plainsql.database.many import execute_many, run_batch
 from plainsql.errors import TransactionError
 from plainsql.query import Args, Query
 
@@ -37,15 +39,7 @@ class Transaction:
 
     async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
         """Run a query inside the transaction."""
-        connection = self._claim()
-        self._busy = True
-        try:
-            return await execute(connection, query, *query.plan(args))
-        except BaseException:
-            self._outermost._doubtful = True
-            raise
-        finally:
-            self._busy = False
+        return await self._exclusively(execute(self._claim(), query, *query.plan(args)))
 
     async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor of this transaction; other queries may run in between."""
@@ -55,6 +49,25 @@ class Transaction:
         except BaseException:
             self._outermost._doubtful = True
             raise
+
+    async def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> list[R]:
+        """Run a query for each set of arguments; the results in the order of the sets."""
+        return await self._exclusively(run_batch(self._claim(), query, sets))
+
+    async def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> None:
+        """Run a query for each set of arguments, pipelined; its results are dropped."""
+        await self._exclusively(execute_many(self._claim(), query, sets))
+
+    async def copy_in(
+        self,
+        table: str,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        *,
+        columns: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        return await self._exclusively(copy_in(self._claim(), table, rows, columns, progress))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -67,6 +80,16 @@ class Transaction:
         """The asyncpg connection underneath, for what queries cannot say: COPY, LISTEN."""
         self._outermost._doubtful = True
         return self._claim()
+
+    async def _exclusively(self, work: Coroutine[Any, Any, R]) -> R:
+        self._busy = True
+        try:
+            return await work
+        except BaseException:
+            self._outermost._doubtful = True
+            raise
+        finally:
+            self._busy = False
 
     def __repr__(self) -> str:
         return f"<Transaction {'open' if self._open else 'ended'}>"

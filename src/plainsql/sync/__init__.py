@@ -6,8 +6,8 @@
         lead = leads.get_by_id(db, id=lead_id)
 
 A call goes through these modules in this order: ``connecting`` opens the connection, ``database`` and
-``transaction`` are the executors, ``execution`` runs one query, ``session`` prepares it and talks to the server,
-``catalog`` learns its types, and ``codecs`` turns values into PostgreSQL's text and back.
+``transaction`` are the executors, ``execution`` runs one query, ``session`` prepares it and talks to the
+server, ``catalog`` learns its types, and ``codecs`` turns values into PostgreSQL's text and back.
 """
 
 from plainsql.sync.connecting import connect

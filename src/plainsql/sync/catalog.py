@@ -22,9 +22,9 @@ from plainsql.sync.codecs.composites import ANONYMOUS_RECORD
 
 __all__ = ["Catalog"]
 
-# Everything that the types of $1 consist of, each type once. What a domain stands on, the element of an array,
-# the bounds of a range or multirange and the attributes of a composite type are followed; a type such as point
-# has an "element" too, but is no array: only those that can be subscripted as arrays are.
+# Everything that some types consist of, each type once: what a domain stands on, the element of an array, the
+# bounds of a range or multirange and the attributes of a composite type are followed. A point has an
+# "element" too, but is no array.
 _TYPES: Final = """
 with recursive wanted(oid) as (
   select unnest(%s::oid[])
@@ -85,10 +85,8 @@ class Catalog:
     """The types of one database, learnt as they are met."""
 
     def __init__(self) -> None:
-        self._codecs: dict[int, Codec] = {
-            _RECORD: ANONYMOUS_RECORD,
-            _RECORD_ARRAY: array_codec(ANONYMOUS_RECORD),
-        }
+        self._codecs: dict[int, Codec] = {}
+        self.forget()
 
     def codecs(self, connection: psycopg.Connection[Any], oids: Iterable[int]) -> list[Codec]:
         """Return the codec of each type, asking the server about those not met before."""
@@ -99,8 +97,8 @@ class Catalog:
         return [self._codecs[oid] for oid in oids]
 
     def forget(self) -> None:
-        """Ask about all but the built-in types again: one of them was altered."""
-        self.__init__()  # type: ignore[misc]
+        """Ask about all types again: one of them was altered."""
+        self._codecs = {_RECORD: ANONYMOUS_RECORD, _RECORD_ARRAY: array_codec(ANONYMOUS_RECORD)}
 
     def _add_builtin(self, oid: int) -> bool:
         known = builtin_types.get(oid)

@@ -17,8 +17,8 @@ from plainsql.sync.database import Database
 
 __all__ = ["connect"]
 
-# Values are read from their text, which these settings shape. They are the defaults of PostgreSQL; a role or a
-# database may have others. Nothing is set where nothing differs: a pooler may hand the session to others.
+# Values are read from their text, which these settings shape. They are the defaults of PostgreSQL; a role or
+# a database may have others. Nothing is set where nothing differs: a pooler may hand the session to others.
 _SETTINGS: Final = """
 select set_config(name, wanted, false)
 from (
@@ -70,13 +70,13 @@ def connect(
         url: ``postgresql://user:password@host:5432/database``. By default what the environment or
             ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
         connect_timeout: seconds that opening the connection may take, whole ones and two at the least.
-        statement_timeout: seconds that the server lets a statement take (``psycopg.errors.QueryCanceled``), None is
-            what the server is set to.
+        statement_timeout: seconds that the server lets a statement take (``psycopg.errors.QueryCanceled``);
+            None is what the server is set to.
         application_name: what ``pg_stat_activity`` shows.
         prefetch: rows that ``.stream`` reads ahead.
 
-    Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where no
-    database is configured.
+    Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
+    no database is configured.
     """
     with ExitStack() as stack:
         resolved = stack.enter_context(resolve_database(url))

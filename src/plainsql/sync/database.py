@@ -23,9 +23,9 @@ T = TypeVar("T")
 class Database:
     """A PostgreSQL database on one connection: an executor for scripts.
 
-    Made by ``plainsql.sync.connect``. Every call commits by itself, outside of ``transaction()``. Threads may share
-    it: their calls take turns. While a transaction or a stream is open, the connection is its own, and a call
-    on the database raises ``TransactionError``.
+    Made by ``plainsql.sync.connect``. Every call commits by itself, outside of ``transaction()``. Threads may
+    share it: their calls take turns. While a transaction or a stream is open, the connection is its own, and
+    a call on the database raises ``TransactionError``.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Database:
     ) -> Iterator[Transaction]:
         """Open a transaction: ``with db.transaction() as tx``.
 
-        ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts only
-        with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
+        ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts
+        only with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
 
-        Raises ``TransactionError`` where a transaction is open, and where the block ends well although one of its
-        statements failed: nothing is committed then.
+        Raises ``TransactionError`` where a transaction is open, and where the block ends well although one of
+        its statements failed: nothing is committed then.
         """
         options = (isolation, read_only, deferrable)
         with begin(self._open_session(), self._prefetch, "a transaction", *options) as transaction:
@@ -76,7 +76,7 @@ class Database:
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
-        """The psycopg connection underneath, in autocommit mode, for what queries cannot say: COPY, LISTEN."""
+        """The psycopg connection, in autocommit mode, for what queries cannot say: COPY, LISTEN."""
         return self._open_session().connection
 
     def close(self) -> None:

@@ -87,7 +87,10 @@ def _send(
     try:
         return prepared, session.run(prepared, _encode(query, plan, prepared, values))
     except _STALE as error:
-        if isinstance(error, errors.FeatureNotSupported) and error.diag.source_function != "RevalidateCachedQuery":
+        if (
+            isinstance(error, errors.FeatureNotSupported)
+            and error.diag.source_function != "RevalidateCachedQuery"
+        ):
             raise
         session.forget(plan.sql)
         if session.in_transaction:  # which the error has ended

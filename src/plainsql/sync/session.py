@@ -114,6 +114,7 @@ class Session:
 
     def _result(self) -> pq.abc.PGresult:
         """Wait for the server's answer. Ctrl-C cancels what runs there."""
+        result: pq.abc.PGresult
         (result, *_) = self.connection.wait(generators.execute(self.connection.pgconn))
         if result.status in _DONE:
             return result

@@ -38,7 +38,7 @@ class Transaction:
         return execute(self._claim(), query, args)
 
     def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]:
-        """Iterate over a query's rows through a cursor; other queries of the transaction may run in between."""
+        """Iterate over a query's rows through a cursor; other queries may run in between."""
         for row in iterate(self._claim(), query, args, self._prefetch):
             yield row
             self._claim()
@@ -117,5 +117,6 @@ def _commit(session: Session) -> None:
     if result.command_status == b"ROLLBACK":
         raise TransactionError(
             "the transaction is not committed: one of its statements failed",
-            hint="let the error leave the block, or try what may fail inside of 'tx.transaction()', a savepoint",
+            hint="let the error leave the block, or try what may fail inside of 'tx.transaction()', "
+            "a savepoint",
         )

@@ -63,7 +63,9 @@ def unquote(text: str) -> str:
 
 
 def _refuse(_: Any) -> Any:
-    raise TypeError("the fields of an anonymous record have no types: name a composite type, or select them as columns")
+    raise TypeError(
+        "the fields of an anonymous record have no types: name a composite type, or select them as columns"
+    )
 
 
 ANONYMOUS_RECORD: Final = Codec("record", _refuse, _refuse)

@@ -3,6 +3,8 @@
 ``infinity`` is Python's greatest or least date or datetime, without a zone, as asyncpg has it.
 """
 
+# ruff: noqa: DTZ901 (timestamps without a zone are a type of PostgreSQL)
+
 from __future__ import annotations
 
 import re
@@ -44,7 +46,7 @@ def _encode_timestamp(value: Any) -> str:
 
 def _encode_timestamptz(value: Any) -> str:
     if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day).astimezone()  # noqa: DTZ001 (midnight here)
+        value = datetime(value.year, value.month, value.day).astimezone()
     if not isinstance(value, datetime):
         raise TypeError
     # The infinite ones have no zone, and would leave Python's years when they are moved to another.

@@ -1,0 +1,87 @@
+"""``python -m benchmarks``, or ``make bench ARGS="…"``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from benchmarks import contenders, report
+from benchmarks.chart import draw
+from benchmarks.contenders import UnknownContenderError
+from benchmarks.loops import available_loops
+from benchmarks.run import FULL, QUICK, Told, run
+
+__all__ = ["app"]
+
+RESULTS = Path(__file__).parent / "results"
+
+app = App(name="benchmarks", help="plainsql side by side with what else there is.", version_flags=[])
+
+
+@app.default
+def benchmarks(
+    *,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    json: Path | None = None,
+    only: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    contenders: Annotated[str, Parameter(name="--contenders")] = ",".join(contenders.NAMES),
+    loop: Literal["both", "uvloop", "asyncio"] = "both",
+    base: str = "asyncpg-pool",
+    chart: str = "latest",
+) -> int:
+    """Measure, print the ratios, write a chart.
+
+    Exits with 1 where a contender failed or gave a wrong answer.
+
+    Parameters
+    ----------
+    quick
+        A shorter run with fewer rows: at most 90 seconds, and wider spreads.
+    json
+        A file for everything that was measured, round by round.
+    only
+        Cases, by the beginnings of their names, such as point-read or rows/1000.
+    contenders
+        Who takes part, by their short names, with commas.
+    loop
+        The event loop. Of both, uvloop runs everything and asyncio's own some cases.
+    base
+        The contender that ratios are to.
+    chart
+        The name of the chart, which is written to benchmarks/results as SVG and PNG.
+    """
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    available = available_loops()
+    loops = available if loop == "both" else (loop,)
+    if loop not in ("both", *available):
+        console.print(f"{loop} is not installed", style="red")
+        return 2
+    told = Told(
+        start=lambda results: report.print_start(console, results),
+        case=lambda one, names: report.print_case(console, one, names, base),
+    )
+    wanted = [name.strip() for name in contenders.split(",") if name.strip()]
+    try:
+        results = run(wanted, only or [], loops, QUICK if quick else FULL, quick, told)
+    except UnknownContenderError as error:
+        console.print(str(error), style="red")
+        return 2
+    report.print_results(console, results, base)
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+        console.print(f"wrote {json}")
+    try:
+        for path in draw(results, base, RESULTS, chart):
+            console.print(f"wrote benchmarks/results/{path.name}")
+    except ModuleNotFoundError as error:
+        console.print(f"no chart: {error.name} is not installed", style="yellow")
+    return 1 if any(one.failed for one in results.measured) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(app())

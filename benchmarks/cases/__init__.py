@@ -1,0 +1,31 @@
+"""What is measured: one module for each kind of work."""
+
+from __future__ import annotations
+
+from benchmarks.cases.base import Case
+from benchmarks.cases.batch_read import BatchRead
+from benchmarks.cases.bulk_insert import BulkInsert
+from benchmarks.cases.insert import Insert
+from benchmarks.cases.many_rows import ManyRows
+from benchmarks.cases.point_read import PointRead
+from benchmarks.cases.tenant_read import TenantRead
+
+__all__ = ["Case", "make_cases"]
+
+
+def make_cases(leads: int, bulk_rows: int) -> list[Case]:
+    """Return the cases that run inside this process, in the order in which they run."""
+    return [
+        PointRead(leads, 1, on_asyncio=True),
+        PointRead(leads, 8),
+        PointRead(leads, 64, on_asyncio=True),
+        PointRead(leads, 256),
+        ManyRows(leads, 50),
+        ManyRows(leads, 1000, on_asyncio=True),
+        BatchRead(leads),
+        TenantRead(1, on_asyncio=True),
+        TenantRead(64),
+        Insert(1),
+        Insert(64),
+        BulkInsert(bulk_rows),
+    ]

@@ -1,0 +1,76 @@
+"""What a case is: some calls to time, and the answers they must give."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from benchmarks.contenders.base import Contender
+
+__all__ = ["Admin", "Case", "Loop", "Work", "WrongAnswerError", "expect"]
+
+Loop = Literal["uvloop", "asyncio"]
+
+Admin = Any
+"""An asyncpg connection that no contender uses: to empty tables and to look at what was written."""
+
+
+class WrongAnswerError(Exception):
+    """A contender did not return, or write, what all others do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Calls that are ready to be timed: everything they take is made."""
+
+    call: Callable[..., Awaitable[object]]
+    arguments: Iterable[tuple[Any, ...]]
+    units: int
+    """What they do together, in the case's unit."""
+
+
+class Case(ABC):
+    name: ClassVar[str] | str
+    """Such as ``point-read/64``."""
+    title: str
+    unit: ClassVar[str]
+    """What is counted a second: calls, rows."""
+    tasks: int = 1
+    """How many tasks share the calls."""
+    on_asyncio: bool = False
+    """Whether it runs on asyncio's own loop as well as on uvloop."""
+    heavy: bool = False
+    """Whether a slice is one long piece of work, which needs more seconds and fewer rounds."""
+    least: int = 1
+    """Units in a slice, at the least."""
+    most: int = 1_000_000
+    """And at the most."""
+
+    @abstractmethod
+    async def check(self, contender: Contender, admin: Admin) -> None:
+        """Have the contender answer once, and compare.
+
+        Raises:
+            NotOfferedError: it cannot take part.
+            WrongAnswerError: the answer is another than it should be.
+        """
+
+    @abstractmethod
+    def work(self, contender: Contender, units: int, seed: int) -> Work:
+        """Make work of so many units. All contenders get the same for the same seed."""
+
+    async def before(self, admin: Admin) -> None:
+        """Bring the tables to the state in which each slice begins. Not timed."""
+
+
+def expect(got: object, wanted: object, what: str) -> None:
+    """Raise ``WrongAnswerError`` where an answer is not what it should be."""
+    if got != wanted:
+        raise WrongAnswerError(f"{what}: expected {_short(wanted)}, got {_short(got)}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 160 else text[:157] + "…"

@@ -1,0 +1,91 @@
+"""The chart: for each case a bar for each contender, as a ratio to the base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import Measured, Results
+from benchmarks.spread import ratio
+
+__all__ = ["draw"]
+
+_CHOSEN = (
+    "point-read/1",
+    "point-read/64",
+    "rows/1000",
+    "tenant-read/1",
+    "bulk-insert",
+    "stream",
+)
+_OURS, _BASE, _OTHERS = "#1f7a4d", "#3b6ea5", "#b9bfc6"
+
+
+def draw(results: Results, base: str, folder: Path, name: str) -> list[Path]:
+    """Write ``name``.svg and ``name``.png into a folder and return their paths; none where there is nothing to show.
+
+    Raises ``ModuleNotFoundError`` where matplotlib is not installed.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    shown = _choose(results.measured, base)
+    if not shown:
+        return []
+    columns = min(3, len(shown))
+    lines = -(-len(shown) // columns)
+    most = max(len(one.series) for one in shown)
+    with mpl.rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "plainsql"}):
+        figure, grid = plt.subplots(
+            lines, columns, figsize=(5.2 * columns, lines * (0.9 + 0.27 * most)), squeeze=False, layout="constrained"
+        )
+        for axes in grid.flat[len(shown) :]:
+            axes.set_visible(False)
+        for axes, one in zip(grid.flat, shown, strict=False):
+            _draw_case(axes, one, results, base)
+        machine = results.machine
+        figure.suptitle(
+            f"Times as fast as {results.names[base]} — longer is better (median of rounds, quartiles)\n"
+            f"{machine.cpu}, {machine.cores} cores, {machine.python}, PostgreSQL {machine.postgresql},"
+            f" {shown[0].loop}, a Unix socket",
+            fontsize=10,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{name}.svg", folder / f"{name}.png"]
+        for path in paths:
+            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
+        plt.close(figure)
+    return paths
+
+
+def _choose(measured: Sequence[Measured], base: str) -> list[Measured]:
+    """Take the chosen cases, on the loop that was measured first; where none is there, all."""
+    able = [one for one in measured if one.rates(base) and one.loop == measured[0].loop]
+    chosen = [one for case in _CHOSEN for one in able if one.case == case]
+    return chosen or able
+
+
+def _draw_case(axes: Any, one: Measured, results: Results, base: str) -> None:
+    against = one.rates(base) or []
+    bars = [(series.contender, ratio(series.rates, against)) for series in one.series]
+    bars.sort(key=lambda bar: bar[1].median)
+    colours = [_OURS if name.startswith("plainsql") else _BASE if name == base else _OTHERS for name, _ in bars]
+    places = range(len(bars))
+    medians = [value.median for _, value in bars]
+    reach = [[value.median - value.low for _, value in bars], [value.high - value.median for _, value in bars]]
+    axes.barh(places, medians, color=colours, xerr=reach, error_kw={"elinewidth": 0.8, "ecolor": "#555555"})
+    axes.set_yticks(places, [results.names[name] for name, _ in bars])
+    for label, (name, _) in zip(axes.get_yticklabels(), bars, strict=True):
+        if name == "plainsql":
+            label.set_fontweight("bold")
+    widest = max(value.high for _, value in bars)
+    for place, (_, value) in zip(places, bars, strict=True):
+        axes.text(value.high + widest * 0.015, place, f"{value.median:.2f}", va="center", fontsize=8)
+    axes.axvline(1.0, color=_BASE, linewidth=0.8, linestyle=":")
+    axes.set_xlim(0, widest * 1.13)
+    axes.set_title(one.title, fontsize=10, fontweight="bold", loc="left")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(left=False)

@@ -1,0 +1,52 @@
+"""Everyone who takes part, by a short name. A module is imported when its contender is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Final
+
+from benchmarks.contenders.base import Contender
+
+__all__ = ["NAMES", "UnknownContenderError", "make"]
+
+_HOMES: Final = {
+    "plainsql": "plainsql_database:Plainsql",
+    "plainsql-unjoined": "plainsql_database:PlainsqlUnjoined",
+    "asyncpg-held": "asyncpg_held:HeldConnections",
+    "asyncpg-pool": "asyncpg_pool:PoolWithStructs",
+    "asyncpg-records": "asyncpg_pool:PoolWithRecords",
+    "psycopg": "psycopg_pool:PsycopgPool",
+    "psqlpy": "psqlpy_pool:PsqlpyPool",
+    "aiosql": "aiosql_asyncpg:AiosqlAsyncpg",
+    "sqlspec": "sqlspec_asyncpg:SqlspecAsyncpg",
+    "sqlalchemy-core": "sqlalchemy_core:SqlalchemyCore",
+    "sqlalchemy-orm": "sqlalchemy_orm:SqlalchemyOrm",
+    "sqlc": "sqlc_style:SqlcStyle",
+    "piccolo": "piccolo_orm:PiccoloOrm",
+    "tortoise": "tortoise_orm:TortoiseOrm",
+}
+
+NAMES: Final = tuple(_HOMES)
+"""In the order in which a round goes through them."""
+
+
+class UnknownContenderError(ValueError):
+    """There is no contender of this name."""
+
+
+def make(names: Iterable[str]) -> tuple[dict[str, Contender], dict[str, str]]:
+    """Make the contenders of these names; return them, and of those that cannot run, the reason."""
+    made: dict[str, Contender] = {}
+    missing: dict[str, str] = {}
+    for name in names:
+        if name not in _HOMES:
+            raise UnknownContenderError(f"no contender {name!r}; there are {', '.join(NAMES)}")
+        module, _, attribute = _HOMES[name].partition(":")
+        try:
+            home = importlib.import_module(f"benchmarks.contenders.{module}")
+        except ModuleNotFoundError as error:
+            missing[name] = f"{error.name} is not installed"
+            continue
+        made[name] = getattr(home, attribute)()
+    return made, missing

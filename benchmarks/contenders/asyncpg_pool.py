@@ -1,0 +1,97 @@
+"""asyncpg's own pool: its short cuts (``pool.fetchrow``) where there are any, else ``pool.acquire``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from itertools import starmap
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from benchmarks.contenders.base import POOL_SIZE, PREFETCH, Arrival, Contender
+from benchmarks.data import (
+    COLUMNS,
+    EXPORT,
+    GET_LEAD,
+    GET_NOTE,
+    INSERT_ARRIVAL,
+    LIST_LEADS,
+    SET_TENANT,
+    Lead,
+    Note,
+)
+from benchmarks.database import Place
+
+__all__ = ["PoolWithRecords", "PoolWithStructs"]
+
+
+class PoolWithRecords(Contender):
+    """Rows stay asyncpg's records: what a caller gets who is content with ``row["name"]``."""
+
+    name = "asyncpg pool, bare records"
+    distributions = ("asyncpg",)
+
+    async def open(self, place: Place) -> None:
+        self.pool: Any = await asyncpg.create_pool(place.url, min_size=POOL_SIZE, max_size=POOL_SIZE)
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    async def get_lead(self, id: int) -> Any:
+        return await self.pool.fetchrow(GET_LEAD, id)
+
+    async def list_leads(self, after: int, limit: int) -> Sequence[Any]:
+        records: list[Any] = await self.pool.fetch(LIST_LEADS, after, limit)
+        return records
+
+    async def get_leads(self, ids: Sequence[int]) -> Sequence[Any]:
+        records: list[Any] = await self.pool.fetchmany(GET_LEAD, [(id,) for id in ids])
+        return records
+
+    async def get_note(self, tenant: UUID, id: int) -> Any:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(SET_TENANT, str(tenant))
+            return await connection.fetchrow(GET_NOTE, id)
+
+    async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
+        id: int = await self.pool.fetchval(INSERT_ARRIVAL, name, email, score, created_at)
+        return id
+
+    async def insert_many(self, batch: Sequence[Arrival]) -> None:
+        await self.pool.copy_records_to_table(
+            "arrivals", schema_name="bench", columns=COLUMNS, records=batch
+        )
+
+    async def stream(self) -> AsyncIterator[Any]:
+        async with self.pool.acquire() as connection, connection.transaction():
+            async for record in connection.cursor(EXPORT, prefetch=PREFETCH):
+                yield record
+
+
+class PoolWithStructs(PoolWithRecords):
+    """Rows as objects with types, built by position: what a careful caller writes by hand."""
+
+    name = "asyncpg pool, structs"
+
+    async def get_lead(self, id: int) -> Any:
+        record = await self.pool.fetchrow(GET_LEAD, id)
+        return None if record is None else Lead(*record)
+
+    async def list_leads(self, after: int, limit: int) -> Sequence[Any]:
+        return list(starmap(Lead, await self.pool.fetch(LIST_LEADS, after, limit)))
+
+    async def get_leads(self, ids: Sequence[int]) -> Sequence[Any]:
+        return list(starmap(Lead, await self.pool.fetchmany(GET_LEAD, [(id,) for id in ids])))
+
+    async def get_note(self, tenant: UUID, id: int) -> Any:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(SET_TENANT, str(tenant))
+            record = await connection.fetchrow(GET_NOTE, id)
+            return None if record is None else Note(*record)
+
+    async def stream(self) -> AsyncIterator[Any]:
+        async with self.pool.acquire() as connection, connection.transaction():
+            async for record in connection.cursor(EXPORT, prefetch=PREFETCH):
+                yield Lead(*record)

@@ -1,0 +1,76 @@
+"""What a contender is asked to do, each in the fastest way that its own documentation shows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from benchmarks.database import Place
+
+__all__ = ["POOL_SIZE", "PREFETCH", "Contender", "NotOfferedError"]
+
+POOL_SIZE = 10
+"""Connections, for every contender: opened at the start where it can be said, and at the most."""
+PREFETCH = 500
+"""Rows that are read ahead in a stream, for every contender."""
+
+Arrival = tuple[int, str, str, int, datetime]
+
+
+class NotOfferedError(Exception):
+    """This contender has no way to do this; the text says why. The case goes on without it."""
+
+
+class Contender(ABC):
+    """One way to reach the database. Opened once for an event loop; every method may be called by many tasks.
+
+    What is not overridden is not offered.
+    """
+
+    name: ClassVar[str]
+    """How the report calls it."""
+    distributions: ClassVar[tuple[str, ...]]
+    """The packages whose versions the report shows."""
+
+    @abstractmethod
+    async def open(self, place: Place) -> None:
+        """Open the pool."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close it."""
+
+    async def get_lead(self, id: int) -> Any:
+        """Return the lead with this id, as an object with attributes (or, for bare records, keys)."""
+        raise NotOfferedError("no point read")
+
+    async def list_leads(self, after: int, limit: int) -> Sequence[Any]:
+        """Return ``limit`` leads, the ids above ``after``."""
+        raise NotOfferedError("no lists")
+
+    async def get_leads(self, ids: Sequence[int]) -> Sequence[Any]:
+        """Return the leads of these ids in their order, in one call that takes any query's parameter sets."""
+        raise NotOfferedError("no call that runs one query for many parameter sets and returns the rows")
+
+    async def get_note(self, tenant: UUID, id: int) -> Any:
+        """Return the note with this id that row-level security lets the tenant see."""
+        raise NotOfferedError("no tenant read")
+
+    async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
+        """Insert one row and return its id."""
+        raise NotOfferedError("no insert")
+
+    def batch_of(self, arrivals: Sequence[Arrival]) -> Any:
+        """Turn rows into what `insert_many` takes, such as model instances. Not timed: the application has these."""
+        return arrivals
+
+    async def insert_many(self, batch: Any) -> None:
+        """Insert all rows of a batch."""
+        raise NotOfferedError("no bulk insert")
+
+    def stream(self) -> AsyncIterator[Any]:
+        """Iterate over all leads in the order of their ids, in bounded memory."""
+        raise NotOfferedError("no stream")

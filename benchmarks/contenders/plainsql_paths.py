@@ -1,0 +1,48 @@
+"""What the benchmarks use of plainsql beyond a plain call, in one place.
+
+A version without one of these runs all the same: what it does not have is skipped by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import plainsql
+from benchmarks.contenders.base import POOL_SIZE, PREFETCH, NotOfferedError
+
+__all__ = ["batch", "connect", "copy", "tenant"]
+
+
+def connect(url: str, *, joining: bool = True) -> Any:
+    """Open a database; without joining, concurrent calls of one query are never run as one statement."""
+    options: dict[str, Any] = {"min_size": POOL_SIZE, "max_size": POOL_SIZE, "prefetch": PREFETCH}
+    if not joining:
+        if "join" not in inspect.signature(plainsql.connect).parameters:
+            raise NotOfferedError("this version of plainsql has no joining to turn off")
+        options["join"] = False
+    return plainsql.connect(url, **options)
+
+
+def tenant(db: Any, tenant: UUID) -> Any:
+    """Return the executor of one tenant."""
+    if not hasattr(db, "tenant"):
+        raise NotOfferedError("this version of plainsql has no db.tenant")
+    return db.tenant(tenant)
+
+
+async def batch(query: Any, db: Any, parameters: Sequence[dict[str, object]]) -> Sequence[Any]:
+    """Run a query once for each set of parameters."""
+    if not hasattr(query, "batch"):
+        raise NotOfferedError("this version of plainsql has no .batch")
+    rows: Sequence[Any] = await query.batch(db, parameters)
+    return rows
+
+
+async def copy(query: Any, db: Any, rows: Sequence[Any]) -> None:
+    """Insert rows through COPY."""
+    if not hasattr(query, "copy"):
+        raise NotOfferedError("this version of plainsql has no .copy")
+    await query.copy(db, rows)

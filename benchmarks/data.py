@@ -1,0 +1,108 @@
+"""What every contender reads and writes: the row types, the peers' SQL, the sample data."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+__all__ = [
+    "COLUMNS",
+    "EXPORT",
+    "GET_LEAD",
+    "GET_NOTE",
+    "INSERT_ARRIVAL",
+    "LIST_LEADS",
+    "NOTES_PER_TENANT",
+    "NOTE_COLUMNS",
+    "SET_TENANT",
+    "TENANTS",
+    "Lead",
+    "Note",
+    "arrivals",
+    "lead",
+    "note",
+    "random_ids",
+    "values",
+]
+
+COLUMNS = ("id", "name", "email", "score", "created_at")
+NOTE_COLUMNS = ("id", "title", "body", "created_at")
+
+
+class Lead(msgspec.Struct, frozen=True, gc=False):
+    """The row type of every contender that does not bring its own: the cheapest there is, the one plainsql has."""
+
+    id: int
+    name: str
+    email: str
+    score: int
+    created_at: datetime
+
+
+class Note(msgspec.Struct, frozen=True, gc=False):
+    id: int
+    title: str
+    body: str
+    created_at: datetime
+
+
+# The statements of benchmarks/sql, for the contenders that take text with $1.
+
+GET_LEAD = "select l.id, l.name, l.email, l.score, l.created_at from bench.leads as l where l.id = $1"
+LIST_LEADS = (
+    "select l.id, l.name, l.email, l.score, l.created_at from bench.leads as l"
+    " where l.id > $1 order by l.id limit $2"
+)
+EXPORT = "select l.id, l.name, l.email, l.score, l.created_at from bench.leads as l order by l.id"
+GET_NOTE = "select n.id, n.title, n.body, n.created_at from bench.notes as n where n.id = $1"
+SET_TENANT = "select set_config('app.jwt_tenant', $1, true)"
+INSERT_ARRIVAL = (
+    "insert into bench.arrivals (name, email, score, created_at) values ($1, $2, $3, $4) returning id"
+)
+
+TENANTS = tuple(uuid.UUID(int=number) for number in range(1, 101))
+NOTES_PER_TENANT = 100
+
+_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def random_ids(count: int, most: int, seed: int) -> list[int]:
+    """Return ``count`` numbers of 1..``most``, the same for the same seed."""
+    choose = random.Random(seed)
+    return [choose.randint(1, most) for _ in range(count)]
+
+
+def arrivals(count: int) -> list[tuple[int, str, str, int, datetime]]:
+    """Return rows to insert, with ids from 1 on, as tuples in the order of ``COLUMNS``."""
+    return [
+        (
+            number,
+            f"Arrival {number}",
+            f"arrival{number}@example.com",
+            number % 1000,
+            _BEGINNING + timedelta(seconds=number),
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def lead(id: int) -> tuple[Any, ...]:
+    """Return what bench.leads holds under this id, in the order of ``COLUMNS``."""
+    return (id, f"Lead {id}", f"lead{id}@example.com", id % 1000, _BEGINNING + timedelta(seconds=id))
+
+
+def note(tenant: uuid.UUID, id: int) -> tuple[Any, ...]:
+    """Return what the tenant has in bench.notes under this id, in the order of ``NOTE_COLUMNS``."""
+    title = f"Note {id} of tenant {tenant.int}"
+    return (id, title, "text " * 20, _BEGINNING + timedelta(minutes=id))
+
+
+def values(row: Any, columns: tuple[str, ...] = COLUMNS) -> tuple[Any, ...]:
+    """Return a contender's row as plain values, whether it has attributes or keys."""
+    if hasattr(row, columns[0]):
+        return tuple(getattr(row, column) for column in columns)
+    return tuple(row[column] for column in columns)

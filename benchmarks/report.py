@@ -1,0 +1,124 @@
+"""The tables that a run prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.headlines import headlines
+from benchmarks.results import Measured, Results
+from benchmarks.spread import Spread, ratio, spread
+
+__all__ = ["print_case", "print_results", "print_start"]
+
+
+def print_start(console: Console, results: Results) -> None:
+    """Say where this runs and what takes part."""
+    machine = results.machine
+    console.print(
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gb:g} GB · {machine.system} · {machine.python}"
+        f" · PostgreSQL {machine.postgresql} · load {machine.load}"
+    )
+    console.print(" · ".join(f"{name} {version}" for name, version in machine.packages.items()))
+    for condition in results.conditions:
+        console.print(f"- {condition}")
+    for name, reason in results.missing.items():
+        console.print(f"without {name}: {reason}", style="yellow")
+
+
+def print_case(console: Console, one: Measured, names: Mapping[str, str], base: str) -> None:
+    """Print a case: the contenders, the fastest first, and their ratio to ``base``."""
+    against = one.rates(base)
+    table = Table(
+        title=f"\n{one.title} · {one.loop} · {one.took:.0f} s",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("contender")
+    for heading in (f"{one.unit}/s", "quartiles", "ratio", "quartiles"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    streams = any(series.memory_mb for series in one.series)
+    if streams:
+        table.add_column("grew by", justify="right", no_wrap=True)
+    whole = max((series.units for series in one.series), default=0)
+    for series in sorted(one.series, key=lambda series: -spread(series.rates).median):
+        rate = spread(series.rates)
+        name = names[series.contender]
+        if one.unit == "rows" and series.units < whole:
+            name += f" ({series.units:,} {one.unit})"
+        cells = [_count(rate.median), f"{_count(rate.low)}–{_count(rate.high)}"]
+        cells += ["", ""] if against is None else _ratio_cells(ratio(series.rates, against))
+        if streams:
+            cells.append(f"{spread(series.memory_mb).median:.1f} MB")
+        style = "bold green" if series.contender == "plainsql" else "cyan" if series.contender == base else ""
+        table.add_row(name, *cells, style=style)
+    console.print(table)
+    for name, reason in one.skipped.items():
+        console.print(f"  without {names[name]}: {reason}", style="yellow")
+    for name, reason in one.failed.items():
+        console.print(f"  {names[name]} failed: {reason}", style="red")
+
+
+def print_results(console: Console, results: Results, base: str) -> None:
+    """Print the ratios of everybody in everything, then plainsql's in the comparisons that matter."""
+    for loop in dict.fromkeys(one.loop for one in results.measured):
+        measured = [one for one in results.measured if one.loop == loop and one.rates(base)]
+        if measured:
+            console.print(_overview(measured, results.names, base, loop))
+    table = Table(
+        title="\nplainsql against others: median of the rounds' ratios, and quartiles",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("comparison")
+    table.add_column("loop")
+    table.add_column("ratio", justify="right", style="bold", no_wrap=True)
+    table.add_column("quartiles", justify="right", no_wrap=True)
+    found = headlines(results.measured)
+    for one in found:
+        table.add_row(one.text, one.loop, *_ratio_cells(one.ratio))
+    if found:
+        console.print(table)
+    console.print(f"\n{len(results.measured)} cases in {results.took:.0f} s", style="dim")
+
+
+def _overview(measured: Sequence[Measured], names: Mapping[str, str], base: str, loop: str) -> Table:
+    table = Table(
+        title=f"\nratio to {names[base]} · {loop}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("contender", no_wrap=True)
+    for one in measured:
+        table.add_column(one.case.replace("/", "\n"), justify="right", no_wrap=True)
+    for name, title in names.items():
+        cells = []
+        for one in measured:
+            rates, against = one.rates(name), one.rates(base)
+            cells.append(Text("–", style="dim") if not rates or not against else _shade(ratio(rates, against)))
+        if any(cell.plain != "–" for cell in cells):
+            table.add_row(Text(title, style="bold" if name == "plainsql" else ""), *cells)
+    return table
+
+
+def _shade(value: Spread) -> Text:
+    style = "green" if value.low > 1.0 else "red" if value.high < 1.0 else ""
+    return Text(f"{value.median:.2f}", style=style)
+
+
+def _ratio_cells(value: Spread) -> list[str]:
+    return [f"{value.median:.2f}×", f"{value.low:.2f}–{value.high:.2f}"]
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

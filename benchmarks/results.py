@@ -1,0 +1,71 @@
+"""What a run leaves: plain data, written as JSON and read by the report and the chart."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Machine", "Measured", "Results", "Series"]
+
+
+class Series(msgspec.Struct):
+    """One contender in one case."""
+
+    contender: str
+    """Its short name."""
+    rates: list[float]
+    """Units a second, one for each round; round i is the same stretch of time for all contenders of the case."""
+    units: int
+    """In one slice."""
+    memory_mb: list[float] = []
+    """By how much the process grew, one for each round; streams only."""
+
+
+class Measured(msgspec.Struct):
+    """One case on one loop."""
+
+    case: str
+    title: str
+    unit: str
+    loop: str
+    tasks: int
+    took: float
+    """Seconds, warm-up and checks included."""
+    series: list[Series]
+    skipped: dict[str, str]
+    """Contender → why it did not take part."""
+    failed: dict[str, str]
+    """Contender → what went wrong: these make the run fail."""
+
+    def rates(self, contender: str) -> list[float] | None:
+        return next((one.rates for one in self.series if one.contender == contender), None)
+
+
+class Machine(msgspec.Struct):
+    """Where it ran, without a name."""
+
+    cpu: str
+    cores: int
+    memory_gb: float
+    system: str
+    python: str
+    postgresql: str
+    load: float | None
+    """The load average of the last minute when the run began: near zero on a quiet machine."""
+    packages: dict[str, str]
+
+
+class Results(msgspec.Struct):
+    machine: Machine
+    date: str
+    quick: bool
+    leads: int
+    """Rows of the table that is read."""
+    pool_size: int
+    server_settings: dict[str, str]
+    conditions: list[str]
+    names: dict[str, str]
+    """Contender → how it is called."""
+    measured: list[Measured]
+    missing: dict[str, str]
+    """Contender → why it took part in nothing."""
+    took: float

@@ -1,0 +1,53 @@
+"""A table's stored column: not null by its constraint, by a check, or because it is computed from such columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plainsql.analysis.equalities import conjuncts
+from plainsql.analysis.reader import Node, read_tree
+from plainsql.analysis.relations import Relation
+from plainsql.analysis.tree import Query, Scope
+from plainsql.analysis.verdict import Context, Verdict, never
+
+if TYPE_CHECKING:
+    from plainsql.analysis.nullability import Nullability
+
+__all__ = ["stored_column"]
+
+
+def stored_column(prover: Nullability, relation: Relation, column: int, *, with_children: bool) -> Verdict:
+    """Whether a column can be null in a row that is in the table."""
+    proved, because = prover.catalogue.column_is_not_null(relation, column, with_children=with_children)
+    verdict = Verdict(not proved, because)
+    if proved or relation.kind == "f":
+        return verdict
+    alone = not (with_children and relation.children)
+    for check in relation.checks:
+        if check.holds and (alone or (check.inherited and relation.kind == "p")) and _excludes_null(check.expression, column):
+            return never("a check constraint excludes null")
+    known = relation.columns.get(column)
+    if known is not None and known.generated and known.default and alone:
+        return _generated(prover, relation, known.default) or verdict
+    return verdict
+
+
+def _excludes_null(text: str, column: int) -> bool:
+    # A check passes where it is null: only `is not null` itself says something, not a comparison.
+    tree = read_tree(text)
+    for part in conjuncts(tree if isinstance(tree, Node) else None):
+        arg = part.node("arg")
+        if part.kind == "NULLTEST" and part.number("nulltesttype") == 1 and arg is not None:
+            if arg.kind == "VAR" and arg.number("varattno") == column and not part.flag("argisrow"):
+                return True
+    return False
+
+
+def _generated(prover: Nullability, relation: Relation, text: str) -> Verdict | None:
+    """A generated column follows its row: where its expression cannot be null, nor can it."""
+    tree = read_tree(text)
+    table = read_tree(f"{{QUERY :rtable ({{RANGETBLENTRY :rtekind 0 :relid {relation.oid} :inh false}})}}")
+    if not isinstance(tree, Node) or not isinstance(table, Node):
+        return None
+    verdict = prover.expression(tree, Context(Scope(Query(table))))
+    return None if verdict.nullable else never(f"generated from what is never null: {verdict.because}")

@@ -1,0 +1,247 @@
+"""All limits of a program: one way to Redis, one answer to its absence."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from fractions import Fraction
+from functools import cache
+from typing import Any, Literal, NamedTuple, Self
+
+from plainsql.errors import BindError, RedisUnavailableError
+from plainsql.limits.bucket import TokenBucket
+from plainsql.limits.decision import Decision
+from plainsql.limits.local import LocalLimits, Outcome
+from plainsql.limits.rules import BucketRule, Charge, Subject
+from plainsql.limits.turns import Turns
+from plainsql.limits.window import SlidingWindow
+from plainsql.redis_link import Link, RedisSource, Script
+
+__all__ = ["Limits", "WithoutRedis"]
+
+WithoutRedis = Literal["raise", "allow", "deny", "local"]
+"""What to answer when Redis does not: raise ``RedisUnavailableError``, allow all, deny all, or count in the
+process.
+"""
+
+_HERE = "plainsql.limits"
+# A second between two attempts at a Redis that is away: a call should not cost a whole deadline each time.
+_PAUSE = 1.0
+# A wait this short is rounded up to it; what the bucket gains in the meantime is not lost.
+_SHORTEST_SLEEP = 0.001
+
+
+class _Answer(NamedTuple):
+    decision: Decision
+    time_us: int
+    outcomes: list[Outcome]
+
+
+class Limits:
+    """Makes limits that share a way to Redis, and decides on several of them in one atomic step.
+
+    ``redis`` is a client of redis-py, a ``Link``, a URL, or nothing for the configured one. ``deadline`` is
+    what one call to Redis may take, in seconds. ``without_redis`` says what happens when it takes longer or
+    fails; but for ``"raise"``, the next attempt comes a second later. With ``"local"`` each process counts
+    for itself: ``local_share`` is its part of every limit, such as 0.25 for one of four.
+
+    In a cluster, a limit's key lies where its subject puts it, so that several limits of one subject can be
+    decided together; with ``tag``, all of them lie together.
+
+    Raises ``BindError`` where an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        redis: RedisSource = None,
+        *,
+        prefix: str = "limits",
+        tag: str | None = None,
+        deadline: float = 0.5,
+        without_redis: WithoutRedis = "raise",
+        local_share: float = 1.0,
+    ) -> None:
+        if without_redis not in ("raise", "allow", "deny", "local"):
+            raise BindError(
+                f"without_redis: expected 'raise', 'allow', 'deny' or 'local', got {without_redis!r}"
+            )
+        if not 0 < local_share <= 1:
+            raise BindError(f"local_share: expected more than 0 and at most 1, got {local_share!r}")
+        if not deadline > 0:
+            raise BindError(f"deadline: expected seconds, more than 0, got {deadline!r}")
+        self._link, self._owned = Link.of(redis)
+        self._prefix = prefix
+        self._tag = tag
+        self._deadline = deadline
+        self._without_redis = without_redis
+        self._local = LocalLimits(Fraction(local_share).limit_denominator(1000) or Fraction(1, 1000))
+        self._turns = Turns()
+        self._away_until = 0.0
+
+    def bucket(
+        self,
+        name: str,
+        *,
+        rate: int,
+        per: float = 1.0,
+        burst: int | None = None,
+        starts: Literal["full", "empty"] = "full",
+    ) -> TokenBucket:
+        """Make a token bucket for each subject: ``rate`` tokens every ``per`` seconds, at most ``burst`` at
+        once.
+
+        ``burst`` is ``rate`` by default. A bucket that Redis does not hold is full, so that one that an
+        eviction dropped gives at most one burst too many; with ``starts="empty"`` it gives none, and a new
+        subject waits for its first token.
+        """
+        return TokenBucket(self, name, BucketRule.of(rate, per, burst, starts))
+
+    def window(self, name: str) -> SlidingWindow:
+        """Make sliding windows, whose limit and length each call names."""
+        return SlidingWindow(self, name)
+
+    async def consume(self, *charges: Charge) -> Decision:
+        """Take from all the limits, or from none where one of them has not enough. One atomic step.
+
+        Raises ``BindError`` where a limit is charged twice, or where the keys lie in several slots of a
+        cluster.
+        """
+        return (await self._ask(charges, take=True)).decision
+
+    async def check(self, *charges: Charge) -> Decision:
+        """Tell what ``consume`` would answer now, and take nothing."""
+        return (await self._ask(charges, take=False)).decision
+
+    async def wait(self, *charges: Charge, timeout: float | None = None) -> Decision:
+        """Take from all the limits as soon as all have enough.
+
+        Returns a refusal, with nothing taken, once it is clear that ``timeout`` seconds are not enough. The
+        tasks of a process that wait for the same limit take turns in the order they came; between processes
+        the order is chance. A wait that is cancelled has taken nothing: if the cancellation meets a call to
+        Redis, it waits for its answer and gives back what was taken.
+        """
+        loop = asyncio.get_running_loop()
+        end = None if timeout is None else loop.time() + timeout
+        async with self._turns.turn([charge.key for charge in charges], end) as came:
+            if not came:
+                decision = await self.check(*charges)
+                names = decision.refused_by or tuple(charge.name for charge in charges)
+                return Decision(
+                    False, decision.remaining, decision.retry_after, names, decision.without_redis
+                )
+            while True:
+                decision = await self._consume_or_give_back(charges)
+                if decision.allowed or (end is not None and loop.time() + decision.retry_after > end):
+                    return decision
+                await asyncio.sleep(max(decision.retry_after, _SHORTEST_SLEEP))
+
+    async def _consume_or_give_back(self, charges: tuple[Charge, ...]) -> Decision:
+        call = asyncio.ensure_future(self._ask(charges, take=True))
+        try:
+            return (await asyncio.shield(call)).decision
+        except asyncio.CancelledError:
+            # Not a moment to abandon the call: its tokens would be lost. It ends within the deadline.
+            await asyncio.wait([call])
+            if not call.cancelled() and call.exception() is None:
+                answer = call.result()
+                if answer.decision.allowed and not answer.decision.without_redis:
+                    await self._give_back(charges, answer)
+            raise
+        finally:
+            call.cancel()  # Only where a second cancellation met the wait.
+
+    async def _give_back(self, charges: tuple[Charge, ...], answer: _Answer) -> None:
+        arguments: list[str | int] = [answer.time_us]
+        for charge, outcome in zip(charges, answer.outcomes, strict=True):
+            arguments += [*charge.arguments(), outcome.credit]
+        try:
+            keys = [charge.key for charge in charges]
+            await self._link.run(_give_back(), keys, arguments, deadline=self._deadline)
+        except RedisUnavailableError:
+            pass  # They stay taken: too few go out, never too many.
+
+    async def _ask(self, charges: tuple[Charge, ...], *, take: bool) -> _Answer:
+        self._validate(charges)
+        if self._away_until:
+            if time.monotonic() < self._away_until:
+                return self._answer_without_redis(charges, take=take)
+            # This call is the one to find out; others need not wait for it.
+            self._away_until = time.monotonic() + _PAUSE
+        arguments: list[str | int] = ["take" if take else "look"]
+        for charge in charges:
+            arguments += charge.arguments()
+        try:
+            keys = [charge.key for charge in charges]
+            reply: list[Any] = await self._link.run(_take(), keys, arguments, deadline=self._deadline)
+        except RedisUnavailableError:
+            if self._without_redis == "raise":
+                raise
+            self._away_until = time.monotonic() + _PAUSE
+            return self._answer_without_redis(charges, take=take)
+        self._away_until = 0.0
+        outcomes = [Outcome(bool(reply[i]), *reply[i + 1 : i + 4]) for i in range(2, len(reply), 4)]
+        return _Answer(_decision(charges, outcomes), reply[0], outcomes)
+
+    def _answer_without_redis(self, charges: tuple[Charge, ...], *, take: bool) -> _Answer:
+        if self._without_redis == "local":
+            outcomes = self._local.decide(charges, take=take)
+        elif self._without_redis == "allow":
+            outcomes = [Outcome(True, charge.rule.most, 0) for charge in charges]
+        else:
+            outcomes = [Outcome(False, 0, round(_PAUSE * 1_000_000)) for _ in charges]
+        return _Answer(_decision(charges, outcomes, without_redis=True), 0, outcomes)
+
+    def _validate(self, charges: tuple[Charge, ...]) -> None:
+        keys = {charge.key for charge in charges}
+        if len(keys) < len(charges) or not charges:
+            raise BindError("a call needs at least one limit, and each of them once")
+        if self._link.is_cluster and len({_tag(key) for key in keys}) > 1:
+            raise BindError(
+                "limits of several subjects lie in several slots of the cluster",
+                hint="give Limits a tag, or ask one subject at a time",
+            )
+
+    def _key(self, name: str, subject: Subject, more: str = "") -> str:
+        # Braces would move the hash tag.
+        text = str(subject).replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+        place = f"{{{text}}}" if self._tag is None else f"{{{self._tag}}}:{text}"
+        return f"{self._prefix}:{name}:{place}{more}"
+
+    async def aclose(self) -> None:
+        """Close the way to Redis, unless a client or a link was given."""
+        if self._owned:
+            await self._link.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+@cache
+def _take() -> Script:
+    return Script.read(_HERE, "state.lua", "take.lua")
+
+
+@cache
+def _give_back() -> Script:
+    return Script.read(_HERE, "state.lua", "give_back.lua")
+
+
+def _decision(
+    charges: tuple[Charge, ...], outcomes: list[Outcome], *, without_redis: bool = False
+) -> Decision:
+    refused = [i for i, outcome in enumerate(outcomes) if not outcome.enough]
+    return Decision(
+        not refused,
+        min(outcome.left for outcome in outcomes),
+        # Rounded up: a caller who comes back then must find enough.
+        max(outcome.wait_us for outcome in outcomes) / 1_000_000,
+        tuple(charges[i].name for i in refused),
+        without_redis,
+    )
+
+
+def _tag(key: str) -> str:
+    return key[key.index("{") + 1 : key.index("}")]

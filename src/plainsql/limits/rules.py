@@ -1,0 +1,139 @@
+"""Rates as integers: what the scripts and the limiter in the process both calculate with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+from uuid import UUID
+
+from plainsql.errors import BindError
+
+__all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule", "microseconds"]
+
+Subject = str | int | UUID
+"""Whom a limit is about: a channel, a user, an address."""
+
+# Sums of three such numbers stay below 2**53, the last integer up to which Lua's doubles are exact.
+_LARGEST = 2**51
+_LONGEST_LIST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRule:
+    """A token bucket whose refill in any number of whole microseconds is a whole number of units."""
+
+    refill: int
+    """Units a microsecond."""
+    scale: int
+    """Units a token."""
+    burst: int
+    """Tokens that the bucket holds."""
+    keep_ms: int
+    """0: a missing bucket is full. Otherwise it is empty, and an unused one is kept for this long."""
+
+    @classmethod
+    def of(cls, rate: int, per: float, burst: int | None, starts: Literal["full", "empty"]) -> BucketRule:
+        """Make the rule of ``rate`` tokens every ``per`` seconds."""
+        _whole("rate", rate)
+        period = microseconds("per", per)
+        burst = _whole("burst", rate if burst is None else burst)
+        if starts not in ("full", "empty"):
+            raise BindError(f"starts: expected 'full' or 'empty', got {starts!r}")
+        speed = Fraction(rate, period)
+        rule = cls(speed.numerator, speed.denominator, burst, 86_400_000 if starts == "empty" else 0)
+        if max(rule.capacity, rule.refill) >= _LARGEST:
+            raise BindError(
+                "the rate cannot be calculated exactly: burst and period together are too large",
+                hint="choose a smaller burst or a shorter period",
+            )
+        return rule
+
+    @property
+    def capacity(self) -> int:
+        """The units of a full bucket."""
+        return self.burst * self.scale
+
+    @property
+    def most(self) -> int:
+        """How many one call can ask for."""
+        return self.burst
+
+    def arguments(self) -> list[str | int]:
+        """What follows the kind and the number that is asked for."""
+        return [self.refill, self.scale, self.capacity, self.keep_ms]
+
+    def shared(self, share: Fraction, asked: int) -> BucketRule:
+        """The part of one process. Its burst is at least what is asked for, or that could never pass."""
+        burst = max(math.floor(self.burst * share), min(asked, self.burst), 1)
+        rate = Fraction(self.refill, self.scale) * share
+        return BucketRule(rate.numerator, rate.denominator, burst, self.keep_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRule:
+    """At most ``limit`` in any window of ``length_us`` microseconds."""
+
+    limit: int
+    length_us: int
+
+    @classmethod
+    def of(cls, limit: int, window: float) -> WindowRule:
+        """Make the rule of ``limit`` within ``window`` seconds."""
+        if _whole("limit", limit) > _LONGEST_LIST:
+            raise BindError(
+                f"limit: expected at most {_LONGEST_LIST:,}, because a window remembers each, got {limit:,}",
+                hint="use a bucket",
+            )
+        return cls(limit, microseconds("window", window))
+
+    @property
+    def most(self) -> int:
+        """How many one call can ask for."""
+        return self.limit
+
+    def arguments(self) -> list[str | int]:
+        """What follows the kind and the number that is asked for."""
+        return [self.limit, self.length_us, "", ""]
+
+    def shared(self, share: Fraction, asked: int) -> WindowRule:
+        """The part of one process; see `BucketRule.shared`."""
+        return replace(self, limit=max(math.floor(self.limit * share), min(asked, self.limit), 1))
+
+
+Rule = BucketRule | WindowRule
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call on several limits takes from one of them: made by ``charge`` of a bucket or a window."""
+
+    name: str
+    """The limit's."""
+    key: str
+    rule: Rule
+    n: int
+
+    def __post_init__(self) -> None:
+        most = self.rule.most
+        if _whole("n", self.n) > most:
+            raise BindError(f"n: expected at most {most}, all that {self.name!r} ever holds, got {self.n}")
+
+    def arguments(self) -> list[str | int]:
+        """The six arguments of the script."""
+        kind = "bucket" if isinstance(self.rule, BucketRule) else "window"
+        return [kind, self.n, *self.rule.arguments()]
+
+
+def microseconds(name: str, seconds: float) -> int:
+    """Convert a length of time that is at least a microsecond."""
+    if not 1e-6 <= seconds < 2**31:
+        raise BindError(f"{name}: expected seconds, more than 0, got {seconds!r}")
+    return round(seconds * 1_000_000)
+
+
+def _whole(name: str, number: object) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number < _LARGEST:
+        raise BindError(f"{name}: expected a whole number, at least 1, got {number!r}")
+    return number

@@ -1,0 +1,62 @@
+"""Sliding windows: never more than so many within any stretch of so many seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plainsql.limits.decision import Decision
+from plainsql.limits.rules import Charge, Subject, WindowRule
+
+if TYPE_CHECKING:
+    from plainsql.limits.limits import Limits
+
+__all__ = ["SlidingWindow"]
+
+
+class SlidingWindow:
+    """A log of what each subject was allowed; made by ``Limits.window``.
+
+    In no stretch of ``window`` seconds is a subject allowed more than ``limit``. What is refused does not
+    count. A subject's windows of different lengths are different logs; the limit may change from call to
+    call. Memory: some ten bytes for each that counts.
+
+    All methods raise ``BindError`` for a limit above 100,000 and where more is asked for than the limit, and
+    ``RedisUnavailableError`` where the limits are told to.
+    """
+
+    def __init__(self, limits: Limits, name: str) -> None:
+        self._limits = limits
+        self._name = name
+
+    def charge(self, subject: Subject, limit: int, window: float, n: int = 1) -> Charge:
+        """Name ``n`` of a subject's ``limit`` within ``window`` seconds, for a call on several limits."""
+        rule = WindowRule.of(limit, window)
+        # A log is cut to its length: shorter and longer windows cannot share one.
+        return Charge(self._name, self._limits._key(self._name, subject, f":{rule.length_us}"), rule, n)
+
+    async def is_limited(self, subject: Subject, limit: int, window: float) -> bool:
+        """Count this call and return False; return True where ``limit`` calls were counted within
+        ``window``.
+        """
+        return not await self.consume(subject, limit, window)
+
+    async def check(self, subject: Subject, limit: int, window: float, n: int = 1) -> Decision:
+        """Tell whether ``n`` more are allowed now, and count none."""
+        return await self._limits.check(self.charge(subject, limit, window, n))
+
+    async def consume(self, subject: Subject, limit: int, window: float, n: int = 1) -> Decision:
+        """Count ``n``, or none where that would be more than ``limit`` within ``window`` seconds."""
+        return await self._limits.consume(self.charge(subject, limit, window, n))
+
+    async def remaining(self, subject: Subject, limit: int, window: float) -> int:
+        """Return how many more are allowed now."""
+        return (await self.check(subject, limit, window)).remaining
+
+    async def wait(
+        self, subject: Subject, limit: int, window: float, n: int = 1, *, timeout: float | None = None
+    ) -> Decision:
+        """Count ``n`` as soon as they are allowed; see ``Limits.wait``."""
+        return await self._limits.wait(self.charge(subject, limit, window, n), timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"<SlidingWindow {self._name!r}>"

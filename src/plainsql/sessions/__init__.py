@@ -1,0 +1,21 @@
+"""Sessions in Redis: typed, with an end, and safe from late writes.
+
+::
+
+    class Login(msgspec.Struct):
+        roles: list[str] = []
+
+    async with Sessions("redis://localhost", Login, sliding=True) as sessions:
+        session = await sessions.create(user_id, Login(["admin"]))
+        session = await sessions.get(session.id)
+        session = await sessions.update(session, Login([]))
+        await sessions.delete(session)
+        await sessions.expire_all(user_id)
+"""
+
+from __future__ import annotations
+
+from plainsql.sessions.session import Session, SessionConflictError, SessionOverError
+from plainsql.sessions.sessions import Fence, Sessions
+
+__all__ = ["Fence", "Session", "SessionConflictError", "SessionOverError", "Sessions"]

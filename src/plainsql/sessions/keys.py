@@ -1,0 +1,97 @@
+"""The names of sessions: ids that cannot be guessed, and the keys that they lead to."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from plainsql.errors import BindError
+
+__all__ = ["SessionKeys", "UserKeys", "new_name", "parse"]
+
+_SECRET_ID = re.compile(r"([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{32})", re.ASCII)
+_NAMED_ID = re.compile(r"([A-Za-z0-9_-]{16}):([A-Za-z0-9_-]{1,64})", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """One session's id and keys."""
+
+    user: UserKeys
+    name: str
+    """As it stands in the index: ``.`` before a random name, ``:`` before a given one."""
+
+    @property
+    def id(self) -> str:
+        return self.user.tag + self.name
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the name was given, so that it may come again."""
+        return self.name.startswith(":")
+
+    @property
+    def session(self) -> str:
+        return self.user.sessions + self.name
+
+    @property
+    def fence(self) -> str:
+        return f"{self.user.fence}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class UserKeys:
+    """One user's keys. All hold the same tag in braces, which a cluster chooses the slot by."""
+
+    prefix: str
+    tag: str
+
+    @classmethod
+    def of(cls, prefix: str, user: str) -> UserKeys:
+        """Make the keys of a user, whose name itself does not appear in them."""
+        if not user:
+            raise BindError("user: expected a name or an id, got ''", hint="give each visitor a random one")
+        digest = blake2b(user.encode(), digest_size=12).digest()
+        return cls(prefix, urlsafe_b64encode(digest).decode())
+
+    @property
+    def index(self) -> str:
+        return f"{self.prefix}:{{{self.tag}}}:index"
+
+    @property
+    def fence(self) -> str:
+        return f"{self.prefix}:{{{self.tag}}}:fence"
+
+    @property
+    def sessions(self) -> str:
+        """What stands before the names."""
+        return f"{self.prefix}:{{{self.tag}}}:s"
+
+    def named(self, name: str | None) -> SessionKeys:
+        """Make the keys of a session: with a random name, 192 bits, where none is given."""
+        if name is None:
+            return SessionKeys(self, "." + new_name())
+        if not _NAME.fullmatch(name):
+            raise BindError("name: expected 1 to 64 letters, digits, '_' and '-', in ASCII")
+        return SessionKeys(self, ":" + name)
+
+
+def parse(prefix: str, session_id: str, *, named: bool) -> SessionKeys | None:
+    """Read an id that may come from anyone; None where it cannot be one.
+
+    A session with a name is only found where ``named`` says so: its id is no secret.
+    """
+    found = _SECRET_ID.fullmatch(session_id) or (named and _NAMED_ID.fullmatch(session_id))
+    if not found:
+        return None
+    tag = found[1]
+    return SessionKeys(UserKeys(prefix, tag), session_id[len(tag) :])
+
+
+def new_name() -> str:
+    """Return 192 random bits as 32 characters."""
+    return secrets.token_urlsafe(24)

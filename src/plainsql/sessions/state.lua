@@ -1,0 +1,43 @@
+-- What the scripts of sessions have in common; it stands before each of them.
+--
+-- The keys of a user, all in one slot:
+--   index            a sorted set: name of a session → when it ends, in milliseconds since 1970. A session
+-- that is                    not in it is over, whatever else there is: to end them all, this one key is
+-- removed.   s:NAME           a hash: v(ersion), d(ata), u(ser), c(reated, ms), t(ime to live, ms)   fence
+-- a random token, replaced when all sessions of the user end   fence:NAME       a random token, replaced
+-- when the session of this name ends
+
+local now = math.floor(microseconds() / 1000)
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Let a session end `life` milliseconds from now.
+local function prolong(index, session, name, life)
+  redis.call('ZADD', index, whole(now + life), name)
+  redis.call('PEXPIRE', session, whole(life))
+  if redis.call('PTTL', index) < life then
+    redis.call('PEXPIRE', index, whole(life))
+  end
+  return now + life
+end
+
+local function remove(index, session, name)
+  redis.call('DEL', session)
+  return redis.call('ZREM', index, name)
+end
+
+-- When a session ends, and its fields; nothing where it is over.
+local function get(index, session, name)
+  local ends = tonumber(redis.call('ZSCORE', index, name))
+  if ends and ends > now then
+    local fields = redis.call('HMGET', session, 'v', 'd', 'u', 'c', 't')
+    if fields[1] then
+      return ends, fields
+    end
+  end
+  if ends then
+    remove(index, session, name)
+  end
+end

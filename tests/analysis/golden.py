@@ -1,0 +1,99 @@
+"""Golden files: statements, and under each what the analysis says of one facet of it.
+
+`python -m tests.analysis.golden URL` writes them anew from a database with the shop's schema; read the difference.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+
+from plainsql.analysis import Analyser, Analysis, RefusedError, TableUse
+from tests.analysis.shop import SHOP
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+def _columns(analysis: Analysis) -> Iterator[str]:
+    for column in analysis.columns:
+        null = "null" if column.nullable else "not null"
+        group = ""
+        if column.nullable_group is not None:
+            group = f" [{column.nullable_group}{', also alone' if column.nullable_in_group else ''}]"
+        yield f"{column.name} {null}: {column.because}{group}"
+
+
+def _rows(analysis: Analysis) -> Iterator[str]:
+    yield f"{analysis.rows}: {analysis.rows_because}"
+
+
+def _parameters(analysis: Analysis) -> Iterator[str]:
+    for parameter in analysis.parameters:
+        yield f"{parameter.name} {parameter.type} {'null' if parameter.nullable else 'not null'}: {parameter.because}"
+
+
+def _use(use: TableUse) -> str:
+    columns = f" ({', '.join(use.columns)})" if use.columns else ""
+    bound = "".join(f" {column} = {parameter}" for column, parameter in use.bound)
+    return f"{use.action} {use}{columns}{' where' if bound else ''}{bound}{f' via {use.via}' if use.via else ''}"
+
+
+def _effects(analysis: Analysis) -> Iterator[str]:
+    yield from map(_use, analysis.reads)
+    yield from map(_use, analysis.writes)
+    for trigger in analysis.triggers:
+        yield f"trigger {trigger}"
+    for table in analysis.row_security:
+        yield f"row security {table}"
+    for hidden in analysis.opaque:
+        yield f"opaque: {hidden}"
+    yield f"{analysis.volatility}"
+    yield "read-only" if analysis.read_only else f"not read-only: {analysis.not_read_only}"
+    yield "session-safe" if analysis.session_safe else f"not session-safe: {analysis.not_session_safe}"
+
+
+FACETS: dict[str, Callable[[Analysis], Iterator[str]]] = {
+    "nullability": _columns,
+    "rows": _rows,
+    "parameters": _parameters,
+    "effects": _effects,
+}
+
+
+def cases(facet: str) -> list[tuple[str, list[str]]]:
+    """The statements of a golden file with the lines that stand under each."""
+    found: list[tuple[str, list[str]]] = []
+    for line in (FOLDER / f"{facet}.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("    "):
+            found[-1][1].append(line.strip())
+        elif line.strip():
+            found.append((line, []))
+    return found
+
+
+def describe(analyser: Analyser, facet: str, sql: str) -> list[str]:
+    """What the analysis says now."""
+    try:
+        return list(FACETS[facet](analyser.analyse(sql)))
+    except RefusedError as error:
+        return [f"refused: {error.message}"]
+
+
+def main(url: str) -> None:
+    """Write all golden files from what the analysis says now."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(SHOP.encode())
+        with Analyser(connection) as analyser:
+            for facet in FACETS:
+                blocks = (
+                    "\n".join([sql, *(f"    {line}" for line in describe(analyser, facet, sql))])
+                    for sql, _ in cases(facet)
+                )
+                (FOLDER / f"{facet}.txt").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

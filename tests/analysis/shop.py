@@ -1,0 +1,78 @@
+"""The schema that the analysis's tests share."""
+
+from __future__ import annotations
+
+SHOP = """
+create extension if not exists vector;
+create type mood as enum ('sad', 'ok', 'happy');
+create domain email as text not null check (value like '%@%');
+create domain score as integer check (value >= 0);
+create type address as (street text, town text);
+
+create table customers (
+  id integer primary key,
+  name text not null,
+  nickname text,
+  mood mood,
+  home address,
+  mail email,
+  tags text[] not null default '{}',
+  profile jsonb not null default '{}',
+  joined_at timestamptz not null default now(),
+  active boolean not null default true,
+  visits integer default 0
+);
+create table orders (
+  id bigint generated always as identity primary key,
+  customer_id integer not null references customers (id) on delete cascade on update cascade,
+  number text not null,
+  total integer not null,
+  note text,
+  doubled integer generated always as (total * 2) stored,
+  unique (customer_id, number)
+);
+create table items (
+  order_id bigint not null references orders (id) on delete cascade,
+  product integer not null,
+  quantity integer,
+  agent_id integer references customers (id) on delete set null,
+  primary key (order_id, product)
+);
+create table parcels (
+  id uuid primary key,
+  order_id bigint references orders (id),
+  weight numeric not null,
+  label varchar(10),
+  code text unique deferrable,
+  slot text,
+  embedding vector(3)
+);
+create unique index parcels_slot on parcels (slot) where weight > 1;
+create table loose (a integer, b text);
+create table parent (id integer not null, word text not null);
+create table child (extra integer) inherits (parent);
+create table measures (day date not null, place text not null, value numeric, primary key (day, place))
+  partition by range (day);
+create table measures_2026 partition of measures for values from ('2026-01-01') to ('2027-01-01');
+create view active_customers as select id, name, nickname from customers where active and nickname is not null;
+create view order_totals as
+  select c.id as customer_id, c.name, count(o.id) as orders, sum(o.total) as total
+  from customers as c left join orders as o on o.customer_id = c.id group by c.id, c.name;
+create view nested as select id, name from active_customers where id > 0;
+create materialized view counted as select count(*) as n from customers;
+
+create table audited (id integer primary key, word text, stamp timestamptz);
+create function touch() returns trigger language plpgsql as $$ begin new.stamp := now(); return new; end $$;
+create trigger audited_touch before update on audited for each row execute function touch();
+create table quiet (id integer primary key, word text);
+create trigger quiet_same before update on quiet for each row execute function suppress_redundant_updates_trigger();
+
+create table secrets (id integer primary key, tenant integer not null, word text);
+alter table secrets enable row level security;
+create policy by_tenant on secrets using (tenant in (select c.id from customers as c
+  where c.name = current_setting('app.tenant', true)));
+
+create function plain_double(x integer) returns integer language sql immutable strict as 'select x * 2';
+create function peek() returns bigint language sql stable as 'select count(*) from customers';
+create function poke() returns integer language plpgsql volatile as $$ begin return 1; end $$;
+"""

@@ -1,0 +1,143 @@
+"""``check``, ``generate`` and ``describe`` at the prompt, and what holds for every command."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import plainsql
+from plainsql.cli.app import main
+from tests.cli.conftest import GET, NOTES, Command, Write, tree
+
+GET_FILE = "sql/notes/get.sql"
+
+
+def test_generate_writes_then_has_nothing_to_do_and_check_is_clean(write: Write, process: Command) -> None:
+    folder = write(NOTES | {GET_FILE: GET})
+    done = process("generate")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "wrote: queries/notes.py\nup to date: 2 queries in 1 modules, 0.0 s\n"
+    first = tree(folder)
+    assert process("generate").out == "up to date: 2 queries in 1 modules, 0.0 s\n"
+    assert tree(folder) == first
+    done = process("check")
+    assert (done.code, done.out, done.err) == (0, "clean: 2 queries, 0.0 s\n", "")
+
+
+def test_generate_check_writes_nothing_and_exits_with_1_where_it_would(
+    write: Write, command: Command
+) -> None:
+    folder = write(NOTES | {GET_FILE: GET})
+    done = command("generate", "--check")
+    assert (done.code, done.out) == (1, "missing: queries/notes.py\n")
+    assert done.err.startswith("generated code is not up to date: run `plainsql generate`")
+    assert not (folder / "queries").exists()
+    command("generate")
+    assert command("generate", "--check").code == 0
+    write({GET_FILE: GET.replace("One note", "A note")})
+    assert command("generate", "--check").out == "out of date: queries/notes.py\n"
+
+
+def test_check_finds_a_module_that_is_not_what_the_sql_makes(write: Write, command: Command) -> None:
+    write(NOTES)
+    command("generate")
+    write({GET_FILE: GET})
+    done = command("check")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "queries/notes.py: this module is not what the SQL makes [outdated]\n"
+        "HINT: run `plainsql generate`\n\n1 problem in 2 queries, 0.0 s\n"
+    )
+
+
+def test_check_tells_tools_in_json_and_pull_requests_in_annotations(write: Write, command: Command) -> None:
+    write(NOTES | {GET_FILE: GET.replace("n.id,", "n.idd,")})
+    done = command("check", "--format", "json")
+    assert done.code == 1
+    (problem,) = json.loads(done.out)
+    assert (problem["name"], problem["path"], problem["line"], problem["column"]) == (
+        "refused",
+        GET_FILE,
+        3,
+        8,
+    )
+    done = command("check", "--format", "github")
+    assert done.out.startswith(f"::error file={GET_FILE},line=3,col=8,title=plainsql refused::column n.idd")
+    assert done.out.count("\n") == 1
+
+
+def test_describe_shows_types_and_reasons(write: Write, command: Command) -> None:
+    write(NOTES | {GET_FILE: GET})
+    done = command("describe", "notes.get")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"notes.get  {GET_FILE}\nOne note.\nreturns optional Note: ")
+    assert re.search(r"│ stars\s+│ integer\s+│ yes\s+│", done.out)
+    assert command("describe", GET_FILE).out == done.out
+
+
+def test_describe_as_json_is_for_tools(write: Write, command: Command) -> None:
+    write(NOTES | {GET_FILE: GET})
+    done = command("describe", "notes.get", "--json")
+    assert done.code == 0
+    facts = json.loads(done.out)
+    assert facts["id"] == "notes.get"
+    assert [column["name"] for column in facts["columns"]] == ["id", "text", "stars"]
+    assert [column["nullable"] for column in facts["columns"]] == [False, False, True]
+
+
+def test_describe_of_a_query_that_is_not_there_exits_with_1(write: Write, command: Command) -> None:
+    write(NOTES)
+    done = command("describe", "notes.gone")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("notes.gone: there is no such file below ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["check", "--nonsense"], ["run"], ["check", "--format", "xml"], ["demo", "nothing"]],
+)
+def test_bad_usage_exits_with_2_and_says_so(command: Command, arguments: list[str]) -> None:
+    done = command(*arguments)
+    assert done.code == 2
+    assert done.out + done.err != ""
+    assert "Traceback" not in done.err
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{plainsql.__version__}\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(write: Write, configured: str) -> None:
+    import subprocess
+    import sys
+
+    write(
+        {"sql/rows.sql": "-- Rows.\n-- returns: many value\nselect i from generate_series(1, 50000) as i\n"}
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "plainsql", "run", "rows", "--database", configured],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(30) == 0
+
+
+def test_the_project_is_found_from_a_folder_inside_it(
+    write: Write, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(NOTES)
+    monkeypatch.chdir(folder / "sql" / "notes")
+    assert command("generate").code == 0
+    assert Path(folder, "queries", "notes.py").is_file()
+    source = Path(folder, "queries", "notes.py").read_text()
+    monkeypatch.chdir(folder)
+    assert command("check").code == 0, source
