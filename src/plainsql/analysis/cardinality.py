@@ -129,12 +129,12 @@ class Cardinality:
         query = scope.query
         entry = query.entry(query.result_relation)
         relation = self._catalogue.relation(entry.relation) if entry is not None else None
-        if relation is None or relation.rules or relation.rewrites_rows_on("insert") or relation.is_view:
+        if relation is None or relation.rules or relation.is_view or self._catalogue.may_drop_rows(relation, "insert"):
             return False
         conflict = query.node.node("onConflict")
         if conflict is not None:
             always = conflict.number("action") == _ON_CONFLICT_UPDATE and conflict.node("onConflictWhere") is None
-            if not always or relation.rewrites_rows_on("update"):
+            if not always or self._catalogue.may_drop_rows(relation, "update"):
                 return False
         return all(self.item_at_least_one(item, scope) for item in query.from_items)
 

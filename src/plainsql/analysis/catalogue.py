@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from psycopg import Connection
 
 from plainsql.analysis.model import ColumnRef, PgType
 from plainsql.analysis.pgtypes import Types, load_types
-from plainsql.analysis.relations import Relation, load_relations
+from plainsql.analysis.relations import Relation, Trigger, load_relations
 from plainsql.analysis.routines import Function, Operator, Routines, load_routines
+from plainsql.analysis.trigger_bodies import TriggerBody, builtin_body, read_body
 
 __all__ = ["Catalogue"]
 
@@ -28,6 +30,7 @@ class Catalogue:
         self.routines: Routines = load_routines(connection)
         self._relations = load_relations(connection, self.version)
         self._views: dict[int, str | None] = {}
+        self._read_triggers()
 
     def type(self, oid: int, modifier: int = -1) -> PgType:
         """The type with this oid."""
@@ -88,6 +91,54 @@ class Catalogue:
                 found.append(child)
                 found.extend(self.descendants(child))
         return found
+
+    def may_drop_rows(self, relation: Relation, event: str) -> bool:
+        """Whether a trigger may leave rows out of a write to the table."""
+        return any(
+            table.kind == "f"
+            or any(t.rewrites and (t.body is None or t.body.drops) for t in table.triggers_on(each))
+            for table, each in self._written_with(relation, event)
+        )
+
+    def changed_by_triggers(self, relation: Relation, event: str) -> frozenset[int] | None:
+        """The columns that triggers may change in a row before it is stored; ``None``: any of them."""
+        names: set[str] = set()
+        for table, each in self._written_with(relation, event):
+            if table.kind == "f":
+                return None
+            for trigger in table.triggers_on(each):
+                if not trigger.rewrites:
+                    continue
+                if trigger.body is None or trigger.body.changes is None:
+                    return None
+                names |= trigger.body.changes
+        return frozenset(column.number for column in relation.columns.values() if column.name in names)
+
+    def _written_with(self, relation: Relation, event: str) -> list[tuple[Relation, str]]:
+        tables = [relation, *self.descendants(relation)]
+        # An update that moves a row to another partition inserts it there.
+        events = ("update", "insert") if event == "update" and relation.kind == "p" else (event,)
+        return [(table, each) for table in tables for each in events]
+
+    def _read_triggers(self) -> None:
+        """Attach to each trigger what its function is proved to do."""
+        bodies: dict[int, TriggerBody | None] = {}
+        for relation in self._relations.values():
+            for i, trigger in enumerate(relation.triggers):
+                if trigger.function not in bodies:
+                    bodies[trigger.function] = self._trigger_body(trigger)
+                relation.triggers[i] = replace(trigger, body=bodies[trigger.function])
+
+    def _trigger_body(self, trigger: Trigger) -> TriggerBody | None:
+        function = self.function(trigger.function)
+        if function is not None and function.is_builtin:
+            return builtin_body(function.name)
+        body = read_body(trigger.source) if trigger.source else None
+        # A name is the server's own function only while nobody has made another of that name, and an operator or a
+        # cast only computes while nobody has made one that does more.
+        if body is None or any(self.routines.is_overloaded(name) for name in body.calls):
+            return None
+        return None if self.routines.has_volatile_operators() else body
 
     def column_is_not_null(self, relation: Relation, number: int, *, with_children: bool = True) -> tuple[bool, str]:
         """Whether a stored value of the column can never be null, and why (or why not)."""

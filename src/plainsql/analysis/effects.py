@@ -265,7 +265,7 @@ class _Collector:
         self, place: Place, entry: Entry, relation: Relation, event: str, conflict: Node | None
     ) -> dict[int, set[int]]:
         query = place.scope.query
-        if query.command == Command.MERGE or relation.rules or self._rewritten(relation, event):
+        if query.command == Command.MERGE or relation.rules:
             return {}
         if query.command == Command.INSERT:
             inserted = {
@@ -275,16 +275,18 @@ class _Collector:
             }
             inserted = {column: bound for column, bound in inserted.items() if bound}
             if event == "insert":
-                return inserted
+                return self._untouched(relation, event, inserted)
             # The row that was there shares with the new one only the columns that they conflict on.
             keys = self._arbiters(conflict, relation)
             changed = {target.number("resno") for target in conflict.nodes("onConflictSet")} if conflict else set()
-            return {column: bound for column, bound in inserted.items() if column in keys and column not in changed}
+            shared = {column: bound for column, bound in inserted.items() if column in keys and column not in changed}
+            return self._untouched(relation, event, self._untouched(relation, "insert", shared))
         found = self._bounds.of(place.scope, entry.index)
         if event == "update":
             changed = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
             changed |= {column.number for column in relation.columns.values() if column.generated}
             found = {column: bound for column, bound in found.items() if column not in changed}
+            return self._untouched(relation, event, found)
         return found
 
     def _arbiters(self, conflict: Node | None, relation: Relation) -> set[int]:
@@ -295,9 +297,12 @@ class _Collector:
                 columns.add(expression.number("varattno"))
         return columns
 
-    def _rewritten(self, relation: Relation, event: str) -> bool:
-        tables = [relation, *self._catalogue.descendants(relation)]
-        return any(table.kind == "f" or table.rewrites_rows_on(event) for table in tables)
+    def _untouched(self, relation: Relation, event: str, bound: dict[int, set[int]]) -> dict[int, set[int]]:
+        """Without the columns that triggers may change."""
+        changed = self._catalogue.changed_by_triggers(relation, event)
+        if changed is None:
+            return {}
+        return {column: names for column, names in bound.items() if column not in changed}
 
     def _write_through(
         self,
@@ -325,8 +330,8 @@ class _Collector:
                 columns[position] = expression.number("varattno")
         below = frozenset(columns[number] for number in written if number in columns)
         bound_below = {columns[number]: names for number, names in bound.items() if number in columns}
-        if self._rewritten(base, event):
-            bound_below = {}
+        if event != "delete":
+            bound_below = self._untouched(base, event, bound_below)
         self._fire(base, event)
         if base.is_view:
             nested = next((p for p in self._places if p.scope is inner), None)
@@ -358,9 +363,11 @@ class _Collector:
                 if other in bound and self._same_class(table, own, relation, other)
             }
             effect = "delete" if event == "delete" and action == "c" else "update"
-            if effect == "update" or self._rewritten(table, effect):
+            if event == "update":
                 # The rows' key changes: they belong to another value afterwards.
-                followed = {} if self._rewritten(table, effect) or event == "update" else followed
+                followed = {}
+            elif effect == "update":
+                followed = self._untouched(table, effect, followed)
             columns = table.column_names(key.columns) if effect == "update" else ()
             via = f"foreign key {key.name}"
             self._use(self._effects.writes, table, "cascade", columns, followed, via, with_children=True)
@@ -380,8 +387,8 @@ class _Collector:
         for trigger in relation.triggers_on(event):
             name = f"{relation}.{trigger.name}"
             self._effects.triggers.add(name)
-            function = self._catalogue.function(trigger.function)
-            if function is None or not leaves_nothing(function):
+            if trigger.body is None:
+                self._effects.opaque.add(f"trigger {name}")
                 self._leaves(f"trigger {name}")
 
     def _calls(self, nodes: Iterable[Node], *, skip_queries: bool) -> None:

@@ -176,5 +176,5 @@ class Analysis:
     row_security: tuple[str, ...] = ()
     """``schema.table`` of each table used that has row-level security: what comes back depends on who asks."""
     opaque: tuple[str, ...] = ()
-    """Functions, rules and statements that may read or write tables not listed here; triggers are in ``triggers``."""
+    """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
     findings: tuple[Finding, ...] = field(default=())

@@ -8,6 +8,8 @@ from typing import Any
 
 from psycopg import Connection
 
+from plainsql.analysis.trigger_bodies import TriggerBody
+
 __all__ = ["Check", "Column", "ForeignKey", "Policy", "Relation", "Trigger", "UniqueKey", "load_relations"]
 
 # Bits of pg_trigger.tgtype.
@@ -67,6 +69,10 @@ class Trigger:
     name: str
     function: int
     kind: int
+    source: str = ""
+    """The text of a PL/pgSQL function."""
+    body: TriggerBody | None = None
+    """What it is proved to do; ``None`` where nothing is."""
 
     def fires_on(self, event: str) -> bool:
         """Whether it fires on ``insert``, ``update``, ``delete`` or ``truncate``."""
@@ -145,10 +151,6 @@ class Relation:
         """The user's triggers that fire on the event."""
         return [trigger for trigger in self.triggers if trigger.fires_on(event)]
 
-    def rewrites_rows_on(self, event: str) -> bool:
-        """Whether a trigger may change or drop the rows of the event before they are stored."""
-        return any(trigger.rewrites for trigger in self.triggers_on(event))
-
 
 def _relations_query(where: str) -> str:
     return f"""
@@ -202,8 +204,10 @@ where k.contype = 'f' and k.conparentid = 0
 """
 
 _TRIGGERS = """
-select t.tgrelid, t.tgname, t.tgfoid, t.tgtype::int
+select t.tgrelid, t.tgname, t.tgfoid, t.tgtype::int, case l.lanname when 'plpgsql' then p.prosrc else '' end
 from pg_catalog.pg_trigger as t
+inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+inner join pg_catalog.pg_language as l on l.oid = p.prolang
 where not t.tgisinternal and t.tgenabled <> 'D'
 """
 

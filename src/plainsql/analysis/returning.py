@@ -33,9 +33,12 @@ def facts_after_write(prover: Nullability, scope: Scope, context: Context) -> Co
     entry = query.entry(query.result_relation)
     relation = prover.catalogue.relation(entry.relation) if entry is not None else None
     changed: frozenset[int] | None = None
-    if relation is not None and not relation.is_view and not _rewritten(prover, relation, "update"):
-        assigned = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
-        changed = frozenset(assigned | {c.number for c in relation.columns.values() if c.generated})
+    if relation is not None and not relation.is_view:
+        triggered = prover.catalogue.changed_by_triggers(relation, "update")
+        if triggered is not None:
+            assigned = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
+            generated = {column.number for column in relation.columns.values() if column.generated}
+            changed = triggered | assigned | generated
 
     def gone(key: Key) -> bool:
         # The whole row (column 0) changes with any of its columns.
@@ -69,7 +72,7 @@ def target_verdict(prover: Nullability, node: Node, home: Scope, context: Contex
     if ("var", query.id, query.result_relation, column) in context.facts.keys:
         return never("a condition excludes null")
     written = relation.columns.get(column)
-    if written is None or written.generated or _rewritten(prover, relation, _EVENTS[Command(query.command)]):
+    if written is None or written.generated or _triggered(prover, relation, query.command, column):
         return stored
     return _written(prover, home, relation, column) or stored
 
@@ -116,7 +119,7 @@ def _written(prover: Nullability, home: Scope, relation: Relation, column: int) 
     conflict = query.node.node("onConflict")
     if conflict is not None and conflict.number("action") == 2:
         verdict = assigned(conflict.nodes("onConflictSet"))
-        if verdict is None or verdict.nullable or _rewritten(prover, relation, "update"):
+        if verdict is None or verdict.nullable or _triggered(prover, relation, Command.UPDATE, column):
             return None
     return never("inserted with what is never null")
 
@@ -129,9 +132,7 @@ def _default(prover: Nullability, relation: Relation, column: int) -> Verdict:
     return prover.expression(tree, Context(Scope(Query(Node("QUERY")))))
 
 
-def _rewritten(prover: Nullability, relation: Relation, event: str) -> bool:
-    """Whether triggers, of the table or of one that inherits from it, may change the row that is written."""
-    tables = [relation, *prover.catalogue.descendants(relation)]
-    # An update that moves a row to another partition inserts it there.
-    events = ("update", "insert") if event == "update" and relation.kind == "p" else (event,)
-    return any(table.kind == "f" or table.rewrites_rows_on(each) for table in tables for each in events)
+def _triggered(prover: Nullability, relation: Relation, command: int, column: int) -> bool:
+    """Whether a trigger may change the column of the row that is written."""
+    changed = prover.catalogue.changed_by_triggers(relation, _EVENTS[Command(command)])
+    return changed is None or column in changed

@@ -123,6 +123,16 @@ class Routines:
         """The operators that a function is behind."""
         return self._operators_of.get(function, [])
 
+    def is_overloaded(self, name: str) -> bool:
+        """Whether a user has made a function of this name; extensions' are trusted."""
+        return any(f.name == name and not f.is_builtin and not f.extension for f in self.functions.values())
+
+    def has_volatile_operators(self) -> bool:
+        """Whether a user has made an operator or cast whose function may do more than compute."""
+        behind = {operator.function for operator in self.operators.values()} | set(self.casts.values())
+        users = (self.functions[oid] for oid in behind if oid in self.functions)
+        return any(f.volatility == "volatile" and not f.is_builtin and not f.extension for f in users)
+
 
 def load_routines(connection: Connection[Any]) -> Routines:
     """Read all functions, operators and casts in a query each."""

@@ -44,8 +44,6 @@ _HIDES = _names("""
     database_to_xmlschema database_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema ts_stat
 """)
 
-_TRIGGERS = _names("suppress_redundant_updates_trigger tsvector_update_trigger tsvector_update_trigger_column")
-
 
 def only_reads(function: Function) -> bool:
     """Whether a call changes nothing in the database."""
@@ -58,8 +56,6 @@ def only_reads(function: Function) -> bool:
 
 def leaves_nothing(function: Function, call: Node | None = None) -> bool:
     """Whether a call leaves nothing in the session, and reads nothing that an earlier call left there."""
-    if function.is_builtin and function.name in _TRIGGERS:
-        return True
     if function.is_builtin and function.name == "set_config":
         return call is not None and _is_transaction_local(call)
     if function.is_builtin and function.name in _WRITES:

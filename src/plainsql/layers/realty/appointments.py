@@ -90,15 +90,15 @@ where
   and (a.scheduled_for, a.id) > (:after_scheduled_for, :after_id)  --?
 order by a.scheduled_for, a.id
 limit :limit
-""")
+""", effect="reads")
 def agenda_of_day(
     *,
-    day: date | None,
-    time_zone: str | None,
-    project_id: UUID | None | UnsetType = UNSET,
-    after_scheduled_for: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 200,
+    day: date,
+    time_zone: str,
+    project_id: UUID | UnsetType = UNSET,
+    after_scheduled_for: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 200,
 ) -> Args:
     """The visits of one day as it is counted in a time zone ("America/Lima"), earliest first: who
     comes, and to see what.
@@ -107,6 +107,7 @@ def agenda_of_day(
     and 25 hours, where clocks are changed, come out right.
 
     limit: 1..1000, 200 by default.
+    Reads realty.appointments, realty.leads, realty.projects, realty.properties.
     SQL: sql/realty/appointments/agenda_of_day.sql
     """
     return (day, time_zone, project_id, after_scheduled_for, after_id, bounded("limit", limit, 1, 1000))
@@ -139,14 +140,14 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""")
+""", effect="writes")
 def book(
     *,
-    lead_id: UUID | None,
-    conversation_id: UUID | None,
-    project_id: UUID | None,
-    property_id: UUID | None,
-    scheduled_for: datetime | None,
+    lead_id: UUID,
+    conversation_id: UUID,
+    project_id: UUID,
+    property_id: UUID,
+    scheduled_for: datetime,
     notes: str | None = None,
 ) -> Args:
     """Book a visit to a home. A second one of the same lead at the same time is refused (unique
@@ -156,6 +157,8 @@ def book(
     Refused by an error and not by returning nothing: a bot that overlooks a missing row confirms a
     visit that nobody has booked.
 
+    Reads realty.appointments.
+    Writes realty.appointments.
     SQL: sql/realty/appointments/book.sql
     """
     return (lead_id, conversation_id, project_id, property_id, scheduled_for, notes)
@@ -177,11 +180,13 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""")
-def cancel(*, id: UUID | None) -> Args:
+""", effect="writes")
+def cancel(*, id: UUID) -> Args:
     """Call a visit off, and keep that it was booked. Nothing comes back where there is no such visit or
     it is cancelled already.
 
+    Reads realty.appointments.
+    Writes realty.appointments.
     SQL: sql/realty/appointments/cancel.sql
     """
     return (id,)
@@ -191,10 +196,11 @@ def cancel(*, id: UUID | None) -> Args:
 select count(*) as total
 from realty.appointments as a
 where a.created_at >= :since  --?
-""")
-def count(*, since: datetime | None | UnsetType = UNSET) -> Args:
+""", effect="reads")
+def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many appointments there are, since a time if given.
 
+    Reads realty.appointments.
     SQL: sql/realty/appointments/count.sql
     """
     return (since,)
@@ -229,19 +235,21 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""")
+""", effect="writes")
 def create(
     *,
-    lead_id: UUID | None,
-    conversation_id: UUID | None,
-    project_id: UUID | None,
-    property_id: UUID | None,
-    scheduled_for: datetime | None,
+    lead_id: UUID,
+    conversation_id: UUID,
+    project_id: UUID,
+    property_id: UUID,
+    scheduled_for: datetime,
     notes: str | None = None,
     cancelled_at: datetime | None = None,
 ) -> Args:
     """Enter an appointment as it was, even a cancelled one: for imports. A lead books with book.
 
+    Reads realty.appointments.
+    Writes realty.appointments.
     SQL: sql/realty/appointments/create.sql
     """
     return (lead_id, conversation_id, project_id, property_id, scheduled_for, notes, cancelled_at)
@@ -250,10 +258,12 @@ def create(
 @count_("realty.appointments.delete", "sql/realty/appointments/delete.sql", 3, """\
 delete from realty.appointments as a
 where a.id = :id
-""")
-def delete(*, id: UUID | None) -> Args:
+""", effect="writes")
+def delete(*, id: UUID) -> Args:
     """Remove an appointment without a trace. One that will not take place is cancelled with cancel.
 
+    Reads realty.appointments.
+    Writes realty.appointments.
     SQL: sql/realty/appointments/delete.sql
     """
     return (id,)
@@ -272,10 +282,11 @@ select
   a.created_at
 from realty.appointments as a
 where a.id = :id
-""")
-def get_by_id(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_by_id(*, id: UUID) -> Args:
     """The appointment with this id.
 
+    Reads realty.appointments.
     SQL: sql/realty/appointments/get_by_id.sql
     """
     return (id,)
@@ -299,18 +310,19 @@ where
   and (a.created_at, a.id) < (:after_created_at, :after_id)  --?
 order by a.created_at desc, a.id desc
 limit :limit
-""")
+""", effect="reads")
 def list(
     *,
-    lead_id: UUID | None | UnsetType = UNSET,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    lead_id: UUID | UnsetType = UNSET,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """Appointments, of one lead if given, cancelled ones too, newest first. The next page comes after
     the last row's created_at and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.appointments.
     SQL: sql/realty/appointments/list.sql
     """
     return (lead_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -332,12 +344,14 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""")
-def reschedule(*, scheduled_for: datetime | None, id: UUID | None) -> Args:
+""", effect="writes")
+def reschedule(*, scheduled_for: datetime, id: UUID) -> Args:
     """Move a visit to another time. Nothing comes back where there is no such visit or it is cancelled;
     a time at which the lead has another visit is refused (unique violation of
     appointments_one_per_lead_and_time_key).
 
+    Reads realty.appointments.
+    Writes realty.appointments.
     SQL: sql/realty/appointments/reschedule.sql
     """
     return (scheduled_for, id)
@@ -362,17 +376,18 @@ where
   and (a.scheduled_for, a.id) > (:after_scheduled_for, :after_id)  --?
 order by a.scheduled_for, a.id
 limit :limit
-""")
+""", effect="reads")
 def upcoming_for_lead(
     *,
-    lead_id: UUID | None,
-    after_scheduled_for: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    lead_id: UUID,
+    after_scheduled_for: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """The visits that a lead still has before them, soonest first.
 
     limit: 1..200, 50 by default.
+    Reads realty.appointments.
     SQL: sql/realty/appointments/upcoming_for_lead.sql
     """
     return (lead_id, after_scheduled_for, after_id, bounded("limit", limit, 1, 200))
@@ -399,21 +414,23 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""")
+""", effect="writes")
 def update(
     *,
-    conversation_id: UUID | None | UnsetType = UNSET,
-    project_id: UUID | None | UnsetType = UNSET,
-    property_id: UUID | None | UnsetType = UNSET,
-    scheduled_for: datetime | None | UnsetType = UNSET,
+    conversation_id: UUID | UnsetType = UNSET,
+    project_id: UUID | UnsetType = UNSET,
+    property_id: UUID | UnsetType = UNSET,
+    scheduled_for: datetime | UnsetType = UNSET,
     notes: str | None | UnsetType = UNSET,
     cancelled_at: datetime | None | UnsetType = UNSET,
-    id: UUID | None,
+    id: UUID,
 ) -> Args:
     """Change what is given of an appointment, and leave the rest.
 
     The last assignment changes nothing: it keeps the list whole when any line before it is left out.
 
+    Reads realty.appointments.
+    Writes realty.appointments.
     SQL: sql/realty/appointments/update.sql
     """
     return (conversation_id, project_id, property_id, scheduled_for, notes, cancelled_at, id)

@@ -42,10 +42,11 @@ class Conversation(Row, frozen=True):
 select count(*) as total
 from realty.conversations as c
 where c.created_at >= :since  --?
-""")
-def count(*, since: datetime | None | UnsetType = UNSET) -> Args:
+""", effect="reads")
+def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many conversations there are, since a time if given.
 
+    Reads realty.conversations.
     SQL: sql/realty/conversations/count.sql
     """
     return (since,)
@@ -68,11 +69,13 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""")
-def create(*, lead_id: UUID | None, most_recent_project_id: UUID | None = None) -> Args:
+""", effect="writes")
+def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args:
     """Begin a conversation with a lead, perhaps about a project. Its last message is now, until one is
     appended.
 
+    Reads realty.conversations.
+    Writes realty.conversations.
     SQL: sql/realty/conversations/create.sql
     """
     return (lead_id, most_recent_project_id)
@@ -81,10 +84,12 @@ def create(*, lead_id: UUID | None, most_recent_project_id: UUID | None = None) 
 @count_("realty.conversations.delete", "sql/realty/conversations/delete.sql", 3, """\
 delete from realty.conversations as c
 where c.id = :id
-""")
-def delete(*, id: UUID | None) -> Args:
+""", effect="writes")
+def delete(*, id: UUID) -> Args:
     """Remove a conversation and its messages. One with appointments is refused (foreign key violation).
 
+    Reads realty.conversations.
+    Writes realty.conversations, realty.messages.
     SQL: sql/realty/conversations/delete.sql
     """
     return (id,)
@@ -105,11 +110,12 @@ where
   and c.last_message_at >= :since  --?
 order by c.last_message_at desc, c.id desc
 limit 1
-""")
-def get_active_for_lead(*, lead_id: UUID | None, since: datetime | None | UnsetType = UNSET) -> Args:
+""", effect="reads")
+def get_active_for_lead(*, lead_id: UUID, since: datetime | UnsetType = UNSET) -> Args:
     """The conversation this lead is in: the one whose last message is the latest, and not older than a
     time if given.
 
+    Reads realty.conversations.
     SQL: sql/realty/conversations/get_active_for_lead.sql
     """
     return (lead_id, since)
@@ -126,10 +132,11 @@ select
   c.updated_at
 from realty.conversations as c
 where c.id = :id
-""")
-def get_by_id(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_by_id(*, id: UUID) -> Args:
     """The conversation with this id.
 
+    Reads realty.conversations.
     SQL: sql/realty/conversations/get_by_id.sql
     """
     return (id,)
@@ -151,18 +158,19 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""")
+""", effect="reads")
 def list(
     *,
-    lead_id: UUID | None | UnsetType = UNSET,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    lead_id: UUID | UnsetType = UNSET,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """Conversations, of one lead if given, newest first. The next page comes after the last row's
     created_at and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.conversations.
     SQL: sql/realty/conversations/list.sql
     """
     return (lead_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -184,19 +192,20 @@ where
   and (c.last_message_at, c.id) > (:after_last_message_at, :after_id)  --?
 order by c.last_message_at, c.id
 limit :limit
-""")
+""", effect="reads")
 def list_stale(
     *,
-    since: datetime | None,
-    after_last_message_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    since: datetime,
+    after_last_message_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """The conversations in which the lead has not answered and nothing was said since a time: whom to
     write again. The longest-waiting first. The next page comes after the last row's last_message_at
     and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.conversations.
     SQL: sql/realty/conversations/list_stale.sql
     """
     return (since, after_last_message_at, after_id, bounded("limit", limit, 1, 200))
@@ -221,12 +230,14 @@ returning
 def touch(
     *,
     most_recent_project_id: UUID | None | UnsetType = UNSET,
-    is_answered_by_lead: bool | None | UnsetType = UNSET,
-    id: UUID | None,
+    is_answered_by_lead: bool | UnsetType = UNSET,
+    id: UUID,
 ) -> Args:
     """Note that something was said just now, and which project it was about if that is given. For what
     was said elsewhere: messages.append does this by itself.
 
+    Reads realty.conversations.
+    Writes realty.conversations.
     SQL: sql/realty/conversations/touch.sql
     """
     return (most_recent_project_id, is_answered_by_lead, id)
@@ -252,14 +263,16 @@ returning
 """)
 def update(
     *,
-    lead_id: UUID | None | UnsetType = UNSET,
+    lead_id: UUID | UnsetType = UNSET,
     most_recent_project_id: UUID | None | UnsetType = UNSET,
-    last_message_at: datetime | None | UnsetType = UNSET,
-    is_answered_by_lead: bool | None | UnsetType = UNSET,
-    id: UUID | None,
+    last_message_at: datetime | UnsetType = UNSET,
+    is_answered_by_lead: bool | UnsetType = UNSET,
+    id: UUID,
 ) -> Args:
     """Change what is given of a conversation, and leave the rest.
 
+    Reads realty.conversations.
+    Writes realty.conversations.
     SQL: sql/realty/conversations/update.sql
     """
     return (lead_id, most_recent_project_id, last_message_at, is_answered_by_lead, id)

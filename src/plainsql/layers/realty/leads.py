@@ -42,10 +42,11 @@ class Lead(Row, frozen=True):
 select count(*) as total
 from realty.leads as l
 where l.created_at >= :since  --?
-""")
-def count(*, since: datetime | None | UnsetType = UNSET) -> Args:
+""", effect="reads")
+def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many leads there are, since a time if given.
 
+    Reads realty.leads.
     SQL: sql/realty/leads/count.sql
     """
     return (since,)
@@ -72,7 +73,7 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""")
+""", effect="writes")
 def create(
     *,
     name: str | None = None,
@@ -83,6 +84,8 @@ def create(
     """Enter a lead. A Telegram chat belongs to one lead only: a second one is refused (unique
     violation).
 
+    Reads realty.leads.
+    Writes realty.leads.
     SQL: sql/realty/leads/create.sql
     """
     return (name, email, phone, telegram_chat_id)
@@ -91,10 +94,12 @@ def create(
 @count_("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
 delete from realty.leads as l
 where l.id = :id
-""")
-def delete(*, id: UUID | None) -> Args:
+""", effect="writes")
+def delete(*, id: UUID) -> Args:
     """Remove a lead with all that was said and booked: conversations, messages, appointments.
 
+    Reads realty.leads.
+    Writes realty.appointments, realty.conversations, realty.leads, realty.messages.
     SQL: sql/realty/leads/delete.sql
     """
     return (id,)
@@ -111,10 +116,11 @@ select
   l.updated_at
 from realty.leads as l
 where l.id = :id
-""")
-def get_by_id(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_by_id(*, id: UUID) -> Args:
     """The lead with this id.
 
+    Reads realty.leads.
     SQL: sql/realty/leads/get_by_id.sql
     """
     return (id,)
@@ -133,10 +139,11 @@ from realty.leads as l
 where l.phone = :phone
 order by l.created_at desc, l.id desc
 limit 1
-""")
-def get_by_phone(*, phone: str | None) -> Args:
+""", effect="reads")
+def get_by_phone(*, phone: str) -> Args:
     """The lead with this phone; where several share it, the one who came last.
 
+    Reads realty.leads.
     SQL: sql/realty/leads/get_by_phone.sql
     """
     return (phone,)
@@ -153,10 +160,11 @@ select
   l.updated_at
 from realty.leads as l
 where l.telegram_chat_id = :telegram_chat_id
-""")
-def get_by_telegram_chat_id(*, telegram_chat_id: str | None) -> Args:
+""", effect="reads")
+def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     """The lead who talks to us from this Telegram chat.
 
+    Reads realty.leads.
     SQL: sql/realty/leads/get_by_telegram_chat_id.sql
     """
     return (telegram_chat_id,)
@@ -225,6 +233,8 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     "on conflict do nothing" would return nothing at all; "do update" waits for that call, locks its
     row and returns it.
 
+    Reads realty.leads.
+    Writes realty.leads.
     SQL: sql/realty/leads/get_or_create_from_telegram.sql
     """
     return (telegram_chat_id, name)
@@ -243,16 +253,17 @@ from realty.leads as l
 where (l.created_at, l.id) < (:after_created_at, :after_id)  --?
 order by l.created_at desc, l.id desc
 limit :limit
-""")
+""", effect="reads")
 def list(
     *,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """Leads, newest first. The next page comes after the last row's created_at and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.leads.
     SQL: sql/realty/leads/list.sql
     """
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -282,10 +293,12 @@ def update(
     email: str | None | UnsetType = UNSET,
     phone: str | None | UnsetType = UNSET,
     telegram_chat_id: str | None | UnsetType = UNSET,
-    id: UUID | None,
+    id: UUID,
 ) -> Args:
     """Change what is given of a lead, and leave the rest.
 
+    Reads realty.leads.
+    Writes realty.leads.
     SQL: sql/realty/leads/update.sql
     """
     return (name, email, phone, telegram_chat_id, id)

@@ -70,18 +70,15 @@ select
   ap.created_at
 from appended as ap
 """)
-def append(
-    *,
-    conversation_id: UUID | None,
-    type: Literal["human", "ai-assistant"] | None,
-    content: str | None,
-) -> Args:
+def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
     """Add a message to a conversation, and note in the conversation when the last word was said and
     whose it is.
 
     One statement, so that no reader sees the one without the other. Of two messages that arrive at
     once the conversation keeps the later: the row is locked and read anew before the comparison.
 
+    Reads realty.conversations, realty.messages.
+    Writes realty.conversations, realty.messages.
     SQL: sql/realty/messages/append.sql
     """
     return (conversation_id, type, content)
@@ -91,10 +88,11 @@ def append(
 select count(*) as total
 from realty.messages as m
 where m.created_at >= :since  --?
-""")
-def count(*, since: datetime | None | UnsetType = UNSET) -> Args:
+""", effect="reads")
+def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many messages there are, since a time if given.
 
+    Reads realty.messages.
     SQL: sql/realty/messages/count.sql
     """
     return (since,)
@@ -117,16 +115,13 @@ returning
   m.type,
   m.content,
   m.created_at
-""")
-def create(
-    *,
-    conversation_id: UUID | None,
-    type: Literal["human", "ai-assistant"] | None,
-    content: str | None,
-) -> Args:
+""", effect="writes")
+def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
     """Enter a message without moving its conversation's last_message_at: for imports. A talk goes on
     with append.
 
+    Reads realty.messages.
+    Writes realty.messages.
     SQL: sql/realty/messages/create.sql
     """
     return (conversation_id, type, content)
@@ -135,10 +130,12 @@ def create(
 @count_("realty.messages.delete", "sql/realty/messages/delete.sql", 3, """\
 delete from realty.messages as m
 where m.id = :id
-""")
-def delete(*, id: UUID | None) -> Args:
+""", effect="writes")
+def delete(*, id: UUID) -> Args:
     """Remove a message. Its conversation's last_message_at stays.
 
+    Reads realty.messages.
+    Writes realty.messages.
     SQL: sql/realty/messages/delete.sql
     """
     return (id,)
@@ -154,10 +151,11 @@ select
 from realty.messages as m
 where m.created_at >= :since
 order by m.created_at, m.id
-""")
-def export(*, since: datetime | None) -> Args:
+""", effect="reads")
+def export(*, since: datetime) -> Args:
     """Every message since a time, oldest first: to be streamed.
 
+    Reads realty.messages.
     SQL: sql/realty/messages/export.sql
     """
     return (since,)
@@ -172,10 +170,11 @@ select
   m.created_at
 from realty.messages as m
 where m.id = :id
-""")
-def get_by_id(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_by_id(*, id: UUID) -> Args:
     """The message with this id.
 
+    Reads realty.messages.
     SQL: sql/realty/messages/get_by_id.sql
     """
     return (id,)
@@ -194,18 +193,19 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""")
+""", effect="reads")
 def history(
     *,
-    conversation_id: UUID | None,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    conversation_id: UUID,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """All messages of a conversation, newest first. The next page comes after the last row's created_at
     and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.messages.
     SQL: sql/realty/messages/history.sql
     """
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -222,16 +222,17 @@ from realty.messages as m
 where (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""")
+""", effect="reads")
 def list(
     *,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """Messages, newest first. The next page comes after the last row's created_at and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.messages.
     SQL: sql/realty/messages/list.sql
     """
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -260,11 +261,12 @@ select
   n.created_at
 from newest as n
 order by n.created_at, n.id
-""")
-def recent(*, conversation_id: UUID | None, limit: int | None = 5) -> Args:
+""", effect="reads")
+def recent(*, conversation_id: UUID, limit: int = 5) -> Args:
     """The last messages of a conversation, oldest first: what a model is given as its context.
 
     limit: 1..200, 5 by default.
+    Reads realty.messages.
     SQL: sql/realty/messages/recent.sql
     """
     return (conversation_id, bounded("limit", limit, 1, 200))
@@ -283,17 +285,19 @@ returning
   m.type,
   m.content,
   m.created_at
-""")
+""", effect="writes")
 def update(
     *,
-    type: Literal["human", "ai-assistant"] | None | UnsetType = UNSET,
-    content: str | None | UnsetType = UNSET,
-    id: UUID | None,
+    type: Literal["human", "ai-assistant"] | UnsetType = UNSET,
+    content: str | UnsetType = UNSET,
+    id: UUID,
 ) -> Args:
     """Change what is given of a message, and leave the rest.
 
     The last assignment changes nothing: it keeps the list whole when any line before it is left out.
 
+    Reads realty.messages.
+    Writes realty.messages.
     SQL: sql/realty/messages/update.sql
     """
     return (type, content, id)

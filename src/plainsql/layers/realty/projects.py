@@ -101,10 +101,11 @@ class ProjectText(Row, frozen=True):
 select count(*) as total
 from realty.projects as pr
 where pr.created_at >= :since  --?
-""")
-def count(*, since: datetime | None | UnsetType = UNSET) -> Args:
+""", effect="reads")
+def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many projects there are, since a time if given.
 
+    Reads realty.projects.
     SQL: sql/realty/projects/count.sql
     """
     return (since,)
@@ -149,22 +150,24 @@ returning
   pr.has_showroom,
   pr.created_at,
   pr.updated_at
-""")
+""", effect="writes")
 def create(
     *,
-    name: str | None,
-    description: str | None,
-    district: str | None,
+    name: str,
+    description: str,
+    district: str,
     address: str | None = None,
     reference: str | None = None,
     details: str | None = None,
     video_url: str | None = None,
     brochure_url: str | None = None,
-    includes_parking: bool | None = False,
-    has_showroom: bool | None = False,
+    includes_parking: bool = False,
+    has_showroom: bool = False,
 ) -> Args:
     """Enter a project. Its embedding is given afterwards, by set_embedding.
 
+    Reads realty.projects.
+    Writes realty.projects.
     SQL: sql/realty/projects/create.sql
     """
     return (name, description, district, address, reference, details, video_url, brochure_url, includes_parking, has_showroom)
@@ -174,9 +177,11 @@ def create(
 delete from realty.projects as pr
 where pr.id = :id
 """)
-def delete(*, id: UUID | None) -> Args:
+def delete(*, id: UUID) -> Args:
     """Remove a project and its properties. One with appointments is refused (foreign key violation).
 
+    Reads realty.projects.
+    Writes realty.conversations, realty.projects, realty.properties.
     SQL: sql/realty/projects/delete.sql
     """
     return (id,)
@@ -199,10 +204,11 @@ select
   pr.updated_at
 from realty.projects as pr
 where pr.id = :id
-""")
-def get_by_id(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_by_id(*, id: UUID) -> Args:
     """The project with this id.
 
+    Reads realty.projects.
     SQL: sql/realty/projects/get_by_id.sql
     """
     return (id,)
@@ -214,10 +220,11 @@ from realty.projects as pr
 where
   pr.id = :id
   and pr.embedding is not null
-""")
-def get_embedding(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_embedding(*, id: UUID) -> Args:
     """The embedding of a project; nothing where it is still to be computed.
 
+    Reads realty.projects.
     SQL: sql/realty/projects/get_embedding.sql
     """
     return (id,)
@@ -245,18 +252,19 @@ where
   and (pr.created_at, pr.id) < (:after_created_at, :after_id)  --?
 order by pr.created_at desc, pr.id desc
 limit :limit
-""")
+""", effect="reads")
 def list(
     *,
-    district: str | None | UnsetType = UNSET,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    district: str | UnsetType = UNSET,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """Projects, of one district if given (in any letter case), newest first. The next page comes after
     the last row's created_at and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.projects.
     SQL: sql/realty/projects/list.sql
     """
     return (district, after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -275,18 +283,19 @@ where
   and (pr.created_at, pr.id) > (:after_created_at, :after_id)  --?
 order by pr.created_at, pr.id
 limit :limit
-""")
+""", effect="reads")
 def list_without_embedding(
     *,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """The projects whose embedding is still to be computed, each with the text to compute it from.
     Oldest first. The next page comes after the last row's created_at and id; after set_embedding the
     first page is a new one.
 
     limit: 1..200, 50 by default.
+    Reads realty.projects.
     SQL: sql/realty/projects/list_without_embedding.sql
     """
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -337,17 +346,17 @@ select
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
 order by n.distance, n.id
-""")
+""", effect="reads")
 def search(
     *,
-    embedding: Vector | Sequence[float] | None,
-    district: str | None | UnsetType = UNSET,
-    includes_parking: bool | None | UnsetType = UNSET,
-    type: str | None | UnsetType = UNSET,
-    min_pricing: int | None | UnsetType = UNSET,
-    max_pricing: int | None | UnsetType = UNSET,
-    min_bedrooms: int | None | UnsetType = UNSET,
-    limit: int | None = 5,
+    embedding: Vector | Sequence[float],
+    district: str | UnsetType = UNSET,
+    includes_parking: bool | UnsetType = UNSET,
+    type: str | UnsetType = UNSET,
+    min_pricing: int | UnsetType = UNSET,
+    max_pricing: int | UnsetType = UNSET,
+    min_bedrooms: int | UnsetType = UNSET,
+    limit: int = 5,
 ) -> Args:
     """The projects nearest in meaning, nearest first: cosine distance, 0 (the same) to 2 (the
     opposite). If given, only those in a district (in any letter case), with parking or without, and
@@ -361,6 +370,7 @@ def search(
     of the homes: each condition on them fails on nulls.
 
     limit: 1..200, 5 by default.
+    Reads realty.projects, realty.properties, realty.typologies.
     SQL: sql/realty/projects/search.sql
     """
     return (embedding, district, includes_parking, type, min_pricing, max_pricing, min_bedrooms, bounded("limit", limit, 1, 200))
@@ -459,19 +469,19 @@ select
 from scored as s
 inner join realty.projects as pr on s.id = pr.id
 order by s.score desc, s.id asc
-""")
+""", effect="reads")
 def search_hybrid(
     *,
-    embedding: Vector | Sequence[float] | None,
-    district: str | None | UnsetType = UNSET,
-    includes_parking: bool | None | UnsetType = UNSET,
-    type: str | None | UnsetType = UNSET,
-    min_pricing: int | None | UnsetType = UNSET,
-    max_pricing: int | None | UnsetType = UNSET,
-    min_bedrooms: int | None | UnsetType = UNSET,
-    candidates: int | None = 50,
-    words: str | None,
-    limit: int | None = 5,
+    embedding: Vector | Sequence[float],
+    district: str | UnsetType = UNSET,
+    includes_parking: bool | UnsetType = UNSET,
+    type: str | UnsetType = UNSET,
+    min_pricing: int | UnsetType = UNSET,
+    max_pricing: int | UnsetType = UNSET,
+    min_bedrooms: int | UnsetType = UNSET,
+    candidates: int = 50,
+    words: str,
+    limit: int = 5,
 ) -> Args:
     """The projects that fit best by meaning and by words together, best first. The filters are those of
     search.
@@ -490,6 +500,7 @@ def search_hybrid(
 
     candidates: 1..1000, 50 by default.
     limit: 1..200, 5 by default.
+    Reads realty.projects, realty.properties, realty.typologies.
     SQL: sql/realty/projects/search_hybrid.sql
     """
     return (embedding, district, includes_parking, type, min_pricing, max_pricing, min_bedrooms, bounded("candidates", candidates, 1, 1000), words, bounded("limit", limit, 1, 200))
@@ -500,10 +511,12 @@ update realty.projects as pr
 set embedding = :embedding
 where pr.id = :id
 """)
-def set_embedding(*, embedding: Vector | Sequence[float] | None, id: UUID | None) -> Args:
+def set_embedding(*, embedding: Vector | Sequence[float] | None, id: UUID) -> Args:
     """Keep the embedding of a project's text: 1,536 numbers, of any length but zero, since nearness is
     the cosine's. Null forgets it: the project is then listed by list_without_embedding.
 
+    Reads realty.projects.
+    Writes realty.projects.
     SQL: sql/realty/projects/set_embedding.sql
     """
     return (embedding, id)
@@ -541,21 +554,23 @@ returning
 """)
 def update(
     *,
-    name: str | None | UnsetType = UNSET,
-    description: str | None | UnsetType = UNSET,
-    district: str | None | UnsetType = UNSET,
+    name: str | UnsetType = UNSET,
+    description: str | UnsetType = UNSET,
+    district: str | UnsetType = UNSET,
     address: str | None | UnsetType = UNSET,
     reference: str | None | UnsetType = UNSET,
     details: str | None | UnsetType = UNSET,
     video_url: str | None | UnsetType = UNSET,
     brochure_url: str | None | UnsetType = UNSET,
-    includes_parking: bool | None | UnsetType = UNSET,
-    has_showroom: bool | None | UnsetType = UNSET,
-    id: UUID | None,
+    includes_parking: bool | UnsetType = UNSET,
+    has_showroom: bool | UnsetType = UNSET,
+    id: UUID,
 ) -> Args:
     """Change what is given of a project, and leave the rest. The embedding stays that of the old text
     until set_embedding gives a new one.
 
+    Reads realty.projects.
+    Writes realty.projects.
     SQL: sql/realty/projects/update.sql
     """
     return (name, description, district, address, reference, details, video_url, brochure_url, includes_parking, has_showroom, id)

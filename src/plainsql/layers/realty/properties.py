@@ -136,10 +136,11 @@ class PropertyWithTypology(Row, frozen=True):
 select count(*) as total
 from realty.properties as p
 where p.created_at >= :since  --?
-""")
-def count(*, since: datetime | None | UnsetType = UNSET) -> Args:
+""", effect="reads")
+def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many properties there are, since a time if given.
 
+    Reads realty.properties.
     SQL: sql/realty/properties/count.sql
     """
     return (since,)
@@ -178,20 +179,22 @@ returning
   p.floor_no,
   p.created_at,
   p.updated_at
-""")
+""", effect="writes")
 def create(
     *,
-    project_id: UUID | None,
-    typology_id: UUID | None,
-    title: str | None,
-    type: str | None,
-    description: str | None,
-    pricing: int | None,
+    project_id: UUID,
+    typology_id: UUID,
+    title: str,
+    type: str,
+    description: str,
+    pricing: int,
     view_type: str | None = None,
     floor_no: str | None = None,
 ) -> Args:
     """Enter a property of a project. Its embedding is given afterwards, by set_embedding.
 
+    Reads realty.properties.
+    Writes realty.properties.
     SQL: sql/realty/properties/create.sql
     """
     return (project_id, typology_id, title, type, description, pricing, view_type, floor_no)
@@ -200,10 +203,12 @@ def create(
 @count_("realty.properties.delete", "sql/realty/properties/delete.sql", 3, """\
 delete from realty.properties as p
 where p.id = :id
-""")
-def delete(*, id: UUID | None) -> Args:
+""", effect="writes")
+def delete(*, id: UUID) -> Args:
     """Remove a property. One with appointments is refused (foreign key violation).
 
+    Reads realty.properties.
+    Writes realty.properties.
     SQL: sql/realty/properties/delete.sql
     """
     return (id,)
@@ -224,10 +229,11 @@ select
   p.updated_at
 from realty.properties as p
 where p.id = :id
-""")
-def get_by_id(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_by_id(*, id: UUID) -> Args:
     """The property with this id.
 
+    Reads realty.properties.
     SQL: sql/realty/properties/get_by_id.sql
     """
     return (id,)
@@ -239,10 +245,11 @@ from realty.properties as p
 where
   p.id = :id
   and p.embedding is not null
-""")
-def get_embedding(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_embedding(*, id: UUID) -> Args:
     """The embedding of a property; nothing where it is still to be computed.
 
+    Reads realty.properties.
     SQL: sql/realty/properties/get_embedding.sql
     """
     return (id,)
@@ -268,18 +275,19 @@ where
   and (p.created_at, p.id) < (:after_created_at, :after_id)  --?
 order by p.created_at desc, p.id desc
 limit :limit
-""")
+""", effect="reads")
 def list(
     *,
-    type: str | None | UnsetType = UNSET,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    type: str | UnsetType = UNSET,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """Properties, of one type if given, newest first. The next page comes after the last row's
     created_at and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.properties.
     SQL: sql/realty/properties/list.sql
     """
     return (type, after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -319,15 +327,15 @@ order by
   p.pricing asc, p.id asc,       --? order=cheapest
   p.id asc
 limit :limit
-""")
+""", effect="reads")
 def list_by_project(
     *,
-    project_id: UUID | None,
-    type: str | None | UnsetType = UNSET,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    after_pricing: int | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    project_id: UUID,
+    type: str | UnsetType = UNSET,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    after_pricing: int | UnsetType = UNSET,
+    limit: int = 50,
     order: Literal["newest", "cheapest"],
 ) -> Args:
     """The homes of a project, each with its typology, newest or cheapest first. The next page comes
@@ -338,6 +346,7 @@ def list_by_project(
     left out.
 
     limit: 1..200, 50 by default.
+    Reads realty.properties, realty.typologies.
     SQL: sql/realty/properties/list_by_project.sql
     """
     return (project_id, type, after_created_at, after_id, after_pricing, bounded("limit", limit, 1, 200), order)
@@ -355,18 +364,19 @@ where
   and (p.created_at, p.id) > (:after_created_at, :after_id)  --?
 order by p.created_at, p.id
 limit :limit
-""")
+""", effect="reads")
 def list_without_embedding(
     *,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """The properties whose embedding is still to be computed, each with the text to compute it from.
     Oldest first. The next page comes after the last row's created_at and id; after set_embedding the
     first page is a new one.
 
     limit: 1..200, 50 by default.
+    Reads realty.projects, realty.properties.
     SQL: sql/realty/properties/list_without_embedding.sql
     """
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -422,17 +432,17 @@ inner join realty.properties as p on n.id = p.id
 inner join realty.projects as pr on p.project_id = pr.id
 inner join realty.typologies as t on p.typology_id = t.id
 order by n.distance, n.id
-""")
+""", effect="reads")
 def search(
     *,
-    embedding: Vector | Sequence[float] | None,
-    district: str | None | UnsetType = UNSET,
-    type: str | None | UnsetType = UNSET,
-    min_pricing: int | None | UnsetType = UNSET,
-    max_pricing: int | None | UnsetType = UNSET,
-    min_bedrooms: int | None | UnsetType = UNSET,
-    includes_parking: bool | None | UnsetType = UNSET,
-    limit: int | None = 5,
+    embedding: Vector | Sequence[float],
+    district: str | UnsetType = UNSET,
+    type: str | UnsetType = UNSET,
+    min_pricing: int | UnsetType = UNSET,
+    max_pricing: int | UnsetType = UNSET,
+    min_bedrooms: int | UnsetType = UNSET,
+    includes_parking: bool | UnsetType = UNSET,
+    limit: int = 5,
 ) -> Args:
     """The homes nearest in meaning, nearest first: cosine distance, 0 (the same) to 2 (the opposite).
     If given, only those in a district (in any letter case), of a type, in a price range, with at
@@ -446,6 +456,7 @@ def search(
     connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = relaxed_order.
 
     limit: 1..200, 5 by default.
+    Reads realty.projects, realty.properties, realty.typologies.
     SQL: sql/realty/properties/search.sql
     """
     return (embedding, district, type, min_pricing, max_pricing, min_bedrooms, includes_parking, bounded("limit", limit, 1, 200))
@@ -543,19 +554,19 @@ inner join realty.properties as p on s.id = p.id
 inner join realty.projects as pr on p.project_id = pr.id
 inner join realty.typologies as t on p.typology_id = t.id
 order by s.score desc, s.id asc
-""")
+""", effect="reads")
 def search_hybrid(
     *,
-    embedding: Vector | Sequence[float] | None,
-    district: str | None | UnsetType = UNSET,
-    type: str | None | UnsetType = UNSET,
-    min_pricing: int | None | UnsetType = UNSET,
-    max_pricing: int | None | UnsetType = UNSET,
-    min_bedrooms: int | None | UnsetType = UNSET,
-    includes_parking: bool | None | UnsetType = UNSET,
-    candidates: int | None = 50,
-    words: str | None,
-    limit: int | None = 5,
+    embedding: Vector | Sequence[float],
+    district: str | UnsetType = UNSET,
+    type: str | UnsetType = UNSET,
+    min_pricing: int | UnsetType = UNSET,
+    max_pricing: int | UnsetType = UNSET,
+    min_bedrooms: int | UnsetType = UNSET,
+    includes_parking: bool | UnsetType = UNSET,
+    candidates: int = 50,
+    words: str,
+    limit: int = 5,
 ) -> Args:
     """The homes that fit best by meaning and by words together, best first. The filters are those of
     search.
@@ -571,6 +582,7 @@ def search_hybrid(
 
     candidates: 1..1000, 50 by default.
     limit: 1..200, 5 by default.
+    Reads realty.projects, realty.properties, realty.typologies.
     SQL: sql/realty/properties/search_hybrid.sql
     """
     return (embedding, district, type, min_pricing, max_pricing, min_bedrooms, includes_parking, bounded("candidates", candidates, 1, 1000), words, bounded("limit", limit, 1, 200))
@@ -581,10 +593,12 @@ update realty.properties as p
 set embedding = :embedding
 where p.id = :id
 """)
-def set_embedding(*, embedding: Vector | Sequence[float] | None, id: UUID | None) -> Args:
+def set_embedding(*, embedding: Vector | Sequence[float] | None, id: UUID) -> Args:
     """Keep the embedding of a property's text: 1,536 numbers, of any length but zero, since nearness is
     the cosine's. Null forgets it: the property is then listed by list_without_embedding.
 
+    Reads realty.properties.
+    Writes realty.properties.
     SQL: sql/realty/properties/set_embedding.sql
     """
     return (embedding, id)
@@ -618,19 +632,21 @@ returning
 """)
 def update(
     *,
-    project_id: UUID | None | UnsetType = UNSET,
-    typology_id: UUID | None | UnsetType = UNSET,
-    title: str | None | UnsetType = UNSET,
-    type: str | None | UnsetType = UNSET,
-    description: str | None | UnsetType = UNSET,
-    pricing: int | None | UnsetType = UNSET,
+    project_id: UUID | UnsetType = UNSET,
+    typology_id: UUID | UnsetType = UNSET,
+    title: str | UnsetType = UNSET,
+    type: str | UnsetType = UNSET,
+    description: str | UnsetType = UNSET,
+    pricing: int | UnsetType = UNSET,
     view_type: str | None | UnsetType = UNSET,
     floor_no: str | None | UnsetType = UNSET,
-    id: UUID | None,
+    id: UUID,
 ) -> Args:
     """Change what is given of a property, and leave the rest. The embedding stays that of the old text
     until set_embedding gives a new one.
 
+    Reads realty.properties.
+    Writes realty.properties.
     SQL: sql/realty/properties/update.sql
     """
     return (project_id, typology_id, title, type, description, pricing, view_type, floor_no, id)

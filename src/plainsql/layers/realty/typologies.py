@@ -33,10 +33,11 @@ class Typology(Row, frozen=True):
 select count(*) as total
 from realty.typologies as t
 where t.created_at >= :since  --?
-""")
-def count(*, since: datetime | None | UnsetType = UNSET) -> Args:
+""", effect="reads")
+def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many typologies there are, since a time if given.
 
+    Reads realty.typologies.
     SQL: sql/realty/typologies/count.sql
     """
     return (since,)
@@ -69,18 +70,20 @@ returning
   t.area_m2,
   t.created_at,
   t.updated_at
-""")
+""", effect="writes")
 def create(
     *,
-    name: str | None,
+    name: str,
     description: str | None = None,
-    type: str | None,
-    num_bedrooms: int | None,
-    num_bathrooms: int | None,
+    type: str,
+    num_bedrooms: int,
+    num_bathrooms: int,
     area_m2: str | None = None,
 ) -> Args:
     """Enter a typology: a floor plan that many properties share.
 
+    Reads realty.typologies.
+    Writes realty.typologies.
     SQL: sql/realty/typologies/create.sql
     """
     return (name, description, type, num_bedrooms, num_bathrooms, area_m2)
@@ -89,10 +92,12 @@ def create(
 @count_("realty.typologies.delete", "sql/realty/typologies/delete.sql", 3, """\
 delete from realty.typologies as t
 where t.id = :id
-""")
-def delete(*, id: UUID | None) -> Args:
+""", effect="writes")
+def delete(*, id: UUID) -> Args:
     """Remove a typology. One that properties follow is refused (foreign key violation).
 
+    Reads realty.typologies.
+    Writes realty.typologies.
     SQL: sql/realty/typologies/delete.sql
     """
     return (id,)
@@ -111,10 +116,11 @@ select
   t.updated_at
 from realty.typologies as t
 where t.id = :id
-""")
-def get_by_id(*, id: UUID | None) -> Args:
+""", effect="reads")
+def get_by_id(*, id: UUID) -> Args:
     """The typology with this id.
 
+    Reads realty.typologies.
     SQL: sql/realty/typologies/get_by_id.sql
     """
     return (id,)
@@ -135,16 +141,17 @@ from realty.typologies as t
 where (t.created_at, t.id) < (:after_created_at, :after_id)  --?
 order by t.created_at desc, t.id desc
 limit :limit
-""")
+""", effect="reads")
 def list(
     *,
-    after_created_at: datetime | None | UnsetType = UNSET,
-    after_id: UUID | None | UnsetType = UNSET,
-    limit: int | None = 50,
+    after_created_at: datetime | UnsetType = UNSET,
+    after_id: UUID | UnsetType = UNSET,
+    limit: int = 50,
 ) -> Args:
     """Typologies, newest first. The next page comes after the last row's created_at and id.
 
     limit: 1..200, 50 by default.
+    Reads realty.typologies.
     SQL: sql/realty/typologies/list.sql
     """
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
@@ -174,16 +181,18 @@ returning
 """)
 def update(
     *,
-    name: str | None | UnsetType = UNSET,
+    name: str | UnsetType = UNSET,
     description: str | None | UnsetType = UNSET,
-    type: str | None | UnsetType = UNSET,
-    num_bedrooms: int | None | UnsetType = UNSET,
-    num_bathrooms: int | None | UnsetType = UNSET,
+    type: str | UnsetType = UNSET,
+    num_bedrooms: int | UnsetType = UNSET,
+    num_bathrooms: int | UnsetType = UNSET,
     area_m2: str | None | UnsetType = UNSET,
-    id: UUID | None,
+    id: UUID,
 ) -> Args:
     """Change what is given of a typology, and leave the rest.
 
+    Reads realty.typologies.
+    Writes realty.typologies.
     SQL: sql/realty/typologies/update.sql
     """
     return (name, description, type, num_bedrooms, num_bathrooms, area_m2, id)
