@@ -22,7 +22,9 @@ _CLASSES: dict[str, type[Query[..., Any, Any]]] = {
 
 
 class Queries(Mapping[str, Query[..., Any, Any]]):
-    """The queries of a folder, by attribute (``q.realty.leads.get_by_id``) or by name (``q["realty.leads.get_by_id"]``)."""
+    """The queries of a folder, by attribute (``q.realty.leads.get_by_id``) or by name
+    (``q["realty.leads.get_by_id"]``).
+    """
 
     def __init__(self, queries: Mapping[str, Query[..., Any, Any]], prefix: str = "") -> None:
         self._queries = queries
@@ -56,7 +58,8 @@ class Queries(Mapping[str, Query[..., Any, Any]]):
 def load(folder: str | os.PathLike[str]) -> Queries:
     """Load every ``.sql`` file below ``folder`` as a query object.
 
-    Row types are made from what the server describes, at a query's first call. Types are not known to the type
+    Row types are made from what the server describes, at a query's first call. Types are not known to the
+    type
     checker: ``plainsql generate`` writes modules for which they are.
 
     Raises ``SqlFileError`` or ``SqlFolderError``, with all that is wrong in the folder.
@@ -84,7 +87,6 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
     ]
     binder = Binder(names, defaults, bounds, statement.returns.row)
     binder.__doc__ = statement.description
-    query = _CLASSES[statement.returns.kind](
+    return _CLASSES[statement.returns.kind](
         statement.name, statement.path, statement.body_line, statement.body, binder, None
     )
-    return query

@@ -1,8 +1,8 @@
 """Query objects: one SQL file as a callable, for every executor.
 
 A generated module makes them from functions. The function *is* the signature: it takes the query's parameters
-by name and returns them in the order in which the SQL has them. ``plainsql.load`` makes the same objects at run
-time. Both keep the text of the file as it was reviewed, and compile it on the first call.
+by name and returns them in the order in which the SQL has them. ``plainsql.load`` makes the same objects at
+run time. Both keep the text of the file as it was reviewed, and compile it on the first call.
 
 Nothing here knows a driver: an executor asks a query for the text to send (``plan``) and hands it the records
 that came back (``result``).
@@ -74,8 +74,8 @@ class SyncExecutor(Protocol):
 
 
 Effect = Literal["reads", "writes", "unknown"]
-"""What is proved of a statement, in all its variants: it changes nothing and leaves nothing behind in the session;
-it leaves nothing behind in the session; nothing."""
+"""What is proved of a statement, in all its variants: it changes nothing and leaves nothing behind in the
+session; it leaves nothing behind in the session; nothing."""
 
 
 class Column(NamedTuple):
@@ -162,15 +162,17 @@ class Query(Generic[P, T, R]):
     def batch(self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> Coroutine[Any, Any, list[R]]:
         """Run the query once for each set of parameters, all or none; the results in the order of the sets.
 
-        Reads go as one statement, writes that return exactly one row in one round trip; other writes one after the other
-        in one transaction.
+        Reads go as one statement, writes that return exactly one row in one round trip; other writes one
+        after the other in one transaction.
         """
         return db.run_batch(self, [self.bind((), dict(one)) for one in sets])
 
     def execute_many(
         self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
     ) -> Coroutine[Any, Any, None]:
-        """Run the query once for each set of parameters, pipelined, all or none; what it returns is dropped."""
+        """Run the query once for each set of parameters, pipelined, all or none; what it returns is
+        dropped.
+        """
         return db.run_many(self, [self.bind((), dict(one)) for one in sets])
 
     def __repr__(self) -> str:
@@ -265,7 +267,8 @@ class Query(Generic[P, T, R]):
     def note(self, plan: Plan, position: str | None) -> str:
         """What an error of the server gets as its note: the query and its place.
 
-        ``position`` is the server's: 1-based, in characters of the text that was sent; None where it gave none.
+        ``position`` is the server's: 1-based, in characters of the text that was sent; None where it gave
+        none.
         """
         if position and position.isdecimal():
             place = plan.variant.place(int(position))
@@ -283,7 +286,9 @@ class Query(Generic[P, T, R]):
         *,
         detail: str | None = None,
     ) -> BindError:
-        """The error for the argument at ``index`` that is no value of the type ``expected``; it does not hold the value."""
+        """The error for the argument at ``index`` that is no value of the type ``expected``; it does not hold
+        the value.
+        """
         if detail is None:
             if isinstance(cause, OverflowError):
                 detail = "the value is out of range"
@@ -323,15 +328,17 @@ class Query(Generic[P, T, R]):
         return Plan(variant.sql, tuple(names.index(name) for name in variant.parameters), variant)
 
     def _other_columns(self, found: int) -> ContractError:
-        row: type[Row] = self._item
+        row: Any = self._item
         return ContractError(
             f"{self.name}: {row.__name__} has {width(row)} columns, the database returns {found}",
-            hint=f"the tables have changed since {self.file} was loaded or generated: generate again, or name the columns",
+            hint=f"the tables have changed since {self.file} was loaded or generated: generate again, "
+            "or name the columns",
         )
 
     def _not_an_executor(self, db: object) -> BindError:
         return BindError(
-            f"{self.name}: the first argument is an executor (a Database, a Transaction), got {type(db).__name__}",
+            f"{self.name}: the first argument is an executor (a Database, a Transaction), "
+            f"got {type(db).__name__}",
             hint=f"call {self._signature()}",
         )
 
@@ -469,8 +476,8 @@ def bounded(name: str, value: N, low: Any, high: Any) -> N:
     return value
 
 
-# The decorators of generated modules. ``one[Lead](name, path, line, sql)`` is a class to the type checker, which
-# takes the item's type from the brackets; at run time the brackets hand it over as a value.
+# The decorators of generated modules. ``one[Lead](name, path, line, sql)`` is a class to the type checker,
+# which takes the item's type from the brackets; at run time the brackets hand it over as a value.
 
 
 class _Declare(Generic[T]):

@@ -67,8 +67,8 @@ class Script:
 class Link:
     """A way to one Redis server or cluster, for any number of tasks of one event loop.
 
-    ``redis`` is a client, which stays the caller's to close; or a URL (``redis://``, ``rediss://``, ``unix://``);
-    or nothing, for the configured one. Limits, sessions and others may share one link.
+    ``redis`` is a client, which stays the caller's to close; or a URL (``redis://``, ``rediss://``,
+    ``unix://``); or nothing, for the configured one. Limits, sessions and others may share one link.
 
     A link made from a URL sends a command once. A client of the caller's repeats commands as it was told to;
     redis-py's own default is to repeat them where the reply was lost.

@@ -22,7 +22,17 @@ import msgspec
 from plainsql.errors import ContractError, DecodeError
 from plainsql.types import JsonMark, Opaque
 
-__all__ = ["Composite", "Record", "Row", "builder", "composite", "dynamic_row", "elements", "value_builder", "width"]
+__all__ = [
+    "Composite",
+    "Record",
+    "Row",
+    "builder",
+    "composite",
+    "dynamic_row",
+    "elements",
+    "value_builder",
+    "width",
+]
 
 Record = Sequence[Any]
 Decode = Callable[[Any], Any]
@@ -145,7 +155,9 @@ def composite(value: Any) -> Any:
 
 
 def elements(value: Any) -> Any:
-    """Wrap the elements of an array of JSON values or vectors, so that a list among them stays one element."""
+    """Wrap the elements of an array of JSON values or vectors, so that a list among them stays one
+    element.
+    """
     if isinstance(value, list | tuple):
         return [None if element is None else Opaque(element) for element in value]
     return value

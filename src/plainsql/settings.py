@@ -23,7 +23,9 @@ __all__ = ["Project", "database_url", "hide_password", "redis_url", "resolve_dat
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The ``[tool.plainsql]`` table of a project's ``pyproject.toml``, with the defaults of what it leaves out."""
+    """The ``[tool.plainsql]`` table of a project's ``pyproject.toml``, with the defaults of what it leaves
+    out.
+    """
 
     root: Path
     """The folder that holds ``pyproject.toml``; the working folder where there is none."""
@@ -122,8 +124,8 @@ def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = Non
 def resolve_database(url: str | None = None) -> Iterator[str]:
     """Yield the URL of the configured database; where nothing is configured, that of the embedded server.
 
-    The embedded server belongs to the project that the working folder lies in; it is started where it does not
-    run, and stops when the last one who uses it leaves.
+    The embedded server belongs to the project that the working folder lies in; it is started where it does
+    not run, and stops when the last one who uses it leaves.
 
     Raises ``SettingsError`` where nothing is configured and the embedded server is not installed.
     """

@@ -67,10 +67,22 @@ create trigger audited_touch before update on audited for each row execute funct
 create table quiet (id integer primary key, word text);
 create trigger quiet_same before update on quiet for each row execute function suppress_redundant_updates_trigger();
 
+create table log (word text);
+create function write_log() returns trigger language plpgsql as $$ begin insert into log values (new.word); return new; end $$;
+create table logged (id integer primary key, word text);
+create trigger logged_log before insert or update on logged for each row execute function write_log();
+
 create table secrets (id integer primary key, tenant integer not null, word text);
 alter table secrets enable row level security;
 create policy by_tenant on secrets using (tenant in (select c.id from customers as c
   where c.name = current_setting('app.tenant', true)));
+
+create table checked (a integer check (a is not null and a > 0), b integer check (b > 0));
+create view logged_view as select id, word from logged;
+create function redirect() returns trigger language plpgsql as $$ begin return new; end $$;
+create trigger logged_view_redirect instead of insert on logged_view for each row execute function redirect();
+create table ruled (a integer not null);
+create rule ruled_nothing as on delete to ruled do instead nothing;
 
 create function plain_double(x integer) returns integer language sql immutable strict as 'select x * 2';
 create function peek() returns bigint language sql stable as 'select count(*) from customers';

@@ -166,6 +166,7 @@ class _Collector:
         entry = query.entry(query.result_relation)
         relation = self._catalogue.relation(entry.relation) if entry is not None else None
         self._changes("it writes")
+        self._at_least("volatile")
         if entry is None or relation is None:
             self._effects.opaque.add("a write to an unknown table")
             return
@@ -215,7 +216,6 @@ class _Collector:
         children = with_children and (event != "insert" or relation.kind == "p")
         columns = () if event == "delete" else relation.column_names(written)
         self._use(self._effects.writes, relation, event, columns, bound, via, with_children=children)
-        self._at_least("volatile")
         for table in [relation, *(self._catalogue.descendants(relation) if children else ())]:
             if table is not relation:
                 self._fire(table, event)

@@ -20,8 +20,8 @@ def prepare_all(
 ) -> list[tuple[tuple[str, int], ...] | RefusedError]:
     """Prepare and describe each text; nothing is executed, and no statement stays prepared.
 
-    Returns, in the order of the texts, the ``(name, type oid)`` of each one's columns, or why it is refused. The
-    connection is in autocommit mode and idle.
+    Returns, in the order of the texts, the ``(name, type oid)`` of each one's columns, or why it is refused.
+    The connection is in autocommit mode and idle.
     """
     answers: list[tuple[tuple[str, int], ...] | RefusedError] = []
     server = connection.pgconn

@@ -27,34 +27,36 @@ PREFIX = "plainsql_scratch_"
 
 
 @contextmanager
-def scratch_database(migrations: Path, url: str | None = None, *, anew: bool = False) -> Iterator[psycopg.Connection[Any]]:
+def scratch_database(
+    migrations: Path, url: str | None = None, *, anew: bool = False
+) -> Iterator[psycopg.Connection[Any]]:
     """Yield a connection to a database that holds what the migrations make, and nothing else.
 
     The connection is in autocommit mode and closed at the end.
 
     Args:
         migrations: the folder; where it does not exist, the database is empty.
-        url: a database of the server to use, whose role may create databases; by default what is configured, else
+        url: a database of the server to use, whose role may create databases; by default what is configured,
+        else
             the project's embedded server.
         anew: build it even where it is there.
 
     Raises ``ConnectError``, and ``MigrationError`` where a migration fails; nothing half-built stays.
     """
-    with resolve_database(url) as server:
-        with connect(server) as connection:
-            own = f"{PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
-            name = own + schema_digest(migrations)[:16]
-            # Held until we are in: another process neither builds the same nor drops it for older than its own.
-            connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
-            if anew:
-                _drop(connection, name)
-            if not _exists(connection, name):
-                _build(connection, server, name, migrations)
-            inside = connect(_with_database(server, name))
-            with inside:
-                _drop_others(connection, own, keep=name)
-                connection.close()
-                yield inside
+    with resolve_database(url) as server, connect(server) as connection:
+        own = f"{PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
+        name = own + schema_digest(migrations)[:16]
+        # Held until we are in: another process neither builds the same nor drops it for older than its own.
+        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
+        if anew:
+            _drop(connection, name)
+        if not _exists(connection, name):
+            _build(connection, server, name, migrations)
+        inside = connect(_with_database(server, name))
+        with inside:
+            _drop_others(connection, own, keep=name)
+            connection.close()
+            yield inside
 
 
 def _build(connection: psycopg.Connection[Any], server: str, name: str, migrations: Path) -> None:

@@ -29,7 +29,8 @@ def check(
     Parameters
     ----------
     database
-        URL of a server to build the scratch database on; by default what is configured, else the embedded server.
+        URL of a server to build the scratch database on; by default what is configured, else the embedded
+        server.
     anew
         Build the scratch database again and analyse everything, even what has not changed.
     format
@@ -61,7 +62,9 @@ def check(
 
 
 def _annotation(problem: Problem) -> str:
-    """A workflow command of GitHub Actions. Its values escape percent signs and line ends, its properties more."""
+    """A workflow command of GitHub Actions. Its values escape percent signs and line ends, its properties
+    more.
+    """
 
     def data(text: str) -> str:
         return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

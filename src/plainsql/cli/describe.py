@@ -30,11 +30,13 @@ def describe(
     file
         The SQL file, or the query's name: ``realty.leads.get_by_id``.
     database
-        URL of a server to build the scratch database on; by default what is configured, else the embedded server.
+        URL of a server to build the scratch database on; by default what is configured, else the embedded
+        server.
     json
         Print JSON.
     jsonl
-        For tools: read lines ``{"id", "schema", "sql"}`` from standard input, where ``schema`` is DDL and ``sql`` uses
+        For tools: read lines ``{"id", "schema", "sql"}`` from standard input, where ``schema`` is DDL and
+        ``sql`` uses
         ``:name``, and write one line for each.
     """
     if jsonl:
@@ -43,7 +45,9 @@ def describe(
             sys.stdout.buffer.flush()
         return FINE
     if file is None:
-        raise SettingsError("describe: which query?", hint="name a SQL file, or a query: realty.leads.get_by_id")
+        raise SettingsError(
+            "describe: which query?", hint="name a SQL file, or a query: realty.leads.get_by_id"
+        )
     project = Project.load()
     if not file.exists():
         named = project.sql_folder.joinpath(*str(file).split(".")).with_suffix(".sql")

@@ -1,4 +1,6 @@
-"""Facts → Python source: python_types · modules · render · writing, in the order in which data goes through them."""
+"""Facts → Python source: python_types · modules · render · writing, in the order in which data goes through
+them.
+"""
 
 from plainsql.codegen.modules import Checked, plan_modules
 from plainsql.codegen.render import MARK

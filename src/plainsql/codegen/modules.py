@@ -1,7 +1,7 @@
 """Statements and their analyses → modules: which classes and functions each one holds, and in which order.
 
-A folder of SQL files is a module. Queries of one folder that name the same row share one class, so its columns
-must be the same in all of them.
+A folder of SQL files is a module. Queries of one folder that name the same row share one class, so its
+columns must be the same in all of them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Field:
+    """A field of a class to generate."""
+
     name: str
     annotation: Annotation
     nullable: bool
@@ -121,7 +123,8 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
 def _effect(variants: Sequence[Analysis]) -> str:
     if not all(variant.session_safe for variant in variants):
         return "unknown"
-    # A read with a volatile function in it gives each call its own answer: it is run as a write is, once and alone.
+    # A read with a volatile function in it gives each call its own answer: it is run as a write is, once and
+    # alone.
     stable = all(variant.read_only and variant.volatility != "volatile" for variant in variants)
     return "reads" if stable else "writes"
 
@@ -131,7 +134,8 @@ def _check_shape(statement: Statement, analysis: Analysis) -> None:
     if returns.kind == "count" and columns:
         raise _error(
             statement,
-            f"returns columns ({', '.join(column.name for column in columns)}), but its header says 'returns: count'",
+            f"returns columns ({', '.join(column.name for column in columns)}), "
+            "but its header says 'returns: count'",
             "drop the columns, or declare 'returns: many …'",
         )
     if returns.kind != "count" and not columns:
@@ -332,7 +336,9 @@ def _annotate_column(statement: Statement, column: ColumnFact, package: str, *, 
 
 
 def _json_annotation(written: str, statement: Statement, package: str) -> Annotation:
-    """``whatsapp.Payload`` → ``Annotated[Payload, JSON]``, with ``Payload`` from that layer's ``types`` module."""
+    """``whatsapp.Payload`` → ``Annotated[Payload, JSON]``, with ``Payload`` from that layer's ``types``
+    module.
+    """
     import re
 
     imports = {("typing", "Annotated"), ("plainsql.types", "JSON")}

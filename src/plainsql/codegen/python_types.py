@@ -73,9 +73,35 @@ _BASE: Final[dict[str, tuple[str, str]]] = {
 }
 
 _TEXT: Final = frozenset(
-    "text varchar bpchar char name citext xml money unknown cstring tsvector tsquery jsonpath macaddr macaddr8 ltree "
-    "regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure regrole "
-    "regtype".split()
+    [
+        "text",
+        "varchar",
+        "bpchar",
+        "char",
+        "name",
+        "citext",
+        "xml",
+        "money",
+        "unknown",
+        "cstring",
+        "tsvector",
+        "tsquery",
+        "jsonpath",
+        "macaddr",
+        "macaddr8",
+        "ltree",
+        "regclass",
+        "regcollation",
+        "regconfig",
+        "regdictionary",
+        "regnamespace",
+        "regoper",
+        "regoperator",
+        "regproc",
+        "regprocedure",
+        "regrole",
+        "regtype",
+    ]
 )
 _ADDRESS: Final = Annotation(
     "IPv4Address | IPv6Address", frozenset({("ipaddress", "IPv4Address"), ("ipaddress", "IPv6Address")})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from plainsql.analysis.model import Analysis, TableUse
-from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.modules import Function, Module, RowClass
+from plainsql.codegen.python_types import Annotation
 
 __all__ = ["MARK", "render", "render_package"]
 
@@ -106,7 +106,9 @@ def _imports(module: Module, names: Names) -> str:
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
         in_bodies |= set(function.wraps.values())
-        if any(p.bounds and (p.bounds.low, p.bounds.high) != (None, None) for p in function.statement.parameters):
+        if any(
+            p.bounds and (p.bounds.low, p.bounds.high) != (None, None) for p in function.statement.parameters
+        ):
             in_bodies.add("bounded")
         annotations += [annotation for _, annotation, _ in function.parameters]
         if function.item is not None:

@@ -13,7 +13,9 @@ __all__ = ["Changes", "compare", "sources", "write"]
 
 
 class Changes:
-    """What differs between the generated files and those on disk. All paths are relative to the output folder."""
+    """What differs between the generated files and those on disk. All paths are relative to the output
+    folder.
+    """
 
     def __init__(self) -> None:
         self.missing: list[Path] = []
@@ -42,7 +44,9 @@ def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
     for module in modules:
         parts = module.name.split(".")
         # A folder with files and folders in it is a package whose __init__ holds the queries.
-        file = Path(*parts, "__init__.py") if module.name in children else Path(*parts[:-1], f"{parts[-1]}.py")
+        file = (
+            Path(*parts, "__init__.py") if module.name in children else Path(*parts[:-1], f"{parts[-1]}.py")
+        )
         files[file] = render(module, sql)
     for package, inner in children.items():
         if package not in names:

@@ -53,7 +53,9 @@ def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) ->
 
 
 def _telling(statement: Statement, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-    """The variants to analyse: all, or, where there are many, with no, one, all but one and all optional lines."""
+    """The variants to analyse: all, or, where there are many, with no, one, all but one and all optional
+    lines.
+    """
     if len(variants) <= _FULLY:
         return variants
     least = min(len(variant.given) for variant in variants)
@@ -76,9 +78,7 @@ def _analyse(
             raise _placed(error, variant) from None
     others = [variant for variant in variants if variant not in set(chosen)]
     expected = tuple((column.name, column.type.oid) for column in analyses[0].columns)
-    for variant, answer in zip(
-        others, prepare_all(connection, [other.sql for other in others]), strict=True
-    ):
+    for variant, answer in zip(others, prepare_all(connection, [other.sql for other in others]), strict=True):
         if isinstance(answer, RefusedError):
             raise _placed(answer, variant)
         if answer != expected:
@@ -110,7 +110,9 @@ def _with_overrides(checked: Checked) -> Checked:
             raise ContractError(
                 f"there is no column {hint.name!r}",
                 place=hint.place,
-                hint=f"the columns are {', '.join(sorted(known))}" if known else "the query returns no columns",
+                hint=f"the columns are {', '.join(sorted(known))}"
+                if known
+                else "the query returns no columns",
             )
     overrides = {hint.name: hint.nullable for hint in statement.columns if hint.nullable is not None}
     if not overrides:

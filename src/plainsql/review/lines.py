@@ -25,8 +25,8 @@ class _Line(msgspec.Struct):
 def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Iterator[bytes]:
     """Yield one JSON line for each line that is not blank: what ``as_json`` makes, or an error.
 
-    A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each is analysed in a
-    transaction that is rolled back. A line that fails never stops the next.
+    A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each is analysed
+    in a transaction that is rolled back. A line that fails never stops the next.
     """
     with scratch_database(Path("/nonexistent"), database) as connection:
         connection.autocommit = False
@@ -56,7 +56,7 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
                 except msgspec.DecodeError as error:
                     message = f'expected {{"id", "schema", "sql"}}, got something else: {error}'
                     yield msgspec.json.encode({"id": asked.id, "error": {"message": message}})
-                except Exception as error:  # a defect of ours on one line is no reason to drop the others
+                except Exception as error:  # noqa: BLE001 (the other lines go on)
                     if connection.closed:
                         raise
                     message = f"cannot be analysed: {type(error).__name__}"

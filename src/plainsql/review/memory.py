@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,10 +24,9 @@ class Memory:
         self._salt = _digest(schema, _analysis_version()).encode()
         self._known: dict[str, list[Analysis]] = {}
         self._used: dict[str, list[Analysis]] = {}
-        try:
+        # Absent, or of another version: everything is analysed.
+        with suppress(OSError, msgspec.MsgspecError):
             self._known = msgspec.msgpack.decode(file.read_bytes(), type=dict[str, list[Analysis]])
-        except (OSError, msgspec.MsgspecError):
-            pass  # absent, or of another version: everything is analysed
 
     def key(self, texts: list[str]) -> str:
         """The key of a statement, by the texts of all its variants."""
@@ -47,7 +47,9 @@ class Memory:
         self._used[key] = analyses
 
     def save(self, *, keep_others: bool = False) -> None:
-        """Write what this review used; with ``keep_others``, as for a part of the files, what was there before too."""
+        """Write what this review used; with ``keep_others``, as for a part of the files, what was there
+        before too.
+        """
         wanted = {**self._known, **self._used} if keep_others else self._used
         if wanted.keys() == self._known.keys():
             return

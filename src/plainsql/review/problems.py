@@ -77,7 +77,11 @@ def findings_of(checked: Checked) -> Iterable[Problem]:
     seen: set[tuple[str, int, int]] = set()
     for analysis, variant in zip(checked.variants, checked.texts, strict=True):
         for finding in analysis.findings:
-            place = variant.place(finding.position) if finding.position else Place(statement.path, statement.body_line)
+            place = (
+                variant.place(finding.position)
+                if finding.position
+                else Place(statement.path, statement.body_line)
+            )
             key = (finding.name, place.line, place.column)
             if finding.name in allowed:
                 used.add(finding.name)

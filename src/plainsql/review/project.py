@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainsql import codegen, statements
-from plainsql.analysis.scratch import scratch_database, schema_digest
+from plainsql.analysis.scratch import schema_digest, scratch_database
 from plainsql.errors import SqlFileError
 from plainsql.review.inspect import Inspection, inspect
 from plainsql.review.memory import Memory
@@ -36,9 +36,7 @@ class Review:
         """Say which generated files are not what the SQL makes."""
         changes = codegen.compare(self.files, project.output_folder)
         return [
-            Problem(
-                "outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`"
-            )
+            Problem("outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`")
             for paths, message in (
                 (changes.missing, "this module is missing"),
                 (changes.outdated, "this module is not what the SQL makes"),

@@ -1,0 +1,94 @@
+"""A Redis of a test's own, to be killed, frozen and started again empty."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+
+class RedisServer:
+    """Made by `redis_server`; listens on a Unix socket, or on a port of 127.0.0.1 where one is given."""
+
+    def __init__(self, folder: Path, port: int, options: tuple[str, ...]) -> None:
+        self._folder = folder
+        self.socket = folder / "redis.sock"
+        self.port = port
+        self.url = f"redis://127.0.0.1:{port}" if port else f"unix://{quote(str(self.socket))}"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.fail("redis-server is not on the PATH", pytrace=False)
+        place = ["--port", str(self.port), "--unixsocket", str(self.socket), "--dir", str(self._folder)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, *place, "--save", "", "--appendonly", "no", *self._options],
+                stdout=log,
+                stderr=log,
+            )
+        async with asyncio.timeout(15):
+            while not await self._answers():
+                await asyncio.sleep(0.005)
+
+    async def _answers(self) -> bool:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_unix_connection(self.socket)
+            writer.write(b"PING\r\n")
+            answer = await reader.read(64)
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            return answer.startswith(b"+PONG")
+        return False
+
+    def kill(self) -> None:
+        """End it as a power failure would: what it held is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self.socket.unlink(missing_ok=True)
+
+    def freeze(self) -> None:
+        """Stop it from answering; connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+
+def free_port() -> int:
+    """A port that nobody listens on, with room for a cluster's bus 10,000 above."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 50_000:
+            return port
+
+
+@contextmanager
+def redis_server(*options: str, port: int = 0) -> Generator[RedisServer]:
+    """Make a server, not started yet, and end it afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="plainsql-redis-"))
+    server = RedisServer(folder, port, options)
+    try:
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder)

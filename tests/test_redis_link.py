@@ -1,0 +1,193 @@
+"""The way to Redis: each call gets its own reply, in time or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import count
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+
+from plainsql.errors import RedisUnavailableError, SettingsError
+from plainsql.redis_link import Link, Script
+from tests.proxy import Proxy
+from tests.redis_server import RedisServer, free_port, redis_server
+
+ECHO = Script("return ARGV[1]")
+COUNT = Script("return redis.call('INCR', KEYS[1])")
+# A client that is given may read replies as text and speak the newer protocol.
+CLIENTS = {"2": {"protocol": 2}, "3": {"protocol": 3}, "text": {"decode_responses": True}}
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[Link]:
+    """A link with one connection: a reply left on it would reach the next call."""
+    async with Link(redis_url, max_connections=1) as link:
+        yield link
+
+
+@pytest.fixture
+async def slow_link(redis_proxy: Proxy) -> AsyncIterator[Link]:
+    async with Link(f"redis://127.0.0.1:{redis_proxy.port}/0", max_connections=1) as link:
+        yield link
+
+
+async def echo(link: Link, text: str, *, deadline: float = 10) -> str:
+    reply: bytes = await link.run(ECHO, [], [text], deadline=deadline)
+    return reply.decode()
+
+
+async def cancel_at_every_step(link: Link) -> None:
+    """Cancel a call after one turn of the loop, after two, and so on, until one is too fast for that."""
+    for turns in count():
+        call = asyncio.ensure_future(echo(link, f"cancelled {turns}"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        finished = call.done()
+        call.cancel()
+        await asyncio.wait([call])
+        assert await echo(link, f"own {turns}") == f"own {turns}"
+        if finished:
+            return
+
+
+async def test_a_cancelled_call_leaves_no_reply_behind_at_whatever_step(link: Link) -> None:
+    await cancel_at_every_step(link)
+
+
+async def test_nor_on_a_connection_that_is_being_opened(redis_url: str) -> None:
+    for turns in range(25):
+        async with Link(redis_url, max_connections=1) as link:
+            call = asyncio.ensure_future(echo(link, "cancelled"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+            assert await echo(link, "own") == "own"
+
+
+@pytest.mark.parametrize("options", CLIENTS.values(), ids=CLIENTS)
+async def test_nor_on_a_client_that_is_given(redis_url: str, options: dict[str, bool]) -> None:
+    async with Redis.from_url(redis_url, max_connections=1, **options) as client:
+        await cancel_at_every_step(Link(client))
+        assert await client.ping(), "the client stays open"
+
+
+async def test_a_reply_that_comes_after_the_cancellation_reaches_nobody(
+    slow_link: Link, redis_proxy: Proxy
+) -> None:
+    await echo(slow_link, "first")
+    for number in range(5):
+        redis_proxy.pause()
+        sent = redis_proxy.to_server.bytes
+        call = asyncio.ensure_future(echo(slow_link, f"cancelled {number}"))
+        await redis_proxy.until(lambda sent=sent: redis_proxy.to_server.bytes > sent)  # type: ignore[misc]
+        call.cancel()
+        await asyncio.wait([call])
+        redis_proxy.resume()
+        assert await echo(slow_link, f"own {number}") == f"own {number}"
+
+
+async def test_a_late_reply_is_an_error_in_time_and_reaches_nobody(
+    slow_link: Link, redis_proxy: Proxy
+) -> None:
+    await echo(slow_link, "first")
+    redis_proxy.pause()
+    with pytest.raises(RedisUnavailableError, match=r"did not answer within 0\.05 s"):
+        await echo(slow_link, "late", deadline=0.05)
+    redis_proxy.resume()
+    assert await echo(slow_link, "own") == "own"
+
+
+async def test_the_wait_for_a_connection_counts(slow_link: Link, redis_proxy: Proxy) -> None:
+    redis_proxy.pause()
+    holder = asyncio.ensure_future(echo(slow_link, "holder"))
+    with pytest.raises(RedisUnavailableError, match="no connection to Redis"):
+        await echo(slow_link, "waiter", deadline=0.05)
+    redis_proxy.resume()
+    assert await holder == "holder"
+
+
+async def test_calls_that_are_cancelled_in_a_crowd_lose_no_connection(redis_url: str) -> None:
+    async with Link(redis_url, max_connections=4) as link:
+        for turns in range(40):
+            calls = [asyncio.ensure_future(echo(link, str(number))) for number in range(32)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for call in calls[::2]:
+                call.cancel()
+            await asyncio.wait(calls)
+            assert [await call for call in calls[1::2]] == [str(number) for number in range(1, 32, 2)]
+        # All four are free: as many calls as there are connections can be under way at once.
+        assert await asyncio.gather(*(echo(link, str(number)) for number in range(4))) == list("0123")
+
+
+async def test_a_restarted_server_is_found_by_the_first_call() -> None:
+    with redis_server() as server:
+        await server.start()
+        async with Link(server.url) as link:
+            await asyncio.gather(*(echo(link, "x") for _ in range(8)))
+            server.kill()
+            with pytest.raises(RedisUnavailableError, match="cannot be reached"):
+                await echo(link, "nobody")
+            await server.start()
+            assert await asyncio.gather(*(echo(link, "x") for _ in range(8))) == ["x"] * 8
+
+
+async def test_a_reply_that_is_lost_is_not_asked_for_again(redis_url: str, redis_proxy: Proxy) -> None:
+    url = f"redis://127.0.0.1:{redis_proxy.port}/0"
+    async with Link(url) as link, Redis.from_url(redis_url) as direct:
+        await direct.delete("link:count")
+        await link.run(COUNT, ["link:count"], [], deadline=10)
+        redis_proxy.pause()
+        seen = redis_proxy.to_server.bytes
+        call = asyncio.ensure_future(link.run(COUNT, ["link:count"], [], deadline=10))
+        await redis_proxy.until(lambda: redis_proxy.to_server.bytes > seen)
+        redis_proxy.cut()
+        redis_proxy.resume()
+        with pytest.raises(RedisUnavailableError):
+            await call
+        assert int(await direct.get("link:count") or 0) <= 2
+
+
+async def test_a_server_that_has_forgotten_the_script_is_told_it_again(link: Link, redis_url: str) -> None:
+    await echo(link, "first")
+    async with Redis.from_url(redis_url) as direct:
+        await direct.script_flush()
+    assert await echo(link, "second") == "second"
+
+
+async def test_errors_tell_neither_arguments_nor_passwords() -> None:
+    with redis_server("--requirepass", "pass-word") as server:
+        await server.start()
+        with pytest.raises(RedisUnavailableError) as wrong:
+            async with Link(server.url.replace("unix://", "unix://:wrong-word@")) as link:
+                await echo(link, "a-secret")
+        with pytest.raises(RedisUnavailableError) as refused:
+            async with Link(server.url.replace("unix://", "unix://:pass-word@")) as link:
+                await link.run(Script("return redis.call('HGET', ARGV[1])"), [], ["a-secret"], deadline=10)
+    for error in (wrong.value, refused.value):
+        for secret in ("-word", "a-secret"):
+            assert secret not in str(error)
+        assert error.__suppress_context__
+    with pytest.raises(SettingsError) as unreadable:
+        Link("http://user:pass-word@host")
+    assert "-word" not in str(unreadable.value)
+
+
+async def start_cluster(server: RedisServer) -> None:
+    await server.start()
+    async with Redis.from_url(server.url) as node:
+        await node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        async with asyncio.timeout(10):
+            while b"cluster_state:ok" not in await node.execute_command("CLUSTER INFO", NEVER_DECODE=True):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_cluster_is_safe_from_cancellation_too() -> None:
+    port = free_port()
+    with redis_server("--cluster-enabled", "yes", port=port) as server:
+        await start_cluster(server)
+        async with RedisCluster(host="127.0.0.1", port=port, max_connections=1) as client:
+            await cancel_at_every_step(Link(client))
