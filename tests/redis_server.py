@@ -51,7 +51,7 @@ class RedisServer:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
-            return answer.startswith(b"+PONG")
+            return answer.startswith((b"+PONG", b"-NOAUTH"))
         return False
 
     def kill(self) -> None:

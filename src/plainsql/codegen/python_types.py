@@ -48,6 +48,7 @@ _BASE: Final[dict[str, tuple[str, str]]] = {
     "float8": ("float", ""),
     "numeric": ("Decimal", "decimal"),
     "bytea": ("bytes", ""),
+    "char": ("bytes", ""),  # of the catalogues, "char" in quotes: one byte
     "uuid": ("UUID", "uuid"),
     "date": ("date", _DATETIME),
     "time": ("time", _DATETIME),

@@ -1,0 +1,3 @@
+-- returns: value
+select count(*) as dishes
+from dishes

@@ -1,0 +1,36 @@
+-- A column of every type.
+-- returns: optional Everything
+select
+  e.id,
+  e.a_bool,
+  e.an_int,
+  e.a_float,
+  e.a_numeric,
+  e.a_text,
+  e.a_char,
+  e.some_bytes,
+  e.a_day,
+  e.a_time,
+  e.a_moment,
+  e.a_naive,
+  e.a_span,
+  e.some_json,
+  e.a_range,
+  e.a_multirange,
+  e.an_address,
+  e.a_network,
+  e.some_bits,
+  e.a_point,
+  e.a_vector,
+  e.a_half,
+  e.a_sparse,
+  e.a_mail,
+  e.a_mood,
+  e.a_step,
+  e.some_numbers,
+  e.some_moods,
+  e.some_steps,
+  e.some_documents,
+  e.nothing
+from everything as e
+where e.id = :id

@@ -1,0 +1,8 @@
+-- Change what is given.
+-- returns: count
+update dishes as d
+set
+  stars = :stars,    --?
+  class_ = :class_,  --?
+  name = d.name
+where d.id = :id

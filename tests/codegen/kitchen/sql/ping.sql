@@ -1,0 +1,3 @@
+-- A file at the top.
+-- returns: value
+select 1 as one
