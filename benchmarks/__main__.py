@@ -13,8 +13,9 @@ from rich.console import Console
 from benchmarks import contenders, report
 from benchmarks.chart import draw
 from benchmarks.contenders import UnknownContenderError
+from benchmarks.extent import FULL, QUICK
 from benchmarks.loops import available_loops
-from benchmarks.run import FULL, QUICK, Told, run
+from benchmarks.run import Told, run
 
 __all__ = ["app"]
 
@@ -67,7 +68,7 @@ def benchmarks(
     )
     wanted = [name.strip() for name in contenders.split(",") if name.strip()]
     try:
-        results = run(wanted, only or [], loops, QUICK if quick else FULL, quick, told)
+        results = run(wanted, only or [], loops, QUICK if quick else FULL, told)
     except UnknownContenderError as error:
         console.print(str(error), style="red")
         return 2

@@ -19,11 +19,12 @@ _CHOSEN = (
     "bulk-insert",
     "stream",
 )
-_OURS, _BASE, _OTHERS = "#1f7a4d", "#3b6ea5", "#b9bfc6"
+_COLOURS = {"plainsql": "#1f7a4d", "plainsql-unjoined": "#8fc2a6"}
+_BASE, _OTHERS = "#3b6ea5", "#b9bfc6"
 
 
 def draw(results: Results, base: str, folder: Path, name: str) -> list[Path]:
-    """Write ``name``.svg and ``name``.png into a folder and return their paths; none where there is nothing to show.
+    """Write ``name``.svg and ``name``.png into a folder and return their paths; none where there is no ratio.
 
     Raises ``ModuleNotFoundError`` where matplotlib is not installed.
     """
@@ -40,7 +41,11 @@ def draw(results: Results, base: str, folder: Path, name: str) -> list[Path]:
     most = max(len(one.series) for one in shown)
     with mpl.rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "plainsql"}):
         figure, grid = plt.subplots(
-            lines, columns, figsize=(5.2 * columns, lines * (0.9 + 0.27 * most)), squeeze=False, layout="constrained"
+            lines,
+            columns,
+            figsize=(max(4.6 * columns, 8.0), 0.6 + lines * (0.7 + 0.24 * most)),
+            squeeze=False,
+            layout="constrained",
         )
         for axes in grid.flat[len(shown) :]:
             axes.set_visible(False)
@@ -72,10 +77,13 @@ def _draw_case(axes: Any, one: Measured, results: Results, base: str) -> None:
     against = one.rates(base) or []
     bars = [(series.contender, ratio(series.rates, against)) for series in one.series]
     bars.sort(key=lambda bar: bar[1].median)
-    colours = [_OURS if name.startswith("plainsql") else _BASE if name == base else _OTHERS for name, _ in bars]
+    colours = [_COLOURS.get(name, _BASE if name == base else _OTHERS) for name, _ in bars]
     places = range(len(bars))
     medians = [value.median for _, value in bars]
-    reach = [[value.median - value.low for _, value in bars], [value.high - value.median for _, value in bars]]
+    reach = [
+        [value.median - value.low for _, value in bars],
+        [value.high - value.median for _, value in bars],
+    ]
     axes.barh(places, medians, color=colours, xerr=reach, error_kw={"elinewidth": 0.8, "ecolor": "#555555"})
     axes.set_yticks(places, [results.names[name] for name, _ in bars])
     for label, (name, _) in zip(axes.get_yticklabels(), bars, strict=True):

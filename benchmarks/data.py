@@ -34,7 +34,7 @@ NOTE_COLUMNS = ("id", "title", "body", "created_at")
 
 
 class Lead(msgspec.Struct, frozen=True, gc=False):
-    """The row type of every contender that does not bring its own: the cheapest there is, the one plainsql has."""
+    """The row type of every contender that does not bring its own: the cheapest there is, as plainsql's."""
 
     id: int
     name: str

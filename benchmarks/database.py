@@ -30,7 +30,12 @@ create role {_ROLE} login;
 grant usage on schema bench to {_ROLE};
 grant select, insert, truncate on all tables in schema bench to {_ROLE};
 insert into bench.leads (id, name, email, score, created_at)
-select n, 'Lead ' || n, 'lead' || n || '@example.com', n % 1000, timestamptz '2026-01-01 00:00+00' + n * interval '1 second'
+select
+  n,
+  'Lead ' || n,
+  'lead' || n || '@example.com',
+  n % 1000,
+  timestamptz '2026-01-01 00:00+00' + n * interval '1 second'
 from generate_series(1, :'leads'::integer) as n;
 insert into bench.notes (tenant_id, id, title, body, created_at)
 select
@@ -66,7 +71,8 @@ def open_database(leads: int) -> Iterator[Place]:
     with embedded.start(scratch=True, settings=SETTINGS) as server:
         server.create_database("bench")
         for migration in sorted(
-            (entry for entry in files("benchmarks").joinpath("migrations").iterdir()), key=lambda entry: entry.name
+            (entry for entry in files("benchmarks").joinpath("migrations").iterdir()),
+            key=lambda entry: entry.name,
         ):
             if migration.name.endswith(".sql") and not migration.name.endswith(".rollback.sql"):
                 server.execute(migration.read_text(encoding="utf-8"), "bench")

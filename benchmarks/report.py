@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -20,8 +21,8 @@ def print_start(console: Console, results: Results) -> None:
     """Say where this runs and what takes part."""
     machine = results.machine
     console.print(
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gb:g} GB · {machine.system} · {machine.python}"
-        f" · PostgreSQL {machine.postgresql} · load {machine.load}"
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gb:g} GB · {machine.system}"
+        f" · {machine.python} · PostgreSQL {machine.postgresql} · load {machine.load}"
     )
     console.print(" · ".join(f"{name} {version}" for name, version in machine.packages.items()))
     for condition in results.conditions:
@@ -52,7 +53,7 @@ def print_case(console: Console, one: Measured, names: Mapping[str, str], base: 
         name = names[series.contender]
         if one.unit == "rows" and series.units < whole:
             name += f" ({series.units:,} {one.unit})"
-        cells = [_count(rate.median), f"{_count(rate.low)}–{_count(rate.high)}"]
+        cells = [_count(rate.median), f"{_count(rate.low)}-{_count(rate.high)}"]
         cells += ["", ""] if against is None else _ratio_cells(ratio(series.rates, against))
         if streams:
             cells.append(f"{spread(series.memory_mb).median:.1f} MB")
@@ -87,6 +88,11 @@ def print_results(console: Console, results: Results, base: str) -> None:
         table.add_row(one.text, one.loop, *_ratio_cells(one.ratio))
     if found:
         console.print(table)
+    if results.generated_queries:
+        console.print("\nimport of generated modules", style="bold")
+        console.print("\n".join(results.generated_queries))
+    if results.left_out:
+        console.print(f"no time was left for {', '.join(results.left_out)}", style="yellow")
     console.print(f"\n{len(results.measured)} cases in {results.took:.0f} s", style="dim")
 
 
@@ -100,13 +106,15 @@ def _overview(measured: Sequence[Measured], names: Mapping[str, str], base: str,
     )
     table.add_column("contender", no_wrap=True)
     for one in measured:
-        table.add_column(one.case.replace("/", "\n"), justify="right", no_wrap=True)
+        table.add_column(re.sub("[-/]", "\n", one.case), justify="right", no_wrap=True)
     for name, title in names.items():
         cells = []
         for one in measured:
             rates, against = one.rates(name), one.rates(base)
-            cells.append(Text("–", style="dim") if not rates or not against else _shade(ratio(rates, against)))
-        if any(cell.plain != "–" for cell in cells):
+            cells.append(
+                Text("-", style="dim") if not rates or not against else _shade(ratio(rates, against))
+            )
+        if any(cell.plain != "-" for cell in cells):
             table.add_row(Text(title, style="bold" if name == "plainsql" else ""), *cells)
     return table
 
@@ -117,7 +125,7 @@ def _shade(value: Spread) -> Text:
 
 
 def _ratio_cells(value: Spread) -> list[str]:
-    return [f"{value.median:.2f}×", f"{value.low:.2f}–{value.high:.2f}"]
+    return [f"{value.median:.2f}x", f"{value.low:.2f}-{value.high:.2f}"]
 
 
 def _count(value: float) -> str:

@@ -13,7 +13,7 @@ class Series(msgspec.Struct):
     contender: str
     """Its short name."""
     rates: list[float]
-    """Units a second, one for each round; round i is the same stretch of time for all contenders of the case."""
+    """Units a second, one for each round; a round is the same stretch of time for all contenders."""
     units: int
     """In one slice."""
     memory_mb: list[float] = []
@@ -68,4 +68,8 @@ class Results(msgspec.Struct):
     measured: list[Measured]
     missing: dict[str, str]
     """Contender → why it took part in nothing."""
+    left_out: list[str]
+    """Cases that were not begun, as the time was up."""
+    generated_queries: list[str]
+    """What importing 150 of plainsql's generated queries takes, in words; empty where it was not measured."""
     took: float

@@ -2,14 +2,15 @@
 
 ::
 
-    check       every contender answers, and the answers are compared
-    calibrate   how many units make a slice of the wanted length: this is the warm-up, and dropped
+    check       every contender answers, and the answers are compared with what is in the table
+    warm up     every connection meets the statement, more often than drivers wait before they prepare it
+    calibrate   how many units make a slice of the wanted length
     round 1     A B C D          each a slice of the same length, after a garbage collection
     round 2     D C B A          the other way round, so that nobody always comes after the same neighbour
     …
 
 A slice is a number of calls that was fixed beforehand, never a sleep, so that a case takes about
-``contenders × (rounds + 1) × slice`` seconds.
+contenders * (rounds + 1) * slice seconds.
 """
 
 from __future__ import annotations
@@ -18,38 +19,33 @@ import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.cases.base import Admin, Case, Loop, Work
-from benchmarks.contenders.base import Contender, NotOfferedError
+from benchmarks.contenders.base import POOL_SIZE, Contender, NotOfferedError
+from benchmarks.extent import Extent
 from benchmarks.results import Measured, Series
 
-__all__ = ["Plan", "measure"]
+__all__ = ["measure"]
 
 _FEWEST_ROUNDS = 3
+_MANY_TASKS = 64
+
+_WARM_UP_CALLS = 12 * POOL_SIZE
+"""PostgreSQL and psycopg both look at a statement's first five executions on a connection before they settle.
+Where calls are long, fewer: these few do not weigh."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long, and how often."""
+async def measure(
+    case: Case, contenders: Mapping[str, Contender], admin: Admin, loop: Loop, extent: Extent, deadline: float
+) -> Measured:
+    """Measure one case on the loop that runs. A contender that cannot take part is left out by name.
 
-    slice: float
-    """Seconds that a contender is timed for in a round."""
-    rounds: int
-    heavy_slice: float
-    heavy_rounds: int
-    deadline: float
-    """Of `time.monotonic`: after it, a case ends with its third round."""
-
-    def of(self, case: Case) -> tuple[float, int]:
-        return (self.heavy_slice, self.heavy_rounds) if case.heavy else (self.slice, self.rounds)
-
-
-async def measure(case: Case, contenders: Mapping[str, Contender], admin: Admin, loop: Loop, plan: Plan) -> Measured:
-    """Measure one case on the loop that runs. A contender that cannot take part is left out by name."""
+    After ``deadline`` (of `time.monotonic`), it ends with its third round.
+    """
     began = time.monotonic()
-    length, rounds = plan.of(case)
+    length = extent.heavy_slice if case.heavy else extent.slice
+    least = max(case.least, extent.calls_per_task * case.tasks if case.tasks > 1 else 0)
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
     units: dict[str, int] = {}
@@ -57,17 +53,17 @@ async def measure(case: Case, contenders: Mapping[str, Contender], admin: Admin,
         try:
             await case.before(admin)
             await case.check(contender, admin)
-            units[name] = await _calibrate(case, contender, admin, length)
+            units[name] = await _calibrate(case, contender, admin, length, least)
         except NotOfferedError as error:
             skipped[name] = str(error)
         except Exception as error:  # noqa: BLE001 (whatever a contender raises, the others go on)
             failed[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
-    # What lives now is not looked at again: the collector costs what it would cost in a contender's own small process.
+    # What lives now is not looked at again: the collector costs what it would in a contender's own process.
     gc.collect()
     gc.freeze()
     rates: dict[str, list[float]] = {name: [] for name in units}
-    for number in range(1, rounds + 1):
-        if number > _FEWEST_ROUNDS and time.monotonic() > plan.deadline:
+    for number in range(1, _rounds(case, extent) + 1):
+        if number > _FEWEST_ROUNDS and time.monotonic() > deadline:
             break
         for name in units if number % 2 else reversed(units):
             work = case.work(contenders[name], units[name], seed=number)
@@ -87,17 +83,37 @@ async def measure(case: Case, contenders: Mapping[str, Contender], admin: Admin,
     )
 
 
-async def _calibrate(case: Case, contender: Contender, admin: Admin, length: float) -> int:
-    """Find how many units take ``length`` seconds; on the way, every connection has met every statement."""
-    units = case.least
+def _rounds(case: Case, extent: Extent) -> int:
+    if case.heavy:
+        return extent.heavy_rounds
+    return extent.crowded_rounds if case.tasks >= _MANY_TASKS else extent.rounds
+
+
+async def _calibrate(case: Case, contender: Contender, admin: Admin, length: float, least: int) -> int:
+    """Warm up, then find how many units take ``length`` seconds."""
+    await _warm_up(case, contender, admin, length)
+    units = least
     while True:
         await case.before(admin)
         took = await _time(case.work(contender, units, seed=0), case.tasks)
         wanted = int(units * length / took)
         if took >= length / 4 or wanted <= units or units >= case.most:
-            return max(case.least, min(wanted, case.most))
+            return max(least, min(wanted, case.most))
         # Not at once to what the first few calls promise: these are the slow ones.
         units = min(wanted, units * 8, case.most)
+
+
+async def _warm_up(case: Case, contender: Contender, admin: Admin, length: float) -> None:
+    await case.before(admin)
+    if case.heavy:
+        await _time(case.work(contender, case.least, seed=0), 1)
+        return
+    began = time.perf_counter()
+    for _ in range(0, _WARM_UP_CALLS, 2 * POOL_SIZE):
+        # As many at once as there are connections, so that each has its share.
+        await _time(case.work(contender, 2 * POOL_SIZE, seed=0), POOL_SIZE)
+        if time.perf_counter() - began > 4 * length:
+            break
 
 
 async def _time(work: Work, tasks: int) -> float:

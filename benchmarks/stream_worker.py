@@ -1,4 +1,4 @@
-"""One contender's stream, alone in a process: ``python -m benchmarks.stream_worker``, which ``streams`` starts.
+"""One contender's stream, alone in a process: ``python -m benchmarks.stream_worker``, started by ``streams``.
 
 What it is to do comes as JSON on standard input, what it found goes as JSON to standard output.
 """
@@ -56,7 +56,7 @@ async def _run(task: Task, contender: Contender) -> Found:
 
 
 async def _read(contender: Contender, most: int, limit: float) -> tuple[int, float, float, Any]:
-    """Read rows until there are enough or the time is up; return how many, how long, growth in MB, the last row."""
+    """Read until there are enough rows or the time is up; return their number, seconds, growth in MB, the last."""
     rows, last = 0, None
     before = highest = _resident_mb()
     began = time.perf_counter()

@@ -1,7 +1,7 @@
 """The whole table as a stream: rows a second, and by how much the process grows.
 
-Each contender runs in a process of its own, started anew for each round, so that nobody's memory holds what another
-left behind. The start of the process is not timed; its first stream, a short one, is its warm-up.
+Each contender runs in a process of its own, started anew for each round, so that nobody's memory holds what
+another left behind. The start of the process is not timed; its first stream, a short one, is its warm-up.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 
 from benchmarks.contenders.base import Contender
 from benchmarks.database import Place
+from benchmarks.extent import Extent
 from benchmarks.loops import available_loops
 from benchmarks.results import Measured, Series
 from benchmarks.stream_worker import Found, Task
@@ -26,26 +27,26 @@ NAME = "stream"
 
 
 def measure_streams(
-    contenders: Mapping[str, Contender], place: Place, *, seconds: float, rounds: int, deadline: float
+    contenders: Mapping[str, Contender], place: Place, extent: Extent, deadline: float
 ) -> Measured:
     """Measure all contenders in turn, round after round.
 
     Args:
         contenders: by their short names.
         place: where the table is.
-        seconds: that a stream may take; one that is slower stops where it is, and says so in its units.
-        rounds: at the most.
+        extent: how often, and how long a stream may take: one that is slower stops where it is, and says so in
+            its units.
         deadline: of `time.monotonic`; after it, no further round begins.
     """
     began = time.monotonic()
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
     series = {name: Series(name, [], 0) for name in contenders}
-    for number in range(1, rounds + 1):
+    for number in range(1, extent.stream_rounds + 1):
         if number > 1 and time.monotonic() > deadline:
             break
         for name in list(series) if number % 2 else list(reversed(series)):
-            found = _stream(Task(name, place, seconds))
+            found = _stream(Task(name, place, extent.stream_seconds))
             if isinstance(found, str):
                 failed[name] = found
                 del series[name]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ class RedisServer:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Start it, empty, and wait until it answers."""
         program = shutil.which("redis-server")
         if program is None:
@@ -39,19 +39,16 @@ class RedisServer:
                 stdout=log,
                 stderr=log,
             )
-        async with asyncio.timeout(15):
-            while not await self._answers():
-                await asyncio.sleep(0.005)
+        deadline = time.monotonic() + 15
+        while not self._answers():
+            assert time.monotonic() < deadline, (self._folder / "log").read_text()
+            time.sleep(0.005)
 
-    async def _answers(self) -> bool:
-        with suppress(OSError):
-            reader, writer = await asyncio.open_unix_connection(self.socket)
-            writer.write(b"PING\r\n")
-            answer = await reader.read(64)
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-            return answer.startswith((b"+PONG", b"-NOAUTH"))
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
+            client.connect(str(self.socket))
+            client.sendall(b"PING\r\n")
+            return client.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
     def kill(self) -> None:

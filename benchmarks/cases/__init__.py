@@ -9,12 +9,25 @@ from benchmarks.cases.insert import Insert
 from benchmarks.cases.many_rows import ManyRows
 from benchmarks.cases.point_read import PointRead
 from benchmarks.cases.tenant_read import TenantRead
+from benchmarks.extent import Extent
 
 __all__ = ["Case", "make_cases"]
 
 
-def make_cases(leads: int, bulk_rows: int) -> list[Case]:
-    """Return the cases that run inside this process, in the order in which they run."""
+def make_cases(extent: Extent) -> list[Case]:
+    """Return the cases that run inside this process, in their order; for a quick run, fewer."""
+    leads = extent.leads
+    if extent.quick:
+        return [
+            PointRead(leads, 1, on_asyncio=True),
+            PointRead(leads, 64),
+            PointRead(leads, 256),
+            ManyRows(leads, 1000),
+            BatchRead(leads),
+            TenantRead(1),
+            Insert(1),
+            BulkInsert(extent.bulk_rows),
+        ]
     return [
         PointRead(leads, 1, on_asyncio=True),
         PointRead(leads, 8),
@@ -27,5 +40,5 @@ def make_cases(leads: int, bulk_rows: int) -> list[Case]:
         TenantRead(64),
         Insert(1),
         Insert(64),
-        BulkInsert(bulk_rows),
+        BulkInsert(extent.bulk_rows),
     ]

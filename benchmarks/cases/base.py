@@ -32,7 +32,7 @@ class Work:
 
 
 class Case(ABC):
-    name: ClassVar[str] | str
+    name: str
     """Such as ``point-read/64``."""
     title: str
     unit: ClassVar[str]
@@ -43,8 +43,8 @@ class Case(ABC):
     """Whether it runs on asyncio's own loop as well as on uvloop."""
     heavy: bool = False
     """Whether a slice is one long piece of work, which needs more seconds and fewer rounds."""
-    least: int = 1
-    """Units in a slice, at the least."""
+    least: int = 3
+    """Units in a slice, at the least; of calls, also some for each task (see `rounds`)."""
     most: int = 1_000_000
     """And at the most."""
 
@@ -61,7 +61,7 @@ class Case(ABC):
     def work(self, contender: Contender, units: int, seed: int) -> Work:
         """Make work of so many units. All contenders get the same for the same seed."""
 
-    async def before(self, admin: Admin) -> None:
+    async def before(self, admin: Admin) -> None:  # noqa: B027 (most need nothing)
         """Bring the tables to the state in which each slice begins. Not timed."""
 
 

@@ -15,7 +15,6 @@ class BatchRead(Case):
     unit = "calls"
     name = f"batch-read/{_READS}"
     title = f"batch of {_READS} point reads, 1 task"
-    least = 3
 
     def __init__(self, leads: int) -> None:
         self.leads = leads

@@ -1,6 +1,6 @@
-"""100,000 rows that are there already as what each contender takes: tuples, structs, dictionaries, model instances.
+"""100,000 rows, which are there already as what a contender takes: tuples, structs, dictionaries, instances.
 
-A contender that would take too long gets fewer of them; the unit is rows a second, and the report says how many.
+One that would take too long gets fewer of them; the unit is rows a second, and the report says how many.
 """
 
 from __future__ import annotations

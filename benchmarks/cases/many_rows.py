@@ -18,7 +18,6 @@ class ManyRows(Case):
         self.leads = leads
         self.rows = rows
         self.on_asyncio = on_asyncio
-        self.least = 3
 
     async def check(self, contender: Contender, admin: Admin) -> None:
         rows = [data.values(row) for row in await contender.list_leads(17, self.rows)]

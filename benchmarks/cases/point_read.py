@@ -18,8 +18,6 @@ class PointRead(Case):
         self.tasks = tasks
         self.leads = leads
         self.on_asyncio = on_asyncio
-        # The start and the end of a slice, where not all tasks are at work, must not weigh.
-        self.least = 8 * tasks
 
     async def check(self, contender: Contender, admin: Admin) -> None:
         for id in (1, self.leads // 2, self.leads):

@@ -17,7 +17,6 @@ class TenantRead(Case):
         self.title = f"tenant read, {tasks} task{'s' if tasks > 1 else ''}"
         self.tasks = tasks
         self.on_asyncio = on_asyncio
-        self.least = 8 * tasks
 
     async def check(self, contender: Contender, admin: Admin) -> None:
         for tenant in (data.TENANTS[3], data.TENANTS[-1], data.TENANTS[3]):

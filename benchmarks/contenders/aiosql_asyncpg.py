@@ -47,7 +47,7 @@ values (:id, :name, :email, :score, :created_at)
 
 
 class AiosqlAsyncpg(Contender):
-    name = "aiosql (asyncpg), structs"
+    name = "aiosql"
     distributions = ("aiosql", "asyncpg")
 
     async def open(self, place: Place) -> None:
@@ -82,7 +82,7 @@ class AiosqlAsyncpg(Contender):
 
     async def stream(self) -> AsyncIterator[Any]:
         async with self.pool.acquire() as connection, self.queries.export_cursor(connection) as factory:
-            # What aiosql hands over is asyncpg's: iterated, it would read 50 rows ahead and not as many as the others.
+            # What aiosql hands over is asyncpg's: iterated, it would read only 50 rows ahead.
             cursor = await factory
             while records := await cursor.fetch(PREFETCH):
                 for record in records:

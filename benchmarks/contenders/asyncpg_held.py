@@ -33,7 +33,7 @@ __all__ = ["HeldConnections"]
 
 
 class HeldConnections(Contender):
-    name = "asyncpg held connection, structs"
+    name = "asyncpg held, structs"
     distributions = ("asyncpg",)
 
     async def open(self, place: Place) -> None:

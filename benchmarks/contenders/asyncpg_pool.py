@@ -30,7 +30,7 @@ __all__ = ["PoolWithRecords", "PoolWithStructs"]
 class PoolWithRecords(Contender):
     """Rows stay asyncpg's records: what a caller gets who is content with ``row["name"]``."""
 
-    name = "asyncpg pool, bare records"
+    name = "asyncpg pool, records"
     distributions = ("asyncpg",)
 
     async def open(self, place: Place) -> None:
@@ -60,9 +60,7 @@ class PoolWithRecords(Contender):
         return id
 
     async def insert_many(self, batch: Sequence[Arrival]) -> None:
-        await self.pool.copy_records_to_table(
-            "arrivals", schema_name="bench", columns=COLUMNS, records=batch
-        )
+        await self.pool.copy_records_to_table("arrivals", schema_name="bench", columns=COLUMNS, records=batch)
 
     async def stream(self) -> AsyncIterator[Any]:
         async with self.pool.acquire() as connection, connection.transaction():

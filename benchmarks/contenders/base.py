@@ -64,7 +64,7 @@ class Contender(ABC):
         raise NotOfferedError("no insert")
 
     def batch_of(self, arrivals: Sequence[Arrival]) -> Any:
-        """Turn rows into what `insert_many` takes, such as model instances. Not timed: the application has these."""
+        """Turn rows into what `insert_many` takes. Not timed: an application has its rows in some form."""
         return arrivals
 
     async def insert_many(self, batch: Any) -> None:

@@ -79,7 +79,8 @@ class PiccoloOrm(Contender):
         return id
 
     def batch_of(self, arrivals: Sequence[Arrival]) -> Any:
-        return [PiccoloArrival(**dict(zip(COLUMNS, row, strict=True))) for row in arrivals]
+        make: Any = PiccoloArrival  # a column's name as a keyword is not in its signature
+        return [make(**dict(zip(COLUMNS, row, strict=True))) for row in arrivals]
 
     async def insert_many(self, batch: Any) -> None:
         async with self.engine.transaction():

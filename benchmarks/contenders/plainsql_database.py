@@ -21,7 +21,7 @@ class Plainsql(Contender):
     joining: ClassVar[bool] = True
 
     async def open(self, place: Place) -> None:
-        self.db = await plainsql_paths.connect(place.url, joining=self.joining)
+        self.db: Any = await plainsql_paths.connect(place.url, joining=self.joining)
 
     async def close(self) -> None:
         await self.db.close()
@@ -30,7 +30,8 @@ class Plainsql(Contender):
         return await leads.get_by_id(self.db, id=id)
 
     async def list_leads(self, after: int, limit: int) -> Sequence[Any]:
-        return await leads.list_after(self.db, after=after, limit=limit)
+        rows: Sequence[Any] = await leads.list_after(self.db, after=after, limit=limit)
+        return rows
 
     async def get_leads(self, ids: Sequence[int]) -> Sequence[Any]:
         return await plainsql_paths.batch(leads.get_by_id, self.db, [{"id": id} for id in ids])
@@ -39,16 +40,18 @@ class Plainsql(Contender):
         return await notes.get_by_id(plainsql_paths.tenant(self.db, tenant), id=id)
 
     async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
-        return await arrivals.create(self.db, name=name, email=email, score=score, created_at=created_at)
+        id: int = await arrivals.create(self.db, name=name, email=email, score=score, created_at=created_at)
+        return id
 
     def batch_of(self, arrivals: Sequence[Arrival]) -> Any:
         return [leads.Lead(*row) for row in arrivals]
 
     async def insert_many(self, batch: Any) -> None:
-        await plainsql_paths.copy(arrivals.add, self.db, batch)
+        await plainsql_paths.copy(self.db, "bench.arrivals", batch)
 
     def stream(self) -> AsyncIterator[Any]:
-        return leads.export.stream(self.db)
+        rows: AsyncIterator[Any] = leads.export.stream(self.db)
+        return rows
 
 
 class PlainsqlUnjoined(Plainsql):

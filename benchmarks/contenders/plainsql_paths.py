@@ -41,8 +41,8 @@ async def batch(query: Any, db: Any, parameters: Sequence[dict[str, object]]) ->
     return rows
 
 
-async def copy(query: Any, db: Any, rows: Sequence[Any]) -> None:
-    """Insert rows through COPY."""
-    if not hasattr(query, "copy"):
-        raise NotOfferedError("this version of plainsql has no .copy")
-    await query.copy(db, rows)
+async def copy(db: Any, table: str, rows: Sequence[Any]) -> None:
+    """Insert structs through COPY."""
+    if not hasattr(db, "copy_in"):
+        raise NotOfferedError("this version of plainsql has no db.copy_in")
+    await db.copy_in(table, rows)

@@ -10,14 +10,24 @@ from uuid import UUID
 from psqlpy import ConnectionPool
 
 from benchmarks.contenders.base import POOL_SIZE, PREFETCH, Arrival, Contender
-from benchmarks.data import COLUMNS, EXPORT, GET_LEAD, GET_NOTE, INSERT_ARRIVAL, LIST_LEADS, SET_TENANT, Lead, Note
+from benchmarks.data import (
+    COLUMNS,
+    EXPORT,
+    GET_LEAD,
+    GET_NOTE,
+    INSERT_ARRIVAL,
+    LIST_LEADS,
+    SET_TENANT,
+    Lead,
+    Note,
+)
 from benchmarks.database import Place
 
 __all__ = ["PsqlpyPool"]
 
 
 class PsqlpyPool(Contender):
-    name = "psqlpy pool, structs"
+    name = "psqlpy pool"
     distributions = ("psqlpy",)
 
     async def open(self, place: Place) -> None:
@@ -62,8 +72,12 @@ class PsqlpyPool(Contender):
             )
 
     async def stream(self) -> AsyncIterator[Any]:
-        async with self.pool.acquire() as connection, connection.transaction() as transaction:
-            async with transaction.cursor(EXPORT, array_size=PREFETCH) as cursor:
-                async for result in cursor:
-                    for row in result.as_class(Lead):
-                        yield row
+        options: dict[str, Any] = {"array_size": PREFETCH}  # its stubs have an older name for it
+        async with (
+            self.pool.acquire() as connection,
+            connection.transaction() as transaction,
+            transaction.cursor(EXPORT, **options) as cursor,
+        ):
+            async for result in cursor:
+                for row in result.as_class(Lead):
+                    yield row

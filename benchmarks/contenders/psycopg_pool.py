@@ -1,7 +1,8 @@
 """psycopg 3 with its asynchronous pool.
 
-As its documentation advises where speed counts: autocommit for single statements (no ``begin`` and ``commit`` around
-them), binary results, a row factory that builds the object by position. It prepares a statement at its fifth use.
+As its documentation advises where speed counts: autocommit for single statements (no ``begin`` and ``commit``
+around them), binary results, a row factory that builds the object by position. It prepares a statement once it
+has been used five times on a connection.
 """
 
 from __future__ import annotations
@@ -16,14 +17,24 @@ from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool
 
 from benchmarks.contenders.base import POOL_SIZE, PREFETCH, Arrival, Contender
-from benchmarks.data import COLUMNS, EXPORT, GET_LEAD, GET_NOTE, INSERT_ARRIVAL, LIST_LEADS, SET_TENANT, Lead, Note
+from benchmarks.data import (
+    COLUMNS,
+    EXPORT,
+    GET_LEAD,
+    GET_NOTE,
+    INSERT_ARRIVAL,
+    LIST_LEADS,
+    SET_TENANT,
+    Lead,
+    Note,
+)
 from benchmarks.database import Place
 
 __all__ = ["PsycopgPool"]
 
 
 class PsycopgPool(Contender):
-    name = "psycopg 3 pool, structs"
+    name = "psycopg 3 pool"
     distributions = ("psycopg", "psycopg-pool")
 
     async def open(self, place: Place) -> None:
@@ -83,9 +94,12 @@ class PsycopgPool(Contender):
                 await copy.write_row(row)
 
     async def stream(self) -> AsyncIterator[Any]:
-        async with self.pool.connection() as connection, connection.transaction():
-            async with connection.cursor("export", row_factory=args_row(Lead)) as cursor:
-                cursor.itersize = PREFETCH
-                await cursor.execute(EXPORT, binary=True)
-                async for row in cursor:
-                    yield row
+        async with (
+            self.pool.connection() as connection,
+            connection.transaction(),
+            connection.cursor("export", row_factory=args_row(Lead)) as cursor,
+        ):
+            cursor.itersize = PREFETCH
+            await cursor.execute(EXPORT, binary=True)
+            async for row in cursor:
+                yield row

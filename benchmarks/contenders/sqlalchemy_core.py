@@ -56,7 +56,10 @@ notes = Table(
 
 _GET_LEAD = select(leads).where(leads.c.id == bindparam("id"))
 _LIST_LEADS = (
-    select(leads).where(leads.c.id > bindparam("after")).order_by(leads.c.id).limit(bindparam("limit", type_=BigInteger))
+    select(leads)
+    .where(leads.c.id > bindparam("after"))
+    .order_by(leads.c.id)
+    .limit(bindparam("limit", type_=BigInteger))
 )
 _EXPORT = select(leads).order_by(leads.c.id)
 _GET_NOTE = select(notes).where(notes.c.id == bindparam("id"))
@@ -65,7 +68,7 @@ _INSERT = insert(arrivals).returning(arrivals.c.id)
 
 
 class SqlalchemyCore(Contender):
-    name = "SQLAlchemy Core (asyncpg)"
+    name = "SQLAlchemy Core"
     distributions = ("sqlalchemy", "asyncpg")
 
     async def open(self, place: Place) -> None:

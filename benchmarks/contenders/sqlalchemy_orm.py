@@ -61,7 +61,7 @@ _SET_TENANT = select(func.set_config("app.jwt_tenant", bindparam("tenant"), True
 
 
 class SqlalchemyOrm(Contender):
-    name = "SQLAlchemy ORM (asyncpg)"
+    name = "SQLAlchemy ORM"
     distributions = ("sqlalchemy", "asyncpg")
 
     async def open(self, place: Place) -> None:

@@ -1,7 +1,7 @@
 """In the style of what sqlc's Python generator writes: dataclasses over SQLAlchemy's asynchronous connection.
 
-Written by hand after its published examples: ``sqlalchemy.text`` at every call, parameters p1, p2, …, the row built
-column by column; several rows through ``connection.stream``.
+Written by hand after its published examples: ``sqlalchemy.text`` at every call, parameters p1, p2, …, the row
+built column by column; several rows through ``connection.stream``.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Querier:
 
 
 class SqlcStyle(Contender):
-    name = "sqlc's style (SQLAlchemy), dataclasses"
+    name = "sqlc's style"
     distributions = ("sqlalchemy", "asyncpg")
 
     async def open(self, place: Place) -> None:

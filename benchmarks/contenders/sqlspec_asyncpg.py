@@ -11,14 +11,24 @@ from sqlspec import SQLSpec
 from sqlspec.adapters.asyncpg import AsyncpgConfig
 
 from benchmarks.contenders.base import POOL_SIZE, PREFETCH, Arrival, Contender
-from benchmarks.data import COLUMNS, EXPORT, GET_LEAD, GET_NOTE, INSERT_ARRIVAL, LIST_LEADS, SET_TENANT, Lead, Note
+from benchmarks.data import (
+    COLUMNS,
+    EXPORT,
+    GET_LEAD,
+    GET_NOTE,
+    INSERT_ARRIVAL,
+    LIST_LEADS,
+    SET_TENANT,
+    Lead,
+    Note,
+)
 from benchmarks.database import Place
 
 __all__ = ["SqlspecAsyncpg"]
 
 
 class SqlspecAsyncpg(Contender):
-    name = "SQLSpec (asyncpg), structs"
+    name = "SQLSpec"
     distributions = ("sqlspec", "asyncpg")
 
     async def open(self, place: Place) -> None:
@@ -60,7 +70,9 @@ class SqlspecAsyncpg(Contender):
             await session.load_from_records("bench.arrivals", batch, columns=list(COLUMNS))
 
     async def stream(self) -> AsyncIterator[Any]:
-        async with self.spec.provide_session(self.config) as session:
-            async with session.select_stream(EXPORT, schema_type=Lead, chunk_size=PREFETCH) as rows:
-                async for row in rows:
-                    yield row
+        async with (
+            self.spec.provide_session(self.config) as session,
+            session.select_stream(EXPORT, schema_type=Lead, chunk_size=PREFETCH) as rows,
+        ):
+            async for row in rows:
+                yield row

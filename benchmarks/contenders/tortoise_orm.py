@@ -28,7 +28,7 @@ class TortoiseLead(Model):
     score = fields.IntField()
     created_at = fields.DatetimeField()
 
-    class Meta:
+    class Meta:  # pyright: ignore[reportIncompatibleVariableOverride]
         schema = "bench"
         table = "leads"
 
@@ -40,7 +40,7 @@ class TortoiseArrival(Model):
     score = fields.IntField()
     created_at = fields.DatetimeField()
 
-    class Meta:
+    class Meta:  # pyright: ignore[reportIncompatibleVariableOverride]
         schema = "bench"
         table = "arrivals"
 
@@ -51,7 +51,7 @@ class TortoiseNote(Model):
     body = fields.TextField()
     created_at = fields.DatetimeField()
 
-    class Meta:
+    class Meta:  # pyright: ignore[reportIncompatibleVariableOverride]
         schema = "bench"
         table = "notes"
 
@@ -72,7 +72,9 @@ class TortoiseOrm(Contender):
         }
         await Tortoise.init(
             config={
-                "connections": {"default": {"engine": "tortoise.backends.asyncpg", "credentials": credentials}},
+                "connections": {
+                    "default": {"engine": "tortoise.backends.asyncpg", "credentials": credentials}
+                },
                 "apps": {"bench": {"models": [__name__], "default_connection": "default"}},
                 "use_tz": True,
             },
@@ -95,7 +97,8 @@ class TortoiseOrm(Contender):
 
     async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
         row = await TortoiseArrival.create(name=name, email=email, score=score, created_at=created_at)
-        return row.id
+        new: int = row.id
+        return new
 
     def batch_of(self, arrivals: Sequence[Arrival]) -> Any:
         return [TortoiseArrival(**dict(zip(COLUMNS, row, strict=True))) for row in arrivals]

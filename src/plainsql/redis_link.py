@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Self
 
-from plainsql.errors import RedisUnavailableError, SettingsError
+from plainsql.errors import PlainsqlError, RedisUnavailableError, SettingsError
 from plainsql.settings import hide_password, redis_url
 
 try:
@@ -99,7 +99,8 @@ class Link:
         connection, connecting and the reply. A call that is cancelled or late closes its connection: no other
         call can receive its reply.
 
-        Raises ``RedisUnavailableError``; whether the script has run is then not known.
+        Raises ``RedisUnavailableError``; whether the script has run is then not known. Raises
+        ``PlainsqlError`` where the script itself fails.
         """
         waiting = True
         try:
@@ -116,19 +117,26 @@ class Link:
                 f"Redis at {self.address} did not answer within {deadline:g} s",
                 hint="check that the server runs and that nothing blocks it",
             ) from None
-        except AuthenticationError:
-            raise RedisUnavailableError(
-                f"Redis at {self.address} does not let us in", hint="check the user and the password"
-            ) from None
         except ResponseError as error:
-            # The server's text may quote arguments: only its code is passed on.
             code = str(error).partition(" ")[0]
+            if type(error) is ResponseError and code not in _STATES:
+                # Not a state of the server but a mistake, which must not be taken for its absence.
+                raise PlainsqlError(
+                    f"Redis at {self.address} cannot run a script",
+                    hint="look at the cause: is a command forbidden to this user, or does another program write "
+                    "a key of the same name?",
+                ) from error
+            # The server's text may quote arguments: it is not passed on.
             raise RedisUnavailableError(
-                f"Redis at {self.address} refused: {type(error).__name__}"
-                + (f" ({code})" if code.isupper() else ""),
+                f"Redis at {self.address} refused: {code if code in _STATES else type(error).__name__}",
                 hint=_HINTS.get(type(error).__name__, "look into the server's log"),
             ) from None
         except (RedisError, RedisClusterException, OSError) as error:
+            # While connecting, redis-py raises a ConnectionError for it.
+            if isinstance(error, AuthenticationError) or isinstance(error.__context__, AuthenticationError):
+                raise RedisUnavailableError(
+                    f"Redis at {self.address} does not let us in", hint="check the user and the password"
+                ) from None
             raise RedisUnavailableError(
                 f"Redis at {self.address} cannot be reached: {type(error).__name__}",
                 hint="check that the server runs there",
@@ -166,6 +174,9 @@ class Link:
 
 RedisSource = Client | Link | str | None
 """A client of redis-py, a link, a URL, or nothing for the configured one."""
+
+# What a server answers while it cannot serve, and redis-py has no class for.
+_STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
 
 _HINTS = {
     "NoPermissionError": "the user's ACL must allow eval, evalsha and the commands of the scripts",

@@ -124,7 +124,12 @@ def build(connection: psycopg.Connection[Any], schema: Schema) -> bool:
 
 
 def execute(
-    connection: psycopg.Connection[Any], sql: str, types: list[str], values: list[Any], emptied: list[str], more: str = ""
+    connection: psycopg.Connection[Any],
+    sql: str,
+    types: list[str],
+    values: list[Any],
+    emptied: list[str],
+    more: str = "",
 ) -> list[tuple[Any, ...]] | None:
     """The statement's rows as text, with all it wrote undone; ``None`` where it fails."""
     connection.execute("begin")
@@ -141,7 +146,8 @@ def execute(
         result = cursor.pgresult
         assert result is not None
         return [
-            tuple(result.get_value(row, column) for column in range(result.nfields)) for row in range(result.ntuples)
+            tuple(result.get_value(row, column) for column in range(result.nfields))
+            for row in range(result.ntuples)
         ]
     except psycopg.Error:
         return None
@@ -173,7 +179,9 @@ def attempt(
     tally.columns += len(analysis.columns)
     tally.never_null += sum(not column.nullable for column in analysis.columns)
     tally.single += analysis.rows in ("one", "optional")
-    return judge(analysis, rows) or judge_bounds(connection, analysis, sql, types, values, emptied, rows, tally)
+    return judge(analysis, rows) or judge_bounds(
+        connection, analysis, sql, types, values, emptied, rows, tally
+    )
 
 
 def judge(analysis: Analysis, rows: list[tuple[Any, ...]]) -> Violation | None:
@@ -195,7 +203,9 @@ def judge(analysis: Analysis, rows: list[tuple[Any, ...]]) -> Violation | None:
     return None
 
 
-ORDER_MATTERS = re.compile(r"\blimit\b|_agg\(|\bover \(|\bdistinct on\b|\bsum\(|\bavg\(|\bstddev", re.IGNORECASE)
+ORDER_MATTERS = re.compile(
+    r"\blimit\b|_agg\(|\bover \(|\bdistinct on\b|\bsum\(|\bavg\(|\bstddev", re.IGNORECASE
+)
 
 
 def judge_bounds(
@@ -220,9 +230,13 @@ def judge_bounds(
         number = int(parameter.removeprefix("$")) - 1
         value = values[number]
         keep = "false" if value is None else f"{column} = {literal(value)}::{SQL_TYPES[types[number]]}"
-        again = execute(connection, sql, types, values, emptied, f"delete from {use.table} where ({keep}) is not true")
+        again = execute(
+            connection, sql, types, values, emptied, f"delete from {use.table} where ({keep}) is not true"
+        )
         if again is not None and sorted(map(repr, again)) != sorted(map(repr, rows)):
-            return Violation("bound", f"{use.table}.{column} = {parameter} does not bind all rows that matter")
+            return Violation(
+                "bound", f"{use.table}.{column} = {parameter} does not bind all rows that matter"
+            )
     return None
 
 

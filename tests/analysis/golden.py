@@ -38,7 +38,9 @@ def _parameters(analysis: Analysis) -> Iterator[str]:
 def _use(use: TableUse) -> str:
     columns = f" ({', '.join(use.columns)})" if use.columns else ""
     bound = "".join(f" {column} = {parameter}" for column, parameter in use.bound)
-    return f"{use.action} {use}{columns}{' where' if bound else ''}{bound}{f' via {use.via}' if use.via else ''}"
+    return (
+        f"{use.action} {use}{columns}{' where' if bound else ''}{bound}{f' via {use.via}' if use.via else ''}"
+    )
 
 
 def _effects(analysis: Analysis) -> Iterator[str]:
@@ -55,11 +57,18 @@ def _effects(analysis: Analysis) -> Iterator[str]:
     yield "session-safe" if analysis.session_safe else f"not session-safe: {analysis.not_session_safe}"
 
 
+def _findings(analysis: Analysis) -> Iterator[str]:
+    for finding in analysis.findings:
+        place = f" at {finding.position}" if finding.position else ""
+        yield f"{finding.name}{place}: {finding.message} | {finding.hint}"
+
+
 FACETS: dict[str, Callable[[Analysis], Iterator[str]]] = {
     "nullability": _columns,
     "rows": _rows,
     "parameters": _parameters,
     "effects": _effects,
+    "findings": _findings,
 }
 
 

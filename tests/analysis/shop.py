@@ -48,6 +48,8 @@ create table parcels (
   embedding vector(3)
 );
 create unique index parcels_slot on parcels (slot) where weight > 1;
+create index parcels_embedding on parcels using hnsw (embedding vector_cosine_ops);
+create index customers_joined_at on customers (joined_at);
 create table loose (a integer, b text);
 create table parent (id integer not null, word text not null);
 create table child (extra integer) inherits (parent);

@@ -13,9 +13,15 @@ NOT_REACHED = {"XMLEXPR", "NEXTVALUEEXPR", "CURRENTOFEXPR", "CONVERTROWTYPEEXPR"
 
 @pytest.mark.parametrize(
     ("facet", "sql", "expected"),
-    [pytest.param(facet, sql, expected, id=f"{facet}-{sql}") for facet in FACETS for sql, expected in cases(facet)],
+    [
+        pytest.param(facet, sql, expected, id=f"{facet}-{sql}")
+        for facet in FACETS
+        for sql, expected in cases(facet)
+    ],
 )
-def test_analysis_says_what_the_golden_file_says(analyser: Analyser, facet: str, sql: str, expected: list[str]) -> None:
+def test_analysis_says_what_the_golden_file_says(
+    analyser: Analyser, facet: str, sql: str, expected: list[str]
+) -> None:
     """Every answer comes with its reason, and both stay as they were reviewed."""
     assert describe(analyser, facet, sql) == expected
 

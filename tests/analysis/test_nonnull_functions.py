@@ -46,7 +46,12 @@ SAMPLES: dict[str, list[str]] = {
     "double precision[]": ["'{}'", "'{1}'"],
     "real[]": ["'{}'", "'{1,2}'"],
     "numeric[]": ["'{1}'"],
-    "anyarray": ["'{}'::integer[]", "'{1,null}'::integer[]", "'{1}'::integer[]", "'{{1,2},{3,4}}'::integer[]"],
+    "anyarray": [
+        "'{}'::integer[]",
+        "'{1,null}'::integer[]",
+        "'{1}'::integer[]",
+        "'{{1,2},{3,4}}'::integer[]",
+    ],
     "anycompatiblearray": ["'{}'::integer[]", "'{1,null}'::integer[]", "'{1}'::integer[]"],
     "anyelement": ["1::integer", "2::integer"],
     "anycompatible": ["1::integer", "2::integer"],
@@ -93,7 +98,9 @@ def calls(function: Function) -> list[str]:
     every = list(itertools.islice(itertools.product(*each), 2000))
     chosen = every if len(every) <= COMBINATIONS else Random(function.oid).sample(every, COMBINATIONS)
     name = f'{function.schema}."{function.name}"'
-    return [f"select {name}({', '.join(values)}) is null, {name}({', '.join(values)})::text" for values in chosen]
+    return [
+        f"select {name}({', '.join(values)}) is null, {name}({', '.join(values)})::text" for values in chosen
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plainsql.analysis.analyse import Analyser
 from plainsql.analysis.describe import RefusedError
+from plainsql.analysis.findings import applicable
 from plainsql.analysis.model import (
     Analysis,
     Attribute,
@@ -26,4 +27,5 @@ __all__ = [
     "PgType",
     "RefusedError",
     "TableUse",
+    "applicable",
 ]

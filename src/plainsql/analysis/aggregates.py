@@ -25,7 +25,11 @@ _EXCLUDES_CURRENT = 0x8000 | 0x10000
 
 
 def _is_known(function: Function | None, kind: str) -> bool:
-    return function is not None and function.kind == kind and (function.is_builtin or function.extension in ("vector", "citext"))
+    return (
+        function is not None
+        and function.kind == kind
+        and (function.is_builtin or function.extension in ("vector", "citext"))
+    )
 
 
 def aggregate_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:

@@ -12,6 +12,8 @@ from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects import effects_of
 from plainsql.analysis.facts import NullJoin
+from plainsql.analysis.findings import Examined, Places, examine
+from plainsql.analysis.index_findings import examine_indexes
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nullability import Nullability
 from plainsql.analysis.parameters import Landing, parameter_landings
@@ -74,6 +76,7 @@ class Analyser:
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
         effects = effects_of(self.catalogue, places_of(self.catalogue, scopes, scope), tuple(names))
+        examined = Examined(scope, nullability, Places(sql))
         return Analysis(
             parameters=self._parameters(described, names, parameter_landings(self.catalogue, scopes, scope)),
             columns=self._columns(described, verdicts),
@@ -89,6 +92,7 @@ class Analyser:
             not_session_safe=effects.not_session_safe,
             row_security=tuple(sorted(effects.row_security)),
             opaque=tuple(sorted(effects.opaque)),
+            findings=(*examine(examined), *examine_indexes(examined)),
         )
 
     def _parameters(
@@ -128,7 +132,9 @@ class Analyser:
                     verdict.nullable,
                     verdict.because,
                     origin=self.catalogue.column(column.table, column.number),
-                    nullable_group=groups.setdefault(verdict.joins, len(groups) + 1) if verdict.joins else None,
+                    nullable_group=groups.setdefault(verdict.joins, len(groups) + 1)
+                    if verdict.joins
+                    else None,
                     nullable_in_group=verdict.nullable_when_matched if verdict.joins else verdict.nullable,
                 )
             )

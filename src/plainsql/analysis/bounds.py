@@ -125,7 +125,11 @@ class Bounds:
                         self._add((query.id, arm, position), self._bound.get(outer, set()))
                 continue
             inner = self._variable(expression, place.scope)
-            if inner is not None and not expression.number("varlevelsup") and self._may_filter_before(place, output):
+            if (
+                inner is not None
+                and not expression.number("varlevelsup")
+                and self._may_filter_before(place, output)
+            ):
                 self._add(inner, self._bound.get(outer, set()))
 
     def _may_filter_before(self, place: Place, output: Node) -> bool:
@@ -133,7 +137,11 @@ class Bounds:
         node = place.scope.query.node
         if place.scope.query.command != Command.SELECT or node.flag("hasWindowFuncs"):
             return False
-        if node.node("limitCount") is not None or node.node("limitOffset") is not None or node.nodes("groupingSets"):
+        if (
+            node.node("limitCount") is not None
+            or node.node("limitOffset") is not None
+            or node.nodes("groupingSets")
+        ):
             return False
         if node.flag("hasDistinctOn") or place.scope.query.returned_sets():
             return False

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.equalities import Equality, collect_equalities, families_of, is_steady, plain_variable, siblings_of
-from plainsql.analysis.facts import is_true
+from plainsql.analysis.determined import Determined, from_entries, ungrouped
+from plainsql.analysis.equalities import families_of, plain_variable
+from plainsql.analysis.facts import Facts, Inference, facts_of_rows, is_true
 from plainsql.analysis.reader import Node
 from plainsql.analysis.scopes import Scopes
-from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Query, Scope, expression_children
+from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
 
 __all__ = ["AtMostOne", "Cardinality", "constant_count"]
 
@@ -44,8 +46,9 @@ class Cardinality:
     """Counts the rows of a query from its keys, limits and aggregates."""
 
     def __init__(self, catalogue: Catalogue, scopes: Scopes) -> None:
-        self._catalogue = catalogue
-        self._scopes = scopes
+        self.catalogue = catalogue
+        self.scopes = scopes
+        self._inference = Inference(catalogue)
         self._at_most_one: dict[int, AtMostOne] = {}
 
     def at_most_one(self, scope: Scope) -> AtMostOne:
@@ -109,18 +112,18 @@ class Cardinality:
         if entry.kind is Kind.RESULT:
             return True
         if entry.kind is Kind.FUNCTION:
-            return self._one_call(entry)
-        inner = self._scopes.of_entry(entry, scope)
+            return self.one_call(entry)
+        inner = self.scopes.of_entry(entry, scope)
         if inner is None or entry.node.flag("self_reference"):
             return False
-        relation = self._catalogue.relation(entry.relation) if entry.relation else None
+        relation = self.catalogue.relation(entry.relation) if entry.relation else None
         # A materialised view may not have been refreshed.
         return (relation is None or relation.kind == "v") and self.at_least_one(inner)
 
     def _union_has_row(self, node: Node, scope: Scope) -> bool:
         if node.kind == "RANGETBLREF":
             entry = scope.query.entry(node.number("rtindex"))
-            inner = self._scopes.of_entry(entry, scope) if entry is not None else None
+            inner = self.scopes.of_entry(entry, scope) if entry is not None else None
             return inner is not None and self.at_least_one(inner)
         arms = [arm for arm in (node.node("larg"), node.node("rarg")) if arm is not None]
         return node.number("op") == 1 and any(self._union_has_row(arm, scope) for arm in arms)
@@ -128,13 +131,20 @@ class Cardinality:
     def _inserts_always(self, scope: Scope) -> bool:
         query = scope.query
         entry = query.entry(query.result_relation)
-        relation = self._catalogue.relation(entry.relation) if entry is not None else None
-        if relation is None or relation.rules or relation.is_view or self._catalogue.may_drop_rows(relation, "insert"):
+        relation = self.catalogue.relation(entry.relation) if entry is not None else None
+        if (
+            relation is None
+            or relation.rules
+            or relation.is_view
+            or self.catalogue.may_drop_rows(relation, "insert")
+        ):
             return False
         conflict = query.node.node("onConflict")
         if conflict is not None:
-            always = conflict.number("action") == _ON_CONFLICT_UPDATE and conflict.node("onConflictWhere") is None
-            if not always or self._catalogue.may_drop_rows(relation, "update"):
+            always = (
+                conflict.number("action") == _ON_CONFLICT_UPDATE and conflict.node("onConflictWhere") is None
+            )
+            if not always or self.catalogue.may_drop_rows(relation, "update"):
                 return False
         return all(self.item_at_least_one(item, scope) for item in query.from_items)
 
@@ -152,6 +162,10 @@ class Cardinality:
         limit = constant_count(query.node.node("limitCount"))
         if limit is not None and limit <= 1 and not query.node.number("limitOption"):
             return AtMostOne(True, f"limit {limit}")
+        return self._rows_before_limit(scope)
+
+    def _rows_before_limit(self, scope: Scope) -> AtMostOne:
+        query = scope.query
         if query.returned_sets():
             return AtMostOne(False, "a set-returning function in the select list")
         if (operation := query.set_operation()) is not None:
@@ -160,14 +174,14 @@ class Cardinality:
             return AtMostOne(True, "an aggregate without group by")
         if not query.members:
             return AtMostOne(True, "one row of values" if is_true(query.where) else "no from")
-        fixed = self._fix(scope)
-        missing = [entry for entry in self._entries(query) if entry.index not in fixed.relations]
+        fixed = self.determined(scope)
+        missing = [entry for entry in from_entries(query) if entry.index not in fixed.relations]
         if not missing and not fixed.full_join and not query.node.nodes("groupingSets"):
-            return AtMostOne(True, fixed.reason(self._entries(query)))
+            return AtMostOne(True, fixed.reason())
         if query.node.nodes("groupClause") and not query.node.nodes("groupingSets"):
-            if self._all_fixed(query.node.nodes("groupClause"), scope, fixed):
+            if fixed.clauses(query.node.nodes("groupClause")):
                 return AtMostOne(True, "one group: its columns are bound")
-        if query.node.nodes("distinctClause") and self._all_fixed(query.node.nodes("distinctClause"), scope, fixed):
+        if query.node.nodes("distinctClause") and fixed.clauses(query.node.nodes("distinctClause")):
             return AtMostOne(True, "distinct: its columns are bound")
         if not missing and query.node.nodes("groupingSets"):
             return AtMostOne(False, "a row for each grouping set")
@@ -178,24 +192,27 @@ class Cardinality:
     def _write(self, scope: Scope) -> AtMostOne:
         query = scope.query
         target = query.entry(query.result_relation)
-        relation = self._catalogue.relation(target.relation) if target is not None else None
+        relation = self.catalogue.relation(target.relation) if target is not None else None
         if target is None or relation is None or relation.rules:
             return AtMostOne(False, "rules on the table")
         if query.command == Command.INSERT:
-            rows = self._fix(scope)
-            if all(entry.index in rows.relations for entry in self._entries(query)) and not rows.full_join:
+            rows = self.determined(scope)
+            if all(entry.index in rows.relations for entry in from_entries(query)) and not rows.full_join:
                 return AtMostOne(True, "one row is inserted")
             return AtMostOne(False, "as many rows as are inserted")
         if query.command == Command.MERGE:
             actions = query.node.nodes("mergeActionList")
             if any(action.number("matchKind", -1) == 1 for action in actions):
                 return AtMostOne(False, "merge: not matched by source")
-            fixed = self._fix(scope)
-            if all(entry.index in fixed.relations for entry in [target, *self._entries(query)]) and not fixed.full_join:
+            fixed = self.determined(scope)
+            if (
+                all(entry.index in fixed.relations for entry in [target, *from_entries(query)])
+                and not fixed.full_join
+            ):
                 return AtMostOne(True, "one row of the source, which matches at most one")
             return AtMostOne(False, "merge: no unique key of source and target is bound")
         # A row is updated or deleted once, however many rows of `from` it meets.
-        fixed = self._fix(scope)
+        fixed = self.determined(scope)
         if target.index in fixed.relations:
             return AtMostOne(True, fixed.because[target.index])
         return AtMostOne(False, f"no unique key of {target.alias} is bound")
@@ -203,7 +220,7 @@ class Cardinality:
     def _set_operation(self, node: Node, scope: Scope) -> AtMostOne:
         if node.kind == "RANGETBLREF":
             entry = scope.query.entry(node.number("rtindex"))
-            inner = self._scopes.of_entry(entry, scope) if entry is not None else None
+            inner = self.scopes.of_entry(entry, scope) if entry is not None else None
             return self.at_most_one(inner) if inner is not None else AtMostOne(False, "unknown")
         left, right = node.node("larg"), node.node("rarg")
         if left is not None and right is not None:
@@ -232,7 +249,11 @@ class Cardinality:
         for clauses in unique:
             targets = [query.sort_group_expression(clause.number("tleSortGroupRef")) for clause in clauses]
             if clauses and all(target is not None and not target.flag("resjunk") for target in targets):
-                pairs = [(target, clause) for target, clause in zip(targets, clauses, strict=True) if target is not None]
+                pairs = [
+                    (target, clause)
+                    for target, clause in zip(targets, clauses, strict=True)
+                    if target is not None
+                ]
                 keys.append(self._without_dependents(pairs, scope))
         if not query.is_aggregated:
             keys.extend(self._keys_of_members(scope))
@@ -245,12 +266,12 @@ class Cardinality:
         for target, clause in pairs:
             key[target.number("resno")] = self._equality(clause)
             expression = target.node("expr")
-            variable = plain_variable(_ungrouped(expression, scope), scope) if expression is not None else None
+            variable = plain_variable(ungrouped(expression, scope), scope) if expression is not None else None
             if variable is not None:
                 origins[target.number("resno")] = variable
-        for entry in self._entries(scope.query):
+        for entry in from_entries(scope.query):
             own = {column: resno for resno, (index, column) in origins.items() if index == entry.index}
-            for unique, _ in self._keys(entry, scope):
+            for unique, _ in self.keys(entry, scope):
                 if all(column in own and unique[column] & key[own[column]] for column in unique):
                     for column, resno in own.items():
                         if column not in unique:
@@ -268,148 +289,58 @@ class Cardinality:
             if variable is not None:
                 positions.setdefault(variable, output.number("resno"))
         found: list[OutputKey] = []
-        for entry in self._entries(query):
-            fixed = self._fix(scope, assume=entry.index)
-            if fixed.full_join or any(other.index not in fixed.relations for other in self._entries(query)):
+        for entry in from_entries(query):
+            fixed = self.determined(scope, assume=entry.index)
+            if fixed.full_join or any(other.index not in fixed.relations for other in from_entries(query)):
                 continue
-            for key, _ in self._keys(entry, scope):
+            for key, _ in self.keys(entry, scope):
                 if all((entry.index, column) in positions for column in key):
-                    found.append({positions[entry.index, column]: families for column, families in key.items()})
+                    found.append(
+                        {positions[entry.index, column]: families for column, families in key.items()}
+                    )
         return found
 
-    def _fix(self, scope: Scope, assume: int = 0) -> _Fixed:
-        fixed = _Fixed()
-        if assume:
-            fixed.relations.add(assume)
-        query = scope.query
-        fixed.full_join = any(join.type in (JoinType.FULL, None) for join in query.joins.values())
-        equalities = collect_equalities(self._catalogue, scope)
-        pending = self._entries(query)
-        if (target := query.entry(query.result_relation)) is not None and query.command != Command.INSERT:
-            pending = [target, *(entry for entry in pending if entry is not target)]
-        progress = True
-        while progress:
-            progress = False
-            for equality in equalities:
-                if equality.variable not in fixed.columns or not equality.families <= fixed.columns[equality.variable]:
-                    if self._is_fixed(equality, fixed, scope):
-                        known = fixed.columns.get(equality.variable, frozenset())
-                        fixed.columns[equality.variable] = known | equality.families
-                        progress = True
-            for entry in pending:
-                if entry.index not in fixed.relations and (because := self._relation_fixed(entry, fixed, scope)):
-                    fixed.relations.add(entry.index)
-                    fixed.because[entry.index] = because
-                    progress = True
-        return fixed
+    def at_most_one_but_for_limit(self, scope: Scope) -> bool:
+        """Whether the query would give at most one row without its limit."""
+        return self._rows_before_limit(scope).proved
 
-    def _is_fixed(self, equality: Equality, fixed: _Fixed, scope: Scope) -> bool:
-        if equality.only_for is not None and equality.variable[0] not in equality.only_for:
-            return False
-        variable = plain_variable(equality.other, scope)
-        if variable is not None and equality.families & fixed.columns.get(variable, frozenset()):
-            return True
-        return self._expression_fixed(equality.other, fixed, scope)
+    def determined(
+        self, scope: Scope, assume: int = 0, columns: Iterable[tuple[int, int]] = ()
+    ) -> Determined:
+        """What is determined in a query; ``assume`` is a relation that is taken to be, and so are ``columns``."""
+        facts = facts_of_rows(self._inference, scope, self.item_at_least_one)
+        if scope.query.command == Command.MERGE:
+            facts = Facts()
+        return Determined(self, scope, facts, assume, columns)
 
-    def _expression_fixed(self, node: Node, fixed: _Fixed, scope: Scope) -> bool:
-        if not is_steady(self._catalogue, node):
-            return False
-        for part in expression_children(node):
-            if part.kind == "VAR" and not part.number("varlevelsup"):
-                if part.number("varno") not in fixed.relations:
-                    return False
-        return True
-
-    def _relation_fixed(self, entry: Entry, fixed: _Fixed, scope: Scope) -> str:
-        # A lateral item has one row, or one of each key, for each row of what it refers to.
-        if not siblings_of(entry) <= fixed.relations:
-            return ""
-        match entry.kind:
-            case Kind.RESULT:
-                return "one row"
-            case Kind.FUNCTION:
-                if self._one_call(entry):
-                    return "a function that returns no set"
-            case Kind.VALUES:
-                if len(entry.node.items("values_lists")) == 1:
-                    return "one row of values"
-        inner = self._scopes.of_entry(entry, scope)
-        if inner is not None and not entry.node.flag("self_reference"):
-            answer = self.at_most_one(inner)
-            if answer.proved:
-                return answer.because
-        for key, because in self._keys(entry, scope):
-            if all(families & fixed.columns.get((entry.index, column), frozenset()) for column, families in key.items()):
-                return because
-        return ""
-
-    def _keys(self, entry: Entry, scope: Scope) -> list[tuple[OutputKey, str]]:
-        relation = self._catalogue.relation(entry.relation) if entry.relation else None
+    def keys(self, entry: Entry, scope: Scope) -> list[tuple[OutputKey, str]]:
+        """The columns that no two rows of a range table entry share, each set with how to call it."""
+        relation = self.catalogue.relation(entry.relation) if entry.relation else None
         if relation is not None and not relation.is_view:
             if relation.kind == "f" or (relation.kind != "p" and entry.with_children and relation.children):
                 return []
             return [
                 (
-                    {column: frozenset({family}) for column, family in zip(key.columns, key.families, strict=True)},
+                    {
+                        column: frozenset({family})
+                        for column, family in zip(key.columns, key.families, strict=True)
+                    },
                     f"equality on the unique key {key.name} ({', '.join(relation.columns[c].name for c in key.columns)})",
                 )
                 for key in relation.unique_keys
             ]
-        inner = self._scopes.of_entry(entry, scope)
+        inner = self.scopes.of_entry(entry, scope)
         if inner is None or entry.node.flag("self_reference"):
             return []
         return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
 
-    def _all_fixed(self, clauses: list[Node], scope: Scope, fixed: _Fixed) -> bool:
-        for clause in clauses:
-            target = scope.query.sort_group_expression(clause.number("tleSortGroupRef"))
-            expression = target.node("expr") if target is not None else None
-            if expression is None:
-                return False
-            expression = _ungrouped(expression, scope)
-            variable = plain_variable(expression, scope)
-            bound = variable is not None and self._equality(clause) & fixed.columns.get(variable, frozenset())
-            if not bound and not self._expression_fixed(expression, fixed, scope):
-                return False
-        return True
-
     def _equality(self, clause: Node) -> frozenset[int]:
-        return families_of(self._catalogue, clause.number("eqop"))
+        return families_of(self.catalogue, clause.number("eqop"))
 
-    def _one_call(self, entry: Entry) -> bool:
+    def one_call(self, entry: Entry) -> bool:
+        """Whether a function entry gives exactly one row."""
         for call in entry.node.nodes("functions"):
             expression = call.node("funcexpr")
             if expression is None or expression.flag("funcretset") or expression.flag("opretset"):
                 return False
         return bool(entry.node.nodes("functions"))
-
-    @staticmethod
-    def _entries(query: Query) -> list[Entry]:
-        return [entry for entry in query.entries if entry.index in query.members]
-
-
-class _Fixed:
-    """Relations of which one row is left, and columns of which one value is."""
-
-    def __init__(self) -> None:
-        self.relations: set[int] = set()
-        self.columns: dict[tuple[int, int], frozenset[int]] = {}
-        self.because: dict[int, str] = {}
-        self.full_join = False
-
-    def reason(self, entries: list[Entry]) -> str:
-        reasons = list(dict.fromkeys(self.because.get(entry.index, "") for entry in entries))
-        keys = [reason for reason in reasons if reason.startswith("equality")]
-        return (keys or reasons)[0]
-
-
-def _ungrouped(expression: Node, scope: Scope) -> Node:
-    """The expression behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
-    if expression.kind == "VAR" and not expression.number("varlevelsup"):
-        entry = scope.query.entry(expression.number("varno"))
-        if entry is not None and entry.kind is Kind.GROUP:
-            expressions = entry.node.nodes("groupexprs")
-            column = expression.number("varattno")
-            if 0 < column <= len(expressions):
-                return expressions[column - 1]
-    return expression

@@ -140,7 +140,9 @@ class Catalogue:
             return None
         return None if self.routines.has_volatile_operators() else body
 
-    def column_is_not_null(self, relation: Relation, number: int, *, with_children: bool = True) -> tuple[bool, str]:
+    def column_is_not_null(
+        self, relation: Relation, number: int, *, with_children: bool = True
+    ) -> tuple[bool, str]:
         """Whether a stored value of the column can never be null, and why (or why not)."""
         if number < 0:
             return True, "system column"

@@ -96,7 +96,10 @@ class Probe:
     def close(self) -> None:
         """Put the connection's settings back, where it still works."""
         self._connection.remove_notice_handler(self._on_notice)
-        if self._connection.info.transaction_status in (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS):
+        if self._connection.info.transaction_status in (
+            pq.TransactionStatus.IDLE,
+            pq.TransactionStatus.INTRANS,
+        ):
             for name in self._settings:
                 self._connection.execute(f"reset {name}".encode())
 

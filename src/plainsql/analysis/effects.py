@@ -200,7 +200,9 @@ class _Collector:
         if relation.is_view:
             self._write_through(place, relation, event, written, bound, via or f"view {relation}")
             return
-        self._stored(relation, event, written, bound, via, with_children=entry.with_children or event == "insert")
+        self._stored(
+            relation, event, written, bound, via, with_children=entry.with_children or event == "insert"
+        )
 
     def _stored(
         self,
@@ -278,8 +280,14 @@ class _Collector:
                 return self._untouched(relation, event, inserted)
             # The row that was there shares with the new one only the columns that they conflict on.
             keys = self._arbiters(conflict, relation)
-            changed = {target.number("resno") for target in conflict.nodes("onConflictSet")} if conflict else set()
-            shared = {column: bound for column, bound in inserted.items() if column in keys and column not in changed}
+            changed = (
+                {target.number("resno") for target in conflict.nodes("onConflictSet")} if conflict else set()
+            )
+            shared = {
+                column: bound
+                for column, bound in inserted.items()
+                if column in keys and column not in changed
+            }
             return self._untouched(relation, event, self._untouched(relation, "insert", shared))
         found = self._bounds.of(place.scope, entry.index)
         if event == "update":
@@ -317,7 +325,9 @@ class _Collector:
         if any(trigger.instead for trigger in view.triggers_on(event)) or view.rules:
             self._effects.opaque.add(f"the triggers of view {view}")
             return
-        inner = next((p.scope for p in self._places if p.reader is place.scope and p.via.endswith(f" {view}")), None)
+        inner = next(
+            (p.scope for p in self._places if p.reader is place.scope and p.via.endswith(f" {view}")), None
+        )
         members = [e for e in inner.query.entries if e.index in inner.query.members] if inner else []
         base = self._catalogue.relation(members[0].relation) if len(members) == 1 else None
         if inner is None or base is None:
@@ -374,7 +384,9 @@ class _Collector:
             for each in [table, *self._catalogue.descendants(table)]:
                 self._fire(each, effect)
                 self._implied(each, effect, frozenset(key.columns))
-                self._cascade(each, effect, frozenset(key.columns), followed if effect == "delete" else {}, seen)
+                self._cascade(
+                    each, effect, frozenset(key.columns), followed if effect == "delete" else {}, seen
+                )
 
     def _same_class(self, table: Relation, column: int, other_table: Relation, other: int) -> bool:
         one, two = table.columns.get(column), other_table.columns.get(other)
@@ -419,7 +431,11 @@ class _Collector:
             self._changes(f"{function} may write")
         if not leaves_nothing(function, node):
             reads_session = function.name in _SEQUENCES
-            self._leaves(f"{function} reads what an earlier call left" if reads_session else f"{function} may leave something behind")
+            self._leaves(
+                f"{function} reads what an earlier call left"
+                if reads_session
+                else f"{function} may leave something behind"
+            )
         if hides_tables(function):
             self._effects.opaque.add(str(function))
 
@@ -454,4 +470,6 @@ def _merged(uses: list[TableUse]) -> list[TableUse]:
         TableUse(use.schema, use.table, tuple(sorted(columns[key] or ())), use.action, use.bound, use.via)
         for key, use in first.items()
     ]
-    return sorted(merged, key=lambda use: (use.schema, use.table, use.action, use.bound, use.via, use.columns))
+    return sorted(
+        merged, key=lambda use: (use.schema, use.table, use.action, use.bound, use.via, use.columns)
+    )

@@ -9,7 +9,15 @@ from plainsql.analysis.facts import function_of
 from plainsql.analysis.reader import Node
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope, expression_children
 
-__all__ = ["Equality", "collect_equalities", "families_of", "is_steady", "plain_variable", "siblings_of"]
+__all__ = [
+    "Equality",
+    "collect_equalities",
+    "families_of",
+    "is_steady",
+    "plain_variable",
+    "sibling_variables",
+    "strip_relabel",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +93,18 @@ def _reaches_out(query: Node, levels: int) -> bool:
     return False
 
 
-def siblings_of(entry: Entry) -> frozenset[int]:
-    """The items of the same ``from`` that a lateral one refers to."""
+def sibling_variables(entry: Entry) -> list[Node]:
+    """The variables by which a lateral item refers to others of the same ``from``."""
     if not entry.node.flag("lateral"):
-        return frozenset()
-    found: set[int] = set()
+        return []
+    found: list[Node] = []
     pending = [(child, 1 if child.kind == "QUERY" else 0) for child in entry.node.children()]
     while pending:
         node, depth = pending.pop()
         if node.kind == "VAR" and node.number("varlevelsup") == depth:
-            found.add(node.number("varno"))
+            found.append(node)
         pending.extend((child, depth + 1 if child.kind == "QUERY" else depth) for child in node.children())
-    return frozenset(found)
+    return found
 
 
 def conjuncts(node: Node | None) -> list[Node]:

@@ -78,7 +78,9 @@ def _call(prover: Nullability, node: Node, context: Context) -> Verdict:
         # An empty format gives null.
         if len(args) == 2 and not _constant_text(args[1]):
             return nullable("to_number by an empty format")
-        return first_nullable(prover.expression(arg, context) for arg in args) or never("to_number by a format")
+        return first_nullable(prover.expression(arg, context) for arg in args) or never(
+            "to_number by a format"
+        )
     operator = prover.catalogue.operator(node.number("opno")) if node.kind == "OPEXPR" else None
     name = operator.name if operator is not None else function.name
     rule = never_null(prover.catalogue, oid, name)
@@ -111,8 +113,10 @@ def _extract(prover: Nullability, node: Node, context: Context) -> Verdict:
     function = prover.catalogue.function(node.number("funcid"))
     if function is None or len(args) != 2 or not extract_is_steady(function, _constant_text(args[0])):
         return nullable("extract from an infinite value")
-    return prover.expression(args[1], context).alone() if _is_nullable(prover, args[1], context) else never(
-        "extract, also from an infinite value"
+    return (
+        prover.expression(args[1], context).alone()
+        if _is_nullable(prover, args[1], context)
+        else never("extract, also from an infinite value")
     )
 
 
@@ -127,7 +131,9 @@ def _array_comparison(prover: Nullability, node: Node, context: Context) -> Verd
         return nullable("a comparison that may be null")
     if not elements_never_null(prover, args[1], context):
         return nullable("an element may be null")
-    return first_nullable(prover.expression(arg, context) for arg in args) or never("a comparison is true or false")
+    return first_nullable(prover.expression(arg, context) for arg in args) or never(
+        "a comparison is true or false"
+    )
 
 
 def elements_never_null(prover: Nullability, node: Node, context: Context) -> bool:
@@ -151,7 +157,9 @@ def elements_never_null(prover: Nullability, node: Node, context: Context) -> bo
 def _boolean(prover: Nullability, node: Node, context: Context) -> Verdict:
     args, operator = node.nodes("args"), node.text("boolop")
     if operator == "not":
-        return (first_nullable(prover.expression(arg, context) for arg in args)) or never("not of true or false")
+        return (first_nullable(prover.expression(arg, context) for arg in args)) or never(
+            "not of true or false"
+        )
     # `x is not null and x > 3` is never null: where the first is not false, the second knows it is true.
     infer = prover.inference.if_true if operator == "and" else prover.inference.if_false
     inside, waiting = context, args
@@ -191,7 +199,9 @@ def _coalesce(prover: Nullability, node: Node, context: Context) -> Verdict:
         if not verdict.nullable:
             return never(f"coalesce ends in what is never null: {verdict.because}")
     # Of a full join, one side is always there: `coalesce(a.id, b.id)`, and the column that `using` merges.
-    sides = [verdict.joins for verdict in verdicts if len(verdict.joins) == 1 and not verdict.nullable_when_matched]
+    sides = [
+        verdict.joins for verdict in verdicts if len(verdict.joins) == 1 and not verdict.nullable_when_matched
+    ]
     for ((query, join, side),) in sides:
         other = "right" if side == "left" else "left"
         if frozenset({(query, join, other)}) in sides:
@@ -225,7 +235,10 @@ def _sublink(prover: Nullability, node: Node, context: Context) -> Verdict:
         test = node.node("testexpr")
         if found is not None or test is None:
             return nullable("a sub-select's value may be null")
-        if test.kind != "OPEXPR" or never_null(prover.catalogue, function_of(test, prover.catalogue) or 0) is None:
+        if (
+            test.kind != "OPEXPR"
+            or never_null(prover.catalogue, function_of(test, prover.catalogue) or 0) is None
+        ):
             return nullable("a comparison that may be null")
         outer = [arg for arg in test.nodes("args") if not any(part.kind == "PARAM" for part in arg.walk())]
         return first_nullable(prover.expression(arg, context) for arg in outer) or (
@@ -269,12 +282,18 @@ def _row_comparison(prover: Nullability, node: Node, context: Context) -> Verdic
 
 
 def _xml(prover: Nullability, node: Node, context: Context) -> Verdict:
-    return never("xmlelement is never null") if node.number("op") == _XML_ELEMENT else nullable("XML may be null")
+    return (
+        never("xmlelement is never null")
+        if node.number("op") == _XML_ELEMENT
+        else nullable("XML may be null")
+    )
 
 
 def _json_constructor(prover: Nullability, node: Node, context: Context) -> Verdict:
     coercion = node.node("coercion")
-    if node.number("type") in (1, 2) and (coercion is None or coercion.kind in ("RELABELTYPE", "CASETESTEXPR", "COERCEVIAIO")):
+    if node.number("type") in (1, 2) and (
+        coercion is None or coercion.kind in ("RELABELTYPE", "CASETESTEXPR", "COERCEVIAIO")
+    ):
         return never("a JSON constructor is never null")
     if node.number("type") in (3, 4) and coercion is None and (function := node.node("func")) is not None:
         return prover.expression(function, context)
@@ -318,7 +337,9 @@ _RULES: dict[str, Callable[[Nullability, Node, Context], Verdict]] = {
     "CURRENTOFEXPR": _never("current of is true or false"),
     "JSONCONSTRUCTOREXPR": _json_constructor,
     "JSONISPREDICATE": lambda prover, node, context: (
-        prover.expression(expr, context).alone() if (expr := node.node("expr")) is not None else nullable("is json")
+        prover.expression(expr, context).alone()
+        if (expr := node.node("expr")) is not None
+        else nullable("is json")
     ),
     "SUBSCRIPTINGREF": _may_be_null("an element that is not there is null"),
 }

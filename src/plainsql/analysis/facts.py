@@ -14,7 +14,17 @@ from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.reader import Node, Value
 from plainsql.analysis.tree import JoinType, Kind, Scope, Sublink, expression_children
 
-__all__ = ["Facts", "Inference", "Key", "NullJoin", "is_true", "mentions"]
+__all__ = [
+    "Facts",
+    "Inference",
+    "Key",
+    "NullJoin",
+    "facts_of_rows",
+    "function_of",
+    "is_true",
+    "mentions",
+    "null_joins",
+]
 
 Key = Hashable
 """An expression, written so that equal keys are equal values in one row."""
@@ -23,8 +33,23 @@ NullJoin = tuple[int, int, str]
 """A query's id, a join's index there, and the side that it fills with nulls."""
 
 # Fields that say where an expression was written, not what it is.
-_PLACES = frozenset({"location", "varnosyn", "varattnosyn", "coerceformat", "funcformat", "relabelformat", "convertformat",
-                     "row_format", "rexpr_list_start", "rexpr_list_end", "list_start", "list_end", "opfuncid"})
+_PLACES = frozenset(
+    {
+        "location",
+        "varnosyn",
+        "varattnosyn",
+        "coerceformat",
+        "funcformat",
+        "relabelformat",
+        "convertformat",
+        "row_format",
+        "rexpr_list_start",
+        "rexpr_list_end",
+        "list_start",
+        "list_end",
+        "opfuncid",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +92,9 @@ def _is_false(node: Node) -> bool:
     return node.kind == "CONST" and not node.flag("constisnull") and bool(value) and not any(value or b"")
 
 
-def mentions(key: Key, query: int, relation: int, columns: Callable[[int], bool] = lambda column: True) -> bool:
+def mentions(
+    key: Key, query: int, relation: int, columns: Callable[[int], bool] = lambda column: True
+) -> bool:
     """Whether a key refers to a relation's columns (those that ``columns`` accepts)."""
     if not isinstance(key, tuple):
         return False
@@ -151,7 +178,11 @@ class Inference:
             case "COALESCEEXPR" if len(args) == 2 and _is_false(args[1]):
                 return self.if_true(args[0], scope)
             case "ROWCOMPAREEXPR":
-                return union(self.if_not_null(side[0], scope) for side in (node.nodes("largs"), node.nodes("rargs")) if side)
+                return union(
+                    self.if_not_null(side[0], scope)
+                    for side in (node.nodes("largs"), node.nodes("rargs"))
+                    if side
+                )
         return self.if_not_null(node, scope)
 
     def if_false(self, node: Node, scope: Scope) -> Facts:
@@ -194,7 +225,15 @@ class Inference:
                 # `nullif(a, b)` is not null only where a is not.
                 needed = args if node.kind == "OPEXPR" else args[:1]
                 return facts | union(self.if_not_null(arg, scope) for arg in needed)
-            case "COERCETODOMAIN" | "RELABELTYPE" | "COERCEVIAIO" | "ARRAYCOERCEEXPR" | "COLLATEEXPR" | "CONVERTROWTYPEEXPR" | "FIELDSELECT":
+            case (
+                "COERCETODOMAIN"
+                | "RELABELTYPE"
+                | "COERCEVIAIO"
+                | "ARRAYCOERCEEXPR"
+                | "COLLATEEXPR"
+                | "CONVERTROWTYPEEXPR"
+                | "FIELDSELECT"
+            ):
                 arg = node.node("arg")
                 return facts | self.if_not_null(arg, scope) if arg is not None else facts
             case "SCALARARRAYOPEXPR" if len(args) == 2:
@@ -299,9 +338,7 @@ def function_of(node: Node, catalogue: Catalogue) -> int | None:
     return None
 
 
-def facts_of_rows(
-    inference: Inference, scope: Scope, at_least_one: Callable[[Node, Scope], bool]
-) -> Facts:
+def facts_of_rows(inference: Inference, scope: Scope, at_least_one: Callable[[Node, Scope], bool]) -> Facts:
     """What holds in every row that comes out of a query's ``from`` and ``where``.
 
     ``at_least_one`` says whether one side of a join always has a row: `left join lateral (select count(*) …) on true`

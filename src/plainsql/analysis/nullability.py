@@ -27,7 +27,9 @@ _TYPE_FIELDS = {
     "COALESCEEXPR": "coalescetype", "MINMAXEXPR": "minmaxtype", "ARRAYEXPR": "array_typeid", "ROWEXPR": "row_typeid",
     "SQLVALUEFUNCTION": "type", "NULLIFEXPR": "opresulttype",
 }  # fmt: skip
-_BOOLEAN = frozenset({"BOOLEXPR", "NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "SCALARARRAYOPEXPR", "ROWCOMPAREEXPR"})
+_BOOLEAN = frozenset(
+    {"BOOLEXPR", "NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "SCALARARRAYOPEXPR", "ROWCOMPAREEXPR"}
+)
 _BOOL_OID = 16
 
 _INTERSECT, _EXCEPT = 2, 3
@@ -140,7 +142,9 @@ class Nullability:
             inner = self.scopes.of_entry(entry, scope) if entry is not None else None
             sources = [self._type_of(output.node("expr")) for output in inner.query.outputs] if inner else []
         return [
-            verdict if verdict.nullable or self._cast_keeps(source, target) else nullable("a cast may give null")
+            verdict
+            if verdict.nullable or self._cast_keeps(source, target)
+            else nullable("a cast may give null")
             for verdict, source, target in zip(verdicts, sources, targets, strict=False)
         ]
 
@@ -191,4 +195,3 @@ class Nullability:
             if all(old.nullable or not new.nullable for old, new in zip(assumed, found, strict=False)):
                 return found
             assumed = [old if not new.nullable else new for old, new in zip(assumed, found, strict=False)]
-

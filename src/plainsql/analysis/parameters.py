@@ -65,7 +65,9 @@ class _Walk:
         written = self._targets(query)
         for target in query.target_list:
             number = target.number("resno")
-            landing = written.get(number, _RETURNED) if written is not None else landings.get(number, _RETURNED)
+            landing = (
+                written.get(number, _RETURNED) if written is not None else landings.get(number, _RETURNED)
+            )
             self.expression(target.node("expr"), landing, scope)
         for entry in query.entries:
             self._entry(entry, scope, landings, written)
@@ -98,9 +100,13 @@ class _Walk:
             if origin is None:
                 landings[column.number] = Landing(Weight.ACCEPTS, f"lands in {column.name}, a view's column")
             elif origin or self._catalogue.type(column.type).not_null:
-                landings[column.number] = Landing(Weight.REFUSES, f"lands in the not-null column {column.name}")
+                landings[column.number] = Landing(
+                    Weight.REFUSES, f"lands in the not-null column {column.name}"
+                )
             else:
-                landings[column.number] = Landing(Weight.ACCEPTS, f"lands in the nullable column {column.name}")
+                landings[column.number] = Landing(
+                    Weight.ACCEPTS, f"lands in the nullable column {column.name}"
+                )
         return landings
 
     def _base_column(self, oid: int, number: int) -> bool | None:
@@ -117,7 +123,11 @@ class _Walk:
         if inner is None or expression is None or expression.kind != "VAR":
             return None
         below = inner.query.entry(expression.number("varno"))
-        return self._base_column(below.relation, expression.number("varattno")) if below and below.relation else None
+        return (
+            self._base_column(below.relation, expression.number("varattno"))
+            if below and below.relation
+            else None
+        )
 
     def _entry(
         self, entry: Entry, scope: Scope, landings: dict[int, Landing], written: dict[int, Landing] | None
@@ -127,7 +137,11 @@ class _Walk:
         if written is not None and scope.query.command == Command.INSERT:
             for target in scope.query.target_list:
                 expression = _below_casts(target.node("expr"))
-                if expression is not None and expression.kind == "VAR" and expression.number("varno") == entry.index:
+                if (
+                    expression is not None
+                    and expression.kind == "VAR"
+                    and expression.number("varno") == entry.index
+                ):
                     through[expression.number("varattno")] = written.get(target.number("resno"), _RETURNED)
         elif scope.query.set_operation() is not None:
             through = landings
@@ -171,7 +185,14 @@ class _Walk:
         match node.kind:
             case "PARAM":
                 self._note(node, landing)
-            case "RELABELTYPE" | "COERCEVIAIO" | "ARRAYCOERCEEXPR" | "COLLATEEXPR" | "CONVERTROWTYPEEXPR" | "NAMEDARGEXPR":
+            case (
+                "RELABELTYPE"
+                | "COERCEVIAIO"
+                | "ARRAYCOERCEEXPR"
+                | "COLLATEEXPR"
+                | "CONVERTROWTYPEEXPR"
+                | "NAMEDARGEXPR"
+            ):
                 self.expression(node.node("arg"), landing, scope)
             case "COERCETODOMAIN":
                 domain = self._catalogue.type(node.number("resulttype"))
@@ -204,7 +225,9 @@ class _Walk:
                 is_cast = node.kind == "FUNCEXPR" and node.number("funcformat") in _CASTS
                 met = self._met(node)
                 for i, arg in enumerate(args):
-                    self.expression(arg, landing if is_cast and i == 0 and met.weight is Weight.STRICT else met, scope)
+                    self.expression(
+                        arg, landing if is_cast and i == 0 and met.weight is Weight.STRICT else met, scope
+                    )
             case "BOOLEXPR":
                 for arg in args:
                     self.expression(arg, _CONDITION, scope)
@@ -239,7 +262,13 @@ class _Walk:
         if inner is None:
             return
         type_ = node.number("subLinkType")
-        lands = landing if type_ == Sublink.EXPR else compared if type_ in (Sublink.ANY, Sublink.ALL) else _RETURNED
+        lands = (
+            landing
+            if type_ == Sublink.EXPR
+            else compared
+            if type_ in (Sublink.ANY, Sublink.ALL)
+            else _RETURNED
+        )
         self.query(inner, {1: lands})
 
     def _note(self, node: Node, landing: Landing) -> None:

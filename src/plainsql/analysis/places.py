@@ -48,7 +48,12 @@ def _visit(
 
 
 def _open_view(
-    catalogue: Catalogue, scopes: Scopes, place: Place, entry: Entry, found: list[Place], views: tuple[int, ...]
+    catalogue: Catalogue,
+    scopes: Scopes,
+    place: Place,
+    entry: Entry,
+    found: list[Place],
+    views: tuple[int, ...],
 ) -> None:
     relation = catalogue.relation(entry.relation)
     if relation is None or relation.kind != "v":

@@ -146,7 +146,9 @@ def read_tree(text: str) -> Value:
             i += 1
             continue
         if token == "(":
-            if tokens[i] in ("i", "o", "x", "b") and (tokens[i + 1] == ")" or tokens[i + 1].lstrip("-").isdigit()):
+            if tokens[i] in ("i", "o", "x", "b") and (
+                tokens[i + 1] == ")" or tokens[i + 1].lstrip("-").isdigit()
+            ):
                 end = tokens.index(")", i)
                 numbers = tokens[i + 1 : end]
                 value = frozenset(map(int, numbers)) if tokens[i] == "b" else list(numbers)

@@ -10,7 +10,17 @@ from psycopg import Connection
 
 from plainsql.analysis.trigger_bodies import TriggerBody
 
-__all__ = ["Check", "Column", "ForeignKey", "Policy", "Relation", "Trigger", "UniqueKey", "load_relations"]
+__all__ = [
+    "Check",
+    "Column",
+    "ForeignKey",
+    "Index",
+    "Policy",
+    "Relation",
+    "Trigger",
+    "UniqueKey",
+    "load_relations",
+]
 
 # Bits of pg_trigger.tgtype.
 _ROW, _BEFORE, _INSERT, _DELETE, _UPDATE, _TRUNCATE, _INSTEAD = 1, 2, 4, 8, 16, 32, 64
@@ -46,6 +56,18 @@ class UniqueKey:
     collations: tuple[int, ...]
     primary: bool
     nulls_not_distinct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index that the planner may use."""
+
+    name: str
+    method: str
+    """``btree``, ``hash``, ``gin``, ``hnsw``, ``ivfflat`` …"""
+    columns: tuple[int, ...]
+    """The indexed columns in order; 0 for an expression."""
+    families: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +144,7 @@ class Relation:
     row_security: bool = False
     columns: dict[int, Column] = field(default_factory=dict)
     unique_keys: list[UniqueKey] = field(default_factory=list)
+    indexes: list[Index] = field(default_factory=list)
     referenced_by: list[ForeignKey] = field(default_factory=list)
     triggers: list[Trigger] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
@@ -170,7 +193,11 @@ left join pg_catalog.pg_constraint as k
 def _columns_query(where: str, version: int) -> str:
     valid, inherited, join = "true", "true", ""
     if version >= 180000:
-        valid, inherited, join = "coalesce(k.convalidated, true)", "not coalesce(k.connoinherit, false)", _CONSTRAINTS_18
+        valid, inherited, join = (
+            "coalesce(k.convalidated, true)",
+            "not coalesce(k.connoinherit, false)",
+            _CONSTRAINTS_18,
+        )
     return f"""
 select a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull and {valid}, {inherited},
   a.attgenerated <> '', a.attidentity <> '', d.adbin::text
@@ -195,6 +222,18 @@ from pg_catalog.pg_index as i
 inner join pg_catalog.pg_class as c on c.oid = i.indexrelid
 where i.indisunique and i.indisvalid and i.indislive and i.indimmediate and not i.indisexclusion
   and i.indpred is null and i.indexprs is null
+"""
+
+_INDEXES = """
+select i.indrelid, c.relname, m.amname, i.indkey::text, i.indnkeyatts,
+  array(
+    select o.opcfamily::text from unnest(i.indclass) with ordinality as u(oid, n)
+    inner join pg_catalog.pg_opclass as o on o.oid = u.oid order by u.n
+  )
+from pg_catalog.pg_index as i
+inner join pg_catalog.pg_class as c on c.oid = i.indexrelid
+inner join pg_catalog.pg_am as m on m.oid = c.relam
+where i.indisvalid and i.indislive
 """
 
 _FOREIGN_KEYS = """
@@ -228,9 +267,15 @@ from pg_catalog.pg_constraint as k where k.contype = 'c' and k.conrelid <> 0
 _INHERITS = "select i.inhparent, i.inhrelid from pg_catalog.pg_inherits as i"
 
 
-def load_relations(connection: Connection[Any], version: int, *, oid: int | None = None) -> dict[int, Relation]:
+def load_relations(
+    connection: Connection[Any], version: int, *, oid: int | None = None
+) -> dict[int, Relation]:
     """Read the relations of all user schemas, or the one with this oid, with all that hangs on them."""
-    where = "n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')" if oid is None else f"c.oid = {oid:d}"
+    where = (
+        "n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')"
+        if oid is None
+        else f"c.oid = {oid:d}"
+    )
 
     def rows(query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query.encode()).fetchall()
@@ -254,6 +299,10 @@ def load_relations(connection: Connection[Any], version: int, *, oid: int | None
             )
     if oid is not None:
         return found
+    for relation, name, method, keys, count, families in rows(_INDEXES):
+        if relation in found:
+            columns = tuple(map(int, keys.split()))[:count]
+            found[relation].indexes.append(Index(name, method, columns, tuple(map(int, families))))
     for name, table, columns, referenced, others, on_delete, on_update in rows(_FOREIGN_KEYS):
         if referenced in found:
             key = ForeignKey(name, table, tuple(columns), referenced, tuple(others), on_delete, on_update)

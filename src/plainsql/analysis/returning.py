@@ -43,7 +43,10 @@ def facts_after_write(prover: Nullability, scope: Scope, context: Context) -> Co
     def gone(key: Key) -> bool:
         # The whole row (column 0) changes with any of its columns.
         return mentions(
-            key, query.id, query.result_relation, lambda column: changed is None or column <= 0 or column in changed
+            key,
+            query.id,
+            query.result_relation,
+            lambda column: changed is None or column <= 0 or column in changed,
         )
 
     facts = Facts(frozenset(key for key in context.facts.keys if not gone(key)), context.facts.matched)
@@ -58,7 +61,9 @@ def target_verdict(prover: Nullability, node: Node, home: Scope, context: Contex
     if entry is None or relation is None:
         return nullable("unknown table")
     version = node.number("varreturningtype")
-    commands = {action.number("commandType") for action in query.node.nodes("mergeActionList")} or {query.command}
+    commands = {action.number("commandType") for action in query.node.nodes("mergeActionList")} or {
+        query.command
+    }
     if version == _OLD and Command.INSERT in commands:
         return nullable("an inserted row has no old values")
     if version == _NEW and Command.DELETE in commands:

@@ -106,11 +106,17 @@ class Routines:
         self._operators_of: dict[int, list[Operator]] = {}
         for operator in operators.values():
             self._operators_of.setdefault(operator.function, []).append(operator)
+        self.search_families: dict[int, set[int]] = {}
+        """The families of any method in which an operator is a search operator."""
+        self.ordering_families: dict[int, set[int]] = {}
+        """The families in which an operator can order an index scan: a distance."""
         self.families_of_equality: dict[int, set[int]] = {}
         """The btree operator families in which an operator is the equality."""
         self.comparisons: set[int] = set()
         """Functions behind the operators of btree and hash families: these never return null by contract."""
         for oid, family, strategy, method, purpose in index_operators:
+            by_purpose = self.search_families if purpose == "s" else self.ordering_families
+            by_purpose.setdefault(oid, set()).add(family)
             if purpose != "s" or method not in ("btree", "hash"):
                 continue
             if method == "btree" and strategy == 3:

@@ -27,13 +27,17 @@ _READS = _names("""
 """)
 
 # Write, and leave nothing in the session. `nextval` and `setval` leave what `currval` reads; reading that is not safe.
-_WRITES = _names("nextval setval pg_notify pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_xact_lock "
-                 "pg_try_advisory_xact_lock_shared")
+_WRITES = _names(
+    "nextval setval pg_notify pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_xact_lock "
+    "pg_try_advisory_xact_lock_shared"
+)
 
 # Of extensions, by the extension's name.
 _EXTENSIONS = {
-    "pgcrypto": _names("gen_random_bytes gen_random_uuid gen_salt pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt "
-                       "pgp_pub_encrypt_bytea"),
+    "pgcrypto": _names(
+        "gen_random_bytes gen_random_uuid gen_salt pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt "
+        "pgp_pub_encrypt_bytea"
+    ),
     "uuid-ossp": _names("uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4"),
 }
 

@@ -39,7 +39,8 @@ def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdi
         if number == query.result_relation:
             return target_verdict(prover, node, home, context)
         if query.command == Command.MERGE and any(
-            action.number("matchKind", -1) == _NOT_MATCHED_BY_SOURCE for action in query.node.nodes("mergeActionList")
+            action.number("matchKind", -1) == _NOT_MATCHED_BY_SOURCE
+            for action in query.node.nodes("mergeActionList")
         ):
             return nullable("not matched by source")
     base = _source(prover, entry, column, home, context)
@@ -58,7 +59,11 @@ def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdi
         for side, members in join.nullable_sides():
             if number in members and (query.id, index, side) not in context.facts.matched:
                 joins.add((query.id, index, side))
-                because = _JOIN_REASONS.get(join.type, "a join may not match") if join.type else "a join may not match"
+                because = (
+                    _JOIN_REASONS.get(join.type, "a join may not match")
+                    if join.type
+                    else "a join may not match"
+                )
     return base.through(joins, because) if joins else base
 
 
@@ -110,7 +115,9 @@ def _search_or_cycle(entry: Entry, column: int, width: int, home: Scope) -> Verd
         extra.append(never("search fills it in every row"))
     if (cycle := cte.node("cycle_clause")) is not None:
         marks = (cycle.node("cycle_mark_value"), cycle.node("cycle_mark_default"))
-        constant = all(mark is not None and mark.kind == "CONST" and not mark.flag("constisnull") for mark in marks)
+        constant = all(
+            mark is not None and mark.kind == "CONST" and not mark.flag("constisnull") for mark in marks
+        )
         extra.append(never("cycle marks every row") if constant else nullable("a cycle mark may be null"))
         extra.append(never("cycle fills it in every row"))
     position = column - width - 1

@@ -24,7 +24,11 @@ def stored_column(prover: Nullability, relation: Relation, column: int, *, with_
         return verdict
     alone = not (with_children and relation.children)
     for check in relation.checks:
-        if check.holds and (alone or (check.inherited and relation.kind == "p")) and _excludes_null(check.expression, column):
+        if (
+            check.holds
+            and (alone or (check.inherited and relation.kind == "p"))
+            and _excludes_null(check.expression, column)
+        ):
             return never("a check constraint excludes null")
     known = relation.columns.get(column)
     if known is not None and known.generated and known.default and alone:

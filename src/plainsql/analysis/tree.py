@@ -198,9 +198,7 @@ class Query:
             left_members, right_members = visit(left), visit(right)
             number, index = node.number("jointype", -1), node.number("rtindex")
             type_ = JoinType(number) if number in tuple(JoinType) else None
-            found[index] = Join(
-                index, type_, left, right, left_members, right_members, node.node("quals")
-            )
+            found[index] = Join(index, type_, left, right, left_members, right_members, node.node("quals"))
             return left_members | right_members | {index}
 
         for item in self.from_items:

@@ -28,16 +28,77 @@ class TriggerBody:
 
 
 CALLS = frozenset(
-    """
-    now clock_timestamp statement_timestamp transaction_timestamp coalesce nullif greatest least lower upper btrim
-    trim length replace concat left right round abs date_trunc gen_random_uuid to_tsvector setweight jsonb_build_object
-    """.split()
+    [
+        "now",
+        "clock_timestamp",
+        "statement_timestamp",
+        "transaction_timestamp",
+        "coalesce",
+        "nullif",
+        "greatest",
+        "least",
+        "lower",
+        "upper",
+        "btrim",
+        "trim",
+        "length",
+        "replace",
+        "concat",
+        "left",
+        "right",
+        "round",
+        "abs",
+        "date_trunc",
+        "gen_random_uuid",
+        "to_tsvector",
+        "setweight",
+        "jsonb_build_object",
+    ]
 )
-_VALUES = frozenset("current_timestamp current_date localtimestamp current_user session_user tg_op".split())
+_VALUES = frozenset(
+    ["current_timestamp", "current_date", "localtimestamp", "current_user", "session_user", "tg_op"]
+)
 _WORDS = frozenset(
-    "new old null true false is not distinct from and or in case when then else end between like ilike".split()
+    [
+        "new",
+        "old",
+        "null",
+        "true",
+        "false",
+        "is",
+        "not",
+        "distinct",
+        "from",
+        "and",
+        "or",
+        "in",
+        "case",
+        "when",
+        "then",
+        "else",
+        "end",
+        "between",
+        "like",
+        "ilike",
+    ]
 )
-_TYPES = frozenset("text integer int bigint smallint boolean numeric date timestamp timestamptz uuid jsonb regconfig".split())
+_TYPES = frozenset(
+    [
+        "text",
+        "integer",
+        "int",
+        "bigint",
+        "smallint",
+        "boolean",
+        "numeric",
+        "date",
+        "timestamp",
+        "timestamptz",
+        "uuid",
+        "jsonb",
+        "regconfig",
+    ]
+)
 
 
 def builtin_body(name: str) -> TriggerBody | None:
@@ -63,7 +124,9 @@ class _Reader:
     def __init__(self, source: str, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._words = [
-            source[token.start : token.end].lower() if token.kind == "word" else source[token.start : token.end]
+            source[token.start : token.end].lower()
+            if token.kind == "word"
+            else source[token.start : token.end]
             for token in tokens
         ]
         self._changes: set[str] = set()
@@ -74,22 +137,30 @@ class _Reader:
         words = self._words
         if not words or words[0] != "begin":
             return None
-        i = 1
+        i, open_ifs = 1, 0
         while i < len(words):
             match words[i]:
                 case "end":
                     # `end if;` goes on; `end` or `end;` closes the body.
                     if words[i + 1 : i + 2] == ["if"]:
+                        open_ifs -= 1
                         i += 2 + (words[i + 2 : i + 3] == [";"])
                         continue
-                    closed = words[i + 1 :] in ([], [";"])
-                    return TriggerBody(frozenset(self._changes), self._drops, frozenset(self._calls)) if closed else None
+                    closed = words[i + 1 :] in ([], [";"]) and not open_ifs
+                    return (
+                        TriggerBody(frozenset(self._changes), self._drops, frozenset(self._calls))
+                        if closed
+                        else None
+                    )
                 case "else":
                     i += 1
                 case "if" | "elsif" | "elseif":
+                    open_ifs += words[i] == "if"
                     i = self._expression(i + 1, "then")
                 case "return":
-                    if words[i + 1 : i + 2] not in (["new"], ["old"], ["null"]) or words[i + 2 : i + 3] != [";"]:
+                    if words[i + 1 : i + 2] not in (["new"], ["old"], ["null"]) or words[i + 2 : i + 3] != [
+                        ";"
+                    ]:
                         return None
                     self._drops = self._drops or words[i + 1] == "null"
                     i += 3

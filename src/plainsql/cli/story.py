@@ -99,16 +99,14 @@ class Story:
         heads = [column.rpartition("=")[2] for column in columns]
         cells = [[self._shown(_get(row, field)) for field in fields] for row in rows]
         widths = [max(map(cell_len, cell)) for cell in zip(heads, *cells, strict=True)]
+        # Where the terminal is narrow, what is longest gives way, and nothing else.
+        longest = widths.index(max(widths))
+        room = self._console.width - 4 - 2 * (len(widths) - 1) - sum(widths) + widths[longest]
+        widths[longest] = max(min(widths[longest], room), 10)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for field, head, width in zip(fields, heads, widths, strict=True):
             numeric = isinstance(_get(rows[0], field), int | float)
-            # Where the terminal is narrow, what is longest gives way, and nothing else.
-            table.add_column(
-                head,
-                justify="right" if numeric else "left",
-                no_wrap=True,
-                min_width=None if width == max(widths) else width,
-            )
+            table.add_column(head, justify="right" if numeric else "left", no_wrap=True, width=width)
         for row in cells:
             table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in row))
         return table

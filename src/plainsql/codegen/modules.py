@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
-from plainsql.codegen.naming import class_name, is_field_name
+from plainsql.codegen.naming import class_name, is_field_name, string_literal
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
 from plainsql.errors import ContractError, Place
-from plainsql.statements import Statement, Variant
+from plainsql.statements import Bounds, Statement, Variant
 
 __all__ = ["Checked", "Field", "Function", "Module", "RowClass", "plan_modules"]
 
@@ -99,6 +99,15 @@ def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module]
             module.functions.append(_plan_function(item, module, package))
         except ContractError as error:
             errors.append(error)
+    if "" in modules and "queries" in modules:
+        top = modules[""].functions
+        errors.append(
+            ContractError(
+                "the files at the top of the SQL folder and its folder queries make one module, queries",
+                place=Place(top[0].statement.path) if top else None,
+                hint="move the files into a folder, or rename that one",
+            )
+        )
     return [modules[name] for name in sorted(modules)], errors
 
 
@@ -287,7 +296,7 @@ def _plan_parameters(
         default = ""
         nullable = fact.nullable
         if bounds is not None and bounds.has_default:
-            default = repr(bounds.default)
+            default = _default(statement, parameter.name, bounds, fact.type)
             nullable = nullable or bounds.default is None
         elif parameter.optional:
             default = "UNSET"
@@ -296,7 +305,7 @@ def _plan_parameters(
             annotation = annotation.wrapped(
                 "{} | UnsetType", ("plainsql.types", "UNSET"), ("plainsql.types", "UnsetType")
             )
-        if "Decimal(" in default:
+        if "Decimal(" in default or (bounds and "Decimal(" in f"{bounds.low!r} {bounds.high!r}"):
             annotation = annotation.wrapped("{}", ("decimal", "Decimal"))
         planned.append((parameter.name, annotation, default))
     for choice in statement.choices:
@@ -309,6 +318,38 @@ def _plan_parameters(
             )
         )
     return tuple(planned), wraps
+
+
+_INTEGERS = {"int2", "int4", "int8", "oid"}
+_FLOATS = {"float4", "float8"}
+_TEXTS = {"text", "varchar", "bpchar", "name", "citext"}
+
+
+def _default(statement: Statement, name: str, bounds: Bounds, type: PgType) -> str:
+    """The default as source, in the parameter's own type."""
+    value = bounds.default
+    while type.kind == "domain" and type.element is not None:
+        type = type.element
+    if value is None:
+        return "None"
+    if isinstance(value, bool):
+        fits, written = type.name == "bool", repr(value)
+    elif isinstance(value, str):
+        fits, written = type.name in _TEXTS or value in type.labels, string_literal(value)
+    elif type.name in _FLOATS:
+        fits, written = True, repr(float(value))
+    elif type.name == "numeric":
+        fits, written = True, f"Decimal({str(value)!r})"
+    else:
+        fits, written = type.name in _INTEGERS and value == int(value), repr(int(value))
+    if not fits:
+        place = bounds.place or Place(statement.path, statement.body_line)
+        raise ContractError(
+            f"{statement.name}: the default of {name} is no {type}, which is its type",
+            place=place,
+            hint="defaults are numbers, texts, labels, true, false or null; else, use coalesce in the SQL",
+        )
+    return written
 
 
 def _wrap(type: PgType) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 
-__all__ = ["class_name", "is_field_name"]
+__all__ = ["class_name", "is_field_name", "string_literal"]
 
 
 def class_name(name: str) -> str:
@@ -18,3 +19,8 @@ def class_name(name: str) -> str:
 def is_field_name(name: str) -> bool:
     """Whether a struct can have a field of this name."""
     return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__")
+
+
+def string_literal(text: str) -> str:
+    """The text as a literal in double quotes: no line end or control character of it stands in the source."""
+    return json.dumps(text, ensure_ascii=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.naming import class_name
+from plainsql.codegen.naming import class_name, string_literal
 
 __all__ = ["Annotation", "annotate", "annotate_parameter"]
 
@@ -78,7 +78,6 @@ _TEXT: Final = frozenset(
         "text",
         "varchar",
         "bpchar",
-        "char",
         "name",
         "citext",
         "xml",
@@ -124,7 +123,9 @@ def annotate(type: PgType) -> Annotation:
         case "domain" if type.element:
             return annotate(type.element)
         case "enum":
-            labels = ", ".join(map(_literal, type.labels))
+            if not type.labels:
+                return Annotation("str")
+            labels = ", ".join(map(string_literal, type.labels))
             return Annotation(f"Literal[{labels}]", frozenset({("typing", "Literal")}))
         case "composite":
             return Annotation(class_name(type.name), composites=(type,))
@@ -163,6 +164,3 @@ def annotate_parameter(type: PgType) -> Annotation:
     return annotate(type)
 
 
-def _literal(label: str) -> str:
-    escaped = label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

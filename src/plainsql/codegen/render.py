@@ -69,7 +69,9 @@ class Names:
 
     def of(self, name: str, *, in_body: bool = False) -> str:
         """How the module writes an imported name."""
-        return f"{name}_" if name in self._taken or (in_body and name in self._taken_in_bodies) else name
+        while name in self._taken or (in_body and name in self._taken_in_bodies):
+            name += "_"
+        return name
 
     def annotation(self, annotation: Annotation) -> str:
         """An annotation as the module writes it. The module's own classes keep their names."""
@@ -208,7 +210,11 @@ def _values(function: Function, names: Names) -> str:
             bounds = parameter.bounds
             if parameter.name == name and bounds and (bounds.low is not None or bounds.high is not None):
                 checked = names.of("bounded", in_body=True)
-                text = f'{checked}("{name}", {text}, {bounds.low!r}, {bounds.high!r})'
+                decimal = frozenset({("decimal", "Decimal")})
+                low, high = (
+                    names.annotation(Annotation(repr(b), decimal)) for b in (bounds.low, bounds.high)
+                )
+                text = f'{checked}("{name}", {text}, {low}, {high})'
         parts.append(text)
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 

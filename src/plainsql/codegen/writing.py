@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from plainsql.codegen.modules import Module
@@ -64,7 +65,7 @@ def compare(files: Mapping[Path, str], output: Path) -> Changes:
             changes.missing.append(path)
         elif path.name == "__init__.py" and not _is_generated(target):
             continue  # a package's own, hand-written: left alone
-        elif target.read_text(encoding="utf-8") != source:
+        elif target.read_text(encoding="utf-8", errors="replace") != source:
             changes.outdated.append(path)
     if output.exists():
         for target in sorted(output.rglob("*.py")):
@@ -96,9 +97,11 @@ def write(files: Mapping[Path, str], output: Path) -> Changes:
         part.replace(target)
     for path in changes.stale:
         (output / path).unlink()
+        with suppress(OSError):  # it holds something else
+            (output / path).parent.rmdir()
     return changes
 
 
 def _is_generated(file: Path) -> bool:
-    with file.open(encoding="utf-8") as lines:
-        return lines.readline().startswith(MARK)
+    with file.open("rb") as content:
+        return content.read(len(MARK)) == MARK.encode()

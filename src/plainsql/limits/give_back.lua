@@ -12,11 +12,13 @@ for i, key in ipairs(KEYS) do
   if ARGV[first] == 'window' then
     redis.call('LREM', key, -taken, string.format('%.0f', taken_at))
   else
-    local capacity, keep, left = tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5]), tonumber(ARGV[first +
-    6]) local credit, known = get_bucket(key, refill, scale, capacity, keep) -- What the bucket could not have
-    held, had nothing been taken, is not given back. local elapsed = math.max(math.min(now - taken_at,
-    above(capacity, refill)), 0) local lost = math.max(left + taken * scale + elapsed * refill - capacity, 0)
-    if known and lost < taken * scale then put_bucket(key, math.min(credit + taken * scale - lost, capacity),
-    refill, scale, capacity, keep) end
+    local capacity, keep, left = tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5]), tonumber(ARGV[first + 6])
+    local credit, known = get_bucket(key, refill, scale, capacity, keep)
+    -- What the bucket could not have held, had nothing been taken, is not given back.
+    local elapsed = math.max(math.min(now - taken_at, above(capacity, refill)), 0)
+    local lost = math.max(left + taken * scale + elapsed * refill - capacity, 0)
+    if known and lost < taken * scale then
+      put_bucket(key, math.min(credit + taken * scale - lost, capacity), refill, scale, capacity, keep)
+    end
   end
 end

@@ -38,10 +38,9 @@ class _Window:
 
 
 class LocalLimits:
-    """Buckets and windows in memory, on the process's monotonic clock; ``share`` is this process's part of
-    each.
+    """Buckets and windows in memory, on the process's monotonic clock.
 
-    Subjects that are as good as new are forgotten from time to time.
+    ``share`` is this process's part of each. What is as good as new is forgotten from time to time.
     """
 
     def __init__(self, share: Fraction, *, clock_us: Callable[[], int] | None = None) -> None:

@@ -1,7 +1,6 @@
 -- What the scripts of limits have in common; it stands before each of them.
 --
--- All numbers are integers below 2^53, which Lua's doubles hold exactly; '%.0f' is the one way to print
--- them so.
+-- All numbers are integers below 2^53, which Lua's doubles hold exactly; '%.0f' prints them so.
 
 local now = microseconds()
 
@@ -19,8 +18,8 @@ local function put_bucket(key, credit, refill, scale, capacity, keep)
   -- A full bucket and a missing one are the same: the key goes when it would be full. The extra second is for
   -- the milliseconds that expiry counts in.
   local life = math.max(above(above(capacity - credit, refill), 1000) + 1000, keep)
-  redis.call('SET', key, string.format('%.0f %.0f %.0f', credit, now, scale), 'PX', string.format('%.0f',
-  life))
+  local state = string.format('%.0f %.0f %.0f', credit, now, scale)
+  redis.call('SET', key, state, 'PX', string.format('%.0f', life))
 end
 
 -- The units of a bucket now, and whether it was there.

@@ -55,6 +55,8 @@ class Memory:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
+            if not (ignore := self._file.parent / ".gitignore").exists():
+                ignore.write_text("*\n")
             part = self._file.with_suffix(".part")
             part.write_bytes(msgspec.msgpack.encode(wanted))
             part.replace(self._file)

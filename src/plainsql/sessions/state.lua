@@ -1,11 +1,11 @@
 -- What the scripts of sessions have in common; it stands before each of them.
 --
 -- The keys of a user, all in one slot:
---   index            a sorted set: name of a session → when it ends, in milliseconds since 1970. A session
--- that is                    not in it is over, whatever else there is: to end them all, this one key is
--- removed.   s:NAME           a hash: v(ersion), d(ata), u(ser), c(reated, ms), t(ime to live, ms)   fence
--- a random token, replaced when all sessions of the user end   fence:NAME       a random token, replaced
--- when the session of this name ends
+--   index         a sorted set: the name of a session and when it ends, in milliseconds since 1970. A session
+--                 that is not in it is over, whatever else is there: to end them all, this key is removed.
+--   s:NAME        a hash: v(ersion), d(ata), u(ser), c(reated, ms), t(ime to live, ms)
+--   fence         a random token, removed when all sessions of the user end
+--   fence:NAME    a random token, removed when the session of this name ends
 
 local now = math.floor(microseconds() / 1000)
 

@@ -118,7 +118,8 @@ async def play(story: Story) -> None:
         most_recent_project_id=home.project_id,
     )
 
-    tomorrow = datetime.now(ZONE).replace(hour=11, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    # Eleven in Lima, on the first day for which the sample has visits as well.
+    tomorrow = datetime.now(UTC).replace(hour=16, minute=0, second=0, microsecond=0) + timedelta(days=1)
     booked = await story.tell(
         "Book a visit",
         "id scheduled_for notes",
@@ -150,7 +151,7 @@ async def play(story: Story) -> None:
         "The agency's agenda of that day",
         "scheduled_for=at lead_name=lead lead_phone=phone property_title=home",
         appointments.agenda_of_day,
-        day=tomorrow.date(),
+        day=tomorrow.astimezone(ZONE).date(),
         time_zone="America/Lima",
         limit=8,
     )

@@ -29,6 +29,7 @@ __all__ = [
     "Step",
     "best",
     "count",
+    "defaults",
     "documents",
     "everything",
     "get",
@@ -155,6 +156,36 @@ def count() -> Args:
     return ()
 
 
+@one[str]("kitchen.defaults", "sql/kitchen/defaults.sql", 10, """\
+select concat(
+  :ratio::numeric,
+  :price::numeric,
+  :share::double precision,
+  :note::text,
+  :mood::mood,
+  :wanted::boolean,
+  :day::date
+) as text
+""", effect="reads")
+def defaults(
+    *,
+    ratio: Decimal | None,
+    price: Decimal | None = Decimal('3'),
+    share: float | None = 2.0,
+    note: str | None = "it's \"so\" \\ here",
+    mood: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | None = "back\\slash",
+    wanted: bool | None = True,
+    day: date_ | None = None,
+) -> Args:
+    """A default of every kind, and bounds without one.
+
+    ratio: 0.5..5.5.
+    price: 0.., 3 by default.
+    SQL: sql/kitchen/defaults.sql
+    """
+    return (bounded_("ratio", ratio, Decimal('0.5'), Decimal('5.5')), bounded_("price", price, 0, None), share, note, mood, wanted, day)
+
+
 @many[Documents]("kitchen.documents", "sql/kitchen/documents.sql", 5, """\
 select
   d.payload,
@@ -245,13 +276,13 @@ def get(*, id: int_) -> Args:
 select (n.n + :str::smallint) * :bounded as product
 from unnest(:list::integer[]) as n (n)
 """, effect="reads")
-def int(*, str: int_, bounded: int_ = Decimal('2.5'), list: list_[int_]) -> Args:
+def int(*, str: int_, bounded: int_ = 2, list: list_[int_]) -> Args:
     """A query and parameters that hide builtins and imports.
 
-    bounded: 0.5..5.5, 2.5 by default.
+    bounded: 1..5, 2 by default.
     SQL: sql/kitchen/int.sql
     """
-    return (str, bounded_("bounded", bounded, Decimal('0.5'), Decimal('5.5')), list)
+    return (str, bounded_("bounded", bounded, 1, 5), list)
 
 
 @many[Dish]("kitchen.list", "sql/kitchen/list.sql", 7, """\

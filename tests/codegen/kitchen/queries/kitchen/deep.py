@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
-from plainsql.query import Args, many
+from plainsql.query import Args, bounded, many
 from plainsql.rows import Row
 from plainsql.vector import Vector
 
@@ -19,23 +20,24 @@ class Near(Row, frozen=True):
 
     id: int
     embedding: Vector
-    distance: float | None
+    distance: float
 
 
-@many[Near]("kitchen.deep.nearest", "sql/kitchen/deep/nearest.sql", 3, """\
+@many[Near]("kitchen.deep.nearest", "sql/kitchen/deep/nearest.sql", 4, """\
 select
   d.id,
   d.embedding,
   d.embedding <=> :embedding as distance
 from dishes as d
-where d.embedding is not null
+where d.embedding <=> :embedding < :farthest
 order by d.embedding <=> :embedding
 limit 3
 """, effect="reads")
-def nearest(*, embedding: Vector | Sequence[float]) -> Args:
-    """A folder in a folder.
+def nearest(*, embedding: Vector | Sequence[float], farthest: float) -> Args:
+    """A folder in a folder, and bounds of a parameter in a module without decimals.
 
+    farthest: 0.5..2.
     Reads public.dishes.
     SQL: sql/kitchen/deep/nearest.sql
     """
-    return (embedding,)
+    return (embedding, bounded("farthest", farthest, Decimal('0.5'), 2))

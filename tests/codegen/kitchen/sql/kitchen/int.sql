@@ -1,5 +1,5 @@
 -- A query and parameters that hide builtins and imports.
 -- returns: many value
--- param bounded: 0.5..5.5 = 2.5
+-- param bounded: 1..5 = 2
 select (n.n + :str::smallint) * :bounded as product
 from unnest(:list::integer[]) as n (n)

@@ -1,0 +1,79 @@
+"""How long it takes to import each contender's library in a new process; and 150 generated queries after plainsql.
+
+What Python itself takes to start is not counted. Everything is compiled already, as it is where it is installed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from benchmarks.contenders.base import Contender
+from benchmarks.extent import Extent
+from benchmarks.loops import available_loops
+from benchmarks.results import Measured, Series
+
+__all__ = ["NAME", "generated_queries", "measure_imports"]
+
+NAME: Final = "import"
+
+_LIBRARIES: Final = {
+    "plainsql": "plainsql.database",
+    "asyncpg-pool": "asyncpg",
+    "psycopg": "psycopg, psycopg_pool",
+    "psqlpy": "psqlpy",
+    "aiosql": "aiosql, asyncpg",
+    "sqlspec": "sqlspec.adapters.asyncpg",
+    "sqlalchemy-core": "sqlalchemy.ext.asyncio, sqlalchemy.dialects.postgresql.asyncpg, asyncpg",
+    "sqlalchemy-orm": "sqlalchemy.ext.asyncio, sqlalchemy.orm, sqlalchemy.dialects.postgresql.asyncpg, asyncpg",
+    "piccolo": "piccolo.table, piccolo.engine.postgres, asyncpg",
+    "tortoise": "tortoise, tortoise.models, tortoise.backends.asyncpg",
+}
+"""What its application imports, the driver included. Who is not here imports what another one does."""
+
+_TIMED = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
+
+
+def measure_imports(contenders: Mapping[str, Contender], extent: Extent, deadline: float) -> Measured:
+    """Import each library in turn, each time in a new process; the first round warms the disk's cache."""
+    began = time.monotonic()
+    failed: dict[str, str] = {}
+    series = {name: Series(name, [], 1) for name in contenders if name in _LIBRARIES}
+    for number in range(extent.import_rounds + 1):
+        if number > 1 and time.monotonic() > deadline:
+            break
+        for name in list(series):
+            done = subprocess.run(
+                [sys.executable, "-c", _TIMED.format(_LIBRARIES[name])],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                failed[name] = done.stderr.strip().rpartition("\n")[2]
+                del series[name]
+            elif number:
+                series[name].rates.append(1 / float(done.stdout))
+    return Measured(
+        case=NAME,
+        title="import of the library in a new process",
+        unit="imports",
+        loop=available_loops()[0],
+        tasks=1,
+        took=time.monotonic() - began,
+        series=list(series.values()),
+        skipped={name: "the same library as another" for name in contenders if name not in _LIBRARIES},
+        failed=failed,
+    )
+
+
+def generated_queries() -> list[str]:
+    """Return what benchmarks/import_time.py says of 150 generated queries, line by line."""
+    script = Path(__file__).with_name("import_time.py")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    text = done.stderr.strip().rpartition("\n")[2] if done.returncode else done.stdout.rstrip()
+    return text.splitlines()

@@ -1,0 +1,187 @@
+"""Which relations of a query are left with one row, and which columns with one value.
+
+A relation is *determined* when all rows of it that come through are the same row: its unique key is equal to what is
+itself determined, or there is only one to begin with. Under an outer join a determined relation can still be there for
+one row of the query and be filled with nulls for another; where that matters, its *state* must be determined as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from plainsql.analysis.equalities import (
+    Equality,
+    collect_equalities,
+    families_of,
+    is_steady,
+    plain_variable,
+    sibling_variables,
+    strip_relabel,
+)
+from plainsql.analysis.facts import Facts, NullJoin, null_joins
+from plainsql.analysis.reader import Node
+from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Query, Scope, expression_children
+
+if TYPE_CHECKING:
+    from plainsql.analysis.cardinality import Cardinality
+
+__all__ = ["Determined", "from_entries", "ungrouped"]
+
+
+class Determined:
+    """What is determined in one query."""
+
+    def __init__(
+        self,
+        cardinality: Cardinality,
+        scope: Scope,
+        facts: Facts,
+        assume: int = 0,
+        columns: Iterable[tuple[int, int]] = (),
+    ) -> None:
+        """Find all that is; ``assume`` is a relation (or 0), and ``columns`` are columns, taken to be determined."""
+        self._cardinality = cardinality
+        self._catalogue = cardinality.catalogue
+        self._scope = scope
+        self._facts = facts
+        query = scope.query
+        self.relations: set[int] = {assume} if assume else set()
+        self.columns: dict[tuple[int, int], frozenset[int]] = {}
+        """Columns with one value, each with the operator families whose equality says so."""
+        every = frozenset().union(*cardinality.catalogue.routines.families_of_equality.values())
+        for column in columns:
+            self.columns[column] = every
+        self.because: dict[int, str] = {}
+        self.full_join = any(join.type in (JoinType.FULL, None) for join in query.joins.values())
+        self._settle()
+
+    def _settle(self) -> None:
+        query = self._scope.query
+        equalities = collect_equalities(self._catalogue, self._scope)
+        pending = from_entries(query)
+        target = query.entry(query.result_relation)
+        if target is not None and query.command != Command.INSERT and target not in pending:
+            pending.insert(0, target)
+        progress = True
+        while progress:
+            progress = False
+            for equality in equalities:
+                known = self.columns.get(equality.variable, frozenset())
+                if not equality.families <= known and self._determines(equality):
+                    self.columns[equality.variable] = known | equality.families
+                    progress = True
+            for entry in pending:
+                if entry.index not in self.relations and (because := self._relation(entry)):
+                    self.relations.add(entry.index)
+                    self.because[entry.index] = because
+                    progress = True
+
+    def reason(self) -> str:
+        """Why all relations of the query are determined: its keys before anything else."""
+        reasons = [self.because.get(entry.index, "") for entry in from_entries(self._scope.query)]
+        keys = [reason for reason in reasons if reason.startswith("equality")]
+        return (keys or reasons)[0]
+
+    def clauses(self, clauses: list[Node]) -> bool:
+        """Whether all expressions of a ``group by`` or ``distinct`` have one value."""
+        for clause in clauses:
+            target = self._scope.query.sort_group_expression(clause.number("tleSortGroupRef"))
+            expression = target.node("expr") if target is not None else None
+            if expression is None:
+                return False
+            expression = ungrouped(expression, self._scope)
+            variable = plain_variable(expression, self._scope)
+            families = families_of(self._catalogue, clause.number("eqop"))
+            bound = variable is not None and families & self.columns.get(variable, frozenset())
+            if not (bound and self._present(strip_relabel(expression))) and not self._expression(expression):
+                return False
+        return True
+
+    def _determines(self, equality: Equality) -> bool:
+        if equality.only_for is not None and equality.variable[0] not in equality.only_for:
+            return False
+        variable = plain_variable(equality.other, self._scope)
+        if variable is not None:
+            # An equality does not hold for null: whether an outer join filled the variable does not matter.
+            if equality.families & self.columns.get(variable, frozenset()) or variable[0] in self.relations:
+                return True
+        return self._expression(equality.other)
+
+    def _expression(self, node: Node) -> bool:
+        """Whether an expression has one value, null being one."""
+        if not is_steady(self._catalogue, node):
+            return False
+        variables = (part for part in expression_children(node) if part.kind == "VAR")
+        return all(self._variable(part) for part in variables if not part.number("varlevelsup"))
+
+    def _variable(self, node: Node) -> bool:
+        return node.number("varno") in self.relations and self._present(node)
+
+    def _present(self, node: Node) -> bool:
+        """Whether a variable is filled with nulls in all rows or in none."""
+        if node.kind != "VAR":
+            return False
+        entry = self._scope.query.entry(node.number("varno"))
+        if entry is not None and entry.kind is Kind.JOIN:
+            return False
+        return self._all_matched(null_joins(node, self._scope)) or self._one_state(node.number("varno"))
+
+    def _all_matched(self, joins: list[NullJoin]) -> bool:
+        return all(join in self._facts.matched for join in joins)
+
+    def _one_state(self, index: int) -> bool:
+        """Whether a relation is there in all rows or in none: the other side of each outer join is one row."""
+        query = self._scope.query
+        for join in query.joins.values():
+            for side, members in join.nullable_sides():
+                if index not in members or (query.id, join.index, side) in self._facts.matched:
+                    continue
+                others = join.left_members if side == "right" else join.right_members
+                single = others - set(query.joins)
+                if join.type not in (JoinType.LEFT, JoinType.RIGHT):
+                    return False
+                if not all(other in self.relations and self._one_state(other) for other in single):
+                    return False
+        return True
+
+    def _relation(self, entry: Entry) -> str:
+        """Why a relation is determined; empty where it is not."""
+        # A lateral item has its rows anew for each row of what it refers to.
+        if not all(self._variable(variable) for variable in sibling_variables(entry)):
+            return ""
+        if entry.kind is Kind.RESULT:
+            return "one row"
+        if entry.kind is Kind.FUNCTION and self._cardinality.one_call(entry):
+            return "a function that returns no set"
+        if entry.kind is Kind.VALUES and len(entry.node.items("values_lists")) == 1:
+            return "one row of values"
+        inner = self._cardinality.scopes.of_entry(entry, self._scope)
+        if inner is not None and not entry.node.flag("self_reference"):
+            answer = self._cardinality.at_most_one(inner)
+            if answer.proved:
+                return answer.because
+        for key, because in self._cardinality.keys(entry, self._scope):
+            if all(
+                families & self.columns.get((entry.index, column), frozenset())
+                for column, families in key.items()
+            ):
+                return because
+        return ""
+
+
+def from_entries(query: Query) -> list[Entry]:
+    """What stands in ``from``, joins aside."""
+    return [entry for entry in query.entries if entry.index in query.members]
+
+
+def ungrouped(expression: Node, scope: Scope) -> Node:
+    """The expression behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
+    if expression.kind == "VAR" and not expression.number("varlevelsup"):
+        entry = scope.query.entry(expression.number("varno"))
+        if entry is not None and entry.kind is Kind.GROUP:
+            expressions = entry.node.nodes("groupexprs")
+            column = expression.number("varattno")
+            if 0 < column <= len(expressions):
+                return expressions[column - 1]
+    return expression

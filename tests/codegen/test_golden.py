@@ -1,0 +1,113 @@
+"""The generated package of the kitchen, character by character, and as Python runs it.
+
+``PLAINSQL_UPDATE_GOLDEN=1`` writes it anew; then read the difference.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from plainsql import BindError, codegen
+from plainsql.types import UNSET
+from tests.codegen.conftest import KITCHEN, Generate
+from tests.codegen.kitchen.queries import kitchen
+
+QUERIES = KITCHEN / "queries"
+
+
+def test_the_generated_package_is_what_it_was(generate: Generate) -> None:
+    files = generate(KITCHEN).files
+    if os.environ.get("PLAINSQL_UPDATE_GOLDEN"):
+        codegen.write(files, QUERIES)
+    assert sorted(map(str, files)) == ["kitchen/__init__.py", "kitchen/deep.py", "queries.py"]
+    for path, source in files.items():
+        assert source == (QUERIES / path).read_text(encoding="utf-8"), path
+
+
+def test_the_working_folder_is_not_seen_in_it(
+    generate: Generate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = generate(KITCHEN).files
+    monkeypatch.chdir(tmp_path)
+    assert generate(KITCHEN).files == here
+    monkeypatch.chdir(KITCHEN / "sql" / "kitchen")
+    assert generate(KITCHEN).files == here
+
+
+def test_the_order_of_the_files_does_not_matter(generate: Generate, copy: Path) -> None:
+    before = generate(copy).files
+    # The same files, written in another order.
+    texts = {path: path.read_text() for path in (copy / "sql").rglob("*.sql")}
+    for path in texts:
+        path.unlink()
+    for path in sorted(texts, reverse=True):
+        path.write_text(texts[path])
+    assert generate(copy).files == before
+
+
+def test_the_text_that_runs_is_the_text_of_the_file() -> None:
+    # Quotes, backslashes and conditional lines included.
+    for name in kitchen.__all__:
+        query = getattr(kitchen, name)
+        if isinstance(query, type):
+            continue
+        text = (KITCHEN / query.file).read_text(encoding="utf-8")
+        assert text.endswith(f"\n{query.sql}"), name
+
+
+def test_docstrings_keep_quotes_and_backslashes() -> None:
+    assert (kitchen.list.__doc__ or "").startswith(
+        'The dishes; in a docstring, """quotes""" and a back\\slash stay what they are.\n\n'
+    )
+
+
+def test_a_query_without_a_description_has_its_name_as_docstring() -> None:
+    assert (kitchen.count.__doc__ or "").startswith("Count.\n\n")
+
+
+def test_names_that_hide_builtins_do_no_harm() -> None:
+    assert kitchen.int.bind((), {"str": 1, "list": [1]}) == (1, 2, [1])
+    assert kitchen.list.bind((), {"date": date(2026, 1, 2), "id": 7}) == (
+        UNSET,
+        UNSET,
+        date(2026, 1, 2),
+        7,
+        50,
+        "newest",
+    )
+
+
+def test_bounds_and_defaults_have_the_type_of_their_parameter() -> None:
+    values = kitchen.defaults.bind((), {"ratio": Decimal("0.5")})
+    assert values == (
+        Decimal("0.5"),
+        Decimal(3),
+        2.0,
+        'it\'s "so" \\ here',
+        "back\\slash",
+        True,
+        None,
+    )
+    assert [type(value) for value in values[1:4]] == [Decimal, float, str]
+    with pytest.raises(BindError, match=r"ratio: the value is out of bounds, expected 0\.5\.\.5\.5"):
+        kitchen.defaults.bind((), {"ratio": Decimal("0.4")})
+
+
+def test_every_public_name_is_listed_and_nothing_else() -> None:
+    for path in QUERIES.rglob("*.py"):
+        tree = ast.parse(source := path.read_text(encoding="utf-8"))
+        if not source.startswith(codegen.MARK):
+            continue
+        defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        (listed,) = (
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        )
+        assert listed == sorted(defined)

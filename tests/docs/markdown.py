@@ -1,0 +1,140 @@
+"""Markdown pages, as far as the tests read them: code blocks, tables, links, headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$", re.M | re.S)
+_COMMENT = re.compile(r"<!--.*?-->", re.S)
+_NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+?) -->\s*\Z", re.S)
+_EXITS = re.compile(r"<!-- exits with (?P<code>\d+) -->\s*\Z")
+_FROM = re.compile(r"<!-- from (?P<path>\S+) -->\s*\Z")
+_FILE = re.compile(r"`(?P<path>[\w./-]+\.\w+)`[^`\n]{0,60}:\s*\Z")
+_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+_HEADING = re.compile(r"^#{1,6} +(?P<text>.+?)\s*$", re.M)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of code."""
+
+    page: str
+    """The page's path, relative to the root of the repository."""
+    line: int
+    """1-based: of the first line of the code."""
+    language: str
+    code: str
+    before: str
+    """What stands between this block and the one before it."""
+
+    @property
+    def place(self) -> str:
+        return f"{self.page}:{self.line}"
+
+    @property
+    def not_run(self) -> str:
+        """The reason why it is not run; empty where it is."""
+        found = _NOT_RUN.search(self.before)
+        return found["reason"] if found else ""
+
+    @property
+    def exits(self) -> int:
+        """The exit code that its commands end with."""
+        found = _EXITS.search(self.before)
+        return int(found["code"]) if found else 0
+
+    @property
+    def origin(self) -> str:
+        """The file of the repository that its lines are taken from."""
+        found = _FROM.search(self.before)
+        return found["path"] if found else ""
+
+    @property
+    def file(self) -> str:
+        """The file that this block is the content of: the last one named before it, with a colon behind."""
+        found = _FILE.search(_COMMENT.sub("", self.before))
+        return found["path"] if found else ""
+
+    @property
+    def is_output(self) -> bool:
+        """Whether it is what the block directly before it prints."""
+        return not self.language and not self.before.strip()
+
+
+def pages() -> list[Path]:
+    """The pages that users read, relative to the root."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [path.relative_to(ROOT) for path in found]
+
+
+def text_of(page: str | Path) -> str:
+    return (ROOT / page).read_text("utf-8")
+
+
+def blocks_of(page: str | Path) -> list[Block]:
+    text, end = text_of(page), 0
+    found = []
+    for match in _FENCE.finditer(text):
+        indent = len(match["indent"])
+        code = "".join(line[indent:] if line.strip() else line for line in match["code"].splitlines(keepends=True))
+        line = text.count("\n", 0, match.start("code")) + 1
+        found.append(Block(str(page), line, match["language"], code, text[end : match.start()]))
+        end = match.end()
+    return found
+
+
+def prose_of(page: str | Path) -> str:
+    """The text without its code blocks and comments."""
+    return _COMMENT.sub("", _FENCE.sub("", text_of(page)))
+
+
+def links_of(page: str | Path) -> list[str]:
+    return [match["target"] for match in _LINK.finditer(prose_of(page))]
+
+
+def headings_of(page: str | Path) -> list[str]:
+    return [match["text"] for match in _HEADING.finditer(prose_of(page))]
+
+
+def anchors_of(page: str | Path) -> set[str]:
+    """The anchors that GitHub makes of the headings."""
+    anchors: dict[str, int] = {}
+    found = set()
+    for heading in headings_of(page):
+        plain = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()).strip()
+        anchor = plain.replace(" ", "-")
+        count = anchors.get(anchor, 0)
+        anchors[anchor] = count + 1
+        found.add(f"{anchor}-{count}" if count else anchor)
+    return found
+
+
+def tables_of(page: str | Path) -> Iterator[list[list[str]]]:
+    """Every table of a page: its rows of cells, the heading first and the dashes left out."""
+    rows: list[list[str]] = []
+    for line in [*prose_of(page).splitlines(), ""]:
+        if line.startswith("|"):
+            cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
+            if not all(re.fullmatch(r":?-+:?", cell) for cell in cells):
+                rows.append(cells)
+        elif rows:
+            yield rows
+            rows = []
+
+
+def table_with(page: str | Path, *heading: str) -> list[list[str]]:
+    """The rows of the table of a page that begins with these headings."""
+    for rows in tables_of(page):
+        if tuple(rows[0][: len(heading)]) == heading:
+            return rows[1:]
+    raise AssertionError(f"{page} has no table that begins with {', '.join(heading)}")
+
+
+def codes_in(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)

@@ -1,0 +1,58 @@
+"""What the pages print runs as printed, and prints what they say."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from plainsql import migrate
+from plainsql.testing import Databases
+from tests.docs.markdown import ROOT, blocks_of, pages
+from tests.docs.reader import Reader
+
+LANGUAGES = {"", "mermaid", "python", "sh", "sql", "toml", "yaml"}
+# From nothing: the embedded server of the folder is the only database.
+WITHOUT_DATABASE = {"docs/quickstart.md"}
+# Their subjects have tests of their own beside the code.
+ELSEWHERE = {"docs/benchmarks.md", "docs/fast-path.md", "docs/limits.md", "docs/sessions.md"}
+REALTY = functools.partial(migrate.apply, folder=ROOT / "migrations", layers=["realty"])
+
+PAGES = [str(page) for page in pages() if str(page) not in ELSEWHERE]
+
+
+@pytest.fixture
+def realty_url(plainsql_databases: Databases) -> Generator[str]:
+    """A database of this test with realty's tables."""
+    with plainsql_databases.clone(plainsql_databases.template(REALTY)) as url:
+        yield url
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language for b in blocks_of(page))])
+def test_a_page_does_what_it_says(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = None if page in WITHOUT_DATABASE else request.getfixturevalue("realty_url")
+    with Reader(tmp_path, url) as reader:
+        for block in blocks_of(page):
+            reader.follow(block)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_says_what_it_is(page: str) -> None:
+    assert {block.language for block in blocks_of(page)} <= LANGUAGES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pieces_of_a_file_stand_in_it(page: str) -> None:
+    for block in blocks_of(page):
+        if block.origin:
+            lines = iter(map(str.strip, (ROOT / block.origin).read_text("utf-8").splitlines()))
+            missing = [line for line in map(str.strip, block.code.splitlines()) if line and line not in lines]
+            assert not missing, f"{block.place}: {block.origin} has no {missing[0]!r} there"
+
+
+def test_few_blocks_are_not_run() -> None:
+    left_out = [block for page in PAGES for block in blocks_of(page) if block.not_run]
+    assert len(left_out) <= 12, [block.place for block in left_out]

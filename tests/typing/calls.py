@@ -1,0 +1,92 @@
+"""What the type checkers know of generated queries: read by mypy and pyright, never run.
+
+An ``ignore`` is a promise too: mypy complains of one that ignores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from typing import Literal, assert_type
+from uuid import UUID
+
+from plainsql import Database, Transaction
+from plainsql.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
+from plainsql.sync import Database as SyncDatabase
+from plainsql.vector import Vector
+from tests.codegen.kitchen.queries import kitchen
+from tests.codegen.kitchen.queries.kitchen import deep
+from tests.codegen.kitchen.queries.kitchen.types import Item, Payload
+from tests.codegen.kitchen.queries.queries import ping
+
+Mood = Literal["plain", "it's", 'two "words"', "back\\slash", "línea"]
+
+
+async def each_kind_of_result(db: Database) -> None:
+    assert_type(await ping(db), int)
+    assert_type(await kitchen.best(db), int | None)
+    assert_type(await kitchen.get(db, id=1), kitchen.DishWithCook | None)
+    assert_type(await kitchen.list(db), list[kitchen.Dish])
+    assert_type(await kitchen.tags(db, id=1), list[str] | None)
+    assert_type(await kitchen.int(db, str=1, list=[1]), list[int | None])
+    assert_type(await kitchen.update(db, id=1, stars=None), int)
+    assert_type(await deep.nearest(db, embedding=[1.0, 0.0], farthest=1.0), list[deep.Near])
+
+
+async def every_executor(db: Database, tx: Transaction, sync: SyncDatabase) -> None:
+    assert_type(await kitchen.count(db), int)
+    assert_type(await kitchen.count(tx), int)
+    assert_type(kitchen.count(sync), int)
+    assert_type(kitchen.get(sync, id=1), kitchen.DishWithCook | None)
+    assert_type(kitchen.list.stream(db), AsyncIterator[kitchen.Dish])
+    assert_type(kitchen.list.stream(sync), Iterator[kitchen.Dish])
+
+
+def rows_and_what_is_in_them(
+    dish: kitchen.Dish, found: kitchen.DishWithCook, documents: kitchen.Documents, near: deep.Near
+) -> None:
+    assert_type(dish.id, int)
+    assert_type(dish.type, Mood)
+    assert_type(dish.stars, int | None)
+    assert_type(found.cook, kitchen.Cook | None)
+    if found.cook is not None:
+        assert_type(found.cook.mail, str | None)
+    assert_type(documents.payload, Payload)
+    assert_type(documents.items, list[Item] | None)
+    assert_type(documents.recipe, kitchen.Recipe | None)
+    assert_type(near.embedding, Vector)
+    dish.stars = 1  # type: ignore[misc]
+
+
+def values_of_every_type(row: kitchen.Everything) -> None:
+    assert_type(row.id, UUID)
+    assert_type(row.a_numeric, Decimal)
+    assert_type(row.a_step, kitchen.Step)
+    assert_type(row.a_step.minutes, int | None)
+    assert_type(row.some_moods, list[Mood])
+    assert_type(row.some_steps, list[kitchen.Step])
+    assert_type(row.nothing, str | None)
+
+
+async def wrong_calls_are_errors(db: Database) -> None:
+    await kitchen.get(db)  # type: ignore[call-overload]
+    await kitchen.get(db, idd=1)  # type: ignore[call-overload]
+    await kitchen.get(db, id="1")  # type: ignore[call-overload]
+    await kitchen.get(db, id=None)  # type: ignore[call-overload]
+    await kitchen.get(db, 1)  # type: ignore[call-overload]
+    await kitchen.list(db, order="best")  # type: ignore[call-overload]
+    await kitchen.list(db, type="spicy")  # type: ignore[call-overload]
+    await kitchen.get("db", id=1)  # type: ignore[call-overload]
+
+
+def a_query_knows_its_row() -> None:
+    def rows(query: ManyQuery[..., kitchen.Dish]) -> None: ...
+    def row(query: OneQuery[..., kitchen.Dish]) -> None: ...
+    def maybe(query: OptionalQuery[..., kitchen.DishWithCook]) -> None: ...
+    def affected(query: CountQuery[...]) -> None: ...
+
+    rows(kitchen.list)
+    row(kitchen.write)
+    maybe(kitchen.get)
+    affected(kitchen.update)
+    rows(kitchen.write)  # type: ignore[arg-type]
