@@ -1,6 +1,6 @@
-"""How long it takes to import each contender's library in a new process; and 150 generated queries after plainsql.
+"""How long it takes to import each contender's library in a new process; 150 generated queries.
 
-What Python itself takes to start is not counted. Everything is compiled already, as it is where it is installed.
+What Python itself takes to start is not counted. All is compiled already, as where it is installed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LIBRARIES: Final = {
     "aiosql": "aiosql, asyncpg",
     "sqlspec": "sqlspec.adapters.asyncpg",
     "sqlalchemy-core": "sqlalchemy.ext.asyncio, sqlalchemy.dialects.postgresql.asyncpg, asyncpg",
-    "sqlalchemy-orm": "sqlalchemy.ext.asyncio, sqlalchemy.orm, sqlalchemy.dialects.postgresql.asyncpg, asyncpg",
+    "sqlalchemy-orm": "sqlalchemy.ext.asyncio, sqlalchemy.orm, sqlalchemy.dialects.postgresql.asyncpg",
     "piccolo": "piccolo.table, piccolo.engine.postgres, asyncpg",
     "tortoise": "tortoise, tortoise.models, tortoise.backends.asyncpg",
 }

@@ -46,6 +46,7 @@ async def measure(
     began = time.monotonic()
     length = extent.heavy_slice if case.heavy else extent.slice
     least = max(case.least, extent.calls_per_task * case.tasks if case.tasks > 1 else 0)
+    _set_aside()
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
     units: dict[str, int] = {}
@@ -58,9 +59,7 @@ async def measure(
             skipped[name] = str(error)
         except Exception as error:  # noqa: BLE001 (whatever a contender raises, the others go on)
             failed[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
-    # What lives now is not looked at again: the collector costs what it would in a contender's own process.
-    gc.collect()
-    gc.freeze()
+    _set_aside()  # and what the warm-up left, rows to insert above all
     rates: dict[str, list[float]] = {name: [] for name in units}
     for number in range(1, _rounds(case, extent) + 1):
         if number > _FEWEST_ROUNDS and time.monotonic() > deadline:
@@ -81,6 +80,12 @@ async def measure(
         skipped=skipped,
         failed=failed,
     )
+
+
+def _set_aside() -> None:
+    """Have the collector not look again at what lives now: it costs what it would in a contender's own process."""
+    gc.collect()
+    gc.freeze()
 
 
 def _rounds(case: Case, extent: Extent) -> int:

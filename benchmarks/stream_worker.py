@@ -56,7 +56,10 @@ async def _run(task: Task, contender: Contender) -> Found:
 
 
 async def _read(contender: Contender, most: int, limit: float) -> tuple[int, float, float, Any]:
-    """Read until there are enough rows or the time is up; return their number, seconds, growth in MB, the last."""
+    """Read until there are enough, or the time is up.
+
+    Returns the number of rows, the seconds, by how many MB the process grew, and the last row.
+    """
     rows, last = 0, None
     before = highest = _resident_mb()
     began = time.perf_counter()

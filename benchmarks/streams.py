@@ -34,8 +34,7 @@ def measure_streams(
     Args:
         contenders: by their short names.
         place: where the table is.
-        extent: how often, and how long a stream may take: one that is slower stops where it is, and says so in
-            its units.
+        extent: how often, and how long a stream may take: one that is slower stops where it is.
         deadline: of `time.monotonic`; after it, no further round begins.
     """
     began = time.monotonic()

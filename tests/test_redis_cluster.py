@@ -45,11 +45,11 @@ async def test_several_limits_of_one_subject_are_decided_together(cluster: Redis
     limits = Limits(cluster)
     per_second, per_day = limits.bucket("second", rate=80), limits.bucket("day", rate=100, per=86_400)
     calls = limits.window("calls")
-    charges = [per_second.charge("{7}", 30), per_day.charge("{7}", 30), calls.charge("{7}", 50, 60.0, 30)]
+    charges = [per_second.charge("}7", 30), per_day.charge("}7", 30), calls.charge("}7", 50, 60.0, 30)]
     assert await limits.consume(*charges)
     refused = await limits.consume(*charges)
     assert refused.refused_by == ("calls",)
-    assert await per_day.remaining("{7}") == 70
+    assert await per_day.remaining("}7") == 70
 
 
 async def test_limits_of_several_subjects_need_a_tag(cluster: RedisCluster) -> None:

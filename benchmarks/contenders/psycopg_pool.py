@@ -1,8 +1,8 @@
 """psycopg 3 with its asynchronous pool.
 
 As its documentation advises where speed counts: autocommit for single statements (no ``begin`` and ``commit``
-around them), binary results, a row factory that builds the object by position. It prepares a statement once it
-has been used five times on a connection.
+around them), binary results, a row factory that builds the object by position. It prepares a statement once
+it has been used five times on a connection.
 """
 
 from __future__ import annotations

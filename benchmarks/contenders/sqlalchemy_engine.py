@@ -1,7 +1,7 @@
 """The SQLAlchemy engine of three contenders: asyncpg underneath, tuned as its documentation says.
 
 Single statements run in the driver's autocommit mode, so that there is no ``begin`` and ``rollback`` around
-them, and the pool sends nothing when a connection comes back. What needs a transaction takes one on the same pool.
+them, and the pool sends nothing when a connection comes back. What needs a transaction has one, on that pool.
 """
 
 from __future__ import annotations

@@ -123,8 +123,8 @@ class Link:
                 # Not a state of the server but a mistake, which must not be taken for its absence.
                 raise PlainsqlError(
                     f"Redis at {self.address} cannot run a script",
-                    hint="look at the cause: is a command forbidden to this user, or does another program write "
-                    "a key of the same name?",
+                    hint="look at the cause: is a command forbidden to this user, or does another program "
+                    "write a key of the same name?",
                 ) from error
             # The server's text may quote arguments: it is not passed on.
             raise RedisUnavailableError(

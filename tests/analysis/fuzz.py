@@ -1,7 +1,8 @@
 """The soundness fuzzer: `python -m tests.analysis.fuzz --queries 20000 --seed 7 [--url …]`.
 
-Any null in a column claimed never-null, any second row where at most one was proved, any missing row where exactly
-one was, and any row that a claimed binding says cannot matter and does, fails with the smallest case found.
+Any null in a column claimed never-null, any second row where at most one was proved, any missing row where
+exactly one was, and any row that a claimed binding says cannot matter and does, fails with the smallest
+case found.
 """
 
 from __future__ import annotations
@@ -295,12 +296,12 @@ def main() -> int:
             if not options.keep_going:
                 break
     print(
-        f"{tally.queries} queries in {time.monotonic() - started:.0f} s: {tally.refused} refused, {tally.failed} failed, "
-        f"{tally.never_null} of {tally.columns} columns never null, {tally.single} single rows, {tally.bound} bindings, "
-        f"{violations} violations"
+        f"{tally.queries} queries in {time.monotonic() - started:.0f} s: {tally.refused} refused,"
+        f" {tally.failed} failed, {tally.never_null} of {tally.columns} columns never null,"
+        f" {tally.single} single rows, {tally.bound} bindings, {violations} violations"
     )
     for message, count in sorted(tally.messages.items(), key=lambda item: -item[1])[:10]:
-        print(f"  {count} × {message}")
+        print(f"  {count} times: {message}")
     return min(violations, 1)
 
 

@@ -1,13 +1,13 @@
-"""Random schemas, data full of nulls and unmatched rows, and queries over them: what the soundness fuzzer runs.
+"""Random schemas, data full of nulls and unmatched rows, and queries over them.
 
-Everything comes from one ``random.Random``: the same seed makes the same case. The grammar is typed, so that nearly
-every query is one that PostgreSQL accepts.
+Everything comes from one ``random.Random``: the same seed makes the same case. The grammar is typed, so
+that nearly every query is one that PostgreSQL accepts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
@@ -91,6 +91,9 @@ class Generator:
     def pick(self, items: Sequence[T]) -> T:
         return self.random.choice(items)
 
+    def pick_call(self, calls: list[Callable[[], str]]) -> str:
+        return self.pick(calls)()
+
     def alias(self) -> str:
         self._aliases += 1
         return f"q{self._aliases}"
@@ -109,11 +112,13 @@ class Generator:
         if self.chance(0.4):
             parent = self.pick(self.tables)
             statements.append(f"create table {parent.name}_child (extra int) inherits ({parent.name})")
-            for column in parent.columns:
-                if not column.nullable and self.version < 180000 and self.chance(0.5):
-                    statements.append(
-                        f"alter table {parent.name}_child alter column {column.name} drop not null"
-                    )
+            # Up to 17 a table that inherits may drop the constraint.
+            dropped = [
+                c for c in parent.columns if self.version < 180000 and not c.nullable and self.chance(0.5)
+            ]
+            statements += [
+                f"alter table {parent.name}_child alter column {c.name} drop not null" for c in dropped
+            ]
         for number in range(self.random.randint(0, 2)):
             self.parameters, self._ctes = [], []
             sql, columns = self.query(1, [], simple=self.chance(0.5), plain=True)
@@ -198,8 +203,10 @@ class Generator:
             if subject is not None:
                 first, second = f"{subject} is null", sub(type_)
                 if self.chance(0.5):
-                    return f"case when {first} then {second} else {self.typed(subject, type_, scope) or sub(type_)} end"
-                return f"case when {subject} is not null then {self.typed(subject, type_, scope) or second}{tail} end"
+                    other = self.typed(subject, type_, scope) or sub(type_)
+                    return f"case when {first} then {second} else {other} end"
+                then = self.typed(subject, type_, scope) or second
+                return f"case when {subject} is not null then {then}{tail} end"
             return f"case when {condition()} then {sub(type_)}{tail} end"
         if roll < 0.42:
             return f"nullif({sub(type_)}, {sub(type_)})" if type_ != "jsonb" else sub(type_)
@@ -209,7 +216,7 @@ class Generator:
             return self.scalar(type_, scope, depth - 1, plain=plain)
         match type_:
             case "int":
-                return self.pick(
+                return self.pick_call(
                     [
                         lambda: f"({sub('int')} + {sub('int')})",
                         lambda: f"abs({sub('int')})",
@@ -222,9 +229,9 @@ class Generator:
                         lambda: f"position({sub('text')} in {sub('text')})",
                         lambda: f"extract(year from {sub('date')})::integer",
                     ]
-                )()
+                )
             case "text":
-                return self.pick(
+                return self.pick_call(
                     [
                         lambda: f"({sub('text')} || {sub('text')})",
                         lambda: f"upper({sub('text')})",
@@ -240,13 +247,13 @@ class Generator:
                         lambda: f"({sub('jsonb')})::text",
                         lambda: f"array_to_string({sub('ints')}, ',')",
                     ]
-                )()
+                )
             case "bool":
                 return self.condition(scope, depth - 1, plain=plain)
             case "date":
-                return self.pick([lambda: f"({sub('date')} + {sub('int')})", lambda: "current_date"])()
+                return self.pick_call([lambda: f"({sub('date')} + {sub('int')})", lambda: "current_date"])
             case "numeric":
-                return self.pick(
+                return self.pick_call(
                     [
                         lambda: f"({sub('numeric')} * {sub('int')})",
                         lambda: f"round({sub('numeric')}, 1)",
@@ -254,25 +261,27 @@ class Generator:
                         lambda: f"extract(year from {sub('date')})",
                         lambda: f"abs({sub('numeric')})",
                     ]
-                )()
+                )
             case "jsonb":
-                return self.pick(
+                return self.pick_call(
                     [
                         lambda: f"({sub('jsonb')} -> 'k')",
                         lambda: f"to_jsonb({sub('int')})",
                         lambda: f"jsonb_build_object('a', {sub('int')})",
                         lambda: f"({sub('jsonb')} || {sub('jsonb')})",
                     ]
-                )()
+                )
             case "ints":
-                return self.pick(
+                return self.pick_call(
                     [
                         lambda: f"array[{sub('int')}, {sub('int')}]",
                         lambda: f"array_append({sub('ints')}, {sub('int')})",
                         lambda: f"({sub('ints')} || {sub('ints')})",
                         lambda: f"array_remove({sub('ints')}, {sub('int')})",
                     ]
-                )()
+                )
+            case _:
+                pass
         return self.pick(LITERALS[type_])
 
     def typed(self, name: str, type_: str, scope: Scope) -> str | None:
@@ -290,7 +299,8 @@ class Generator:
         else:
             inner, columns = self.from_clause(0, scope, plain=plain)
             where = f" where {self.condition(columns + scope, 1, plain=plain)}" if self.chance(0.7) else ""
-            sql = f"(select {self.expression(type_, columns + scope, 1, plain=plain)} from {inner}{where} limit 1)"
+            value = self.expression(type_, columns + scope, 1, plain=plain)
+            sql = f"(select {value} from {inner}{where} limit 1)"
         return sql
 
     def condition(self, scope: Scope, depth: int = 2, *, plain: bool = False) -> str:
@@ -308,7 +318,8 @@ class Generator:
         if names and roll < 0.45:
             return f"{self.pick(names)} is {self.pick(('not null', 'not null', 'null'))}"
         if roll < 0.5:
-            return f"({self.condition(scope, 0, plain=plain)}) is {self.pick(('true', 'not true', 'false', 'unknown', 'not unknown'))}"
+            test = self.pick(("true", "not true", "false", "unknown", "not unknown"))
+            return f"({self.condition(scope, 0, plain=plain)}) is {test}"
         if depth > 0 and roll < 0.58:
             inner, columns = self.from_clause(0, scope, plain=plain)
             where = self.condition(columns + scope, 1, plain=plain)
@@ -358,11 +369,11 @@ class Generator:
             )
         if roll < 0.9:
             rows = [
-                f"({self.expression('int', outer, 0, plain=plain)}, {self.expression('text', outer, 0, plain=plain)})"
+                f"({', '.join(self.expression(t, outer, 0, plain=plain) for t in ('int', 'text'))})"
                 for _ in range(self.random.randint(1, 2))
             ]
-            lateral = "lateral " if outer else ""
-            return f"{lateral}(values {', '.join(rows)}) as {alias} (x, y)", [
+            before = "lateral " if outer else ""
+            return f"{before}(values {', '.join(rows)}) as {alias} (x, y)", [
                 (f"{alias}.x", "int"),
                 (f"{alias}.y", "text"),
             ]
@@ -573,6 +584,8 @@ class Generator:
                     return f"jsonb_agg({value('int')}){filter_}"
                 case "ints":
                     return f"array_agg({value('int')}){filter_}"
+                case _:
+                    pass
             return f"max({value(t)}){filter_}"
 
         def output(t: str) -> str:
@@ -591,7 +604,8 @@ class Generator:
         outputs = [output(t) for t in wanted]
         having = ""
         if self.chance(0.25):
-            having = f" having {self.pick((call('int') + ' > 0', call('text') + ' is not null', *(f'{n} is not null' for n in names)))}"
+            known = [f"{n} is not null" for n in names]
+            having = f" having {self.pick([call('int') + ' > 0', call('text') + ' is not null', *known])}"
         return f"select {', '.join(outputs)} from {sql}{where}{grouping}{having}"
 
     def _set_operation(
@@ -616,11 +630,13 @@ class Generator:
             base, wanted = self.query(0, [], simple=True, types=["int", "text"])
             step = (
                 f"select {self.expression('int', [('r.a', 'int'), ('u.x', 'int')], 1)}, "
-                f"{self.expression('text', [('r.b', 'text')], 1)} from {name} as r, generate_series(1, 2) as u (x) where r.d < 2"
+                f"{self.expression('text', [('r.b', 'text')], 1)}"
+                f" from {name} as r, generate_series(1, 2) as u (x) where r.d < 2"
             )
             head, tail = step.split(f" from {name} as r", 1)
             columns = ["int", "text", "int"]
-            sql = f"with recursive {name} (a, b, d) as (select z.*, 0 from ({base}) as z union all {head}, r.d + 1 from {name} as r{tail})"
+            step = f"{head}, r.d + 1 from {name} as r{tail}"
+            sql = f"with recursive {name} (a, b, d) as (select z.*, 0 from ({base}) as z union all {step})"
             names = ["a", "b", "d"]
         else:
             body, columns = self.query(depth - 1, [], simple=self.chance(0.4))
@@ -648,7 +664,8 @@ class Generator:
             sql = self._insert(table, own)
         elif roll < 0.7:
             assigned = self.random.sample(own, self.random.randint(1, min(3, len(own))))
-            source, extra = "", []
+            source: str = ""
+            extra: Scope = []
             if self.chance(0.4):
                 inner, extra = self.from_clause(1, [])
                 source = f" from {inner}"
@@ -661,8 +678,11 @@ class Generator:
                     if where
                     else f" where t.id = {self.expression('int', extra, 0)}"
                 )
+            if self.chance(0.3):
+                known = f"t.{assigned[0].name} is not null"
+                where = f"{where} and {known}" if where else f" where {known}"
             sql = f"update {target} set {sets}{source}{where}"
-            scope = reach
+            scope = reach + [(f"t.{c.name}", c.type) for c in assigned] * 3
         elif roll < 0.88:
             source, extra = "", []
             if self.chance(0.4):
@@ -737,7 +757,8 @@ class Generator:
                     (f"excluded.{c.name}", c.type) for c in own
                 ]
                 where = f" where {self.condition(reach, 1)}" if self.chance(0.3) else ""
-                conflict = f" on conflict ({', '.join(table.keys[0])}) do update set {column.name} = {self._value(column, reach)}{where}"
+                assigned = f"{column.name} = {self._value(column, reach)}"
+                conflict = f" on conflict ({', '.join(table.keys[0])}) do update set {assigned}{where}"
         return f"insert into {table.name} as t ({names}) {source}{conflict}"
 
     def statement(self) -> tuple[str, list[str]]:
@@ -774,7 +795,8 @@ class Generator:
             for name in other.keys[0]:
                 same = [n for n, t in scope if t == kinds[name]]
                 on.append(f"b.{name} = {self.pick(same) if same else self.pick(LITERALS[kinds[name]])}")
-            sql += f" {self.pick(('left', 'inner', 'left', 'full', 'right'))} join {other.name} as b on {' and '.join(on)}"
+            kind = self.pick(("left", "inner", "left", "full", "right"))
+            sql += f" {kind} join {other.name} as b on {' and '.join(on)}"
             scope += [(f"b.{c.name}", c.type) for c in other.columns]
         outputs = ", ".join(self.pick(scope)[0] for _ in range(3))
         extra = f" and {self.condition(scope, 1)}" if self.chance(0.3) else ""

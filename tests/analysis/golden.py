@@ -1,6 +1,7 @@
 """Golden files: statements, and under each what the analysis says of one facet of it.
 
-`python -m tests.analysis.golden URL` writes them anew from a database with the shop's schema; read the difference.
+`python -m tests.analysis.golden URL` writes them anew from a database with the shop's schema; read the
+difference.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def _rows(analysis: Analysis) -> Iterator[str]:
 
 def _parameters(analysis: Analysis) -> Iterator[str]:
     for parameter in analysis.parameters:
-        yield f"{parameter.name} {parameter.type} {'null' if parameter.nullable else 'not null'}: {parameter.because}"
+        null = "null" if parameter.nullable else "not null"
+        yield f"{parameter.name} {parameter.type} {null}: {parameter.because}"
 
 
 def _use(use: TableUse) -> str:

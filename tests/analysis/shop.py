@@ -56,7 +56,8 @@ create table child (extra integer) inherits (parent);
 create table measures (day date not null, place text not null, value numeric, primary key (day, place))
   partition by range (day);
 create table measures_2026 partition of measures for values from ('2026-01-01') to ('2027-01-01');
-create view active_customers as select id, name, nickname from customers where active and nickname is not null;
+create view active_customers as
+  select id, name, nickname from customers where active and nickname is not null;
 create view order_totals as
   select c.id as customer_id, c.name, count(o.id) as orders, sum(o.total) as total
   from customers as c left join orders as o on o.customer_id = c.id group by c.id, c.name;
@@ -67,10 +68,12 @@ create table audited (id integer primary key, word text, stamp timestamptz);
 create function touch() returns trigger language plpgsql as $$ begin new.stamp := now(); return new; end $$;
 create trigger audited_touch before update on audited for each row execute function touch();
 create table quiet (id integer primary key, word text);
-create trigger quiet_same before update on quiet for each row execute function suppress_redundant_updates_trigger();
+create trigger quiet_same before update on quiet
+  for each row execute function suppress_redundant_updates_trigger();
 
 create table log (word text);
-create function write_log() returns trigger language plpgsql as $$ begin insert into log values (new.word); return new; end $$;
+create function write_log() returns trigger language plpgsql as $$
+begin insert into log values (new.word); return new; end $$;
 create table logged (id integer primary key, word text);
 create trigger logged_log before insert or update on logged for each row execute function write_log();
 

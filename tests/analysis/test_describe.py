@@ -21,8 +21,8 @@ create type types.point3 as (x integer, moods types.mood[], code types.code);
 create type types.span as range (subtype = integer);
 create table types.tree (id integer, parent integer);
 create table types.all_types (
-  a types.mood, b types.mood[], c types.code, d types.point3, e types.span, f int4multirange, g vector(3), h numeric(10, 2),
-  i types.tree, j vector(2)[]
+  a types.mood, b types.mood[], c types.code, d types.point3, e types.span, f int4multirange, g vector(3),
+  h numeric(10, 2), i types.tree, j vector(2)[]
 );
 """
 
@@ -55,7 +55,8 @@ def test_array_has_its_element(typed: Analyser) -> None:
     """The element is complete as well."""
     moods = column(typed, "b")
     assert (moods.kind, str(moods)) == ("array", "types.mood[]")
-    assert moods.element is not None and moods.element.labels == ("sad", "ok", "happy")
+    assert moods.element is not None
+    assert moods.element.labels == ("sad", "ok", "happy")
 
 
 def test_domain_over_a_domain_knows_not_null_and_length(typed: Analyser) -> None:
@@ -63,8 +64,10 @@ def test_domain_over_a_domain_knows_not_null_and_length(typed: Analyser) -> None
     fact = typed.analyse("select $1::types.code as c").parameters[0].type
     assert (fact.kind, fact.name, fact.not_null) == ("domain", "code", True)
     below = fact.element
-    assert below is not None and (below.kind, below.name, below.not_null) == ("domain", "short", False)
-    assert below.element is not None and (below.element.name, below.element.modifier) == ("varchar", 14)
+    assert below is not None
+    assert (below.kind, below.name, below.not_null) == ("domain", "short", False)
+    assert below.element is not None
+    assert (below.element.name, below.element.modifier) == ("varchar", 14)
 
 
 def test_composite_has_its_attributes(typed: Analyser) -> None:

@@ -54,8 +54,7 @@ FOUND = [
     ),
     (
         "what is computed from a side that may be filled with nulls has two values",
-        "select a.id from t as a left join (values (2)) as b (x) on a.id = b.x inner join t as c on c.id = a.id"
-        " where a.id = coalesce(b.x, 1)",
+        "select a.id from t as a left join (values (2)) as b (x) on a.id = b.x where a.id = coalesce(b.x, 1)",
     ),
 ]
 

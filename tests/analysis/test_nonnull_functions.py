@@ -1,4 +1,4 @@
-"""Everything that the reviewed table of functions claims never null is called with the edge values of its types."""
+"""All that the table of functions claims never null is called with the edge values of its types."""
 
 from __future__ import annotations
 

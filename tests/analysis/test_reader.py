@@ -49,7 +49,8 @@ def test_lists_of_lists_stay_nested() -> None:
     """As the rows of `values` are written."""
     node = read("{X :rows (({A} {B}) ({C} <>))}")
     rows = node.items("rows")
-    assert isinstance(rows[0], list) and isinstance(rows[1], list)
+    assert isinstance(rows[0], list)
+    assert isinstance(rows[1], list)
     assert [len(rows[0]), rows[1][1]] == [2, None]
     assert [child.kind for child in node.children()] == ["A", "B", "C"]
 

@@ -14,7 +14,7 @@ _COMMENT = re.compile(r"<!--.*?-->", re.S)
 _NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+?) -->\s*\Z", re.S)
 _EXITS = re.compile(r"<!-- exits with (?P<code>\d+) -->\s*\Z")
 _FROM = re.compile(r"<!-- from (?P<path>\S+) -->\s*\Z")
-_FILE = re.compile(r"`(?P<path>[\w./-]+\.\w+)`[^`\n]{0,60}:\s*\Z")
+_FILE = re.compile(r"`(?P<path>[\w./-]+\.(?:py|sql|toml|yaml|yml))`[^`\n]{0,60}:\s*\Z")
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(?P<text>.+?)\s*$", re.M)
 

@@ -29,8 +29,8 @@ __all__ = ["Analyser"]
 class Analyser:
     """Analyses statements against the schema that a connection sees. Nothing is executed.
 
-    The connection is the analyser's own until it closes: its settings change, and where no transaction is open it
-    is set to autocommit. The catalogue is read once; after a migration make a new analyser.
+    The connection is the analyser's own until it closes: its settings change, and where no transaction is
+    open it is set to autocommit. The catalogue is read once; after a migration make a new analyser.
 
     Raises:
         ContractError: the server is older than PostgreSQL 16.
@@ -59,10 +59,11 @@ class Analyser:
             self._connection.autocommit = self._autocommit
 
     def analyse(self, sql: str, parameters: tuple[str, ...] = ()) -> Analysis:
-        """Say all that can be proved of a statement with ``$n`` parameters; ``parameters`` names them in order.
+        """Say all that can be proved of a statement; ``parameters`` names its ``$n`` in order.
 
         Raises:
-            RefusedError: PostgreSQL refuses the statement; a ``ContractError`` with ``sqlstate`` and ``position``.
+            RefusedError: PostgreSQL refuses the statement; a ``ContractError`` with ``sqlstate`` and
+            ``position``.
         """
         described = self._probe.describe(sql)
         names = [*parameters, *(f"${n + 1}" for n in range(len(parameters), len(described.parameters)))]

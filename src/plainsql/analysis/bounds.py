@@ -1,6 +1,7 @@
 """Which columns every row must have equal to a parameter: `where l.id = $1`, and what follows through joins.
 
-Only types for which equal means the same value are followed: 1.0 and 1.00 are equal as numerics, and not the same.
+Only types for which equal means the same value are followed: 1.0 and 1.00 are equal as numerics, and not
+the same.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class Bounds:
                 self._add(inner, self._bound.get(outer, set()))
 
     def _may_filter_before(self, place: Place, output: Node) -> bool:
-        """Whether rows with other values of the output could be left out before, and nothing else would change."""
+        """Whether rows with other values could be left out before, with the same result."""
         node = place.scope.query.node
         if place.scope.query.command != Command.SELECT or node.flag("hasWindowFuncs"):
             return False

@@ -10,6 +10,7 @@ from plainsql.analysis.determined import Determined, from_entries, ungrouped
 from plainsql.analysis.equalities import families_of, plain_variable
 from plainsql.analysis.facts import Facts, Inference, facts_of_rows, is_true
 from plainsql.analysis.reader import Node
+from plainsql.analysis.relations import Relation
 from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
 
@@ -103,6 +104,8 @@ class Cardinality:
                     return one or other
                 case JoinType.INNER:
                     return one and other and is_true(item.node("quals"))
+                case _:
+                    pass
             return False
         entry = scope.query.entry(item.number("rtindex")) if item.kind == "RANGETBLREF" else None
         if entry is None:
@@ -155,6 +158,8 @@ class Cardinality:
                 return self._select(scope)
             case Command.INSERT | Command.UPDATE | Command.DELETE | Command.MERGE:
                 return self._write(scope)
+            case _:
+                pass
         return AtMostOne(False, "not a query whose rows can be counted")
 
     def _select(self, scope: Scope) -> AtMostOne:
@@ -178,9 +183,9 @@ class Cardinality:
         missing = [entry for entry in from_entries(query) if entry.index not in fixed.relations]
         if not missing and not fixed.full_join and not query.node.nodes("groupingSets"):
             return AtMostOne(True, fixed.reason())
-        if query.node.nodes("groupClause") and not query.node.nodes("groupingSets"):
-            if fixed.clauses(query.node.nodes("groupClause")):
-                return AtMostOne(True, "one group: its columns are bound")
+        groups = query.node.nodes("groupClause")
+        if groups and not query.node.nodes("groupingSets") and fixed.clauses(groups):
+            return AtMostOne(True, "one group: its columns are bound")
         if query.node.nodes("distinctClause") and fixed.clauses(query.node.nodes("distinctClause")):
             return AtMostOne(True, "distinct: its columns are bound")
         if not missing and query.node.nodes("groupingSets"):
@@ -230,6 +235,8 @@ class Cardinality:
                     return first if first.proved else self._set_operation(right, scope)
                 case 3:
                     return first
+                case _:
+                    pass
         return AtMostOne(False, "union: rows of both arms")
 
     def output_keys(self, scope: Scope) -> list[OutputKey]:
@@ -260,7 +267,7 @@ class Cardinality:
         return keys
 
     def _without_dependents(self, pairs: list[tuple[Node, Node]], scope: Scope) -> OutputKey:
-        """The key that grouping makes: columns that follow from a unique key of their own table add nothing to it."""
+        """The key that grouping makes, less the columns that follow from a unique key of their table."""
         key: OutputKey = {}
         origins: dict[int, tuple[int, int]] = {}
         for target, clause in pairs:
@@ -307,7 +314,10 @@ class Cardinality:
     def determined(
         self, scope: Scope, assume: int = 0, columns: Iterable[tuple[int, int]] = ()
     ) -> Determined:
-        """What is determined in a query; ``assume`` is a relation that is taken to be, and so are ``columns``."""
+        """What is determined in a query.
+
+        ``assume`` is a relation that is taken to be, and so are ``columns``.
+        """
         facts = facts_of_rows(self._inference, scope, self.item_at_least_one)
         if scope.query.command == Command.MERGE:
             facts = Facts()
@@ -325,7 +335,7 @@ class Cardinality:
                         column: frozenset({family})
                         for column, family in zip(key.columns, key.families, strict=True)
                     },
-                    f"equality on the unique key {key.name} ({', '.join(relation.columns[c].name for c in key.columns)})",
+                    f"equality on the unique key {key.name} ({_named(relation, key.columns)})",
                 )
                 for key in relation.unique_keys
             ]
@@ -344,3 +354,7 @@ class Cardinality:
             if expression is None or expression.flag("funcretset") or expression.flag("opretset"):
                 return False
         return bool(entry.node.nodes("functions"))
+
+
+def _named(relation: Relation, columns: tuple[int, ...]) -> str:
+    return ", ".join(relation.columns[column].name for column in columns)

@@ -54,9 +54,8 @@ class Catalogue:
     def resolve(self, schema: str | None, name: str) -> Relation | None:
         """The relation that a name stands for on the connection's search path."""
         row = self._connection.execute(
-            "select pg_catalog.to_regclass(case when %(schema)s::text is null then '' else quote_ident(%(schema)s) || '.' end"
-            " || quote_ident(%(name)s))::oid",
-            {"schema": schema, "name": name},
+            "select pg_catalog.to_regclass(concat(quote_ident(%s::text) || '.', quote_ident(%s)))::oid",
+            (schema, name),
         ).fetchone()
         return self.relation(row[0]) if row is not None and row[0] is not None else None
 
@@ -134,8 +133,8 @@ class Catalogue:
         if function is not None and function.is_builtin:
             return builtin_body(function.name)
         body = read_body(trigger.source) if trigger.source else None
-        # A name is the server's own function only while nobody has made another of that name, and an operator or a
-        # cast only computes while nobody has made one that does more.
+        # A name is the server's own function only while nobody has made another of that name, and an
+        # operator or a cast only computes while nobody has made one that does more.
         if body is None or any(self.routines.is_overloaded(name) for name in body.calls):
             return None
         return None if self.routines.has_volatile_operators() else body

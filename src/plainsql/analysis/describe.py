@@ -1,4 +1,4 @@
-"""What the server says of a statement before anything is proved: types, columns, and the analysed tree's text."""
+"""What the server says of a statement before anything is proved: types, columns, the tree's text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class RefusedError(ContractError):
     ) -> None:
         super().__init__(message, sqlstate=sqlstate, detail=detail, hint=hint)
         self.position = position
-        """1-based, in characters of the text that was sent; ``None`` where the statement as a whole is meant."""
+        """1-based, in characters of the text that was sent.
+
+        ``None`` where the statement as a whole is meant.
+        """
 
 
 @dataclass(frozen=True, slots=True)

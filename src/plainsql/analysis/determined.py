@@ -1,8 +1,9 @@
 """Which relations of a query are left with one row, and which columns with one value.
 
-A relation is *determined* when all rows of it that come through are the same row: its unique key is equal to what is
-itself determined, or there is only one to begin with. Under an outer join a determined relation can still be there for
-one row of the query and be filled with nulls for another; where that matters, its *state* must be determined as well.
+A relation is *determined* when all rows of it that come through are the same row: its unique key is equal
+to what is itself determined, or there is only one to begin with. Under an outer join a determined relation
+can still be there for one row of the query and be filled with nulls for another; where that matters, its
+*state* must be determined as well.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Determined:
         assume: int = 0,
         columns: Iterable[tuple[int, int]] = (),
     ) -> None:
-        """Find all that is; ``assume`` is a relation (or 0), and ``columns`` are columns, taken to be determined."""
+        """Find all that is; the relation ``assume`` (or 0) and ``columns`` are taken to be."""
         self._cardinality = cardinality
         self._catalogue = cardinality.catalogue
         self._scope = scope
@@ -102,10 +103,11 @@ class Determined:
         if equality.only_for is not None and equality.variable[0] not in equality.only_for:
             return False
         variable = plain_variable(equality.other, self._scope)
-        if variable is not None:
-            # An equality does not hold for null: whether an outer join filled the variable does not matter.
-            if equality.families & self.columns.get(variable, frozenset()) or variable[0] in self.relations:
-                return True
+        # An equality does not hold for null: whether an outer join filled the variable does not matter.
+        if variable is not None and (
+            variable[0] in self.relations or equality.families & self.columns.get(variable, frozenset())
+        ):
+            return True
         return self._expression(equality.other)
 
     def _expression(self, node: Node) -> bool:
@@ -131,7 +133,7 @@ class Determined:
         return all(join in self._facts.matched for join in joins)
 
     def _one_state(self, index: int) -> bool:
-        """Whether a relation is there in all rows or in none: the other side of each outer join is one row."""
+        """Whether a relation is there in all rows or in none: its outer joins' other sides are one row."""
         query = self._scope.query
         for join in query.joins.values():
             for side, members in join.nullable_sides():

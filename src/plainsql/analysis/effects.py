@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from plainsql.analysis.bounds import Bounds, exact_class
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.facts import function_of
-from plainsql.analysis.model import TableUse, Volatility
+from plainsql.analysis.model import Action, TableUse, Volatility
 from plainsql.analysis.places import Place
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.relations import Relation
@@ -20,6 +21,8 @@ __all__ = ["Effects", "effects_of"]
 _SELECT_PRIVILEGE = 2
 _FIRST_ATTRIBUTE = -7
 """Bit sets of columns count from the lowest system attribute (``FirstLowInvalidHeapAttributeNumber``)."""
+
+Event = Literal["insert", "update", "delete", "truncate"]
 
 _ORDER: dict[Volatility, int] = {"immutable": 0, "stable": 1, "volatile": 2}
 _SEQUENCES = ("nextval", "setval", "currval", "lastval")
@@ -131,7 +134,7 @@ class _Collector:
         self,
         uses: list[TableUse],
         relation: Relation,
-        action: str,
+        action: Action,
         columns: tuple[str, ...],
         bound: dict[int, set[int]],
         via: str,
@@ -152,9 +155,7 @@ class _Collector:
         tables = [relation, *(self._catalogue.descendants(relation) if with_children else ())]
         for table in tables:
             reason = via if table is relation else via or f"inherits from {relation}"
-            uses.append(
-                TableUse(table.schema, table.name, columns, action, pairs(table), reason)  # type: ignore[arg-type]
-            )
+            uses.append(TableUse(table.schema, table.name, columns, action, pairs(table), reason))
             if table.row_security:
                 self._effects.row_security.add(str(table))
 
@@ -174,8 +175,12 @@ class _Collector:
         for event in self._events(query):
             self._write_to(place, entry, relation, event, place.via, conflict if event == "update" else None)
 
-    def _events(self, query: Query) -> list[str]:
-        names = {Command.INSERT: "insert", Command.UPDATE: "update", Command.DELETE: "delete"}
+    def _events(self, query: Query) -> list[Event]:
+        names: dict[Command, Event] = {
+            Command.INSERT: "insert",
+            Command.UPDATE: "update",
+            Command.DELETE: "delete",
+        }
         if query.command == Command.MERGE:
             commands = {action.number("commandType") for action in query.node.nodes("mergeActionList")}
         else:
@@ -186,7 +191,7 @@ class _Collector:
         return [names[Command(command)] for command in sorted(commands) if command in names]
 
     def _write_to(
-        self, place: Place, entry: Entry, relation: Relation, event: str, via: str, conflict: Node | None
+        self, place: Place, entry: Entry, relation: Relation, event: Event, via: str, conflict: Node | None
     ) -> None:
         query = place.scope.query
         for rule in relation.rules:
@@ -207,14 +212,15 @@ class _Collector:
     def _stored(
         self,
         relation: Relation,
-        event: str,
+        event: Event,
         written: frozenset[int],
         bound: dict[int, set[int]],
         via: str,
         *,
         with_children: bool,
     ) -> None:
-        # Rows inserted into a partitioned table land in its partitions; into a plain one, in the table itself.
+        # Rows inserted into a partitioned table land in its partitions; into a plain one, in the table
+        # itself.
         children = with_children and (event != "insert" or relation.kind == "p")
         columns = () if event == "delete" else relation.column_names(written)
         self._use(self._effects.writes, relation, event, columns, bound, via, with_children=children)
@@ -222,10 +228,10 @@ class _Collector:
             if table is not relation:
                 self._fire(table, event)
             self._implied(table, event, written)
-            if event == "delete" or event == "update":
+            if event in ("delete", "update"):
                 self._cascade(table, event, written, bound, set())
 
-    def _implied(self, relation: Relation, event: str, written: frozenset[int]) -> None:
+    def _implied(self, relation: Relation, event: Event, written: frozenset[int]) -> None:
         """What the server computes for a row on its own: defaults, generated columns, checks, policies."""
         for column in relation.columns.values():
             if column.default and (column.generated or (event == "insert" and column.number not in written)):
@@ -264,7 +270,7 @@ class _Collector:
             self._policies(relation, None)
 
     def _written_bound(
-        self, place: Place, entry: Entry, relation: Relation, event: str, conflict: Node | None
+        self, place: Place, entry: Entry, relation: Relation, event: Event, conflict: Node | None
     ) -> dict[int, set[int]]:
         query = place.scope.query
         if query.command == Command.MERGE or relation.rules:
@@ -305,7 +311,7 @@ class _Collector:
                 columns.add(expression.number("varattno"))
         return columns
 
-    def _untouched(self, relation: Relation, event: str, bound: dict[int, set[int]]) -> dict[int, set[int]]:
+    def _untouched(self, relation: Relation, event: Event, bound: dict[int, set[int]]) -> dict[int, set[int]]:
         """Without the columns that triggers may change."""
         changed = self._catalogue.changed_by_triggers(relation, event)
         if changed is None:
@@ -316,7 +322,7 @@ class _Collector:
         self,
         place: Place,
         view: Relation,
-        event: str,
+        event: Event,
         written: frozenset[int],
         bound: dict[int, set[int]],
         via: str,
@@ -353,15 +359,16 @@ class _Collector:
     def _cascade(
         self,
         relation: Relation,
-        event: str,
+        event: Event,
         written: frozenset[int],
         bound: dict[int, set[int]],
         seen: set[tuple[str, int, str]],
     ) -> None:
         """What foreign keys that refer to the table do to their own tables."""
+        deleted = event == "delete"
         for key in relation.referenced_by:
-            action = key.on_delete if event == "delete" else key.on_update
-            if action not in "cnd" or (event == "update" and not written & set(key.referenced_columns)):
+            action = key.on_delete if deleted else key.on_update
+            if action not in "cnd" or not (deleted or written & set(key.referenced_columns)):
                 continue
             table = self._catalogue.relation(key.table)
             if table is None or (key.name, key.table, event) in seen:
@@ -372,8 +379,8 @@ class _Collector:
                 for own, other in zip(key.columns, key.referenced_columns, strict=False)
                 if other in bound and self._same_class(table, own, relation, other)
             }
-            effect = "delete" if event == "delete" and action == "c" else "update"
-            if event == "update":
+            effect: Event = "delete" if deleted and action == "c" else "update"
+            if not deleted:
                 # The rows' key changes: they belong to another value afterwards.
                 followed = {}
             elif effect == "update":
@@ -395,7 +402,7 @@ class _Collector:
         known = exact_class(self._catalogue, one.type)
         return bool(known) and known == exact_class(self._catalogue, two.type)
 
-    def _fire(self, relation: Relation, event: str) -> None:
+    def _fire(self, relation: Relation, event: Event) -> None:
         for trigger in relation.triggers_on(event):
             name = f"{relation}.{trigger.name}"
             self._effects.triggers.add(name)

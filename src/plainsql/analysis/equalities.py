@@ -29,7 +29,10 @@ class Equality:
     other: Node
     families: frozenset[int]
     only_for: frozenset[int] | None
-    """The relations it restricts; ``None``: all. An outer join's condition restricts its nullable side alone."""
+    """The relations it restricts; ``None``: all.
+
+    An outer join's condition restricts its nullable side alone.
+    """
     node: Node
     variable_node: Node
 
@@ -61,7 +64,10 @@ def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
 
 
 def is_steady(catalogue: Catalogue, node: Node) -> bool:
-    """Whether an expression has one value for one row: no volatile call, no aggregate; sub-selects only on their own."""
+    """Whether an expression has one value for one row: no volatile call, no aggregate.
+
+    Sub-selects only on their own.
+    """
     for part in expression_children(node):
         if part.kind in ("AGGREF", "GROUPINGFUNC", "WINDOWFUNC", "SETTODEFAULT", "NEXTVALUEEXPR"):
             return False
@@ -85,11 +91,8 @@ def _reaches_out(query: Node, levels: int) -> bool:
             return True
         if node.kind in ("AGGREF", "GROUPINGFUNC") and node.number("agglevelsup") >= depth:
             return True
-        if node.kind == "RANGETBLENTRY" and node.number("ctelevelsup") >= depth:
-            # A `with` item around is read once as a whole: it gives the same rows each time.
-            pass
-        for child in node.children():
-            pending.append((child, depth + 1 if child.kind == "QUERY" else depth))
+        # A `with` item from around is read once as a whole: it gives the same rows each time.
+        pending.extend((child, depth + 1 if child.kind == "QUERY" else depth) for child in node.children())
     return False
 
 
@@ -126,8 +129,8 @@ def collect_equalities(catalogue: Catalogue, scope: Scope) -> list[Equality]:
             found.extend(_equalities_in(catalogue, part, only_for, scope))
 
     if query.command == Command.MERGE:
-        # Rows of the source that match nothing count too: the condition restricts the target alone. Before 17 it
-        # stands where other statements have their `where`.
+        # Rows of the source that match nothing count too: the condition restricts the target alone. Before
+        # 17 it stands where other statements have their `where`.
         for condition in (query.where, query.node.node("mergeJoinCondition")):
             add(condition, frozenset({query.result_relation}))
     else:
@@ -140,6 +143,8 @@ def collect_equalities(catalogue: Catalogue, scope: Scope) -> list[Equality]:
                 add(join.condition, join.right_members)
             case JoinType.RIGHT:
                 add(join.condition, join.left_members)
+            case _:
+                pass
     return found
 
 

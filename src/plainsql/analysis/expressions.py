@@ -150,7 +150,8 @@ def elements_never_null(prover: Nullability, node: Node, context: Context) -> bo
         outputs = prover.outputs(inner, context) if inner is not None else []
         return bool(outputs) and not outputs[0].nullable
     value = node.datum("constvalue")
-    # An array's header: length, dimensions, and the offset of the data where there is a bitmap of nulls, or 0.
+    # An array's header: length, dimensions, and the offset of the data where there is a bitmap of nulls, or
+    # 0.
     return node.kind == "CONST" and value is not None and len(value) >= 12 and not any(value[8:12])
 
 

@@ -1,8 +1,9 @@
-"""What a condition that holds tells of the values in it: which are not null, and which outer joins found a match.
+"""What a condition that holds says: which values are not null, which outer joins found a match.
 
-A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls; whether these
-joins did is a fact of its own. `b.x > 1` over `a left join b` says both: `b.x` is not null in `b`, and the join
-found a `b`. That split makes every fact usable wherever the variable is mentioned, above or below the join.
+A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls;
+whether these joins did is a fact of its own. `b.x > 1` over `a left join b` says both: `b.x` is not null in
+`b`, and the join found a `b`. That split makes every fact usable wherever the variable is mentioned, above
+or below the join.
 """
 
 from __future__ import annotations
@@ -183,6 +184,8 @@ class Inference:
                     for side in (node.nodes("largs"), node.nodes("rargs"))
                     if side
                 )
+            case _:
+                pass
         return self.if_not_null(node, scope)
 
     def if_false(self, node: Node, scope: Scope) -> Facts:
@@ -201,6 +204,8 @@ class Inference:
                 return facts if node.flag("useOr") or not strict else facts | self.if_not_null(args[0], scope)
             case "SUBLINK" | "ROWCOMPAREEXPR" | "DISTINCTEXPR":
                 return NOTHING
+            case _:
+                pass
         return self.if_not_null(node, scope)
 
     def if_not_true(self, node: Node, scope: Scope) -> Facts:
@@ -245,6 +250,8 @@ class Inference:
                 return facts | self.if_not_null(arg, scope) if arg is not None else facts
             case "COALESCEEXPR" if len(args) == 1:
                 return facts | self.if_not_null(args[0], scope)
+            case _:
+                pass
         return facts
 
     def _boolean(self, node: Node, scope: Scope, *, truth: bool) -> Facts:
@@ -265,7 +272,8 @@ class Inference:
         if arg is None:
             return NOTHING
         is_not_null = node.number("nulltesttype") == 1
-        # Of a row, `is null` that fails and `is not null` that holds both say that it is a row; not what it holds.
+        # Of a row, `is null` that fails and `is not null` that holds both say that it is a row; not what it
+        # holds.
         return self.if_not_null(arg, scope) if is_not_null is holds else NOTHING
 
     def _boolean_test(self, node: Node, scope: Scope) -> Facts:
@@ -279,6 +287,8 @@ class Inference:
                 return self.if_false(arg, scope)
             case 5:
                 return self.if_not_null(arg, scope)
+            case _:
+                pass
         return NOTHING
 
     def _variable(self, node: Node, scope: Scope) -> Facts:
@@ -335,14 +345,16 @@ def function_of(node: Node, catalogue: Catalogue) -> int | None:
             return node.number("aggfnoid")
         case "WINDOWFUNC":
             return node.number("winfnoid")
+        case _:
+            pass
     return None
 
 
 def facts_of_rows(inference: Inference, scope: Scope, at_least_one: Callable[[Node, Scope], bool]) -> Facts:
     """What holds in every row that comes out of a query's ``from`` and ``where``.
 
-    ``at_least_one`` says whether one side of a join always has a row: `left join lateral (select count(*) …) on true`
-    always finds its match.
+    ``at_least_one`` says whether one side of a join always has a row: `left join lateral (select count(*)
+    …) on true` always finds its match.
     """
     query = scope.query
     facts = inference.if_true(query.where, scope)

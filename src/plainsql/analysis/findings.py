@@ -140,9 +140,10 @@ def _bounds(
         expression = output.node("expr")
         variable = plain_variable(ungrouped(expression, inner), inner) if expression is not None else None
         below = inner.query.entry(variable[0]) if variable is not None else None
-        if (entry.index, position) in columns and variable is not None and below is not None:
-            if _bounds(examined, below, inner, {variable}, set()):
-                return True
+        if variable is None or below is None or (entry.index, position) not in columns:
+            continue
+        if _bounds(examined, below, inner, {variable}, set()):
+            return True
     return False
 
 

@@ -35,6 +35,8 @@ def _common(item: Node) -> frozenset[int]:
         case 4:
             parts = [_common(part) for part in item.nodes("content")]
             return frozenset.intersection(*parts) if parts else frozenset()
+        case _:
+            pass
     return frozenset()
 
 

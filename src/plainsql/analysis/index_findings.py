@@ -156,7 +156,7 @@ def _distances(examined: Examined) -> Iterator[Finding]:
             if not served:
                 yield Finding(
                     "vector-operator",
-                    f"{name} is ordered by {operator.name}, and the index {indexes[0].name} is for another operator",
+                    f"{name} is ordered by {operator.name}, and the index {indexes[0].name} is not for it",
                     place,
                     f"use the operator of the index, or make an index whose class serves {operator.name}",
                 )

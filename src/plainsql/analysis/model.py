@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
+    "Action",
     "Analysis",
     "Attribute",
     "ColumnFact",
@@ -22,6 +23,7 @@ __all__ = [
 Kind = Literal["base", "enum", "domain", "composite", "array", "range", "multirange", "pseudo"]
 RowCount = Literal["one", "optional", "many", "none"]
 Volatility = Literal["immutable", "stable", "volatile"]
+Action = Literal["read", "insert", "update", "delete", "truncate", "cascade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class TableUse:
     table: str
     columns: tuple[str, ...] = ()
     """The columns read or written, sorted; empty where the use is of the whole row."""
-    action: Literal["read", "insert", "update", "delete", "truncate", "cascade"] = "read"
+    action: Action = "read"
     bound: tuple[tuple[str, str], ...] = ()
     """``(column, parameter)`` pairs: every row read or written has ``column = :parameter``."""
     via: str = ""
@@ -174,7 +176,7 @@ class Analysis:
     not_session_safe: str = ""
     """Why ``session_safe`` is not proved, in one phrase; empty where it is."""
     row_security: tuple[str, ...] = ()
-    """``schema.table`` of each table used that has row-level security: what comes back depends on who asks."""
+    """``schema.table`` of each table used that has row-level security: the rows depend on who asks."""
     opaque: tuple[str, ...] = ()
     """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
     findings: tuple[Finding, ...] = field(default=())

@@ -23,8 +23,9 @@ __all__ = ["Nullability"]
 _TYPE_FIELDS = {
     "VAR": "vartype", "CONST": "consttype", "PARAM": "paramtype", "FUNCEXPR": "funcresulttype",
     "OPEXPR": "opresulttype", "AGGREF": "aggtype", "WINDOWFUNC": "wintype", "RELABELTYPE": "resulttype",
-    "COERCEVIAIO": "resulttype", "COERCETODOMAIN": "resulttype", "ARRAYCOERCEEXPR": "resulttype", "CASEEXPR": "casetype",
-    "COALESCEEXPR": "coalescetype", "MINMAXEXPR": "minmaxtype", "ARRAYEXPR": "array_typeid", "ROWEXPR": "row_typeid",
+    "COERCEVIAIO": "resulttype", "COERCETODOMAIN": "resulttype", "ARRAYCOERCEEXPR": "resulttype",
+    "CASEEXPR": "casetype", "COALESCEEXPR": "coalescetype", "MINMAXEXPR": "minmaxtype",
+    "ARRAYEXPR": "array_typeid", "ROWEXPR": "row_typeid",
     "SQLVALUEFUNCTION": "type", "NULLIFEXPR": "opresulttype",
 }  # fmt: skip
 _BOOLEAN = frozenset(
@@ -129,6 +130,8 @@ class Nullability:
                 return first
             case 2:
                 return [one if not one.nullable else other for one, other in zip(first, second, strict=False)]
+            case _:
+                pass
         return [one if one.nullable else other for one, other in zip(first, second, strict=False)]
 
     def _arm(self, arm: Node, node: Node, scope: Scope, context: Context) -> list[Verdict]:

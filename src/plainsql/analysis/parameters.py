@@ -132,7 +132,8 @@ class _Walk:
     def _entry(
         self, entry: Entry, scope: Scope, landings: dict[int, Landing], written: dict[int, Landing] | None
     ) -> None:
-        # `insert … select` and `insert … values` with several rows reach the table through a range table entry.
+        # `insert … select` and `insert … values` with several rows reach the table through a range table
+        # entry.
         through: dict[int, Landing] = {}
         if written is not None and scope.query.command == Command.INSERT:
             for target in scope.query.target_list:
@@ -159,6 +160,8 @@ class _Walk:
                     if child.kind in ("RANGETBLFUNCTION", "TABLEFUNC"):
                         for part in child.children():
                             self.expression(part, _RETURNED, scope)
+            case _:
+                pass
 
     def _conflict(self, query: Query, scope: Scope) -> None:
         conflict = query.node.node("onConflict")

@@ -13,7 +13,8 @@ __all__ = ["Types", "load_types"]
 
 # `typsubscript` tells a true array from fixed-length types with elements, such as `name` and `point`.
 _TYPES = """
-select t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, t.typtypmod, t.typnotnull, t.typrelid, t.typcategory,
+select t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, t.typtypmod, t.typnotnull, t.typrelid,
+  t.typcategory,
   case
     when t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc then t.typelem
     when t.typtype = 'r' then (select r.rngsubtype from pg_catalog.pg_range as r where r.rngtypid = t.oid)

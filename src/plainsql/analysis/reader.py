@@ -8,7 +8,8 @@ r"""The server's node text, as Python nodes.
     <>                                                 null
     4 [ 1 0 0 0 ]                                      a datum: its length and bytes
 
-Nothing is refused and nothing is dropped: a token where a field's name should stand is kept in ``Node.extra``.
+Nothing is refused and nothing is dropped: a token where a field's name should stand is kept in
+``Node.extra``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ __all__ = ["Node", "NodeTextError", "Value", "read_tree"]
 Value: TypeAlias = "Node | str | bytes | list[Value] | frozenset[int] | None"
 """What a field holds. Numbers and booleans stay text until they are asked for."""
 
-# A backslash takes the next character into the token, whatever it is. The server wraps lines at spaces, so a line
-# end is a space, also after a backslash.
+# A backslash takes the next character into the token, whatever it is. The server wraps lines at spaces, so
+# a line end is a space, also after a backslash.
 _TOKEN = re.compile(r"[(){}]|(?:\\[\s\S]|[^\s(){}\\])+")
 
 
@@ -101,7 +102,7 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it, parents first."""
-        pending = [self]
+        pending: list[Node] = [self]
         while pending:
             node = pending.pop()
             yield node

@@ -13,8 +13,8 @@ __all__ = ["Function", "Operator", "Routines", "load_routines"]
 
 # An operator of an extension is trusted by the extension's name: `deptype` e ties the object to it.
 _FUNCTIONS = """
-select p.oid, n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes), p.prokind, p.provolatile, p.proisstrict,
-  p.proretset, l.lanname, p.prorettype, coalesce(e.extname, '')
+select p.oid, n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes), p.prokind, p.provolatile,
+  p.proisstrict, p.proretset, l.lanname, p.prorettype, coalesce(e.extname, '')
 from pg_catalog.pg_proc as p
 inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
 inner join pg_catalog.pg_language as l on l.oid = p.prolang
@@ -38,7 +38,8 @@ inner join pg_catalog.pg_am as m on m.oid = a.amopmethod
 
 _COLLATIONS = "select c.oid from pg_catalog.pg_collation as c where not c.collisdeterministic"
 
-# Casts by function are as good as the function; binary casts (no function) keep null null and the rest not null.
+# Casts by function are as good as the function; binary casts (no function) keep null null and the rest not
+# null.
 _CASTS = "select c.castsource, c.casttarget, c.castfunc from pg_catalog.pg_cast as c"
 
 _VOLATILITY: dict[str, Volatility] = {"i": "immutable", "s": "stable", "v": "volatile"}

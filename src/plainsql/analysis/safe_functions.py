@@ -1,7 +1,7 @@
-"""Volatile functions that are known to be harmless, and functions whose effects stay hidden: a reviewed table.
+"""Volatile functions known to be harmless, and functions whose effects stay hidden: a reviewed table.
 
-The server marks all that it does not promise as volatile: a random number as well as an advisory lock. What is
-volatile and not listed here is taken to write, and to leave something behind.
+The server marks all that it does not promise as volatile: a random number as well as an advisory lock. What
+is volatile and not listed here is taken to write, and to leave something behind.
 """
 
 from __future__ import annotations
@@ -17,26 +17,34 @@ def _names(text: str) -> frozenset[str]:
 
 
 # Read a clock, a source of randomness or the server's own figures.
-_READS = _names("""
-    random random_normal gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday array_sample array_shuffle
-    pg_sleep pg_sleep_for pg_sleep_until pg_relation_size pg_table_size pg_indexes_size pg_total_relation_size
-    pg_database_size pg_tablespace_size pg_current_wal_lsn pg_current_wal_insert_lsn pg_current_wal_flush_lsn
-    pg_is_in_recovery pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_blocking_pids
-    pg_safe_snapshot_blocking_pids pg_sequence_last_value pg_notification_queue_usage pg_lock_status pg_trigger_depth
+_READS = _names(
+    """
+    random random_normal gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday array_sample
+    array_shuffle pg_sleep pg_sleep_for pg_sleep_until pg_relation_size pg_table_size pg_indexes_size
+    pg_total_relation_size pg_database_size pg_tablespace_size pg_current_wal_lsn
+    pg_current_wal_insert_lsn pg_current_wal_flush_lsn pg_is_in_recovery pg_last_wal_receive_lsn
+    pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_blocking_pids pg_safe_snapshot_blocking_pids
+    pg_sequence_last_value pg_notification_queue_usage pg_lock_status pg_trigger_depth
     pg_xact_commit_timestamp pg_jit_available pg_is_wal_replay_paused pg_stat_get_activity
-""")
+    """
+)
 
-# Write, and leave nothing in the session. `nextval` and `setval` leave what `currval` reads; reading that is not safe.
+# Write, and leave nothing in the session. `nextval` and `setval` leave what `currval` reads; reading that
+# is not safe.
 _WRITES = _names(
-    "nextval setval pg_notify pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_xact_lock "
-    "pg_try_advisory_xact_lock_shared"
+    """
+    nextval setval pg_notify pg_advisory_xact_lock pg_advisory_xact_lock_shared
+    pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared
+    """
 )
 
 # Of extensions, by the extension's name.
 _EXTENSIONS = {
     "pgcrypto": _names(
-        "gen_random_bytes gen_random_uuid gen_salt pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt "
-        "pgp_pub_encrypt_bytea"
+        """
+        gen_random_bytes gen_random_uuid gen_salt pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt
+        pgp_pub_encrypt_bytea
+        """
     ),
     "uuid-ossp": _names("uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4"),
 }

@@ -56,18 +56,11 @@ class Scopes:
 
     def children(self, scope: Scope) -> list[Scope]:
         """Every query inside this one: subqueries, ``with`` items and sub-selects; views are not entered."""
-        found: list[Scope] = []
         query = scope.query
-        for name in query.ctes:
-            if (child := self.of_cte(name, scope)) is not None:
-                found.append(child)
-        for entry in query.entries:
-            if entry.kind is Kind.SUBQUERY and (child := self.of_entry(entry, scope)) is not None:
-                found.append(child)
-        for node in query.expressions():
-            if node.kind == "SUBLINK" and (child := self.of_sublink(node, scope)) is not None:
-                found.append(child)
-        return found
+        ctes = (self.of_cte(name, scope) for name in query.ctes)
+        subqueries = (self.of_entry(entry, scope) for entry in query.entries if entry.kind is Kind.SUBQUERY)
+        sublinks = (self.of_sublink(node, scope) for node in query.expressions() if node.kind == "SUBLINK")
+        return [child for child in (*ctes, *subqueries, *sublinks) if child is not None]
 
     def all(self, scope: Scope) -> list[Scope]:
         """This query and all inside it; views are not entered."""

@@ -1,4 +1,7 @@
-"""Where a variable's value comes from: a table's column, a subquery, a function, values; and the joins in between."""
+"""Where a variable's value comes from: a table's column, a subquery, a function, values.
+
+And the joins in between.
+"""
 
 from __future__ import annotations
 
@@ -86,6 +89,8 @@ def _source(prover: Nullability, entry: Entry, column: int, home: Scope, context
             return _function(prover, entry, column, home)
         case Kind.TABLEFUNC:
             return _table_function(entry, column)
+        case _:
+            pass
     return nullable("nothing is known of where it comes from")
 
 

@@ -1,4 +1,4 @@
-"""A table's stored column: not null by its constraint, by a check, or because it is computed from such columns."""
+"""A table's stored column: not null by its constraint, by a check, or computed from such columns."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ def _excludes_null(text: str, column: int) -> bool:
     tree = read_tree(text)
     for part in conjuncts(tree if isinstance(tree, Node) else None):
         arg = part.node("arg")
-        if part.kind == "NULLTEST" and part.number("nulltesttype") == 1 and arg is not None:
-            if arg.kind == "VAR" and arg.number("varattno") == column and not part.flag("argisrow"):
-                return True
+        is_not_null = (
+            part.kind == "NULLTEST" and part.number("nulltesttype") == 1 and not part.flag("argisrow")
+        )
+        if is_not_null and arg is not None and arg.kind == "VAR" and arg.number("varattno") == column:
+            return True
     return False
 
 

@@ -1,4 +1,4 @@
-"""The analysed tree as queries, range tables and joins: what the nodes mean, and which query a variable belongs to."""
+"""The analysed tree as queries, range tables and joins, and which query a variable belongs to."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ class Query:
     def expressions(self) -> Iterator[Node]:
         """Every node of this query but those of the queries inside it."""
         for child in self.node.children():
-            if child.kind == "COMMONTABLEEXPR" or (child.kind == "QUERY"):
+            if child.kind in ("COMMONTABLEEXPR", "QUERY"):
                 continue
             yield from expression_children(child)
 

@@ -1,8 +1,8 @@
-"""What little a trigger function does, where its text shows it: the ``new.updated_at := now(); return new;`` kind.
+"""What little a trigger function does: the ``new.updated_at := now(); return new;`` kind.
 
-A PL/pgSQL body is not parsed. It is read token by token, and proved harmless only where it consists of assignments
-to ``new``, ``if`` and ``return``, and calls nothing but functions listed here: then it touches no table and leaves
-nothing in the session. Any other token ends the proof.
+A PL/pgSQL body is not parsed. It is read token by token, and proved harmless only where it consists of
+assignments to ``new``, ``if`` and ``return``, and calls nothing but functions listed here: then it touches
+no table and leaves nothing in the session. Any other token ends the proof.
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ def builtin_body(name: str) -> TriggerBody | None:
             return TriggerBody(frozenset(), drops=True)
         case "tsvector_update_trigger" | "tsvector_update_trigger_column":
             return TriggerBody(None, drops=False)
+        case _:
+            pass
     return None
 
 

@@ -79,6 +79,8 @@ class Module:
     """Dotted, relative to the generated package: ``realty.leads``."""
     folder: str
     """The SQL folder it is made from, relative to the folder of all queries; empty for that itself."""
+    package: bool = False
+    """Whether it is a folder even without modules in it: its layer's ``types`` stand there."""
     classes: dict[str, RowClass] = field(default_factory=dict)
     functions: list[Function] = field(default_factory=list)
 
@@ -108,7 +110,34 @@ def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module]
                 hint="move the files into a folder, or rename that one",
             )
         )
+    for module in modules.values():
+        errors += _import_twice(module)
+    imported = {name for module in modules.values() for name, _, _ in _imports(module)}
+    for module in modules.values():
+        module.package = f"{package}.{module.name}.types" in imported
     return [modules[name] for name in sorted(modules)], errors
+
+
+def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
+    """What a module's annotations import: ``(module, name, the statement that asks for it)``."""
+    annotations = [(f.annotation, c.source) for c in module.classes.values() for f in c.fields]
+    for function in module.functions:
+        annotations += [(annotation, function.statement) for _, annotation, _ in function.parameters]
+        if function.item is not None:
+            annotations.append((function.item, function.statement))
+    return [(*pair, source) for annotation, source in annotations for pair in sorted(annotation.imports)]
+
+
+def _import_twice(module: Module) -> Iterable[ContractError]:
+    """Types of one name from two modules, of which one would hide the other."""
+    known = {"Args": "plainsql.query", "Composite": "plainsql.rows", "Row": "plainsql.rows"}
+    for source, name, statement in _imports(module):
+        if known.setdefault(name, source) != source and statement is not None:
+            yield _error(
+                statement,
+                f"{name} is a type of {source} and of {known[name]}, and a module imports one of them",
+                f"rename the {name} that the header names",
+            )
 
 
 def _plan_function(item: Checked, module: Module, package: str) -> Function:
@@ -122,8 +151,7 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
         _add_composites(module, returned, statement)
         returned = returned.or_null() if _widest(item.variants, 0).nullable else returned
     elif statement.returns.row is not None:
-        columns = [_widest(item.variants, index) for index in range(len(analysis.columns))]
-        _add_row(module, statement.returns.row, columns, statement, package)
+        _add_row(module, statement.returns.row, item.variants, statement, package)
         returned = Annotation(statement.returns.row)
     parameters, wraps = _plan_parameters(item, module)
     return Function(statement, returned, parameters, wraps, analysis, _effect(item.variants))
@@ -180,12 +208,13 @@ def _widest(variants: Sequence[Analysis], index: int) -> ColumnFact:
 
 
 def _add_row(
-    module: Module, name: str, columns: list[ColumnFact], statement: Statement, package: str
+    module: Module, name: str, variants: Sequence[Analysis], statement: Statement, package: str
 ) -> None:
     fields: list[Field] = []
-    groups: dict[str, list[ColumnFact]] = {}
+    groups: dict[str, list[int]] = {}
     previous = ""
-    for number, column in enumerate(columns, 1):
+    for number in range(1, len(variants[0].columns) + 1):
+        column = _widest(variants, number - 1)
         outer, dot, inner = column.name.partition(".")
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(
@@ -200,7 +229,7 @@ def _add_row(
                     f"the columns of {outer!r} do not stand side by side",
                     f'move "{column.name}" to the other columns of "{outer}"',
                 )
-            groups.setdefault(outer, []).append(column)
+            groups.setdefault(outer, []).append(number - 1)
             if previous != outer:
                 fields.append(Field(outer, Annotation(class_name(outer)), False))
         else:
@@ -211,8 +240,9 @@ def _add_row(
     names = [f.name for f in fields]
     for duplicate in sorted({n for n in names if names.count(n) > 1}):
         raise _error(statement, f"two columns are called {duplicate!r}", "give one of them an alias")
-    for outer, inner_columns in groups.items():
-        fields = _add_nested(module, outer, inner_columns, fields, statement, package)
+    for outer, indexes in groups.items():
+        parts = [[variant.columns[index] for index in indexes] for variant in variants]
+        fields = _add_nested(module, outer, parts, fields, statement, package)
     described = f"A row of `{statement.module}`."
     _add_class(module, RowClass(name, fields, "Row", described, statement), statement)
 
@@ -220,23 +250,34 @@ def _add_row(
 def _add_nested(
     module: Module,
     outer: str,
-    columns: list[ColumnFact],
+    variants: list[list[ColumnFact]],
     fields: list[Field],
     statement: Statement,
     package: str,
 ) -> list[Field]:
-    """Add the class of a nested row; return the outer row's fields with its nullability set."""
+    """Add the class of a nested row; return the outer row's fields with its nullability set.
+
+    ``variants`` holds the nested row's columns as each variant has them: which of them are null together is
+    a variant's own.
+    """
+    together = [_null_together(columns) for columns in variants]
     inner = []
-    group = columns[0].nullable_group
-    together = group is not None and all(column.nullable_group == group for column in columns)
-    for column in columns:
+    for index, column in enumerate(variants[0]):
         annotation = _annotate_column(statement, column, package, nested=True)
         _add_composites(module, annotation, statement)
-        nullable = column.nullable_in_group if together else column.nullable
+        nullable = any(
+            columns[index].nullable_in_group if grouped else columns[index].nullable
+            for columns, grouped in zip(variants, together, strict=True)
+        )
         inner.append(Field(column.name.partition(".")[2], annotation, nullable))
     name = class_name(outer)
     _add_class(module, RowClass(name, inner, "Row", f"The nested `{outer}` of a row.", statement), statement)
-    return [Field(f.name, f.annotation, together) if f.name == outer else f for f in fields]
+    return [Field(f.name, f.annotation, any(together)) if f.name == outer else f for f in fields]
+
+
+def _null_together(columns: Sequence[ColumnFact]) -> bool:
+    group = columns[0].nullable_group
+    return group is not None and all(column.nullable_group == group for column in columns)
 
 
 def _add_composites(module: Module, annotation: Annotation, statement: Statement) -> None:
@@ -372,8 +413,28 @@ def _wrap(type: PgType) -> str:
 def _annotate_column(statement: Statement, column: ColumnFact, package: str, *, nested: bool) -> Annotation:
     for hint in statement.columns:
         if hint.name == column.name and hint.type is not None:
-            return _json_annotation(hint.type, statement, package)
+            written, outer = _json_target(hint.type, hint.place, column, statement)
+            return _json_annotation(written, statement, package).wrapped(outer)
     return _annotate(statement, column.name, column.type)
+
+
+def _json_target(written: str, place: Place, column: ColumnFact, statement: Statement) -> tuple[str, str]:
+    """The type of one JSON value of a column, and what stands around it: of an array, each element is one."""
+    type = column.type
+    while type.kind == "domain" and type.element is not None:
+        type = type.element
+    if type.name in ("json", "jsonb"):
+        return written, "{}"
+    is_array = type.kind == "array" and type.element is not None and type.element.name in ("json", "jsonb")
+    if is_array and written.startswith("list[") and written.endswith("]"):
+        return written.removeprefix("list[").removesuffix("]"), "list[{}]"
+    raise ContractError(
+        f"{statement.name}: the header gives {column.name} the type {written}, but it is {column.type}",
+        place=place,
+        hint="write list[…] around the type of its elements"
+        if is_array
+        else f"only json and jsonb have types of their own: remove the line, or cast {column.name}::jsonb",
+    )
 
 
 def _json_annotation(written: str, statement: Statement, package: str) -> Annotation:

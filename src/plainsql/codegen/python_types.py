@@ -135,6 +135,8 @@ def annotate(type: PgType) -> Annotation:
             element = type.element.element if type.element.kind == "range" else type.element
             if element is not None:
                 return annotate(element).wrapped("list[Range[{}]]", (_TYPES, "Range"))
+        case _:
+            pass
     if type.name in _BASE:
         name, module = _BASE[type.name]
         return Annotation(name, frozenset({(module, name)}) if module else frozenset())
@@ -162,5 +164,3 @@ def annotate_parameter(type: PgType) -> Annotation:
             f"{kind} | Sequence[float]", frozenset({(_VECTOR, kind), ("collections.abc", "Sequence")})
         )
     return annotate(type)
-
-

@@ -45,9 +45,8 @@ def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
     for module in modules:
         parts = module.name.split(".")
         # A folder with files and folders in it is a package whose __init__ holds the queries.
-        file = (
-            Path(*parts, "__init__.py") if module.name in children else Path(*parts[:-1], f"{parts[-1]}.py")
-        )
+        is_package = module.name in children or module.package
+        file = Path(*parts, "__init__.py") if is_package else Path(*parts[:-1], f"{parts[-1]}.py")
         files[file] = render(module, sql)
     for package, inner in children.items():
         if package not in names:
@@ -63,7 +62,7 @@ def compare(files: Mapping[Path, str], output: Path) -> Changes:
         target = output / path
         if not target.exists():
             changes.missing.append(path)
-        elif path.name == "__init__.py" and not _is_generated(target):
+        elif path.name == "__init__.py" and not _is_generated(target) and not _holds_queries(source):
             continue  # a package's own, hand-written: left alone
         elif target.read_text(encoding="utf-8", errors="replace") != source:
             changes.outdated.append(path)
@@ -100,6 +99,10 @@ def write(files: Mapping[Path, str], output: Path) -> Changes:
         with suppress(OSError):  # it holds something else
             (output / path).parent.rmdir()
     return changes
+
+
+def _holds_queries(source: str) -> bool:
+    return "\n__all__ = " in source
 
 
 def _is_generated(file: Path) -> bool:

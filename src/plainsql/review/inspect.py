@@ -58,9 +58,18 @@ def _telling(statement: Statement, variants: tuple[Variant, ...]) -> tuple[Varia
     """
     if len(variants) <= _FULLY:
         return variants
-    least = min(len(variant.given) for variant in variants)
-    most = max(len(variant.given) for variant in variants)
-    return tuple(v for v in variants if len(v.given) <= least + 1 or len(v.given) >= most - 1)
+    # Of each choice for itself: one that needs more parameters must not stand for the others.
+    counts: dict[tuple[str, ...], list[int]] = {}
+    for variant in variants:
+        counts.setdefault(tuple(variant.choices.values()), []).append(len(variant.given))
+    least = {choices: min(given) for choices, given in counts.items()}
+    most = {choices: max(given) for choices, given in counts.items()}
+    return tuple(
+        variant
+        for variant in variants
+        if len(variant.given) <= least[choices := tuple(variant.choices.values())] + 1
+        or len(variant.given) >= most[choices] - 1
+    )
 
 
 def _analyse(
@@ -126,8 +135,9 @@ def _with_overrides(checked: Checked) -> Checked:
                     replace(
                         column,
                         nullable=overrides[column.name],
+                        # Of a nested row, it says what holds where there is one: the group stays.
                         nullable_in_group=overrides[column.name],
-                        nullable_group=None,
+                        nullable_group=column.nullable_group if "." in column.name else None,
                         because=f"the header says so ({column.because})",
                         overridden=True,
                     )

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from plainsql.analysis.findings import applicable
 from plainsql.codegen import Checked
 from plainsql.errors import ContractError, Place, PlainsqlError, SqlFileError, SqlFolderError
 
@@ -76,7 +77,7 @@ def findings_of(checked: Checked) -> Iterable[Problem]:
     used: set[str] = set()
     seen: set[tuple[str, int, int]] = set()
     for analysis, variant in zip(checked.variants, checked.texts, strict=True):
-        for finding in analysis.findings:
+        for finding in applicable(analysis, statement.returns.kind):
             place = (
                 variant.place(finding.position)
                 if finding.position
