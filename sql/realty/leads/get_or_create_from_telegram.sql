@@ -7,6 +7,7 @@
 -- "on conflict do nothing" would return nothing at all; "do update" waits for that call, locks its
 -- row and returns it.
 -- returns: one Lead
+-- allow: unproved-one: the two arms exclude each other, see above
 -- param name: = null
 with
 known as (

@@ -1,5 +1,6 @@
 -- Every message since a time, oldest first: to be streamed.
 -- returns: many Message
+-- allow: unbounded: an export is read as a stream, in constant memory
 select
   m.id,
   m.conversation_id,

@@ -226,7 +226,7 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""")
+""", effect="writes")
 def touch(
     *,
     most_recent_project_id: UUID | None | UnsetType = UNSET,
@@ -260,7 +260,7 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""")
+""", effect="writes")
 def update(
     *,
     lead_id: UUID | UnsetType = UNSET,

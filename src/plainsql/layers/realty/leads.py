@@ -170,7 +170,7 @@ def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     return (telegram_chat_id,)
 
 
-@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 11, """\
+@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 12, """\
 with
 known as (
   select
@@ -222,7 +222,7 @@ select
   e.created_at,
   e.updated_at
 from entered as e
-""")
+""", effect="writes")
 def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | None = None) -> Args:
     """The lead of this Telegram chat, entered now if this is the first we hear of them. A name we
     already know stays.
@@ -286,7 +286,7 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""")
+""", effect="writes")
 def update(
     *,
     name: str | None | UnsetType = UNSET,

@@ -69,7 +69,7 @@ select
   ap.content,
   ap.created_at
 from appended as ap
-""")
+""", effect="writes")
 def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
     """Add a message to a conversation, and note in the conversation when the last word was said and
     whose it is.
@@ -141,7 +141,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Message]("realty.messages.export", "sql/realty/messages/export.sql", 3, """\
+@many[Message]("realty.messages.export", "sql/realty/messages/export.sql", 4, """\
 select
   m.id,
   m.conversation_id,

@@ -176,7 +176,7 @@ def create(
 @count_("realty.projects.delete", "sql/realty/projects/delete.sql", 3, """\
 delete from realty.projects as pr
 where pr.id = :id
-""")
+""", effect="writes")
 def delete(*, id: UUID) -> Args:
     """Remove a project and its properties. One with appointments is refused (foreign key violation).
 
@@ -510,7 +510,7 @@ def search_hybrid(
 update realty.projects as pr
 set embedding = :embedding
 where pr.id = :id
-""")
+""", effect="writes")
 def set_embedding(*, embedding: Vector | Sequence[float] | None, id: UUID) -> Args:
     """Keep the embedding of a project's text: 1,536 numbers, of any length but zero, since nearness is
     the cosine's. Null forgets it: the project is then listed by list_without_embedding.
@@ -551,7 +551,7 @@ returning
   pr.has_showroom,
   pr.created_at,
   pr.updated_at
-""")
+""", effect="writes")
 def update(
     *,
     name: str | UnsetType = UNSET,

@@ -592,7 +592,7 @@ def search_hybrid(
 update realty.properties as p
 set embedding = :embedding
 where p.id = :id
-""")
+""", effect="writes")
 def set_embedding(*, embedding: Vector | Sequence[float] | None, id: UUID) -> Args:
     """Keep the embedding of a property's text: 1,536 numbers, of any length but zero, since nearness is
     the cosine's. Null forgets it: the property is then listed by list_without_embedding.
@@ -629,7 +629,7 @@ returning
   p.floor_no,
   p.created_at,
   p.updated_at
-""")
+""", effect="writes")
 def update(
     *,
     project_id: UUID | UnsetType = UNSET,

@@ -178,7 +178,7 @@ returning
   t.area_m2,
   t.created_at,
   t.updated_at
-""")
+""", effect="writes")
 def update(
     *,
     name: str | UnsetType = UNSET,
