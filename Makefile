@@ -71,6 +71,12 @@ lock: environment-lock ## Resolve requirements/ from pyproject.toml (ARGS=--upgr
 	@sh scripts/lock.sh $(ARGS)
 	@echo "lock: ok"
 
+.PHONY: bench
+bench: ## Measure plainsql beside its peers (ARGS="--quick --json FILE": in 90 s)
+	@sh scripts/environment.sh bench
+	@cd benchmarks && ../$(BIN)/plainsql generate
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: up
 up: compose ## Start PostgreSQL 18 with pgvector and Redis 8 in containers
 	@docker compose up --detach --wait

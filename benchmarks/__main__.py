@@ -34,6 +34,7 @@ def benchmarks(
     loop: Literal["both", "uvloop", "asyncio"] = "both",
     base: str = "asyncpg-pool",
     chart: str = "latest",
+    folder: Path = RESULTS,
 ) -> int:
     """Measure, print the ratios, write a chart.
 
@@ -54,7 +55,9 @@ def benchmarks(
     base
         The contender that ratios are to.
     chart
-        The name of the chart, which is written to benchmarks/results as SVG and PNG.
+        The name of the chart, which is written as SVG and PNG.
+    folder
+        Where the chart goes.
     """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     available = available_loops()
@@ -77,8 +80,8 @@ def benchmarks(
         json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
         console.print(f"wrote {json}")
     try:
-        for path in draw(results, base, RESULTS, chart):
-            console.print(f"wrote benchmarks/results/{path.name}")
+        for path in draw(results, base, folder, chart):
+            console.print(f"wrote {path.name}")
     except ModuleNotFoundError as error:
         console.print(f"no chart: {error.name} is not installed", style="yellow")
     return 1 if any(one.failed for one in results.measured) else 0

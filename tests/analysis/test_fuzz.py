@@ -74,6 +74,19 @@ def test_what_the_fuzzer_found_stays_right(connection: psycopg.Connection[Any], 
         assert len(rows) > 1
 
 
+def test_grouping_sets_leave_out_an_expression_with_a_sub_select(connection: psycopg.Connection[Any]) -> None:
+    """Before 18 the tree does not mark it: it is known again by its text, sub-select and all."""
+    sub_select = "coalesce((select max(i.id) from t as i), 0)"
+    statement = f"select {sub_select} from t group by cube (t.word, {sub_select})"
+    schema = Schema(
+        ["create table t (id integer not null, word text)"], [], ["insert into t values (1, 'a')"]
+    )
+    assert build(connection, schema)
+    with Analyser(connection) as analyser:
+        assert analyser.analyse(statement).columns[0].nullable
+        assert (None,) in connection.execute(statement.encode()).fetchall()
+
+
 def test_a_false_claim_is_seen(connection: psycopg.Connection[Any]) -> None:
     """The oracle itself: a null, a second row, no row."""
     with Analyser(connection) as analyser:

@@ -25,11 +25,11 @@ _XML_ELEMENT = 1
 
 def expression_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
     """Whether an expression can be null where it stands."""
-    key = prover.inference.key(node, context.scope) if (context.left_out or context.facts.keys) else None
-    if key is not None:
-        if key in context.left_out:
-            return nullable("grouping sets leave it out")
-        if node.kind != "VAR" and key in context.facts.keys:
+    if context.left_out and prover.inference.grouping_key(node, context.scope) in context.left_out:
+        return nullable("grouping sets leave it out")
+    if context.facts.keys and node.kind != "VAR":
+        key = prover.inference.key(node, context.scope)
+        if key is not None and key in context.facts.keys:
             return never("a condition excludes null")
     rule = _RULES.get(node.kind)
     if rule is None:

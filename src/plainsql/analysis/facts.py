@@ -37,6 +37,8 @@ NullJoin = tuple[int, int, str]
 _PLACES = frozenset(
     {
         "location",
+        "stmt_location",
+        "stmt_len",
         "varnosyn",
         "varattnosyn",
         "coerceformat",
@@ -127,6 +129,11 @@ class Inference:
                 if function is None or function.volatility == "volatile" or function.returns_set:
                     return None
         return self._structure(node, scope)
+
+    def grouping_key(self, node: Node, scope: Scope) -> Key:
+        """A key by which ``group by`` knows an expression again, whatever it calls."""
+        key = self.key(node, scope)
+        return key if key is not None else ("as written", self._structure(node, scope))
 
     def _structure(self, value: Value, scope: Scope) -> Key:
         if isinstance(value, Node):

@@ -110,8 +110,8 @@ class Nullability:
                 target = query.sort_group_expression(reference)
                 expression = target.node("expr") if target is not None else None
                 if reference not in kept and expression is not None:
-                    keys.append(self.inference.key(expression, scope))
-            left_out = frozenset(key for key in keys if key is not None)
+                    keys.append(self.inference.grouping_key(expression, scope))
+            left_out = frozenset(keys)
         context = replace(context, left_out=context.left_out | left_out)
         return context.knowing(self.inference.if_true(having, scope))
 

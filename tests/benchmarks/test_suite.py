@@ -1,0 +1,241 @@
+"""The benchmarks themselves: a run of tiny counts, through the same code as a real one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import contenders, data, spread
+from benchmarks.cases.base import Admin, Case, Work, WrongAnswerError, expect
+from benchmarks.contenders import UnknownContenderError
+from benchmarks.contenders.base import Contender, NotOfferedError
+from benchmarks.extent import QUICK
+from benchmarks.headlines import headlines
+from benchmarks.results import Measured, Results, Series
+from benchmarks.rounds import measure
+from benchmarks.run import Told, run
+from plainsql import codegen, embedded
+from plainsql.review.project import review
+from plainsql.settings import Project
+
+ROOT = Path(__file__).parents[2]
+
+TINY = dataclasses.replace(
+    QUICK,
+    leads=1_200,
+    bulk_rows=600,
+    slice=0.002,
+    rounds=3,
+    crowded_rounds=3,
+    calls_per_task=1,
+    heavy_slice=0.002,
+    stream_seconds=5.0,
+    seconds=60.0,
+)
+
+# Those whose libraries plainsql itself stands on: the peers are not in every environment.
+ALWAYS = ("plainsql", "plainsql-unjoined", "asyncpg-held", "asyncpg-pool", "asyncpg-records")
+
+
+@pytest.fixture(scope="module")
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def results(told: list[str]) -> Results:
+    def tell(one: Measured, names: Mapping[str, str]) -> None:
+        told.append(one.case)
+
+    return run(ALWAYS, [], ["asyncio"], TINY, Told(start=lambda results: told.append("start"), case=tell))
+
+
+def test_a_run_measures_every_case_and_tells_of_each(results: Results, told: list[str]) -> None:
+    assert results.left_out == []
+    assert told == ["start", *(one.case for one in results.measured)]
+    assert {"point-read/1", "point-read/256", "rows/1000", "tenant-read/1", "bulk-insert", "stream"} <= set(
+        told
+    )
+
+
+def test_nobody_fails_and_nobody_is_missing(results: Results) -> None:
+    assert results.missing == {}
+    assert {one.case: one.failed for one in results.measured if one.failed} == {}
+    assert {one.case: one.skipped for one in results.measured if one.skipped and one.case != "import"} == {}
+
+
+def test_every_contender_of_a_case_has_as_many_rounds(results: Results) -> None:
+    for one in results.measured:
+        assert len({len(series.rates) for series in one.series}) == 1, one.case
+        assert all(rate > 0 for series in one.series for rate in series.rates), one.case
+
+
+def test_a_stream_reads_the_whole_table_and_its_memory_is_kept(results: Results) -> None:
+    (stream,) = (one for one in results.measured if one.case == "stream")
+    assert {series.units for series in stream.series} == {TINY.leads}
+    assert all(len(series.memory_mb) == len(series.rates) for series in stream.series)
+
+
+def test_the_results_name_no_host_and_no_folder(results: Results) -> None:
+    import platform
+
+    import msgspec
+
+    text = msgspec.json.encode(results).decode()
+    assert str(ROOT) not in text
+    assert str(Path.home()) not in text
+    assert platform.node() not in text
+
+
+def test_the_command_writes_json_and_tables(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--only", "import", "--json", str(file)]
+        + ["--contenders", "plainsql,asyncpg-pool", "--loop", "asyncio", "--folder", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "import of the library in a new process" in done.stdout
+    assert [one["case"] for one in json.loads(file.read_text())["measured"]] == ["import"]
+
+
+def test_the_generated_queries_are_up_to_date() -> None:
+    project = Project.load(ROOT / "benchmarks")
+    with embedded.start(scratch=True) as server:
+        found = review(project, server.url("postgres"))
+    assert found.errors == ()
+    assert not codegen.compare(found.files, project.output_folder), "cd benchmarks && plainsql generate"
+
+
+# -- One case, with contenders that are made for it
+
+
+class Doubler(Contender):
+    """Answers with twice the id, or with something else."""
+
+    name = "doubler"
+    distributions = ()
+
+    def __init__(self, order: list[str], name: str, factor: int = 2) -> None:
+        self.order, self.own, self.factor = order, name, factor
+
+    async def open(self, place: Any) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def get_lead(self, id: int) -> int:
+        self.order.append(self.own)
+        return id * self.factor
+
+
+class Unwilling(Doubler):
+    async def get_lead(self, id: int) -> int:
+        raise NotOfferedError("it would rather not")
+
+
+class Broken(Doubler):
+    async def get_lead(self, id: int) -> int:
+        raise ValueError("it fell over\nwith a long story")
+
+
+class Doubling(Case):
+    name = "doubling"
+    title = "doubling"
+    unit = "calls"
+    most = 3
+
+    async def check(self, contender: Contender, admin: Admin) -> None:
+        expect(await contender.get_lead(4), 8, "twice 4")
+
+    def work(self, contender: Contender, units: int, seed: int) -> Work:
+        return Work(contender.get_lead, [(number,) for number in range(units)], units)
+
+
+async def measured(made: Mapping[str, Contender]) -> Measured:
+    return await measure(Doubling(), made, None, "asyncio", TINY, float("inf"))
+
+
+async def test_contenders_take_turns_and_every_second_round_goes_backwards() -> None:
+    order: list[str] = []
+    one = await measured({name: Doubler(order, name) for name in "abc"})
+    assert [series.units for series in one.series] == [3, 3, 3]
+    timed = order[-3 * 3 * 3 :]
+    assert "".join(timed[::3]) == "abc" + "cba" + "abc"
+
+
+async def test_a_wrong_answer_is_a_failure_and_is_not_timed() -> None:
+    one = await measured({"right": Doubler([], ""), "wrong": Doubler([], "", factor=3)})
+    assert one.failed == {"wrong": "WrongAnswerError: twice 4: expected 8, got 12"}
+    assert [series.contender for series in one.series] == ["right"]
+
+
+async def test_who_does_not_offer_a_case_is_left_out_with_the_reason() -> None:
+    one = await measured({"right": Doubler([], ""), "unwilling": Unwilling([], "")})
+    assert one.skipped == {"unwilling": "it would rather not"}
+    assert one.failed == {}
+
+
+async def test_a_contender_that_raises_does_not_stop_the_others() -> None:
+    one = await measured({"broken": Broken([], ""), "right": Doubler([], "")})
+    assert one.failed == {"broken": "ValueError: it fell over"}
+    assert [series.contender for series in one.series] == ["right"]
+
+
+async def test_after_the_deadline_a_case_ends_with_its_third_round() -> None:
+    longer = dataclasses.replace(TINY, rounds=9)
+    one = await measure(Doubling(), {"a": Doubler([], "")}, None, "asyncio", longer, 0.0)
+    assert [len(series.rates) for series in one.series] == [3]
+
+
+def test_a_contender_whose_library_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "benchmarks.contenders.psqlpy_pool", raising=False)
+    monkeypatch.setitem(sys.modules, "psqlpy", None)
+    made, missing = contenders.make(["asyncpg-pool", "psqlpy"])
+    assert list(made) == ["asyncpg-pool"]
+    assert missing == {"psqlpy": "psqlpy is not installed"}
+
+
+def test_an_unknown_contender_is_an_error() -> None:
+    with pytest.raises(UnknownContenderError, match="no contender 'asyncgp'; there are plainsql, "):
+        contenders.make(["asyncgp"])
+
+
+# -- Numbers
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    # In the second round the machine was half as fast, for both; in the third something held us up.
+    ours, theirs = [200.0, 100.0, 60.0], [100.0, 50.0, 60.0]
+    assert spread.ratio(ours, theirs) == (2.0, 1.5, 2.0)
+    assert statistics.median(ours) / statistics.median(theirs) == pytest.approx(1.67, abs=0.01)
+
+
+def test_one_round_has_no_quartiles_of_its_own() -> None:
+    assert spread.spread([3.0]) == (3.0, 3.0, 3.0)
+
+
+def test_headlines_are_made_only_of_what_was_measured() -> None:
+    def point_read(*names: str) -> Measured:
+        series = [Series(name, [4.0 if name == "plainsql" else 2.0], 1) for name in names]
+        return Measured("point-read/1", "point read, 1 task", "calls", "uvloop", 1, 0.1, series, {}, {})
+
+    assert headlines([point_read("asyncpg-pool", "asyncpg-held")]) == []
+    (one,) = headlines([point_read("plainsql", "asyncpg-pool")])
+    assert (one.text, one.ratio.median) == ("point read, 1 task, against asyncpg's pool, structs", 2.0)
+
+
+def test_the_expected_answers_are_those_of_the_table() -> None:
+    assert data.lead(1_001)[:4] == (1_001, "Lead 1001", "lead1001@example.com", 1)
+    with pytest.raises(WrongAnswerError, match="a lead: expected 1, got 2"):
+        expect(2, 1, "a lead")
