@@ -62,7 +62,7 @@ async def measure(
     _set_aside()  # and what the warm-up left, rows to insert above all
     rates: dict[str, list[float]] = {name: [] for name in units}
     for number in range(1, _rounds(case, extent) + 1):
-        if number > 1 and time.monotonic() > deadline:
+        if number > _FEWEST_ROUNDS and time.monotonic() > deadline:
             break
         for name in units if number % 2 else reversed(units):
             work = case.work(contenders[name], units[name], seed=number)

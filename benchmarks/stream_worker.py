@@ -22,7 +22,7 @@ from benchmarks.contenders.base import Contender, NotOfferedError
 from benchmarks.database import Place
 from benchmarks.loops import new_loop
 
-__all__ = ["Found", "Task"]
+__all__ = ["Found", "Task", "read"]
 
 _ROWS_BETWEEN_SAMPLES = 5_000
 _WARM_UP_ROWS = 2_000
@@ -46,16 +46,16 @@ class Found(msgspec.Struct):
 async def _run(task: Task, contender: Contender) -> Found:
     await contender.open(task.place)
     try:
-        await _read(contender, _WARM_UP_ROWS, 60.0)
+        await read(contender, _WARM_UP_ROWS, 60.0)
         gc.collect()
-        rows, seconds, memory_mb, last = await _read(contender, task.place.leads, task.seconds)
+        rows, seconds, memory_mb, last = await read(contender, task.place.leads, task.seconds)
         expect(data.values(last), data.lead(rows), f"row {rows} of the stream")
         return Found(rows, seconds, memory_mb)
     finally:
         await contender.close()
 
 
-async def _read(contender: Contender, most: int, limit: float) -> tuple[int, float, float, Any]:
+async def read(contender: Contender, most: int, limit: float) -> tuple[int, float, float, Any]:
     """Read until there are enough, or the time is up.
 
     Returns the number of rows, the seconds, by how many MB the process grew, and the last row.

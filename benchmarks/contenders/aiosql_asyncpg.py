@@ -82,7 +82,7 @@ class AiosqlAsyncpg(Contender):
 
     async def stream(self) -> AsyncIterator[Any]:
         async with self.pool.acquire() as connection, self.queries.export_cursor(connection) as factory:
-            # What aiosql hands over is asyncpg's: iterated, it would read only 50 rows ahead.
+            # What aiosql hands over is asyncpg's, and is read as there.
             cursor = await factory
             while records := await cursor.fetch(PREFETCH):
                 for record in records:

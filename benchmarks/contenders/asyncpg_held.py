@@ -95,8 +95,10 @@ class HeldConnections(Contender):
     async def stream(self) -> AsyncIterator[Any]:
         connection = self.connections[0]
         async with connection.transaction():
-            async for record in connection.cursor(EXPORT, prefetch=PREFETCH):
-                yield Lead(*record)
+            cursor = await connection.cursor(EXPORT)
+            while records := await cursor.fetch(PREFETCH):
+                for record in records:
+                    yield Lead(*record)
 
     def _wait(self) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()

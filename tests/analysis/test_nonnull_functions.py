@@ -13,7 +13,7 @@ from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.nonnull_functions import never_null
 from plainsql.analysis.routines import Function
 
-COMBINATIONS = 24
+COMBINATIONS = 12
 
 # Edge values: empty, infinite, not a number, null inside JSON or an array, the ends of the range.
 SAMPLES: dict[str, list[str]] = {
@@ -133,7 +133,7 @@ def test_no_listed_function_returns_null_for_edge_values(prepared: psycopg.Conne
                 wrong.append(sql)
                 break
     assert not wrong
-    assert called > 10_000
+    assert called > 5_000
 
 
 @pytest.mark.parametrize(

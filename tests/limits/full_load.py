@@ -20,6 +20,8 @@ class Load:
 
     rate: int
     allowed: int
+    left: int
+    """Tokens that were there at the end: nobody had come for them yet."""
     asked: int
     least: float
     """What the rate and the burst give from the first answer to the last question, by the server's clock."""
@@ -29,11 +31,12 @@ class Load:
     @property
     def error(self) -> float:
         """How far beside what the rate gives, as a part of it."""
-        return max(self.least - 1 - self.allowed, self.allowed - self.most, 0) / self.most
+        given = self.allowed + self.left
+        return max(self.least - 1 - given, given - self.most, 0) / self.most
 
     def __str__(self) -> str:
         return (
-            f"{self.rate}/s: {self.allowed} of {self.asked} allowed, "
+            f"{self.rate}/s: {self.allowed} of {self.asked} allowed, {self.left} left, "
             f"{self.least:.2f} to {self.most:.2f} expected, {self.error:.3%} beside"
         )
 
@@ -60,11 +63,12 @@ async def load(url: str, rate: int, seconds: float, tasks: int = 4) -> Load:
         after_first = await server_time()
         await asyncio.gather(*(ask(bucket, loop.time() + seconds) for _ in range(tasks)))
         before_last = await server_time()
-        counts[bool(await bucket.consume("x"))] += 1
+        left = await bucket.remaining("x")
         after_last = await server_time()
     return Load(
         rate,
         rate + counts[True],
+        left,
         rate + sum(counts),
         rate + rate * (before_last - after_first),
         rate + rate * (after_last - before_first),

@@ -16,7 +16,7 @@ async def test_who_waits_gets_the_token_as_soon_as_it_is_there(limits: Limits) -
     start = loop.time()
     for _ in range(5):
         assert await bucket.wait("x", timeout=10)
-    assert 0.098 < loop.time() - start < 1
+    assert 0.098 < loop.time() - start < 5
 
 
 async def test_those_who_wait_take_turns_in_the_order_they_came(limits: Limits) -> None:

@@ -59,7 +59,7 @@ async def test_a_frozen_server_costs_one_deadline_and_not_one_a_call(server: Red
         start = asyncio.get_running_loop().time()
         for _ in range(50):
             assert (await bucket.consume("x")).without_redis
-        assert 0.19 < asyncio.get_running_loop().time() - start < 1
+        assert 0.19 < asyncio.get_running_loop().time() - start < 5
         server.thaw()
 
 

@@ -103,6 +103,8 @@ class Limits:
     async def consume(self, *charges: Charge) -> Decision:
         """Take from all the limits, or from none where one of them has not enough. One atomic step.
 
+        A call that is cancelled may have taken; ``wait`` with ``timeout=0`` gives back in that case.
+
         Raises ``BindError`` where a limit is charged twice, or where the keys lie in several slots of a
         cluster.
         """

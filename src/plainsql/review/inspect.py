@@ -39,7 +39,7 @@ def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) ->
     with Analyser(connection) as analyser:
         for statement in statements:
             variants = statement.variants()
-            key = memory.key([variant.sql for variant in variants])
+            key = memory.key((variant.sql, variant.parameters) for variant in variants)
             chosen = _telling(statement, variants)
             try:
                 analyses = memory.get(key)
@@ -59,17 +59,26 @@ def _telling(statement: Statement, variants: tuple[Variant, ...]) -> tuple[Varia
     if len(variants) <= _FULLY:
         return variants
     # Of each choice for itself: one that needs more parameters must not stand for the others.
-    counts: dict[tuple[str, ...], list[int]] = {}
+    by_choices: dict[tuple[str, ...], list[Variant]] = {}
     for variant in variants:
-        counts.setdefault(tuple(variant.choices.values()), []).append(len(variant.given))
-    least = {choices: min(given) for choices, given in counts.items()}
-    most = {choices: max(given) for choices, given in counts.items()}
-    return tuple(
-        variant
-        for variant in variants
-        if len(variant.given) <= least[choices := tuple(variant.choices.values())] + 1
-        or len(variant.given) >= most[choices] - 1
-    )
+        by_choices.setdefault(tuple(variant.choices.values()), []).append(variant)
+    chosen: set[Variant] = set()
+    for group in by_choices.values():
+        least = frozenset.intersection(*(variant.given for variant in group))
+        most = frozenset[str]().union(*(variant.given for variant in group))
+        one = _smallest(variant.given - least for variant in group)
+        all_but_one = _smallest(most - variant.given for variant in group)
+        chosen |= {v for v in group if v.given - least in one or most - v.given in all_but_one}
+    return tuple(variant for variant in variants if variant in chosen)
+
+
+def _smallest(sets: Iterable[frozenset[str]]) -> set[frozenset[str]]:
+    """The empty set, and the others that hold no other one: what a line's parameters are, one or several."""
+    found: set[frozenset[str]] = {frozenset()}
+    for names in sorted(sets, key=len):
+        if not any(smaller <= names for smaller in found if smaller):
+            found.add(names)
+    return found
 
 
 def _analyse(

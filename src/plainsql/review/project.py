@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from plainsql import codegen, statements
 from plainsql.analysis.scratch import schema_digest, scratch_database
@@ -68,7 +69,8 @@ def review(
     with scratch_database(project.migrations_folder, database, anew=anew) as connection:
         memory = Memory(
             project.root / ".plainsql" / "review.msgpack",
-            schema=f"{schema_digest(project.migrations_folder)} {connection.info.server_version}",
+            schema=_identity(connection, project.migrations_folder),
+            anew=anew,
         )
         inspection = inspect(connection, chosen, memory)
     memory.save(keep_others=bool(wanted))
@@ -84,3 +86,14 @@ def review(
         codegen.sources(modules, project.sql),
         len(modules),
     )
+
+
+def _identity(connection: Any, migrations: Path) -> str:
+    """What the answers depend on beside the statements: the schema, the server, where names are looked up."""
+    found = connection.execute(
+        """
+        select current_setting('server_version'), current_setting('search_path'),
+          (select string_agg(e.extname || e.extversion, ',' order by e.extname) from pg_catalog.pg_extension as e)
+        """
+    ).fetchone()
+    return " ".join([schema_digest(migrations), *map(str, found)])
