@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds .venv: what requirements/$1.txt pins, by hash, and this checkout on top of it, editable.
 #
-#   PYTHON=python3.12 scripts/environment.sh demo|dev|lock
+#   PYTHON=python3.12 scripts/environment.sh demo|dev|lock|bench
 #
 # A second run finds its stamp and does nothing. An environment whose building was interrupted, whose Python is
 # gone, or which was made in another folder is built anew.

@@ -255,8 +255,10 @@ class Query(Generic[P, T, R]):
         """Build all rows, or single values."""
         if (build := self._build) is None:
             item = self._item
-            is_row = isinstance(item, type) and issubclass(item, Row)
-            build = self._build = builder(item) if is_row else value_builder(item, self.name)
+            if isinstance(item, type) and issubclass(item, Row):
+                build = self._build = builder(item)
+            else:
+                build = self._build = value_builder(item, self.name)
         try:
             return build(records)
         except TypeError:
@@ -464,10 +466,11 @@ def bounded(name: str, value: N, low: Any, high: Any) -> N:
 
     Raises ``BindError`` otherwise; the text does not hold the value.
     """
-    if value is None or value is UNSET:
+    number: Any = value
+    if number is None or number is UNSET:
         return value
     try:
-        within = (low is None or value >= low) and (high is None or value <= high)
+        within = (low is None or number >= low) and (high is None or number <= high)
     except TypeError:
         raise BindError(f"{name}: expected a number, got {type(value).__name__}") from None
     if not within:
@@ -483,6 +486,8 @@ def bounded(name: str, value: N, low: Any, high: Any) -> N:
 class _Declare(Generic[T]):
     __slots__ = ("effect", "item", "joins", "source")
     item: Any
+    effect: Effect
+    joins: bool
 
     def __init__(
         self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown", joins: bool = True
@@ -530,6 +535,7 @@ class count:  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
     __slots__ = ("effect", "joins", "source")
+    effect: Effect
 
     def __init__(
         self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown", joins: bool = True

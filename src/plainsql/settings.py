@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from typing import Final
+from urllib.parse import quote, unquote, urlencode
 
 from plainsql.errors import Place, SettingsError
 
@@ -57,9 +58,16 @@ class Project:
     @classmethod
     def _read(cls, file: Path) -> Project:
         try:
-            table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("plainsql", {})
+            tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"cannot be read: {error}", place=Place(str(file))) from None
+        table = tool.get("plainsql", {}) if isinstance(tool, dict) else {}
+        if not isinstance(table, dict):
+            raise SettingsError(
+                f"tool.plainsql: expected a table, got {type(table).__name__}",
+                place=Place(str(file)),
+                hint="write [tool.plainsql], and the settings below it",
+            )
         known = {field.name for field in fields(cls)} - {"root"}
         for key, value in table.items():
             if key not in known:
@@ -145,22 +153,30 @@ def resolve_database(url: str | None = None) -> Iterator[str]:
         yield server.url()
 
 
+# What may stand in a URL's query and is no secret; of the rest nobody knows.
+_SHOWN: Final = frozenset(
+    [
+        *("application_name", "channel_binding", "client_encoding", "connect_timeout", "db", "dbname"),
+        *("gssencmode", "host", "hostaddr", "load_balance_hosts", "options", "port", "protocol", "service"),
+        *("sslmode", "sslnegotiation", "sslrootcert", "target_session_attrs", "user"),
+    ]
+)
+
+
 def hide_password(url: str) -> str:
     """Return the URL without its password, for people to read."""
-    try:
-        parts = urlsplit(url)
-        # Also in a query string: postgresql:///shop?password=…
-        query = "&".join(
-            f"{key}=***" if key in ("password", "sslpassword", "passfile") else f"{key}={value}"
-            for key, _, value in (item.partition("=") for item in parts.query.split("&") if item)
-        )
-        userinfo, at, host = parts.netloc.rpartition("@")
-        user, colon, _ = userinfo.partition(":")
-        netloc = f"{user}{':***' if colon else ''}{at}{host}"
-        # Put together by hand: geturl() drops the slashes of an empty host.
-        return f"{parts.scheme}://{netloc}{parts.path}{'?' * bool(query)}{query}" if parts.scheme else "***"
-    except ValueError:
+    scheme, separator, rest = url.partition("://")
+    if not separator or not scheme.isalnum():  # libpq's other form, host=… password=…, or no URL at all
         return "***"
+    # Drivers differ on where a password ends that holds a / ? # or @ as it is: for us, at the last @.
+    userinfo, at, place = rest.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    if any(mark in user for mark in "/?#"):
+        user = "***"
+    address, question, query = place.partition("?")
+    items = [item.partition("=") for item in query.split("&") if item]
+    shown = "&".join(f"{key}={value if unquote(key) in _SHOWN else '***'}" for key, _, value in items)
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{address}{question}{shown}"
 
 
 def _url(scheme: str, environ: Mapping[str, str], prefix: str, *, default_port: str, path: str) -> str:
@@ -173,6 +189,8 @@ def _url(scheme: str, environ: Mapping[str, str], prefix: str, *, default_port: 
     if password:
         userinfo += ":" + quote(password, safe="")
     userinfo += "@" if userinfo else ""
+    if ":" in host and not host.startswith("["):  # IPv6
+        host = f"[{host}]"
     if host.startswith("/"):  # a folder of unix sockets
         return f"{scheme}://{userinfo}/{quote(path, safe='')}?{urlencode({'host': host, 'port': port})}"
     return f"{scheme}://{userinfo}{host}:{port}/{quote(unquote(path), safe='')}"

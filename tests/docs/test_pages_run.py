@@ -13,7 +13,7 @@ from plainsql.testing import Databases
 from tests.docs.markdown import ROOT, blocks_of, pages
 from tests.docs.reader import Reader
 
-LANGUAGES = {"", "mermaid", "python", "sh", "sql", "toml", "yaml"}
+LANGUAGES = {"", "mermaid", "python", "sh", "sql", "text", "toml", "yaml"}
 # From nothing: the embedded server of the folder is the only database.
 WITHOUT_DATABASE = {"docs/quickstart.md"}
 # Their subjects have tests of their own beside the code.

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from plainsql import migrate
 from plainsql.diagnose import cannot_connect
 from plainsql.settings import resolve_database
 
-__all__ = ["PREFIX", "connect", "schema_digest", "scratch_database"]
+__all__ = ["PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]
 
 PREFIX = "plainsql_scratch_"
 
@@ -59,11 +61,42 @@ def scratch_database(
             yield inside
 
 
+@contextmanager
+def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Connection[Any]]]:
+    """Yield a function that connects to an empty database of the caller's own: a new one at each call.
+
+    The database of the call before is dropped, and the last one at the end. The connections are in
+    autocommit mode.
+
+    Raises ``ConnectError``.
+    """
+    with resolve_database(url) as server, connect(server) as connection:
+        own = f"{PREFIX}own_"
+        name = own + secrets.token_hex(8)
+        # Held for as long as the database may be there: what is not locked was left by a killed process.
+        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [name])
+        _drop_forsaken(connection, own)
+
+        def renew() -> psycopg.Connection[Any]:
+            _drop(connection, name)
+            _create(connection, name)
+            return connect(_with_database(server, name))
+
+        try:
+            yield renew
+        finally:
+            _drop(connection, name)
+
+
+def _create(connection: psycopg.Connection[Any], name: str) -> None:
+    connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+
+
 def _build(connection: psycopg.Connection[Any], server: str, name: str, migrations: Path) -> None:
     # Built beside and renamed: what is killed in the middle is not taken for a schema.
     part = f"{name}_new"
     _drop(connection, part)
-    connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(part)))
+    _create(connection, part)
     try:
         if migrations.is_dir():
             migrate.apply(_with_database(server, part), migrations)
@@ -84,7 +117,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 
 def _with_database(url: str, name: str) -> str:
-    return psycopg.conninfo.make_conninfo(url, dbname=name)
+    return make_conninfo(url, dbname=name)
 
 
 def schema_digest(migrations: Path) -> str:
@@ -118,3 +151,21 @@ def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> No
     ).fetchall()
     for (name,) in idle:
         connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
+
+
+def _drop_forsaken(connection: psycopg.Connection[Any], own: str) -> None:
+    found = connection.execute(
+        """
+        select d.datname
+        from pg_catalog.pg_database as d
+        where starts_with(d.datname, %s)
+          and not exists (select 1 from pg_catalog.pg_stat_activity as a where a.datid = d.oid)
+        """,
+        [own],
+    ).fetchall()
+    for (name,) in found:
+        lock = "hashtextextended(%s, 0)"
+        (free,) = connection.execute(f"select pg_try_advisory_lock({lock})", [name]).fetchone() or (False,)
+        if free:
+            connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
+            connection.execute(f"select pg_advisory_unlock({lock})", [name])

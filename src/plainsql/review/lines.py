@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
+import psycopg
+from psycopg.pq import TransactionStatus
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
-from plainsql.analysis.scratch import scratch_database
-from plainsql.errors import PlainsqlError
+from plainsql.analysis.scratch import empty_databases
+from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.statements import compile_body
 
 __all__ = ["as_json", "describe_lines"]
@@ -25,45 +27,39 @@ class _Line(msgspec.Struct):
 def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Iterator[bytes]:
     """Yield one JSON line for each line that is not blank: what ``as_json`` makes, or an error.
 
-    A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each is analysed
-    in a transaction that is rolled back. A line that fails never stops the next.
+    A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each schema is
+    made in a transaction that is rolled back. A line that fails never stops the next, and leaves it nothing.
     """
-    with scratch_database(Path("/nonexistent"), database) as connection:
-        connection.autocommit = False
-        analyser: Analyser | None = None
-        schema = ""
-        try:
-            for line in lines:
-                if not line.strip():
-                    continue
-                asked = _Line()
-                try:
-                    asked = msgspec.json.decode(line, type=_Line)
-                    if analyser is None or asked.schema != schema:
-                        if analyser is not None:
-                            _leave(connection, analyser)
-                            analyser = None
-                        schema = asked.schema
-                        analyser = _enter(connection, schema)
-                    variant = compile_body(asked.sql, name="", path="sql").variants()[-1]
-                    try:
-                        facts = as_json(analyser.analyse(variant.sql, variant.parameters))
-                    except RefusedError as error:
-                        raise _placed(error, variant.place(error.position or 1)) from None
-                    yield msgspec.json.encode({"id": asked.id, **facts})
-                except PlainsqlError as error:
-                    yield msgspec.json.encode({"id": asked.id, "error": _error(error)})
-                except msgspec.DecodeError as error:
-                    message = f'expected {{"id", "schema", "sql"}}, got something else: {error}'
-                    yield msgspec.json.encode({"id": asked.id, "error": {"message": message}})
-                except Exception as error:  # noqa: BLE001 (the other lines go on)
-                    if connection.closed:
-                        raise
-                    message = f"cannot be analysed: {type(error).__name__}"
-                    yield msgspec.json.encode({"id": asked.id, "error": {"message": message}})
-        finally:
-            if not connection.closed:
-                connection.rollback()
+    with empty_databases(database) as renew, closing(_Bench(renew)) as bench:
+        for line in lines:
+            if not line.strip():
+                continue
+            id = None
+            try:
+                value = msgspec.json.decode(line)
+                id = value.get("id") if isinstance(value, dict) else None
+                facts = _describe(bench, msgspec.convert(value, _Line))
+                yield msgspec.json.encode({"id": id, **facts})
+            except PlainsqlError as error:
+                if isinstance(error, ConnectError):  # the server is gone, and all lines with it
+                    raise
+                yield msgspec.json.encode({"id": id, "error": _error(error)})
+            except msgspec.DecodeError as error:
+                message = f'expected {{"id", "schema", "sql"}}, got something else: {error}'
+                yield msgspec.json.encode({"id": id, "error": {"message": message}})
+            except Exception as error:  # noqa: BLE001 (the other lines go on)
+                bench.leave()
+                message = f"cannot be analysed: {type(error).__name__}"
+                yield msgspec.json.encode({"id": id, "error": {"message": message}})
+
+
+def _describe(bench: _Bench, asked: _Line) -> dict[str, Any]:
+    analyser = bench.enter(asked.schema)
+    variant = compile_body(asked.sql, name="", path="sql").variants()[-1]
+    try:
+        return as_json(analyser.analyse(variant.sql, variant.parameters))
+    except RefusedError as error:
+        raise _placed(error, variant.place(error.position or 1)) from None
 
 
 def as_json(analysis: Analysis) -> dict[str, Any]:
@@ -84,27 +80,73 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _enter(connection: Any, schema: str) -> Analyser:
-    connection.rollback()
-    if schema.strip():
+class _Bench:
+    """An empty database, the schema that was made in it, and what analyses statements there."""
+
+    def __init__(self, renew: Callable[[], Any]) -> None:
+        self._renew = renew
+        self._connection: Any = None
+        self._analyser: Analyser | None = None
+        self._schema = ""
+
+    def enter(self, schema: str) -> Analyser:
+        """Make a schema, unless it is the one that is there.
+
+        Raises ``RefusedError`` where the server refuses it.
+        """
+        if self._analyser is not None and schema == self._schema:
+            return self._analyser
+        self.leave()
+        if self._connection is None:
+            self._connection = self._renew()
+            self._connection.autocommit = False
         try:
-            connection.execute(schema.encode())
-        except Exception as error:
+            self._analyser = self._make(self._connection, schema)
+        except BaseException:
+            self.leave()
+            raise
+        self._schema = schema
+        return self._analyser
+
+    def leave(self) -> None:
+        """Undo the schema. What cannot be rolled back goes with its database."""
+        connection, analyser = self._connection, self._analyser
+        self._analyser = None
+        if connection is None:
+            return
+        if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            # The rollback undoes the settings as well: they are transactional.
             connection.rollback()
-            diagnosis = getattr(error, "diag", None)
+            if analyser is not None:
+                analyser.close()
+        else:  # it has committed, is in the middle of a COPY, or is lost
+            self.close()
+
+    def close(self) -> None:
+        """Leave the database."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _make(self, connection: Any, schema: str) -> Analyser:
+        began = connection.execute("select pg_catalog.now()").fetchone()
+        try:
+            connection.execute(schema.encode() or b"select")
+            same = connection.execute("select pg_catalog.now()").fetchone() == began
+        except psycopg.Error as error:
             raise RefusedError(
-                f"the schema is refused: {getattr(diagnosis, 'message_primary', None) or error}",
-                sqlstate=getattr(error, "sqlstate", None),
-                detail=getattr(diagnosis, "message_detail", None),
-                hint=getattr(diagnosis, "message_hint", None),
+                f"the schema is refused: {error.diag.message_primary or error}",
+                sqlstate=error.sqlstate,
+                detail=error.diag.message_detail,
+                hint=error.diag.message_hint,
             ) from None
-    return Analyser(connection)
-
-
-def _leave(connection: Any, analyser: Analyser) -> None:
-    # The rollback undoes the settings as well: they are transactional.
-    connection.rollback()
-    analyser.close()
+        if not same:
+            self.close()
+            raise RefusedError(
+                "the schema ends the transaction that it is made in",
+                hint="leave out begin, commit and rollback",
+            )
+        return Analyser(connection)
 
 
 def _placed(error: RefusedError, place: Any) -> PlainsqlError:

@@ -21,7 +21,9 @@ class Memory:
     """Analyses by the digest of what they depend on, in a file that may be removed at any time."""
 
     def __init__(self, file: Path, *, schema: str, anew: bool = False) -> None:
-        """``schema`` identifies the database: its migrations and its server. With ``anew`` nothing is known."""
+        """``schema`` identifies the database: its migrations and its server. With ``anew`` nothing is
+        known.
+        """
         self._file = file
         self._salt = _digest(schema, _analysis_version()).encode()
         self._known: dict[str, list[Analysis]] = {}
@@ -29,7 +31,9 @@ class Memory:
         self._unsaved = anew
         # Absent, or of another version: everything is analysed.
         with suppress(OSError, ValueError, RecursionError):
-            self._known = {} if anew else msgspec.msgpack.decode(file.read_bytes(), type=dict[str, list[Analysis]])
+            self._known = (
+                {} if anew else msgspec.msgpack.decode(file.read_bytes(), type=dict[str, list[Analysis]])
+            )
 
     def key(self, variants: Iterable[tuple[str, tuple[str, ...]]]) -> str:
         """The key of a statement: by the text of each variant, and the names of its parameters, which are

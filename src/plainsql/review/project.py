@@ -93,7 +93,8 @@ def _identity(connection: Any, migrations: Path) -> str:
     found = connection.execute(
         """
         select current_setting('server_version'), current_setting('search_path'),
-          (select string_agg(e.extname || e.extversion, ',' order by e.extname) from pg_catalog.pg_extension as e)
+          (select string_agg(e.extname || e.extversion, ',' order by e.extname) from pg_catalog.pg_extension
+          as e)
         """
     ).fetchone()
     return " ".join([schema_digest(migrations), *map(str, found)])

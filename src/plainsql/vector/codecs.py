@@ -37,8 +37,9 @@ def _numbers(value: Any) -> Any:
         return value
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return list(value)
-    if hasattr(value, "tolist"):  # array.array, and whatever else is a buffer of numbers
-        return value.tolist()
+    numbers = getattr(value, "tolist", None)  # array.array, and whatever else is a buffer of numbers
+    if numbers is not None:
+        return numbers()
     raise ValueError(f"expected numbers, got {type(value).__name__}")
 
 

@@ -92,6 +92,7 @@ async def test_what_is_nearest_in_meaning_comes_first(db: plainsql.Database) -> 
 async def test_a_home_finds_itself_at_distance_zero(db: plainsql.Database) -> None:
     (home,) = await properties.list(db, limit=1)
     vector = await properties.get_embedding(db, id=home.id)
+    assert vector is not None
     found = await properties.search(db, embedding=vector, limit=1)
     assert [match.id for match in found] == [home.id]
     assert found[0].distance == pytest.approx(0, abs=1e-6)

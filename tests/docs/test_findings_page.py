@@ -1,0 +1,82 @@
+"""Every finding has its section; its first example has the finding, the second has none."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from plainsql.review.problems import FINDINGS, Problem
+from plainsql.review.project import review
+from plainsql.settings import Project
+from tests.docs.markdown import ROOT, Block, blocks_of, codes_in, headings_of, table_with
+
+PAGE = "docs/findings.md"
+# What findings.md lists as not to be allowed: every other name that a problem has.
+OTHERS = {"allow", "contract", "outdated", "refused", "sql-file"}
+
+
+def examples() -> dict[str, list[Block]]:
+    """The queries of each section."""
+    lines = (ROOT / PAGE).read_text("utf-8").splitlines()
+    found: dict[str, list[Block]] = {name: [] for name in FINDINGS}
+    for block in blocks_of(PAGE):
+        headings = [line.removeprefix("## ") for line in lines[: block.line] if line.startswith("## ")]
+        if headings and not block.file:
+            found[headings[-1]].append(block)
+    return found
+
+
+def problems(folder: Path, url: str, *queries: str) -> list[Problem]:
+    """What a check says of queries on the tables of the page."""
+    tables = next(block.code for block in blocks_of(PAGE) if block.file)
+    for path, text in [
+        ("migrations/0001_shop.sql", tables),
+        *((f"sql/products/query_{number}.sql", query) for number, query in enumerate(queries)),
+    ]:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8")
+    found = review(Project(root=folder), url)
+    return [*found.errors, *found.findings]
+
+
+def test_every_finding_has_a_section() -> None:
+    assert set(headings_of(PAGE)) - {"Findings"} == set(FINDINGS)
+
+
+def test_sections_stand_in_alphabetical_order() -> None:
+    sections = [heading for heading in headings_of(PAGE) if heading != "Findings"]
+    assert sections == sorted(sections)
+
+
+def test_what_cannot_be_allowed_is_listed() -> None:
+    rows = table_with(PAGE, "name", "meaning")
+    assert {codes_in(name)[0] for name, _ in rows} == OTHERS
+    said = set(re.findall(r"``([a-z-]+)``", (Problem.__doc__ or "") + (Problem.__annotations__ and _names())))
+    assert said <= OTHERS
+
+
+def _names() -> str:
+    source = (ROOT / "src/plainsql/review/problems.py").read_text("utf-8")
+    return source[source.index("A finding's name, or") :].partition('"""')[0]
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_the_first_example_has_the_finding_and_the_second_has_none(
+    name: str, tmp_path: Path, database_url: str
+) -> None:
+    wrong, right = examples()[name]
+    assert [problem.name for problem in problems(tmp_path / "wrong", database_url, wrong.code)] == [name]
+    assert problems(tmp_path / "right", database_url, right.code) == []
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_a_finding_can_be_allowed(name: str, tmp_path: Path, database_url: str) -> None:
+    wrong = examples()[name][0].code
+    allowed = re.sub(r"^(-- returns: .*\n)", rf"\1-- allow: {name}: it is meant\n", wrong, flags=re.M)
+    assert problems(tmp_path, database_url, allowed) == []
+
+
+def test_the_example_of_an_allowance_holds(tmp_path: Path, database_url: str) -> None:
+    assert problems(tmp_path, database_url, blocks_of(PAGE)[0].code) == []
