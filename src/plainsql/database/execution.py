@@ -20,6 +20,7 @@ T = TypeVar("T")
 EXPLAINED = (
     exceptions.PostgresError,
     exceptions.InterfaceError,
+    exceptions.InternalClientError,
     asyncio.TimeoutError,
     OSError,
     ValueError,

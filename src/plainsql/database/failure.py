@@ -27,9 +27,9 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, exceptions.PostgresError):
         state: str | None = getattr(error, "sqlstate", None)
         return state is not None and (state.startswith("08") or state in _SHUT_DOWN)
-    return isinstance(error, ConnectionError | exceptions.InterfaceError) and not isinstance(
-        error, PlainsqlError
-    )
+    # The driver's own state is confused where the server's farewell came just before our statement.
+    lost = ConnectionError | exceptions.InterfaceError | exceptions.InternalClientError
+    return isinstance(error, lost) and not isinstance(error, PlainsqlError)
 
 
 async def explain(

@@ -56,7 +56,7 @@ class OneShot:
     async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
         """Run a query on a connection of its own, or together with others of its kind.
 
-        A read that is proved to change nothing is run once more where its connection turns out to be lost.
+        A read that is proved to change nothing is run again where its connection turns out to be lost.
         """
         plan, values = query.plan(args)
         if query.effect != "reads":
@@ -193,25 +193,20 @@ class OneShot:
         return result
 
     async def _read(self, query: Query[..., Any, Any], plan: Plan, values: Args) -> list[Any]:
-        """Run a query that is proved to change nothing; a second time where the first connection was lost."""
-        lease = await self._lease()
-        try:
-            records = await fetch(lease.connection, query, plan, values)
-        except BaseException as error:
-            self._give_back_failed(lease, query, error)
-            if not is_lost(error):
-                raise
-        else:
-            self._leases.give_back(lease)
-            return records
-        lease = await self._lease()
-        try:
-            records = await fetch(lease.connection, query, plan, values)
-        except BaseException as error:
-            self._give_back_failed(lease, query, error)
-            raise
-        self._leases.give_back(lease)
-        return records
+        """Run a query that is proved to change nothing; again where its connection turns out to be lost."""
+        # A server that restarts takes all connections with it, and each is found lost only when it is used.
+        for chances in range(self._leases.max_size, -1, -1):
+            lease = await self._lease()
+            try:
+                records = await fetch(lease.connection, query, plan, values)
+            except BaseException as error:
+                self._give_back_failed(lease, query, error)
+                if not (chances and is_lost(error)):
+                    raise
+            else:
+                self._leases.give_back(lease)
+                return records
+        raise AssertionError("the last attempt returns or raises")
 
     def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
         if is_lost(error) or isinstance(error, asyncio.CancelledError | TimeoutError | OSError):
