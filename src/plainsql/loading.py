@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
@@ -21,9 +21,11 @@ _CLASSES: dict[str, type[Query[..., Any, Any]]] = {
 }
 
 
-class Queries(Mapping[str, Query[..., Any, Any]]):
+class Queries(Collection[str]):
     """The queries of a folder, by attribute (``q.realty.leads.get_by_id``) or by name
     (``q["realty.leads.get_by_id"]``).
+
+    It has no methods, whose names queries may have; iterating gives the names.
     """
 
     def __init__(self, queries: Mapping[str, Query[..., Any, Any]], prefix: str = "") -> None:
@@ -31,25 +33,29 @@ class Queries(Mapping[str, Query[..., Any, Any]]):
         self._prefix = prefix
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # no query is called so, and copies ask before there is anything to look in
+            raise AttributeError(name)
         full = self._prefix + name
         if full in self._queries:
             return self._queries[full]
         if any(known.startswith(full + ".") for known in self._queries):
             return Queries(self._queries, full + ".")
-        here = sorted({known.removeprefix(self._prefix).split(".")[0] for known in self})
-        raise AttributeError(f"no query or folder {full!r}; here are: {', '.join(here)}")
+        raise AttributeError(f"no query or folder {full!r}; here are: {', '.join(dir(self))}")
 
     def __getitem__(self, name: str) -> Query[..., Any, Any]:
         return self._queries[self._prefix + name]
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._prefix + name in self._queries
+
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self._queries if name.startswith(self._prefix))
+        return (name.removeprefix(self._prefix) for name in self._queries if name.startswith(self._prefix))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __dir__(self) -> list[str]:
-        return sorted({known.removeprefix(self._prefix).split(".")[0] for known in self})
+        return sorted({name.split(".")[0] for name in self})
 
     def __repr__(self) -> str:
         return f"<Queries {self._prefix.rstrip('.') or 'all'}: {len(self)}>"

@@ -126,6 +126,15 @@ class Query(Generic[P, T, R]):
         self._plans: dict[Args, Plan] = {}
         self._dynamic: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
         self.__doc__ = bind.__doc__
+        self.__module__ = bind.__module__
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # By reference, as a function is: the name it was declared under is this object's. One that was
+        # loaded has no such name; the other process compiles it anew.
+        if isinstance(self._bind, Binder):
+            return type(self), (self.name, *self._source, self._bind, None, self.effect, self.joins)
+        bind: Any = self._bind
+        return str(bind.__qualname__)
 
     @_overload
     def __call__(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
@@ -218,8 +227,13 @@ class Query(Generic[P, T, R]):
             return plan, args
         optional, choices = self._dynamic
         key = (*(args[i] is not UNSET for i in optional), *(args[i] for i in choices))
-        if (plan := self._plans.get(key)) is None:
-            plan = self._plans[key] = self._plan_variant(compiled, args)
+        try:
+            plan = self._plans.get(key)
+        except TypeError:  # a choice that is a list or the like: refused below
+            plan = None
+        if plan is None:
+            plan = self._plan_variant(compiled, args)
+            self._plans[key] = plan
         picks = plan.picks or ()
         return plan, tuple(args[i] for i in picks)
 
@@ -241,6 +255,11 @@ class Query(Generic[P, T, R]):
             )
         row_name = getattr(self._bind, "row_name", None)
         if row_name is None:
+            if len(columns) > 1:
+                raise ContractError(
+                    f"{self.name} returns {len(columns)} columns, its header says it returns a value",
+                    hint=f"name a row in {self.file}, such as 'returns: many Thing'",
+                )
             self._item = Json if columns[0].json else object
             return
         json = frozenset(index for index, column in enumerate(columns) if column.json)
@@ -448,7 +467,7 @@ class Binder:
         self.row_name = row_name
         """None where the query returns single values."""
 
-    def __call__(self, **kwargs: object) -> Args:
+    def __call__(self, /, **kwargs: object) -> Args:
         if self.defaults:
             kwargs = {**self.defaults, **kwargs}
         if len(kwargs) != len(self.names) or any(name not in kwargs for name in self.names):
@@ -471,7 +490,7 @@ def bounded(name: str, value: N, low: Any, high: Any) -> N:
         return value
     try:
         within = (low is None or number >= low) and (high is None or number <= high)
-    except TypeError:
+    except (TypeError, ArithmeticError):  # a Decimal that is no number
         raise BindError(f"{name}: expected a number, got {type(value).__name__}") from None
     if not within:
         low_text, high_text = ("" if low is None else low), ("" if high is None else high)

@@ -9,14 +9,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$", re.M | re.S)
-_COMMENT = re.compile(r"<!--.*?-->", re.S)
-_NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+?) -->\s*\Z", re.S)
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+?) -->\s*\Z", re.DOTALL)
 _EXITS = re.compile(r"<!-- exits with (?P<code>\d+) -->\s*\Z")
 _FROM = re.compile(r"<!-- from (?P<path>\S+) -->\s*\Z")
 _FILE = re.compile(r"`(?P<path>[\w./-]+\.(?:py|sql|toml|yaml|yml))`[^`\n]{0,60}:\s*\Z")
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
-_HEADING = re.compile(r"^#{1,6} +(?P<text>.+?)\s*$", re.M)
+_HEADING = re.compile(r"^#{1,6} +(?P<text>.+?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def blocks_of(page: str | Path) -> list[Block]:
     found = []
     for match in _FENCE.finditer(text):
         indent = len(match["indent"])
-        code = "".join(line[indent:] if line.strip() else line for line in match["code"].splitlines(keepends=True))
+        code = "".join(
+            line[indent:] if line.strip() else line for line in match["code"].splitlines(keepends=True)
+        )
         line = text.count("\n", 0, match.start("code")) + 1
         found.append(Block(str(page), line, match["language"], code, text[end : match.start()]))
         end = match.end()

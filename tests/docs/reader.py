@@ -15,13 +15,22 @@ from typing import Self
 from tests.docs.markdown import Block
 
 # What the environment of the tests has done already.
-_DONE_ALREADY = re.compile(r"^(python3? -m venv\b|pip install\b).*\n?", re.M)
-_SETTINGS = ("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "REDIS_URL", "REDIS_HOST")
+_DONE_ALREADY = re.compile(r"^(python3? -m venv\b|pip install\b).*\n?", re.MULTILINE)
+_SETTINGS = (
+    "DATABASE_URL",
+    "DB_HOST",
+    "DB_PORT",
+    "DB_NAME",
+    "DB_USER",
+    "DB_PASSWORD",
+    "REDIS_URL",
+    "REDIS_HOST",
+)
 _CHANGES = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00(?::00)?| UTC|Z)?"), "<time>"),
     (re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"), "<uuid>"),
     (re.compile(r"\b\d+\.\d+ ?(ms|s)\b"), r"<n> \1"),
-    (re.compile(r" +$", re.M), ""),
+    (re.compile(r" +$", re.MULTILINE), ""),
 )
 
 
@@ -52,7 +61,9 @@ class Reader:
             return
         if block.is_output:
             expected, printed = same(block.code), same(self._printed)
-            assert expected == printed, f"{block.place}: the page shows\n{expected}\nand what came is\n{printed}"
+            assert expected == printed, (
+                f"{block.place}: the page shows\n{expected}\nand what came is\n{printed}"
+            )
         elif block.file:
             path = self.folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +87,7 @@ class Reader:
         # Where it ends is where the next command starts.
         ended_in = self._home / ".reader-folder"
         done = subprocess.run(
-            ["bash", "-e", "-c", f'trap \'pwd > "$READER_FOLDER"\' exit\n{commands}'],
+            ["bash", "-e", "-c", f"trap 'pwd > \"$READER_FOLDER\"' exit\n{commands}"],
             cwd=self.folder,
             env={**self._environment, "READER_FOLDER": str(ended_in)},
             stdin=subprocess.DEVNULL,

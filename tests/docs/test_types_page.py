@@ -34,7 +34,9 @@ def test_every_type_is_what_the_page_says(connection: psycopg.Connection[Any]) -
         base = name if in_extension else catalogue_name(connection, name)
         written = python_types.annotate(PgType(0, "pg_catalog", base, "base")).text
         said = [code.rpartition(".")[2] if "[" not in code else code for code in codes_in(python)]
-        assert " | ".join(said) == written or said[0] == written, f"{name}: the page says {python}, not {written}"
+        assert " | ".join(said) == written or said[0] == written, (
+            f"{name}: the page says {python}, not {written}"
+        )
 
 
 def test_every_type_that_has_a_name_in_python_is_on_the_page(connection: psycopg.Connection[Any]) -> None:

@@ -1,7 +1,7 @@
 """How values travel between Python and asyncpg where the driver's own way is not ours.
 
-JSON stays text until a row is built, where its type is known; vectors become pgvector's values. A codec belongs
-to a connection, so this runs once for each that the pool opens.
+JSON stays text until a row is built, where its type is known; vectors become pgvector's values. A codec
+belongs to a connection, so this runs once for each that the pool opens.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ def connect(
         user_setting: the setting that ``db.tenant`` sets to the acting user's id.
         join: run concurrent calls of the same read as one statement.
 
-    Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where no
-    database is configured.
+    Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
+    no database is configured.
     """
     pool_options = {
         "min_size": min_size,
@@ -140,7 +140,8 @@ class Connecting:
             except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
                 failed = cannot_connect(url, error)
             if failed is not None:
-                # Outside of the handler, so that the driver's error, which may quote the URL, does not come along.
+                # Outside of the handler, so that the driver's error, which may quote the URL, does not come
+                # along.
                 raise failed
             core = Core(Leases(pool, **self._lease_options), hide_password(url), self._prefetch, self._joins)
             return Database(core, pool, self._tenant_settings, stack.pop_all().close)

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from asyncpg import exceptions
 
@@ -31,7 +31,9 @@ class PoolStats(NamedTuple):
 
 
 class TenantDatabase(OneShot):
-    """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. Holds no connection."""
+    """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. Holds no
+    connection.
+    """
 
     def __repr__(self) -> str:
         return f"<TenantDatabase {self._core.name}>"
@@ -40,8 +42,8 @@ class TenantDatabase(OneShot):
 class Database(OneShot):
     """A PostgreSQL database: an executor that serves any number of tasks at once.
 
-    Made by ``plainsql.connect``. A call takes a connection of the pool for as long as it runs; concurrent calls of the
-    same read share one.
+    Made by ``plainsql.connect``. A call takes a connection of the pool for as long as it runs; concurrent
+    calls of the same read share one.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class Database(OneShot):
         self._on_close = on_close
 
     def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantDatabase:
-        """Return the database as a tenant sees it, for row-level security. Costs nothing; make one for each request.
+        """Return the database as a tenant sees it, for row-level security. Costs nothing; make one for each
+        request.
 
-        Every session it uses has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name others),
-        as ``str`` of what is given here; ``app.jwt_user`` is empty without a user.
+        Every session it uses has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name
+        others), as ``str`` of what is given here; ``app.jwt_user`` is empty without a user.
         """
         tenant = str(tenant_id)
         if tenant_id is None or not tenant:
@@ -75,8 +78,9 @@ class Database(OneShot):
     ) -> R:
         """Run ``work`` in a transaction, again where it failed by a serialization failure or a deadlock.
 
-        Between attempts it waits a random time that grows, up to a second. ``on_retry`` is told the number of the attempt
-        that failed and its error. The last error is raised with a note of how many attempts were made.
+        Between attempts it waits a random time that grows, up to a second. ``on_retry`` is told the number of
+        the attempt that failed and its error. The last error is raised with a note of how many attempts were
+        made.
         """
         for attempt in range(1, attempts + 1):
             try:
@@ -89,7 +93,7 @@ class Database(OneShot):
                 if on_retry is not None:
                     on_retry(attempt, error)
                 # Full jitter: two that collided do not collide again.
-                await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))  # noqa: S311
+                await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
         raise ValueError(f"attempts: expected at least 1, got {attempts}")
 
     @asynccontextmanager
@@ -101,7 +105,8 @@ class Database(OneShot):
         async with self.acquire() as connection:
             function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
             held = await connection.fetchval(f"select {function}(hashtextextended($1, 0))", key)
-            # It is released with the session's reset, whatever happens; explicitly, so that the next need not wait for it.
+            # It is released with the session's reset, whatever happens; explicitly, so that the next need not
+            # wait for it.
             try:
                 yield held is not False
             finally:
@@ -111,8 +116,8 @@ class Database(OneShot):
     def listen(self, channel: str) -> AsyncIterator[Notification]:
         """Iterate over the notifications of a channel, from now on, on a connection of its own.
 
-        It survives the loss of its connection: it connects again and goes on. What was sent in between is lost; a
-        notification whose ``gap`` is true says so.
+        It survives the loss of its connection: it connects again and goes on. What was sent in between is
+        lost; a notification whose ``gap`` is true says so.
         """
         return listen(self.acquire, channel)
 
@@ -138,7 +143,7 @@ class Database(OneShot):
     def __repr__(self) -> str:
         return f"<Database {self._core.name}>"
 
-    async def __aenter__(self) -> Database:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

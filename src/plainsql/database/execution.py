@@ -16,7 +16,8 @@ __all__ = ["EXPLAINED", "execute", "fetch", "iterate"]
 R = TypeVar("R")
 T = TypeVar("T")
 
-# Beside what the driver, the network and the clock raise: values that its decoders cannot make, a date before Christ.
+# Beside what the driver, the network and the clock raise: values that its decoders cannot make, a date before
+# Christ.
 EXPLAINED = (
     exceptions.PostgresError,
     exceptions.InterfaceError,

@@ -46,7 +46,8 @@ async def explain(
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
         return await _unfit(error, connection, query, plan, values)
     if isinstance(error, exceptions.UnsupportedClientFeatureError):
-        # Ranges and composite types, with a part that asyncpg knows only as text: a tsvector, a type of an extension.
+        # Ranges and composite types, with a part that asyncpg knows only as text: a tsvector, a type of an
+        # extension.
         return DecodeError(
             f"{query.name}: a type that asyncpg has no way for",
             detail=str(error).partition("\n")[0],

@@ -1,8 +1,8 @@
 """One read for many sets of parameters: the text of the joined statement, and who gets which of its records.
 
-Each set is a row of ``unnest`` over arrays of the parameters; the query stands in a lateral sub-select, where each
-parameter is that row's column. It is planned with the same indexes as the query alone: a lateral sub-select is run for
-each row, with the row's values as the index's keys.
+Each set is a row of ``unnest`` over arrays of the parameters; the query stands in a lateral sub-select, where
+each parameter is that row's column. It is planned with the same indexes as the query alone: a lateral
+sub-select is run for each row, with the row's values as the index's keys.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
 
 
 class JoinedStatement:
-    """The joined form of one variant of a query. Its text is made at the first use: it needs the parameters' types."""
+    """The joined form of one variant of a query. Its text is made at the first use: it needs the parameters'
+    types.
+    """
 
     __slots__ = ("_arrays", "_opaque", "_plan", "_sql")
 
@@ -32,7 +34,8 @@ class JoinedStatement:
         self._arrays: tuple[bool, ...] = ()
         """Of each parameter, whether it is an array itself."""
         self._opaque: tuple[bool, ...] = ()
-        """Of each parameter, whether a list is one value of it, and must not be taken for an array of values."""
+        """Of each parameter, whether a list is one value of it, and must not be taken for an array of
+        values."""
 
     async def fetch(self, connection: Any, calls: list[Values]) -> list[list[Any]] | None:
         """Run the query for each set of values and return each one's records, in the order of the calls.

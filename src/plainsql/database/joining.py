@@ -1,7 +1,7 @@
 """Concurrent calls of one read, run as one statement.
 
-Sixty-four tasks that each read one row by its key are sixty-four round trips, one after the other on each connection.
-Their parameters as arrays are one::
+Sixty-four tasks that each read one row by its key are sixty-four round trips, one after the other on each
+connection. Their parameters as arrays are one::
 
     select plainsql_read.*, plainsql_call.n
     from unnest($1::uuid[]) with ordinality as plainsql_call (p1, n)
@@ -10,12 +10,12 @@ Their parameters as arrays are one::
     ) as plainsql_read
 
 (`joined` makes this text.)
-A lone call never comes here: it takes the direct path. Calls that arrive while another of the same query is under way
-wait until the loop has gone round, or, where enough are under way, until one of these ends.
+A lone call never comes here: it takes the direct path. Calls that arrive while another of the same query is
+under way wait until the loop has gone round, or, where enough are under way, until one of these ends.
 
-Only statements that are proved to change nothing and to depend on nothing but their parameters and tables are joined.
-No caller meets another's trouble: where a joined statement fails, for one's bad value or for time, each of its calls is
-run again alone.
+Only statements that are proved to change nothing and to depend on nothing but their parameters and tables are
+joined. No caller meets another's trouble: where a joined statement fails, for one's bad value or for time,
+each of its calls is run again alone.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ MAX_CALLS = 256
 """At the most so many calls in one statement."""
 
 _CHEAP = 0.0003
-"""Seconds. What costs less for each call goes one statement at a time: the next grows while it is under way. What
-costs more is spread over the pool's connections, so that the server's other processors work on it too."""
+"""Seconds. What costs less for each call goes one statement at a time: the next grows while it is under way.
+What costs more is spread over the pool's connections, so that the server's other processors work on it
+too."""
 
 _MEMORY = 0.2
 """The weight of the newest measurement in the running mean of a call's cost."""
@@ -140,7 +141,8 @@ class Joiner:
             found = await self._joined.fetch(lease.connection, [values for values, _ in calls])
             self._cost += _MEMORY * ((loop.time() - began) / len(calls) - self._cost)
         except exceptions.PostgresError:
-            # One caller's value, or a limit of the server's: also what the driver says of a value it cannot encode.
+            # One caller's value, or a limit of the server's: also what the driver says of a value it cannot
+            # encode.
             self._reader.give_back(lease)
             return False
         except (exceptions.InterfaceError, OSError, TimeoutError):
@@ -161,7 +163,7 @@ class Joiner:
         async def one(values: Values, future: asyncio.Future[Sequence[Any]]) -> None:
             try:
                 records = await self._reader.alone(self._plan, values)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (it goes to its caller)
                 if not future.done():
                     future.set_exception(error)
             else:

@@ -1,13 +1,13 @@
 """Connections leased from an asyncpg pool, so that a call pays for its statement and for nothing else.
 
-asyncpg's pool pays, for every call, for acquiring, for a reset query in a round trip of its own, and for releasing
-through tasks. A statement that is proved to leave nothing behind in the session needs none of this: its connection
-goes back to a free list as it is. All else, transactions and statements that nothing is proved of, is reset before
-the connection serves anybody again.
+asyncpg's pool pays, for every call, for acquiring, for a reset query in a round trip of its own, and for
+releasing through tasks. A statement that is proved to leave nothing behind in the session needs none of this:
+its connection goes back to a free list as it is. All else, transactions and statements that nothing is proved
+of, is reset before the connection serves anybody again.
 
-The pool stays asyncpg's: it opens, sets up and closes connections, and its ``max_size`` holds. A connection whose call
-was cancelled, timed out or failed in an unknown state goes back to the pool through the pool's own release, which
-waits for the cancellation and resets or closes it; the lease is opened anew when it is needed.
+The pool stays asyncpg's: it opens, sets up and closes connections, and its ``max_size`` holds. A connection
+whose call was cancelled, timed out or failed in an unknown state goes back to the pool through the pool's own
+release, which waits for the cancellation and resets or closes it; the lease is opened anew when it is needed.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Leases:
         self._returning: set[asyncio.Task[None]] = set()
 
     def take_now(self, tenant: Tenant | None = None) -> Lease | None:
-        """Take an idle connection, if there is one that lives: one whose session is the tenant's where there is one.
+        """Take an idle connection, if there is one that lives: one whose session is the tenant's where there
+        is one.
 
         The session of what is returned may be another tenant's, or nobody's: its ``tenant`` says.
         """
@@ -99,8 +100,8 @@ class Leases:
     async def take(self, tenant: Tenant | None = None) -> Lease:
         """Take a connection: an idle one, a new one, or, in turn, one that others give back.
 
-        Raises ``PoolTimeoutError`` where none becomes free in time or too many wait already, ``PlainsqlError`` where the
-        database is closed, and what opening a connection raises.
+        Raises ``PoolTimeoutError`` where none becomes free in time or too many wait already,
+        ``PlainsqlError`` where the database is closed, and what opening a connection raises.
         """
         loop = asyncio.get_running_loop()
         deadline = None if self._wait_timeout is None else loop.time() + self._wait_timeout
@@ -136,7 +137,9 @@ class Leases:
                 self._trimming = asyncio.get_running_loop().call_later(self._max_idle, self._trim)
 
     def give_back_changed(self, lease: Lease) -> None:
-        """Give a connection back whose session may have been changed: it is reset before it serves anybody."""
+        """Give a connection back whose session may have been changed: it is reset before it serves
+        anybody.
+        """
         self._in_background(self._reset(lease))
 
     def retire(self, lease: Lease) -> None:
@@ -237,7 +240,7 @@ class Leases:
     async def _reset(self, lease: Lease) -> None:
         try:
             await lease.connection.reset(timeout=10)
-        except Exception:  # whatever it is: the pool closes what it cannot make good
+        except Exception:  # noqa: BLE001 (whatever it is, the pool closes what it cannot make good)
             self.retire(lease)
         except BaseException:
             self.retire(lease)
@@ -249,7 +252,7 @@ class Leases:
     async def _return_to_pool(self, lease: Lease) -> None:
         try:
             await self._pool.release(lease.proxy, timeout=10)
-        except Exception:  # noqa: S110
+        except Exception:  # noqa: BLE001 (see below)
             # The pool has terminated the connection: its answer to everything that goes wrong here.
             pass
         finally:

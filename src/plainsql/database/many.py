@@ -22,8 +22,8 @@ _CHUNK = 1000
 async def run_batch(connection: Any, query: Query[..., Any, R], sets: Sequence[Args]) -> list[R]:
     """Run a query once for each set of arguments and return the results in the order of the sets.
 
-    Reads go as joined statements, writes that return exactly one row through the driver's pipeline, all others one after
-    the other. The connection is in a transaction, so that writes are done all or not at all.
+    Reads go as joined statements, writes that return exactly one row through the driver's pipeline, all
+    others one after the other. The connection is in a transaction, so that writes are done all or not at all.
     """
     results: list[R] = []
     for plan, values in _runs(query, sets):

@@ -1,7 +1,7 @@
 """Calls that stand alone: each on a connection of its own, or together with others of its kind.
 
-A `Database` and a tenant's view of it are the same executor; the view's connections carry the tenant's settings. A
-connection that carries a tenant serves nothing else before that is replaced.
+A `Database` and a tenant's view of it are the same executor; the view's connections carry the tenant's
+settings. A connection that carries a tenant serves nothing else before that is replaced.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class OneShot:
     ) -> AsyncIterator[Transaction]:
         """Open a transaction: ``async with db.transaction() as tx``.
 
-        ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts only
-        with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
+        ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts
+        only with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
         """
         async with (
             self.acquire() as connection,

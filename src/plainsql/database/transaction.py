@@ -25,7 +25,8 @@ Isolation = Literal["read committed", "repeatable read", "serializable"]
 class Transaction:
     """A transaction of one connection: an executor whose queries all succeed or all leave no trace.
 
-    It serves one task at a time. Leaving its block commits; leaving it by any error or by cancellation rolls back.
+    It serves one task at a time. Leaving its block commits; leaving it by any error or by cancellation rolls
+    back.
     """
 
     def __init__(self, connection: Any, prefetch: int, outermost: Transaction | None = None) -> None:
@@ -42,7 +43,9 @@ class Transaction:
         return await self._exclusively(execute(self._claim(), query, *query.plan(args)))
 
     async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
-        """Iterate over a query's rows through a cursor of this transaction; other queries may run in between."""
+        """Iterate over a query's rows through a cursor of this transaction; other queries may run in
+        between.
+        """
         try:
             async for row in iterate(self._claim(), query, args, self._prefetch):
                 yield row
@@ -102,7 +105,7 @@ class Transaction:
         if self._busy:
             raise TransactionError(
                 "the transaction is busy with another task's query",
-                hint="a transaction is one connection: await one query at a time, or use db for concurrent reads",
+                hint="a transaction is one connection: await one query at a time, or use db",
             )
         return self._connection
 
@@ -140,11 +143,13 @@ async def begin(
 
 
 async def _check_alive(connection: Any) -> None:
-    """Raise where an error has ended the transaction and was caught: its commit would be a silent rollback."""
+    """Raise where an error has ended the transaction and was caught: its commit would be a silent
+    rollback.
+    """
     try:
         await connection.execute("select")
     except exceptions.InFailedSQLTransactionError:
         raise TransactionError(
             "the transaction is not committed: one of its statements failed",
-            hint="let the error leave the block, or try what may fail inside of 'tx.transaction()', a savepoint",
+            hint="let the error leave the block, or try what may fail in 'tx.transaction()', a savepoint",
         ) from None

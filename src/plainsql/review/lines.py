@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
 import msgspec
-import psycopg
-from psycopg.pq import TransactionStatus
 
-from plainsql.analysis import Analyser, Analysis, RefusedError
+from plainsql.analysis import Analysis, RefusedError
+from plainsql.analysis.bench import Bench
 from plainsql.analysis.scratch import empty_databases
 from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.statements import compile_body
@@ -30,7 +29,7 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
     A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each schema is
     made in a transaction that is rolled back. A line that fails never stops the next, and leaves it nothing.
     """
-    with empty_databases(database) as renew, closing(_Bench(renew)) as bench:
+    with empty_databases(database) as renew, closing(Bench(renew)) as bench:
         for line in lines:
             if not line.strip():
                 continue
@@ -53,7 +52,7 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
                 yield msgspec.json.encode({"id": id, "error": {"message": message}})
 
 
-def _describe(bench: _Bench, asked: _Line) -> dict[str, Any]:
+def _describe(bench: Bench, asked: _Line) -> dict[str, Any]:
     analyser = bench.enter(asked.schema)
     variant = compile_body(asked.sql, name="", path="sql").variants()[-1]
     try:
@@ -78,75 +77,6 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "read_only": analysis.read_only,
         "session_safe": analysis.session_safe,
     }
-
-
-class _Bench:
-    """An empty database, the schema that was made in it, and what analyses statements there."""
-
-    def __init__(self, renew: Callable[[], Any]) -> None:
-        self._renew = renew
-        self._connection: Any = None
-        self._analyser: Analyser | None = None
-        self._schema = ""
-
-    def enter(self, schema: str) -> Analyser:
-        """Make a schema, unless it is the one that is there.
-
-        Raises ``RefusedError`` where the server refuses it.
-        """
-        if self._analyser is not None and schema == self._schema:
-            return self._analyser
-        self.leave()
-        if self._connection is None:
-            self._connection = self._renew()
-            self._connection.autocommit = False
-        try:
-            self._analyser = self._make(self._connection, schema)
-        except BaseException:
-            self.leave()
-            raise
-        self._schema = schema
-        return self._analyser
-
-    def leave(self) -> None:
-        """Undo the schema. What cannot be rolled back goes with its database."""
-        connection, analyser = self._connection, self._analyser
-        self._analyser = None
-        if connection is None:
-            return
-        if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-            # The rollback undoes the settings as well: they are transactional.
-            connection.rollback()
-            if analyser is not None:
-                analyser.close()
-        else:  # it has committed, is in the middle of a COPY, or is lost
-            self.close()
-
-    def close(self) -> None:
-        """Leave the database."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _make(self, connection: Any, schema: str) -> Analyser:
-        began = connection.execute("select pg_catalog.now()").fetchone()
-        try:
-            connection.execute(schema.encode() or b"select")
-            same = connection.execute("select pg_catalog.now()").fetchone() == began
-        except psycopg.Error as error:
-            raise RefusedError(
-                f"the schema is refused: {error.diag.message_primary or error}",
-                sqlstate=error.sqlstate,
-                detail=error.diag.message_detail,
-                hint=error.diag.message_hint,
-            ) from None
-        if not same:
-            self.close()
-            raise RefusedError(
-                "the schema ends the transaction that it is made in",
-                hint="leave out begin, commit and rollback",
-            )
-        return Analyser(connection)
 
 
 def _placed(error: RefusedError, place: Any) -> PlainsqlError:

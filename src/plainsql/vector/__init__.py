@@ -7,8 +7,6 @@ try:
 except ImportError:  # the extra is not installed
     from plainsql.errors import SettingsError
 
-    raise SettingsError(
-        "vectors need the pgvector package", hint="pip install 'plainsql[vector]'"
-    ) from None
+    raise SettingsError("vectors need the pgvector package", hint="pip install 'plainsql[vector]'") from None
 
 __all__ = ["HalfVector", "SparseVector", "Vector"]

@@ -1,0 +1,133 @@
+"""What users can name stands in the documentation, with the defaults that it has."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+import plainsql
+import plainsql.errors
+import plainsql.sync
+from plainsql import Database, Transaction, embedded, migrate
+from plainsql.query import Query
+from plainsql.settings import Project
+from plainsql.statements.header import KEYS
+from tests.docs.markdown import ROOT, codes_in, pages, table_with, text_of
+
+ALL = "\n".join(text_of(page) for page in pages())
+
+
+def options(function: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword-only parameters of a function, with their defaults."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def documented_options(page: str) -> dict[str, Any]:
+    rows = table_with(page, "option", "default")
+    return {codes_in(name)[0]: ast.literal_eval(codes_in(default)[0]) for name, default, _ in rows}
+
+
+def test_every_key_of_a_header_is_documented() -> None:
+    rows = table_with("docs/queries.md", "key", "meaning")
+    assert {re.split(r"[ :]", codes_in(key)[0])[0] for key, _ in rows} == set(KEYS)
+
+
+def test_every_option_of_connect_is_documented_with_its_default() -> None:
+    assert documented_options("docs/running.md") == options(plainsql.connect)
+
+
+def test_every_option_of_the_synchronous_connect_is_named() -> None:
+    section = text_of("docs/running.md").partition("## Scripts")[2].partition("\n## ")[0]
+    assert [name for name in options(plainsql.sync.connect) if f"`{name}`" not in section] == []
+
+
+def test_every_option_of_the_embedded_server_is_documented_with_its_default() -> None:
+    parameters = inspect.signature(embedded.start).parameters
+    assert documented_options("docs/embedded.md") == {name: p.default for name, p in parameters.items()}
+
+
+@pytest.mark.parametrize(
+    "kind", [Database, Transaction, plainsql.sync.Database, embedded.EmbeddedServer, Query]
+)
+def test_every_method_is_documented(kind: type) -> None:
+    # What executors and queries are to each other is not for users.
+    inner = {"adopt", "bind", "build", "needs_columns", "note", "plan", "unfit", "kind"}
+    inner |= {"run", "stream", "run_batch", "run_many"} if kind is not Query else set()
+    names = {name for name in dir(kind) if not name.startswith("_")} - inner
+    undocumented = [name for name in sorted(names) if not re.search(rf"[.`]{name}\b", ALL)]
+    assert undocumented == []
+
+
+def test_every_error_is_documented() -> None:
+    rows = table_with("docs/running.md", "error", "who")
+    errors = {
+        name
+        for name in plainsql.errors.__all__
+        if inspect.isclass(found := getattr(plainsql.errors, name)) and issubclass(found, Exception)
+    }
+    assert {codes_in(name)[0] for name, *_ in rows} == errors - {"PlainsqlError"}
+
+
+def test_every_public_name_is_documented() -> None:
+    assert [name for name in plainsql.__all__ if not re.search(rf"\b{name}\b", ALL)] == []
+
+
+def test_every_public_name_of_migrate_and_of_its_states_is_documented() -> None:
+    text = text_of("docs/migrations.md")
+    raised = [name for name in migrate.__all__ if name.endswith("Error")]
+    assert [name for name in raised if f"`{name}`" not in text] == []
+    assert [name for name in ("apply", "rollback", "status", "new") if f"`{name}`" not in text] == []
+    states = {codes_in(state)[0] for state, _ in table_with("docs/migrations.md", "state", "meaning")}
+    assert states == {"applied", "pending", "edited", "missing", "interrupted"}
+
+
+def test_every_fixture_is_documented() -> None:
+    source = ast.parse((ROOT / "src/plainsql/testing.py").read_text("utf-8"))
+    scopes = {}
+    for node in source.body:
+        if isinstance(node, ast.FunctionDef) and any(
+            "fixture" in ast.unparse(d) for d in node.decorator_list
+        ):
+            found = re.search(r"scope='(\w+)'", ast.unparse(node.decorator_list[0]))
+            scopes[node.name] = found[1] if found else "function"
+    rows = table_with("docs/testing.md", "fixture", "scope")
+    assert {codes_in(name)[0]: scope for name, scope, _ in rows} == scopes
+
+
+def test_every_setting_is_documented() -> None:
+    rows = table_with("docs/settings.md", "key", "default")
+    known = {field.name: field.default for field in fields(Project) if field.name != "root"}
+    assert {codes_in(key)[0]: codes_in(default)[0] if default else "" for key, default, _ in rows} == known
+
+
+def test_every_environment_variable_is_documented() -> None:
+    sources = [(ROOT / "src/plainsql" / name).read_text("utf-8") for name in ("settings.py", "testing.py")]
+    named = {
+        name
+        for source in sources
+        for name in re.findall(r"\b(?:DATABASE_URL|REDIS_URL|PLAINSQL_[A-Z_]+URL)\b", source)
+    }
+    named |= {f"{kind}_{part}" for kind in ("DB", "REDIS") for part in ("HOST", "PORT", "PASSWORD")}
+    named |= {"DB_NAME", "DB_USER", "REDIS_DB"}
+    assert [name for name in sorted(named) if f"`{name}`" not in ALL] == []
+
+
+def test_every_extra_is_in_the_readme() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    rows = table_with("README.md", "extra", "brings")
+    assert {name for extra, *_ in rows for name in codes_in(extra)} == set(project["optional-dependencies"])
+
+
+def test_every_make_target_that_the_readme_names_is_there() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    named = set(re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+) ", text_of("README.md"), re.MULTILINE))
+    for name in {one or other for one, other in named} | {"demo", "test"}:
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
