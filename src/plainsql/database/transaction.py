@@ -105,7 +105,8 @@ class Transaction:
         if self._busy:
             raise TransactionError(
                 "the transaction is busy with another task's query",
-                hint="a transaction is one connection: await one query at a time, or use db",
+                hint="a transaction is one connection: await one query at a time, "
+                "or use db for concurrent reads",
             )
         return self._connection
 
@@ -151,5 +152,6 @@ async def _check_alive(connection: Any) -> None:
     except exceptions.InFailedSQLTransactionError:
         raise TransactionError(
             "the transaction is not committed: one of its statements failed",
-            hint="let the error leave the block, or try what may fail in 'tx.transaction()', a savepoint",
+            hint="let the error leave the block, or try what may fail inside of 'tx.transaction()', "
+            "a savepoint",
         ) from None
