@@ -24,8 +24,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from asyncpg import exceptions
-
+from plainsql.database.failure import is_lost
 from plainsql.database.joined import JoinedStatement, Values
 from plainsql.database.leases import Lease
 from plainsql.query import Plan
@@ -140,13 +139,13 @@ class Joiner:
             began = loop.time()
             found = await self._joined.fetch(lease.connection, [values for values, _ in calls])
             self._cost += _MEMORY * ((loop.time() - began) / len(calls) - self._cost)
-        except exceptions.PostgresError:
+        except Exception as error:  # noqa: BLE001 (each call then meets its own, alone)
             # One caller's value, or a limit of the server's: also what the driver says of a value it cannot
-            # encode.
-            self._reader.give_back(lease)
-            return False
-        except (exceptions.InterfaceError, OSError, TimeoutError):
-            self._reader.retire(lease)
+            # encode. Or the connection is lost.
+            if is_lost(error) or isinstance(error, TimeoutError | OSError):
+                self._reader.retire(lease)
+            else:
+                self._reader.give_back(lease)
             return False
         except BaseException:
             self._reader.retire(lease)
