@@ -255,5 +255,6 @@ def test_ctrl_c_cancels_the_statement_on_the_server(write: Write, configured: st
             assert running.poll() is None
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=30)
-        assert (running.returncode, out, err) == (130, "", "interrupted\n")
+        # psycopg may say before it that it could not roll back while the statement was being cancelled.
+        assert (running.returncode, out, err.splitlines()[-1]) == (130, "", "interrupted")
         assert connection.execute(active).fetchone() == (0,)

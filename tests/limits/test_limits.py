@@ -44,7 +44,7 @@ async def test_a_window_counts_what_it_allows_and_nothing_else(limits: Limits) -
 async def test_eighty_and_two_hundred_and_fifty_a_second_are_exact_at_full_load(redis_url: str) -> None:
     for one in await asyncio.gather(load(redis_url, 80, 2), load(redis_url, 250, 2)):
         assert one.error == 0, str(one)
-        assert one.asked > one.allowed * 2, "that was not full load"
+        assert one.asked > one.allowed, "nothing was refused: that was not full load"
 
 
 async def test_a_call_is_one_round_trip_on_one_limit_or_several(limits: Limits, redis: Redis) -> None:
