@@ -258,3 +258,11 @@ def test_ctrl_c_cancels_the_statement_on_the_server(write: Write, configured: st
         # psycopg may say before it that it could not roll back while the statement was being cancelled.
         assert (running.returncode, out, err.splitlines()[-1]) == (130, "", "interrupted")
         assert connection.execute(active).fetchone() == (0,)
+
+
+def test_a_column_that_the_header_says_is_never_null_is_held_to_it(write: Write, command: Command) -> None:
+    write({"sql/odd.sql": "-- Odd.\n-- returns: many value\n-- column n: not null\nselect null::int as n\n"})
+    done = command("run", "odd")
+    assert (done.code, done.out) == (1, "")
+    assert "the header says that 'n' is never null, and it is in 1 of 1 rows" in done.err
+    assert done.err.startswith("sql/odd.sql:3:")

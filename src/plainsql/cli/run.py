@@ -185,6 +185,7 @@ def _execute(
         kinds = [types.get(result.ftype(i), unknown) for i in range(result.nfields)]
         rows = [[_text(result.get_value(r, c)) for c in range(result.nfields)] for r in range(result.ntuples)]
         names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
+        _check_overrides(statement, names, rows)
         columns = [
             Column(name, kind.is_number, kind.is_vector) for name, kind in zip(names, kinds, strict=True)
         ]
@@ -198,6 +199,21 @@ def _execute(
                 for row in rows
             ]
         return _Found(columns, rows, count, seconds, encoded)
+
+
+def _check_overrides(statement: Statement, names: list[str], rows: list[list[str | None]]) -> None:
+    """Hold the rows to what the header says beyond the analysis: here there is data to see it on."""
+    for hint in statement.columns:
+        if hint.nullable is False and hint.name in names:
+            at = names.index(hint.name)
+            nulls = sum(row[at] is None for row in rows)
+            if nulls:
+                raise ContractError(
+                    f"the header says that {hint.name!r} is never null, "
+                    f"and it is in {nulls} of {len(rows)} rows",
+                    place=hint.place,
+                    hint="remove the line, or the nulls",
+                )
 
 
 def _arguments(
