@@ -1,0 +1,56 @@
+"""What a cached read depends on, and what a write may change: data only, derived by the analysis.
+
+A read depends on whole tables, or on *partitions* of them: the rows in which a column equals one of its
+parameters. A write changes rows of tables, of which it may know the same: ``column = value`` for every row that
+it touches, before and after. Where both name the same column, a write leaves the reads of other values alone;
+where the write does not name it, every read by that column is stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+__all__ = ["CachedRead", "Change", "Dependence", "Known"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """Rows that a read depends on: of ``table``, those in which ``column`` equals ``parameter``."""
+
+    table: str
+    """With its schema: ``realty.messages``."""
+    column: str | None = None
+    """``None``: any row of the table."""
+    parameter: str | None = None
+    """The name of the read's parameter; given with ``column``."""
+
+
+Known: TypeAlias = tuple[str, Literal["parameter", "returned"], str]
+"""A column; where its value comes from; the name of that parameter, or of that column of the returned rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows of one table that a write may insert, update or delete."""
+
+    table: str
+    known: tuple[Known, ...] = ()
+    """Every row touched has, before and after, one of these values in these columns.
+
+    A column that stands more than once has one value before and another after (``set d = :new where d = :old``).
+    A column that the write may change without knowing both sides does not stand here at all.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class CachedRead:
+    """How a read is cached: its policy, as the header has it, and what it depends on. Times in seconds."""
+
+    ttl: float
+    dependences: tuple[Dependence, ...]
+    local: float | None = None
+    stale: float | None = None
+    negative: bool = True
+    scoped: bool = False
+    """Whether row-level security decides what is seen: the key then holds the tenant, the user and the role."""
