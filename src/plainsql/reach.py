@@ -1,9 +1,9 @@
 """What a cached read depends on, and what a write may change: data only, derived by the analysis.
 
 A read depends on whole tables, or on *partitions* of them: the rows in which a column equals one of its
-parameters. A write changes rows of tables, of which it may know the same: ``column = value`` for every row that
-it touches, before and after. Where both name the same column, a write leaves the reads of other values alone;
-where the write does not name it, every read by that column is stale.
+parameters. A write changes rows of tables, of which it may know the same: ``column = value`` for every row
+that it touches, before and after. Where both name the same column, a write leaves the reads of other values
+alone; where the write does not name it, every read by that column is stale.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Dependence:
 
 
 Known: TypeAlias = tuple[str, Literal["parameter", "returned"], str]
-"""A column; where its value comes from; the name of that parameter, or of that column of the returned rows."""
+"""A column; where its value comes from; the name of that parameter, or of that column of the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Change:
     known: tuple[Known, ...] = ()
     """Every row touched has, before and after, one of these values in these columns.
 
-    A column that stands more than once has one value before and another after (``set d = :new where d = :old``).
+    A column that stands twice has one value before and another after: ``set d = :new where d = :old``.
     A column that the write may change without knowing both sides does not stand here at all.
     """
 
@@ -53,4 +53,4 @@ class CachedRead:
     stale: float | None = None
     negative: bool = True
     scoped: bool = False
-    """Whether row-level security decides what is seen: the key then holds the tenant, the user and the role."""
+    """Whether row-level security decides what is seen: the key then holds tenant, user and role."""
