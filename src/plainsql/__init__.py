@@ -28,13 +28,14 @@ from plainsql.errors import (
     SettingsError,
     SqlFileError,
     SqlFolderError,
+    TenantError,
     TooManyRowsError,
     TransactionError,
 )
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Database, Transaction, connect
+    from plainsql.database import Call, Database, Transaction, connect
     from plainsql.loading import load
     from plainsql.rows import Composite, Row
     from plainsql.types import UNSET, Json, UnsetType
@@ -45,6 +46,7 @@ __all__ = [
     "UNSET",
     "BindError",
     "CacheError",
+    "Call",
     "Composite",
     "ConnectError",
     "ContractError",
@@ -61,6 +63,7 @@ __all__ = [
     "SettingsError",
     "SqlFileError",
     "SqlFolderError",
+    "TenantError",
     "TooManyRowsError",
     "Transaction",
     "TransactionError",
@@ -71,6 +74,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Call": "plainsql.database",
     "Composite": "plainsql.rows",
     "Database": "plainsql.database",
     "Json": "plainsql.types",

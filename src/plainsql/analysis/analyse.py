@@ -92,6 +92,7 @@ class Analyser:
             not_read_only=effects.not_read_only,
             not_session_safe=effects.not_session_safe,
             row_security=tuple(sorted(effects.row_security)),
+            settings=tuple(sorted(effects.settings.items())),
             opaque=tuple(sorted(effects.opaque)),
             findings=(*examine(examined), *examine_indexes(examined)),
         )

@@ -11,6 +11,7 @@ from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import Action, TableUse, Volatility
 from plainsql.analysis.places import Place
+from plainsql.analysis.policies import settings_asked
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.relations import Relation
 from plainsql.analysis.safe_functions import hides_tables, leaves_nothing, only_reads
@@ -36,6 +37,8 @@ class Effects:
     writes: list[TableUse] = field(default_factory=list)
     triggers: set[str] = field(default_factory=set)
     row_security: set[str] = field(default_factory=set)
+    settings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By table: settings without which row-level security lets nothing of it through."""
     opaque: set[str] = field(default_factory=set)
     volatility: Volatility = "immutable"
     not_read_only: str = ""
@@ -245,9 +248,15 @@ class _Collector:
         if not relation.row_security:
             return
         self._effects.row_security.add(str(relation))
+        if settings := settings_asked(relation, self._is_setting):
+            self._effects.settings[str(relation)] = tuple(sorted(settings))
         for policy in relation.policies:
             for text in policy.expressions:
                 self._hidden_expression(text, via=f"policy {policy.name} on {relation}")
+
+    def _is_setting(self, oid: int) -> bool:
+        function = self._catalogue.function(oid)
+        return function is not None and function.name == "current_setting"
 
     def _hidden_expression(self, text: str, via: str = "") -> None:
         if text in self._expressions_seen:

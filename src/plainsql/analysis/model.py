@@ -177,6 +177,9 @@ class Analysis:
     """Why ``session_safe`` is not proved, in one phrase; empty where it is."""
     row_security: tuple[str, ...] = ()
     """``schema.table`` of each table used that has row-level security: the rows depend on who asks."""
+    settings: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Tables, and the settings of the session without which row-level security lets nothing of them through:
+    ``("shop.orders", ("app.jwt_tenant",))``."""
     opaque: tuple[str, ...] = ()
     """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
     findings: tuple[Finding, ...] = field(default=())

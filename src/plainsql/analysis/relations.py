@@ -117,6 +117,7 @@ class Policy:
 
     name: str
     command: str
+    permissive: bool
     expressions: tuple[str, ...]
 
 
@@ -256,7 +257,8 @@ where r.rulename <> '_RETURN' and r.ev_enabled <> 'D'
 """
 
 _POLICIES = """
-select p.polrelid, p.polname, p.polcmd, p.polqual::text, p.polwithcheck::text from pg_catalog.pg_policy as p
+select p.polrelid, p.polname, p.polcmd, p.polpermissive, p.polqual::text, p.polwithcheck::text
+from pg_catalog.pg_policy as p
 """
 
 _CHECKS = """
@@ -313,10 +315,10 @@ def load_relations(
     for relation, name in rows(_RULES):
         if relation in found:
             found[relation].rules.append(name)
-    for relation, name, command, using, check in rows(_POLICIES):
+    for relation, name, command, permissive, using, check in rows(_POLICIES):
         if relation in found:
             expressions = tuple(text for text in (using, check) if text)
-            found[relation].policies.append(Policy(name, command, expressions))
+            found[relation].policies.append(Policy(name, command, permissive, expressions))
     for relation, *check in rows(_CHECKS):
         if relation in found:
             found[relation].checks.append(Check(*check))

@@ -69,6 +69,8 @@ class Function:
     analysis: Analysis
     effect: str
     """What is proved of all its variants: ``plainsql.query.Effect``."""
+    row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By table: settings without which row-level security lets nothing of it through."""
 
 
 @dataclass(slots=True)
@@ -154,7 +156,8 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
         _add_row(module, statement.returns.row, item.variants, statement, package)
         returned = Annotation(statement.returns.row)
     parameters, wraps = _plan_parameters(item, module)
-    return Function(statement, returned, parameters, wraps, analysis, _effect(item.variants))
+    row_security = dict(table for variant in item.variants for table in variant.settings)
+    return Function(statement, returned, parameters, wraps, analysis, _effect(item.variants), row_security)
 
 
 def _effect(variants: Sequence[Analysis]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.modules import Function, Module, RowClass
@@ -175,6 +176,11 @@ def _function(function: Function, names: Names, sql: str) -> str:
         decorator += f"[{names.annotation(function.item)}]"
     effect = "" if function.effect == "unknown" else f', effect="{function.effect}"'
     effect += "" if statement.join else ", joins=False"
+    if function.row_security:
+        tables = ", ".join(
+            f'"{table}": {_tuple(names)}' for table, names in sorted(function.row_security.items())
+        )
+        effect += f", row_security={{{tables}}}"
     return (
         f'\n\n@{decorator}("{statement.name}", "{path}", {statement.body_line}, """\\\n'
         f'{_escape(statement.body)}\n"""{effect})\n'
@@ -225,6 +231,12 @@ def _docstring(function: Function, path: str) -> str:
     facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
     text = _escape(description) + "\n\n" + "\n".join(facts)
     return textwrap.indent(f'"""{text}\n"""\n', "    ", lambda line: bool(line.strip()))
+
+
+def _tuple(texts: Sequence[str]) -> str:
+    """A tuple of strings as source, quoted as the rest of the module."""
+    parts = ", ".join(json.dumps(text) for text in texts)
+    return f"({parts}{',' if len(texts) == 1 else ''})"
 
 
 def _bounds(function: Function) -> list[str]:

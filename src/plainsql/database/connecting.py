@@ -11,10 +11,12 @@ import asyncpg
 from asyncpg import exceptions
 
 from plainsql.database import session
+from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.codecs import Codecs
 from plainsql.database.database import Database
 from plainsql.database.leases import Leases
-from plainsql.database.one_shot import Core, Pooler
+from plainsql.database.observing import OnCall
+from plainsql.database.tenancy import Admission
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, SettingsError
 from plainsql.settings import hide_password, resolve_database
@@ -40,6 +42,7 @@ def connect(
     tenant_setting: str = "app.jwt_tenant",
     user_setting: str = "app.jwt_user",
     pooler: Pooler | None = None,
+    on_call: OnCall | None = None,
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -64,9 +67,10 @@ def connect(
         user_setting: the setting that ``db.tenant`` sets to the acting user's id.
         join: run concurrent calls of the same read as one statement.
         pooler: what PgBouncer, or another, between us and the server lends its connections for. By default
-        that is found
-            out: where something stands in between, it is taken for one in transaction mode, which is right
-            for all modes.
+            that is found out: where something stands in between, it is taken for one in transaction mode,
+            which is right for all modes.
+        on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
+            ``plainsql.otel`` for one.
 
     Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
     no database is configured or an option cannot be.
@@ -96,31 +100,29 @@ def connect(
         "max_age": max_age,
         "max_idle": max_idle,
     }
-    return Connecting(
-        url, pool_options, lease_options, prefetch, join, (tenant_setting, user_setting), pooler
-    )
+    settings = (tenant_setting, user_setting)
+    return Connecting(url, Options(pool_options, lease_options, prefetch, join, settings, pooler, on_call))
+
+
+class Options(NamedTuple):
+    """What ``connect`` was told."""
+
+    pool: dict[str, Any]
+    """Of asyncpg's pool."""
+    leases: dict[str, Any]
+    prefetch: int
+    join: bool
+    tenant_settings: tuple[str, str]
+    pooler: Pooler | None
+    on_call: OnCall | None
 
 
 class Connecting:
     """A database that is about to be connected: await it, or enter it with ``async with``."""
 
-    def __init__(
-        self,
-        url: str | None,
-        pool_options: dict[str, Any],
-        lease_options: dict[str, Any],
-        prefetch: int,
-        joins: bool,
-        tenant_settings: tuple[str, str],
-        pooler: Pooler | None,
-    ) -> None:
+    def __init__(self, url: str | None, options: Options) -> None:
         self._url = url
-        self._pool_options = pool_options
-        self._lease_options = lease_options
-        self._prefetch = prefetch
-        self._joins = joins
-        self._tenant_settings = tenant_settings
-        self._pooler: Pooler | None = pooler
+        self._options = options
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -150,11 +152,23 @@ class Connecting:
                 # Outside of the handler, so that the driver's error, which may quote the URL, does not come
                 # along.
                 raise failed or AssertionError("opened or failed")
-            core = Core(opened.leases, hide_password(url), self._prefetch, self._joins, opened.pooler)
-            return Database(core, opened.pool, self._tenant_settings, stack.pop_all().close)
+            options = self._options
+            core = Core(
+                opened.leases,
+                hide_password(url),
+                options.prefetch,
+                options.join,
+                opened.pooler,
+                options.on_call,
+                Admission(options.tenant_settings[0]),
+            )
+            database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
+            if (watch := getattr(options.on_call, "watch", None)) is not None:
+                watch(database)  # it wants the pool's numbers too
+            return database
 
     async def _open_pool(self, url: str) -> _Opened:
-        pooler = self._pooler
+        pooler = self._options.pooler
         if pooler is None:
             try:
                 return await self._direct_pool(url)
@@ -170,7 +184,7 @@ class Connecting:
         return await self._pool(url, session.TransactionPooledConnection, pooler, **options)
 
     async def _direct_pool(self, url: str) -> _Opened:
-        options = dict(self._pool_options)
+        options = dict(self._options.pool)
         options["server_settings"] = session.SETTINGS | options["server_settings"]
         checked = False
 
@@ -196,10 +210,10 @@ class Connecting:
 
         create_pool: Any = asyncpg.create_pool  # untyped
         pool: Any = create_pool(
-            url, init=install, connection_class=connection_class, **(self._pool_options | options)
+            url, init=install, connection_class=connection_class, **(self._options.pool | options)
         )
         await pool
-        leases = Leases(pool, **self._lease_options)
+        leases = Leases(pool, **self._options.leases)
         try:
             await leases.open()
         except BaseException:
@@ -211,8 +225,8 @@ class Connecting:
         connect_to: Any = asyncpg.connect
         connection = await connect_to(
             url,
-            timeout=self._pool_options["timeout"],
-            server_settings=self._pool_options["server_settings"],
+            timeout=self._options.pool["timeout"],
+            server_settings=self._options.pool["server_settings"],
             statement_cache_size=0,
         )
         try:

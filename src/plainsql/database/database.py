@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Self
 from weakref import WeakSet
 
+from plainsql.database.borrowing import Core
 from plainsql.database.listening import Listener
 from plainsql.database.locks import Locks
-from plainsql.database.one_shot import Core, OneShot
+from plainsql.database.one_shot import OneShot
 from plainsql.database.tenancy import tenant_of
 from plainsql.errors import PlainsqlError
 
@@ -94,6 +95,11 @@ class Database(OneShot):
         listener = Listener(self._acquire, channel, heartbeat)
         self._listeners.add(listener)
         return listener
+
+    @property
+    def name(self) -> str:
+        """The database's URL without its password."""
+        return self._core.name
 
     def stats(self) -> PoolStats:
         """Return how many connections there are, and how many calls wait for one."""

@@ -28,10 +28,10 @@ from typing import Any
 from asyncpg import exceptions
 
 from plainsql.database.joined import JoinedStatement, Values
+from plainsql.database.observing import Call
 from plainsql.errors import PlainsqlError
-from plainsql.query import Plan
 
-__all__ = ["Joiner", "Reader"]
+__all__ = ["Joiner", "Reader", "Waiting"]
 
 MAX_CALLS = 256
 """At the most so many calls in one statement."""
@@ -54,7 +54,8 @@ beside it: it may hang, on a connection that is cut or a lock."""
 _NOT_UNDERSTOOD = ("42", "0A")
 """The classes of SQLSTATE by which PostgreSQL refuses a statement's text."""
 
-Call = tuple[Values, asyncio.Future[Sequence[Any]]]
+Waiting = tuple[Values, asyncio.Future[Sequence[Any]], Call | None]
+"""A call's arguments, what brings its records, and what is told of it afterwards."""
 
 
 class Reader:
@@ -65,8 +66,8 @@ class Reader:
     def __init__(
         self,
         parallel: int,
-        together: Callable[[list[Values]], Awaitable[list[list[Any]] | None]],
-        alone: Callable[[Plan, Values], Awaitable[Sequence[Any]]],
+        together: Callable[[list[Waiting]], Awaitable[list[list[Any]] | None]],
+        alone: Callable[[Waiting], Awaitable[Sequence[Any]]],
     ) -> None:
         self.parallel = parallel
         """So many statements of one query at once, at the most."""
@@ -81,7 +82,6 @@ class Joiner:
     __slots__ = (
         "_ends",
         "_joined",
-        "_plan",
         "_reader",
         "_running",
         "_scheduled",
@@ -92,17 +92,16 @@ class Joiner:
         "under_way",
     )
 
-    def __init__(self, plan: Plan, statement: JoinedStatement, reader: Reader) -> None:
-        self._plan = plan
+    def __init__(self, statement: JoinedStatement, reader: Reader) -> None:
         self.statement = statement
         self._reader = reader
-        self._waiting: list[Call] = []
+        self._waiting: list[Waiting] = []
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._ends = 0
         """How many statements have ended."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._running: dict[asyncio.Task[None], list[Call]] = {}
+        self._running: dict[asyncio.Task[None], list[Waiting]] = {}
         self._joined = 0
         """Joined statements that are running."""
         self.under_way = 0
@@ -125,11 +124,11 @@ class Joiner:
         """Whether nothing is under way and nobody waits."""
         return not (self.under_way or self._waiting)
 
-    def join(self, values: Values) -> asyncio.Future[Sequence[Any]]:
+    def join(self, values: Values, call: Call | None) -> asyncio.Future[Sequence[Any]]:
         """Add a call to the next statement; the future brings its records."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Sequence[Any]] = loop.create_future()
-        self._waiting.append((values, future))
+        self._waiting.append((values, future, call))
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._send_scheduled)
@@ -138,7 +137,7 @@ class Joiner:
     def abandoned(self) -> None:
         """A caller was cancelled: cancel the statements that nobody waits for any more."""
         for task, calls in list(self._running.items()):
-            if all(future.done() for _, future in calls):
+            if all(future.done() for _, future, _ in calls):
                 task.cancel()
 
     def ended(self) -> None:
@@ -183,7 +182,7 @@ class Joiner:
         if self._waiting:
             self._send(beside=1 if ends == self._ends else 0)
 
-    async def _run(self, calls: list[Call]) -> None:
+    async def _run(self, calls: list[Waiting]) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._running[task] = calls
@@ -206,14 +205,14 @@ class Joiner:
             self._joined -= 1
             self.ended()
 
-    async def _run_joined(self, calls: list[Call]) -> tuple[bool, Exception | None]:
+    async def _run_joined(self, calls: list[Waiting]) -> tuple[bool, Exception | None]:
         """Run calls as one statement and hand out the records.
 
         Returns False where they must be run alone, and with it the error where PostgreSQL does not understand
         the text.
         """
         try:
-            found = await self._reader.together([values for values, _ in calls])
+            found = await self._reader.together(calls)
         except PlainsqlError:
             raise  # there is no connection, for none of them
         except Exception as error:  # noqa: BLE001 (one caller's value, a limit, a column that cannot be decoded, a lost connection)
@@ -223,19 +222,20 @@ class Joiner:
             return False, None if understood else error
         if found is None:
             return False, None
-        for (_, future), rows in zip(calls, found, strict=True):
+        for (_, future, _), rows in zip(calls, found, strict=True):
             if not future.done():
                 future.set_result(rows)
         return True, None
 
-    async def _run_alone(self, calls: list[Call]) -> bool:
+    async def _run_alone(self, calls: list[Waiting]) -> bool:
         """Run each call by itself, and say whether one of them was answered."""
         answered = False
 
-        async def one(values: Values, future: asyncio.Future[Sequence[Any]]) -> None:
+        async def one(call: Waiting) -> None:
             nonlocal answered
+            future = call[1]
             try:
-                records = await self._reader.alone(self._plan, values)
+                records = await self._reader.alone(call)
             except Exception as error:  # noqa: BLE001 (it is the caller's)
                 if not future.done():
                     future.set_exception(error)
@@ -246,15 +246,15 @@ class Joiner:
 
         waiting = [call for call in calls if not call[1].done()]
         if len(waiting) == 1:
-            await one(*waiting[0])
+            await one(waiting[0])
         else:
-            await asyncio.gather(*(one(*call) for call in waiting))
+            await asyncio.gather(*(one(call) for call in waiting))
         return answered
 
     @staticmethod
-    def _fail(calls: list[Call], error: BaseException) -> None:
+    def _fail(calls: list[Waiting], error: BaseException) -> None:
         """Give all callers the error, to each one of its own: a traceback and notes belong to one call."""
-        for _, future in calls:
+        for _, future, _ in calls:
             if future.done():
                 continue
             if not isinstance(error, Exception):

@@ -1,29 +1,31 @@
 """Calls that stand alone: each on a connection of its own, or together with others of its kind.
 
-A `Database` and a tenant's view of it are the same executor; the view's connections carry the tenant's
-settings. A connection that carries a tenant serves nothing else before that is replaced. Behind a pooler that
-gives out its connections by the transaction no connection carries anything: there a tenant's call is a
-transaction.
+A `Database` and a tenant's view of it are the same executor; the view's sessions carry the tenant's settings.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from itertools import islice
 from time import perf_counter
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from asyncpg import exceptions
-
+from plainsql.database.borrowing import Borrower
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.execution import execute, fetch, iterate
-from plainsql.database.failure import as_closed, is_lost
-from plainsql.database.joined import JoinedStatement, Values
-from plainsql.database.joining import Joiner, Reader
-from plainsql.database.leases import Lease, Leases, Tenant
+from plainsql.database.joined import JoinedStatement
+from plainsql.database.joining import Joiner, Reader, Waiting
 from plainsql.database.many import (
     CHUNK,
     divide,
@@ -34,15 +36,13 @@ from plainsql.database.many import (
     write_many,
     write_pipelined,
 )
-from plainsql.database.outcome import note_of_statement, note_of_transaction, was_not_sent
+from plainsql.database.observing import Call, observe, observe_rows
 from plainsql.database.retrying import retry
-from plainsql.database.tenancy import local_settings, set_session
-from plainsql.database.transaction import Isolation, Transaction, begin
-from plainsql.diagnose import cannot_connect
+from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
-from plainsql.query import Args, Effect, Plan, Query
+from plainsql.query import Args, Plan, Query
 
-__all__ = ["Core", "OneShot", "Pooler"]
+__all__ = ["OneShot"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -51,107 +51,41 @@ _JOINERS = 1000
 """About so many joiners are kept, the oldest of those at rest go first: one is needed for each query and
 tenant."""
 
-Pooler = Literal["transaction", "session"]
-"""What stands between us and the server, and for how long it lends a connection."""
 
-
-@dataclass(slots=True)
-class Core:
-    """What a database and all views of it share."""
-
-    leases: Leases
-    name: str
-    """The URL without its password."""
-    prefetch: int
-    joins: bool
-    pooler: Pooler | None = None
-    joined: dict[str, JoinedStatement] = field(default_factory=dict)
-    joiners: dict[tuple[Tenant | None, str], Joiner] = field(default_factory=dict)
-
-
-class OneShot:
+class OneShot(Borrower):
     """An executor that serves any number of tasks at once."""
 
-    def __init__(self, core: Core, tenant: Tenant | None) -> None:
-        self._core = core
-        self._leases = core.leases
-        self._tenant = tenant
-        by_transaction = tenant is not None and core.pooler == "transaction"
-        self._session = None if by_transaction else tenant
-        """What the sessions of this executor carry."""
-        self._local = local_settings(tenant) if tenant is not None and by_transaction else None
-        """What its transactions begin with, where sessions can carry nothing."""
-
-    async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
+    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query on a connection of its own, or together with others of its kind.
 
         A read that is proved to change nothing is run once more where its connection turns out to be lost.
         """
-        plan, values = query.plan(args)
-        if query.effect != "reads":
-            return await self._on_lease(execute, query, plan, values)
-        if not (query.joins and self._core.joins) or query.needs_columns:
-            return query.result(await self._on_lease(fetch, query, plan, values))
-        joiners = self._core.joiners
-        key = (self._tenant, plan.sql)
-        joiner = joiners.get(key)
-        if joiner is None:
-            joiner = joiners[key] = self._joiner(query, plan)
-        if joiner.under_way and joiner.takes():
-            try:
-                return query.result(await joiner.join(values))
-            except asyncio.CancelledError:
-                joiner.abandoned()
-                raise
-        joiner.under_way += 1
-        try:
-            records = await self._on_lease(fetch, query, plan, values, joiner.statement)
-        finally:
-            joiner.ended()
-        return query.result(records)
+        # Not a coroutine around another: that costs where nobody looks.
+        if (on_call := self._core.on_call) is None:
+            return self._run(query, args, None)
+        call = Call(query)
+        return observe(on_call, call, self._run(query, args, call))
 
-    async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
+    def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
-        async with self._in_transaction() as connection:
-            async for row in iterate(connection, query, args, self._core.prefetch):
-                yield row
+        if (on_call := self._core.on_call) is None:
+            return self._stream(query, args, None)
+        call = Call(query, "stream")
+        return observe_rows(on_call, call, self._stream(query, args, call))
 
-    async def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> list[R]:
+    def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments, all or none; the results in the order of the sets."""
-        runs = divide(query, sets)
-        if query.effect == "reads" and not query.needs_columns:
-            results: list[R] = []
-            for plan, values in runs:
-                if len(values) == 1:
-                    results.append(await self._on_lease(execute, query, plan, values[0]))
-                    continue
-                for start in range(0, len(values), CHUNK):
-                    results += await self._read_chunk(query, plan, values[start : start + CHUNK])
-            return results
-        if query.effect == "writes" and len(runs) == 1 and not query.needs_columns:
-            plan, values = runs[0]
-            if len(values) == 1:
-                return [await self._on_lease(execute, query, plan, values[0])]
-            sql = pipelined_sql(query, plan)
-            if sql is not None:  # the pipeline is a transaction
+        if (on_call := self._core.on_call) is None:
+            return self._run_batch(query, sets, None)
+        call = Call(query, "batch", len(sets))
+        return observe(on_call, call, self._run_batch(query, sets, call))
 
-                async def write(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
-                    return await write_pipelined(connection, query, plan, values, sql)
-
-                return await self._on_lease(write, query, plan, values)
-        if not runs:
-            return []
-        async with self._in_transaction() as connection:
-            return await run_batch(connection, query, sets)
-
-    async def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> None:
+    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, pipelined, all or none; its results are dropped."""
-        runs = divide(query, sets)
-        if query.effect != "unknown" and len(runs) == 1:
-            await self._on_lease(write_many, query, *runs[0])
-        elif runs:
-            async with self._in_transaction() as connection:
-                await execute_many(connection, query, sets)
+        if (on_call := self._core.on_call) is None:
+            return self._run_many(query, sets, None)
+        call = Call(query, "execute_many", len(sets))
+        return observe(on_call, call, self._run_many(query, sets, call))
 
     async def copy_in(
         self,
@@ -197,8 +131,16 @@ class OneShot:
             progress: called with the number of bytes so far.
         """
         args = query.bind((), dict(parameters or {}))
-        async with self._in_transaction() as connection:
-            return await copy_out(connection, query, args, output, format, header, progress)
+
+        async def copy(call: Call | None) -> int:
+            await self._admit(query)
+            async with self._in_transaction(call) as connection:
+                return await copy_out(connection, query, args, output, format, header, progress)
+
+        if (on_call := self._core.on_call) is None:
+            return await copy(None)
+        call = Call(query, "copy_out")
+        return await observe(on_call, call, copy(call))
 
     @asynccontextmanager
     async def transaction(
@@ -213,23 +155,8 @@ class OneShot:
         ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts
         only with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
         """
-        ended = False
-        try:
-            async with (
-                self._acquire() as connection,
-                begin(connection, self._core.prefetch, isolation, read_only, deferrable) as transaction,
-            ):
-                if self._local is not None:
-                    await connection.execute(self._local)
-                yield transaction
-                ended = True
-        except BaseException as raised:
-            error = as_closed(raised)
-            if (note := note_of_transaction(error, ended=ended)) is not None:
-                error.add_note(note)
-            if error is raised:
-                raise
-            raise error from None
+        async with self._open_transaction(isolation, read_only, deferrable) as transaction:
+            yield transaction
 
     async def retry(
         self,
@@ -263,146 +190,84 @@ class OneShot:
 
     # --------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _acquire(self) -> AsyncIterator[Any]:
-        lease = await self._lease()
-        try:
-            yield lease.connection
-        except BaseException as error:
-            if isinstance(error, Exception) and not is_lost(error) and not isinstance(error, TimeoutError):
-                self._leases.give_back_changed(lease)
-            else:  # it may be in the middle of something
-                self._leases.retire(lease)
-            raise
-        else:
-            self._leases.give_back_changed(lease)
-
-    @asynccontextmanager
-    async def _in_transaction(self) -> AsyncIterator[Any]:
-        """Take a connection that is in a transaction of this executor's tenant."""
-        ended = False
-        try:
-            async with self._acquire() as connection:
-                # Not `async with`: where the connection is gone, its end hides the error that tells so.
-                transaction = connection.transaction()
-                await transaction.start()
-                try:
-                    if self._local is not None:
-                        await connection.execute(self._local)
-                    yield connection
-                except BaseException:
-                    if not connection.is_closed():
-                        with suppress(exceptions.PostgresError, exceptions.InterfaceError, OSError):
-                            await transaction.rollback()
-                    raise
-                ended = True
-                await transaction.commit()
-        except BaseException as raised:
-            error = as_closed(raised)
-            if (note := note_of_transaction(error, ended=ended)) is not None:
-                error.add_note(note)
-            if error is raised:
+    async def _run(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
+        plan, values = query.plan(args)
+        if query.row_security is not None:
+            await self._admit(query)
+        if query.effect != "reads":
+            return await self._on_lease(execute, query, plan, values, call)
+        if not (query.joins and self._core.joins) or query.needs_columns:
+            return query.result(await self._on_lease(fetch, query, plan, values, call))
+        joiners = self._core.joiners
+        key = (self._tenant, plan.sql)
+        joiner = joiners.get(key)
+        if joiner is None:
+            joiner = joiners[key] = self._joiner(query, plan)
+        if joiner.under_way and joiner.takes():
+            try:
+                return query.result(await joiner.join(values, call))
+            except asyncio.CancelledError:
+                joiner.abandoned()
                 raise
-            raise error from None
+        joiner.under_way += 1
+        try:
+            records = await self._on_lease(fetch, query, plan, values, call, joiner.statement)
+        finally:
+            joiner.ended()
+        return query.result(records)
 
-    async def _lease(self, *, proved: bool = False) -> Lease:
-        """Take a connection whose session is this executor's tenant's, or nobody's.
+    async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
+        await self._admit(query)
+        async with self._in_transaction(call) as connection:
+            async for row in iterate(connection, query, args, self._core.prefetch):
+                yield row
 
-        ``proved``: one that was just lost is not the only one, as a rule; each is asked for a sign of life.
-        """
-        losses = 0
-        while True:
-            lease = self._leases.take_now(self._session)
-            if lease is None:
-                try:
-                    lease = await self._leases.take(self._session)
-                except PlainsqlError:
-                    raise
-                except (OSError, exceptions.PostgresError, exceptions.InterfaceError) as error:
-                    losses += 1
-                    if isinstance(error, exceptions.ConnectionDoesNotExistError) and losses < 3:
-                        continue  # it was lost while it was set up, and not refused
-                    state: str | None = getattr(error, "sqlstate", None)
-                    raise cannot_connect(self._core.name, error, state) from None
-            if lease.tenant == self._session and not proved:
-                return lease
-            try:
-                if lease.tenant != self._session:
-                    await set_session(lease.connection, lease.tenant, self._session)
-                    lease.tenant = self._session
-                else:
-                    await lease.connection.execute("select")
-                return lease
-            except BaseException as error:
-                self._leases.retire(lease)  # whose it is now is not known
-                losses += 1
-                if not is_lost(error) or losses > self._leases.max_size:
-                    raise
-
-    async def _on_lease(
-        self,
-        work: Callable[[Any, Query[..., Any, Any], Plan, Any], Awaitable[T]],
-        query: Query[..., Any, Any],
-        plan: Plan,
-        values: Any,
-        measured: JoinedStatement | None = None,
-    ) -> T:
-        """Run work on a connection of its own, and take note of what it costs where that is asked for.
-
-        A second time where its connection was lost, and it changes nothing or was not sent at all.
-        """
-        effect: Any = query.effect
-        again = False
-        while True:
-            lease = await self._lease(proved=again)
-            connection = lease.connection
-            try:
-                if self._local is not None:
-                    await connection.execute(f"begin; {self._local}")
-                began = perf_counter()
-                result = await work(connection, query, plan, values)
-                if measured is not None:
-                    measured.measured(perf_counter() - began)
-                if self._local is not None and effect != "reads":
-                    await connection.execute("commit")
-            except BaseException as raised:
-                error = as_closed(raised)
-                self._give_back_failed(lease, effect, error)
-                if not again and is_lost(error) and (effect == "reads" or was_not_sent(error)):
-                    again = True
+    async def _run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], call: Call | None) -> list[R]:
+        await self._admit(query)
+        runs = divide(query, sets)
+        if query.effect == "reads" and not query.needs_columns:
+            results: list[R] = []
+            for plan, values in runs:
+                if len(values) == 1:
+                    results.append(await self._on_lease(execute, query, plan, values[0], call))
                     continue
-                if (note := note_of_statement(error, effect)) is not None:
-                    error.add_note(note)
-                if error is raised:
-                    raise
-                raise error from None
-            if effect == "unknown":
-                self._leases.give_back_changed(lease)
-            elif self._local is not None and effect == "reads":
-                self._leases.give_back_after(lease, "commit")  # the caller need not wait for it
-            else:
-                self._leases.give_back(lease)
-            return result
+                for start in range(0, len(values), CHUNK):
+                    results += await self._read_chunk(query, plan, values[start : start + CHUNK], call)
+            return results
+        if query.effect == "writes" and len(runs) == 1 and not query.needs_columns:
+            plan, values = runs[0]
+            if len(values) == 1:
+                return [await self._on_lease(execute, query, plan, values[0], call)]
+            sql = pipelined_sql(query, plan)
+            if sql is not None:  # the pipeline is a transaction
 
-    def _give_back_failed(self, lease: Lease, effect: Effect, error: BaseException) -> None:
-        if self._local is not None and not is_lost(error):
-            # Where the statement was cancelled, the driver waits for its end first.
-            self._leases.give_back_after(lease, "rollback")
-        elif not isinstance(error, exceptions.PostgresError | PlainsqlError) or is_lost(error):
-            # The server may still be at it: the pool waits for its answer, or closes the connection.
-            self._leases.retire(lease)
-        elif effect == "unknown":
-            self._leases.give_back_changed(lease)
-        else:
-            self._leases.give_back(lease)
+                async def write(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
+                    return await write_pipelined(connection, query, plan, values, sql)
 
-    async def _read_chunk(self, query: Query[..., Any, R], plan: Plan, values: Sequence[Values]) -> list[R]:
+                return await self._on_lease(write, query, plan, values, call)
+        if not runs:
+            return []
+        async with self._in_transaction(call) as connection:
+            return await run_batch(connection, query, sets)
+
+    async def _run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], call: Call | None) -> None:
+        await self._admit(query)
+        runs = divide(query, sets)
+        if query.effect != "unknown" and len(runs) == 1:
+            await self._on_lease(write_many, query, *runs[0], call)
+        elif runs:
+            async with self._in_transaction(call) as connection:
+                await execute_many(connection, query, sets)
+
+    async def _read_chunk(
+        self, query: Query[..., Any, R], plan: Plan, values: Sequence[Any], call: Call | None
+    ) -> list[R]:
         statement = self._statement(plan)
 
         async def read(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
             return await read_together(connection, query, plan, values, statement)
 
-        return await self._on_lease(read, query, plan, values)
+        return await self._on_lease(read, query, plan, values, call)
 
     def _statement(self, plan: Plan) -> JoinedStatement:
         statement = self._core.joined.get(plan.sql)
@@ -419,14 +284,19 @@ class OneShot:
         statement = self._statement(plan)
 
         async def fetch_joined(
-            connection: Any, _: object, __: object, calls: list[Values]
+            connection: Any, _: object, __: object, waiting: list[Waiting]
         ) -> list[list[Any]] | None:
-            return await statement.fetch(connection, calls)
+            now = perf_counter()
+            for _values, _future, call in waiting:
+                if call is not None:
+                    call.joined, call.lease_wait = len(waiting), now - call.began
+            return await statement.fetch(connection, [values for values, _, _ in waiting])
 
-        def together(calls: list[Values]) -> Awaitable[list[list[Any]] | None]:
-            return self._on_lease(fetch_joined, query, plan, calls)
+        def together(waiting: list[Waiting]) -> Awaitable[list[list[Any]] | None]:
+            return self._on_lease(fetch_joined, query, plan, waiting, None)
 
-        def alone(plan: Plan, values: Values) -> Awaitable[Sequence[Any]]:
-            return self._on_lease(fetch, query, plan, values, statement)
+        def alone(waiting: Waiting) -> Awaitable[Sequence[Any]]:
+            values, _, call = waiting
+            return self._on_lease(fetch, query, plan, values, call, statement)
 
-        return Joiner(plan, statement, Reader(self._leases.max_size, together, alone))
+        return Joiner(statement, Reader(self._leases.max_size, together, alone))

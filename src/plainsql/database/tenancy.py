@@ -5,9 +5,51 @@ from __future__ import annotations
 from typing import Any
 
 from plainsql.database.leases import Tenant
-from plainsql.errors import PlainsqlError
+from plainsql.errors import PlainsqlError, TenantError
+from plainsql.query import Query
 
-__all__ = ["local_settings", "set_session", "tenant_of"]
+__all__ = ["Admission", "local_settings", "set_session", "tenant_of"]
+
+
+# Where a role passes by the policies, as a superuser does and an owner of tables that do not force them, and
+# where the session has been given a tenant by other ways, there is something to see.
+_SEES = """
+select coalesce(current_setting($2, true), '') <> '' or not exists (
+  select from unnest($1::text[]) as t (name) where row_security_active(to_regclass(t.name))
+)
+"""
+
+
+class Admission:
+    """Refuses the queries that row-level security answers with nothing, because no tenant is set.
+
+    Nothing is what a table without rows answers too: a caller who forgot the tenant would never know.
+    """
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+        self._open: set[str] = set()
+        """Queries that see something without a tenant: by the role, which stays."""
+
+    def knows(self, query: Query[..., Any, Any]) -> bool:
+        """Whether the query has been found to see something without a tenant."""
+        return query.name in self._open
+
+    async def check(self, connection: Any, query: Query[..., Any, Any]) -> None:
+        """Raise ``TenantError`` where the query's tables are closed to this session."""
+        if query.name in self._open:
+            return
+        tables = [
+            table for table, settings in (query.row_security or {}).items() if self._setting in settings
+        ]
+        if not tables or await connection.fetchval(_SEES, tables, self._setting):
+            self._open.add(query.name)
+            return
+        raise TenantError(
+            f"{query.name}: no tenant is set, and row-level security lets nothing of {tables[0]} through",
+            detail=f"its policies read the setting {self._setting!r}",
+            hint="call it on db.tenant(tenant_id), or on a transaction of that",
+        )
 
 
 def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Tenant:
