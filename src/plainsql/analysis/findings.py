@@ -45,13 +45,24 @@ class Examined:
 
 
 def applicable(
-    analysis: Analysis, returns: Literal["one", "optional", "many", "count"]
+    analysis: Analysis, returns: Literal["one", "optional", "many", "count"], *, joins: bool = True
 ) -> tuple[Finding, ...]:
-    """The findings that matter for what the header says comes back."""
+    """The findings that matter for what the header says comes back, and for whether calls may be joined."""
     leave = {"unproved-one"} if returns in ("many", "count") else {"unbounded"}
     if returns == "count":
         leave |= {"unbounded"}
-    return tuple(finding for finding in analysis.findings if finding.name not in leave)
+    found = tuple(finding for finding in analysis.findings if finding.name not in leave)
+    if not (joins and analysis.lost_by_joining):
+        return found
+    return (
+        *found,
+        Finding(
+            "joined-plan",
+            f"concurrent calls do not run as one statement: {analysis.lost_by_joining}",
+            hint="write 'join: off' in the header where that is as it should be, or give the query an index "
+            "that serves it with any values",
+        ),
+    )
 
 
 def examine(examined: Examined) -> Iterator[Finding]:

@@ -182,4 +182,6 @@ class Analysis:
     ``("shop.orders", ("app.jwt_tenant",))``."""
     opaque: tuple[str, ...] = ()
     """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
+    lost_by_joining: str = ""
+    """What its plan would lose where concurrent calls run as one statement, in one phrase."""
     findings: tuple[Finding, ...] = field(default=())

@@ -69,6 +69,8 @@ class Function:
     analysis: Analysis
     effect: str
     """What is proved of all its variants: ``plainsql.query.Effect``."""
+    joins: bool = True
+    """Whether concurrent calls may run as one statement, where it only reads."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By table: settings without which row-level security lets nothing of it through."""
 
@@ -157,7 +159,9 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
         returned = Annotation(statement.returns.row)
     parameters, wraps = _plan_parameters(item, module)
     row_security = dict(table for variant in item.variants for table in variant.settings)
-    return Function(statement, returned, parameters, wraps, analysis, _effect(item.variants), row_security)
+    joins = statement.join and not any(variant.lost_by_joining for variant in item.variants)
+    effect = _effect(item.variants)
+    return Function(statement, returned, parameters, wraps, analysis, effect, joins, row_security)
 
 
 def _effect(variants: Sequence[Analysis]) -> str:

@@ -175,7 +175,7 @@ def _function(function: Function, names: Names, sql: str) -> str:
     if function.item is not None:
         decorator += f"[{names.annotation(function.item)}]"
     effect = "" if function.effect == "unknown" else f', effect="{function.effect}"'
-    effect += "" if statement.join else ", joins=False"
+    effect += "" if function.joins else ", joins=False"
     if function.row_security:
         tables = ", ".join(
             f'"{table}": {_tuple(names)}' for table, names in sorted(function.row_security.items())

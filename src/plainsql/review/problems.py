@@ -16,6 +16,7 @@ __all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_file
 
 FINDINGS: Final = {
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
+    "joined-plan": "a read that would lose an index where concurrent calls of it run as one statement",
     "not-in-nullable": "`not in` over what can be null",
     "partial-order": "rows that a limit cuts off are ordered only in part",
     "unbounded": "a `many` without a limit and without a key that bounds it",
@@ -77,7 +78,7 @@ def findings_of(checked: Checked) -> Iterable[Problem]:
     used: set[str] = set()
     seen: set[tuple[str, int, int]] = set()
     for analysis, variant in zip(checked.variants, checked.texts, strict=True):
-        for finding in applicable(analysis, statement.returns.kind):
+        for finding in applicable(analysis, statement.returns.kind, joins=statement.join):
             place = (
                 variant.place(finding.position)
                 if finding.position
