@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, P
 from typing import overload as _overload
 
 from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
+from plainsql.reach import CachedRead, Change
 from plainsql.rows import Build, Record, Row, builder, composite, dynamic_row, elements, value_builder, width
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
@@ -110,6 +111,8 @@ class Query(Generic[P, T, R]):
         item: Any,
         effect: Effect = "unknown",
         joins: bool = True,
+        cache: CachedRead | None = None,
+        changes: tuple[Change, ...] = (),
     ) -> None:
         self.name = name
         """The path as a name: ``realty.leads.get_by_id``."""
@@ -117,6 +120,10 @@ class Query(Generic[P, T, R]):
         """What is proved of it; ``plainsql generate`` says."""
         self.joins = joins
         """Whether concurrent calls may run as one statement, where it only reads."""
+        self.cache = cache
+        """How it is cached, and what it depends on; ``None``: not at all."""
+        self.changes = changes
+        """What it may change, for cached reads; ``plainsql.load`` knows nothing: ``EVERYTHING``."""
         self._source = (path, line, body)
         self._bind = bind
         self._item = item
@@ -132,7 +139,8 @@ class Query(Generic[P, T, R]):
         # By reference, as a function is: the name it was declared under is this object's. One that was
         # loaded has no such name; the other process compiles it anew.
         if isinstance(self._bind, Binder):
-            return type(self), (self.name, *self._source, self._bind, None, self.effect, self.joins)
+            facts = (self.effect, self.joins, self.cache, self.changes)
+            return type(self), (self.name, *self._source, self._bind, None, *facts)
         bind: Any = self._bind
         return str(bind.__qualname__)
 
@@ -502,18 +510,29 @@ def bounded(name: str, value: N, low: Any, high: Any) -> N:
 # which takes the item's type from the brackets; at run time the brackets hand it over as a value.
 
 
-class _Declare(Generic[T]):
-    __slots__ = ("effect", "item", "joins", "source")
-    item: Any
-    effect: Effect
-    joins: bool
+class _Declared:
+    __slots__ = ("facts", "source")
 
     def __init__(
-        self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown", joins: bool = True
+        self,
+        name: str,
+        path: str,
+        line: int,
+        body: str,
+        /,
+        effect: Effect = "unknown",
+        joins: bool = True,
+        cache: CachedRead | None = None,
+        changes: tuple[Change, ...] = (),
     ) -> None:
         self.source = (name, path, line, body)
-        self.effect = effect
-        self.joins = joins
+        self.facts: tuple[Effect, bool, CachedRead | None, tuple[Change, ...]]
+        self.facts = (effect, joins, cache, changes)
+
+
+class _Declare(_Declared, Generic[T]):
+    __slots__ = ("item",)
+    item: Any
 
     if not TYPE_CHECKING:
 
@@ -521,8 +540,8 @@ class _Declare(Generic[T]):
             if item is T:  # a subclass below
                 return cls
 
-            def declare(name, path, line, body, /, effect="unknown", joins=True):
-                declared = cls(name, path, line, body, effect, joins)
+            def declare(*source, **facts):
+                declared = cls(*source, **facts)
                 declared.item = item
                 return declared
 
@@ -533,35 +552,25 @@ class one(_Declare[T]):  # noqa: N801 (reads as a decorator)
     """Declare a query that returns exactly one row, or its single value."""
 
     def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T]:
-        return OneQuery(*self.source, bind, self.item, self.effect, self.joins)
+        return OneQuery(*self.source, bind, self.item, *self.facts)
 
 
 class optional(_Declare[T]):  # noqa: N801
     """Declare a query that returns a row, or its single value, or ``None``."""
 
     def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T]:
-        return OptionalQuery(*self.source, bind, self.item, self.effect, self.joins)
+        return OptionalQuery(*self.source, bind, self.item, *self.facts)
 
 
 class many(_Declare[T]):  # noqa: N801
     """Declare a query that returns a list of rows, or of single values."""
 
     def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T]:
-        return ManyQuery(*self.source, bind, self.item, self.effect, self.joins)
+        return ManyQuery(*self.source, bind, self.item, *self.facts)
 
 
-class count:  # noqa: N801
+class count(_Declared):  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
-    __slots__ = ("effect", "joins", "source")
-    effect: Effect
-
-    def __init__(
-        self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown", joins: bool = True
-    ) -> None:
-        self.source = (name, path, line, body)
-        self.effect = effect
-        self.joins = joins
-
     def __call__(self, bind: Callable[P, Args]) -> CountQuery[P]:
-        return CountQuery(*self.source, bind, int, self.effect)
+        return CountQuery(*self.source, bind, int, *self.facts)

@@ -45,13 +45,23 @@ class Examined:
 
 
 def applicable(
-    analysis: Analysis, returns: Literal["one", "optional", "many", "count"]
+    analysis: Analysis,
+    returns: Literal["one", "optional", "many", "count"],
+    *,
+    cached: bool = False,
+    caches: bool = False,
 ) -> tuple[Finding, ...]:
-    """The findings that matter for what the header says comes back."""
+    """The findings that matter for what the header says comes back.
+
+    With ``cached``, the header asks for its result to be cached; with ``caches``, that of some query is.
+    """
     leave = {"unproved-one"} if returns in ("many", "count") else {"unbounded"}
     if returns == "count":
         leave |= {"unbounded"}
-    return tuple(finding for finding in analysis.findings if finding.name not in leave)
+    leave |= set() if cached else {"cache-unsteady", "cache-untracked"}
+    leave |= set() if caches and not cached else {"hidden-writes"}
+    found = (*analysis.findings, *analysis.caching)
+    return tuple(finding for finding in found if finding.name not in leave)
 
 
 def examine(examined: Examined) -> Iterator[Finding]:
