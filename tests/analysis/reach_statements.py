@@ -30,10 +30,8 @@ class Statements:
     def schema(self) -> list[str]:
         """Tables ``a`` ← ``b`` ← ``c``, each of ``id``, ``k``, ``up`` (refers to the one before), ``s``."""
         made = [
-            "create function mend() returns trigger language plpgsql as $$ "
-            "begin new.k := new.s; return new; end $$",
-            "create function note() returns trigger language plpgsql as $$ "
-            "begin update a set s = coalesce(s, 0) + 1; return new; end $$",
+            f"create function {name}() returns trigger language plpgsql as $$ begin {body}; return new; end $$"
+            for name, body in (("mend", "new.k := new.s"), ("note", "update a set s = coalesce(s, 0) + 1"))
         ]
         if self.chance(0.7):
             made.append("comment on function note() is 'plainsql: writes reach.a, reach.b, reach.c'")
@@ -69,7 +67,8 @@ class Statements:
         refers = before or (table if self.chance(0.5) else None)
         if refers:
             delete, update = self.pick(ACTIONS), self.pick(ACTIONS)
-            up += f" references {refers} (id) on delete {delete} on update {update} deferrable initially deferred"
+            up += f" references {refers} (id) on delete {delete} on update {update}"
+            up += " deferrable initially deferred"
         s = "s int"
         parts = f"id int{identity}, k int, {up}, {s}, primary key (id)"
         form = self.random.random()

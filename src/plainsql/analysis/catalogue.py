@@ -104,7 +104,7 @@ class Catalogue:
         return found
 
     def key_columns(self, relation: Relation) -> frozenset[str]:
-        """The columns by which rows are looked up: of keys and foreign keys, and an index's first; by name."""
+        """The columns by which rows are looked up: of keys and foreign keys, the first of indexes."""
         names: set[str] = set()
         for table in (relation, *self.partitioned(relation)):
             numbers = {number for key in table.unique_keys for number in key.columns}
