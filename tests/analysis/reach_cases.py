@@ -111,6 +111,7 @@ def run(connection: psycopg.Connection[Any], seed: int, pairs: int, tally: Tally
         with Analyser(connection) as analyser:
             for _ in range(min(PAIRS_A_SCHEMA, pairs - tally.pairs)):
                 tally.pairs += 1
+                statements.aim()
                 read = _prepare(analyser, statements.read())
                 write = _prepare(analyser, statements.write())
                 if read is None or write is None:

@@ -24,14 +24,20 @@ class Statements:
         self.sources: list[str] = [*TABLES]
         self.written: list[str] = [*TABLES]
         self._parameters = 0
+        self._table_in_focus, self._column_in_focus = "a", "k"
+
+    def aim(self) -> None:
+        """Let the statements that follow meet at one table and one column more often than by chance."""
+        self._table_in_focus = self.pick(self.sources)
+        self._column_in_focus = self.pick(COLUMNS)
 
     # The schema ---------------------------------------------------------------------------------------
 
     def schema(self) -> list[str]:
-        """Tables ``a`` ← ``b`` ← ``c``, each of ``id``, ``k``, ``up`` (refers to the one before), ``s``."""
+        """Tables a ← b ← c, each of ``id``, ``k``, ``up`` (refers to the one before), ``s``."""
         made = [
-            f"create function {name}() returns trigger language plpgsql as $$ begin {body}; return new; end $$"
-            for name, body in (("mend", "new.k := new.s"), ("note", "update a set s = coalesce(s, 0) + 1"))
+            f"create function {name}() returns trigger language plpgsql as 'begin {does}; return new; end'"
+            for name, does in (("mend", "new.k := new.s"), ("note", "update a set s = coalesce(s, 0) + 1"))
         ]
         if self.chance(0.7):
             made.append("comment on function note() is 'plainsql: writes reach.a, reach.b, reach.c'")
@@ -101,7 +107,7 @@ class Statements:
 
     def _query(self, depth: int) -> str:
         kind = self.random.random()
-        x = self.pick(self.sources)
+        x = self.source()
         if depth <= 0 or kind < 0.22:
             return f"select x.id, x.k, x.up, x.s from {x} as x where {self._where('x')}"
         y = self._from(depth - 1)
@@ -151,7 +157,7 @@ class Statements:
     def _from(self, depth: int) -> str:
         if depth > 0 and self.chance(0.4):
             return f"({self._query(depth)})"
-        return self.pick(self.sources)
+        return self.source()
 
     def _where(self, alias: str) -> str:
         def one() -> str:
@@ -195,15 +201,15 @@ class Statements:
         return self._merge()
 
     def _one_write(self, returning: str) -> str:
-        table = self.pick(self.written)
+        table = self.source() if self.chance(0.6) else self.pick(self.written)
         kind = self.random.random()
         if kind < 0.35:
             return self._insert(table) + returning
         where = self._where("x")
         if kind < 0.7:
-            assigned = self.sample(COLUMNS, self.pick((1, 1, 2)))
-            values = ", ".join(f"{column} = {self._value('x')}" for column in assigned)
-            source = f" from {self.pick(self.sources)} as y" if self.chance(0.2) else ""
+            assigned = {self.column() for _ in range(self.pick((1, 1, 2)))}
+            values = ", ".join(f"{column} = {self._value('x')}" for column in sorted(assigned))
+            source = f" from {self.source()} as y" if self.chance(0.2) else ""
             where += f" and y.{self.column()} = x.{self.column()}" if source else ""
             return f"update {table} as x set {values}{source} where {where}{self._qualified(returning)}"
         return f"delete from {table} as x where {where}{self._qualified(returning)}"
@@ -219,7 +225,7 @@ class Statements:
         names = ", ".join(columns)
         if self.chance(0.3):
             chosen = ", ".join(f"y.{self.column()} + 5" if c == "id" else self._value("y") for c in columns)
-            rows = f"select {chosen} from {self.pick(self.sources)} as y where {self._where('y')}"
+            rows = f"select {chosen} from {self.source()} as y where {self._where('y')}"
         else:
             value = ", ".join(
                 self.pick((f":{self.parameter()}", "9", "2")) if c == "id" else self._value(None)
@@ -231,9 +237,9 @@ class Statements:
         if conflict < 0.15:
             tail = " on conflict do nothing"
         elif conflict < 0.5:
-            changed = self.pick(COLUMNS)
+            changed = self.column()
             new = self.pick((f"excluded.{changed}", f":{self.parameter()}", "3"))
-            tail = f" on conflict (id) do update set {changed} = {new}"
+            tail = f" on conflict {self.pick(('(id)', '(id)', '(k, s)'))} do update set {changed} = {new}"
         return f"insert into {table} as x ({names}){override} {rows}{tail}"
 
     def _value(self, alias: str | None) -> str:
@@ -245,7 +251,7 @@ class Statements:
     def _merge(self) -> str:
         action = self.pick((f"update set {self.pick(COLUMNS)} = :{self.parameter()}", "delete"))
         return (
-            f"merge into {self.pick(TABLES)} as x using {self.pick(self.sources)} as y"
+            f"merge into {self.pick(TABLES)} as x using {self.source()} as y"
             f" on x.id = y.{self.column()} and {self._where('x')}"
             f" when matched then {action}"
             f" when not matched then insert (id, k, s) values (y.id + 5, :{self.parameter()}, y.s)"
@@ -271,8 +277,11 @@ class Statements:
     def sample(self, choices: Sequence[T], count: int) -> list[T]:
         return self.random.sample(choices, count)
 
+    def source(self) -> str:
+        return self._table_in_focus if self.chance(0.5) else self.pick(self.sources)
+
     def column(self) -> str:
-        return self.pick(COLUMNS)
+        return self._column_in_focus if self.chance(0.5) else self.pick(COLUMNS)
 
     def parameter(self) -> str:
         """A parameter's name: now and then one that stands there already."""
