@@ -174,7 +174,7 @@ def _rows(connection: psycopg.Connection[Any], statement: Statement) -> list[Map
     cursor = psycopg.RawCursor(connection, row_factory=psycopg.rows.dict_row)
     # As text: the server gives them the types that it has inferred.
     cursor.execute(statement.text.encode(), [str(statement.values[name]) for name in statement.parameters])
-    return cursor.fetchall() if cursor.description else []
+    return list(cursor) if cursor.description else []
 
 
 def main() -> int:

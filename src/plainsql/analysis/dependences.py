@@ -1,8 +1,9 @@
 """From what a statement reads and writes to what a cached read depends on and what a write changes.
 
 A table counts as a whole unless all its uses are bound. Of several bound columns of a use one is enough, and
-the one that identifies the fewest rows is taken. What a write knows is given for columns of keys and indexes
-alone: that depends on the schema only, so that a new cached read changes no other query's generated code.
+the one that identifies the fewest rows is taken. Only columns by which rows are looked up count: those of
+keys and foreign keys, and the first of each index. That depends on the schema alone: a new cached read
+changes no other query's generated code, and fits the writes of a package that knows nothing of it.
 """
 
 from __future__ import annotations
@@ -65,12 +66,14 @@ def _united(dependences: Iterable[Dependence]) -> tuple[Dependence, ...]:
 
 def _dependence(catalogue: Catalogue, use: TableUse) -> Dependence:
     relation = catalogue.relation_named(use.schema, use.table)
-    bound = [pair for pair in use.bound if _is_partition(catalogue, relation, pair[0])]
-    if relation is None or not bound:
+    if relation is None:
+        return Dependence(str(use))
+    listed = catalogue.key_columns(relation)
+    bound = [pair for pair in use.bound if pair[0] in listed and _is_partition(catalogue, relation, pair[0])]
+    if not bound:
         return Dependence(str(use))
     keys = [relation.column_names(key.columns) for key in relation.unique_keys]
-    listed = catalogue.key_columns(relation)
-    column, parameter = min(bound, key=lambda pair: ((pair[0],) not in keys, pair[0] not in listed, *pair))
+    column, parameter = min(bound, key=lambda pair: ((pair[0],) not in keys, *pair))
     return Dependence(str(use), column, parameter)
 
 

@@ -274,9 +274,14 @@ class _Collector:
         for table in [relation, *(self._catalogue.descendants(relation) if children else ())]:
             if table is not relation:
                 self._fire(table, event)
-            self._implied(table, event, written)
+            # A table that inherits may number its columns in another way.
+            numbers = relation.numbers_in(table)
+            written_there = frozenset(numbers[number] for number in written if number in numbers)
+            bound_there = {numbers[number]: names for number, names in bound.items() if number in numbers}
+            self._implied(table, event, written_there)
             if event in ("delete", "update"):
-                self._cascade(table, event, self._computed(table, event, written), bound, set())
+                changed = self._computed(table, event, written_there)
+                self._cascade(table, event, changed, bound_there, set())
 
     def _computed(self, relation: Relation, event: Event, written: frozenset[int]) -> frozenset[int]:
         """The columns written, with those that the server or a trigger sets on its own."""
@@ -377,23 +382,28 @@ class _Collector:
         """What foreign keys that refer to the table do to their own tables."""
         deleted = event == "delete"
         # A partition's rows are referred to through the table that it is a part of.
-        above = self._catalogue.partitioned(relation)
-        for key in (key for each in (relation, *above) for key in each.referenced_by):
+        referred = [
+            (relation.numbers_in(each), each, key)
+            for each in (relation, *self._catalogue.partitioned(relation))
+            for key in each.referenced_by
+        ]
+        for numbers, above, key in referred:
+            known = {numbers[number]: names for number, names in bound.items() if number in numbers}
+            changed = {numbers[number] for number in written if number in numbers}
             action = key.on_delete if deleted else key.on_update
-            if action not in "cnd" or not (deleted or written & set(key.referenced_columns)):
+            if action not in "cnd" or not (deleted or changed & set(key.referenced_columns)):
                 continue
             table = self._catalogue.relation(key.table)
             if table is None:
                 continue
             followed = {
-                own: bound[other]
+                own: known[other]
                 for own, other in zip(key.columns, key.referenced_columns, strict=False)
-                if other in bound and self._same_class(table, own, relation, other)
+                if other in known and self._same_class(table, own, above, other)
             }
             effect: Event = "delete" if deleted and action == "c" else "update"
-            if not deleted or action == "d" or above:
-                # The rows' key changes: they belong to another value afterwards (null is none). The columns
-                # of a partition are not those of the key's own table.
+            if not deleted or action == "d":
+                # The rows' key changes: they belong to another value afterwards (null is none).
                 followed = {}
             elif effect == "update":
                 followed = self._written.untouched(table, effect, followed)
@@ -408,8 +418,13 @@ class _Collector:
             for each in [table, *self._catalogue.descendants(table)]:
                 self._fire(each, effect)
                 self._implied(each, effect, frozenset(key.columns))
-                changed = self._computed(each, effect, frozenset(key.columns))
-                self._cascade(each, effect, changed, followed if effect == "delete" else {}, seen)
+                own_numbers = table.numbers_in(each)
+                touched = self._computed(
+                    each, effect, frozenset(own_numbers[n] for n in key.columns if n in own_numbers)
+                )
+                follows = followed if effect == "delete" else {}
+                there = {own_numbers[n]: names for n, names in follows.items() if n in own_numbers}
+                self._cascade(each, effect, touched, there, seen)
 
     def _same_class(self, table: Relation, column: int, other_table: Relation, other: int) -> bool:
         one, two = table.columns.get(column), other_table.columns.get(other)

@@ -75,7 +75,9 @@ def caching_findings(
             f"what {', '.join(sorted(effects.hidden_writes))} may write is not known:"
             " each call makes every cached result stale",
             hint="say it in a migration: comment on function … is 'plainsql: writes schema.table, …'"
-            " (or writes nothing)",
+            " (or writes nothing)"
+            if all("(" in what or what.startswith("trigger") for what in effects.hidden_writes)
+            else "write to the tables themselves, or allow it where it seldom runs",
         )
 
 
