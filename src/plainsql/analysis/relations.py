@@ -171,6 +171,11 @@ class Relation:
         """The names of these columns, sorted; system columns and whole rows are left out."""
         return tuple(sorted(self.columns[n].name for n in numbers if n in self.columns))
 
+    def numbers_in(self, other: Relation) -> dict[int, int]:
+        """The numbers of its columns with those of the same names in another table."""
+        theirs = {column.name: column.number for column in other.columns.values()}
+        return {c.number: theirs[c.name] for c in self.columns.values() if c.name in theirs}
+
     def triggers_on(self, event: str) -> list[Trigger]:
         """The user's triggers that fire on the event."""
         return [trigger for trigger in self.triggers if trigger.fires_on(event)]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.modules import Function, Module, RowClass
 from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.reaching import reach_names, rendered_reach
 
 __all__ = ["MARK", "render", "render_package"]
 
@@ -108,6 +109,7 @@ def _imports(module: Module, names: Names) -> str:
     in_bodies: set[str] = set()
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
+        wanted["plainsql.reach"] |= reach_names(function)
         in_bodies |= set(function.wraps.values())
         if any(
             p.bounds and (p.bounds.low, p.bounds.high) != (None, None) for p in function.statement.parameters
@@ -181,6 +183,7 @@ def _function(function: Function, names: Names, sql: str) -> str:
             f'"{table}": {_tuple(names)}' for table, names in sorted(function.row_security.items())
         )
         effect += f", row_security={{{tables}}}"
+    effect += rendered_reach(function, names.of)
     return (
         f'\n\n@{decorator}("{statement.name}", "{path}", {statement.body_line}, """\\\n'
         f'{_escape(statement.body)}\n"""{effect})\n'
