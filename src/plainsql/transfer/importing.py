@@ -22,6 +22,8 @@ from plainsql.transfer.session import prepare_session
 __all__ = ["import_file"]
 
 _TOLD_EACH: Final = 1000
+_WAIT: Final = 10.0
+"""Seconds for a run of migrations to end."""
 _COPY_LINE = re.compile(r"COPY .*?, line (\d+)")
 
 _MATERIALIZED = """
@@ -45,8 +47,9 @@ def import_file(
     """Read an export into a database that has the same migrations, and whose tables are empty.
 
     Rows come in as they were: triggers do not run, identities and sequences are those of the file.
-    Constraints and foreign keys are checked. It is one transaction, in which others can read but not write;
-    afterwards the tables are analysed and materialized views refreshed.
+    Constraints and foreign keys are checked. It is one transaction, in which others can read the tables but
+    not write to them; readers wait as well with ``replace``, where foreign keys form a circle, and where
+    row-level security is forced. Afterwards materialized views are refreshed and the tables analysed.
 
     Args:
         connection: in autocommit mode; its role must own the tables where these have triggers, forced
@@ -62,7 +65,7 @@ def import_file(
         LockedError: migrations are running.
     """
     reader = Reader(file, name)
-    with _refusals(name), lock.held(connection, wait=10.0, on_waiting=_ignore):
+    with _refusals(name), lock.held(connection, wait=_WAIT, on_waiting=_ignore):
         with connection.transaction():
             _check_migrations(connection, reader.header, name)
             prepare_session(connection)

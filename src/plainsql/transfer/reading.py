@@ -20,6 +20,7 @@ __all__ = ["Reader", "check_file"]
 T = TypeVar("T")
 
 _TOLD_EACH: Final = 1000
+_ANEW: Final = "make it anew with plainsql db export, or copy it again"
 
 
 def check_file(file: BinaryIO, name: str, *, on_rows: OnRows = nobody) -> Transferred:
@@ -98,7 +99,7 @@ class Reader:
             )
         if end.rows != self._counts:
             self._fail("the file does not have the rows that its last line tells of")
-        if self._file.readline():
+        if self._read_line(ending=True):
             self.line += 1
             self._fail("there is more after the last line of the export", hint="one file holds one export")
         return Transferred(self.header.layers, end.rows, digest)
@@ -108,36 +109,40 @@ class Reader:
         return Place(self._name, self.line)
 
     def _read(self) -> bytes:
-        try:
-            line = self._file.readline()
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            line = b""
+        line = self._read_line()
         self.line += 1
         if not line.endswith(b"\n"):
-            self._fail(
-                "the file ends before its last line: it is cut short"
-                if self.line > 1
-                else "the file is empty",
-                hint="make it anew with plainsql db export, or copy it again",
-            )
+            if self.line == 1:
+                self._fail("the file is empty", hint=_ANEW)
+            self._cut_short()
         # The last line is not part of the digest.
         if not line.startswith(b'{"rows":'):
             self._digest.update(line)
         return line
 
+    def _read_line(self, *, ending: bool = False) -> bytes:
+        try:
+            return self._file.readline()
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            # The gzipped form has an end and a checksum of its own.
+            if ending:
+                self._cut_short()
+            return b""
+
+    def _cut_short(self) -> NoReturn:
+        self._fail("the file ends before its last line: it is cut short", hint=_ANEW)
+
     def _decode(self, line: bytes, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(line, type=kind)
         except msgspec.MsgspecError:
-            self._fail(
-                f"expected {_EXPECTED[kind.__name__]} here", hint="make it anew with plainsql db export"
-            )
+            self._fail(f"expected {_EXPECTED[kind.__name__]} here", hint=_ANEW)
 
     def _decode_row(self, line: bytes) -> tuple[form.Value, ...]:
         try:
             return self._row.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            self._fail("this is no row", hint="make the file anew with plainsql db export")
+            self._fail("this is no row", hint=_ANEW)
 
     def _fail(self, message: str, *, hint: str | None = None) -> NoReturn:
         raise TransferError(message, place=self.place(), hint=hint)
