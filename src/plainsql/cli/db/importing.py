@@ -6,15 +6,18 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Parameter
+
 from plainsql.cli.db.bars import bars
 from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
 
 __all__ = ["import_"]
 
 
 def import_(
-    file: Path,
+    # Let the hyphen alone through.
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     replace: Annotated[bool, FLAG] = False,
@@ -35,6 +38,9 @@ def import_(
     replace
         Empty the layers' tables first. Without it, they must be empty.
     """
+    if str(file).startswith("-") and str(file) != "-":
+        print(f"unknown option: {file}", file=sys.stderr)
+        return COULD_NOT_RUN
     from plainsql.transfer import TransferError, Transferred, check_file, import_file, open_file
 
     def read() -> Transferred:

@@ -25,7 +25,12 @@ _TABLES = """
 select
   n.nspname,
   c.relname,
-  greatest(c.reltuples, s.n_live_tup, 0)::bigint,
+  -- As the planner does it: what was there at the last vacuum or analyze, by the size of today.
+  case
+    when c.reltuples >= 0 and c.relpages > 0
+      then c.reltuples / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::integer
+    else s.n_live_tup
+  end::bigint,
   -- A table whose rows the role may not read, or not all of, cannot be counted.
   pg_relation_size(c.oid) <= %(counted_up_to)s
   and has_table_privilege(c.oid, 'select')

@@ -11,14 +11,16 @@ from cyclopts import Parameter
 from psycopg import sql
 
 from plainsql.cli.db.layers import Layer, present_layers
+from plainsql.cli.db.measuring import TableStats, table_stats
 from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
-from plainsql.cli.db.stats import TableStats, table_stats
 from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.migrate import lock
 from plainsql.migrate.ledger import Ledger, find_schema
 
 __all__ = ["drop"]
+
+_LOCK_TIMEOUT: Final = "10s"
 
 # All that falls with the schemas, and does not lie in them: what depends on them, and on that in turn. Left
 # out is what belongs to something that is found itself: TOAST tables, members of operator families, defaults
@@ -151,7 +153,7 @@ def _drop(connection: psycopg.Connection[Any], layers: Sequence[Layer], schemas:
 
     outside: list[str] = []
     with lock.held(connection, wait=60.0, on_waiting=waiting), connection.transaction():
-        connection.execute("set local lock_timeout = '10s'")
+        connection.execute("select set_config('lock_timeout', %s, true)", [_LOCK_TIMEOUT])
         where = find_schema(connection)
         for layer in layers:
             ledger = Ledger(connection, where, layer.ledger)
