@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import psycopg
 import pytest
@@ -47,13 +47,19 @@ def fill(url: str) -> None:
 
 
 @contextmanager
-def running(*arguments: str, url: str, **pipes: Any) -> Generator[subprocess.Popen[bytes]]:
+def running(
+    *arguments: str,
+    url: str,
+    stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+) -> Generator[subprocess.Popen[bytes]]:
     """A command as a process, to be interrupted."""
     with subprocess.Popen(
         [sys.executable, "-m", "plainsql", "db", *arguments],
         env={**os.environ, "DATABASE_URL": url},
+        stdin=stdin,
+        stdout=stdout,
         stderr=subprocess.PIPE,
-        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **pipes},
     ) as process:
         try:
             yield process
@@ -76,7 +82,7 @@ def copying(url: str) -> bool:
     return row is not None and row[0] > 0
 
 
-def wait_until(condition: Any) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
@@ -137,14 +143,17 @@ def test_a_pipe_moves_rows_from_one_database_to_another(shop: str, plainsql_data
         with running("export", "-o", "-", url=shop, stdout=subprocess.PIPE) as source:
             with running("import", "-", url=other, stdin=source.stdout) as target:
                 assert target.stderr is not None
-                assert (target.wait(timeout=60), target.stderr.read()) == (0, b"")
+                assert target.stderr.read().decode() == ""
+                assert target.wait(timeout=60) == 0
             assert source.wait(timeout=60) == 0
         with psycopg.connect(other) as connection:
             assert connection.execute(COUNT).fetchone() == (3000,)
 
 
 def test_json_and_the_rows_do_not_share_the_standard_output(shop: str, command: Command) -> None:
-    assert command("db", "export", "-o", "-", "--json").code == 2
+    done = command("db", "export", "-o", "-", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "--json and -o - both want the standard output\n"
 
 
 def test_an_export_that_is_interrupted_leaves_no_file(shop: str, command: Command) -> None:

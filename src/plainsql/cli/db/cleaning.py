@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import psycopg
 from cyclopts import Parameter
 
+import plainsql.sync
 from plainsql.cli.db.bars import Bars, bars
 from plainsql.cli.db.layers import Layer, present_layers
 from plainsql.cli.db.session import COMMON, FLAG, Common, Session, connected, print_json
@@ -139,8 +140,8 @@ def _prepare(session: Session, tenant: str | None) -> None:
         session.connection.execute("select set_config('app.jwt_tenant', %s, false)", [tenant])
 
 
-def _run(executor: Any, step: _Step, shown: Bars) -> _Done:
-    """Run one step until nothing is left for it. ``executor`` is a synchronous one of plainsql."""
+def _run(executor: plainsql.sync.Database | plainsql.sync.Transaction, step: _Step, shown: Bars) -> _Done:
+    """Run one step until nothing is left for it."""
     given: dict[str, object] = {"limit": step.batch}
     names = {parameter.name for parameter in step.statement.parameters}
     if "days" in names:

@@ -19,7 +19,9 @@ __all__ = ["export"]
 
 def export(
     *layers: str,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], show_default=False)],
+    output: Annotated[
+        Path, Parameter(name=["--output", "-o"], show_default=False, allow_leading_hyphen=True)
+    ],
     force: Annotated[bool, FLAG] = False,
     common: Common = COMMON,
 ) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -191,8 +190,6 @@ def _show(names: Sequence[str], tables: Sequence[TableStats]) -> None:
     if unused:
         size = _size(sum(size for _, size in unused))
         print(f"{len(unused)} indexes that no query has used yet, {size} (--json names them)")
-    if not sys.stdout.isatty():
-        return
 
 
 def _line(table: TableStats) -> list[str | None]:

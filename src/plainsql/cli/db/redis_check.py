@@ -29,6 +29,7 @@ def check_redis(url: str | None, *, required: bool) -> Check:
         import redis
     except ModuleNotFoundError:
         return Check("redis", "failed", "the package redis is not there", "pip install 'plainsql[redis]'")
+    from redis import exceptions
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
@@ -56,12 +57,12 @@ def check_redis(url: str | None, *, required: bool) -> Check:
         except redis.TimeoutError:
             text = f"{what}: no answer within {_SECONDS:g} s"
             return Check("redis", "failed", text, "check the host and port, and firewalls on the way")
-        except redis.exceptions.NoPermissionError:
+        except exceptions.NoPermissionError:
             text = f"{what}: the user may not do what is needed"
             return Check("redis", "failed", text, "allow info, set, get and del to the user, for plainsql:*")
-        except redis.exceptions.ReadOnlyError:
+        except exceptions.ReadOnlyError:
             return Check("redis", "failed", f"{what}: it is a replica", "connect to the primary")
-        except redis.exceptions.OutOfMemoryError:
+        except exceptions.OutOfMemoryError:
             text = f"{what}: its memory is full"
             return Check("redis", "failed", text, "raise maxmemory, or set an eviction policy")
         except redis.ConnectionError as error:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import psycopg
 from cyclopts import Parameter
+from psycopg.conninfo import conninfo_to_dict
 
 import plainsql.sync
 from plainsql.errors import PlainsqlError
@@ -61,7 +62,9 @@ def connected(database: str | None) -> Generator[Session]:
     """
     with (
         resolve_database(database) as url,
-        plainsql.sync.connect(url, application_name="plainsql db") as db,
+        plainsql.sync.connect(
+            url, application_name="plainsql db", connect_timeout=_connect_timeout(url)
+        ) as db,
     ):
         try:
             yield Session(db, url)
@@ -72,6 +75,14 @@ def connected(database: str | None) -> Generator[Session]:
             raise PlainsqlError(
                 f"{said.message_primary} (SQLSTATE {error.sqlstate})", hint=said.message_hint
             ) from None
+
+
+def _connect_timeout(url: str) -> float:
+    """Seconds: what the URL says, else 10."""
+    try:
+        return float(str(conninfo_to_dict(url).get("connect_timeout") or 10))
+    except (psycopg.Error, ValueError):  # connecting will tell
+        return 10.0
 
 
 def print_json(value: object) -> None:
