@@ -226,7 +226,10 @@ def test_a_folder_of_one_name_is_a_table_of_the_public_schema() -> None:
             ("returns: count", "param access_token: encrypted", "param id: encrypted (tenant_id)"),
             "encrypted itself",
         ),
-        (("returns: value", "column token: encrypted"), "a value has no columns that say which row it is"),
+        (
+            ("returns: value", "column token: encrypted"),
+            "'returns: value' has no columns that say which row it is",
+        ),
         (
             ("returns: many Token", "column token: encrypted", "cache: 5m"),
             "a query with the encrypted token is not cached",
