@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from plainsql.analysis.dependences import cached_read, changes_of_all
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
+from plainsql.codegen.encryption import PARAMETER, SameKeys, annotate_encrypted, check_encrypted
 from plainsql.codegen.naming import class_name, is_field_name, string_literal
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
 from plainsql.errors import ContractError, Place
@@ -101,12 +102,14 @@ def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module]
     """
     modules: dict[str, Module] = {}
     errors: list[ContractError] = []
+    same_keys = SameKeys()
     for item in checked:
         statement = item.statement
         folder = statement.module.replace(".", "/")
         module = modules.setdefault(statement.module, Module(statement.module or "queries", folder))
         try:
             module.functions.append(_plan_function(item, module, package))
+            same_keys.check(statement, item.variants)
         except ContractError as error:
             errors.append(error)
     if "" in modules and "queries" in modules:
@@ -151,6 +154,7 @@ def _import_twice(module: Module) -> Iterable[ContractError]:
 def _plan_function(item: Checked, module: Module, package: str) -> Function:
     statement, analysis = item.statement, item.analysis
     _check_shape(statement, analysis)
+    check_encrypted(statement, item.variants)
     for other in item.variants[1:]:
         _check_same_columns(statement, analysis, other)
     returned: Annotation | None = None
@@ -357,7 +361,10 @@ def _plan_parameters(
     wraps: dict[str, str] = {}
     for parameter in statement.parameters:
         fact = facts[parameter.name]
-        annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)
+        if parameter.encryption is not None:
+            annotation = PARAMETER
+        else:
+            annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)
         _add_composites(module, annotation, statement)
         if wrap := _wrap(fact.type):
             wraps[parameter.name] = wrap
@@ -440,6 +447,8 @@ def _wrap(type: PgType) -> str:
 
 def _annotate_column(statement: Statement, column: ColumnFact, package: str, *, nested: bool) -> Annotation:
     for hint in statement.columns:
+        if hint.name == column.name and hint.encryption is not None:
+            return annotate_encrypted(hint.encryption)
         if hint.name == column.name and hint.type is not None:
             written, outer = _json_target(hint.type, hint.place, column, statement)
             return _json_annotation(written, statement, package).wrapped(outer)

@@ -10,6 +10,7 @@ import msgspec
 
 from plainsql.analysis.findings import applicable
 from plainsql.codegen import Checked
+from plainsql.codegen.encryption import unbound
 from plainsql.errors import ContractError, Place, PlainsqlError, SqlFileError, SqlFolderError
 
 __all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_files"]
@@ -22,6 +23,7 @@ FINDINGS: Final = {
     "hidden-writes": "a write whose trigger or function may write any table, where results are cached",
     "not-in-nullable": "`not in` over what can be null",
     "partial-order": "rows that a limit cuts off are ordered only in part",
+    "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
     "unbounded": "a `many` without a limit and without a key that bounds it",
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
     "unused-parameter": "a parameter that changes nothing",
@@ -85,9 +87,10 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
     seen: set[tuple[str, int, int, str]] = set()
     cached = statement.cache is not None
     for analysis, variant in zip(checked.variants, checked.texts, strict=True):
-        for finding in applicable(
+        found = applicable(
             analysis, statement.returns.kind, joins=statement.join, cached=cached, caches=caches
-        ):
+        )
+        for finding in (*found, *unbound(statement, analysis)):
             place = (
                 variant.place(finding.position)
                 if finding.position
