@@ -1,0 +1,36 @@
+-- Reads the versions of tags and the entry that must have them; takes the lease where there is work.
+--
+-- KEYS     the entry, its lease, then as versions.lua has them
+-- ARGV[1]  the reader's token: the version that missing tags get, and what the lease holds
+-- ARGV[2]  the life of a lease
+-- ARGV[3]  the rest of an entry's life from which on it is due; -1: tell the versions of a hit
+-- ARGV[4]  how long partitions are to live at least
+-- ARGV[5]  how long nothing is stored under a table that is new
+-- then as versions.lua has it. All times in milliseconds.
+-- Returns 0: pending; 1, value, versions or '': a hit; 2, value, versions: a hit that is due, with the lease;
+-- 3, '', versions: nothing valid, with the lease; 4: nothing valid, the lease is another's.
+
+local refresh = tonumber(ARGV[3])
+
+local function take()
+  return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
+end
+
+local current, missing = versions(3, 6, ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5]))
+if not current then
+  return { 0 }
+end
+if not missing then
+  local entry = redis.call('GET', KEYS[1])
+  if entry and string.sub(entry, 1, #current) == current then
+    local value = string.sub(entry, #current + 1)
+    if refresh > 0 and redis.call('PTTL', KEYS[1]) <= refresh and take() then
+      return { 2, value, current }
+    end
+    return { 1, value, refresh < 0 and current or '' }
+  end
+end
+if take() then
+  return { 3, '', current }
+end
+return { 4 }
