@@ -13,6 +13,13 @@ from plainsql.reach import CachedRead, Dependence
 TABLE = "shop.messages"
 
 
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what happens in the background: at most 30 s."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 (nobody would set an event)
+            await asyncio.sleep(0.002)
+
+
 class Message(msgspec.Struct, frozen=True):
     conversation_id: int
     version: int
