@@ -19,9 +19,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=default.seconds)
     parser.add_argument("--readers", type=int, default=default.readers, help="processes")
     parser.add_argument("--writers", type=int, default=default.writers, help="processes")
-    parser.add_argument(
-        "--faults", type=float, default=default.faults, help="seconds between; 0: none"
-    )
+    parser.add_argument("--faults", type=float, default=default.faults, help="seconds between; 0: none")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument(
         "--broken", choices=sorted(STORES), default="", help="a protocol with a hole, to try the check itself"

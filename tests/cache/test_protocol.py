@@ -275,3 +275,20 @@ async def test_an_error_of_the_database_is_the_callers_and_is_not_stored(open_ca
         await cache.read(BY_CONVERSATION, (1,), load)
     assert await cache.read(BY_CONVERSATION, (1,), load) is None
     assert await cache.read(BY_CONVERSATION, (1,), load) is None
+
+
+async def test_who_joins_while_the_process_waits_for_another_one_is_not_forgotten(
+    open_cache: Open, table: Table
+) -> None:
+    slow, other = open_cache(), open_cache(lease_wait=60.0)
+    table.gate.clear()
+    held = asyncio.ensure_future(table.read(slow))
+    await table.seen.wait()
+    reads = []
+    for _ in range(20):
+        reads += [asyncio.ensure_future(table.read(other)) for _ in range(3)]
+        await asyncio.sleep(0.005)
+    table.gate.set()
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(held, *reads) == [1] * 61
+    assert table.loads == 1

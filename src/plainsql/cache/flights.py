@@ -26,7 +26,7 @@ class Landed(NamedTuple):
 class Flight:
     """One read, under way or about to be."""
 
-    __slots__ = ("behind", "future", "passengers", "pilot", "sharing", "task")
+    __slots__ = ("behind", "companions", "future", "passengers", "pilot", "sharing", "task")
 
     def __init__(self) -> None:
         self.passengers = 0
@@ -35,15 +35,21 @@ class Flight:
         self.pilot: Pilot | None = None
         self.future: asyncio.Future[Landed] | None = None
         """What a group waits for."""
+        self.companions: list[Flight] = []
+        """Groups that fly with this one."""
         self.behind: Flight | None = None
         """The next flight: of those who came since this one began."""
         self.sharing: Flight | None = None
         """Those behind it who have this result, if the store says that it is current."""
 
+    def everybody(self) -> int:
+        """How many wait for its result, those of its companions included."""
+        return self.passengers + sum(group.passengers for group in self.companions)
+
     def is_deserted(self) -> bool:
         """Whether nobody waits for it, nor may come to have its result."""
         groups = (self, self.behind, self.sharing)
-        return not any(group.passengers for group in groups if group is not None)
+        return not any(group.everybody() for group in groups if group is not None)
 
     def share(self) -> None:
         """Offer the result to all who are behind it now; the store is asked after this."""
@@ -55,10 +61,20 @@ class Flight:
         group, self.sharing = self.sharing, None
         if group is None:
             return
-        if landed is None:
-            group.behind, self.behind = self.behind, group
-        elif group.future is not None and not group.future.done():
-            group.future.set_result(landed)
+        if landed is not None:
+            group.land(lambda future: future.set_result(landed))
+            return
+        if self.behind is not None:
+            group.companions += [self.behind, *self.behind.companions]
+            self.behind.companions = []
+        self.behind = group
+
+    def land(self, tell: Callable[[asyncio.Future[Landed]], None]) -> None:
+        """Tell all who wait."""
+        for group in (self, *self.companions):
+            assert group.future is not None
+            if not group.future.done():
+                tell(group.future)
 
 
 Pilot: TypeAlias = Callable[[Flight], Coroutine[Any, Any, Landed]]
@@ -86,12 +102,8 @@ class Flights:
     def end(self, key: bytes, flight: Flight) -> None:
         """End a flight; the group behind it takes off."""
         flight.end_sharing(None)
-        group = flight.behind
-        # Groups that all have left fly no more.
-        while group is not None and not group.passengers:
-            group = group.behind
-        flight.behind = None
-        if group is None:
+        group, flight.behind = flight.behind, None
+        if group is None or not group.everybody():
             del self._flights[key]
             return
         self._flights[key] = group
@@ -159,16 +171,13 @@ class Flights:
         return [task for task in tasks if task is not None]
 
     def _landed(self, key: bytes, group: Flight, task: asyncio.Task[Landed]) -> None:
-        assert group.future is not None
-        if not group.future.done():
-            if task.cancelled():
-                group.future.cancel()
-            elif (error := task.exception()) is not None:
-                group.future.set_exception(error)
-                # Where nobody waits any more, nobody is to be told.
-                group.future.exception()
-            else:
-                group.future.set_result(task.result())
+        if task.cancelled():
+            group.land(_cancel)
+        elif (error := task.exception()) is not None:
+            group.land(lambda future: _fail(future, error))
+        else:
+            landed = task.result()
+            group.land(lambda future: future.set_result(landed))
         self.end(key, group)
 
     @staticmethod
@@ -177,3 +186,13 @@ class Flights:
         for one in {group, flight}:
             if one.task is not None and not one.task.done() and one.is_deserted():
                 one.task.cancel()
+
+
+def _cancel(future: asyncio.Future[Landed]) -> None:
+    future.cancel()
+
+
+def _fail(future: asyncio.Future[Landed], error: BaseException) -> None:
+    future.set_exception(error)
+    # Where nobody waits any more, nobody is to be told.
+    future.exception()
