@@ -52,8 +52,9 @@ class Faults:
             for _ in range(20):
                 keys = {await direct.randomkey() for _ in range(10)} - {None}
                 # The keys of tables are few: they would seldom be among them.
-                if self._random.random() < 0.3:
-                    keys |= {key async for key in direct.scan_iter("plainsql:*}")}
+                if self._random.random() < 0.1:
+                    tables = [key async for key in direct.scan_iter("plainsql:*}")]
+                    keys |= set(self._random.sample(tables, min(len(tables), 2)))
                 if keys:
                     await direct.unlink(*keys)
                 await asyncio.sleep(0.01)

@@ -46,7 +46,7 @@ class Plan:
     faults: float = 0.7
     """Seconds between faults, on average; 0: none."""
     deaths: float = 0.002
-    lost: float = 0.01
+    lost: float = 0.02
     broken: str = ""
     seed: int = 1
 
@@ -83,7 +83,7 @@ async def soak(plan: Plan) -> Report:
         tempfile.TemporaryDirectory(prefix="plainsql-soak-") as place,
         embedded.start(scratch=True, settings={"max_connections": "200"}) as server,
         # Little memory: Redis evicts all the time by itself as well.
-        redis_server("--maxmemory", "3mb", "--maxmemory-policy", "allkeys-random") as redis,
+        redis_server("--maxmemory", "4mb", "--maxmemory-policy", "allkeys-random") as redis,
     ):
         folder = Path(place)
         server.create_database("soak")
