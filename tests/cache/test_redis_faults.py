@@ -31,10 +31,10 @@ async def test_whatever_is_evicted_nothing_old_is_served(
 ) -> None:
     reader, writer = open_redis_cache(), open_redis_cache()
     rng = random.Random(7)
-    seen = set()
+    seen: set[str] = set()
 
     async def evict() -> None:
-        keys = [key async for key in direct.scan_iter(f"plainsql:{namespace}:*")]
+        keys = [bytes(key) async for key in direct.scan_iter(f"plainsql:{namespace}:*")]
         if not keys:
             return
         gone = rng.sample(keys, rng.randint(1, len(keys)))
@@ -182,7 +182,7 @@ async def test_an_entry_that_is_none_of_ours_is_a_miss(
     await table.read(cache)
     [key] = [key async for key in direct.scan_iter(f"plainsql:{namespace}:*:e:*")]
     entry = await direct.get(key)
-    assert entry is not None
+    assert isinstance(entry, bytes)
     versions, _, value = entry.rpartition(b"\n")
     for broken in (b"", value[:1], value[:-1], b"\1" + value[1:], b"\0\xc1", b"\7", b"x" * 1000):
         await direct.set(key, versions + b"\n" + broken)

@@ -2,7 +2,8 @@
 --
 -- KEYS     the entry, its lease
 -- ARGV[1]  'get': return the entry and the rest of its life in milliseconds
---          'take': take the lease under the token ARGV[2] for ARGV[3] milliseconds; return 1 or 0
+--          'take': take the lease under the token ARGV[2] for ARGV[3] milliseconds; return 1 and the entry, which
+--          another may have stored by now, or 0
 --          'put': give the lease with the token ARGV[2] back, and if it was ours, store ARGV[3] for ARGV[4]
 --          milliseconds, where that is not 0
 
@@ -10,7 +11,10 @@ if ARGV[1] == 'get' then
   return { redis.call('GET', KEYS[1]) or '', redis.call('PTTL', KEYS[1]) }
 end
 if ARGV[1] == 'take' then
-  return redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) and 1 or 0
+  if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
+    return { 1, redis.call('GET', KEYS[1]) or '' }
+  end
+  return { 0, '' }
 end
 if redis.call('GET', KEYS[2]) == ARGV[2] then
   redis.call('DEL', KEYS[2])

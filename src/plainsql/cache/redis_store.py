@@ -178,10 +178,15 @@ class RedisStore:
         valid = entry.startswith(versions)
         if valid and not 0 <= rest <= refresh:
             return Look("hit", entry[len(versions) :], versions if refresh < 0 else b"")
-        took = await self._run(_slot_entry(), keys, ["take", token, lease])
+        took, stored = await self._run(_slot_entry(), keys, ["take", token, lease])
         if valid:
             return Look("refresh" if took else "hit", entry[len(versions) :], versions)
-        return Look("fill", b"", versions) if took else Look("busy")
+        if not took:
+            return Look("busy")
+        if stored.startswith(versions):
+            await self.release(call, token)
+            return Look("hit", stored[len(versions) :], versions if refresh < 0 else b"")
+        return Look("fill", b"", versions)
 
     async def _fill_by_slot(self, call: Call, token: str, versions: bytes, data: bytes, life: int) -> bool:
         # The entry says what it is valid under: it may be stored before it is known whether that is current.
