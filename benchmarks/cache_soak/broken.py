@@ -32,7 +32,7 @@ class Counters(RedisStore):
         reply = await self._run(
             _LOOK, [*self._entry(call), *self._counters(call)], [token, round(lease * 1000)]
         )
-        return Look(("pending", "hit", "refresh", "fill", "busy")[reply[0]], *reply[1:])  # type: ignore[arg-type]
+        return Look(("pending", "hit", "refresh", "fill", "busy")[reply[0]], *reply[1:])
 
     async def fill(self, call: Call, token: str, versions: bytes, data: bytes | None, ttl: float) -> bool:
         keys = [*self._entry(call), *self._counters(call)]

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 
 import asyncpg
 import msgspec
@@ -102,9 +103,8 @@ class Worker:
                     self.record(READ, register, version, began, ended)
             else:
                 register = min(int(self.random.expovariate(8.0 / highest)), highest - 1)
-                version = await self.cache.read(
-                    _ONE[register % _PARTS], (register,), lambda one=register: self._load_one(one)
-                )
+                load = partial(self._load_one, register)
+                version = await self.cache.read(_ONE[register % _PARTS], (register,), load)
                 self.record(READ, register, version, began, _monotonic_ns())
             await asyncio.sleep(0)
 

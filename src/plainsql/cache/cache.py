@@ -370,9 +370,13 @@ class Cache:
         """
         await self._writes.touch(touch(table, known))
 
-    async def touch_all(self, touched: Touched) -> None:
-        """As ``touch``, for several tables at once."""
-        await self._writes.touch(touched)
+    async def touch_all(self, touched: Touched, *, required: bool = False) -> None:
+        """As ``touch``, for several tables at once.
+
+        ``required``: raises ``CacheError`` in both modes where the store does not answer, and leaves it to
+        the caller to tell it again.
+        """
+        await self._writes.touch(touched, required=required)
 
     # By hand ------------------------------------------------------------------------------------------
 

@@ -87,6 +87,11 @@ def _canonical(value: object) -> bytes | None:
 def _text(value: str) -> bytes:
     # A driver may be given a text for a number or a UUID.
     text = normalize("NFKC", value).casefold().strip()
+    if text.startswith("\\x"):  # bytea
+        try:
+            return b"bytes " + bytes.fromhex(text[2:])
+        except ValueError:
+            pass
     if text[:1].isdigit() or text[:1] in {"-", "+", "."}:
         try:
             return b"number %d" % int(text.replace("_", ""), 0)

@@ -109,8 +109,11 @@ class Writes:
         finally:
             await self.settle(mark)
 
-    async def touch(self, touched: Touched) -> None:
-        """Give new versions, for a write that was made elsewhere. In strict mode raises ``CacheError``."""
+    async def touch(self, touched: Touched, *, required: bool = False) -> None:
+        """Give new versions, for a write that was made elsewhere. In strict mode raises ``CacheError``.
+
+        ``required``: raises it in both modes, and tells the store no more.
+        """
         self._stats.writes += 1
         self._local.drop(touched)
         mark = Mark("", touched)
@@ -120,6 +123,8 @@ class Writes:
             self._settle_later(mark)
             raise
         except PlainsqlError as error:
+            if required:
+                raise CacheError("the cache does not answer", detail=error.message) from error
             self._settle_later(mark)
             if self._strict:
                 raise CacheError(
