@@ -5,14 +5,15 @@
 -- ARGV[2]  the versions
 -- ARGV[3]  the value
 -- ARGV[4]  its life in milliseconds; 0: store nothing
--- then as versions.lua has it
+-- ARGV[5]  the names and the columns for versions.lua, in MessagePack
 -- Returns 1 where the versions are current, else 0.
 
 local ours = redis.call('GET', KEYS[2]) == ARGV[1]
 if ours then
   redis.call('DEL', KEYS[2])
 end
-if versions(3, 5) ~= ARGV[2] then
+local names, columns = unpack(cmsgpack.unpack(ARGV[5]))
+if versions(3, names, columns) ~= ARGV[2] then
   return 0
 end
 if ours and ARGV[4] ~= '0' then

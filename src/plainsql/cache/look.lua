@@ -2,21 +2,20 @@
 --
 -- KEYS     the entry, its lease, then as versions.lua has them
 -- ARGV[1]  the reader's token: the version that missing tags get, and what the lease holds
--- ARGV[2]  the life of a lease
--- ARGV[3]  the rest of an entry's life from which on it is due; -1: tell the versions of a hit
--- ARGV[4]  how long partitions are to live at least
--- ARGV[5]  how long nothing is stored under a table that is new
--- then as versions.lua has it. All times in milliseconds.
+-- ARGV[2]  in MessagePack, as one argument costs less than ten: the names and the columns for versions.lua; the
+--          life of a lease; the rest of an entry's life from which on it is due, -1: tell the versions of a
+--          hit; how long partitions are to live at least; how long nothing is stored under a table that is
+--          new. All times in milliseconds.
 -- Returns 0: pending; 1, value, versions or '': a hit; 2, value, versions: a hit that is due, with the lease;
 -- 3, '', versions: nothing valid, with the lease; 4: nothing valid, the lease is another's.
 
-local refresh = tonumber(ARGV[3])
+local names, columns, lease, refresh, keep, quarantine = unpack(cmsgpack.unpack(ARGV[2]))
 
 local function take()
-  return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
+  return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', lease)
 end
 
-local current, missing = versions(3, 6, ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5]))
+local current, missing = versions(3, names, columns, ARGV[1], keep, quarantine)
 if not current then
   return { 0 }
 end

@@ -4,8 +4,9 @@
 -- ARGV[1]  the reader's token; '': make none
 -- ARGV[2]  how long partitions are to live at least
 -- ARGV[3]  how long nothing is stored under a table that is new
--- then as versions.lua has it. All times in milliseconds.
+-- ARGV[4]  the names and the columns for versions.lua, in MessagePack. All times in milliseconds.
 -- Returns the versions, or '' where one is missing and cannot be made.
 
 local token = ARGV[1] ~= '' and ARGV[1] or nil
-return (versions(1, 4, token, tonumber(ARGV[2]), tonumber(ARGV[3]))) or ''
+local names, columns = unpack(cmsgpack.unpack(ARGV[4]))
+return (versions(1, names, columns, token, tonumber(ARGV[2]), tonumber(ARGV[3]))) or ''

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from plainsql.cache.keys import Tag, Touched
 from plainsql.cache.reading import Call
 from plainsql.cache.store import Look, State
@@ -24,7 +26,12 @@ class _Part(NamedTuple):
     """Versions that lie in one slot, as versions.lua has them."""
 
     keys: list[str]
-    arguments: list[str | int]
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def packed(self, *numbers: int) -> bytes:
+        """The names, the columns and numbers, as scripts unpack them."""
+        return _pack((self.names, self.columns, *numbers))
 
 
 class RedisStore:
@@ -69,11 +76,8 @@ class RedisStore:
         if self.link.is_cluster:
             return await self._look_by_slot(call, token, _ms(keep), _ms(lease), refresh)
         part = self._whole(call)
-        reply = await self._run(
-            _look(),
-            [*self._entry(call), *part.keys],
-            [token, _ms(lease), refresh, _ms(keep), self._quarantine, *part.arguments],
-        )
+        packed = part.packed(_ms(lease), refresh, _ms(keep), self._quarantine)
+        reply = await self._run(_look(), [*self._entry(call), *part.keys], [token, packed])
         try:
             return Look(_STATES[reply[0]], *reply[1:3])
         except (TypeError, IndexError):
@@ -85,7 +89,7 @@ class RedisStore:
             return await self._fill_by_slot(call, token, versions, data or b"", life)
         part = self._whole(call)
         keys = [*self._entry(call), *part.keys]
-        reply = await self._run(_fill(), keys, [token, versions, data or b"", life, *part.arguments])
+        reply = await self._run(_fill(), keys, [token, versions, data or b"", life, part.packed()])
         return bool(reply == 1)
 
     async def release(self, call: Call, token: str) -> None:
@@ -139,30 +143,29 @@ class RedisStore:
 
     def _whole(self, call: Call) -> _Part:
         """All versions of a call."""
-        keys, columns = [self._names], []
+        keys = [self._names]
         for table, column, partition in call.tags:
             home = self._hash(table)
             keys += (home, f"{home}:{partition}" if column else home)
-            columns.append(column)
-        return _Part(keys, [len(call.prefixes), *call.prefixes, *columns])
+        return _Part(keys, call.prefixes, tuple([tag.column for tag in call.tags]))
 
     # A cluster ----------------------------------------------------------------------------------------
 
     def _parts(self, call: Call) -> list[_Part]:
         """The versions of a call by slot: names, then tables."""
-        parts = [_Part([self._names], [len(call.prefixes), *call.prefixes])]
+        parts = [_Part([self._names], call.prefixes, ())]
         tables: dict[str, list[Tag]] = {}
         for tag in call.tags:
             tables.setdefault(tag.table, []).append(tag)
         for table, tags in tables.items():
             home = self._hash(table)
             keys = [key for tag in tags for key in (home, f"{home}:{tag.partition}" if tag.column else home)]
-            parts.append(_Part(keys, [0, *(tag.column for tag in tags)]))
+            parts.append(_Part(keys, (), tuple(tag.column for tag in tags)))
         return parts
 
     async def _versions_by_slot(self, call: Call, token: str, keep: int) -> bytes:
         trips = (
-            self._run(_part(), part.keys, [token, keep, self._quarantine, *part.arguments])
+            self._run(_part(), part.keys, [token, keep, self._quarantine, part.packed()])
             for part in self._parts(call)
         )
         found = await asyncio.gather(*trips)
@@ -212,6 +215,9 @@ class RedisStore:
             keys = [key for part, _ in parts for key in part]
             rest = [argument for _, arguments in parts for argument in arguments]
             await self._run(script, keys, [*start, *rest], self._write_deadline)
+
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 def _ms(seconds: float) -> int:

@@ -2,18 +2,17 @@
 --
 -- key       where in KEYS they begin: the hash of names, where there are names; then two for each tag: the
 --           table's hash and the partition, which is the hash again where the tag is of a whole table
--- argument  where in ARGV their description begins: the number of names, the names, and the column of each
---           tag, or ''
+-- names     that clear reaches the query by
+-- columns   of each tag, or ''
 -- token     what missing versions become; nil: none are made
 -- keep      how long partitions are to live at least, in milliseconds
 -- quarantine  how long nothing is stored under a table that is new, in milliseconds
 -- Returns nil where a version is missing and cannot be made, and whether one was missing.
 
-local function versions(key, argument, token, keep, quarantine)
-  local names = tonumber(ARGV[argument])
+local function versions(key, names, columns, token, keep, quarantine)
   local found, missing = {}, false
-  if names > 0 then
-    found = redis.call('HMGET', KEYS[key], '=', unpack(ARGV, argument + 1, argument + names))
+  if #names > 0 then
+    found = redis.call('HMGET', KEYS[key], '=', unpack(names))
     if not found[1] then
       if not token then
         return nil, true
@@ -21,14 +20,14 @@ local function versions(key, argument, token, keep, quarantine)
       found[1], missing = token, true
       redis.call('HSET', KEYS[key], '=', token)
     end
-    for i = 2, names + 1 do
+    for i = 2, #names + 1 do
       -- Absent beside '=' is never cleared: were it lost, '=' would be lost with it.
       found[i] = found[i] or '-'
     end
     key = key + 1
   end
-  for i = 1, #ARGV - argument - names do
-    local column, hash, part_key = ARGV[argument + names + i], KEYS[key], KEYS[key + 1]
+  for _, column in ipairs(columns) do
+    local hash, part_key = KEYS[key], KEYS[key + 1]
     local field, part = '*', ''
     if column ~= '' then
       field, part = '.' .. column, redis.call('GET', part_key)
