@@ -159,9 +159,9 @@ class Link:
             return await self._client.execute_command("EVAL", script.text, *rest, NEVER_DECODE=True)
 
     @staticmethod
-    async def _exchange(pool: ConnectionPool, command: tuple[bytes | str | int, ...]) -> Any:
-        # What redis-py's execute_command adds is repeats, which a link of its own has none of, and metrics: as
-        # much again as the exchange itself takes.
+    async def _exchange(pool: Any, command: tuple[Any, ...]) -> Any:
+        # What redis-py's execute_command adds is repeats, which a client of our own makes none of, and
+        # metrics: as much again as the exchange itself takes.
         connection = await pool.get_connection()
         try:
             await connection.send_packed_command(pack_command(command), check_health=False)

@@ -8,7 +8,7 @@
 -- ARGV[5]  the names and the columns for versions.lua, in MessagePack
 -- Returns 1 where the versions are current, else 0.
 
-local ours = redis.call('GET', KEYS[2]) == ARGV[1]
+local ours = strings[2] == ARGV[1]
 if ours then
   redis.call('DEL', KEYS[2])
 end

@@ -20,7 +20,7 @@ if not current then
   return { 0 }
 end
 if not missing then
-  local entry = redis.call('GET', KEYS[1])
+  local entry = strings[1]
   if entry and string.sub(entry, 1, #current) == current then
     local value = string.sub(entry, #current + 1)
     if refresh > 0 and redis.call('PTTL', KEYS[1]) <= refresh and take() then
@@ -30,6 +30,13 @@ if not missing then
   end
 end
 if take() then
+  -- Partitions must outlive what is stored under them.
+  for i, column in ipairs(columns) do
+    local part = KEYS[3 + 2 * i]
+    if column ~= '' and redis.call('PTTL', part) < keep then
+      redis.call('PEXPIRE', part, keep)
+    end
+  end
   return { 3, '', current }
 end
 return { 4 }

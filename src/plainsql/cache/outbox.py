@@ -146,7 +146,7 @@ def _qualified(name: str) -> str:
 
 def _name(name: str) -> str:
     if re.fullmatch("[a-z_][a-z0-9_]*", name):
-        return f'"{name}"' if f" {name} " in _RESERVED else name
+        return f'"{name}"' if name in _RESERVED_WORDS else name
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -154,12 +154,15 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-_RESERVED = """ all analyse analyze and any array as asc asymmetric both case cast check collate column constraint
-create current_date current_role current_time current_timestamp current_user default deferrable desc distinct
-do else end except false fetch for foreign from grant group having in initially intersect into lateral leading
-limit localtime localtimestamp not null offset on only or order placing primary references returning select
-session_user some symmetric table then to trailing true union unique user using variadic when where window
-with """.replace("\n", " ")
+_RESERVED = """
+all analyse analyze and any array as asc asymmetric both case cast check collate column constraint
+create current_date current_role current_time current_timestamp current_user default deferrable desc
+distinct do else end except false fetch for foreign from grant group having in initially intersect
+into lateral leading limit localtime localtimestamp not null offset on only or order placing primary
+references returning select session_user some symmetric table then to trailing true union unique
+user using variadic when where window with
+"""
+_RESERVED_WORDS = frozenset(_RESERVED.split())
 
 
 async def drain(cache: Cache, begin: Begin, *, outbox: str = OUTBOX, limit: int = 1000) -> int:
@@ -198,10 +201,11 @@ async def keep_draining(
     5 s.
     """
     pause = every
+    retried: tuple[type[Exception], ...] = (CacheError, *errors)
     while True:
         try:
             found = await drain(cache, begin, outbox=outbox)
             pause = 0.0 if found >= 1000 else every
-        except (CacheError, *errors):
+        except retried:
             pause = min(max(pause, every) * 2, 5.0)
         await asyncio.sleep(pause)

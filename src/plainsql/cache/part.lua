@@ -9,4 +9,12 @@
 
 local token = ARGV[1] ~= '' and ARGV[1] or nil
 local names, columns = unpack(cmsgpack.unpack(ARGV[4]))
-return (versions(1, names, columns, token, tonumber(ARGV[2]), tonumber(ARGV[3]))) or ''
+local current = versions(1, names, columns, token, tonumber(ARGV[2]), tonumber(ARGV[3]))
+if current and token then
+  for i, column in ipairs(columns) do
+    if column ~= '' and redis.call('PTTL', KEYS[2 * i]) < tonumber(ARGV[2]) / 2 then
+      redis.call('PEXPIRE', KEYS[2 * i], ARGV[2])
+    end
+  end
+end
+return current or ''

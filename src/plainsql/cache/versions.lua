@@ -9,6 +9,9 @@
 -- quarantine  how long nothing is stored under a table that is new, in milliseconds
 -- Returns nil where a version is missing and cannot be made, and whether one was missing.
 
+-- Entry, lease and partitions in one call; what is a hash comes as false.
+local strings = redis.call('MGET', unpack(KEYS))
+
 local function versions(key, names, columns, token, keep, quarantine)
   local found, missing = {}, false
   if #names > 0 then
@@ -30,7 +33,7 @@ local function versions(key, names, columns, token, keep, quarantine)
     local hash, part_key = KEYS[key], KEYS[key + 1]
     local field, part = '*', ''
     if column ~= '' then
-      field, part = '.' .. column, redis.call('GET', part_key)
+      field, part = '.' .. column, strings[key + 1]
     end
     local version = redis.call('HGET', hash, field)
     if not version or not part then
@@ -50,8 +53,6 @@ local function versions(key, names, columns, token, keep, quarantine)
         part = token
         redis.call('SET', part_key, token, 'PX', keep)
       end
-    elseif column ~= '' and token and keep > 0 and redis.call('PTTL', part_key) < keep / 2 then
-      redis.call('PEXPIRE', part_key, keep)
     end
     found[#found + 1] = version
     found[#found + 1] = part
