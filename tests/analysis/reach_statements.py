@@ -140,10 +140,11 @@ class Statements:
             operation = self.pick(("union", "union all", "except", "intersect"))
             return f"({self._query(depth - 1)}) {operation} ({self._query(depth - 1)})"
         if kind < 0.9:
-            return (
-                f"with y as (select x.id, x.k, x.up, x.s from {x} as x where {self._where('x')}"
-                f" order by x.s, x.id limit 2) select y.id, y.k, y.up, y.s from y where {self._where('y')}"
-            )
+            newest = f"select x.id, x.k, x.up, x.s from {x} as x where {self._where('x')}"
+            newest += " order by x.s, x.id, x.k limit 2"
+            if self.chance(0.5):
+                return f"select y.id, y.k, y.up, y.s from ({newest}) as y where {self._where('y')}"
+            return f"with y as ({newest}) select y.id, y.k, y.up, y.s from y where {self._where('y')}"
         if kind < 0.92:
             return (
                 f"with recursive r as (select x.id, x.k, x.up, x.s from {x} as x where {self._where('x')}"
