@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.reach import Change, Dependence
@@ -171,7 +172,7 @@ def _misses(connection: psycopg.Connection[Any], read: Statement, write: Stateme
 
 
 def _rows(connection: psycopg.Connection[Any], statement: Statement) -> list[Mapping[str, Any]]:
-    cursor = psycopg.RawCursor(connection, row_factory=psycopg.rows.dict_row)
+    cursor = psycopg.RawCursor(connection, row_factory=dict_row)
     # As text: the server gives them the types that it has inferred.
     cursor.execute(statement.text.encode(), [str(statement.values[name]) for name in statement.parameters])
     return list(cursor) if cursor.description else []

@@ -140,11 +140,28 @@ class Statements:
             operation = self.pick(("union", "union all", "except", "intersect"))
             return f"({self._query(depth - 1)}) {operation} ({self._query(depth - 1)})"
         if kind < 0.9:
+            newest = f"select x.id, x.k, x.up, x.s from {x} as x where {self._where('x')}"
+            newest += " order by x.s, x.id, x.k limit 2"
+            if self.chance(0.5):
+                return f"select y.id, y.k, y.up, y.s from ({newest}) as y where {self._where('y')}"
+            return f"with y as ({newest}) select y.id, y.k, y.up, y.s from y where {self._where('y')}"
+        if kind < 0.92:
             return (
-                f"with y as (select x.id, x.k, x.up, x.s from {x} as x where {self._where('x')}"
-                f" order by x.s, x.id limit 2) select y.id, y.k, y.up, y.s from y where {self._where('y')}"
+                f"with recursive r as (select x.id, x.k, x.up, x.s from {x} as x where {self._where('x')}"
+                f" union select x.id, x.k, x.up, x.s from {self.source()} as x join r on x.up = r.id"
+                f" where {self._where(self.pick(('x', 'r')))}) select r.id, r.k, r.up, r.s from r"
             )
-        if kind < 0.95:
+        if kind < 0.94:
+            return (
+                f"select x.id, l.k, x.up, l.s from {x} as x left join lateral (select y.k, y.s from {y} as y"
+                f" where {on} and {self._where('y')}) as l on true where {self._where('x')}"
+            )
+        if kind < 0.96:
+            return (
+                f"select distinct on (x.k) x.id, x.k, x.up, x.s from {x} as x where {self._where('x')}"
+                " order by x.k, x.id, x.s, x.up"
+            )
+        if kind < 0.98:
             return (
                 f"select x.id, x.k, (row_number() over (order by x.s, x.id))::int as up, x.s"
                 f" from {x} as x where {self._where('x')}"

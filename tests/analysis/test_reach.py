@@ -79,6 +79,25 @@ FOUND = [
         {"id": 1},
     ),
     (
+        "a trigger sets the column by which the rows were found",
+        (
+            "create table t (id int primary key, k int); create index on t (k);"
+            " create function nine() returns trigger language plpgsql"
+            " as 'begin new.k := 9; return new; end';"
+            " create trigger nine before insert or update on t for each row execute function nine()"
+        ),
+        [
+            "insert into t values (1, 1)",
+            "alter table t disable trigger nine",
+            "update t set k = 1",
+            "alter table t enable trigger nine",
+        ],
+        "select t.id from t where t.k = :p",
+        {"p": 9},
+        "update t set id = 2 where t.k = :k",
+        {"k": 1},
+    ),
+    (
         "a trigger that moves a key moves what refers to it",
         (
             "create table a (id int primary key, s int);"
