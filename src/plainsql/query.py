@@ -188,6 +188,19 @@ class Query(Generic[P, T, R]):
             raise self._not_an_executor(db) from None
         return stream(self, values)
 
+    @_overload
+    def fresh(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @_overload
+    def fresh(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def fresh(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the query on PostgreSQL, whatever is stored of it."""
+        values = self.bind(args, kwargs)
+        try:
+            run = getattr(db, "run_fresh", None) or db.run
+        except AttributeError:
+            raise self._not_an_executor(db) from None
+        return run(self, values)
+
     def batch(self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> Coroutine[Any, Any, list[R]]:
         """Run the query once for each set of parameters, all or none; the results in the order of the sets.
 
@@ -206,6 +219,11 @@ class Query(Generic[P, T, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.file})>"
+
+    @property
+    def item(self) -> Any:
+        """The type of a row or a single value; ``None`` where it is not known yet."""
+        return self._item
 
     @property
     def file(self) -> str:

@@ -23,6 +23,7 @@ from plainsql.database.leases import Lease, Leases, Tenant
 from plainsql.database.observing import Call, OnCall
 from plainsql.database.outcome import note_of_statement, note_of_transaction, was_not_sent
 from plainsql.database.tenancy import Admission, local_settings, set_session
+from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
@@ -48,6 +49,8 @@ class Core:
     pooler: Pooler | None
     on_call: OnCall | None
     admission: Admission
+    through: Through | None
+    """None where nothing is cached."""
     in_transaction: Counter[asyncio.Task[Any] | None] = field(default_factory=Counter)
     """Tasks inside of transactions, and of how many."""
     joined: dict[str, JoinedStatement] = field(default_factory=dict)
@@ -116,7 +119,8 @@ class Borrower:
         self, isolation: Isolation | None, read_only: bool, deferrable: bool
     ) -> AsyncIterator[Transaction]:
         core = self._core
-        terms = Terms(core.prefetch, core.on_call, core.admission if self._tenant is None else None)
+        admission = core.admission if self._tenant is None else None
+        terms = Terms(core.prefetch, core.on_call, admission, core.through)
         task: asyncio.Task[Any] | None = None
         ended = False
         try:

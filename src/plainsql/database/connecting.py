@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 from asyncpg import exceptions
 
+from plainsql.cache import Cache, Mode, Store
 from plainsql.database import session
 from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.codecs import Codecs
@@ -17,9 +18,13 @@ from plainsql.database.database import Database
 from plainsql.database.leases import Leases
 from plainsql.database.observing import OnCall
 from plainsql.database.tenancy import Admission
+from plainsql.database.through import Through
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, SettingsError
 from plainsql.settings import hide_password, resolve_database
+
+if TYPE_CHECKING:
+    from plainsql.redis_link import RedisSource
 
 __all__ = ["Connecting", "connect"]
 
@@ -43,6 +48,9 @@ def connect(
     user_setting: str = "app.jwt_user",
     pooler: Pooler | None = None,
     on_call: OnCall | None = None,
+    redis: RedisSource = None,
+    cache: Mode | None = "available",
+    cache_audit: float = 0.0,
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -71,6 +79,11 @@ def connect(
             which is right for all modes.
         on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
             ``plainsql.otel`` for one.
+        redis: where results of queries with ``cache:`` are stored, for all processes: a URL, a client of
+            redis-py or a ``Link``. Without, each process stores its own, and hears only of its own writes.
+        cache: what a write does when Redis does not answer: ``"available"`` commits and makes it known as
+            soon as Redis answers; ``"strict"`` fails before the commit; None caches nothing.
+        cache_audit: the part of hits, 0 to 1, that are read again from PostgreSQL and compared.
 
     Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
     no database is configured or an option cannot be.
@@ -101,7 +114,12 @@ def connect(
         "max_idle": max_idle,
     }
     settings = (tenant_setting, user_setting)
-    return Connecting(url, Options(pool_options, lease_options, prefetch, join, settings, pooler, on_call))
+    return Connecting(
+        url,
+        Options(
+            pool_options, lease_options, prefetch, join, settings, pooler, on_call, redis, cache, cache_audit
+        ),
+    )
 
 
 class Options(NamedTuple):
@@ -115,6 +133,22 @@ class Options(NamedTuple):
     tenant_settings: tuple[str, str]
     pooler: Pooler | None
     on_call: OnCall | None
+    redis: RedisSource
+    cache: Mode | None
+    cache_audit: float
+
+    def open_cache(self) -> Through | None:
+        """Make the cache; it connects to Redis when it is first needed."""
+        if self.cache is None:
+            return None
+        store: Store | None = None
+        if self.redis is not None:
+            # Not at the top: who has no Redis needs no redis package.
+            from plainsql.cache.redis_store import RedisStore
+
+            store = RedisStore(self.redis)
+        cache = Cache(store, mode=self.cache, audit_rate=self.cache_audit)
+        return Through(cache, shared=store is not None)
 
 
 class Connecting:
@@ -161,6 +195,7 @@ class Connecting:
                 opened.pooler,
                 options.on_call,
                 Admission(options.tenant_settings[0]),
+                options.open_cache(),
             )
             database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
             if (watch := getattr(options.on_call, "watch", None)) is not None:

@@ -115,6 +115,8 @@ class Database(OneShot):
         try:
             async with asyncio.timeout(timeout):
                 await self._leases.close()
+                if self._core.through is not None:
+                    await self._core.through.cache.close()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()

@@ -41,6 +41,8 @@ class Call:
     """Of these, seconds before there was a connection for it, or for the calls that it was joined with."""
     joined: int = 1
     """How many calls were run as one statement, this one included."""
+    cached: bool = False
+    """Whether PostgreSQL was not asked by this call: its result was stored, or another call's."""
     rows: int = 0
     """Rows that came back; of a query that returns a count, that count."""
     error: BaseException | None = None

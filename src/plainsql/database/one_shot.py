@@ -5,7 +5,7 @@ A `Database` and a tenant's view of it are the same executor; the view's session
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -17,43 +17,41 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from itertools import islice
-from time import perf_counter
 from typing import Any, TypeVar
 
-from plainsql.database.borrowing import Borrower
+from plainsql.cache import Mark, Reading
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
-from plainsql.database.execution import execute, fetch, iterate
-from plainsql.database.joined import JoinedStatement
-from plainsql.database.joining import Joiner, Reader, Waiting
-from plainsql.database.many import (
-    CHUNK,
-    divide,
-    execute_many,
-    pipelined_sql,
-    read_together,
-    run_batch,
-    write_many,
-    write_pipelined,
-)
+from plainsql.database.direct import Direct
+from plainsql.database.execution import execute, iterate
 from plainsql.database.observing import Call, observe, observe_rows
 from plainsql.database.retrying import retry
+from plainsql.database.through import (
+    ANYTHING,
+    IDENTITY,
+    CacheOf,
+    Through,
+    Traces,
+    asks_what_it_returned,
+    touched_by,
+)
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, Query
 
 __all__ = ["OneShot"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-_JOINERS = 1000
-"""About so many joiners are kept, the oldest of those at rest go first: one is needed for each query and
-tenant."""
 
-
-class OneShot(Borrower):
+class OneShot(Direct):
     """An executor that serves any number of tasks at once."""
+
+    @property
+    def cache(self) -> CacheOf:
+        """The cache, by hand: forget, clear, touch, stats."""
+        through = self._core.through
+        return CacheOf(None if through is None else through.cache, (self._tenant,), self._reading)
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query on a connection of its own, or together with others of its kind.
@@ -65,6 +63,15 @@ class OneShot(Borrower):
             return self._run(query, args, None)
         call = Call(query)
         return observe(on_call, call, self._run(query, args, call))
+
+    def run_fresh(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
+        """Run a query as ``run`` does, and pass by what is stored of it."""
+        if query.cache is None:
+            return self.run(query, args)
+        if (on_call := self._core.on_call) is None:
+            return self._run_direct(query, args, None)
+        call = Call(query)
+        return observe(on_call, call, self._run_direct(query, args, call))
 
     def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
@@ -103,7 +110,7 @@ class OneShot(Borrower):
             columns: the columns' names, where the rows are tuples.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
         """
-        async with self._in_transaction() as connection:
+        async with self._telling(None, ()), self._in_transaction() as connection:
             return await copy_in(connection, table, rows, columns, progress)
 
     async def copy_out(
@@ -191,112 +198,94 @@ class OneShot(Borrower):
     # --------------------------------------------------------------------------------------------------
 
     async def _run(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
+        through = self._core.through
+        if through is not None:
+            if query.cache is not None:
+                return await self._read_through(through, query, args, call)
+            if query.changes:
+                return await self._write_through(through, query, args, call)
+        return await self._run_direct(query, args, call)
+
+    async def _read_through(
+        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+    ) -> R:
+        reading = through.reading(query) if through.identity is not None else await self._reading(query)
+        if query.row_security is not None:
+            await self._admit(query)
+        if reading is None:
+            return await self._run_direct(query, args, call)
+        if call is not None:
+            call.cached = True
+
+        def load() -> Coroutine[Any, Any, R]:
+            if call is not None:
+                call.cached = False
+            return self._run_direct(query, args, call)
+
+        scope = (self._tenant,) if query.cache is not None and query.cache.scoped else ()
+        return await through.cache.read(reading, args, load, scope=scope)
+
+    async def _reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
+        through = self._core.through
+        if through is None:
+            return None
+        if through.identity is None:
+            async with self._acquire() as connection:
+                through.identity = str(await connection.fetchval(IDENTITY))
+        return through.reading(query)
+
+    async def _write_through(
+        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+    ) -> R:
         plan, values = query.plan(args)
         if query.row_security is not None:
             await self._admit(query)
-        if query.effect != "reads":
-            return await self._on_lease(execute, query, plan, values, call)
-        if not (query.joins and self._core.joins) or query.needs_columns:
-            return query.result(await self._on_lease(fetch, query, plan, values, call))
-        joiners = self._core.joiners
-        key = (self._tenant, plan.sql)
-        joiner = joiners.get(key)
-        if joiner is None:
-            joiner = joiners[key] = self._joiner(query, plan)
-        if joiner.under_way and joiner.takes():
+        if through.quiet or asks_what_it_returned(query):
+            traces = Traces(through)
+            mark: Mark | None = None
             try:
-                return query.result(await joiner.join(values, call))
-            except asyncio.CancelledError:
-                joiner.abandoned()
-                raise
-        joiner.under_way += 1
+                if through.quiet:
+                    run = functools.partial(Traces.execute, traces)
+                    return await self._on_lease(run, query, plan, values, call)
+                async with self._in_transaction(call) as connection:
+                    result = await traces.execute(connection, query, plan, values)
+                    mark = await traces.before_commit()
+                return result
+            finally:
+                await traces.after(mark)
+        async with through.cache.writing(touched_by(query, plan, [values])):
+            return await self._on_lease(execute, query, plan, values, call)
+
+    @asynccontextmanager
+    async def _telling(self, query: Query[..., Any, Any] | None, sets: Sequence[Args]) -> AsyncIterator[None]:
+        """Have the cache know what calls of a query write, or, without a query, that anything is written."""
+        through = self._core.through
+        if through is None or (query is not None and not query.changes):
+            yield
+            return
+        traces = Traces(through)
+        if query is None:
+            traces.add(ANYTHING)
+        else:
+            traces.add_sets(query, sets)
+        mark = await traces.before_commit()
         try:
-            records = await self._on_lease(fetch, query, plan, values, call, joiner.statement)
+            yield
         finally:
-            joiner.ended()
-        return query.result(records)
+            await traces.after(mark)
 
     async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
         await self._admit(query)
-        async with self._in_transaction(call) as connection:
+        async with self._telling(query, [args]), self._in_transaction(call) as connection:
             async for row in iterate(connection, query, args, self._core.prefetch):
                 yield row
 
     async def _run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], call: Call | None) -> list[R]:
         await self._admit(query)
-        runs = divide(query, sets)
-        if query.effect == "reads" and not query.needs_columns:
-            results: list[R] = []
-            for plan, values in runs:
-                if len(values) == 1:
-                    results.append(await self._on_lease(execute, query, plan, values[0], call))
-                    continue
-                for start in range(0, len(values), CHUNK):
-                    results += await self._read_chunk(query, plan, values[start : start + CHUNK], call)
-            return results
-        if query.effect == "writes" and len(runs) == 1 and not query.needs_columns:
-            plan, values = runs[0]
-            if len(values) == 1:
-                return [await self._on_lease(execute, query, plan, values[0], call)]
-            sql = pipelined_sql(query, plan)
-            if sql is not None:  # the pipeline is a transaction
-
-                async def write(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
-                    return await write_pipelined(connection, query, plan, values, sql)
-
-                return await self._on_lease(write, query, plan, values, call)
-        if not runs:
-            return []
-        async with self._in_transaction(call) as connection:
-            return await run_batch(connection, query, sets)
+        async with self._telling(query, sets):
+            return await self._batch_direct(query, sets, call)
 
     async def _run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], call: Call | None) -> None:
         await self._admit(query)
-        runs = divide(query, sets)
-        if query.effect != "unknown" and len(runs) == 1:
-            await self._on_lease(write_many, query, *runs[0], call)
-        elif runs:
-            async with self._in_transaction(call) as connection:
-                await execute_many(connection, query, sets)
-
-    async def _read_chunk(
-        self, query: Query[..., Any, R], plan: Plan, values: Sequence[Any], call: Call | None
-    ) -> list[R]:
-        statement = self._statement(plan)
-
-        async def read(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
-            return await read_together(connection, query, plan, values, statement)
-
-        return await self._on_lease(read, query, plan, values, call)
-
-    def _statement(self, plan: Plan) -> JoinedStatement:
-        statement = self._core.joined.get(plan.sql)
-        if statement is None:
-            statement = self._core.joined[plan.sql] = JoinedStatement(plan)
-        return statement
-
-    def _joiner(self, query: Query[..., Any, Any], plan: Plan) -> Joiner:
-        joiners = self._core.joiners
-        if len(joiners) >= _JOINERS:  # there may be many tenants
-            for key in [*islice(joiners, 16)]:
-                if joiners[key].at_rest:
-                    del joiners[key]
-        statement = self._statement(plan)
-
-        async def fetch_joined(
-            connection: Any, _: object, __: object, waiting: list[Waiting]
-        ) -> list[list[Any]] | None:
-            now = perf_counter()
-            for _values, _future, call in waiting:
-                if call is not None:
-                    call.joined, call.lease_wait = len(waiting), now - call.began
-            return await statement.fetch(connection, [values for values, _, _ in waiting])
-
-        def together(waiting: list[Waiting]) -> Awaitable[list[list[Any]] | None]:
-            return self._on_lease(fetch_joined, query, plan, waiting, None)
-
-        def alone(waiting: Waiting) -> Awaitable[Sequence[Any]]:
-            values, _, call = waiting
-            return self._on_lease(fetch, query, plan, values, call, statement)
-
-        return Joiner(statement, Reader(self._leases.max_size, together, alone))
+        async with self._telling(query, sets):
+            await self._many_direct(query, sets, call)

@@ -17,11 +17,13 @@ from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.cache import Mark
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.execution import execute, iterate
 from plainsql.database.many import execute_many, run_batch
 from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
 from plainsql.database.tenancy import Admission
+from plainsql.database.through import ANYTHING, Through, Traces
 from plainsql.errors import TransactionError
 from plainsql.query import Args, Query
 
@@ -41,6 +43,7 @@ class Terms:
     on_call: OnCall | None
     admission: Admission | None
     """None where it is a tenant's."""
+    through: Through | None
 
 
 class Transaction:
@@ -58,20 +61,24 @@ class Transaction:
         self._busy = False
         self._inner: Transaction | None = None
         """The savepoint whose block is open."""
+        self.traces = None if terms.through is None else Traces(terms.through)
+        """Of the outermost: what it has written, as the cache must know it."""
         self._doubtful = False
         """Of the outermost: whether a statement may have failed, and with it the transaction."""
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
-        return self._exclusively(
-            query, lambda connection: execute(connection, query, *query.plan(args)), "call"
-        )
+        plan, values = query.plan(args)
+        traces = self._outermost.traces
+        run = execute if traces is None or not query.changes else traces.execute
+        return self._exclusively(query, lambda connection: run(connection, query, plan, values))
 
     async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor of this transaction; other queries may run in
         between.
         """
         await self._exclusively(None, lambda connection: self._admit(connection, query))
+        self._trace(query, [args])
         rows = iterate(self._claim(), query, args, self._terms.prefetch)
         if (on_call := self._terms.on_call) is not None:
             rows = observe_rows(on_call, Call(query, "stream", in_transaction=True), rows)
@@ -84,12 +91,14 @@ class Transaction:
 
     def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments; the results in the order of the sets."""
+        self._trace(query, sets)
         return self._exclusively(
             query, lambda connection: run_batch(connection, query, sets), "batch", len(sets)
         )
 
     def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, pipelined; its results are dropped."""
+        self._trace(query, sets)
         return self._exclusively(
             query, lambda connection: execute_many(connection, query, sets), "execute_many", len(sets)
         )
@@ -103,6 +112,8 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        if (traces := self._outermost.traces) is not None:
+            traces.add(ANYTHING)  # its triggers may write whatever they like
         return await self._exclusively(
             None, lambda connection: copy_in(connection, table, rows, columns, progress)
         )
@@ -169,6 +180,10 @@ class Transaction:
         finally:
             self._busy = False
 
+    def _trace(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
+        if query.changes and (traces := self._outermost.traces) is not None:
+            traces.add_sets(query, sets)
+
     async def _admit(self, connection: Any, query: Query[..., Any, Any]) -> None:
         if query.row_security is not None and self._terms.admission is not None:
             await self._terms.admission.check(connection, query)
@@ -213,18 +228,25 @@ async def begin(
             f"isolation: got {isolation!r}, expected 'read committed', 'repeatable read' or 'serializable'"
         ) from None
     transaction = Transaction(connection, terms, outer)
+    traces = transaction.traces if outer is None else None
+    mark: Mark | None = None
     try:
         async with block:
             try:
                 yield transaction
                 if transaction._doubtful:
                     await _check_alive(connection)
+                if traces is not None:
+                    mark = await traces.before_commit()
             finally:
                 transaction._open = False
     except exceptions.InterfaceError as error:
         # The block's end meets a connection that is gone, or that a stray task still uses.
         error.add_note("while a transaction ended; it is not committed")
         raise
+    finally:
+        if traces is not None:
+            await traces.after(mark)
 
 
 async def _check_alive(connection: Any) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret, encrypt
 from plainsql.query import Args, count, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -53,7 +54,13 @@ returning
   c.phone,
   c.access_token,
   c.refresh_token
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("vault.channels", (
+        ("id", "parameter", "id"),
+        ("phone", "parameter", "phone"),
+        ("tenant_id", "parameter", "tenant_id"),
+    )),
+))
 def create(
     *,
     tenant_id: UUID,
@@ -151,7 +158,9 @@ def list(*, tenant_id: UUID) -> Args:
 update vault.channels as c
 set access_token = :stored
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("vault.channels", (("id", "parameter", "id"), ("tenant_id", "parameter", "tenant_id"))),
+))
 def set_stored(*, stored: bytes, tenant_id: UUID, id: UUID) -> Args:
     """Put a stored value where it may not belong.
 
@@ -169,7 +178,9 @@ set
   refresh_token = :refresh_token,  --?
   phone = c.phone
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("vault.channels", (("id", "parameter", "id"), ("tenant_id", "parameter", "tenant_id"))),
+))
 def update(
     *,
     access_token: str | UnsetType = UNSET,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret
 from plainsql.query import Args, many, one
+from plainsql.reach import Change
 from plainsql.rows import Row
 
 __all__ = ["Channel", "Outgoing", "add", "list_with_channel"]
@@ -35,7 +36,9 @@ class Outgoing(Row, frozen=True):
 insert into vault.messages as m (tenant_id, channel_id, body)
 values (:tenant_id, :channel_id, :body)
 returning m.id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("vault.messages", (("id", "returned", "id"),)),
+))
 def add(*, tenant_id: UUID, channel_id: UUID | None, body: str) -> Args:
     """A message.
 

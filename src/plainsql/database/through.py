@@ -1,0 +1,230 @@
+"""How queries meet the cache: reads go through it, writes end what they make stale.
+
+The cache knows readings and what is touched; it knows no driver and no query. Here a query becomes a reading,
+and a write's arguments and rows become what it has touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
+from plainsql.cache.stats import Stats
+from plainsql.database.execution import execute, fetch
+from plainsql.query import Args, Plan, Query
+from plainsql.reach import Dependence
+from plainsql.types import JSON
+
+__all__ = ["ANYTHING", "IDENTITY", "CacheOf", "Through", "Traces", "asks_what_it_returned", "touched_by"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+_ANY = "*"
+ANYTHING: Touched = {_ANY: {}}
+"""What is touched by a write that is not known: every cached read depends on it."""
+
+# What tells the results of one database from those of another that shares a cache with it: where it is, who
+# asks, and which tables unqualified names mean.
+IDENTITY = """
+select concat_ws(' ', (select system_identifier from pg_control_system()), current_database(), current_user,
+  current_schemas(true))
+"""
+
+
+def reading_of(query: Query[..., Any, R], identity: str) -> Reading[R] | None:
+    """Return a cached query as the cache has it; None where its results cannot be stored and be the same
+    again: a column of a type that only the driver knows.
+    """
+    policy = query.cache
+    if policy is None:
+        return None
+    item: Any = query.item
+    if query.kind == "count" or not _is_exact(item):
+        return None
+    type_: Any = item
+    if query.kind == "optional":
+        type_ = item | None
+    elif query.kind == "many":
+        type_ = list.__class_getitem__(item)
+    policy = replace(policy, dependences=(*policy.dependences, Dependence(_ANY)))
+    shape = "\0".join((identity, query.sql, repr(type_), *_shape(item)))
+    try:
+        return Reading(query.name, policy, query.parameters, type_, shape=shape)
+    except TypeError:
+        return None
+
+
+def touched_by(
+    query: Query[..., Any, Any],
+    plan: Plan,
+    sets: Sequence[Args],
+    returned: Sequence[Mapping[str, Any]] | None = None,
+) -> Touched:
+    """Return what calls of a query touch: ``sets`` are their values in the order of ``$n``."""
+    names = plan.variant.parameters
+    given = [dict(zip(names, values, strict=True)) for values in sets]
+    return merge(resolve_change(change, given, returned) for change in query.changes)
+
+
+def asks_what_it_returned(query: Query[..., Any, Any]) -> bool:
+    """Whether only the rows that a write returns say which partition of a table it touches."""
+    for change in query.changes:
+        given = {column for column, source, _ in change.known if source == "parameter"}
+        if any(source == "returned" and column not in given for column, source, _ in change.known):
+            return True
+    return False
+
+
+class Through:
+    """The cache of one database, and its queries as the cache has them.
+
+    As long as nothing was ever read through a cache that only this process has, there is nothing that a write
+    could make stale, and writes pay nothing.
+    """
+
+    def __init__(self, cache: Cache, *, shared: bool) -> None:
+        self.cache = cache
+        self._shared = shared
+        self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
+        self.identity: str | None = None
+        """What `IDENTITY` says; known at the first read."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing can be stored anywhere."""
+        return not (self._shared or self._readings)
+
+    def reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
+        """Return a query as a reading, or None; the identity is known."""
+        try:
+            return self._readings[query]
+        except KeyError:
+            reading = self._readings[query] = reading_of(query, self.identity or "")
+            return reading
+
+
+class Traces:
+    """What a transaction has written so far."""
+
+    __slots__ = ("_through", "_touched", "_written")
+
+    def __init__(self, through: Through) -> None:
+        self._through = through
+        self._touched: Touched = {}
+        self._written: set[Query[..., Any, Any]] = set()
+        """Those that wrote while nothing was stored: which rows, is not kept."""
+
+    async def execute(self, connection: Any, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
+        """Run a write and remember what it has touched."""
+        if self._through.quiet:
+            self._written.add(query)
+            return await execute(connection, query, plan, values)
+        if query.kind == "count":
+            affected = await execute(connection, query, plan, values)
+            self.add(touched_by(query, plan, [values]))
+            return affected
+        records = await fetch(connection, query, plan, values)
+        self.add(touched_by(query, plan, [values], records))
+        return query.result(records)
+
+    def add(self, touched: Touched) -> None:
+        """Remember what was touched."""
+        self._touched = merge((self._touched, touched)) if self._touched else touched
+
+    def add_sets(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
+        """Remember what calls of a query touch; ``sets`` are as the caller has them."""
+        if self._through.quiet:
+            self._written.add(query)
+            return
+        for args in sets:
+            plan, values = query.plan(args)
+            self.add(touched_by(query, plan, [values]))
+
+    async def before_commit(self) -> Mark | None:
+        """Mark what was touched. Raises ``CacheError`` in strict mode: the transaction must not commit."""
+        if self._through.quiet or not (self._touched or self._written):
+            return None
+        return await self._through.cache.mark(self._all())
+
+    async def after(self, mark: Mark | None) -> None:
+        """End what was marked: after commit and after rollback."""
+        if mark is not None:
+            await self._through.cache.settle(mark)
+        elif self._written and not self._through.quiet:
+            # Somebody began to read through the cache just now.
+            await self._through.cache.touch_all(self._all())
+
+    def _all(self) -> Touched:
+        written: list[Touched] = [{change.table: {}} for query in self._written for change in query.changes]
+        return merge((*([self._touched] if self._touched else []), *written))
+
+
+class CacheOf:
+    """``db.cache``: the cache of a database, or of a tenant's view of it, by hand.
+
+    Where there is no cache (``connect(cache=None)``), there is nothing to do, and nothing is done.
+    """
+
+    def __init__(
+        self,
+        cache: Cache | None,
+        scope: tuple[object, ...],
+        reading: Callable[[Query[..., Any, Any]], Awaitable[Reading[Any] | None]],
+    ) -> None:
+        self._cache = cache
+        self._scope = scope
+        self._reading = reading
+
+    async def forget(self, query: Query[..., Any, Any], **parameters: object) -> None:
+        """Drop the stored result of one call. Of a tenant's, on ``db.tenant(…).cache``.
+
+        Raises ``RedisUnavailableError`` where Redis does not answer.
+        """
+        args = query.bind((), parameters)
+        reading = None if self._cache is None or query.cache is None else await self._reading(query)
+        if self._cache is not None and reading is not None:
+            await self._cache.forget(reading, args, self._scope if query.cache and query.cache.scoped else ())
+
+    async def clear(self, prefix: str = "") -> None:
+        """Drop the stored results of all queries under a name, such as ``"realty"``, or of all, in one step.
+
+        Raises ``RedisUnavailableError`` where Redis does not answer.
+        """
+        if self._cache is not None:
+            await self._cache.clear(prefix)
+
+    async def touch(self, table: str, **known: object) -> None:
+        """Tell of a committed write that plainsql has not made: ``touch("realty.messages",
+        conversation_id=id)``.
+
+        ``table`` with its schema; ``known`` are columns in which every row changed has one of these values,
+        before and after: a value, or a list of them. Without, the whole table.
+        """
+        if self._cache is not None:
+            await self._cache.touch(table, **known)
+
+    def stats(self) -> Stats:
+        """Return what the cache has done in this process so far."""
+        return Stats() if self._cache is None else self._cache.stats()
+
+
+def _is_exact(type_: Any) -> bool:
+    """Whether MessagePack gives back what was stored: ``Any`` does only for what was JSON."""
+    if get_origin(type_) is Annotated:
+        return JSON in get_args(type_) or _is_exact(get_args(type_)[0])
+    if type_ is Any or type_ is object:
+        return False
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        return all(_is_exact(hint) for hint in get_type_hints(type_, include_extras=True).values())
+    return all(_is_exact(part) for part in get_args(type_) if part is not ... and not isinstance(part, str))
+
+
+def _shape(item: Any) -> Iterable[str]:
+    if isinstance(item, type) and issubclass(item, msgspec.Struct):
+        for name, hint in get_type_hints(item, include_extras=True).items():
+            yield f"{name}: {hint!r}"
