@@ -1,0 +1,41 @@
+-- Enter a number, pending until verify. A second channel of the same phone_number_id is refused
+-- (unique violation).
+--
+-- The id is given and not made here: the access token is encrypted for this row before it is sent.
+-- returns: one Channel
+-- param display_phone_number: = null
+-- param display_name: = null
+-- param messages_per_second: = 80
+insert into whatsapp.channels as c (
+  id,
+  organization_id,
+  phone_number_id,
+  business_account_id,
+  display_phone_number,
+  display_name,
+  messages_per_second,
+  access_token
+)
+values (
+  :id,
+  :organization_id,
+  :phone_number_id,
+  :business_account_id,
+  :display_phone_number,
+  :display_name,
+  :messages_per_second,
+  :access_token
+)
+returning
+  c.id,
+  c.tenant_id,
+  c.organization_id,
+  c.phone_number_id,
+  c.business_account_id,
+  c.display_phone_number,
+  c.display_name,
+  c.status,
+  c.is_verified,
+  c.messages_per_second,
+  c.created_at,
+  c.updated_at
