@@ -88,8 +88,8 @@ async def send_message(
     Whoever gets ``is_new`` hands the message to WhatsApp and reports by ``messages.update_status``; where
     that does not happen within ``lease_s`` seconds, ``messages.claim_failed_for_retry`` gives it to a worker.
 
-    Raises ``ChannelUnavailableError``, ``ContactBlockedError``, ``RateLimitedError`` with ``retry_after``, and
-    ``RedisUnavailableError`` where the limiter is told to. Then nothing was saved.
+    Raises ``ChannelUnavailableError``, ``ContactBlockedError``, ``RateLimitedError`` with ``retry_after``,
+    and ``RedisUnavailableError`` where the limiter is told to. Then nothing was saved.
     """
     async with db.transaction() as tx:
         if idempotency_key is not None:
@@ -122,7 +122,7 @@ async def send_message(
             decision = await limiter.consume(channel)
             if not decision:
                 raise RateLimitedError(
-                    f"channel {channel.id} sends no more than {channel.messages_per_second} messages a second",
+                    f"channel {channel.id} may send {channel.messages_per_second} messages a second, and has",
                     retry_after=decision.retry_after,
                     hint="try again after retry_after seconds",
                 )
