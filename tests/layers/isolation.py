@@ -37,8 +37,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
-import asyncpg
 import psycopg
+from asyncpg.exceptions import InsufficientPrivilegeError, LockNotAvailableError, PostgresError
 from psycopg import sql
 
 import plainsql
@@ -122,7 +122,7 @@ class Isolation:
         """Connected as the application; has no tenant by itself."""
         self.admin = admin
         self.layer = layer
-        self.queries = queries_of(layer.name)
+        self.queries: dict[str, Query[..., Any, Any]] = queries_of(layer.name)
         self.tables = self._tables()
         self._filled: dict[object, Any] = {}
         self._known: set[object] = set()
@@ -147,9 +147,8 @@ class Isolation:
         column = sql.Identifier(self.layer.tenant_column)
         with self.admin.transaction():
             self.admin.execute("set local session_replication_role = replica")
-            names = sql.SQL(", ").join(self._table(table) for table in self.tables)
-            self.admin.execute(sql.SQL("truncate {}").format(names))
             for table in self.tables:
+                self._run("delete from {table}", table)  # far quicker than truncate, which makes new files
                 columns = sql.SQL(", ").join(map(sql.Identifier, self._columns(table)))
                 self.admin.execute(
                     sql.SQL(
@@ -239,7 +238,7 @@ class Isolation:
                 assert not row[0], f"{role} may {verb} {table}"
 
     async def check_tables(self) -> None:
-        """By the policies alone, whatever a query says: a tenant sees and makes its own rows and no others."""
+        """By the policies alone, whatever a query says: a tenant sees and makes its own rows only."""
         self.restore(*self.layer.tenants)
         one, other = self.layer.tenants
         column = self.layer.tenant_column
@@ -291,7 +290,7 @@ class Isolation:
             await self.queries[name](tx, **self.arguments(name, one))
             try:
                 beside = await self._result(name, other)
-            except asyncpg.LockNotAvailableError:
+            except LockNotAvailableError:
                 raise AssertionError(f"{name}: waits for another tenant's transaction") from None
         assert beside == alone, f"{name}: {alone} alone, {beside} while another tenant is at work"
 
@@ -303,7 +302,7 @@ class Isolation:
             query, given = self.queries[name], self.arguments(name, tenant)
             try:
                 found = await query(self.db, **given)
-            except (asyncpg.PostgresError, plainsql.NoRowError):
+            except (PostgresError, plainsql.NoRowError):
                 found = None  # a refusal is as good
             assert not found, f"{name}: without a tenant it found {_shape(found, self._known)}"
         assert self._everything() == before, f"{name}: without a tenant it changed something"
@@ -334,16 +333,16 @@ class Isolation:
         try:
             async with tx.transaction() as savepoint:
                 await savepoint.connection.execute(f"select from {place} for update")
-        except asyncpg.InsufficientPrivilegeError:
+        except InsufficientPrivilegeError:
             pass  # The application may not change these rows, nor lock them.
 
     async def _expect_refusal(self, statement: str, otherwise: str) -> None:
         try:
             async with self.db.tenant(self.layer.tenants[0]).transaction() as tx:
                 await tx.connection.execute(statement)
-        except asyncpg.InsufficientPrivilegeError:
+        except InsufficientPrivilegeError:
             return
-        except asyncpg.PostgresError as error:
+        except PostgresError as error:
             raise AssertionError(f"{otherwise}, but for: {error}") from error
         raise AssertionError(otherwise)
 

@@ -71,13 +71,13 @@ def count_of_all() -> Args:
 async def test_a_query_that_forgets_the_tenant_is_noticed_where_no_policy_stops_it(
     isolation: Isolation,
 ) -> None:
-    isolation.queries = {"contacts.count": count_of_all}
+    isolation.queries["contacts.count"] = count_of_all
     isolation.layer = replace(isolation.layer, arguments={"contacts.count": given()})
     await isolation.check_query("contacts.count")
     isolation.admin.execute(BREAKS["policies switched off"].format("contacts").encode())
-    with pytest.raises(AssertionError, match="contacts.count: 2 alone, 4 beside another tenant"):
+    with pytest.raises(AssertionError, match=r"contacts\.count: 2 alone, 4 beside another tenant"):
         await isolation.check_query("contacts.count")
-    with pytest.raises(AssertionError, match="contacts.count: without a tenant it found"):
+    with pytest.raises(AssertionError, match=r"contacts\.count: without a tenant it found"):
         await isolation.check_needs_a_tenant("contacts.count")
 
 
