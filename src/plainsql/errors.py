@@ -25,6 +25,7 @@ __all__ = [
     "ContractError",
     "DecodeError",
     "EmbeddedServerError",
+    "EncryptionError",
     "MigrationError",
     "NoRowError",
     "Place",
@@ -139,6 +140,10 @@ class TooManyRowsError(PlainsqlError, LookupError):
 
 class DecodeError(PlainsqlError, ValueError):
     """A value that came from the database does not fit its declared type."""
+
+
+class EncryptionError(PlainsqlError):
+    """An encrypted value cannot be opened: its key is not here, or it was changed or moved."""
 
 
 class SettingsError(PlainsqlError):

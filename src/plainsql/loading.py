@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
+from plainsql.crypto import Encrypted
+from plainsql.query import Args, Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
 from plainsql.statements import Statement
 from plainsql.statements import load as load_statements
 from plainsql.types import UNSET
@@ -73,6 +74,38 @@ def load(folder: str | os.PathLike[str]) -> Queries:
     return Queries({name: make_query(statement) for name, statement in load_statements(folder).items()})
 
 
+class _Encrypting(Binder):
+    """A binder for a statement with encrypted parameters or columns."""
+
+    def __init__(
+        self,
+        statement: Statement,
+        names: list[str],
+        defaults: dict[str, object],
+        bounds: dict[str, tuple[Any, Any]],
+    ) -> None:
+        super().__init__(names, defaults, bounds, statement.returns.row)
+        self.encrypted = {
+            parameter.name: Encrypted(parameter.encryption.column, *parameter.encryption.keys)
+            for parameter in statement.parameters
+            if parameter.encryption is not None
+        }
+        self.marks = {
+            hint.name: Encrypted(hint.encryption.column, *hint.encryption.keys)
+            for hint in statement.columns
+            if hint.encryption is not None
+        }
+        """By column of the result."""
+
+    def __call__(self, /, **kwargs: object) -> Args:
+        values = dict(zip(self.names, super().__call__(**kwargs), strict=True))
+        encrypted = {
+            name: mark.encrypt(name, values[name], [values[key] for key in mark.names])
+            for name, mark in self.encrypted.items()
+        }
+        return tuple({**values, **encrypted}.values())
+
+
 def make_query(statement: Statement) -> Query[..., Any, Any]:
     """Make the query object of one statement."""
     defaults: dict[str, object] = {}
@@ -91,7 +124,10 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
         *(parameter.name for parameter in statement.parameters),
         *(choice.name for choice in statement.choices),
     ]
-    binder = Binder(names, defaults, bounds, statement.returns.row)
+    if statement.is_encrypted:
+        binder: Binder = _Encrypting(statement, names, defaults, bounds)
+    else:
+        binder = Binder(names, defaults, bounds, statement.returns.row)
     binder.__doc__ = statement.description
     return _CLASSES[statement.returns.kind](
         statement.name, statement.path, statement.body_line, statement.body, binder, None

@@ -264,7 +264,8 @@ class Query(Generic[P, T, R]):
             return
         json = frozenset(index for index, column in enumerate(columns) if column.json)
         try:
-            self._item = dynamic_row(row_name, [column.name for column in columns], json)
+            marks = getattr(self._bind, "marks", None)
+            self._item = dynamic_row(row_name, [column.name for column in columns], json, marks)
         except ContractError as error:
             raise ContractError(
                 f"{self.name}: {error.message}", hint=f"{error.hint}, in {self.file}"

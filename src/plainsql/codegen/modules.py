@@ -10,6 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
+from plainsql.codegen.encryption import (
+    PARAMETER,
+    annotate_encrypted,
+    check_encrypted_column,
+    check_encrypted_parameter,
+)
 from plainsql.codegen.naming import class_name, is_field_name, string_literal
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
 from plainsql.errors import ContractError, Place
@@ -143,6 +149,10 @@ def _import_twice(module: Module) -> Iterable[ContractError]:
 def _plan_function(item: Checked, module: Module, package: str) -> Function:
     statement, analysis = item.statement, item.analysis
     _check_shape(statement, analysis)
+    for hint in statement.columns:
+        if hint.encryption is not None:
+            column = next(column for column in analysis.columns if column.name == hint.name)
+            check_encrypted_column(statement, hint.encryption, column, analysis.columns)
     for other in item.variants[1:]:
         _check_same_columns(statement, analysis, other)
     returned: Annotation | None = None
@@ -329,7 +339,11 @@ def _plan_parameters(
     wraps: dict[str, str] = {}
     for parameter in statement.parameters:
         fact = facts[parameter.name]
-        annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)
+        if parameter.encryption is not None:
+            check_encrypted_parameter(statement, parameter.encryption, fact, facts)
+            annotation = PARAMETER
+        else:
+            annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)
         _add_composites(module, annotation, statement)
         if wrap := _wrap(fact.type):
             wraps[parameter.name] = wrap
@@ -412,6 +426,8 @@ def _wrap(type: PgType) -> str:
 
 def _annotate_column(statement: Statement, column: ColumnFact, package: str, *, nested: bool) -> Annotation:
     for hint in statement.columns:
+        if hint.name == column.name and hint.encryption is not None:
+            return annotate_encrypted(hint.encryption)
         if hint.name == column.name and hint.type is not None:
             written, outer = _json_target(hint.type, hint.place, column, statement)
             return _json_annotation(written, statement, package).wrapped(outer)

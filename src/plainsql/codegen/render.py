@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from plainsql.analysis.model import Analysis, TableUse
+from plainsql.codegen.encryption import encrypting
 from plainsql.codegen.modules import Function, Module, RowClass
 from plainsql.codegen.python_types import Annotation
 
@@ -116,6 +117,9 @@ def _imports(module: Module, names: Names) -> str:
         if function.item is not None:
             annotations.append(function.item)
     wanted["plainsql.query"] |= in_bodies
+    if any(p.encryption for function in module.functions for p in function.statement.parameters):
+        wanted["plainsql.crypto"].add("encrypt")
+        in_bodies.add("encrypt")
     for annotation in annotations:
         for name, imported in annotation.imports:
             wanted[name].add(imported)
@@ -208,6 +212,8 @@ def _values(function: Function, names: Names) -> str:
             text = f"{names.of(function.wraps[name], in_body=True)}({text})"
         for parameter in function.statement.parameters:
             bounds = parameter.bounds
+            if parameter.name == name and parameter.encryption is not None:
+                text = encrypting(parameter, names.of("encrypt", in_body=True))
             if parameter.name == name and bounds and (bounds.low is not None or bounds.high is not None):
                 checked = names.of("bounded", in_body=True)
                 decimal = frozenset({("decimal", "Decimal")})

@@ -1,0 +1,3 @@
+drop table vault.messages;
+drop table vault.channels;
+drop schema vault;
