@@ -7,7 +7,7 @@ over every query, as the application's role::
         "whatsapp",
         role="whatsapp_app",
         tenants=(A, B),
-        fill=fill,  # async: (tenant's view) -> whatever the arguments are made from
+        fill=fill,  # async: (tenant's view, tenant) -> whatever the arguments are made from
         arguments={"contacts.get_by_id": lambda filled: {"id": filled.contact}, ...},
     )
 
@@ -59,9 +59,11 @@ class TenantLayer:
     """Of its schema and of its package in ``plainsql.layers``."""
     role: str
     """What applications act as."""
-    tenants: tuple[object, object]
-    fill: Callable[[TenantDatabase], Awaitable[Any]]
-    """Enters one tenant's rows, the same for each, and returns what ``arguments`` need to know of them."""
+    tenants: tuple[Any, Any]
+    fill: Callable[[TenantDatabase, Any], Awaitable[Any]]
+    """Is given a tenant's view and the tenant; enters its rows, the same for each, and returns what
+    ``arguments`` need to know of them.
+    """
     arguments: Mapping[str, Arguments]
     """For each query, ``contacts.get_by_id``, a call that finds or changes something."""
     tenant_column: str = "tenant_id"
@@ -132,7 +134,7 @@ class Isolation:
     async def fill(self) -> None:
         """Enter both tenants' rows, and keep copies to go back to."""
         for tenant in self.layer.tenants:
-            self._filled[tenant] = await self.layer.fill(self.db.tenant(tenant))
+            self._filled[tenant] = await self.layer.fill(self.db.tenant(tenant), tenant)
         self.admin.execute("create schema if not exists kept")
         for table in self.tables:
             self._run("create table {kept} as select * from {table}", table)

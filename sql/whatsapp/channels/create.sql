@@ -1,12 +1,15 @@
 -- Enter a number, pending until verify. A second channel of the same phone_number_id is refused
 -- (unique violation).
 --
--- The id is given and not made here: the access token is encrypted for this row before it is sent.
+-- Tenant and id are given and not made here: the access token is encrypted for this row before it
+-- is sent. The policy refuses any tenant but the current one.
 -- returns: one Channel
+-- param access_token: encrypted
 -- param display_phone_number: = null
 -- param display_name: = null
 -- param messages_per_second: = 80
 insert into whatsapp.channels as c (
+  tenant_id,
   id,
   organization_id,
   phone_number_id,
@@ -17,6 +20,7 @@ insert into whatsapp.channels as c (
   access_token
 )
 values (
+  :tenant_id,
   :id,
   :organization_id,
   :phone_number_id,

@@ -1,9 +1,11 @@
--- Put a new access token in the place of the old one.
+-- Put a new access token in the place of the old one. It is encrypted for this row of this tenant.
 -- returns: optional Channel
+-- param access_token: encrypted
 update whatsapp.channels as c
 set access_token = :access_token
 where
   c.tenant_id = (select whatsapp.current_tenant())
+  and c.tenant_id = :tenant_id
   and c.id = :id
 returning
   c.id,

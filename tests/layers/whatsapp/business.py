@@ -54,16 +54,17 @@ class Business:
         return message
 
 
-async def open_channel(db: TenantDatabase, **values: Any) -> channels.Channel:
+async def open_channel(db: TenantDatabase, tenant: UUID, **values: Any) -> channels.Channel:
     """Enter a channel that can send."""
     channel = await channels.create(
         db,
         **{
+            "tenant_id": tenant,
             "id": uuid.uuid4(),
             "organization_id": uuid.uuid4(),
             "phone_number_id": uuid.uuid4().hex,
             "business_account_id": "1029384756",
-            "access_token": b"a token",
+            "access_token": "a token",
             **values,
         },
     )
@@ -75,6 +76,6 @@ async def open_channel(db: TenantDatabase, **values: Any) -> channels.Channel:
 async def open_business(db: plainsql.Database) -> Business:
     tenant = uuid.uuid4()
     view = db.tenant(tenant)
-    channel = await open_channel(view)
+    channel = await open_channel(view, tenant)
     contact = await contacts.create(view, phone_number=PHONE, display_name="Ana")
     return Business(db, tenant, view, channel, contact)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import plainsql
 from plainsql import migrate
+from plainsql.crypto import KEYS_VARIABLE
 from plainsql.testing import Migrate
 from tests.layers.isolation import application_url
 from tests.layers.whatsapp.business import Business, open_business
@@ -20,6 +22,12 @@ MIGRATIONS = Path(__file__).parents[3] / "migrations"
 @pytest.fixture(scope="session")
 def plainsql_migrate() -> Migrate:
     return functools.partial(migrate.apply, folder=MIGRATIONS, layers=["whatsapp"])
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What access tokens are encrypted with."""
+    monkeypatch.setenv(KEYS_VARIABLE, f"test:{base64.b64encode(b'k' * 32).decode()}")
 
 
 @pytest.fixture(scope="module")

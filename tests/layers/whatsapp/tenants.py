@@ -33,6 +33,7 @@ PAYLOAD = {"entry": [{"id": "1"}]}
 class Filled:
     """The ids that the database has made for one tenant; the others are the same for both."""
 
+    tenant: UUID
     contact: UUID
     blocked: UUID
     media: UUID
@@ -43,18 +44,20 @@ class Filled:
     processed: UUID
 
 
-async def fill(db: TenantDatabase) -> Filled:
+async def fill(db: TenantDatabase, tenant: UUID) -> Filled:
     filled = Filled()
+    filled.tenant = tenant
     for number, id in enumerate((CHANNEL, UNUSED, SUSPENDED)):
         await channels.create(
             db,
+            tenant_id=filled.tenant,
             id=id,
             organization_id=ORGANIZATION,
             phone_number_id=f"10{number}",
             business_account_id="200",
             display_phone_number=f"+{PHONE}",
             display_name="Tienda",
-            access_token=b"a token",
+            access_token="a token",
         )
     await channels.verify(db, id=CHANNEL)
     await channels.suspend(db, id=SUSPENDED)
@@ -115,13 +118,14 @@ NUMBER = {"channel_id": CHANNEL, "phone_number": PHONE}
 
 ARGUMENTS: dict[str, Arguments] = {
     "channels.count": given(since=LONG_AGO),
-    "channels.create": given(
-        id=NEW,
-        organization_id=ORGANIZATION,
-        phone_number_id="109",
-        business_account_id="200",
-        access_token=b"a token",
-    ),
+    "channels.create": lambda filled: {
+        "tenant_id": filled.tenant,
+        "id": NEW,
+        "organization_id": ORGANIZATION,
+        "phone_number_id": "109",
+        "business_account_id": "200",
+        "access_token": "a token",
+    },
     "channels.delete": given(id=UNUSED),
     "channels.get_access_token": given(id=CHANNEL),
     "channels.get_by_id": given(id=CHANNEL),
@@ -130,7 +134,11 @@ ARGUMENTS: dict[str, Arguments] = {
     "channels.list_active": given(organization_id=ORGANIZATION, **PAGE),
     "channels.list_by_organization": given(organization_id=ORGANIZATION, **PAGE),
     "channels.resume": given(id=SUSPENDED),
-    "channels.rotate_access_token": given(id=CHANNEL, access_token=b"another"),
+    "channels.rotate_access_token": lambda filled: {
+        "tenant_id": filled.tenant,
+        "id": CHANNEL,
+        "access_token": "another",
+    },
     "channels.suspend": given(id=CHANNEL),
     "channels.update": given(id=CHANNEL, display_name="Otra"),
     "channels.verify": given(id=UNUSED),

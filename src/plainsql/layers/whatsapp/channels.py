@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
+from plainsql.crypto import Encrypted, Secret, encrypt
 from plainsql.query import Args, bounded, count as count_, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
@@ -54,7 +56,7 @@ class ChannelToken(Row, frozen=True):
 
     id: UUID
     tenant_id: UUID
-    access_token: bytes
+    access_token: Annotated[Secret, Encrypted("whatsapp.channels.access_token", "tenant_id", "id")]
 
 
 @one[int]("whatsapp.channels.count", "sql/whatsapp/channels/count.sql", 3, """\
@@ -73,8 +75,9 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Channel]("whatsapp.channels.create", "sql/whatsapp/channels/create.sql", 9, """\
+@one[Channel]("whatsapp.channels.create", "sql/whatsapp/channels/create.sql", 11, """\
 insert into whatsapp.channels as c (
+  tenant_id,
   id,
   organization_id,
   phone_number_id,
@@ -85,6 +88,7 @@ insert into whatsapp.channels as c (
   access_token
 )
 values (
+  :tenant_id,
   :id,
   :organization_id,
   :phone_number_id,
@@ -110,6 +114,7 @@ returning
 """, effect="writes")
 def create(
     *,
+    tenant_id: UUID,
     id: UUID,
     organization_id: UUID,
     phone_number_id: str,
@@ -117,18 +122,19 @@ def create(
     display_phone_number: str | None = None,
     display_name: str | None = None,
     messages_per_second: int = 80,
-    access_token: bytes,
+    access_token: str,
 ) -> Args:
     """Enter a number, pending until verify. A second channel of the same phone_number_id is refused
     (unique violation).
 
-    The id is given and not made here: the access token is encrypted for this row before it is sent.
+    Tenant and id are given and not made here: the access token is encrypted for this row before it
+    is sent. The policy refuses any tenant but the current one.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/create.sql
     """
-    return (id, organization_id, phone_number_id, business_account_id, display_phone_number, display_name, messages_per_second, access_token)
+    return (tenant_id, id, organization_id, phone_number_id, business_account_id, display_phone_number, display_name, messages_per_second, encrypt("whatsapp.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id))
 
 
 @count_("whatsapp.channels.delete", "sql/whatsapp/channels/delete.sql", 3, """\
@@ -147,7 +153,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[ChannelToken]("whatsapp.channels.get_access_token", "sql/whatsapp/channels/get_access_token.sql", 4, """\
+@optional[ChannelToken]("whatsapp.channels.get_access_token", "sql/whatsapp/channels/get_access_token.sql", 5, """\
 select
   c.id,
   c.tenant_id,
@@ -371,11 +377,12 @@ def resume(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Channel]("whatsapp.channels.rotate_access_token", "sql/whatsapp/channels/rotate_access_token.sql", 3, """\
+@optional[Channel]("whatsapp.channels.rotate_access_token", "sql/whatsapp/channels/rotate_access_token.sql", 4, """\
 update whatsapp.channels as c
 set access_token = :access_token
 where
   c.tenant_id = (select whatsapp.current_tenant())
+  and c.tenant_id = :tenant_id
   and c.id = :id
 returning
   c.id,
@@ -391,14 +398,14 @@ returning
   c.created_at,
   c.updated_at
 """, effect="writes")
-def rotate_access_token(*, access_token: bytes, id: UUID) -> Args:
-    """Put a new access token in the place of the old one.
+def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args:
+    """Put a new access token in the place of the old one. It is encrypted for this row of this tenant.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/rotate_access_token.sql
     """
-    return (access_token, id)
+    return (encrypt("whatsapp.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id), tenant_id, id)
 
 
 @optional[Channel]("whatsapp.channels.suspend", "sql/whatsapp/channels/suspend.sql", 3, """\

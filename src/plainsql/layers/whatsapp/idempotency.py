@@ -20,7 +20,8 @@ def idempotency_key(account_id: str | UUID, to_phone: str, content: str, timesta
     Raises ``BindError`` where an argument is of another type, or where ``account_id`` or ``to_phone`` holds a
     ``:``, with which two different messages could have one key.
     """
-    parts: tuple[tuple[str, object, tuple[type, ...]], ...] = (
+    # What callers give is not always what they were told to.
+    parts: tuple[tuple[str, object, tuple[type[object], ...]], ...] = (
         ("account_id", account_id, (str, UUID)),
         ("to_phone", to_phone, (str,)),
         ("content", content, (str,)),
