@@ -1,18 +1,25 @@
 -- Remove events that were worked off before a time, the oldest first, as many as the limit at once:
 -- again until none is removed. A redelivery of one that is gone would be kept as new; WhatsApp
 -- tries for 7 days.
+--
+-- A CTE and not "in (select ...)": a sub-select that locks may run once for every row, and then its
+-- limit is none.
 -- returns: count
 -- param limit: 1..10000 = 1000
+with
+old as (
+  select w.id
+  from whatsapp.webhook_events as w
+  where
+    w.tenant_id = (select whatsapp.current_tenant())
+    and w.processed_at < :before
+  order by w.processed_at, w.id
+  limit :limit
+  for update skip locked
+)
+
 delete from whatsapp.webhook_events as w
+using old as o
 where
   w.tenant_id = (select whatsapp.current_tenant())
-  and w.id in (
-    select old.id
-    from whatsapp.webhook_events as old
-    where
-      old.tenant_id = (select whatsapp.current_tenant())
-      and old.processed_at < :before
-    order by old.processed_at, old.id
-    limit :limit
-    for update skip locked
-  )
+  and w.id = o.id
