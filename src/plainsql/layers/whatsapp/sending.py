@@ -121,8 +121,9 @@ async def send_message(
         if is_new:
             decision = await limiter.consume(channel)
             if not decision:
+                rate = channel.messages_per_second
                 raise RateLimitedError(
-                    f"channel {channel.id} may send {channel.messages_per_second} messages a second, and has",
+                    f"channel {channel.id} is at its limit of {rate} messages a second",
                     retry_after=decision.retry_after,
                     hint="try again after retry_after seconds",
                 )
