@@ -124,7 +124,7 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
         *(parameter.name for parameter in statement.parameters),
         *(choice.name for choice in statement.choices),
     ]
-    if statement.is_encrypted:
+    if statement.encryptions:
         binder: Binder = _Encrypting(statement, names, defaults, bounds)
     else:
         binder = Binder(names, defaults, bounds, statement.returns.row)

@@ -137,8 +137,8 @@ def dynamic_row(
     from plainsql.types import Json
 
     _check_names(name, columns)
-    marks = marks or {}
-    for column in marks:
+    marked = marks or {}
+    for column in marked:
         if column not in columns:
             raise ContractError(
                 f"{name} has no column {column!r}, which the header says is encrypted",
@@ -148,8 +148,8 @@ def dynamic_row(
     groups: dict[str, list[tuple[str, Any]]] = {}
     for index, column in enumerate(columns):
         annotation: Any = Json if index in json else object
-        if column in marks:
-            annotation = Annotated[object, marks[column]]
+        if column in marked:
+            annotation = Annotated[object, marked[column]]
         outer, dot, inner = column.partition(".")
         if not dot:
             fields.append((column, annotation))

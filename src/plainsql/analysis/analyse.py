@@ -97,18 +97,28 @@ class Analyser:
         )
 
     def _parameters(
-        self, described: Description, names: list[str], landings: dict[int, Landing]
+        self, described: Description, names: list[str], landings: dict[int, list[Landing]]
     ) -> tuple[ParameterFact, ...]:
         facts: list[ParameterFact] = []
         for number, (name, oid) in enumerate(zip(names, described.parameters, strict=False), 1):
-            landing = landings.get(number)
+            places = landings.get(number, [])
             type_ = self.catalogue.type(oid)
             if type_.not_null:
-                facts.append(ParameterFact(name, type_, False, f"{type_} is not null"))
-            elif landing is None:
-                facts.append(ParameterFact(name, type_, True, "nothing strict meets it"))
+                nullable_, because = False, f"{type_} is not null"
+            elif not places:
+                nullable_, because = True, "nothing strict meets it"
             else:
-                facts.append(ParameterFact(name, type_, landing.nullable, landing.because))
+                nullable_, because = places[0].nullable, places[0].because
+            facts.append(
+                ParameterFact(
+                    name,
+                    type_,
+                    nullable_,
+                    because,
+                    lands=tuple(sorted({place.column for place in places if place.column is not None})),
+                    compared=any(place.compared for place in places),
+                )
+            )
         return tuple(facts)
 
     def _rows(self, scope: Scope, cardinality: Cardinality, returns: bool) -> tuple[RowCount, str]:

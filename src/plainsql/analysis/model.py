@@ -99,6 +99,10 @@ class ParameterFact:
     """Whether ``None`` is a sensible argument: it lands in a nullable column, or nothing strict meets it."""
     because: str
     """The reason, in one phrase."""
+    lands: tuple[ColumnRef, ...] = ()
+    """The columns that it is written into as it is."""
+    compared: bool = False
+    """Whether an operator meets it somewhere."""
 
 
 @dataclass(frozen=True, slots=True)

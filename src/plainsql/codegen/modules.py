@@ -10,12 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
-from plainsql.codegen.encryption import (
-    PARAMETER,
-    annotate_encrypted,
-    check_encrypted_column,
-    check_encrypted_parameter,
-)
+from plainsql.codegen.encryption import PARAMETER, SameKeys, annotate_encrypted, check_encrypted
 from plainsql.codegen.naming import class_name, is_field_name, string_literal
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
 from plainsql.errors import ContractError, Place
@@ -99,12 +94,14 @@ def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module]
     """
     modules: dict[str, Module] = {}
     errors: list[ContractError] = []
+    same_keys = SameKeys()
     for item in checked:
         statement = item.statement
         folder = statement.module.replace(".", "/")
         module = modules.setdefault(statement.module, Module(statement.module or "queries", folder))
         try:
             module.functions.append(_plan_function(item, module, package))
+            same_keys.check(statement, item.variants)
         except ContractError as error:
             errors.append(error)
     if "" in modules and "queries" in modules:
@@ -149,10 +146,7 @@ def _import_twice(module: Module) -> Iterable[ContractError]:
 def _plan_function(item: Checked, module: Module, package: str) -> Function:
     statement, analysis = item.statement, item.analysis
     _check_shape(statement, analysis)
-    for hint in statement.columns:
-        if hint.encryption is not None:
-            column = next(column for column in analysis.columns if column.name == hint.name)
-            check_encrypted_column(statement, hint.encryption, column, analysis.columns)
+    check_encrypted(statement, item.variants)
     for other in item.variants[1:]:
         _check_same_columns(statement, analysis, other)
     returned: Annotation | None = None
@@ -340,7 +334,6 @@ def _plan_parameters(
     for parameter in statement.parameters:
         fact = facts[parameter.name]
         if parameter.encryption is not None:
-            check_encrypted_parameter(statement, parameter.encryption, fact, facts)
             annotation = PARAMETER
         else:
             annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)

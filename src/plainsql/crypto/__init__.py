@@ -7,6 +7,7 @@ cryptography: the first encrypted value does.
 
 from plainsql.crypto.columns import Encrypted, encrypt
 from plainsql.crypto.keyring import KEYS_VARIABLE, KeyRing, new_key
+from plainsql.crypto.rotation import Rotation
 from plainsql.crypto.secret import Secret
 
-__all__ = ["KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"]
+__all__ = ["KEYS_VARIABLE", "Encrypted", "KeyRing", "Rotation", "Secret", "encrypt", "new_key"]

@@ -95,9 +95,10 @@ class KeyRing:
                 f"restore it; where {', '.join(names)} of the row were changed, it must be written again",
             ) from None
 
-    def is_current(self, stored: bytes) -> bool:
-        """Whether a stored value was encrypted with the key that encrypts now."""
-        return stored.startswith(self._header)
+    @property
+    def current(self) -> bytes:
+        """What every value begins with that the first key has encrypted, and no other."""
+        return self._header
 
     def __repr__(self) -> str:
         return f"<KeyRing {', '.join(self.ids)}>"

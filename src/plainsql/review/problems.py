@@ -10,6 +10,7 @@ import msgspec
 
 from plainsql.analysis.findings import applicable
 from plainsql.codegen import Checked
+from plainsql.codegen.encryption import unbound
 from plainsql.errors import ContractError, Place, PlainsqlError, SqlFileError, SqlFolderError
 
 __all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_files"]
@@ -18,6 +19,7 @@ FINDINGS: Final = {
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "not-in-nullable": "`not in` over what can be null",
     "partial-order": "rows that a limit cuts off are ordered only in part",
+    "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
     "unbounded": "a `many` without a limit and without a key that bounds it",
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
     "unused-parameter": "a parameter that changes nothing",
@@ -77,7 +79,7 @@ def findings_of(checked: Checked) -> Iterable[Problem]:
     used: set[str] = set()
     seen: set[tuple[str, int, int]] = set()
     for analysis, variant in zip(checked.variants, checked.texts, strict=True):
-        for finding in applicable(analysis, statement.returns.kind):
+        for finding in (*applicable(analysis, statement.returns.kind), *unbound(statement, analysis)):
             place = (
                 variant.place(finding.position)
                 if finding.position

@@ -168,11 +168,11 @@ class Statement:
     compiled: Compiled
 
     @property
-    def is_encrypted(self) -> bool:
-        """Whether a parameter or a column of it is."""
-        return any(each.encryption for each in self.parameters) or any(
-            each.encryption for each in self.columns
-        )
+    def encryptions(self) -> tuple[Encryption, ...]:
+        """Of all encrypted parameters, then columns; most statements have none."""
+        of_all = [parameter.encryption for parameter in self.parameters]
+        of_all += [hint.encryption for hint in self.columns]
+        return tuple(encryption for encryption in of_all if encryption is not None)
 
     @property
     def module(self) -> str:
