@@ -54,6 +54,16 @@ class Business:
         return message
 
 
+async def blocked(db: plainsql.Database) -> None:
+    """Wait until some session of this database waits for another one's transaction."""
+    async with db.acquire() as connection:
+        while not await connection.fetchval(
+            "select exists (select from pg_stat_activity "
+            "where datname = current_database() and wait_event = 'transactionid')"
+        ):
+            pass
+
+
 async def open_channel(db: TenantDatabase, tenant: UUID, **values: Any) -> channels.Channel:
     """Enter a channel that can send."""
     channel = await channels.create(

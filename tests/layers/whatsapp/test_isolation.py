@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
+from asyncpg.exceptions import InvalidTextRepresentationError
 
+from plainsql.layers.whatsapp import contacts
 from plainsql.query import Args, one
 from tests.layers.isolation import Isolation, open_isolation, queries_of
 from tests.layers.whatsapp.tenants import ARGUMENTS, WHATSAPP, given
@@ -42,6 +44,11 @@ async def test_no_query_reads_changes_counts_or_waits_for_another_tenants_rows(
     assert names
     for name in names:
         await isolation.check_query(name)
+
+
+async def test_a_tenant_that_is_no_uuid_is_an_error_and_not_nobody(isolation: Isolation) -> None:
+    with pytest.raises(InvalidTextRepresentationError):
+        await contacts.list(isolation.db.tenant("everybody"))
 
 
 # -- What the checks are worth: each of these is noticed.

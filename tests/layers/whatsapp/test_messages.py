@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from asyncpg import CheckViolationError, ForeignKeyViolationError, UniqueViolationError
 
 from plainsql.layers.whatsapp import messages
-from tests.layers.whatsapp.business import PHONE, Business, open_business, open_channel
+from tests.layers.whatsapp.business import PHONE, Business, blocked, open_business, open_channel
 
 THEN = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ORDER = ("queued", "sent", "delivered", "read")
@@ -61,6 +62,38 @@ async def test_a_message_saved_under_one_key_ten_times_at_once_is_one(business: 
     assert found is not None
     assert found.id == saved[0].id
     assert len(await messages.list(business.db)) == 1
+
+
+async def test_who_comes_while_the_first_is_being_saved_waits_and_gets_it(business: Business) -> None:
+    async with business.db.transaction() as tx:
+        first = await messages.save_outbound(
+            tx,
+            channel_id=business.channel.id,
+            phone_number=PHONE,
+            content="Hola",
+            idempotency_key=b"key",
+        )
+        second = asyncio.create_task(business.queued(idempotency_key=b"key", content="Adiós"))
+        await blocked(business.root)
+    assert ((await second).id, (await second).content) == (first.id, "Hola")
+
+
+async def test_who_comes_while_the_first_is_being_saved_takes_its_place_where_it_fails(
+    business: Business,
+) -> None:
+    with suppress(ZeroDivisionError):
+        async with business.db.transaction() as tx:
+            await messages.save_outbound(
+                tx,
+                channel_id=business.channel.id,
+                phone_number=PHONE,
+                content="Hola",
+                idempotency_key=b"key",
+            )
+            second = asyncio.create_task(business.queued(idempotency_key=b"key", content="Adiós"))
+            await blocked(business.root)
+            raise ZeroDivisionError
+    assert (await second).content == "Adiós"
 
 
 async def test_the_same_key_returns_the_first_row_whatever_has_become_of_it(business: Business) -> None:
