@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ import pytest
 import plainsql
 from plainsql import BindError, EncryptionError, SettingsError
 from plainsql.crypto import KEYS_VARIABLE, Secret
-from tests.crypto.conftest import NEW, OLD
+from tests.crypto.conftest import NEW, OLD, PROJECT
 from tests.crypto.project.queries.vault import channels, messages
 from tests.scenario.executors import Side
 
@@ -80,6 +81,19 @@ async def test_a_nested_row_is_decrypted_and_a_missing_one_is_none(vault: Side, 
     first, second = await vault.call(q.messages.list_with_channel, tenant_id=tenant)
     assert first.channel.token == TOKEN
     assert second.channel is None
+
+
+async def test_a_view_is_read_as_its_table(vault: Side, q: Any) -> None:
+    where = await add(vault, q)
+    assert (await vault.call(q.channels.get_credentials, **where)).token == TOKEN
+
+
+async def test_a_loaded_query_goes_to_another_process(empty_vault: str) -> None:
+    loaded = pickle.loads(pickle.dumps(plainsql.load(PROJECT / "sql").vault.channels.get))
+    tenant, channel = uuid4(), uuid4()
+    async with plainsql.connect(empty_vault) as db:
+        await channels.create(db, tenant_id=tenant, id=channel, phone="1", access_token=TOKEN)
+        assert (await loaded(db, tenant_id=tenant, id=channel)).access_token == TOKEN
 
 
 async def test_inside_a_transaction_too(vault: Side, q: Any) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from plainsql import EncryptionError
-from plainsql.crypto import KEYS_VARIABLE
+from plainsql.crypto import KEYS_VARIABLE, Secret
 from tests.crypto.conftest import NEW
 from tests.scenario.executors import Side
 
@@ -57,7 +57,8 @@ async def test_not_in_an_error_that_shows_the_failing_row(vault: Side, q: Any) -
     row: dict[str, Any] = {"tenant_id": uuid4(), "id": uuid4(), "phone": None, "access_token": PLAIN}
     with pytest.raises((asyncpg.NotNullViolationError, psycopg.errors.NotNullViolation)) as caught:
         await vault.call(q.channels.create, **row)
-    detail = getattr(caught.value, "detail", None) or caught.value.diag.message_detail  # type: ignore[union-attr]
+    error: Any = caught.value
+    detail = str(error.detail if vault.name == "asyncpg" else error.diag.message_detail)
     assert "Failing row contains" in detail
     assert PLAIN.encode().hex() not in all_of(caught.value) + detail
     assert PLAIN not in all_of(caught.value) + detail
@@ -69,6 +70,20 @@ async def test_not_in_the_error_of_an_argument_that_does_not_fit(vault: Side, q:
     with pytest.raises(TypeError) as caught:
         await vault.call(q.channels.create, **row, access_token=value)
     assert PLAIN not in all_of(caught.value)
+    assert caught.value.__context__ is None or PLAIN not in all_of(caught.value.__context__)
+
+
+async def test_not_among_the_variables_of_any_frame_where_it_is_given_as_a_secret(
+    vault: Side, q: Any
+) -> None:
+    secret = Secret(PLAIN)
+    row = {"tenant_id": uuid4(), "id": uuid4(), "phone": "1", "access_token": secret}
+    await vault.call(q.channels.create, **row)
+    with pytest.raises((asyncpg.UniqueViolationError, psycopg.errors.UniqueViolation)) as caught:
+        await vault.call(q.channels.create, **row)
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "Secret('***')" in shown
+    assert PLAIN not in shown
 
 
 async def test_not_in_the_error_of_a_value_that_cannot_be_opened(

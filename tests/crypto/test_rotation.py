@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -170,8 +170,8 @@ def test_a_row_that_cannot_be_opened_is_named_and_left_and_the_others_go_on(
     tokens = fill(db, 5)
     bad, other = list(tokens)[:2]
     connection.execute(
-        "update vault.channels set access_token = (select o.access_token from vault.channels as o where o.id = %s)"
-        " where id = %s",
+        "update vault.channels set access_token ="
+        " (select o.access_token from vault.channels as o where o.id = %s) where id = %s",
         [other, bad],
     )
     stored = connection.execute("select access_token from vault.channels where id = %s", [bad]).fetchone()
@@ -299,7 +299,7 @@ def test_the_command_says_how_far_it_came_when_it_is_interrupted(
     monkeypatch.setenv(KEYS_VARIABLE, f"{NEW},{OLD}")
 
     class Interrupted(Rotation):
-        def run(self) -> Iterator[int]:
+        def run(self) -> Generator[int]:
             yield next(super().run())
             raise KeyboardInterrupt
 

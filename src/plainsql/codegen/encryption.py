@@ -53,7 +53,7 @@ def unbound(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
     for encryption, fact, _ in _parameters(statement, analysis):
         writes = _writes(encryption, analysis)
         keys = " and ".join(f":{key}" for key in encryption.keys)
-        if not writes and not fact.compared:
+        if not writes and not fact.lands and not fact.compared:
             yield Finding(
                 "unbound-encryption",
                 f"{fact.name} is encrypted for the row of {keys}, and is not seen to be written there",

@@ -222,6 +222,8 @@ def _values(function: Function, names: Names) -> str:
                 )
                 text = f'{checked}("{name}", {text}, {low}, {high})'
         parts.append(text)
+    if any(parameter.encryption for parameter in function.statement.parameters):
+        return "(\n" + "".join(f"        {part},\n" for part in parts) + "    )"
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 

@@ -42,8 +42,9 @@ class Encrypted(RowMark):
         try:
             return KeyRing.from_environment().encrypt(value, self.column, self.names, others)
         except UnicodeEncodeError:
-            # The error holds the text.
-            raise BindError(f"{parameter}: the text is not valid Unicode") from None
+            pass
+        # Here, and not in the handler: that error holds the text, and must not be the context of this one.
+        raise BindError(f"{parameter}: the text is not valid Unicode")
 
     def __repr__(self) -> str:
         return f"Encrypted({', '.join(map(repr, (self.column, *self.names)))})"

@@ -7,7 +7,7 @@ one key of the ring. What is done is seen in the values themselves: the next run
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -87,7 +87,7 @@ class Rotation:
         sql = f"select count(*) from {self._table} as t where {self._is_old}"
         return int(self.connection.execute(sql, [self.ring.current]).fetchone()[0])
 
-    def run(self) -> Iterator[int]:
+    def run(self) -> Generator[int]:
         """Encrypt anew; after each batch, yield how many rows that were.
 
         Rows that cannot be opened are left as they are, and stand in ``failures`` afterwards.

@@ -18,6 +18,7 @@ from typing import Final
 
 from plainsql.errors import SqlFileError
 
+from .header import close_match
 from .model import Encryption
 from .source import Source
 
@@ -42,6 +43,9 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
     ``name`` is the parameter's or column's own, ``table`` the statement's folder, with dots.
     """
     if not _WORD.match(text):
+        word = re.match(r"en[a-z]+", text)
+        if word and close_match(word[0], ["encrypted"], 0.8):
+            raise source.error(offset, f"{text!r} is no way to encrypt", hint="Did you mean encrypted?")
         return None
     found = _FORM.fullmatch(text)
     if found is None:

@@ -115,7 +115,8 @@ def _check_encrypted(
         errors.append(
             source.error(
                 seen["returns", ""],
-                f"{encrypted[0]} is encrypted, and a {keys.returns} has no columns that say which row it is",
+                f"{encrypted[0]} is encrypted, and 'returns: {keys.returns}' has no columns that say "
+                "which row it is",
                 hint="Name a row, and return those columns with it: returns: optional Credentials",
             )
         )

@@ -9,6 +9,10 @@ create table vault.channels (
   primary key (tenant_id, id),
   unique (phone)
 );
+create view vault.credentials as
+select c.tenant_id, c.id, c.access_token as token
+from vault.channels as c
+where c.phone <> '';
 create table vault.messages (
   id bigint generated always as identity primary key,
   tenant_id uuid not null,

@@ -13,7 +13,17 @@ from plainsql.query import Args, count, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
-__all__ = ["Channel", "create", "get", "get_stored", "list", "set_stored", "update"]
+__all__ = [
+    "Channel",
+    "Credentials",
+    "create",
+    "get",
+    "get_credentials",
+    "get_stored",
+    "list",
+    "set_stored",
+    "update",
+]
 
 
 class Channel(Row, frozen=True):
@@ -24,6 +34,14 @@ class Channel(Row, frozen=True):
     phone: str
     access_token: Annotated[Secret, Encrypted("vault.channels.access_token", "tenant_id", "id")]
     refresh_token: Annotated[Secret, Encrypted("vault.channels.refresh_token", "tenant_id", "id")] | None
+
+
+class Credentials(Row, frozen=True):
+    """A row of `vault.channels`."""
+
+    tenant_id: UUID
+    id: UUID
+    token: Annotated[Secret, Encrypted("vault.channels.access_token", "tenant_id", "id")]
 
 
 @one[Channel]("vault.channels.create", "sql/vault/channels/create.sql", 7, """\
@@ -50,7 +68,13 @@ def create(
     Writes vault.channels.
     SQL: sql/vault/channels/create.sql
     """
-    return (tenant_id, id, phone, encrypt("vault.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id), encrypt("vault.channels.refresh_token", "refresh_token", refresh_token, tenant_id=tenant_id, id=id))
+    return (
+        tenant_id,
+        id,
+        phone,
+        encrypt("vault.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id),
+        encrypt("vault.channels.refresh_token", "refresh_token", refresh_token, tenant_id=tenant_id, id=id),
+    )
 
 
 @optional[Channel]("vault.channels.get", "sql/vault/channels/get.sql", 5, """\
@@ -68,6 +92,23 @@ def get(*, tenant_id: UUID, id: UUID) -> Args:
 
     Reads vault.channels.
     SQL: sql/vault/channels/get.sql
+    """
+    return (tenant_id, id)
+
+
+@optional[Credentials]("vault.channels.get_credentials", "sql/vault/channels/get_credentials.sql", 4, """\
+select
+  c.tenant_id,
+  c.id,
+  c.token
+from vault.credentials as c
+where c.tenant_id = :tenant_id and c.id = :id
+""", effect="reads")
+def get_credentials(*, tenant_id: UUID, id: UUID) -> Args:
+    """The credentials of a channel, through a view.
+
+    Reads vault.channels.
+    SQL: sql/vault/channels/get_credentials.sql
     """
     return (tenant_id, id)
 
@@ -142,4 +183,9 @@ def update(
     Writes vault.channels.
     SQL: sql/vault/channels/update.sql
     """
-    return (encrypt("vault.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id), encrypt("vault.channels.refresh_token", "refresh_token", refresh_token, tenant_id=tenant_id, id=id), tenant_id, id)
+    return (
+        encrypt("vault.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id),
+        encrypt("vault.channels.refresh_token", "refresh_token", refresh_token, tenant_id=tenant_id, id=id),
+        tenant_id,
+        id,
+    )
