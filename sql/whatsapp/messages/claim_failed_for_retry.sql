@@ -2,9 +2,10 @@
 -- heard of in time. They are queued again, and belong to who claimed them until next_attempt_at,
 -- which moves away exponentially. Oldest first.
 --
--- Any number of workers: a row that another one is about to take is passed over, not waited for.
--- The id at WhatsApp goes with the attempt it was for; a late receipt of that attempt is not taken
--- for this one.
+-- Any number of workers: a row that another one is about to take is passed over, not waited for. An
+-- array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
+-- know. The id at WhatsApp goes with the attempt it was for; a late receipt of that attempt is not
+-- taken for this one.
 -- returns: many Message
 -- param limit: 1..500 = 50
 -- param max_attempts: 0..100 = 5
@@ -31,10 +32,9 @@ claimed as (
     next_attempt_at = statement_timestamp() + make_interval(
       secs => least(:first_delay_s::integer * power(2, least(m.retry_count + 1, 30)), 86400)
     )
-  from due as d
   where
     m.tenant_id = (select whatsapp.current_tenant())
-    and m.id = d.id
+    and m.id = any(array(select d.id from due as d))
   returning
     m.id,
     m.tenant_id,

@@ -1,7 +1,9 @@
 -- Take events to work them off, oldest first. They belong to who claimed them for lease_s seconds;
 -- after that, or by mark_failed, they come again.
 --
--- Any number of workers: a row that another one is about to take is passed over, not waited for.
+-- Any number of workers: a row that another one is about to take is passed over, not waited for. An
+-- array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
+-- know.
 -- returns: many WebhookEvent
 -- param limit: 1..500 = 50
 -- param lease_s: 1..86400 = 300
@@ -20,10 +22,9 @@ due as (
 claimed as (
   update whatsapp.webhook_events as w
   set next_attempt_at = statement_timestamp() + make_interval(secs => :lease_s::integer)
-  from due as d
   where
     w.tenant_id = (select whatsapp.current_tenant())
-    and w.id = d.id
+    and w.id = any(array(select d.id from due as d))
   returning
     w.id,
     w.tenant_id,

@@ -3,7 +3,8 @@
 -- tries for 7 days.
 --
 -- A CTE and not "in (select ...)": a sub-select that locks may run once for every row, and then its
--- limit is none.
+-- limit is none. An array, so that the rows are looked up by key: of a join the planner may think
+-- that a limit it does not know is a tenth of the table, and read it whole.
 -- returns: count
 -- param limit: 1..10000 = 1000
 with
@@ -19,7 +20,6 @@ old as (
 )
 
 delete from whatsapp.webhook_events as w
-using old as o
 where
   w.tenant_id = (select whatsapp.current_tenant())
-  and w.id = o.id
+  and w.id = any(array(select o.id from old as o))

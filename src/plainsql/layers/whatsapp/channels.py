@@ -134,7 +134,17 @@ def create(
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/create.sql
     """
-    return (tenant_id, id, organization_id, phone_number_id, business_account_id, display_phone_number, display_name, messages_per_second, encrypt("whatsapp.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id))
+    return (
+        tenant_id,
+        id,
+        organization_id,
+        phone_number_id,
+        business_account_id,
+        display_phone_number,
+        display_name,
+        messages_per_second,
+        encrypt("whatsapp.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id),
+    )
 
 
 @count_("whatsapp.channels.delete", "sql/whatsapp/channels/delete.sql", 3, """\
@@ -405,7 +415,11 @@ def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/rotate_access_token.sql
     """
-    return (encrypt("whatsapp.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id), tenant_id, id)
+    return (
+        encrypt("whatsapp.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id),
+        tenant_id,
+        id,
+    )
 
 
 @optional[Channel]("whatsapp.channels.suspend", "sql/whatsapp/channels/suspend.sql", 3, """\

@@ -44,7 +44,7 @@ class WebhookEvent(Row, frozen=True):
     updated_at: datetime
 
 
-@many[WebhookEvent]("whatsapp.webhook_events.claim_unprocessed", "sql/whatsapp/webhook_events/claim_unprocessed.sql", 8, """\
+@many[WebhookEvent]("whatsapp.webhook_events.claim_unprocessed", "sql/whatsapp/webhook_events/claim_unprocessed.sql", 10, """\
 with
 due as (
   select w.id
@@ -60,10 +60,9 @@ due as (
 claimed as (
   update whatsapp.webhook_events as w
   set next_attempt_at = statement_timestamp() + make_interval(secs => :lease_s::integer)
-  from due as d
   where
     w.tenant_id = (select whatsapp.current_tenant())
-    and w.id = d.id
+    and w.id = any(array(select d.id from due as d))
   returning
     w.id,
     w.tenant_id,
@@ -97,7 +96,9 @@ def claim_unprocessed(*, limit: int = 50, lease_s: int = 300) -> Args:
     """Take events to work them off, oldest first. They belong to who claimed them for lease_s seconds;
     after that, or by mark_failed, they come again.
 
-    Any number of workers: a row that another one is about to take is passed over, not waited for.
+    Any number of workers: a row that another one is about to take is passed over, not waited for. An
+    array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
+    know.
 
     limit: 1..500, 50 by default.
     lease_s: 1..86400, 300 by default.
@@ -378,7 +379,7 @@ def mark_processed(*, id: UUID) -> Args:
     return (id,)
 
 
-@count_("whatsapp.webhook_events.purge", "sql/whatsapp/webhook_events/purge.sql", 9, """\
+@count_("whatsapp.webhook_events.purge", "sql/whatsapp/webhook_events/purge.sql", 10, """\
 with
 old as (
   select w.id
@@ -392,10 +393,9 @@ old as (
 )
 
 delete from whatsapp.webhook_events as w
-using old as o
 where
   w.tenant_id = (select whatsapp.current_tenant())
-  and w.id = o.id
+  and w.id = any(array(select o.id from old as o))
 """, effect="writes")
 def purge(*, before: datetime, limit: int = 1000) -> Args:
     """Remove events that were worked off before a time, the oldest first, as many as the limit at once:
@@ -403,7 +403,8 @@ def purge(*, before: datetime, limit: int = 1000) -> Args:
     tries for 7 days.
 
     A CTE and not "in (select ...)": a sub-select that locks may run once for every row, and then its
-    limit is none.
+    limit is none. An array, so that the rows are looked up by key: of a join the planner may think
+    that a limit it does not know is a tenth of the table, and read it whole.
 
     limit: 1..10000, 1000 by default.
     Reads whatsapp.webhook_events.
