@@ -29,13 +29,14 @@ from plainsql.errors import (
     SettingsError,
     SqlFileError,
     SqlFolderError,
+    TenantError,
     TooManyRowsError,
     TransactionError,
 )
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Database, Transaction, connect
+    from plainsql.database import Call, Database, Transaction, connect
     from plainsql.loading import load
     from plainsql.rows import Composite, Row
     from plainsql.types import UNSET, Json, UnsetType
@@ -46,6 +47,7 @@ __all__ = [
     "UNSET",
     "BindError",
     "CacheError",
+    "Call",
     "Composite",
     "ConnectError",
     "ContractError",
@@ -63,6 +65,7 @@ __all__ = [
     "SettingsError",
     "SqlFileError",
     "SqlFolderError",
+    "TenantError",
     "TooManyRowsError",
     "Transaction",
     "TransactionError",
@@ -73,6 +76,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Call": "plainsql.database",
     "Composite": "plainsql.rows",
     "Database": "plainsql.database",
     "Json": "plainsql.types",

@@ -35,6 +35,7 @@ __all__ = [
     "SettingsError",
     "SqlFileError",
     "SqlFolderError",
+    "TenantError",
     "TooManyRowsError",
     "TransactionError",
 ]
@@ -156,6 +157,10 @@ class ConnectError(PlainsqlError, ConnectionError):
 
 class PoolTimeoutError(PlainsqlError, TimeoutError):
     """No connection of the pool became free in time. Nothing was sent."""
+
+
+class TenantError(PlainsqlError):
+    """A query of tables with row-level security is called without a tenant: the caller must name one."""
 
 
 class TransactionError(PlainsqlError):

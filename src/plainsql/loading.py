@@ -8,6 +8,7 @@ from typing import Any
 
 from plainsql.crypto import Encrypted
 from plainsql.query import Args, Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
+from plainsql.reach import EVERYTHING
 from plainsql.statements import Statement
 from plainsql.statements import load as load_statements
 from plainsql.types import UNSET
@@ -67,7 +68,8 @@ def load(folder: str | os.PathLike[str]) -> Queries:
 
     Row types are made from what the server describes, at a query's first call. Types are not known to the
     type
-    checker: ``plainsql generate`` writes modules for which they are.
+    checker: ``plainsql generate`` writes modules for which they are. What a query reads and writes is not
+    known either: a ``cache:`` line is without effect, and each call makes every cached result stale.
 
     Raises ``SqlFileError`` or ``SqlFolderError``, with all that is wrong in the folder.
     """
@@ -130,5 +132,5 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
         binder = Binder(names, defaults, bounds, statement.returns.row)
     binder.__doc__ = statement.description
     return _CLASSES[statement.returns.kind](
-        statement.name, statement.path, statement.body_line, statement.body, binder, None
+        statement.name, statement.path, statement.body_line, statement.body, binder, None, changes=EVERYTHING
     )

@@ -9,6 +9,7 @@ from psycopg import Connection, pq
 
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.dependences import changes_of, dependences_of
 from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects import effects_of
 from plainsql.analysis.facts import NullJoin
@@ -20,6 +21,7 @@ from plainsql.analysis.parameters import Landing, parameter_landings
 from plainsql.analysis.places import places_of
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.scopes import Scopes
+from plainsql.analysis.steadiness import caching_findings
 from plainsql.analysis.tree import Query, Scope
 from plainsql.analysis.verdict import Verdict, nullable
 
@@ -76,7 +78,8 @@ class Analyser:
         nullability = Nullability(self.catalogue, scopes, cardinality)
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
-        effects = effects_of(self.catalogue, places_of(self.catalogue, scopes, scope), tuple(names))
+        places = places_of(self.catalogue, scopes, scope)
+        effects = effects_of(self.catalogue, places, tuple(names))
         examined = Examined(scope, nullability, Places(sql))
         return Analysis(
             parameters=self._parameters(described, names, parameter_landings(self.catalogue, scopes, scope)),
@@ -92,8 +95,12 @@ class Analyser:
             not_read_only=effects.not_read_only,
             not_session_safe=effects.not_session_safe,
             row_security=tuple(sorted(effects.row_security)),
+            settings=tuple(sorted(effects.settings.items())),
             opaque=tuple(sorted(effects.opaque)),
             findings=(*examine(examined), *examine_indexes(examined)),
+            dependences=dependences_of(self.catalogue, effects),
+            changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
+            caching=tuple(caching_findings(self.catalogue, places, effects, examined.places)),
         )
 
     def _parameters(

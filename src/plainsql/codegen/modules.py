@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from plainsql.analysis.dependences import cached_read, changes_of_all
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
 from plainsql.codegen.encryption import PARAMETER, SameKeys, annotate_encrypted, check_encrypted
 from plainsql.codegen.naming import class_name, is_field_name, string_literal
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
 from plainsql.errors import ContractError, Place
+from plainsql.reach import CachedRead, Change
 from plainsql.statements import Bounds, Statement, Variant
 
 __all__ = ["Checked", "Field", "Function", "Module", "RowClass", "plan_modules"]
@@ -70,6 +72,12 @@ class Function:
     analysis: Analysis
     effect: str
     """What is proved of all its variants: ``plainsql.query.Effect``."""
+    joins: bool = True
+    """Whether concurrent calls may run as one statement, where it only reads."""
+    row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By table: settings without which row-level security lets nothing of it through."""
+    cache: CachedRead | None = None
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(slots=True)
@@ -158,7 +166,27 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
         _add_row(module, statement.returns.row, item.variants, statement, package)
         returned = Annotation(statement.returns.row)
     parameters, wraps = _plan_parameters(item, module)
-    return Function(statement, returned, parameters, wraps, analysis, _effect(item.variants))
+    row_security = dict(table for variant in item.variants for table in variant.settings)
+    joins = statement.join and not any(variant.lost_by_joining for variant in item.variants)
+    effect = _effect(item.variants)
+    cache, changes = _cache(item), changes_of_all(item.variants)
+    return Function(
+        statement, returned, parameters, wraps, analysis, effect, joins, row_security, cache, changes
+    )
+
+
+def _cache(item: Checked) -> CachedRead | None:
+    statement = item.statement
+    if statement.cache is None:
+        return None
+    because = next((variant.not_read_only for variant in item.variants if not variant.read_only), "")
+    if because:
+        raise _error(
+            statement,
+            f"its header caches it, and it is not proved to only read: {because}",
+            "remove the cache line: what a statement writes invalidates cached reads without it",
+        )
+    return cached_read(statement.cache, item.variants)
 
 
 def _effect(variants: Sequence[Analysis]) -> str:

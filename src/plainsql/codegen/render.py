@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.encryption import encrypting
 from plainsql.codegen.modules import Function, Module, RowClass
 from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.reaching import reach_names, rendered_reach
 
 __all__ = ["MARK", "render", "render_package"]
 
@@ -108,6 +110,7 @@ def _imports(module: Module, names: Names) -> str:
     in_bodies: set[str] = set()
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
+        wanted["plainsql.reach"] |= reach_names(function)
         in_bodies |= set(function.wraps.values())
         if any(
             p.bounds and (p.bounds.low, p.bounds.high) != (None, None) for p in function.statement.parameters
@@ -178,7 +181,13 @@ def _function(function: Function, names: Names, sql: str) -> str:
     if function.item is not None:
         decorator += f"[{names.annotation(function.item)}]"
     effect = "" if function.effect == "unknown" else f', effect="{function.effect}"'
-    effect += "" if statement.join else ", joins=False"
+    effect += "" if function.joins else ", joins=False"
+    if function.row_security:
+        tables = ", ".join(
+            f'"{table}": {_tuple(names)}' for table, names in sorted(function.row_security.items())
+        )
+        effect += f", row_security={{{tables}}}"
+    effect += rendered_reach(function, names.of)
     return (
         f'\n\n@{decorator}("{statement.name}", "{path}", {statement.body_line}, """\\\n'
         f'{_escape(statement.body)}\n"""{effect})\n'
@@ -233,6 +242,12 @@ def _docstring(function: Function, path: str) -> str:
     facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
     text = _escape(description) + "\n\n" + "\n".join(facts)
     return textwrap.indent(f'"""{text}\n"""\n', "    ", lambda line: bool(line.strip()))
+
+
+def _tuple(texts: Sequence[str]) -> str:
+    """A tuple of strings as source, quoted as the rest of the module."""
+    parts = ", ".join(json.dumps(text) for text in texts)
+    return f"({parts}{',' if len(texts) == 1 else ''})"
 
 
 def _bounds(function: Function) -> list[str]:
