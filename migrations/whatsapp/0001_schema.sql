@@ -67,7 +67,7 @@ parallel safe
 return nullif(current_setting('app.jwt_tenant', true), '')::uuid;
 
 comment on function whatsapp.current_tenant() is
-'The tenant that app.jwt_tenant names; null without one';
+'The tenant that app.jwt_tenant names; null without one. plainsql: reads nothing; writes nothing';
 
 revoke all on function whatsapp.current_tenant() from public;
 

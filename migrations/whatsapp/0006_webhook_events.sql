@@ -14,7 +14,7 @@ parallel safe
 return sha256(convert_to(payload::text, 'UTF8'));
 
 comment on function whatsapp.payload_digest(jsonb) is
-'SHA-256 of a payload, whatever the order of its keys';
+'SHA-256 of a payload, whatever the order of its keys. plainsql: reads nothing; writes nothing';
 
 revoke all on function whatsapp.payload_digest(jsonb) from public;
 

@@ -102,15 +102,16 @@ def application_url(url: str, role: str) -> Generator[str]:
 
 
 @asynccontextmanager
-async def open_isolation(url: str, layer: TenantLayer) -> AsyncGenerator[Isolation]:
+async def open_isolation(url: str, layer: TenantLayer, **options: Any) -> AsyncGenerator[Isolation]:
     """Fill a database for both tenants and hand it over, with a login role that is one of the application's.
 
-    ``url`` is a superuser's, of a database of its own that has the layer's migrations and no rows.
+    ``url`` is a superuser's, of a database of its own that has the layer's migrations and no rows; ``options``
+    are those of ``plainsql.connect``.
     """
     # What would wait for the other tenant fails instead: nothing else holds locks here.
     settings = {"lock_timeout": "3s"}
     with psycopg.connect(url, autocommit=True) as admin, application_url(url, layer.role) as application:
-        async with plainsql.connect(application, max_size=8, server_settings=settings) as db:
+        async with plainsql.connect(application, max_size=8, server_settings=settings, **options) as db:
             isolation = Isolation(db, admin, layer)
             await isolation.fill()
             yield isolation

@@ -176,7 +176,8 @@ async def test_a_large_table_is_read_by_its_index(db: TenantDatabase, what: str)
     async with db.transaction() as tx:
         # For these arguments, and for any: a statement that is run often is planned once for all.
         given_plan = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)
-        await tx.connection.execute(f"set local plan_cache_mode = force_generic_plan; prepare q as {plan.sql}")
+        await tx.connection.execute("set local plan_cache_mode = force_generic_plan")
+        await tx.connection.execute(f"prepare q as {plan.sql}")
         nulls = ", ".join(["null"] * len(args))
         generic_plan = await tx.connection.fetch(f"explain (costs off) execute q ({nulls})")
         await tx.connection.execute("deallocate q")

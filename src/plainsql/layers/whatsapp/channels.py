@@ -11,6 +11,7 @@ from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret, encrypt
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -65,7 +66,7 @@ from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many channels there are, since a time if given.
 
@@ -111,7 +112,13 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.channels", (
+        ("id", "parameter", "id"),
+        ("phone_number_id", "parameter", "phone_number_id"),
+        ("tenant_id", "parameter", "tenant_id"),
+    )),
+))
 def create(
     *,
     tenant_id: UUID,
@@ -152,7 +159,9 @@ delete from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.channels", (("id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a channel. One with messages is refused (foreign key violation): suspend it.
 
@@ -172,7 +181,7 @@ from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_access_token(*, id: UUID) -> Args:
     """What a channel's requests to WhatsApp are signed with. Nowhere else is it read, so that no list,
     log or cache has it by the way.
@@ -201,7 +210,7 @@ from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The channel with this id.
 
@@ -229,7 +238,7 @@ from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.phone_number_id = :phone_number_id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_by_phone_number_id(*, phone_number_id: str) -> Args:
     """The channel of the number that a webhook names.
 
@@ -259,7 +268,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -298,7 +307,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def list_active(
     *,
     organization_id: UUID | UnsetType = UNSET,
@@ -337,7 +346,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def list_by_organization(
     *,
     organization_id: UUID,
@@ -375,7 +384,13 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.channels", (
+        ("id", "parameter", "id"),
+        ("phone_number_id", "returned", "phone_number_id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def resume(*, id: UUID) -> Args:
     """Let a suspended channel send again: active where it is verified, pending where it is not. Nothing
     comes back where it is not suspended.
@@ -407,7 +422,13 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.channels", (
+        ("id", "parameter", "id"),
+        ("phone_number_id", "returned", "phone_number_id"),
+        ("tenant_id", "parameter", "tenant_id"),
+    )),
+))
 def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args:
     """Put a new access token in the place of the old one. It is encrypted for this row of this tenant.
 
@@ -441,7 +462,13 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.channels", (
+        ("id", "parameter", "id"),
+        ("phone_number_id", "returned", "phone_number_id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def suspend(*, id: UUID) -> Args:
     """Stop a channel: nothing more is sent from it until resume.
 
@@ -480,7 +507,9 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.channels", (("id", "parameter", "id"), ("tenant_id", "returned", "tenant_id"))),
+))
 def update(
     *,
     organization_id: UUID | UnsetType = UNSET,
@@ -523,7 +552,13 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.channels", (
+        ("id", "parameter", "id"),
+        ("phone_number_id", "returned", "phone_number_id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def verify(*, id: UUID) -> Args:
     """Note that WhatsApp has verified the number. A pending channel is active from now on; a suspended
     one stays so until resume.

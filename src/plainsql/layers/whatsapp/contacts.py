@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -58,7 +59,13 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.contacts", (
+        ("id", "parameter", "id"),
+        ("phone_number", "returned", "phone_number"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def block(*, id: UUID) -> Args:
     """Want nothing more to do with a contact: send_message refuses to write to them.
 
@@ -75,7 +82,7 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many contacts there are, since a time if given.
 
@@ -110,7 +117,13 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.contacts", (
+        ("id", "returned", "id"),
+        ("phone_number", "returned", "phone_number"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def create(
     *,
     phone_number: str,
@@ -134,7 +147,10 @@ delete from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",), "whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.contacts", (("id", "parameter", "id"),)),
+    Change("whatsapp.messages", (("contact_id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a contact. The messages stay, and do not name it any more.
 
@@ -160,7 +176,7 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The contact with this id.
 
@@ -185,7 +201,9 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.phone_number = :phone_number
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, cache=CachedRead(300, (
+    Dependence("whatsapp.contacts", "phone_number", "phone_number"),
+), scoped=True))
 def get_by_phone(*, phone_number: str) -> Args:
     """The contact of this number.
 
@@ -212,7 +230,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -256,7 +274,13 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.contacts", (
+        ("id", "returned", "id"),
+        ("phone_number", "returned", "phone_number"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def save(
     *,
     phone_number: str,
@@ -290,7 +314,13 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.contacts", (
+        ("id", "parameter", "id"),
+        ("phone_number", "returned", "phone_number"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def touch_last_seen(*, seen_at: datetime | None = None, id: UUID) -> Args:
     """Note that we have heard of a contact: now, or at a time if given. What arrives late takes nothing
     back.
@@ -318,7 +348,13 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.contacts", (
+        ("id", "parameter", "id"),
+        ("phone_number", "returned", "phone_number"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def unblock(*, id: UUID) -> Args:
     """Undo block.
 
@@ -351,7 +387,9 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.contacts", (("id", "parameter", "id"), ("tenant_id", "returned", "tenant_id"))),
+))
 def update(
     *,
     phone_number: str | UnsetType = UNSET,

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -45,7 +46,7 @@ from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
   and f.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many media files there are, since a time if given.
 
@@ -80,7 +81,13 @@ returning
   f.storage_url,
   f.created_at,
   f.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.media_files", (
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("whatsapp_media_id", "returned", "whatsapp_media_id"),
+    )),
+))
 def create(
     *,
     whatsapp_media_id: str | None = None,
@@ -104,7 +111,10 @@ delete from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
   and f.id = :id
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.media_files": ("app.jwt_tenant",), "whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.media_files", (("id", "parameter", "id"),)),
+    Change("whatsapp.messages", (("media_id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a file. The messages stay, and do not name it any more; what is at storage_url stays too.
 
@@ -130,7 +140,7 @@ from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
   and f.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The media file with this id.
 
@@ -155,7 +165,7 @@ from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
   and f.whatsapp_media_id = :whatsapp_media_id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def get_by_whatsapp_media_id(*, whatsapp_media_id: str) -> Args:
     """The file with this id at WhatsApp.
 
@@ -182,7 +192,7 @@ where
   and (f.created_at, f.id) < (:after_created_at, :after_id)  --?
 order by f.created_at desc, f.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -229,7 +239,13 @@ returning
   f.storage_url,
   f.created_at,
   f.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.media_files", (
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("whatsapp_media_id", "returned", "whatsapp_media_id"),
+    )),
+))
 def save(
     *,
     whatsapp_media_id: str | None,
@@ -270,7 +286,9 @@ returning
   f.storage_url,
   f.created_at,
   f.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.media_files", (("id", "parameter", "id"), ("tenant_id", "returned", "tenant_id"))),
+))
 def update(
     *,
     whatsapp_media_id: str | None | UnsetType = UNSET,

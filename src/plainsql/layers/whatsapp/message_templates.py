@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -35,7 +36,7 @@ from whatsapp.message_templates as t
 where
   t.tenant_id = (select whatsapp.current_tenant())
   and t.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many templates there are, since a time if given.
 
@@ -70,7 +71,14 @@ returning
   t.status,
   t.created_at,
   t.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.message_templates", (
+        ("id", "returned", "id"),
+        ("language", "parameter", "language"),
+        ("name", "parameter", "name"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def create(*, name: str, language: str, category: str, body: str, status: str = "pending") -> Args:
     """Enter a template. A second one of the same name and language is refused (unique violation); save
     takes either.
@@ -87,7 +95,9 @@ delete from whatsapp.message_templates as t
 where
   t.tenant_id = (select whatsapp.current_tenant())
   and t.id = :id
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.message_templates", (("id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a template.
 
@@ -114,7 +124,9 @@ where
   t.tenant_id = (select whatsapp.current_tenant())
   and t.name = :name
   and t.language = :language
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, cache=CachedRead(300, (
+    Dependence("whatsapp.message_templates", "language", "language"),
+), scoped=True))
 def get(*, name: str, language: str) -> Args:
     """The template of this name in this language.
 
@@ -139,7 +151,7 @@ from whatsapp.message_templates as t
 where
   t.tenant_id = (select whatsapp.current_tenant())
   and t.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The template with this id.
 
@@ -167,7 +179,7 @@ where
   and (t.created_at, t.id) < (:after_created_at, :after_id)  --?
 order by t.created_at desc, t.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
 def list(
     *,
     status: str | UnsetType = UNSET,
@@ -215,7 +227,14 @@ returning
   t.status,
   t.created_at,
   t.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.message_templates", (
+        ("id", "returned", "id"),
+        ("language", "parameter", "language"),
+        ("name", "parameter", "name"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def save(*, name: str, language: str, category: str, body: str, status: str = "pending") -> Args:
     """The template of this name and language: entered now, or replaced. Safe when several calls race.
 
@@ -248,7 +267,12 @@ returning
   t.status,
   t.created_at,
   t.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.message_templates", (
+        ("id", "parameter", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def update(
     *,
     name: str | UnsetType = UNSET,

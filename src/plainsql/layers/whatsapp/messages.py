@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -139,7 +140,15 @@ select
   c.updated_at
 from claimed as c
 order by c.created_at, c.id
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.messages", (
+        ("channel_id", "returned", "channel_id"),
+        ("contact_id", "returned", "contact_id"),
+        ("id", "returned", "id"),
+        ("media_id", "returned", "media_id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def claim_failed_for_retry(*, max_attempts: int = 5, limit: int = 50, first_delay_s: int = 30) -> Args:
     """Take the messages that are to be sent again: those that failed, and those whose sender was not
     heard of in time. They are queued again, and belong to who claimed them until next_attempt_at,
@@ -166,7 +175,7 @@ from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many messages there are, since a time if given.
 
@@ -236,7 +245,16 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.messages", (
+        ("channel_id", "parameter", "channel_id"),
+        ("contact_id", "parameter", "contact_id"),
+        ("id", "returned", "id"),
+        ("media_id", "parameter", "media_id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("whatsapp_msg_id", "returned", "whatsapp_msg_id"),
+    )),
+))
 def create(
     *,
     channel_id: UUID,
@@ -272,7 +290,9 @@ delete from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.id = :id
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.messages", (("id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a message.
 
@@ -310,7 +330,7 @@ where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.created_at >= :since
 order by m.created_at, m.id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def export(*, since: datetime) -> Args:
     """Every message since a time, oldest first: to be streamed.
 
@@ -346,7 +366,7 @@ from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The message with this id.
 
@@ -382,7 +402,7 @@ from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.whatsapp_msg_id = :whatsapp_msg_id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def get_by_whatsapp_msg_id(*, whatsapp_msg_id: str) -> Args:
     """The message with this id at WhatsApp.
 
@@ -419,7 +439,7 @@ where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.idempotency_key = :idempotency_key
   and m.direction = 'outbound'
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def get_outbound_by_idempotency_key(*, idempotency_key: bytes) -> Args:
     """The outbound message that was saved under this key.
 
@@ -459,7 +479,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def history(
     *,
     phone_number: str,
@@ -507,7 +527,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def list(
     *,
     channel_id: UUID | UnsetType = UNSET,
@@ -572,7 +592,16 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.messages", (
+        ("channel_id", "parameter", "channel_id"),
+        ("contact_id", "parameter", "contact_id"),
+        ("id", "returned", "id"),
+        ("media_id", "parameter", "media_id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("whatsapp_msg_id", "returned", "whatsapp_msg_id"),
+    )),
+))
 def save_inbound(
     *,
     channel_id: UUID,
@@ -723,7 +752,9 @@ select
   e.created_at,
   e.updated_at
 from entered as e
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.messages"),
+))
 def save_outbound(
     *,
     idempotency_key: bytes | None = None,
@@ -767,7 +798,7 @@ where
   and m.channel_id = :channel_id  --?
 group by m.direction, m.status
 order by m.direction, m.status
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def stats(
     *,
     since: datetime,
@@ -816,7 +847,14 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.messages", (
+        ("channel_id", "returned", "channel_id"),
+        ("id", "parameter", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("whatsapp_msg_id", "returned", "whatsapp_msg_id"),
+    )),
+))
 def update(
     *,
     contact_id: UUID | None | UnsetType = UNSET,
@@ -897,7 +935,15 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.messages", (
+        ("channel_id", "returned", "channel_id"),
+        ("contact_id", "returned", "contact_id"),
+        ("id", "parameter", "id"),
+        ("media_id", "returned", "media_id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def update_status(
     *,
     status: str,
@@ -987,7 +1033,16 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.messages", (
+        ("channel_id", "returned", "channel_id"),
+        ("contact_id", "returned", "contact_id"),
+        ("id", "returned", "id"),
+        ("media_id", "returned", "media_id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("whatsapp_msg_id", "parameter", "whatsapp_msg_id"),
+    )),
+))
 def update_status_by_whatsapp_msg_id(
     *,
     status: str,

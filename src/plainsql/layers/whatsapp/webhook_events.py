@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -91,7 +92,13 @@ select
   c.updated_at
 from claimed as c
 order by c.created_at, c.id
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.webhook_events", (
+        ("event_type", "returned", "event_type"),
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def claim_unprocessed(*, limit: int = 50, lease_s: int = 300) -> Args:
     """Take events to work them off, oldest first. They belong to who claimed them for lease_s seconds;
     after that, or by mark_failed, they come again.
@@ -115,7 +122,7 @@ from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many events there are, since a time if given.
 
@@ -158,7 +165,13 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.webhook_events", (
+        ("event_type", "returned", "event_type"),
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def create(
     *,
     event_type: str,
@@ -185,7 +198,9 @@ delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = :id
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.webhook_events", (("id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove an event. Those that are processed go with purge.
 
@@ -213,7 +228,7 @@ from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The event with this id.
 
@@ -243,7 +258,7 @@ where
   and (w.created_at, w.id) < (:after_created_at, :after_id)  --?
 order by w.created_at desc, w.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def list(
     *,
     event_type: str | UnsetType = UNSET,
@@ -283,7 +298,13 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.webhook_events", (
+        ("event_type", "returned", "event_type"),
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def log(*, event_type: str, payload: Json) -> Args:
     """Keep what WhatsApp has told us, before anything else is done. Nothing comes back where it was
     kept before: a redelivery is the same to the letter, but for the order of its keys, and there is
@@ -324,7 +345,13 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.webhook_events", (
+        ("event_type", "returned", "event_type"),
+        ("id", "parameter", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def mark_failed(
     *,
     error_message: str | None,
@@ -368,7 +395,13 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.webhook_events", (
+        ("event_type", "returned", "event_type"),
+        ("id", "parameter", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def mark_processed(*, id: UUID) -> Args:
     """Note that an event is worked off. Nothing comes back where it was before.
 
@@ -396,7 +429,9 @@ delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = any(array(select o.id from old as o))
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.webhook_events"),
+))
 def purge(*, before: datetime, limit: int = 1000) -> Args:
     """Remove events that were worked off before a time, the oldest first, as many as the limit at once:
     again until none is removed. A redelivery of one that is gone would be kept as new; WhatsApp
@@ -436,7 +471,13 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes")
+""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+    Change("whatsapp.webhook_events", (
+        ("event_type", "returned", "event_type"),
+        ("id", "parameter", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def update(
     *,
     error_message: str | None | UnsetType = UNSET,
