@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from plainsql.cli.tables import Column, shorten
-from plainsql.errors import PlainsqlError
+from plainsql.errors import PlainsqlError, TenantError
 from plainsql.query import AsyncExecutor, Query
 
 __all__ = ["Step", "Story"]
@@ -70,7 +70,7 @@ class Story:
         step = Step(self.db)
         try:
             await step.run(query, *args, **kwargs)
-        except asyncpg.IntegrityConstraintViolationError as error:
+        except (asyncpg.IntegrityConstraintViolationError, TenantError) as error:
             self.queries += step.queries
             self._steps += 1
             self._heading(title, step)
