@@ -81,6 +81,7 @@ async def test_who_comes_while_the_first_is_being_saved_waits_and_gets_it(busine
 async def test_who_comes_while_the_first_is_being_saved_takes_its_place_where_it_fails(
     business: Business,
 ) -> None:
+    seconds = []
     with suppress(ZeroDivisionError):
         async with business.db.transaction() as tx:
             await messages.save_outbound(
@@ -90,10 +91,10 @@ async def test_who_comes_while_the_first_is_being_saved_takes_its_place_where_it
                 content="Hola",
                 idempotency_key=b"key",
             )
-            second = asyncio.create_task(business.queued(idempotency_key=b"key", content="Adiós"))
+            seconds.append(asyncio.create_task(business.queued(idempotency_key=b"key", content="Adiós")))
             await blocked(business.root)
             raise ZeroDivisionError
-    assert (await second).content == "Adiós"
+    assert [(await second).content for second in seconds] == ["Adiós"]
 
 
 async def test_the_same_key_returns_the_first_row_whatever_has_become_of_it(business: Business) -> None:
