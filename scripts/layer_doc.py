@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,16 +58,102 @@ inner join pg_class as i on x.indexrelid = i.oid
 where x.indrelid = %s and not exists (select from pg_constraint as c where c.conindid = i.oid)
 order by i.relname
 """
+# By which column one row belongs to another: of several, the one that names the other row and not both rows'
+# tenant. Two ways from one table to another are two lines; two constraints over one column are one.
 _RELATIONS = """
-select distinct parent.relname, child.relname, bool_and(a.attnotnull)
+select parent.relname, child.relname, bool_and(all_columns.needed), last_column.attname
 from pg_constraint as c
 inner join pg_class as child on c.conrelid = child.oid
 inner join pg_class as parent on c.confrelid = parent.oid
-inner join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+cross join lateral (
+  select bool_and(a.attnotnull) as needed
+  from pg_attribute as a
+  where a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+) as all_columns
+cross join lateral (
+  select a.attname
+  from unnest(c.conkey, c.confkey) with ordinality as k (own, theirs, number)
+  inner join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.own
+  inner join pg_attribute as p on p.attrelid = c.confrelid and p.attnum = k.theirs
+  order by p.attname = 'id' desc, k.number desc
+  limit 1
+) as last_column
 where c.contype = 'f' and child.relnamespace = to_regnamespace(%s)
-group by c.oid, parent.relname, child.relname
-order by 1, 2
+group by parent.relname, child.relname, last_column.attname
+order by 1, 2, 4
 """
+# A unique constraint that holds the whole primary key says nothing new: foreign keys need it.
+_KEYS = """
+select
+  a.attname,
+  array_remove(array[
+    case when bool_or(c.contype = 'p') then 'PK' end,
+    case when bool_or(c.contype = 'f') then 'FK' end,
+    case
+      when bool_or(c.contype = 'u' and not c.conkey @> p.conkey and a.attnum <> all (p.conkey)) then 'UK'
+    end
+  ], null)
+from pg_constraint as c
+inner join pg_constraint as p on p.conrelid = c.conrelid and p.contype = 'p'
+inner join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+where c.conrelid = %s
+group by a.attname
+"""
+_POLICIES = """
+select
+  p.polname,
+  case p.polcmd
+    when 'r' then 'select'
+    when 'a' then 'insert'
+    when 'w' then 'update'
+    when 'd' then 'delete'
+  end,
+  pg_get_expr(p.polqual, p.polrelid),
+  pg_get_expr(p.polwithcheck, p.polrelid)
+from pg_policy as p
+where p.polrelid = %s
+order by p.polname
+"""
+# What roles other than the owner may do with a table, and which columns alone they may change.
+_GRANTS = """
+with
+of_table as (
+  select
+    g.grantee,
+    string_agg(lower(g.privilege_type), ', ' order by array_position(
+      array['SELECT', 'INSERT', 'UPDATE', 'DELETE'], g.privilege_type
+    )) as verbs
+  from pg_class as c
+  cross join lateral aclexplode(c.relacl) as g
+  where c.oid = %(table)s and g.grantee <> c.relowner
+  group by g.grantee
+),
+
+of_columns as (
+  select
+    g.grantee,
+    lower(g.privilege_type) || ' of ' || string_agg(a.attname, ', ' order by a.attnum) as verbs
+  from pg_attribute as a
+  inner join pg_class as c on c.oid = a.attrelid
+  cross join lateral aclexplode(a.attacl) as g
+  where a.attrelid = %(table)s and g.grantee <> c.relowner
+  group by g.grantee, g.privilege_type
+)
+
+select pg_get_userbyid(g.grantee), string_agg(g.verbs, '; ')
+from (select * from of_table union all select * from of_columns) as g
+group by g.grantee
+order by 1
+"""
+_SECURITY = "select c.relrowsecurity, c.relforcerowsecurity from pg_class as c where c.oid = %s"
+
+
+_SHORT_TYPES = {
+    "timestamp with time zone": "timestamptz",
+    "timestamp without time zone": "timestamp",
+    "character varying": "varchar",
+    "character(": "char(",
+}
 
 
 @dataclass(frozen=True)
@@ -99,10 +185,7 @@ def page(layer: str, connection: psycopg.Connection[Any]) -> tuple[Path, str]:
 
 def _tables(layer: str, connection: psycopg.Connection[Any]) -> Iterator[str]:
     tables = connection.execute(_TABLES, [layer]).fetchall()
-    yield from ["## Tables", "", "```mermaid", "erDiagram"]
-    for parent, child, needed in connection.execute(_RELATIONS, [layer]):
-        yield f"  {parent} {'||' if needed else '|o'}--o{{ {child} : has"
-    yield from ["```", ""]
+    yield from ["## Tables", "", *_diagram(layer, tables, connection), ""]
     for table, comment, oid in tables:
         yield from [
             f"### {layer}.{table}",
@@ -125,7 +208,45 @@ def _tables(layer: str, connection: psycopg.Connection[Any]) -> Iterator[str]:
         for name, unique, definition in connection.execute(_INDEXES, [oid]):
             kind = "unique index" if unique else "index"
             yield f"- `{name}`: `{kind} using {_lower(definition.partition(' USING ')[2])}`"
+        yield from _security(oid, connection)
         yield ""
+
+
+def _diagram(
+    layer: str, tables: Sequence[tuple[str, str, int]], connection: psycopg.Connection[Any]
+) -> Iterator[str]:
+    """The schema as Mermaid, which GitHub and many editors show as a picture."""
+    yield from ["```mermaid", "erDiagram"]
+    for parent, child, needed, column in connection.execute(_RELATIONS, [layer]):
+        yield f"  {parent} {'||' if needed else '|o'}--o{{ {child} : {column}"
+    for table, _, oid in tables:
+        keys = dict(connection.execute(_KEYS, [oid]).fetchall())
+        yield f"  {table} {{"
+        for name, type_, not_null, *_ in connection.execute(_COLUMNS, [oid]):
+            marks = f" {', '.join(keys[name])}" if keys.get(name) else ""
+            yield f"    {_short(type_)} {name}{marks}" + ("" if not_null else ' "null"')
+        yield "  }"
+    yield "```"
+
+
+def _short(type_: str) -> str:
+    """A type as people write it, and as one word: Mermaid's grammar has no blanks and commas in it."""
+    for long, short in _SHORT_TYPES.items():
+        type_ = type_.replace(long, short)
+    return re.sub(r"[^\w()\[\]-]+", "_", type_.rpartition(".")[2])
+
+
+def _security(oid: int, connection: psycopg.Connection[Any]) -> Iterator[str]:
+    ((enabled, forced),) = connection.execute(_SECURITY, [oid])
+    if enabled:
+        yield f"- row-level security, enabled{' and forced' if forced else ''}:"
+        for name, verb, using, check in connection.execute(_POLICIES, [oid]):
+            parts = [f"for {verb}"] if verb else []
+            parts += [f"using {_lower(using)}"] if using else []
+            parts += [f"with check {_lower(check)}"] if check and check != using else []
+            yield f"  - `{name}`: `{' '.join(parts)}`"
+    for role, verbs in connection.execute(_GRANTS, {"table": oid}):
+        yield f"- `{role}` may: {verbs}"
 
 
 def _operations(layer: str) -> Iterator[str]:

@@ -17,8 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from plainsql.cli.tables import Column, shorten
-from plainsql.database import Database
-from plainsql.errors import PlainsqlError
+from plainsql.errors import PlainsqlError, TenantError
 from plainsql.query import AsyncExecutor, Query
 
 __all__ = ["Step", "Story"]
@@ -32,8 +31,9 @@ _MOST = 60
 class Story:
     """Runs queries one after the other, and shows them as they end."""
 
-    def __init__(self, db: Database, console: Console, zone: tzinfo = UTC) -> None:
+    def __init__(self, db: AsyncExecutor, console: Console, zone: tzinfo = UTC) -> None:
         self.db = db
+        """What runs the steps from now on; may be replaced, by a tenant's view."""
         self.queries = 0
         self._console = console
         self._zone = zone
@@ -70,7 +70,7 @@ class Story:
         step = Step(self.db)
         try:
             await step.run(query, *args, **kwargs)
-        except asyncpg.IntegrityConstraintViolationError as error:
+        except (asyncpg.IntegrityConstraintViolationError, TenantError) as error:
             self.queries += step.queries
             self._steps += 1
             self._heading(title, step)

@@ -1,0 +1,2 @@
+-- Drop the channels.
+drop table whatsapp.channels;

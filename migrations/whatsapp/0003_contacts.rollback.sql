@@ -1,0 +1,2 @@
+-- Drop the contacts.
+drop table whatsapp.contacts;

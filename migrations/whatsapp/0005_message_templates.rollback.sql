@@ -1,0 +1,2 @@
+-- Drop the templates.
+drop table whatsapp.message_templates;

@@ -1,0 +1,7 @@
+-- How many channels there are, since a time if given.
+-- returns: value
+select count(*) as total
+from whatsapp.channels as c
+where
+  c.tenant_id = (select whatsapp.current_tenant())
+  and c.created_at >= :since  --?

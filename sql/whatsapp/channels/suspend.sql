@@ -1,0 +1,20 @@
+-- Stop a channel: nothing more is sent from it until resume.
+-- returns: optional Channel
+update whatsapp.channels as c
+set status = 'suspended'
+where
+  c.tenant_id = (select whatsapp.current_tenant())
+  and c.id = :id
+returning
+  c.id,
+  c.tenant_id,
+  c.organization_id,
+  c.phone_number_id,
+  c.business_account_id,
+  c.display_phone_number,
+  c.display_name,
+  c.status,
+  c.is_verified,
+  c.messages_per_second,
+  c.created_at,
+  c.updated_at

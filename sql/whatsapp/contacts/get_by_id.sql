@@ -1,0 +1,16 @@
+-- The contact with this id.
+-- returns: optional Contact
+select
+  c.id,
+  c.tenant_id,
+  c.phone_number,
+  c.display_name,
+  c.profile_pic_url,
+  c.last_seen,
+  c.is_blocked,
+  c.created_at,
+  c.updated_at
+from whatsapp.contacts as c
+where
+  c.tenant_id = (select whatsapp.current_tenant())
+  and c.id = :id

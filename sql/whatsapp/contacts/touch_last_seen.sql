@@ -1,0 +1,19 @@
+-- Note that we have heard of a contact: now, or at a time if given. What arrives late takes nothing
+-- back.
+-- returns: optional Contact
+-- param seen_at: = null
+update whatsapp.contacts as c
+set last_seen = greatest(c.last_seen, coalesce(:seen_at, now()))
+where
+  c.tenant_id = (select whatsapp.current_tenant())
+  and c.id = :id
+returning
+  c.id,
+  c.tenant_id,
+  c.phone_number,
+  c.display_name,
+  c.profile_pic_url,
+  c.last_seen,
+  c.is_blocked,
+  c.created_at,
+  c.updated_at

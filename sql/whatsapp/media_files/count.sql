@@ -1,0 +1,7 @@
+-- How many media files there are, since a time if given.
+-- returns: value
+select count(*) as total
+from whatsapp.media_files as f
+where
+  f.tenant_id = (select whatsapp.current_tenant())
+  and f.created_at >= :since  --?

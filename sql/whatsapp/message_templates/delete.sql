@@ -1,0 +1,6 @@
+-- Remove a template.
+-- returns: count
+delete from whatsapp.message_templates as t
+where
+  t.tenant_id = (select whatsapp.current_tenant())
+  and t.id = :id

@@ -1,0 +1,83 @@
+-- Take the messages that are to be sent again: those that failed, and those whose sender was not
+-- heard of in time. They are queued again, and belong to who claimed them until next_attempt_at,
+-- which moves away exponentially. Oldest first.
+--
+-- Any number of workers: a row that another one is about to take is passed over, not waited for. An
+-- array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
+-- know. The id at WhatsApp goes with the attempt it was for; a late receipt of that attempt is not
+-- taken for this one.
+-- returns: many Message
+-- param limit: 1..500 = 50
+-- param max_attempts: 0..100 = 5
+-- param first_delay_s: 1..86400 = 30
+with
+due as (
+  select m.id
+  from whatsapp.messages as m
+  where
+    m.tenant_id = (select whatsapp.current_tenant())
+    and m.next_attempt_at <= statement_timestamp()
+    and m.retry_count < :max_attempts
+  order by m.next_attempt_at, m.id
+  limit :limit
+  for update skip locked
+),
+
+claimed as (
+  update whatsapp.messages as m
+  set
+    status = 'queued',
+    whatsapp_msg_id = null,
+    retry_count = m.retry_count + 1,
+    next_attempt_at = statement_timestamp() + make_interval(
+      secs => least(:first_delay_s::integer * power(2, least(m.retry_count + 1, 30)), 86400)
+    )
+  where
+    m.tenant_id = (select whatsapp.current_tenant())
+    and m.id = any(array(select d.id from due as d))
+  returning
+    m.id,
+    m.tenant_id,
+    m.channel_id,
+    m.contact_id,
+    m.whatsapp_msg_id,
+    m.phone_number,
+    m.message_type,
+    m.content,
+    m.status,
+    m.direction,
+    m.media_id,
+    m.idempotency_key,
+    m.retry_count,
+    m.next_attempt_at,
+    m.error_message,
+    m.sent_at,
+    m.delivered_at,
+    m.read_at,
+    m.created_at,
+    m.updated_at
+)
+
+select
+  c.id,
+  c.tenant_id,
+  c.channel_id,
+  c.contact_id,
+  c.whatsapp_msg_id,
+  c.phone_number,
+  c.message_type,
+  c.content,
+  c.status,
+  c.direction,
+  c.media_id,
+  c.idempotency_key,
+  c.retry_count,
+  c.next_attempt_at,
+  c.error_message,
+  c.sent_at,
+  c.delivered_at,
+  c.read_at,
+  c.created_at,
+  c.updated_at
+from claimed as c
+order by c.created_at, c.id

@@ -1,0 +1,6 @@
+-- Remove a message.
+-- returns: count
+delete from whatsapp.messages as m
+where
+  m.tenant_id = (select whatsapp.current_tenant())
+  and m.id = :id

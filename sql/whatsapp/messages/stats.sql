@@ -1,0 +1,15 @@
+-- How many messages there are of each direction and status, since a time; of one channel, and until
+-- a time, if given.
+-- returns: many StatusCount
+select
+  m.direction,
+  m.status,
+  count(*) as total
+from whatsapp.messages as m
+where
+  m.tenant_id = (select whatsapp.current_tenant())
+  and m.created_at >= :since
+  and m.created_at < :until       --?
+  and m.channel_id = :channel_id  --?
+group by m.direction, m.status
+order by m.direction, m.status

@@ -1,0 +1,55 @@
+-- Take events to work them off, oldest first. They belong to who claimed them for lease_s seconds;
+-- after that, or by mark_failed, they come again.
+--
+-- Any number of workers: a row that another one is about to take is passed over, not waited for. An
+-- array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
+-- know.
+-- returns: many WebhookEvent
+-- param limit: 1..500 = 50
+-- param lease_s: 1..86400 = 300
+with
+due as (
+  select w.id
+  from whatsapp.webhook_events as w
+  where
+    w.tenant_id = (select whatsapp.current_tenant())
+    and w.next_attempt_at <= statement_timestamp()
+  order by w.next_attempt_at, w.id
+  limit :limit
+  for update skip locked
+),
+
+claimed as (
+  update whatsapp.webhook_events as w
+  set next_attempt_at = statement_timestamp() + make_interval(secs => :lease_s::integer)
+  where
+    w.tenant_id = (select whatsapp.current_tenant())
+    and w.id = any(array(select d.id from due as d))
+  returning
+    w.id,
+    w.tenant_id,
+    w.event_type,
+    w.payload,
+    w.processed,
+    w.error_message,
+    w.retry_count,
+    w.next_attempt_at,
+    w.processed_at,
+    w.created_at,
+    w.updated_at
+)
+
+select
+  c.id,
+  c.tenant_id,
+  c.event_type,
+  c.payload,
+  c.processed,
+  c.error_message,
+  c.retry_count,
+  c.next_attempt_at,
+  c.processed_at,
+  c.created_at,
+  c.updated_at
+from claimed as c
+order by c.created_at, c.id

@@ -1,0 +1,6 @@
+-- Remove an event. Those that are processed go with purge.
+-- returns: count
+delete from whatsapp.webhook_events as w
+where
+  w.tenant_id = (select whatsapp.current_tenant())
+  and w.id = :id
