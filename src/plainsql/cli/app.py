@@ -13,6 +13,7 @@ from cyclopts import App
 import plainsql
 from plainsql.cli import check, demo, describe, generate, init, run
 from plainsql.cli.exits import COULD_NOT_RUN, FINE, INTERRUPTED
+from plainsql.cli.marketplace import app as marketplace_app
 from plainsql.cli.migrate import app as migrate_app
 from plainsql.errors import PlainsqlError
 
@@ -31,6 +32,7 @@ app.command(describe.describe)
 app.command(run.run)
 app.command(migrate_app)
 app.command(demo.demo)
+app.command(marketplace_app)
 
 
 def main(arguments: list[str] | None = None) -> int:
