@@ -1,7 +1,8 @@
 -- Remove the bot sessions that were last heard of before a time, the oldest so many of them; how
 -- many comes back. plainsql.layers.marketplace.maintenance does all of them.
 --
--- What another run has locked is left to it.
+-- What another run has locked is left to it. The ids go into an array, so that the rows are found
+-- by their key, however the server estimates their number.
 -- returns: count
 -- param limit: 1..10000 = 1000
 with
@@ -15,5 +16,4 @@ oldest as (
 )
 
 delete from marketplace.bot_sessions as s
-using oldest as o
-where s.id = o.id
+where s.id = any(array(select o.id from oldest as o))

@@ -1,7 +1,8 @@
 -- Archive the conversations that were completed before a time, the oldest so many of them; how many
 -- comes back. plainsql.layers.marketplace.maintenance does all of them.
 --
--- What another run has locked is left to it.
+-- What another run has locked is left to it. The ids go into an array, so that the rows are found
+-- by their key, however the server estimates their number.
 -- returns: count
 -- param limit: 1..10000 = 1000
 with
@@ -18,5 +19,4 @@ oldest as (
 
 update marketplace.conversations as c
 set status = 'ARCHIVED'
-from oldest as o
-where c.id = o.id
+where c.id = any(array(select o.id from oldest as o))

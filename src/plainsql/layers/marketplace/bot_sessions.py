@@ -151,7 +151,7 @@ def delete(*, id: int) -> Args:
     return (id,)
 
 
-@count_("marketplace.bot_sessions.delete_idle", "sql/marketplace/bot_sessions/delete_idle.sql", 7, """\
+@count_("marketplace.bot_sessions.delete_idle", "sql/marketplace/bot_sessions/delete_idle.sql", 8, """\
 with
 oldest as (
   select s.id
@@ -163,14 +163,14 @@ oldest as (
 )
 
 delete from marketplace.bot_sessions as s
-using oldest as o
-where s.id = o.id
+where s.id = any(array(select o.id from oldest as o))
 """, effect="writes")
 def delete_idle(*, before: datetime, limit: int = 1000) -> Args:
     """Remove the bot sessions that were last heard of before a time, the oldest so many of them; how
     many comes back. plainsql.layers.marketplace.maintenance does all of them.
 
-    What another run has locked is left to it.
+    What another run has locked is left to it. The ids go into an array, so that the rows are found
+    by their key, however the server estimates their number.
 
     limit: 1..10000, 1000 by default.
     Reads marketplace.bot_sessions.

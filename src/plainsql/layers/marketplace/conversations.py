@@ -53,7 +53,7 @@ class Conversation(Row, frozen=True):
     updated_at: datetime
 
 
-@count_("marketplace.conversations.archive_completed", "sql/marketplace/conversations/archive_completed.sql", 7, """\
+@count_("marketplace.conversations.archive_completed", "sql/marketplace/conversations/archive_completed.sql", 8, """\
 with
 oldest as (
   select c.id
@@ -68,14 +68,14 @@ oldest as (
 
 update marketplace.conversations as c
 set status = 'ARCHIVED'
-from oldest as o
-where c.id = o.id
+where c.id = any(array(select o.id from oldest as o))
 """)
 def archive_completed(*, before: datetime, limit: int = 1000) -> Args:
     """Archive the conversations that were completed before a time, the oldest so many of them; how many
     comes back. plainsql.layers.marketplace.maintenance does all of them.
 
-    What another run has locked is left to it.
+    What another run has locked is left to it. The ids go into an array, so that the rows are found
+    by their key, however the server estimates their number.
 
     limit: 1..10000, 1000 by default.
     Reads marketplace.conversations.
