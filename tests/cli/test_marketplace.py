@@ -20,7 +20,9 @@ values
   ('p1', 'Bicycle', 120, 'bikes', 'SOLD', '2026-03-10 12:00Z', '2026-03-08 12:00Z'),
   ('p2', 'Novel', 4.5, 'books', 'SOLD', '2026-03-10 15:00Z', '2026-03-10 12:00Z'),
   ('p3', 'Lamp', 10, null, 'AVAILABLE', null, now());
-insert into marketplace.conversations (wallapop_chat_id, product_id, buyer_id, status, completed_at, created_at)
+insert into marketplace.conversations (
+  wallapop_chat_id, product_id, buyer_id, status, completed_at, created_at
+)
 values
   ('c1', 1, 1, 'COMPLETED', '2026-03-10 12:00Z', '2026-03-10 10:00Z'),
   ('c2', 2, 2, 'ACTIVE', null, '2026-03-10 11:00Z');
@@ -88,8 +90,7 @@ def test_the_report_is_a_table(shop: str, command: Command) -> None:
     assert lines[2:5] == [
         ["bikes", "1", "100", "%", "of", "1", "1", "120", "€", "2", "d"],
         ["books", "1", "0", "%", "of", "1", "1", "4.50", "€", "3", "h"],
-        ["all", "2", "50", "%", "of", "2", "2", "124.50", "€", "1", "d", "1", "h", "30", "min"][:11]
-        + ["1", "d", "1", "h"],
+        ["all", "2", "50", "%", "of", "2", "2", "124.50", "€", "1", "d", "1", "h"],
     ]
     assert done.out.splitlines()[-1] == "2 messages of buyers, 1 of the bot; most of them from 11:00 on"
 
