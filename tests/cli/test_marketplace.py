@@ -66,7 +66,7 @@ def test_days_and_batches_are_options(shop: str, command: Command) -> None:
 
 
 def test_json_is_all_that_is_printed(shop: str, command: Command) -> None:
-    found = {}
+    found: dict[str, int] = {}
     for name in ("delete-old-sessions", "archive-conversations", "recompute-trust"):
         done = command("marketplace", name, "--json")
         assert (done.code, done.err) == (0, "")

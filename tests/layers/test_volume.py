@@ -70,9 +70,7 @@ async def test_a_query_that_nobody_prepared_arguments_for_is_noticed(fresh_datab
     bare = Layer("marketplace", "", none, allowed={"messages.gone": Allowance("it was there once")})
     async with plainsql.connect(fresh_database_url) as db:
         found = {fault.query: fault.what for fault in await faults(db, bare)}
-    assert found["messages.history"] == "no argument is prepared for conversation_id, created_at, id" or (
-        "conversation_id" in found["messages.history"]
-    )
+    assert "no argument is prepared for conversation_id" in found["messages.history"]
     assert "there is no such query" in found["messages.gone"]
     assert set(found) - {"messages.gone"} >= {"products.reserve", "reports.daily", "buyers.block"}
 
@@ -84,13 +82,16 @@ def test_the_operations_are_all_there() -> None:
     assert set(operations("marketplace")) == files
 
 
-def node(kind: str, *plans: dict[str, Any], rows: int = 1, **more: Any) -> dict[str, Any]:
+def node(
+    kind: str, *plans: dict[str, Any], rows: int = 1, table: str = "", removed: int = 0
+) -> dict[str, Any]:
     return {
         "Node Type": kind,
         "Actual Rows": rows,
         "Actual Loops": 1,
         "Plan Rows": rows,
-        **more,
+        "Relation Name": table,
+        "Rows Removed by Filter": removed,
         "Plans": [*plans],
     }
 
@@ -98,11 +99,11 @@ def node(kind: str, *plans: dict[str, Any], rows: int = 1, **more: Any) -> dict[
 @pytest.mark.parametrize(
     ("plan", "what"),
     [
-        (node("Seq Scan", **{"Relation Name": "messages"}), "a sequential scan over messages"),
+        (node("Seq Scan", table="messages"), "a sequential scan over messages"),
         (node("Limit", node("Sort", node("Index Scan", rows=201))), "a sort of 201 rows"),
-        (node("Index Scan", rows=2001, **{"Relation Name": "messages"}), "looks at 2,001 rows of messages"),
+        (node("Index Scan", rows=2001, table="messages"), "looks at 2,001 rows of messages"),
         (
-            node("Index Scan", **{"Relation Name": "messages", "Rows Removed by Filter": 5000}),
+            node("Index Scan", table="messages", removed=5000),
             "looks at 5,001 rows of messages",
         ),
         (node("Sort", node("Seq Scan", rows=300) | {"Actual Loops": 0}), "a sort of 300 rows"),
@@ -117,7 +118,7 @@ def test_what_is_wrong_with_a_plan_is_said(plan: dict[str, Any], what: str) -> N
 def test_a_plan_of_a_page_is_fine() -> None:
     plan = node(
         "Limit",
-        node("Sort", node("Index Scan", rows=200, **{"Relation Name": "messages"})),
-        node("Seq Scan", rows=3000, **{"Relation Name": "settings"}),
+        node("Sort", node("Index Scan", rows=200, table="messages")),
+        node("Seq Scan", rows=3000, table="settings"),
     )
     assert list(faults_of_plan(plan, {"messages": 10_000}, Allowance(""))) == []

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-import asyncpg
 import psycopg
+from asyncpg.exceptions import PostgresError
 
 import plainsql
 from plainsql.layers.files import sql_folder
@@ -171,7 +171,7 @@ def _rows(node: Mapping[str, Any]) -> float:
 
 def _looked_at(node: Mapping[str, Any]) -> float:
     thrown = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
-    return _rows(node) + sum(node.get(key, 0) for key in thrown) * node.get("Actual Loops", 0)
+    return _rows(node) + float(sum(node.get(key, 0) for key in thrown) * node.get("Actual Loops", 0))
 
 
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -233,7 +233,7 @@ async def _run(connection: Any, query: Query[..., Any, Any], arguments: dict[str
         shown = await connection.fetchval(
             f"explain (analyze, timing off, buffers off, format json) {plan.sql}", *args
         )
-    except (asyncpg.PostgresError, asyncpg.DataError) as error:
+    except PostgresError as error:
         return f"{type(error).__name__}: {error}"
     finally:
         await transaction.rollback()

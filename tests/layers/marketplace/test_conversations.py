@@ -36,7 +36,7 @@ async def test_start_begins_a_conversation_once_and_counts_it_once(stall: Stall)
 
 async def test_start_finds_a_conversation_that_another_has_just_begun(stall: Stall) -> None:
     db, key = stall.db, uuid.uuid4().hex
-    given = {"wallapop_chat_id": key, "product_id": stall.product.id, "buyer_id": stall.buyer.id}
+    given: Any = {"wallapop_chat_id": key, "product_id": stall.product.id, "buyer_id": stall.buyer.id}
     async with db.transaction() as tx:
         first = await conversations.start(tx, **given)
         second = asyncio.create_task(conversations.start(db, **given))
@@ -194,7 +194,7 @@ async def test_the_database_refuses_a_wrong_move_by_hand(stall: Stall, new: str)
         await execute(
             stall.db, f"update marketplace.conversations set status = '{new}' where id = {stall.talk.id}"
         )
-    assert refused.value.constraint_name == "conversations_status_moves"
+    assert getattr(refused.value, "constraint_name", None) == "conversations_status_moves"
 
 
 async def test_update_changes_what_is_given(stall: Stall) -> None:

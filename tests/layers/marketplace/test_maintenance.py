@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,8 @@ async def test_daily_does_all_of_it(fresh_db: plainsql.Database) -> None:
 
 async def test_daily_does_nothing_where_an_argument_is_wrong(fresh_db: plainsql.Database) -> None:
     await old_sessions(fresh_db, 8)
-    for wrong in ({"time_zone": "Europe/Nowhere"}, {"archive_days": -1}):
+    cases: list[dict[str, Any]] = [{"time_zone": "Europe/Nowhere"}, {"archive_days": -1}]
+    for wrong in cases:
         with pytest.raises(plainsql.BindError):
-            await maintenance.daily(fresh_db, **wrong)  # type: ignore[arg-type]
+            await maintenance.daily(fresh_db, **wrong)
     assert await bot_sessions.count(fresh_db) == 1

@@ -53,7 +53,7 @@ async def test_a_message_that_is_delivered_five_times_at_once_is_kept_and_counte
 
 async def test_a_message_that_is_delivered_again_stays_as_it_is(stall: Stall) -> None:
     key = uuid.uuid4().hex
-    given = {"conversation_id": stall.talk.id, "content": "hola", "wallapop_message_id": key}
+    given: Any = {"conversation_id": stall.talk.id, "content": "hola", "wallapop_message_id": key}
     said = await messages.append(stall.db, **given)
     done = await messages.mark_processed(stall.db, id=said.id, intent="greeting")
     assert await messages.append(stall.db, **given) == done

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import plainsql
 from plainsql.errors import RedisUnavailableError
 from plainsql.layers.marketplace import conversations
 from plainsql.layers.marketplace.limits import RateLimits
@@ -140,5 +139,5 @@ async def test_a_bot_session_ends_a_day_after_it_was_last_used(bots: BotSessions
 
 async def test_without_redis_states_say_so(stall: Stall, tmp_path: Path) -> None:
     async with ConversationStates(f"unix://{tmp_path}/none.sock") as states:
-        with pytest.raises(plainsql.errors.RedisUnavailableError):
+        with pytest.raises(RedisUnavailableError):
             await states.of(stall.db, stall.talk.id)
