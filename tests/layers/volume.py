@@ -59,6 +59,8 @@ class Layer:
     """SQL that fills the tables, run as the superuser with triggers off; ``{messages}`` is how many."""
     values: Callable[[Any], Awaitable[Mapping[str, Any]]]
     """Takes an asyncpg connection, returns an argument for each name that a parameter of any query has."""
+    prepare: str = ""
+    """SQL that is run on the connection before the queries: the role and the tenant that they run as."""
     only: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Arguments of single queries, which win over those for all."""
     also: Mapping[str, tuple[frozenset[str], ...]] = field(default_factory=dict)
@@ -114,6 +116,8 @@ async def faults(db: plainsql.Database, layer: Layer, *only: str) -> list[Fault]
         # rather than a few hundred of them by index; on larger ones both come to the same.
         await connection.execute("set random_page_cost = 1.1")
         values = await layer.values(connection)
+        if layer.prepare:
+            await connection.execute(layer.prepare)
         known = operations(layer.name)
         found += [
             Fault(unknown, "", "", "there is no such query: correct what is said of the layer", "")

@@ -11,14 +11,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
-from asyncpg.exceptions import (
-    InsufficientPrivilegeError,
-    InterfaceError,
-    InvalidSchemaNameError,
-    PostgresConnectionError,
-    PostgresError,
-    UndefinedTableError,
-)
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -41,11 +33,11 @@ app = App(
     help_format="plaintext",
     help="""Keep the tables of the marketplace layer in order, and report on a day.
 
-    'daily' does all of it: have it run once a night. Everything goes in batches, may be interrupted and run
-    again, and two runs at once share the work.
+    'daily' does all of it: have it run once a night. Work goes in batches, may
+    be interrupted and run again, and two runs at once share it.
 
-    Exit codes: 0 done, or nothing to do; 1 the server refused; 2 it could not run: usage, no database, no
-    tables.
+    Exit codes: 0 done, or nothing to do; 1 the server refused; 2 it could not
+    run (usage, connection, no tables).
     """,
 )
 
@@ -246,6 +238,16 @@ def _with_database(
     told: Callable[[T], None],
     what: str = "",
 ) -> int:
+    # Here, so that other commands do not load the driver.
+    from asyncpg.exceptions import (
+        InsufficientPrivilegeError,
+        InterfaceError,
+        InvalidSchemaNameError,
+        PostgresConnectionError,
+        PostgresError,
+        UndefinedTableError,
+    )
+
     async def connected(url: str) -> T:
         async with plainsql.connect(url, max_size=2) as db:
             with _progress(shown=bool(what) and not where.json) as progress:

@@ -93,8 +93,21 @@ async def test_unblock_takes_conversations_up_again(stall: Stall) -> None:
     assert (await stall.now())[1].status == "ACTIVE"
 
 
+async def test_a_block_locks_conversations_before_the_buyer(stall: Stall) -> None:
+    # As conversations.complete does: one that held the buyer and waited for the conversation would be half of
+    # a deadlock.
+    db = stall.db
+    async with db.transaction() as tx:
+        await tx.connection.execute(
+            "select 1 from marketplace.conversations where id = $1 for no key update", stall.talk.id
+        )
+        blocking = asyncio.create_task(buyers.block(db, id=stall.buyer.id))
+        await blocked(db)
+        assert await buyers.update(tx, id=stall.buyer.id, username="eva") is not None
+    assert await blocking is not None
+
+
 async def test_a_deal_and_a_block_at_once_wait_for_each_other(stall: Stall) -> None:
-    # Both lock the conversation before the buyer: no deadlock, whoever is first.
     db = stall.db
     async with db.transaction() as tx:
         assert await conversations.complete(tx, id=stall.talk.id) is not None

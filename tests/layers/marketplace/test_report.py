@@ -210,8 +210,8 @@ async def test_a_picture_in_another_format_or_place_is_refused(
     ("seconds", "text"),
     [
         (None, "-"),
-        (0, "under a minute"),
-        (29, "under a minute"),
+        (0, "< 1 min"),
+        (29, "< 1 min"),
         (60, "1 min"),
         (3600, "1 h"),
         (3661, "1 h 1 min"),

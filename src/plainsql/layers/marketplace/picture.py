@@ -87,7 +87,7 @@ def _tile(figure: Figure, left: float, value: str, label: str) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     # Long sums give way in size, not in digits.
-    size = min(25.0, 25.0 * 13 / max(len(value), 1))
+    size = min(25.0, 25.0 * 11.5 / max(len(value), 1))
     axes.text(0.06, 0.62, value, fontsize=size, fontweight="bold", va="center")
     axes.text(0.06, 0.22, label, fontsize=10 if len(label) < 38 else 8.5, color=_SOFT, va="center")
 

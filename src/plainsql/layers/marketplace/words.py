@@ -27,7 +27,7 @@ def duration(seconds: float | None) -> str:
         return "-"
     minutes = round(seconds / 60)
     if minutes < 1:
-        return "under a minute"
+        return "< 1 min"
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     if days:
