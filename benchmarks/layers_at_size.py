@@ -229,13 +229,15 @@ async def _time_all(url: str, size: Size, calls: int) -> list[Operation]:
 
 async def _time(name: str, call: Call, db: plainsql.Database, calls: int) -> Operation:
     chance = random.Random(_SEED)
-    for _ in range(min(WARM_UP, calls)):
-        await call(db, chance)
     took = []
-    for _ in range(calls):
+    for _ in range(min(WARM_UP, calls) + calls):
         began = time.perf_counter()
-        await call(db, chance)
+        result: Any = await call(db, chance)
         took.append((time.perf_counter() - began) * 1000)
+        if name == "messages.claim_unprocessed":
+            # Not timed: what nobody processes stays at the head of the queue, where every claim passes it by.
+            await messages.mark_processed.batch(db, [{"id": message.id} for message in result])
+    took = took[-calls:]
     took.sort()
     return Operation(
         name, calls, statistics.median(took), took[min(int(len(took) * 0.95), len(took) - 1)], took[-1]
