@@ -112,8 +112,8 @@ async def faults(db: plainsql.Database, layer: Layer, *only: str) -> list[Fault]
     async with db.acquire() as acquired:
         connection: Any = acquired
         large = await _large(connection, layer.name)
-        # As on a server with SSDs. By default the planner reads a table of some ten thousand rows as a whole
-        # rather than a few hundred of them by index; on larger ones both come to the same.
+        # As on a server with SSDs. With the default, made for disks that turn, the planner now and then sorts
+        # some hundred rows that a bitmap has found, rather than read a page of them in the index's order.
         await connection.execute("set random_page_cost = 1.1")
         values = await layer.values(connection)
         if layer.prepare:
