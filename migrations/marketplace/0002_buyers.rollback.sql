@@ -1,0 +1,2 @@
+-- Drop the buyers.
+drop table marketplace.buyers;

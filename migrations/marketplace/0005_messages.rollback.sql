@@ -1,0 +1,2 @@
+-- Drop the messages.
+drop table marketplace.messages;

@@ -1,0 +1,2 @@
+-- Drop the bot sessions.
+drop table marketplace.bot_sessions;

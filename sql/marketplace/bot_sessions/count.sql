@@ -1,0 +1,5 @@
+-- How many bot sessions there are, since a time if given.
+-- returns: value
+select count(*) as total
+from marketplace.bot_sessions as s
+where s.created_at >= :since  --?

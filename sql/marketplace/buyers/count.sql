@@ -1,0 +1,5 @@
+-- How many buyers there are, since a time if given.
+-- returns: value
+select count(*) as total
+from marketplace.buyers as b
+where b.created_at >= :since  --?

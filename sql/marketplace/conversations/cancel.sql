@@ -1,0 +1,55 @@
+-- Break off a conversation that is ACTIVE. A product that was kept for its buyer is on sale again.
+-- Nothing comes back where it is not ACTIVE.
+-- returns: optional Conversation
+with
+cancelled as (
+  update marketplace.conversations as c
+  set status = 'CANCELLED'
+  where
+    c.id = :id
+    and c.status = 'ACTIVE'
+  returning
+    c.id,
+    c.wallapop_chat_id,
+    c.product_id,
+    c.buyer_id,
+    c.status,
+    c.message_count,
+    c.last_message_at,
+    c.negotiated_price,
+    c.meeting_location,
+    c.meeting_time,
+    c.intent_detected,
+    c.sentiment_score,
+    c.completed_at,
+    c.created_at,
+    c.updated_at
+),
+
+freed as (
+  update marketplace.products as p
+  set status = 'AVAILABLE'
+  from cancelled as d
+  where
+    p.id = d.product_id
+    and p.status = 'RESERVED'
+    and p.reserved_for_id = d.buyer_id
+)
+
+select
+  d.id,
+  d.wallapop_chat_id,
+  d.product_id,
+  d.buyer_id,
+  d.status,
+  d.message_count,
+  d.last_message_at,
+  d.negotiated_price,
+  d.meeting_location,
+  d.meeting_time,
+  d.intent_detected,
+  d.sentiment_score,
+  d.completed_at,
+  d.created_at,
+  d.updated_at
+from cancelled as d

@@ -1,0 +1,95 @@
+-- A deal: the conversation is COMPLETED, its product SOLD to its buyer, the purchase counted. The
+-- price is the one given, else the one negotiated so far, else the product's. Nothing comes back,
+-- and nothing at all is changed, where the conversation is not ACTIVE, or its product is SOLD,
+-- INACTIVE or kept for another buyer; products.standing says why.
+--
+-- One statement, so that no reader sees one part without the others. The conversation is locked
+-- first, then the product: of two conversations about one product that are completed at once, the
+-- second waits, reads the product anew, finds it SOLD and changes nothing.
+-- returns: optional Conversation
+-- param negotiated_price: = null
+with
+talk as (
+  select
+    c.id,
+    c.product_id,
+    c.buyer_id,
+    coalesce(:negotiated_price, c.negotiated_price) as agreed
+  from marketplace.conversations as c
+  where
+    c.id = :id
+    and c.status = 'ACTIVE'
+  for no key update
+),
+
+sold as (
+  update marketplace.products as p
+  set
+    status = 'SOLD',
+    sold_price = coalesce(t.agreed, p.price),
+    sold_to_id = t.buyer_id
+  from talk as t
+  where
+    p.id = t.product_id
+    and (
+      p.status = 'AVAILABLE'
+      or (
+        p.status = 'RESERVED'
+        and coalesce(p.reserved_for_id = t.buyer_id, true)
+      )
+    )
+  returning
+    p.id,
+    p.sold_price
+),
+
+completed as (
+  update marketplace.conversations as c
+  set
+    status = 'COMPLETED',
+    negotiated_price = s.sold_price
+  from talk as t
+  inner join sold as s on t.product_id = s.id
+  where c.id = t.id
+  returning
+    c.id,
+    c.wallapop_chat_id,
+    c.product_id,
+    c.buyer_id,
+    c.status,
+    c.message_count,
+    c.last_message_at,
+    c.negotiated_price,
+    c.meeting_location,
+    c.meeting_time,
+    c.intent_detected,
+    c.sentiment_score,
+    c.completed_at,
+    c.created_at,
+    c.updated_at
+),
+
+counted as (
+  update marketplace.buyers as b
+  set completed_purchases = b.completed_purchases + 1
+  from completed as d
+  where b.id = d.buyer_id
+)
+
+select
+  d.id,
+  d.wallapop_chat_id,
+  d.product_id,
+  d.buyer_id,
+  d.status,
+  d.message_count,
+  d.last_message_at,
+  d.negotiated_price,
+  d.meeting_location,
+  d.meeting_time,
+  d.intent_detected,
+  d.sentiment_score,
+  d.completed_at,
+  d.created_at,
+  d.updated_at
+from completed as d

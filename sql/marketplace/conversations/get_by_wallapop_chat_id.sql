@@ -1,0 +1,20 @@
+-- The conversation of this chat of the platform.
+-- returns: optional Conversation
+select
+  c.id,
+  c.wallapop_chat_id,
+  c.product_id,
+  c.buyer_id,
+  c.status,
+  c.message_count,
+  c.last_message_at,
+  c.negotiated_price,
+  c.meeting_location,
+  c.meeting_time,
+  c.intent_detected,
+  c.sentiment_score,
+  c.completed_at,
+  c.created_at,
+  c.updated_at
+from marketplace.conversations as c
+where c.wallapop_chat_id = :wallapop_chat_id

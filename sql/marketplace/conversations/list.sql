@@ -1,0 +1,23 @@
+-- Conversations, newest first. The next page comes after the last row's created_at and id.
+-- returns: many Conversation
+-- param limit: 1..200 = 50
+select
+  c.id,
+  c.wallapop_chat_id,
+  c.product_id,
+  c.buyer_id,
+  c.status,
+  c.message_count,
+  c.last_message_at,
+  c.negotiated_price,
+  c.meeting_location,
+  c.meeting_time,
+  c.intent_detected,
+  c.sentiment_score,
+  c.completed_at,
+  c.created_at,
+  c.updated_at
+from marketplace.conversations as c
+where (c.created_at, c.id) < (:after_created_at, :after_id)  --?
+order by c.created_at desc, c.id desc
+limit :limit

@@ -1,0 +1,28 @@
+-- Change what is given of a conversation, and leave the rest: an offer, where and when to meet,
+-- what was understood. Its status moves by complete, cancel, reopen and archive_completed.
+-- returns: optional Conversation
+update marketplace.conversations as c
+set
+  negotiated_price = :negotiated_price,  --?
+  meeting_location = :meeting_location,  --?
+  meeting_time = :meeting_time,          --?
+  intent_detected = :intent_detected,    --?
+  sentiment_score = :sentiment_score,    --?
+  updated_at = c.updated_at
+where c.id = :id
+returning
+  c.id,
+  c.wallapop_chat_id,
+  c.product_id,
+  c.buyer_id,
+  c.status,
+  c.message_count,
+  c.last_message_at,
+  c.negotiated_price,
+  c.meeting_location,
+  c.meeting_time,
+  c.intent_detected,
+  c.sentiment_score,
+  c.completed_at,
+  c.created_at,
+  c.updated_at

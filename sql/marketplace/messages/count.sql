@@ -1,0 +1,5 @@
+-- How many messages there are, since a time if given.
+-- returns: value
+select count(*) as total
+from marketplace.messages as m
+where m.created_at >= :since  --?

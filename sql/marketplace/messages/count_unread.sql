@@ -1,0 +1,7 @@
+-- How many messages of a conversation nobody has read.
+-- returns: value
+select count(*) as total
+from marketplace.messages as m
+where
+  m.conversation_id = :conversation_id
+  and not m.is_read

@@ -1,0 +1,45 @@
+-- The last messages of a conversation, oldest first: what a model is given as its context.
+-- returns: many Message
+-- param limit: 1..200 = 10
+with
+newest as (
+  select
+    m.id,
+    m.wallapop_message_id,
+    m.conversation_id,
+    m.buyer_id,
+    m.content,
+    m.message_type,
+    m.intent,
+    m.entities,
+    m.sentiment,
+    m.is_read,
+    m.is_processed,
+    m.claimed_until,
+    m.claims,
+    m.created_at,
+    m.updated_at
+  from marketplace.messages as m
+  where m.conversation_id = :conversation_id
+  order by m.created_at desc, m.id desc
+  limit :limit
+)
+
+select
+  n.id,
+  n.wallapop_message_id,
+  n.conversation_id,
+  n.buyer_id,
+  n.content,
+  n.message_type,
+  n.intent,
+  n.entities,
+  n.sentiment,
+  n.is_read,
+  n.is_processed,
+  n.claimed_until,
+  n.claims,
+  n.created_at,
+  n.updated_at
+from newest as n
+order by n.created_at, n.id

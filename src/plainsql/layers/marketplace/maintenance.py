@@ -1,0 +1,139 @@
+"""What is to be done once a day: forget, archive, recompute, report.
+
+Everything is done in batches, each a transaction of its own: no long lock, and what is interrupted goes on
+where it was when it is run again. Two runs at once share the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+
+from plainsql.errors import BindError
+from plainsql.layers.marketplace import bot_sessions, buyers, conversations
+from plainsql.layers.marketplace.report import DailyReport, daily_report
+from plainsql.query import AsyncExecutor
+
+__all__ = [
+    "Daily",
+    "TrustScores",
+    "archive_conversations",
+    "daily",
+    "delete_old_sessions",
+    "recompute_trust_scores",
+]
+
+BATCH = 1000
+KEEP_SESSIONS_DAYS = 7
+ARCHIVE_AFTER_DAYS = 30
+
+Advance = Callable[[int], object]
+
+
+class TrustScores(msgspec.Struct, frozen=True):
+    """What a run over all buyers found."""
+
+    examined: int
+    changed: int
+
+
+class Daily(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daily run did."""
+
+    deleted_sessions: int
+    archived_conversations: int
+    trust_scores: TrustScores
+    report: DailyReport
+
+
+async def delete_old_sessions(
+    db: AsyncExecutor, *, days: int = KEEP_SESSIONS_DAYS, batch: int = BATCH, advance: Advance | None = None
+) -> int:
+    """Delete the bot sessions that were last heard of more than so many days ago. Return how many.
+
+    Args:
+        db: what runs it; not a transaction, or all batches are one.
+        days: their least age, 0 or more.
+        batch: how many are deleted at once, 1 to 10,000.
+        advance: told of each batch how many it were.
+
+    Raises ``BindError`` where an argument is out of its range.
+    """
+    before = _before(days)
+    total = 0
+    while True:
+        done = await bot_sessions.delete_idle(db, before=before, limit=batch)
+        total += done
+        if advance is not None:
+            advance(done)
+        if done < batch:
+            return total
+
+
+async def archive_conversations(
+    db: AsyncExecutor, *, days: int = ARCHIVE_AFTER_DAYS, batch: int = BATCH, advance: Advance | None = None
+) -> int:
+    """Archive the conversations that were completed more than so many days ago. Return how many.
+
+    The arguments and what is raised are those of ``delete_old_sessions``.
+    """
+    before = _before(days)
+    total = 0
+    while True:
+        done = await conversations.archive_completed(db, before=before, limit=batch)
+        total += done
+        if advance is not None:
+            advance(done)
+        if done < batch:
+            return total
+
+
+async def recompute_trust_scores(
+    db: AsyncExecutor, *, batch: int = BATCH, advance: Advance | None = None
+) -> TrustScores:
+    """Recompute the trust scores of all buyers, and write those that changed.
+
+    The arguments and what is raised are those of ``delete_old_sessions``.
+    """
+    examined = changed = after = 0
+    while True:
+        done = await buyers.recompute_trust_scores(db, after_id=after, limit=batch)
+        examined, changed = examined + done.examined, changed + done.changed
+        if advance is not None:
+            advance(done.examined)
+        if done.last_id is None or done.examined < batch:
+            return TrustScores(examined, changed)
+        after = done.last_id
+
+
+async def daily(
+    db: AsyncExecutor,
+    *,
+    session_days: int = KEEP_SESSIONS_DAYS,
+    archive_days: int = ARCHIVE_AFTER_DAYS,
+    batch: int = BATCH,
+    day: date | None = None,
+    time_zone: str = "UTC",
+) -> Daily:
+    """Do all of it, and report on a day: yesterday unless another is given.
+
+    Raises ``BindError`` where an argument is out of its range; then nothing was done.
+    """
+    _before(session_days)
+    _before(archive_days)
+    # First: a zone that does not exist is to be told before anything is deleted.
+    report = await daily_report(db, day=day, time_zone=time_zone)
+    return Daily(
+        deleted_sessions=await delete_old_sessions(db, days=session_days, batch=batch),
+        archived_conversations=await archive_conversations(db, days=archive_days, batch=batch),
+        trust_scores=await recompute_trust_scores(db, batch=batch),
+        report=report,
+    )
+
+
+def _before(days: int) -> datetime:
+    if not 0 <= days <= 36_500:
+        raise BindError(f"days: expected 0 to 36500, got {days}")
+    return datetime.now(UTC) - timedelta(days=days)
