@@ -1,0 +1,9 @@
+-- Hide a user with all that hangs on it: events, notes, conversations and what was
+-- said in them: no read shows it any more; restore brings it back.
+-- returns: count
+update assistant.deletable_users as d
+set deleted_at = clock_timestamp()
+where
+  d.tenant_id = (select assistant.current_tenant())
+  and d.id = :id
+  and d.deleted_at is null
