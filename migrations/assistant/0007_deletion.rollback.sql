@@ -7,6 +7,12 @@ drop trigger users_delete_with on assistant.users;
 
 drop function assistant.delete_with_user();
 
+drop trigger conversations_lock_before_deletion on assistant.conversations;
+
+drop trigger users_lock_before_deletion on assistant.users;
+
+drop function assistant.lock_before_deletion();
+
 drop view assistant.deletable_message_history;
 
 drop view assistant.deletable_conversations;

@@ -83,20 +83,49 @@ alter view assistant.deletable_message_history owner to assistant_keeper;
 
 grant select, update (deleted_at), delete on assistant.deletable_message_history to assistant_app;
 
+-- What others refer to is locked against foreign keys before it is deleted: rows that are being
+-- entered for it are waited for and deleted as well, and those that come later wait, and are
+-- refused. Before and not after the row is changed: a foreign key passes by a change that leaves
+-- the key as it is.
+create function assistant.lock_before_deletion() returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  execute format(
+    'select from assistant.%I as t where t.tenant_id = $1 and t.id = $2 for update',
+    tg_table_name
+  )
+  using old.tenant_id, old.id;
+
+  return new;
+end
+$$;
+
+comment on function assistant.lock_before_deletion() is
+'Waits for rows that are being entered for one that is about to be deleted';
+
+alter function assistant.lock_before_deletion() owner to assistant_keeper;
+
+create trigger users_lock_before_deletion
+before update of deleted_at on assistant.users
+for each row when (old.deleted_at is null and new.deleted_at is not null)
+execute function assistant.lock_before_deletion();
+
+create trigger conversations_lock_before_deletion
+before update of deleted_at on assistant.conversations
+for each row when (old.deleted_at is null and new.deleted_at is not null)
+execute function assistant.lock_before_deletion();
+
 -- What hangs on a row is deleted with it, at the same time, and is restored with it; what was
--- deleted before stays deleted. The row is locked against foreign keys first: rows that are being
--- entered are waited for and deleted as well, and those that come later find no user.
+-- deleted before stays deleted.
 create function assistant.delete_with_user() returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-  perform
-  from assistant.users as u
-  where u.tenant_id = new.tenant_id and u.id = new.id
-  for update;
-
   update assistant.events as e
   set deleted_at = new.deleted_at
   where
@@ -138,11 +167,6 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform
-  from assistant.conversations as c
-  where c.tenant_id = new.tenant_id and c.id = new.id
-  for update;
-
   update assistant.message_history as m
   set deleted_at = new.deleted_at
   where

@@ -76,8 +76,11 @@ setweight(to_tsvector(assistant.search_config(language_code), coalesce(title, ''
 || setweight(to_tsvector('pg_catalog.simple', coalesce(title, '')), 'A')
 || setweight(to_tsvector('pg_catalog.simple', left(content, 65536)), 'B')
 || array_to_tsvector(
-  array[chr(1) || tenant_id, chr(2) || user_id]
-  || array(select chr(3) || left(t.tag, 200) from unnest(tags) as t (tag))
+  array_remove(
+    array[chr(1) || tenant_id, chr(2) || user_id]
+    || array(select chr(3) || left(t.tag, 200) from unnest(tags) as t (tag)),
+    null
+  )
 );
 
 comment on function assistant.note_words(text, bigint, text, text, text, text[]) is

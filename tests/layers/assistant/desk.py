@@ -225,10 +225,10 @@ ARGUMENTS: dict[str, Callable[[Desk], dict[str, Any]]] = {
 """What each query of a table is called with, for it to find or change something."""
 
 
-async def pages(query: Any, db: Any, *cursor: str, **given: Any) -> AsyncIterator[Any]:
+async def pages(listing: Any, on: Any, /, *cursor: str, **given: Any) -> AsyncIterator[Any]:
     """Every row of a list that is paged by ``cursor``, read three at a time."""
     after: dict[str, Any] = {}
-    while page := await query(db, limit=3, **given, **after):
+    while page := await listing(on, limit=3, **given, **after):
         for row in page:
             yield row
         after = {f"after_{name}": getattr(page[-1], name) for name in cursor}

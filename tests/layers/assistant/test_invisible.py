@@ -42,7 +42,10 @@ async def results(url: str, delete: Any) -> dict[str, Any]:
             desk = await open_desk(tenant, delete)
             for name in READS:
                 async with undone(tenant) as tx:
-                    found[name] = shape(await given[name](tx, **ARGUMENTS[name](desk)))
+                    try:
+                        found[name] = shape(await given[name](tx, **ARGUMENTS[name](desk)))
+                    except plainsql.TooManyRowsError:
+                        found[name] = {"rows": "too many"}
     return found
 
 
@@ -121,7 +124,9 @@ async def test_the_application_cannot_see_a_deleted_row_by_any_sql(desk: Desk) -
             assert set(row.keys()) == {"tenant_id", "id", "deleted_at"}
 
 
-@pytest.mark.parametrize("column", ["deleted_at", "tenant_id", "created_by", "updated_by", "created_at", "id"])
+@pytest.mark.parametrize(
+    "column", ["deleted_at", "tenant_id", "created_by", "updated_by", "created_at", "id"]
+)
 async def test_the_application_does_not_write_what_the_database_keeps(desk: Desk, column: str) -> None:
     for table in TABLES:
         with pytest.raises(InsufficientPrivilegeError):
