@@ -19,9 +19,9 @@ where t.tenant_id = (select nullif(current_setting('app.jwt_tenant', true), ''))
 comment on view assistant.deletable_users is
 'The keys of assistant.users, and what is deleted of it';
 
-alter view assistant.deletable_users owner to assistant_keeper;
-
 grant select, update (deleted_at), delete on assistant.deletable_users to assistant_app;
+
+alter view assistant.deletable_users owner to assistant_keeper;
 
 create view assistant.deletable_events with (security_barrier = true) as
 select
@@ -34,9 +34,9 @@ where t.tenant_id = (select nullif(current_setting('app.jwt_tenant', true), ''))
 comment on view assistant.deletable_events is
 'The keys of assistant.events, and what is deleted of it';
 
-alter view assistant.deletable_events owner to assistant_keeper;
-
 grant select, update (deleted_at), delete on assistant.deletable_events to assistant_app;
+
+alter view assistant.deletable_events owner to assistant_keeper;
 
 create view assistant.deletable_notes with (security_barrier = true) as
 select
@@ -49,9 +49,9 @@ where t.tenant_id = (select nullif(current_setting('app.jwt_tenant', true), ''))
 comment on view assistant.deletable_notes is
 'The keys of assistant.notes, and what is deleted of it';
 
-alter view assistant.deletable_notes owner to assistant_keeper;
-
 grant select, update (deleted_at), delete on assistant.deletable_notes to assistant_app;
+
+alter view assistant.deletable_notes owner to assistant_keeper;
 
 create view assistant.deletable_conversations with (security_barrier = true) as
 select
@@ -64,9 +64,9 @@ where t.tenant_id = (select nullif(current_setting('app.jwt_tenant', true), ''))
 comment on view assistant.deletable_conversations is
 'The keys of assistant.conversations, and what is deleted of it';
 
-alter view assistant.deletable_conversations owner to assistant_keeper;
-
 grant select, update (deleted_at), delete on assistant.deletable_conversations to assistant_app;
+
+alter view assistant.deletable_conversations owner to assistant_keeper;
 
 create view assistant.deletable_message_history with (security_barrier = true) as
 select
@@ -79,9 +79,9 @@ where t.tenant_id = (select nullif(current_setting('app.jwt_tenant', true), ''))
 comment on view assistant.deletable_message_history is
 'The keys of assistant.message_history, and what is deleted of it';
 
-alter view assistant.deletable_message_history owner to assistant_keeper;
-
 grant select, update (deleted_at), delete on assistant.deletable_message_history to assistant_app;
+
+alter view assistant.deletable_message_history owner to assistant_keeper;
 
 -- What others refer to is locked against foreign keys before it is deleted: rows that are being
 -- entered for it are waited for and deleted as well, and those that come later wait, and are

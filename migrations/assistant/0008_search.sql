@@ -241,10 +241,6 @@ $$;
 comment on function assistant.notes_with_tags(bigint, text[], text[]) is
 'The tenant''s notes with one of some tags and each of others, of one user if given';
 
-alter function assistant.notes_with_words(bigint, tsquery) owner to assistant_keeper;
-
-alter function assistant.notes_with_tags(bigint, text[], text[]) owner to assistant_keeper;
-
 revoke all on function assistant.notes_with_words(bigint, tsquery) from public;
 
 revoke all on function assistant.notes_with_tags(bigint, text[], text[]) from public;
@@ -252,3 +248,7 @@ revoke all on function assistant.notes_with_tags(bigint, text[], text[]) from pu
 grant execute on function assistant.notes_with_words(bigint, tsquery) to assistant_app;
 
 grant execute on function assistant.notes_with_tags(bigint, text[], text[]) to assistant_app;
+
+alter function assistant.notes_with_words(bigint, tsquery) owner to assistant_keeper;
+
+alter function assistant.notes_with_tags(bigint, text[], text[]) owner to assistant_keeper;

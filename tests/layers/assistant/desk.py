@@ -248,14 +248,14 @@ async def blocked(db: plainsql.Database) -> None:
             pass
 
 
-class _Undone(Exception):
+class _UndoneError(Exception):
     pass
 
 
 @contextlib.asynccontextmanager
 async def undone(db: TenantDatabase) -> AsyncGenerator[plainsql.Transaction]:
     """A transaction of which nothing stays."""
-    with contextlib.suppress(_Undone):
+    with contextlib.suppress(_UndoneError):
         async with db.transaction() as tx:
             yield tx
-            raise _Undone
+            raise _UndoneError
