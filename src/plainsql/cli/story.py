@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from plainsql.cli.tables import Column, shorten
-from plainsql.database import Database
 from plainsql.errors import PlainsqlError
 from plainsql.query import AsyncExecutor, Query
 
@@ -32,8 +31,9 @@ _MOST = 60
 class Story:
     """Runs queries one after the other, and shows them as they end."""
 
-    def __init__(self, db: Database, console: Console, zone: tzinfo = UTC) -> None:
+    def __init__(self, db: AsyncExecutor, console: Console, zone: tzinfo = UTC) -> None:
         self.db = db
+        """What runs the steps from now on; may be replaced, by a tenant's view."""
         self.queries = 0
         self._console = console
         self._zone = zone
@@ -137,7 +137,7 @@ class Step:
         self.queries = 0
         self.seconds = 0.0
 
-    async def run(self, query: Query[P, Any, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def run(self, query: Query[P, Any, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a query, and keep its rows to be shown."""
         self.files.append(query.file)
         self.queries += 1
