@@ -175,6 +175,11 @@ ARGUMENTS: dict[str, Callable[[Desk], dict[str, Any]]] = {
         "since": soon(days=-1),
         "until": soon(days=1),
     },
+    "events.occurrences": lambda desk: {
+        "user_id": desk.user.id,
+        "since": soon(days=-1),
+        "until": soon(days=1),
+    },
     "events.mark_completed": _one("events"),
     "events.cancel": _one("events"),
     "events.due_reminders": _none,

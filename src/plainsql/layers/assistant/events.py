@@ -13,6 +13,7 @@ from plainsql.types import Json, UNSET, UnsetType
 
 __all__ = [
     "Event",
+    "Occurrence",
     "by_date_range",
     "by_user",
     "cancel",
@@ -23,6 +24,7 @@ __all__ = [
     "get_by_id",
     "list",
     "mark_completed",
+    "occurrences",
     "purge",
     "purge_deleted",
     "restore",
@@ -36,6 +38,33 @@ __all__ = [
 class Event(Row, frozen=True):
     """A row of `assistant.events`."""
 
+    id: int
+    tenant_id: str
+    user_id: int
+    title: str
+    description: str | None
+    start_datetime: datetime
+    end_datetime: datetime | None
+    location: str | None
+    event_type: str | None
+    status: str
+    reminder_minutes: int | None
+    recurrence_rule: str | None
+    external_id: str | None
+    extra_data: Json
+    remind_at: datetime | None
+    reminded_at: datetime | None
+    created_at: datetime
+    created_by: str | None
+    updated_at: datetime
+    updated_by: str | None
+
+
+class Occurrence(Row, frozen=True):
+    """A row of `assistant.events`."""
+
+    begins_at: datetime
+    ends_at: datetime | None
     id: int
     tenant_id: str
     user_id: int
@@ -554,6 +583,102 @@ def mark_completed(*, id: int) -> Args:
     SQL: sql/assistant/events/mark_completed.sql
     """
     return (id,)
+
+
+@many[Occurrence]("assistant.events.occurrences", "sql/assistant/events/occurrences.sql", 11, """\
+with
+own as (
+  select e.id
+  from assistant.events as e
+  where
+    e.tenant_id = (select assistant.current_tenant())
+    and e.user_id = :user_id
+    and e.recurrence_rule is null
+    and e.start_datetime >= cast(:since as timestamptz) - interval '1 day'
+    and e.start_datetime < :until
+  union
+  select e.id
+  from assistant.events as e
+  where
+    e.tenant_id = (select assistant.current_tenant())
+    and e.user_id = :user_id
+    and e.recurrence_rule is null
+    and e.end_datetime > :since
+    and e.start_datetime < :until
+    and e.end_datetime - e.start_datetime > interval '1 day'
+  union
+  select e.id
+  from assistant.events as e
+  where
+    e.tenant_id = (select assistant.current_tenant())
+    and e.user_id = :user_id
+    and e.recurrence_rule is not null
+)
+
+select
+  o.begins_at,
+  o.begins_at + (e.end_datetime - e.start_datetime) as ends_at,
+  e.id,
+  e.tenant_id,
+  e.user_id,
+  e.title,
+  e.description,
+  e.start_datetime,
+  e.end_datetime,
+  e.location,
+  e.event_type,
+  e.status,
+  e.reminder_minutes,
+  e.recurrence_rule,
+  e.external_id,
+  e.extra_data,
+  e.remind_at,
+  e.reminded_at,
+  e.created_at,
+  e.created_by,
+  e.updated_at,
+  e.updated_by
+from assistant.events as e
+inner join assistant.users as u on e.tenant_id = u.tenant_id and e.user_id = u.id
+cross join
+  lateral assistant.occurrences(
+    e.start_datetime,
+    e.recurrence_rule,
+    u.timezone,
+    cast(:since as timestamptz) - coalesce(e.end_datetime - e.start_datetime, interval '0'),
+    :until
+  ) as o (begins_at)
+where
+  e.tenant_id = (select assistant.current_tenant())
+  and e.id in (select w.id from own as w)
+  and (o.begins_at >= :since or o.begins_at + (e.end_datetime - e.start_datetime) > :since)
+  and e.status = :status                                   --?
+  and (o.begins_at, e.id) > (:after_begins_at, :after_id)  --?
+order by o.begins_at, e.id
+limit :limit
+""", effect="reads")
+def occurrences(
+    *,
+    user_id: int,
+    since: datetime,
+    until: datetime,
+    status: str | UnsetType = UNSET,
+    after_begins_at: datetime | UnsetType = UNSET,
+    after_id: int | UnsetType = UNSET,
+    limit: int = 200,
+) -> Args:
+    """A user's calendar from a time until before another, with what comes back shown each time it takes
+    place, earliest first: when it begins and ends, and the event. The next page comes after the last
+    row's begins_at and id.
+
+    Events that come back are few, and are worked out one by one; of the others those that begin in
+    the range, or began before it and are still on: see by_date_range.
+
+    limit: 1..1000, 200 by default.
+    Reads assistant.events, assistant.users.
+    SQL: sql/assistant/events/occurrences.sql
+    """
+    return (user_id, since, until, status, after_begins_at, after_id, bounded("limit", limit, 1, 1000))
 
 
 @count_("assistant.events.purge", "sql/assistant/events/purge.sql", 3, """\
