@@ -165,3 +165,16 @@ async def test_a_deleted_calendar_entry_is_entered_anew_by_its_calendar(desk: De
         start_datetime=desk.event.start_datetime,
     )
     assert again.id != desk.event.id
+
+
+async def test_a_deleted_note_takes_no_place_on_a_page(desk: Desk) -> None:
+    best = await desk.write(title="Manzanas", content="Manzanas", tags=["rojo"])
+    other = await desk.write(content="Una manzana", tags=["rojo"])
+    newest = await desk.write(title="Manzanas", content="Manzanas y manzanas", tags=["rojo"])
+    for note in (best, newest):
+        await notes.soft_delete(desk.db, id=note.id)
+    found = await notes.search(desk.db, query="manzana", user_id=desk.user.id, limit=1)
+    tagged = await notes.by_tags(desk.db, tags=["rojo"], limit=1)
+    assert {row.id for row in found} <= {other.id, desk.note.id}
+    assert len(found) == 1
+    assert [row.id for row in tagged] == [other.id]
