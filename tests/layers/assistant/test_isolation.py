@@ -72,3 +72,36 @@ async def test_without_the_policies_of_a_table_its_tenants_are_not_apart(isolati
         with pytest.raises(AssertionError, match=table):
             await isolation.check_tables()
         isolation.admin.execute(f"alter table assistant.{table} enable row level security".encode())
+
+
+async def test_what_acts_as_the_keeper_keeps_to_the_tenant_by_itself(isolation: Isolation) -> None:
+    """The views of deletion and the functions of search, asked by the application without any condition."""
+    for table in TABLES:
+        view = f"assistant.deletable_{table}"
+        async with isolation.db.tenant("acme").transaction() as tx:
+            seen = await tx.connection.fetch(f"select distinct tenant_id from {view}")
+            assert [row[0] for row in seen] == ["acme"], view
+        async with isolation.db.acquire() as connection:
+            assert await connection.fetch(f"select from {view}") == []
+        isolation.restore("acme", "globex")
+        async with isolation.db.tenant("acme").transaction() as tx:
+            await tx.connection.execute(f"update {view} set deleted_at = now()")
+            await tx.connection.execute(f"delete from {view}")
+        left = isolation.admin.execute(
+            f"select distinct tenant_id from assistant.{table} where deleted_at is null".encode()
+        ).fetchall()
+        assert left == [("globex",)], view
+        isolation.restore("acme", "globex")
+    for call in (
+        "assistant.notes_with_words(null, 'manzan')",
+        "assistant.notes_with_words(null, '!nada')",
+        "assistant.notes_with_words(null, 'manzan | !nada')",
+        "assistant.notes_with_tags(null, null, array['casa'])",
+        "assistant.notes_with_tags(null, array['casa'], null)",
+        "assistant.notes_with_tags(null, null, null)",
+    ):
+        # Of each tenant one note is live; their ids are the same, so the rows are counted.
+        async with isolation.db.tenant("acme").transaction() as tx:
+            assert len(await tx.connection.fetch(f"select from {call}")) == 1, call
+        async with isolation.db.acquire() as connection:
+            assert await connection.fetch(f"select from {call}") == [], call
