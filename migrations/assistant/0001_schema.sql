@@ -98,7 +98,7 @@ parallel safe
 return nullif(current_setting('app.jwt_tenant', true), '');
 
 comment on function assistant.current_tenant() is
-'The tenant that app.jwt_tenant names; null without one';
+'The tenant that app.jwt_tenant names; null without one. plainsql: reads nothing';
 
 create function assistant.acting_user() returns text
 language sql
@@ -106,7 +106,8 @@ stable
 parallel safe
 return nullif(current_setting('app.jwt_user', true), '');
 
-comment on function assistant.acting_user() is 'The user that app.jwt_user names; null without one';
+comment on function assistant.acting_user() is
+'The user that app.jwt_user names; null without one. plainsql: reads nothing';
 
 -- A trigger and not a line in each statement: a change by hand in psql must count as well.
 create function assistant.stamp_change() returns trigger
@@ -121,4 +122,4 @@ end
 $$;
 
 comment on function assistant.stamp_change() is
-'Stamps a changed row with the time of its transaction and the acting user';
+'Stamps a changed row with its time and the acting user. plainsql: writes nothing';

@@ -129,7 +129,8 @@ begin
 end
 $$;
 
-comment on function assistant.record_change() is 'Logs who changed a row, when and how';
+comment on function assistant.record_change() is
+'Logs who changed a row, when and how. plainsql: writes assistant.audit_log';
 
 alter function assistant.record_change() owner to assistant_keeper;
 
@@ -143,7 +144,8 @@ begin
 end
 $$;
 
-comment on function assistant.refuse_change() is 'Refuses to change or remove what was logged';
+comment on function assistant.refuse_change() is
+'Refuses to change or remove what was logged. plainsql: writes nothing';
 
 create trigger audit_log_append_only
 before update or delete or truncate on assistant.audit_log

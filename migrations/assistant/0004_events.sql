@@ -28,7 +28,7 @@ end
 $$;
 
 comment on function assistant.require_live_user() is
-'Refuses a row whose user is not there or is deleted';
+'Its user must be there, not deleted. plainsql: reads assistant.users; writes nothing';
 
 create table assistant.events (
   tenant_id varchar(50) not null default assistant.current_tenant(),
@@ -116,7 +116,8 @@ begin
 end
 $$;
 
-comment on function assistant.renew_event_reminder() is 'A reminder that was moved is sent again';
+comment on function assistant.renew_event_reminder() is
+'A reminder that was moved is sent again. plainsql: writes nothing';
 
 create trigger events_renew_reminder
 before update of start_datetime, reminder_minutes on assistant.events

@@ -67,7 +67,8 @@ end
 $$;
 
 comment on function assistant.set_note_language() is
-'A note is in its user''s language unless told otherwise';
+'A note is in its user''s language unless told otherwise. '
+'plainsql: reads assistant.users; writes nothing';
 
 create trigger notes_set_language
 before insert on assistant.notes
@@ -84,7 +85,8 @@ begin
 end
 $$;
 
-comment on function assistant.renew_note_reminder() is 'A reminder that was moved is sent again';
+comment on function assistant.renew_note_reminder() is
+'A reminder that was moved is sent again. plainsql: writes nothing';
 
 create trigger notes_renew_reminder
 before update of reminder_datetime on assistant.notes

@@ -145,7 +145,8 @@ end
 $$;
 
 comment on function assistant.require_live_conversation() is
-'Refuses a row whose conversation is not there or is deleted';
+'Its conversation must be there, not deleted. '
+'plainsql: reads assistant.conversations; writes nothing';
 
 -- created_at is the clock's time and not the transaction's: what is said in one transaction must
 -- keep its order.

@@ -104,7 +104,7 @@ end
 $$;
 
 comment on function assistant.lock_before_deletion() is
-'Waits for rows that are being entered for one that is about to be deleted';
+'Waits for rows being entered for one that is to be deleted. plainsql: writes nothing';
 
 alter function assistant.lock_before_deletion() owner to assistant_keeper;
 
@@ -152,7 +152,9 @@ end
 $$;
 
 comment on function assistant.delete_with_user() is
-'Deletes and restores with a user what hangs on it';
+'A user takes along what hangs on it. '
+'plainsql: writes assistant.events, assistant.notes, assistant.conversations, '
+'assistant.message_history, assistant.audit_log';
 
 alter function assistant.delete_with_user() owner to assistant_keeper;
 
@@ -179,7 +181,8 @@ end
 $$;
 
 comment on function assistant.delete_with_conversation() is
-'Deletes and restores with a conversation what was said in it';
+'Deletes and restores with a conversation what was said in it. '
+'plainsql: writes assistant.message_history, assistant.audit_log';
 
 alter function assistant.delete_with_conversation() owner to assistant_keeper;
 

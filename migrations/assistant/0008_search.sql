@@ -208,7 +208,7 @@ end
 $$;
 
 comment on function assistant.notes_with_words(bigint, tsquery) is
-'The tenant''s notes with these words, of one user if given, and how well they fit';
+'The tenant''s notes with these words, and how well they fit. plainsql: reads assistant.notes';
 
 create function assistant.notes_with_tags(of_user bigint, any_of text[], all_of text[])
 returns table (id bigint)
@@ -239,7 +239,7 @@ end
 $$;
 
 comment on function assistant.notes_with_tags(bigint, text[], text[]) is
-'The tenant''s notes with one of some tags and each of others, of one user if given';
+'The tenant''s notes with any of some tags, all of others. plainsql: reads assistant.notes';
 
 revoke all on function assistant.notes_with_words(bigint, tsquery) from public;
 

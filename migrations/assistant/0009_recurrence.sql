@@ -152,4 +152,4 @@ end
 $$;
 
 comment on function assistant.occurrences(timestamptz, text, text, timestamptz, timestamptz) is
-'When an event takes place, by its recurrence rule';
+'When an event takes place, by its recurrence rule. plainsql: reads nothing';
