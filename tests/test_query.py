@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 import plainsql
 from plainsql.query import Args, Binder, Column, ManyQuery, Plan, Query, bounded, count, many, one, optional
+from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -255,3 +258,27 @@ def test_an_unfit_argument_is_told_by_its_name_and_never_shown() -> None:
     )
     assert get.unfit(plan, 0, "int4", 2**40, OverflowError()).detail == "the value is out of range"
     assert get.unfit(plan, 0, "int4", "secret", TypeError()).detail is None
+
+
+def test_a_query_keeps_what_was_derived_for_cached_reads() -> None:
+    depends = CachedRead(300, (Dependence("realty.leads", "id", "id"),))
+    changes = (Change("realty.leads", (("id", "parameter", "id"),)),)
+
+    @optional[int]("leads.seen", "sql/leads/seen.sql", 1, "select 1", effect="reads", cache=depends)
+    def seen() -> Args:
+        return ()
+
+    @count("leads.forget", "sql/leads/forget.sql", 1, "delete from leads where id = :id", changes=changes)
+    def forget(*, id: int) -> Args:
+        return (id,)
+
+    assert (seen.cache, seen.changes, seen.effect) == (depends, (), "reads")
+    assert (forget.cache, forget.changes, forget.effect) == (None, changes, "unknown")
+
+
+def test_of_a_loaded_query_nothing_is_known(tmp_path: Path) -> None:
+    (tmp_path / "it.sql").write_text("-- It.\n-- returns: value\n-- cache: 5m\nselect 1 as it\n")
+    it = plainsql.load(tmp_path)["it"]
+    assert (it.cache, it.changes) == (None, EVERYTHING)
+    again = pickle.loads(pickle.dumps(it))
+    assert (again.cache, again.changes) == (None, EVERYTHING)

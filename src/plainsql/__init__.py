@@ -20,6 +20,7 @@ from plainsql.errors import (
     ContractError,
     DecodeError,
     EmbeddedServerError,
+    EncryptionError,
     MigrationError,
     NoRowError,
     PlainsqlError,
@@ -28,13 +29,14 @@ from plainsql.errors import (
     SettingsError,
     SqlFileError,
     SqlFolderError,
+    TenantError,
     TooManyRowsError,
     TransactionError,
 )
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Database, Transaction, connect
+    from plainsql.database import Call, Database, Transaction, connect
     from plainsql.loading import load
     from plainsql.rows import Composite, Row
     from plainsql.types import UNSET, Json, UnsetType
@@ -45,12 +47,14 @@ __all__ = [
     "UNSET",
     "BindError",
     "CacheError",
+    "Call",
     "Composite",
     "ConnectError",
     "ContractError",
     "Database",
     "DecodeError",
     "EmbeddedServerError",
+    "EncryptionError",
     "Json",
     "MigrationError",
     "NoRowError",
@@ -61,6 +65,7 @@ __all__ = [
     "SettingsError",
     "SqlFileError",
     "SqlFolderError",
+    "TenantError",
     "TooManyRowsError",
     "Transaction",
     "TransactionError",
@@ -71,6 +76,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Call": "plainsql.database",
     "Composite": "plainsql.rows",
     "Database": "plainsql.database",
     "Json": "plainsql.types",

@@ -104,6 +104,11 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
         return ConnectError(
             f"{what}: nothing answers there", hint="start the server, or check the host and port in the URL"
         )
+    if "does not support SSL" in str(error):
+        return ConnectError(
+            f"{what}: the server does not offer TLS, and the URL asks for it",
+            hint="set up TLS on the server; or, on a network that nobody listens to, sslmode=prefer",
+        )
     return ConnectError(
         f"{what}: {type(error).__name__}",
         detail=_server_text(error),

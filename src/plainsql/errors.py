@@ -25,6 +25,7 @@ __all__ = [
     "ContractError",
     "DecodeError",
     "EmbeddedServerError",
+    "EncryptionError",
     "MigrationError",
     "NoRowError",
     "Place",
@@ -34,6 +35,7 @@ __all__ = [
     "SettingsError",
     "SqlFileError",
     "SqlFolderError",
+    "TenantError",
     "TooManyRowsError",
     "TransactionError",
 ]
@@ -141,6 +143,10 @@ class DecodeError(PlainsqlError, ValueError):
     """A value that came from the database does not fit its declared type."""
 
 
+class EncryptionError(PlainsqlError):
+    """An encrypted value cannot be opened: its key is not here, or it was changed or moved."""
+
+
 class SettingsError(PlainsqlError):
     """A setting is missing or cannot be read: environment, ``pyproject.toml`` or an option."""
 
@@ -151,6 +157,10 @@ class ConnectError(PlainsqlError, ConnectionError):
 
 class PoolTimeoutError(PlainsqlError, TimeoutError):
     """No connection of the pool became free in time. Nothing was sent."""
+
+
+class TenantError(PlainsqlError):
+    """A query of tables with row-level security is called without a tenant: the caller must name one."""
 
 
 class TransactionError(PlainsqlError):

@@ -6,7 +6,9 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
+from plainsql.crypto import Encrypted
+from plainsql.query import Args, Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
+from plainsql.reach import EVERYTHING
 from plainsql.statements import Statement
 from plainsql.statements import load as load_statements
 from plainsql.types import UNSET
@@ -66,11 +68,44 @@ def load(folder: str | os.PathLike[str]) -> Queries:
 
     Row types are made from what the server describes, at a query's first call. Types are not known to the
     type
-    checker: ``plainsql generate`` writes modules for which they are.
+    checker: ``plainsql generate`` writes modules for which they are. What a query reads and writes is not
+    known either: a ``cache:`` line is without effect, and each call makes every cached result stale.
 
     Raises ``SqlFileError`` or ``SqlFolderError``, with all that is wrong in the folder.
     """
     return Queries({name: make_query(statement) for name, statement in load_statements(folder).items()})
+
+
+class _Encrypting(Binder):
+    """A binder for a statement with encrypted parameters or columns."""
+
+    def __init__(
+        self,
+        statement: Statement,
+        names: list[str],
+        defaults: dict[str, object],
+        bounds: dict[str, tuple[Any, Any]],
+    ) -> None:
+        super().__init__(names, defaults, bounds, statement.returns.row)
+        self.encrypted = {
+            parameter.name: Encrypted(parameter.encryption.column, *parameter.encryption.keys)
+            for parameter in statement.parameters
+            if parameter.encryption is not None
+        }
+        self.marks = {
+            hint.name: Encrypted(hint.encryption.column, *hint.encryption.keys)
+            for hint in statement.columns
+            if hint.encryption is not None
+        }
+        """By column of the result."""
+
+    def __call__(self, /, **kwargs: object) -> Args:
+        values = dict(zip(self.names, super().__call__(**kwargs), strict=True))
+        encrypted = {
+            name: mark.encrypt(name, values[name], [values[key] for key in mark.names])
+            for name, mark in self.encrypted.items()
+        }
+        return tuple({**values, **encrypted}.values())
 
 
 def make_query(statement: Statement) -> Query[..., Any, Any]:
@@ -91,8 +126,11 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
         *(parameter.name for parameter in statement.parameters),
         *(choice.name for choice in statement.choices),
     ]
-    binder = Binder(names, defaults, bounds, statement.returns.row)
+    if statement.encryptions:
+        binder: Binder = _Encrypting(statement, names, defaults, bounds)
+    else:
+        binder = Binder(names, defaults, bounds, statement.returns.row)
     binder.__doc__ = statement.description
     return _CLASSES[statement.returns.kind](
-        statement.name, statement.path, statement.body_line, statement.body, binder, None
+        statement.name, statement.path, statement.body_line, statement.body, binder, None, changes=EVERYTHING
     )

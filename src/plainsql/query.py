@@ -11,10 +11,22 @@ that came back (``result``).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+)
 from typing import overload as _overload
 
+from plainsql.binding import Args, Binder, bounded
 from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
+from plainsql.reach import CachedRead, Change
 from plainsql.rows import Build, Record, Row, builder, composite, dynamic_row, elements, value_builder, width
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
@@ -25,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Args",
     "AsyncExecutor",
+    "Binder",
     "Column",
     "CountQuery",
     "Effect",
@@ -46,9 +59,6 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
-
-Args = tuple[object, ...]
-"""A query's arguments in the order of its parameters, then of its choices."""
 
 
 class AsyncExecutor(Protocol):
@@ -110,6 +120,9 @@ class Query(Generic[P, T, R]):
         item: Any,
         effect: Effect = "unknown",
         joins: bool = True,
+        row_security: Mapping[str, tuple[str, ...]] | None = None,
+        cache: CachedRead | None = None,
+        changes: tuple[Change, ...] = (),
     ) -> None:
         self.name = name
         """The path as a name: ``realty.leads.get_by_id``."""
@@ -117,6 +130,12 @@ class Query(Generic[P, T, R]):
         """What is proved of it; ``plainsql generate`` says."""
         self.joins = joins
         """Whether concurrent calls may run as one statement, where it only reads."""
+        self.row_security = row_security
+        """By table: settings of the session without which row-level security lets nothing of it through."""
+        self.cache = cache
+        """How it is cached, and what it depends on; ``None``: not at all."""
+        self.changes = changes
+        """What it may change, for cached reads; ``plainsql.load`` knows nothing: ``EVERYTHING``."""
         self._source = (path, line, body)
         self._bind = bind
         self._item = item
@@ -132,7 +151,8 @@ class Query(Generic[P, T, R]):
         # By reference, as a function is: the name it was declared under is this object's. One that was
         # loaded has no such name; the other process compiles it anew.
         if isinstance(self._bind, Binder):
-            return type(self), (self.name, *self._source, self._bind, None, self.effect, self.joins)
+            facts = (self.effect, self.joins, self.row_security, self.cache, self.changes)
+            return type(self), (self.name, *self._source, self._bind, None, *facts)
         bind: Any = self._bind
         return str(bind.__qualname__)
 
@@ -264,7 +284,8 @@ class Query(Generic[P, T, R]):
             return
         json = frozenset(index for index, column in enumerate(columns) if column.json)
         try:
-            self._item = dynamic_row(row_name, [column.name for column in columns], json)
+            marks = getattr(self._bind, "marks", None)
+            self._item = dynamic_row(row_name, [column.name for column in columns], json, marks)
         except ContractError as error:
             raise ContractError(
                 f"{self.name}: {error.message}", hint=f"{error.hint}, in {self.file}"
@@ -451,69 +472,39 @@ def _not_one(query: Query[..., Any, Any], found: int) -> NoRowError | TooManyRow
     )
 
 
-class Binder:
-    """Puts parameters in order for a query that has no generated function."""
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        defaults: dict[str, object],
-        bounds: dict[str, tuple[Any, Any]],
-        row_name: str | None,
-    ) -> None:
-        self.names = tuple(names)
-        self.defaults = defaults
-        self.bounds = bounds
-        self.row_name = row_name
-        """None where the query returns single values."""
-
-    def __call__(self, /, **kwargs: object) -> Args:
-        if self.defaults:
-            kwargs = {**self.defaults, **kwargs}
-        if len(kwargs) != len(self.names) or any(name not in kwargs for name in self.names):
-            raise TypeError
-        for name, (low, high) in self.bounds.items():
-            bounded(name, kwargs[name], low, high)
-        return tuple(composite(kwargs[name]) for name in self.names)
-
-
-N = TypeVar("N")
-
-
-def bounded(name: str, value: N, low: Any, high: Any) -> N:
-    """Return the value where it lies within the bounds of the query's header (inclusive), or is not given.
-
-    Raises ``BindError`` otherwise; the text does not hold the value.
-    """
-    number: Any = value
-    if number is None or number is UNSET:
-        return value
-    try:
-        within = (low is None or number >= low) and (high is None or number <= high)
-    except (TypeError, ArithmeticError):  # a Decimal that is no number
-        raise BindError(f"{name}: expected a number, got {type(value).__name__}") from None
-    if not within:
-        low_text, high_text = ("" if low is None else low), ("" if high is None else high)
-        raise BindError(f"{name}: the value is out of bounds, expected {low_text}..{high_text}")
-    return value
-
-
 # The decorators of generated modules. ``one[Lead](name, path, line, sql)`` is a class to the type checker,
 # which takes the item's type from the brackets; at run time the brackets hand it over as a value.
 
 
-class _Declare(Generic[T]):
-    __slots__ = ("effect", "item", "joins", "source")
-    item: Any
-    effect: Effect
-    joins: bool
+class _Declared:
+    __slots__ = ("facts", "source")
 
     def __init__(
-        self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown", joins: bool = True
+        self,
+        name: str,
+        path: str,
+        line: int,
+        body: str,
+        /,
+        effect: Effect = "unknown",
+        joins: bool = True,
+        row_security: Mapping[str, tuple[str, ...]] | None = None,
+        cache: CachedRead | None = None,
+        changes: tuple[Change, ...] = (),
     ) -> None:
         self.source = (name, path, line, body)
-        self.effect = effect
-        self.joins = joins
+        self.facts: dict[str, Any] = {
+            "effect": effect,
+            "joins": joins,
+            "row_security": row_security,
+            "cache": cache,
+            "changes": changes,
+        }
+
+
+class _Declare(_Declared, Generic[T]):
+    __slots__ = ("item",)
+    item: Any
 
     if not TYPE_CHECKING:
 
@@ -521,8 +512,8 @@ class _Declare(Generic[T]):
             if item is T:  # a subclass below
                 return cls
 
-            def declare(name, path, line, body, /, effect="unknown", joins=True):
-                declared = cls(name, path, line, body, effect, joins)
+            def declare(*source, **facts):
+                declared = cls(*source, **facts)
                 declared.item = item
                 return declared
 
@@ -533,35 +524,27 @@ class one(_Declare[T]):  # noqa: N801 (reads as a decorator)
     """Declare a query that returns exactly one row, or its single value."""
 
     def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T]:
-        return OneQuery(*self.source, bind, self.item, self.effect, self.joins)
+        return OneQuery(*self.source, bind, self.item, **self.facts)
 
 
 class optional(_Declare[T]):  # noqa: N801
     """Declare a query that returns a row, or its single value, or ``None``."""
 
     def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T]:
-        return OptionalQuery(*self.source, bind, self.item, self.effect, self.joins)
+        return OptionalQuery(*self.source, bind, self.item, **self.facts)
 
 
 class many(_Declare[T]):  # noqa: N801
     """Declare a query that returns a list of rows, or of single values."""
 
     def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T]:
-        return ManyQuery(*self.source, bind, self.item, self.effect, self.joins)
+        return ManyQuery(*self.source, bind, self.item, **self.facts)
 
 
-class count:  # noqa: N801
+class count(_Declared):  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
-    __slots__ = ("effect", "joins", "source")
-    effect: Effect
-
-    def __init__(
-        self, name: str, path: str, line: int, body: str, /, effect: Effect = "unknown", joins: bool = True
-    ) -> None:
-        self.source = (name, path, line, body)
-        self.effect = effect
-        self.joins = joins
+    __slots__ = ()
 
     def __call__(self, bind: Callable[P, Args]) -> CountQuery[P]:
-        return CountQuery(*self.source, bind, int, self.effect)
+        return CountQuery(*self.source, bind, int, **self.facts)

@@ -4,14 +4,18 @@ A read depends on whole tables, or on *partitions* of them: the rows in which a 
 parameters. A write changes rows of tables, of which it may know the same: ``column = value`` for every row
 that it touches, before and after. Where both name the same column, a write leaves the reads of other values
 alone; where the write does not name it, every read by that column is stale.
+
+Partition columns are integers, uuids, texts and enums: equal is the same value. What is not given (a
+parameter of optional lines) and null stand for no rows: nothing is equal to null, and a row whose column is
+null is read by no equality.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-__all__ = ["CachedRead", "Change", "Dependence", "Known"]
+__all__ = ["EVERYTHING", "CachedRead", "Change", "Dependence", "Known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,18 @@ class Change:
     """Rows of one table that a write may insert, update or delete."""
 
     table: str
+    """With its schema; ``*``: any row of any table (``EVERYTHING``)."""
     known: tuple[Known, ...] = ()
     """Every row touched has, before and after, one of these values in these columns.
 
     A column that stands twice has one value before and another after: ``set d = :new where d = :old``.
-    A column that the write may change without knowing both sides does not stand here at all.
+    A column that the write may change without knowing both sides does not stand here at all, nor does one
+    that is in no key or foreign key of the table and leads no index: rows are not looked up by it.
     """
+
+
+EVERYTHING: Final = (Change("*"),)
+"""The changes of a statement of which nothing is known: what it calls is hidden, or nobody analysed it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from plainsql.errors import PlainsqlError, RedisUnavailableError, SettingsError
 from plainsql.settings import hide_password, redis_url
 
 try:
+    from hiredis import pack_command
     from redis.asyncio import ConnectionPool, Redis, RedisCluster
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -146,11 +147,28 @@ class Link:
         self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
     ) -> Any:
         rest = (len(keys), *keys, *arguments)
+        if self._owned and isinstance(self._client, Redis):
+            try:
+                return await self._exchange(self._client.connection_pool, ("EVALSHA", script.sha, *rest))
+            except NoScriptError:
+                return await self._exchange(self._client.connection_pool, ("EVAL", script.text, *rest))
         # NEVER_DECODE: replies hold MessagePack, which a client with decode_responses would take for text.
         try:
             return await self._client.execute_command("EVALSHA", script.sha, *rest, NEVER_DECODE=True)
         except NoScriptError:
             return await self._client.execute_command("EVAL", script.text, *rest, NEVER_DECODE=True)
+
+    @staticmethod
+    async def _exchange(pool: Any, command: tuple[Any, ...]) -> Any:
+        # What redis-py's execute_command adds is repeats, which a client of our own makes none of, and
+        # metrics: as much again as the exchange itself takes.
+        connection = await pool.get_connection()
+        try:
+            await connection.send_packed_command(pack_command(command), check_health=False)
+            # Anything but a reply, a cancellation included, closes the connection.
+            return await connection.read_response(disable_decoding=True)
+        finally:
+            await pool.release(connection)
 
     async def aclose(self) -> None:
         """Close the connections, where the link has made the client itself."""
@@ -195,6 +213,8 @@ def _open(redis: str | None, max_connections: int) -> Redis:
             max_connections=max_connections,
             # No repeats: a consumed token is not to be consumed again because its reply was lost.
             retry=Retry(NoBackoff(), 0),
+            # Every call has a deadline; redis-py's own would make a task for each command that it sends.
+            socket_timeout=None,
             # With RESP3 redis-py 8 takes part in maintenance notifications, and then no longer looks whether
             # a pooled connection has been closed before it uses it.
             protocol=2,

@@ -7,12 +7,13 @@ column needs on its way is read from the row type's annotations, once for each q
 - ``Annotated[T, JSON]``: the JSON text is decoded straight into ``T``;
 - a ``Composite``: its record becomes the struct;
 - a ``Row`` as a field: the next columns, as many as it has fields, become a nested row;
+- ``Annotated[T, RowMark]``: the value is read together with other fields of its row;
 - lists of these, of any depth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import starmap
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -20,7 +21,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from plainsql.errors import ContractError, DecodeError
-from plainsql.types import JsonMark, Opaque
+from plainsql.types import JsonMark, Opaque, RowMark
 
 __all__ = [
     "Composite",
@@ -61,8 +62,9 @@ def builder(row: type[Row]) -> Build:
         for index, field in enumerate(fields)
         if (decode := _decoder(hints[field.name], f"{row.__name__}.{field.name}")) is not None
     ]
+    make = _maker(row, hints)
     if not decoders:
-        return lambda records: list(starmap(row, records))
+        return lambda records: list(starmap(make, records))
 
     def build(records: Iterable[Record]) -> list[Any]:
         rows = []
@@ -71,10 +73,44 @@ def builder(row: type[Row]) -> Build:
             for index, decode in decoders:
                 if (value := values[index]) is not None:
                     values[index] = decode(value)
-            rows.append(row(*values))
+            rows.append(make(*values))
         return rows
 
     return build
+
+
+def _maker(row: type[Row], hints: dict[str, Any]) -> Callable[..., Any]:
+    """Return what makes a row from its fields: the type itself, unless a field is read with others."""
+    names = [field.name for field in msgspec.structs.fields(row)]
+    steps = []
+    for index, name in enumerate(names):
+        if (mark := _row_mark(hints[name])) is None:
+            continue
+        if missing := [other for other in mark.names if other not in names]:
+            raise ContractError(
+                f"{row.__name__}.{name} cannot be read without {', '.join(missing)}, which is no field of it",
+                hint=f"select {', '.join(missing)} too, or name other columns in the header",
+            )
+        steps.append((index, mark.read, [names.index(other) for other in mark.names]))
+    if not steps:
+        return row
+
+    def make(*fields: Any) -> Any:
+        if len(fields) != len(names):
+            raise TypeError
+        values = list(fields)
+        for index, read, others in steps:
+            if (value := values[index]) is not None:
+                values[index] = read(value, [fields[other] for other in others])
+        return row(*values)
+
+    return make
+
+
+def _row_mark(annotation: Any) -> RowMark | None:
+    annotation = _without_null(annotation)
+    marks = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, RowMark)), None)
 
 
 def value_builder(annotation: Any, name: str) -> Build:
@@ -85,21 +121,35 @@ def value_builder(annotation: Any, name: str) -> Build:
     return lambda records: [None if record[0] is None else decode(record[0]) for record in records]
 
 
-def dynamic_row(name: str, columns: Sequence[str], json: frozenset[int] = frozenset()) -> type[Row]:
+def dynamic_row(
+    name: str,
+    columns: Sequence[str],
+    json: frozenset[int] = frozenset(),
+    marks: Mapping[str, RowMark] | None = None,
+) -> type[Row]:
     """Make a row type from the names of columns, as the server describes them.
 
     ``json`` holds the positions of columns that arrive as JSON text. Nested columns (``"lead.id"``) become
-    a nested row, and are null together.
+    a nested row, and are null together. ``marks`` are those of columns that are read with others.
 
     Raises ``ContractError`` where the names cannot be those of fields.
     """
     from plainsql.types import Json
 
     _check_names(name, columns)
+    marked = marks or {}
+    for column in marked:
+        if column not in columns:
+            raise ContractError(
+                f"{name} has no column {column!r}, which the header says is encrypted",
+                hint="select it, or remove the line",
+            )
     fields: list[tuple[str, Any]] = []
     groups: dict[str, list[tuple[str, Any]]] = {}
     for index, column in enumerate(columns):
         annotation: Any = Json if index in json else object
+        if column in marked:
+            annotation = Annotated[object, marked[column]]
         outer, dot, inner = column.partition(".")
         if not dot:
             fields.append((column, annotation))
@@ -268,6 +318,8 @@ def _nested_maker(row: type[Row], hints: dict[str, Any]) -> tuple[Callable[[tupl
         steps.append((at, width, make, nullable))
         at += width
 
+    make_flat = _maker(row, hints)
+
     def make_row(values: tuple[Any, ...]) -> Any:
         fields = []
         for start, width, decode, nullable in steps:
@@ -279,6 +331,6 @@ def _nested_maker(row: type[Row], hints: dict[str, Any]) -> tuple[Callable[[tupl
             # All null through an outer join: there is no such row.
             missing = nullable and all(value is None for value in part)
             fields.append(None if missing or decode is None else decode(part))
-        return row(*fields)
+        return make_flat(*fields)
 
     return make_row, at

@@ -27,6 +27,7 @@ vector, halfvec, sparsevec  ``plainsql.vector``'s ``Vector``, ``HalfVector``, ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import UNSET, UnsetType
@@ -48,6 +49,7 @@ __all__ = [
     "Point",
     "Polygon",
     "Range",
+    "RowMark",
     "UnsetType",
 ]
 
@@ -79,6 +81,20 @@ JSON: Final = JsonMark()
 
 Json = Annotated[Any, JSON]
 """Any JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""
+
+
+class RowMark:
+    """The mark of an annotation whose value is read together with other fields of its row."""
+
+    __slots__ = ("names",)
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        """The other fields."""
+
+    def read(self, value: Any, others: Sequence[object]) -> Any:
+        """Turn a value that arrived, which is not null, into the field's. ``others`` are as they arrived."""
+        raise NotImplementedError
 
 
 class Opaque:

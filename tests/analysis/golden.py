@@ -65,12 +65,32 @@ def _findings(analysis: Analysis) -> Iterator[str]:
         yield f"{finding.name}{place}: {finding.message} | {finding.hint}"
 
 
+def _reach(analysis: Analysis) -> Iterator[str]:
+    for dependence in analysis.dependences:
+        where = f" where {dependence.column} = {dependence.parameter}" if dependence.column else ""
+        yield f"depends on {dependence.table}{where}"
+    for change in analysis.changes:
+        known = ", ".join(
+            f"{column} = {name}" if source == "parameter" else f"{column} as returned in {name}"
+            for column, source, name in change.known
+        )
+        yield f"changes {change.table}{f': {known}' if known else ''}"
+
+
+def _caching(analysis: Analysis) -> Iterator[str]:
+    for finding in analysis.caching:
+        place = f" at {finding.position}" if finding.position else ""
+        yield f"{finding.name}{place}: {finding.message} | {finding.hint}"
+
+
 FACETS: dict[str, Callable[[Analysis], Iterator[str]]] = {
     "nullability": _columns,
     "rows": _rows,
     "parameters": _parameters,
     "effects": _effects,
     "findings": _findings,
+    "reach": _reach,
+    "caching": _caching,
 }
 
 

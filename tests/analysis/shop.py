@@ -92,4 +92,41 @@ create rule ruled_nothing as on delete to ruled do instead nothing;
 create function plain_double(x integer) returns integer language sql immutable strict as 'select x * 2';
 create function peek() returns bigint language sql stable as 'select count(*) from customers';
 create function poke() returns integer language plpgsql volatile as $$ begin return 1; end $$;
+
+create table nodes (
+  id integer primary key,
+  above integer references nodes (id) on delete cascade,
+  kind integer default 1 references customers (id) on delete set default,
+  word text unique
+);
+create table rooms (id integer not null, house uuid not null, mood mood, name text, primary key (id, house))
+  partition by list (id);
+create table rooms_1 partition of rooms for values in (1, 2, 3);
+create table beds (
+  id integer primary key,
+  room integer,
+  house uuid,
+  foreign key (room, house) references rooms (id, house) on delete cascade
+);
+create index on rooms (mood);
+create view moody as select id, house, mood from rooms where name is not null;
+create foreign data wrapper nowhere;
+create server elsewhere foreign data wrapper nowhere;
+create foreign table remote (id integer) server elsewhere;
+create sequence tickets;
+
+create table sums (id integer primary key, total integer);
+create function keep_sums() returns trigger language plpgsql as $$
+begin update sums set total = total + 1; return null; end $$;
+comment on function keep_sums() is 'Keeps the sums. plainsql: writes sums';
+create table counted_rows (id integer primary key, word text);
+create trigger counted_rows_sum after insert or update on counted_rows
+  for each row execute function keep_sums();
+create function told() returns bigint language sql stable as 'select count(*) from customers';
+comment on function told() is 'plainsql: reads customers';
+create function mistold() returns bigint language sql stable as 'select count(*) from customers';
+comment on function mistold() is 'plainsql: reads nobody_knows';
+create function acts() returns integer language plpgsql volatile
+  as $$ begin delete from sums; return 1; end $$;
+comment on function acts() is 'plainsql: reads nothing; writes sums';
 """

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 import plainsql
+from plainsql.errors import PoolTimeoutError, TransactionError
 from tests.database.ask import SELECT_1, many, one
 
 SLEEP = one("select pg_sleep(0.05)")
@@ -125,3 +126,21 @@ async def test_a_transaction_that_ended_is_told_to_the_task_that_still_uses_it(d
     ended.set()
     with pytest.raises(plainsql.TransactionError, match="the transaction has ended"):
         await task
+
+
+async def test_the_outer_transaction_waits_while_a_savepoint_is_open(db: plainsql.Database) -> None:
+    async with db.transaction() as tx:
+        async with tx.transaction() as savepoint:
+            assert await SELECT_1(savepoint) == 1
+            with pytest.raises(TransactionError, match="a savepoint open"):
+                await SELECT_1(tx)
+        assert await SELECT_1(tx) == 1
+
+
+async def test_a_task_that_waits_for_its_own_transactions_connection_is_told(database_url: str) -> None:
+    async with plainsql.connect(database_url, max_size=1, acquire_timeout=0.05) as db:
+        with pytest.raises(PoolTimeoutError) as raised:
+            async with db.transaction():
+                await SELECT_1(db)
+        assert "this task is inside of a transaction of this database" in str(raised.value)
+        assert not db._core.in_transaction

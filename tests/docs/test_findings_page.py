@@ -30,9 +30,8 @@ def examples() -> dict[str, list[Block]]:
 
 def problems(folder: Path, url: str, *queries: str) -> list[Problem]:
     """What a check says of queries on the tables of the page."""
-    tables = next(block.code for block in blocks_of(PAGE) if block.file)
     for path, text in [
-        ("migrations/0001_shop.sql", tables),
+        *((block.file, block.code) for block in blocks_of(PAGE) if block.file),
         *((f"sql/products/query_{number}.sql", query) for number, query in enumerate(queries)),
     ]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 -- The last messages of a conversation, oldest first: what a model is given as its context.
 -- returns: many Message
 -- param limit: 1..200 = 5
+-- cache: 5m
 with
 newest as (
   select

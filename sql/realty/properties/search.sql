@@ -11,6 +11,7 @@
 -- returns: many PropertyMatch
 -- param limit: 1..200 = 5
 -- column distance: not null
+-- cache: 1h
 with
 nearest as (
   select

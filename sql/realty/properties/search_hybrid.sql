@@ -13,6 +13,7 @@
 -- param limit: 1..200 = 5
 -- param candidates: 1..1000 = 50
 -- column score: not null
+-- cache: 1h
 with
 nearest as (
   select

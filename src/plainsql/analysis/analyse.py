@@ -9,6 +9,7 @@ from psycopg import Connection, pq
 
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.dependences import changes_of, dependences_of
 from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects import effects_of
 from plainsql.analysis.facts import NullJoin
@@ -20,6 +21,7 @@ from plainsql.analysis.parameters import Landing, parameter_landings
 from plainsql.analysis.places import places_of
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.scopes import Scopes
+from plainsql.analysis.steadiness import caching_findings
 from plainsql.analysis.tree import Query, Scope
 from plainsql.analysis.verdict import Verdict, nullable
 
@@ -76,7 +78,8 @@ class Analyser:
         nullability = Nullability(self.catalogue, scopes, cardinality)
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
-        effects = effects_of(self.catalogue, places_of(self.catalogue, scopes, scope), tuple(names))
+        places = places_of(self.catalogue, scopes, scope)
+        effects = effects_of(self.catalogue, places, tuple(names))
         examined = Examined(scope, nullability, Places(sql))
         return Analysis(
             parameters=self._parameters(described, names, parameter_landings(self.catalogue, scopes, scope)),
@@ -92,23 +95,37 @@ class Analyser:
             not_read_only=effects.not_read_only,
             not_session_safe=effects.not_session_safe,
             row_security=tuple(sorted(effects.row_security)),
+            settings=tuple(sorted(effects.settings.items())),
             opaque=tuple(sorted(effects.opaque)),
             findings=(*examine(examined), *examine_indexes(examined)),
+            dependences=dependences_of(self.catalogue, effects),
+            changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
+            caching=tuple(caching_findings(self.catalogue, places, effects, examined.places)),
         )
 
     def _parameters(
-        self, described: Description, names: list[str], landings: dict[int, Landing]
+        self, described: Description, names: list[str], landings: dict[int, list[Landing]]
     ) -> tuple[ParameterFact, ...]:
         facts: list[ParameterFact] = []
         for number, (name, oid) in enumerate(zip(names, described.parameters, strict=False), 1):
-            landing = landings.get(number)
+            places = landings.get(number, [])
             type_ = self.catalogue.type(oid)
             if type_.not_null:
-                facts.append(ParameterFact(name, type_, False, f"{type_} is not null"))
-            elif landing is None:
-                facts.append(ParameterFact(name, type_, True, "nothing strict meets it"))
+                nullable_, because = False, f"{type_} is not null"
+            elif not places:
+                nullable_, because = True, "nothing strict meets it"
             else:
-                facts.append(ParameterFact(name, type_, landing.nullable, landing.because))
+                nullable_, because = places[0].nullable, places[0].because
+            facts.append(
+                ParameterFact(
+                    name,
+                    type_,
+                    nullable_,
+                    because,
+                    lands=tuple(sorted({place.column for place in places if place.column is not None})),
+                    compared=any(place.compared for place in places),
+                )
+            )
         return tuple(facts)
 
     def _rows(self, scope: Scope, cardinality: Cardinality, returns: bool) -> tuple[RowCount, str]:

@@ -91,6 +91,31 @@ class Catalogue:
                 found.extend(self.descendants(child))
         return found
 
+    def partitioned(self, relation: Relation) -> list[Relation]:
+        """The partitioned tables that this one is a part of, the nearest first."""
+        found: list[Relation] = []
+        current: Relation | None = relation
+        while current is not None:
+            oid = current.oid
+            above = (r for r in self._relations.values() if r.kind == "p" and oid in r.children)
+            current = next(above, None)
+            if current is not None:
+                found.append(current)
+        return found
+
+    def key_columns(self, relation: Relation) -> frozenset[str]:
+        """The columns by which rows are looked up: of keys and foreign keys, the first of indexes."""
+        names: set[str] = set()
+        for table in (relation, *self.partitioned(relation)):
+            numbers = {number for key in table.unique_keys for number in key.columns}
+            numbers |= {index.columns[0] for index in table.indexes if index.columns}
+            for other in self._relations.values():
+                for key in other.referenced_by:
+                    if key.table == table.oid:
+                        numbers |= set(key.columns)
+            names |= set(table.column_names(numbers))
+        return frozenset(names)
+
     def may_drop_rows(self, relation: Relation, event: str) -> bool:
         """Whether a trigger may leave rows out of a write to the table."""
         return any(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal, cast
 
 from plainsql.analysis.bounds import Bounds, exact_class
 from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.declarations import declared_tables
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import Action, TableUse, Volatility
 from plainsql.analysis.places import Place
+from plainsql.analysis.policies import settings_asked
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.relations import Relation
+from plainsql.analysis.returned import returned_columns
+from plainsql.analysis.routines import Function
 from plainsql.analysis.safe_functions import hides_tables, leaves_nothing, only_reads
 from plainsql.analysis.tree import Command, Entry, Kind, Query
+from plainsql.analysis.written import Event, Written
 
 __all__ = ["Effects", "effects_of"]
 
@@ -22,9 +28,21 @@ _SELECT_PRIVILEGE = 2
 _FIRST_ATTRIBUTE = -7
 """Bit sets of columns count from the lowest system attribute (``FirstLowInvalidHeapAttributeNumber``)."""
 
-Event = Literal["insert", "update", "delete", "truncate"]
-
 _ORDER: dict[Volatility, int] = {"immutable": 0, "stable": 1, "volatile": 2}
+# They lock, tell and set, and change no row.
+_TOUCH_NO_ROWS = {
+    f"{name}STMT"
+    for name in (
+        "VARIABLESET",
+        "VARIABLESHOW",
+        "NOTIFY",
+        "LISTEN",
+        "UNLISTEN",
+        "LOCK",
+        "VACUUM",
+        "CHECKPOINT",
+    )
+}
 _SEQUENCES = ("nextval", "setval", "currval", "lastval")
 
 
@@ -36,7 +54,11 @@ class Effects:
     writes: list[TableUse] = field(default_factory=list)
     triggers: set[str] = field(default_factory=set)
     row_security: set[str] = field(default_factory=set)
+    settings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By table: settings without which row-level security lets nothing of it through."""
     opaque: set[str] = field(default_factory=set)
+    hidden_writes: set[str] = field(default_factory=set)
+    """Those of the opaque that may write: which tables is not known."""
     volatility: Volatility = "immutable"
     not_read_only: str = ""
     """Why it is not proved to change nothing; empty where it is."""
@@ -54,7 +76,9 @@ class _Collector:
         self._catalogue = catalogue
         self._places = places
         self._names = names
+        self._outputs = [output.text("resname") or "" for output in places[0].scope.query.outputs]
         self._bounds = Bounds(catalogue, places)
+        self._written = Written(catalogue, self._bounds)
         self._effects = Effects()
         self._expressions_seen: set[str] = set()
 
@@ -87,12 +111,12 @@ class _Collector:
         self._leaves("a utility statement")
         self._at_least("volatile")
         if statement is None or kind != "TRUNCATESTMT":
-            self._effects.opaque.add(f"the {kind.removesuffix('STMT').lower()} statement")
+            self._hides(f"the {kind.removesuffix('STMT').lower()} statement", kind not in _TOUCH_NO_ROWS)
             return
         for name in statement.nodes("relations"):
             relation = self._catalogue.resolve(name.text("schemaname"), name.text("relname") or "")
             if relation is None:
-                self._effects.opaque.add("the truncate statement")
+                self._hides("the truncate statement")
                 continue
             cascades = statement.number("behavior") == 1
             for table in [relation, *self._catalogue.descendants(relation)]:
@@ -100,7 +124,7 @@ class _Collector:
                 self._effects.writes.append(TableUse(table.schema, table.name, action="truncate", via=via))
                 self._fire(table, "truncate")
             if cascades:
-                self._effects.opaque.add("truncate … cascade")
+                self._hides("truncate … cascade")
 
     def _read(self, place: Place, entry: Entry) -> None:
         relation = self._catalogue.relation(entry.relation) if entry.kind is Kind.RELATION else None
@@ -140,22 +164,34 @@ class _Collector:
         via: str,
         *,
         with_children: bool,
+        moved: Mapping[int, set[int]] = MappingProxyType({}),
     ) -> None:
-        def pairs(table: Relation) -> tuple[tuple[str, str], ...]:
-            numbers = {column.name: column.number for column in relation.columns.values()}
-            return tuple(
-                sorted(
-                    (column.name, self._name(parameter))
-                    for column in table.columns.values()
-                    for parameter in bound.get(numbers.get(column.name, 0), ())
-                    if exact_class(self._catalogue, column.type)
-                )
-            )
+        numbers = {column.name: column.number for column in relation.columns.values()}
+
+        def pairs(table: Relation, known: Mapping[int, set[int]]) -> list[tuple[str, int]]:
+            return [
+                (column.name, source)
+                for column in table.columns.values()
+                for source in known.get(numbers.get(column.name, 0), ())
+                if exact_class(self._catalogue, column.type)
+            ]
 
         tables = [relation, *(self._catalogue.descendants(relation) if with_children else ())]
         for table in tables:
             reason = via if table is relation else via or f"inherits from {relation}"
-            uses.append(TableUse(table.schema, table.name, columns, action, pairs(table), reason))
+            found, changed = pairs(table, bound), pairs(table, moved)
+            uses.append(
+                TableUse(
+                    table.schema,
+                    table.name,
+                    columns,
+                    action,
+                    tuple(sorted((column, self._name(source)) for column, source in found if source > 0)),
+                    reason,
+                    tuple(sorted((column, self._outputs[~source]) for column, source in found if source < 0)),
+                    tuple(sorted((column, self._name(source)) for column, source in changed)),
+                )
+            )
             if table.row_security:
                 self._effects.row_security.add(str(table))
 
@@ -169,7 +205,7 @@ class _Collector:
         self._changes("it writes")
         self._at_least("volatile")
         if entry is None or relation is None:
-            self._effects.opaque.add("a write to an unknown table")
+            self._hides("a write to an unknown table")
             return
         conflict = query.node.node("onConflict")
         for event in self._events(query):
@@ -195,18 +231,29 @@ class _Collector:
     ) -> None:
         query = place.scope.query
         for rule in relation.rules:
-            self._effects.opaque.add(f"rule {relation}.{rule}")
+            self._hides(f"rule {relation}.{rule}")
             self._leaves(f"rule {relation}.{rule}")
         self._fire(relation, event)
         permissions = self._permissions(query, entry)
         field_name = {"insert": "insertedCols", "update": "updatedCols"}.get(event, "")
         written = frozenset(_numbers(permissions, field_name)) if permissions is not None else frozenset()
-        bound = self._written_bound(place, entry, relation, event, conflict)
+        bound = self._written.bound(place, entry, relation, event, conflict)
+        for column, outputs in returned_columns(
+            self._catalogue, self._places[0].scope, place.scope, relation
+        ).items():
+            # Complements of the outputs' indexes, where parameters count from 1.
+            bound[column] = bound.get(column, set()) | {~output for output in outputs}
         if relation.is_view:
             self._write_through(place, relation, event, written, bound, via or f"view {relation}")
             return
         self._stored(
-            relation, event, written, bound, via, with_children=entry.with_children or event == "insert"
+            relation,
+            event,
+            written,
+            bound,
+            via,
+            with_children=entry.with_children or event == "insert",
+            moved=self._written.moved(place, entry, relation),
         )
 
     def _stored(
@@ -218,18 +265,34 @@ class _Collector:
         via: str,
         *,
         with_children: bool,
+        moved: Mapping[int, set[int]] = MappingProxyType({}),
     ) -> None:
         # Rows inserted into a partitioned table land in its partitions; into a plain one, in the table
         # itself.
         children = with_children and (event != "insert" or relation.kind == "p")
         columns = () if event == "delete" else relation.column_names(written)
-        self._use(self._effects.writes, relation, event, columns, bound, via, with_children=children)
+        self._use(
+            self._effects.writes, relation, event, columns, bound, via, with_children=children, moved=moved
+        )
         for table in [relation, *(self._catalogue.descendants(relation) if children else ())]:
             if table is not relation:
                 self._fire(table, event)
-            self._implied(table, event, written)
+            # A table that inherits may number its columns in another way.
+            numbers = relation.numbers_in(table)
+            written_there = frozenset(numbers[number] for number in written if number in numbers)
+            bound_there = {numbers[number]: names for number, names in bound.items() if number in numbers}
+            self._implied(table, event, written_there)
             if event in ("delete", "update"):
-                self._cascade(table, event, written, bound, set())
+                changed = self._computed(table, event, written_there)
+                self._cascade(table, event, changed, bound_there, set())
+
+    def _computed(self, relation: Relation, event: Event, written: frozenset[int]) -> frozenset[int]:
+        """The columns written, with those that the server or a trigger sets on its own."""
+        triggered = self._catalogue.changed_by_triggers(relation, event)
+        if triggered is None:
+            return frozenset(relation.columns)
+        generated = {column.number for column in relation.columns.values() if column.generated}
+        return written | triggered | generated
 
     def _implied(self, relation: Relation, event: Event, written: frozenset[int]) -> None:
         """What the server computes for a row on its own: defaults, generated columns, checks, policies."""
@@ -245,9 +308,15 @@ class _Collector:
         if not relation.row_security:
             return
         self._effects.row_security.add(str(relation))
+        if settings := settings_asked(relation, self._is_setting):
+            self._effects.settings[str(relation)] = tuple(sorted(settings))
         for policy in relation.policies:
             for text in policy.expressions:
                 self._hidden_expression(text, via=f"policy {policy.name} on {relation}")
+
+    def _is_setting(self, oid: int) -> bool:
+        function = self._catalogue.function(oid)
+        return function is not None and function.name == "current_setting"
 
     def _hidden_expression(self, text: str, via: str = "") -> None:
         if text in self._expressions_seen:
@@ -269,55 +338,6 @@ class _Collector:
             self._use(self._effects.reads, relation, "read", (), {}, via, with_children=True)
             self._policies(relation, None)
 
-    def _written_bound(
-        self, place: Place, entry: Entry, relation: Relation, event: Event, conflict: Node | None
-    ) -> dict[int, set[int]]:
-        query = place.scope.query
-        if query.command == Command.MERGE or relation.rules:
-            return {}
-        if query.command == Command.INSERT:
-            inserted = {
-                target.number("resno"): self._bounds.value(target.node("expr"), place.scope, column.type)
-                for target in query.target_list
-                if not target.flag("resjunk") and (column := relation.columns.get(target.number("resno")))
-            }
-            inserted = {column: bound for column, bound in inserted.items() if bound}
-            if event == "insert":
-                return self._untouched(relation, event, inserted)
-            # The row that was there shares with the new one only the columns that they conflict on.
-            keys = self._arbiters(conflict, relation)
-            changed = (
-                {target.number("resno") for target in conflict.nodes("onConflictSet")} if conflict else set()
-            )
-            shared = {
-                column: bound
-                for column, bound in inserted.items()
-                if column in keys and column not in changed
-            }
-            return self._untouched(relation, event, self._untouched(relation, "insert", shared))
-        found = self._bounds.of(place.scope, entry.index)
-        if event == "update":
-            changed = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
-            changed |= {column.number for column in relation.columns.values() if column.generated}
-            found = {column: bound for column, bound in found.items() if column not in changed}
-            return self._untouched(relation, event, found)
-        return found
-
-    def _arbiters(self, conflict: Node | None, relation: Relation) -> set[int]:
-        columns: set[int] = set()
-        for element in conflict.nodes("arbiterElems") if conflict is not None else ():
-            expression = element.node("expr")
-            if expression is not None and expression.kind == "VAR":
-                columns.add(expression.number("varattno"))
-        return columns
-
-    def _untouched(self, relation: Relation, event: Event, bound: dict[int, set[int]]) -> dict[int, set[int]]:
-        """Without the columns that triggers may change."""
-        changed = self._catalogue.changed_by_triggers(relation, event)
-        if changed is None:
-            return {}
-        return {column: names for column, names in bound.items() if column not in changed}
-
     def _write_through(
         self,
         place: Place,
@@ -329,6 +349,7 @@ class _Collector:
     ) -> None:
         """A write to a view that the server passes on to the one table below it."""
         if any(trigger.instead for trigger in view.triggers_on(event)) or view.rules:
+            # Which tables those write is told, or not, as of any trigger.
             self._effects.opaque.add(f"the triggers of view {view}")
             return
         inner = next(
@@ -337,7 +358,7 @@ class _Collector:
         members = [e for e in inner.query.entries if e.index in inner.query.members] if inner else []
         base = self._catalogue.relation(members[0].relation) if len(members) == 1 else None
         if inner is None or base is None:
-            self._effects.opaque.add(f"view {view}")
+            self._hides(f"view {view}")
             return
         columns: dict[int, int] = {}
         for position, output in enumerate(inner.query.outputs, 1):
@@ -347,7 +368,10 @@ class _Collector:
         below = frozenset(columns[number] for number in written if number in columns)
         bound_below = {columns[number]: names for number, names in bound.items() if number in columns}
         if event != "delete":
-            bound_below = self._untouched(base, event, bound_below)
+            bound_below = self._written.untouched(base, event, bound_below)
+        if event == "update":
+            generated = {column.number for column in base.columns.values() if column.generated}
+            bound_below = {c: names for c, names in bound_below.items() if c not in generated}
         self._fire(base, event)
         if base.is_view:
             nested = next((p for p in self._places if p.scope is inner), None)
@@ -362,38 +386,54 @@ class _Collector:
         event: Event,
         written: frozenset[int],
         bound: dict[int, set[int]],
-        seen: set[tuple[str, int, str]],
+        seen: set[tuple[object, ...]],
     ) -> None:
         """What foreign keys that refer to the table do to their own tables."""
         deleted = event == "delete"
-        for key in relation.referenced_by:
+        # A partition's rows are referred to through the table that it is a part of.
+        referred = [
+            (relation.numbers_in(each), each, key)
+            for each in (relation, *self._catalogue.partitioned(relation))
+            for key in each.referenced_by
+        ]
+        for numbers, above, key in referred:
+            known = {numbers[number]: names for number, names in bound.items() if number in numbers}
+            changed = {numbers[number] for number in written if number in numbers}
             action = key.on_delete if deleted else key.on_update
-            if action not in "cnd" or not (deleted or written & set(key.referenced_columns)):
+            if action not in "cnd" or not (deleted or changed & set(key.referenced_columns)):
                 continue
             table = self._catalogue.relation(key.table)
-            if table is None or (key.name, key.table, event) in seen:
+            if table is None:
                 continue
-            seen.add((key.name, key.table, event))
             followed = {
-                own: bound[other]
+                own: known[other]
                 for own, other in zip(key.columns, key.referenced_columns, strict=False)
-                if other in bound and self._same_class(table, own, relation, other)
+                if other in known and self._same_class(table, own, above, other)
             }
             effect: Event = "delete" if deleted and action == "c" else "update"
-            if not deleted:
-                # The rows' key changes: they belong to another value afterwards.
+            if not deleted or action == "d":
+                # The rows' key changes: they belong to another value afterwards (null is none).
                 followed = {}
             elif effect == "update":
-                followed = self._untouched(table, effect, followed)
+                followed = self._written.untouched(table, effect, followed)
+            # A table that refers to itself is reached again, by rows of other values.
+            reached = (key.name, key.table, event, *sorted((c, *sorted(n)) for c, n in followed.items()))
+            if reached in seen:
+                continue
+            seen.add(reached)
             columns = table.column_names(key.columns) if effect == "update" else ()
             via = f"foreign key {key.name}"
             self._use(self._effects.writes, table, "cascade", columns, followed, via, with_children=True)
             for each in [table, *self._catalogue.descendants(table)]:
                 self._fire(each, effect)
                 self._implied(each, effect, frozenset(key.columns))
-                self._cascade(
-                    each, effect, frozenset(key.columns), followed if effect == "delete" else {}, seen
+                own_numbers = table.numbers_in(each)
+                touched = self._computed(
+                    each, effect, frozenset(own_numbers[n] for n in key.columns if n in own_numbers)
                 )
+                follows = followed if effect == "delete" else {}
+                there = {own_numbers[n]: names for n, names in follows.items() if n in own_numbers}
+                self._cascade(each, effect, touched, there, seen)
 
     def _same_class(self, table: Relation, column: int, other_table: Relation, other: int) -> bool:
         one, two = table.columns.get(column), other_table.columns.get(other)
@@ -407,8 +447,10 @@ class _Collector:
             name = f"{relation}.{trigger.name}"
             self._effects.triggers.add(name)
             if trigger.body is None:
-                self._effects.opaque.add(f"trigger {name}")
                 self._leaves(f"trigger {name}")
+                function = self._catalogue.function(trigger.function)
+                if not self._declared(function, "writes", f"trigger {name}"):
+                    self._hides(f"trigger {name}")
 
     def _calls(self, nodes: Iterable[Node], *, skip_queries: bool) -> None:
         pending = list(nodes)
@@ -429,7 +471,7 @@ class _Collector:
         if function is None:
             self._changes("an unknown function")
             self._leaves("an unknown function")
-            self._effects.opaque.add("an unknown function")
+            self._hides("an unknown function")
             return
         self._at_least(function.volatility)
         if function.is_builtin and function.volatility == "immutable":
@@ -444,7 +486,28 @@ class _Collector:
                 else f"{function} may leave something behind"
             )
         if hides_tables(function):
-            self._effects.opaque.add(str(function))
+            if not self._declared(function, "reads", f"function {function}"):
+                self._effects.opaque.add(str(function))
+            if not only_reads(function) and not self._declared(function, "writes", f"function {function}"):
+                self._hides(str(function))
+
+    def _declared(self, function: Function | None, verb: Literal["reads", "writes"], via: str) -> bool:
+        """Whether a function's comment says which tables it reads or writes; they are noted."""
+        tables = declared_tables(function.comment, verb) if function is not None else None
+        relations = [self._catalogue.relation_named(*table) for table in tables or ()]
+        if tables is None or None in relations:
+            return False
+        uses, action = (self._effects.reads, "read") if verb == "reads" else (self._effects.writes, "cascade")
+        for relation in relations:
+            if relation is not None:
+                self._use(uses, relation, cast("Action", action), (), {}, via, with_children=True)
+        return True
+
+    def _hides(self, what: str, writes: bool = True) -> None:
+        """Something may read tables that are not listed, and write them too."""
+        self._effects.opaque.add(what)
+        if writes:
+            self._effects.hidden_writes.add(what)
 
     def _at_least(self, volatility: Volatility) -> None:
         if _ORDER[volatility] > _ORDER[self._effects.volatility]:
@@ -466,17 +529,24 @@ def _merged(uses: list[TableUse]) -> list[TableUse]:
     columns: dict[tuple[object, ...], set[str] | None] = {}
     first: dict[tuple[object, ...], TableUse] = {}
     for use in uses:
-        key = (use.schema, use.table, use.action, use.bound, use.via)
+        key = (use.schema, use.table, use.action, use.bound, use.via, use.returned, use.moved)
         first.setdefault(key, use)
         known = columns.setdefault(key, set())
         if known is not None:
             known.update(use.columns)
             if not use.columns:
                 columns[key] = None
-    merged = [
-        TableUse(use.schema, use.table, tuple(sorted(columns[key] or ())), use.action, use.bound, use.via)
-        for key, use in first.items()
-    ]
+    merged = [replace(use, columns=tuple(sorted(columns[key] or ()))) for key, use in first.items()]
     return sorted(
-        merged, key=lambda use: (use.schema, use.table, use.action, use.bound, use.via, use.columns)
+        merged,
+        key=lambda use: (
+            use.schema,
+            use.table,
+            use.action,
+            use.bound,
+            use.via,
+            use.columns,
+            use.returned,
+            use.moved,
+        ),
     )

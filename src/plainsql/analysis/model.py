@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from plainsql.reach import Change, Dependence
+
 __all__ = [
     "Action",
     "Analysis",
@@ -99,6 +101,10 @@ class ParameterFact:
     """Whether ``None`` is a sensible argument: it lands in a nullable column, or nothing strict meets it."""
     because: str
     """The reason, in one phrase."""
+    lands: tuple[ColumnRef, ...] = ()
+    """The columns that it is written into as it is."""
+    compared: bool = False
+    """Whether an operator meets it somewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,12 @@ class TableUse:
     """``(column, parameter)`` pairs: every row read or written has ``column = :parameter``."""
     via: str = ""
     """What led here when the statement does not name the table: a view, a foreign key, a trigger."""
+    returned: tuple[tuple[str, str], ...] = ()
+    """Of a write, ``(column, result)`` pairs: every row written had and has in ``column`` what a row of the
+    statement's result says in its column ``result``; with two results, the one or the other."""
+    moved: tuple[tuple[str, str], ...] = ()
+    """Of an update, ``(column, parameter)`` pairs, two for a column: every row had the one and gets the
+    other."""
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}"
@@ -177,6 +189,17 @@ class Analysis:
     """Why ``session_safe`` is not proved, in one phrase; empty where it is."""
     row_security: tuple[str, ...] = ()
     """``schema.table`` of each table used that has row-level security: the rows depend on who asks."""
+    settings: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Tables, and the settings of the session without which row-level security lets nothing of them through:
+    ``("shop.orders", ("app.jwt_tenant",))``."""
     opaque: tuple[str, ...] = ()
     """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
+    lost_by_joining: str = ""
+    """What its plan would lose where concurrent calls run as one statement, in one phrase."""
     findings: tuple[Finding, ...] = field(default=())
+    dependences: tuple[Dependence, ...] = ()
+    """The rows that its result depends on."""
+    changes: tuple[Change, ...] = ()
+    """The rows that it may change; one for each table."""
+    caching: tuple[Finding, ...] = ()
+    """Findings that count only where results are cached: this statement's, or, of ``hidden-writes``, any."""

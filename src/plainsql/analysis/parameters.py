@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.facts import function_of
+from plainsql.analysis.model import ColumnRef
 from plainsql.analysis.reader import Node
 from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.tree import Command, Entry, Kind, Query, Scope, Sublink
@@ -32,6 +33,9 @@ class Landing:
 
     weight: Weight
     because: str
+    column: ColumnRef | None = None
+    """The table's column that the value lands in as it is."""
+    compared: bool = False
 
     @property
     def nullable(self) -> bool:
@@ -40,21 +44,25 @@ class Landing:
 
 
 _RETURNED = Landing(Weight.NEUTRAL, "nothing strict meets it")
+_DISTINCT = Landing(Weight.ACCEPTS, "is distinct from", compared=True)
 _CONDITION = Landing(Weight.STRICT, "a condition that is null holds for no row")
 
 
-def parameter_landings(catalogue: Catalogue, scopes: Scopes, scope: Scope) -> dict[int, Landing]:
-    """For each parameter number, the place that decides."""
+def parameter_landings(catalogue: Catalogue, scopes: Scopes, scope: Scope) -> dict[int, list[Landing]]:
+    """For each parameter number, all of its places; the one that decides about null comes first."""
     walk = _Walk(catalogue, scopes)
     walk.query(scope, {})
-    return walk.found
+    return {
+        number: sorted(landings, key=lambda landing: landing.weight)
+        for number, landings in walk.found.items()
+    }
 
 
 class _Walk:
     def __init__(self, catalogue: Catalogue, scopes: Scopes) -> None:
         self._catalogue = catalogue
         self._scopes = scopes
-        self.found: dict[int, Landing] = {}
+        self.found: dict[int, list[Landing]] = {}
 
     def query(self, scope: Scope, landings: dict[int, Landing]) -> None:
         """Visit a query whose output columns (1-based) land as given."""
@@ -99,13 +107,12 @@ class _Walk:
             origin = self._base_column(relation.oid, column.number)
             if origin is None:
                 landings[column.number] = Landing(Weight.ACCEPTS, f"lands in {column.name}, a view's column")
-            elif origin or self._catalogue.type(column.type).not_null:
-                landings[column.number] = Landing(
-                    Weight.REFUSES, f"lands in the not-null column {column.name}"
-                )
             else:
+                refuses = origin or self._catalogue.type(column.type).not_null
                 landings[column.number] = Landing(
-                    Weight.ACCEPTS, f"lands in the nullable column {column.name}"
+                    Weight.REFUSES if refuses else Weight.ACCEPTS,
+                    f"lands in the {'not-null' if refuses else 'nullable'} column {column.name}",
+                    None if relation.is_view else ColumnRef(relation.schema, relation.name, column.name),
                 )
         return landings
 
@@ -212,7 +219,7 @@ class _Walk:
                 self.expression(node.node("arg"), Landing(Weight.ACCEPTS, "is true or is false"), scope)
             case "DISTINCTEXPR":
                 for arg in args:
-                    self.expression(arg, Landing(Weight.ACCEPTS, "is distinct from"), scope)
+                    self.expression(arg, _DISTINCT, scope)
             case "NULLIFEXPR":
                 for i, arg in enumerate(args):
                     self.expression(arg, landing if i == 0 else _RETURNED, scope)
@@ -238,7 +245,7 @@ class _Walk:
                 self._sublink(node, landing, scope)
             case "ROWCOMPAREEXPR":
                 for arg in (*node.nodes("largs"), *node.nodes("rargs")):
-                    self.expression(arg, Landing(Weight.STRICT, "compared"), scope)
+                    self.expression(arg, Landing(Weight.STRICT, "compared", compared=True), scope)
             case _:
                 for child in node.children():
                     self.expression(child, _RETURNED, scope)
@@ -249,17 +256,18 @@ class _Walk:
             return _RETURNED
         operator = self._catalogue.operator(node.number("opno")) if node.kind != "FUNCEXPR" else None
         name = operator.name if operator is not None else function.name
-        return Landing(Weight.STRICT, f"met by {name}, which is null for null")
+        because = f"met by {name}, which is null for null"
+        return Landing(Weight.STRICT, because, compared=operator is not None)
 
     def _case(self, node: Node, landing: Landing, scope: Scope) -> None:
-        self.expression(node.node("arg"), Landing(Weight.STRICT, "compared by case"), scope)
+        self.expression(node.node("arg"), Landing(Weight.STRICT, "compared by case", compared=True), scope)
         for branch in node.nodes("args"):
             self.expression(branch.node("expr"), _CONDITION, scope)
             self.expression(branch.node("result"), landing, scope)
         self.expression(node.node("defresult"), landing, scope)
 
     def _sublink(self, node: Node, landing: Landing, scope: Scope) -> None:
-        compared = Landing(Weight.STRICT, "compared with a sub-select")
+        compared = Landing(Weight.STRICT, "compared with a sub-select", compared=True)
         self.expression(node.node("testexpr"), compared, scope)
         inner = self._scopes.of_sublink(node, scope)
         if inner is None:
@@ -277,10 +285,7 @@ class _Walk:
     def _note(self, node: Node, landing: Landing) -> None:
         if node.number("paramkind"):
             return
-        number = node.number("paramid")
-        known = self.found.get(number)
-        if known is None or landing.weight < known.weight:
-            self.found[number] = landing
+        self.found.setdefault(node.number("paramid"), []).append(landing)
 
 
 def _below_casts(node: Node | None) -> Node | None:

@@ -117,6 +117,7 @@ class Policy:
 
     name: str
     command: str
+    permissive: bool
     expressions: tuple[str, ...]
 
 
@@ -169,6 +170,11 @@ class Relation:
     def column_names(self, numbers: Iterable[int]) -> tuple[str, ...]:
         """The names of these columns, sorted; system columns and whole rows are left out."""
         return tuple(sorted(self.columns[n].name for n in numbers if n in self.columns))
+
+    def numbers_in(self, other: Relation) -> dict[int, int]:
+        """The numbers of its columns with those of the same names in another table."""
+        theirs = {column.name: column.number for column in other.columns.values()}
+        return {c.number: theirs[c.name] for c in self.columns.values() if c.name in theirs}
 
     def triggers_on(self, event: str) -> list[Trigger]:
         """The user's triggers that fire on the event."""
@@ -256,7 +262,8 @@ where r.rulename <> '_RETURN' and r.ev_enabled <> 'D'
 """
 
 _POLICIES = """
-select p.polrelid, p.polname, p.polcmd, p.polqual::text, p.polwithcheck::text from pg_catalog.pg_policy as p
+select p.polrelid, p.polname, p.polcmd, p.polpermissive, p.polqual::text, p.polwithcheck::text
+from pg_catalog.pg_policy as p
 """
 
 _CHECKS = """
@@ -313,10 +320,10 @@ def load_relations(
     for relation, name in rows(_RULES):
         if relation in found:
             found[relation].rules.append(name)
-    for relation, name, command, using, check in rows(_POLICIES):
+    for relation, name, command, permissive, using, check in rows(_POLICIES):
         if relation in found:
             expressions = tuple(text for text in (using, check) if text)
-            found[relation].policies.append(Policy(name, command, expressions))
+            found[relation].policies.append(Policy(name, command, permissive, expressions))
     for relation, *check in rows(_CHECKS):
         if relation in found:
             found[relation].checks.append(Check(*check))

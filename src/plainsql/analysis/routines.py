@@ -14,7 +14,8 @@ __all__ = ["Function", "Operator", "Routines", "load_routines"]
 # An operator of an extension is trusted by the extension's name: `deptype` e ties the object to it.
 _FUNCTIONS = """
 select p.oid, n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes), p.prokind, p.provolatile,
-  p.proisstrict, p.proretset, l.lanname, p.prorettype, coalesce(e.extname, '')
+  p.proisstrict, p.proretset, l.lanname, p.prorettype, coalesce(e.extname, ''),
+  case when p.oid >= 16384 then coalesce(pg_catalog.obj_description(p.oid, 'pg_proc'), '') else '' end
 from pg_catalog.pg_proc as p
 inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
 inner join pg_catalog.pg_language as l on l.oid = p.prolang
@@ -63,6 +64,8 @@ class Function:
     result: int
     extension: str
     """The extension it belongs to; empty for the server's own and the users'."""
+    comment: str = ""
+    """What ``comment on function`` says; empty for the server's own."""
 
     def __str__(self) -> str:
         prefix = "" if self.schema == "pg_catalog" else f"{self.schema}."

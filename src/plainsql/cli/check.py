@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.review.invalidation import CacheEntry, invalidations
 from plainsql.review.problems import Problem
 from plainsql.review.project import review
 from plainsql.settings import Project
@@ -21,8 +22,14 @@ def check(
     database: str | None = None,
     anew: bool = False,
     format: Literal["text", "json", "github"] = "text",
+    cache: bool = False,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
+
+    With --cache it also prints which queries make which cached results stale: for each query with a cache
+    line the tables or partitions that it depends on, and below them each query that writes there. The columns
+    in brackets are those by which it leaves results of other values alone; without, all results of the read
+    are stale.
 
     Exits with 0 where everything holds, 1 where something is found, 2 where it could not run.
 
@@ -35,6 +42,8 @@ def check(
         Build the scratch database again and analyse everything, even what has not changed.
     format
         text for people, json for tools (one array), github for annotations of a pull request.
+    cache
+        Print the map of cached results as well; in JSON, an object of problems and cache.
     """
     began = time.perf_counter()
     project = Project.load()
@@ -44,21 +53,43 @@ def check(
         problems += found.outdated(project)
     took = time.perf_counter() - began
     summary = f"{len(found.statements)} queries, {took:.1f} s"
+    entries = invalidations(found.inspection.checked)
     if format == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(problems)).decode() + "\n")
+        told = {"problems": problems, "cache": entries} if cache else problems
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
     elif format == "github":
         for problem in problems:
             print(_annotation(problem))
     else:
         for problem in problems:
             print(f"{problem}\n", file=sys.stderr)
+        for entry in entries if cache else ():
+            print(f"{_entry(entry)}\n")
     if problems:
         count = len(problems)
         print(f"{count} problem{'' if count == 1 else 's'} in {summary}", file=sys.stderr)
         return FINDINGS
     if format == "text":
         print(f"clean: {summary}")
+        if entries:
+            writes = {each.write for entry in entries for each in entry.invalidated}
+            print(f"cached: {_counted(len(entries), 'read')}, made stale by {_counted(len(writes), 'write')}")
     return FINE
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _entry(entry: CacheEntry) -> str:
+    """A cached read as lines: its name and time, what it depends on, what makes it stale."""
+    lines = [f"{entry.read}, {entry.ttl:g} s"]
+    lines += [f"  depends on {depends}" for depends in entry.depends or ("no table",)]
+    width = max((len(each.write) for each in entry.invalidated), default=0)
+    for each in entry.invalidated:
+        by = f" [{', '.join(each.by)}]" if each.by else ""
+        lines.append(f"    {each.write:<{width}}  {', '.join(each.tables)}{by}")
+    return "\n".join(lines)
 
 
 def _annotation(problem: Problem) -> str:

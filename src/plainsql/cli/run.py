@@ -18,6 +18,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from plainsql.cli.assignments import Given, read_assignments
+from plainsql.cli.encrypted import encrypt_arguments, hide
 from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.literals import Type, json_column, read_types, to_text
 from plainsql.cli.tables import Column, print_rows
@@ -166,7 +167,7 @@ def _execute(
     block = connection.transaction(force_rollback=rollback) if rollback or promises else nullcontext()
     with block:
         try:
-            arguments = _arguments(connection, plan, values, given)
+            arguments = _arguments(connection, statement, plan, values, given)
             began = time.perf_counter()
             cursor.execute(plan.sql.encode(), arguments)
             seconds = time.perf_counter() - began
@@ -186,6 +187,7 @@ def _execute(
         rows = [[_text(result.get_value(r, c)) for c in range(result.nfields)] for r in range(result.ntuples)]
         names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
         _check_overrides(statement, names, rows)
+        hide(statement, names, rows)
         columns = [
             Column(name, kind.is_number, kind.is_vector) for name, kind in zip(names, kinds, strict=True)
         ]
@@ -217,12 +219,16 @@ def _check_overrides(statement: Statement, names: list[str], rows: list[list[str
 
 
 def _arguments(
-    connection: psycopg.Connection[Any], plan: Plan, values: Args, given: dict[str, Given]
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    plan: Plan,
+    values: Args,
+    given: dict[str, Given],
 ) -> list[str | None]:
     """The values of ``$1``, ``$2``… as text, for the server to read."""
     types: dict[str, Type] = {}
     names = plan.variant.parameters
-    if any(given[name].is_json for name in names if name in given):
+    if statement.encryptions or any(given[name].is_json for name in names if name in given):
         prepared = connection.pgconn.prepare(b"", plan.sql.encode())
         if prepared.status == pq.ExecStatus.FATAL_ERROR:
             raise psycopg.errors.error_from_result(prepared, "utf-8")
@@ -240,7 +246,7 @@ def _arguments(
         else:  # the header's default
             assert value is not UNSET
             arguments.append(None if value is None else str(value))
-    return arguments
+    return encrypt_arguments(statement, names, arguments, types) if statement.encryptions else arguments
 
 
 _PARAMETER = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from plainsql.analysis.dependences import cached_read, changes_of_all
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
+from plainsql.codegen.encryption import PARAMETER, SameKeys, annotate_encrypted, check_encrypted
 from plainsql.codegen.naming import class_name, is_field_name, string_literal
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
 from plainsql.errors import ContractError, Place
+from plainsql.reach import CachedRead, Change
 from plainsql.statements import Bounds, Statement, Variant
 
 __all__ = ["Checked", "Field", "Function", "Module", "RowClass", "plan_modules"]
@@ -69,6 +72,12 @@ class Function:
     analysis: Analysis
     effect: str
     """What is proved of all its variants: ``plainsql.query.Effect``."""
+    joins: bool = True
+    """Whether concurrent calls may run as one statement, where it only reads."""
+    row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By table: settings without which row-level security lets nothing of it through."""
+    cache: CachedRead | None = None
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(slots=True)
@@ -93,12 +102,14 @@ def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module]
     """
     modules: dict[str, Module] = {}
     errors: list[ContractError] = []
+    same_keys = SameKeys()
     for item in checked:
         statement = item.statement
         folder = statement.module.replace(".", "/")
         module = modules.setdefault(statement.module, Module(statement.module or "queries", folder))
         try:
             module.functions.append(_plan_function(item, module, package))
+            same_keys.check(statement, item.variants)
         except ContractError as error:
             errors.append(error)
     if "" in modules and "queries" in modules:
@@ -143,6 +154,7 @@ def _import_twice(module: Module) -> Iterable[ContractError]:
 def _plan_function(item: Checked, module: Module, package: str) -> Function:
     statement, analysis = item.statement, item.analysis
     _check_shape(statement, analysis)
+    check_encrypted(statement, item.variants)
     for other in item.variants[1:]:
         _check_same_columns(statement, analysis, other)
     returned: Annotation | None = None
@@ -154,7 +166,27 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
         _add_row(module, statement.returns.row, item.variants, statement, package)
         returned = Annotation(statement.returns.row)
     parameters, wraps = _plan_parameters(item, module)
-    return Function(statement, returned, parameters, wraps, analysis, _effect(item.variants))
+    row_security = dict(table for variant in item.variants for table in variant.settings)
+    joins = statement.join and not any(variant.lost_by_joining for variant in item.variants)
+    effect = _effect(item.variants)
+    cache, changes = _cache(item), changes_of_all(item.variants)
+    return Function(
+        statement, returned, parameters, wraps, analysis, effect, joins, row_security, cache, changes
+    )
+
+
+def _cache(item: Checked) -> CachedRead | None:
+    statement = item.statement
+    if statement.cache is None:
+        return None
+    because = next((variant.not_read_only for variant in item.variants if not variant.read_only), "")
+    if because:
+        raise _error(
+            statement,
+            f"its header caches it, and it is not proved to only read: {because}",
+            "remove the cache line: what a statement writes invalidates cached reads without it",
+        )
+    return cached_read(statement.cache, item.variants)
 
 
 def _effect(variants: Sequence[Analysis]) -> str:
@@ -329,7 +361,10 @@ def _plan_parameters(
     wraps: dict[str, str] = {}
     for parameter in statement.parameters:
         fact = facts[parameter.name]
-        annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)
+        if parameter.encryption is not None:
+            annotation = PARAMETER
+        else:
+            annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)
         _add_composites(module, annotation, statement)
         if wrap := _wrap(fact.type):
             wraps[parameter.name] = wrap
@@ -412,6 +447,8 @@ def _wrap(type: PgType) -> str:
 
 def _annotate_column(statement: Statement, column: ColumnFact, package: str, *, nested: bool) -> Annotation:
     for hint in statement.columns:
+        if hint.name == column.name and hint.encryption is not None:
+            return annotate_encrypted(hint.encryption)
         if hint.name == column.name and hint.type is not None:
             written, outer = _json_target(hint.type, hint.place, column, statement)
             return _json_annotation(written, statement, package).wrapped(outer)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from plainsql.analysis.model import Analysis, TableUse
+from plainsql.codegen.encryption import encrypting
 from plainsql.codegen.modules import Function, Module, RowClass
 from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.reaching import reach_names, rendered_reach
 
 __all__ = ["MARK", "render", "render_package"]
 
@@ -107,6 +110,7 @@ def _imports(module: Module, names: Names) -> str:
     in_bodies: set[str] = set()
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
+        wanted["plainsql.reach"] |= reach_names(function)
         in_bodies |= set(function.wraps.values())
         if any(
             p.bounds and (p.bounds.low, p.bounds.high) != (None, None) for p in function.statement.parameters
@@ -116,6 +120,9 @@ def _imports(module: Module, names: Names) -> str:
         if function.item is not None:
             annotations.append(function.item)
     wanted["plainsql.query"] |= in_bodies
+    if any(p.encryption for function in module.functions for p in function.statement.parameters):
+        wanted["plainsql.crypto"].add("encrypt")
+        in_bodies.add("encrypt")
     for annotation in annotations:
         for name, imported in annotation.imports:
             wanted[name].add(imported)
@@ -174,7 +181,13 @@ def _function(function: Function, names: Names, sql: str) -> str:
     if function.item is not None:
         decorator += f"[{names.annotation(function.item)}]"
     effect = "" if function.effect == "unknown" else f', effect="{function.effect}"'
-    effect += "" if statement.join else ", joins=False"
+    effect += "" if function.joins else ", joins=False"
+    if function.row_security:
+        tables = ", ".join(
+            f'"{table}": {_tuple(names)}' for table, names in sorted(function.row_security.items())
+        )
+        effect += f", row_security={{{tables}}}"
+    effect += rendered_reach(function, names.of)
     return (
         f'\n\n@{decorator}("{statement.name}", "{path}", {statement.body_line}, """\\\n'
         f'{_escape(statement.body)}\n"""{effect})\n'
@@ -208,6 +221,8 @@ def _values(function: Function, names: Names) -> str:
             text = f"{names.of(function.wraps[name], in_body=True)}({text})"
         for parameter in function.statement.parameters:
             bounds = parameter.bounds
+            if parameter.name == name and parameter.encryption is not None:
+                text = encrypting(parameter, names.of("encrypt", in_body=True))
             if parameter.name == name and bounds and (bounds.low is not None or bounds.high is not None):
                 checked = names.of("bounded", in_body=True)
                 decimal = frozenset({("decimal", "Decimal")})
@@ -216,6 +231,8 @@ def _values(function: Function, names: Names) -> str:
                 )
                 text = f'{checked}("{name}", {text}, {low}, {high})'
         parts.append(text)
+    if any(parameter.encryption for parameter in function.statement.parameters):
+        return "(\n" + "".join(f"        {part},\n" for part in parts) + "    )"
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 
@@ -225,6 +242,12 @@ def _docstring(function: Function, path: str) -> str:
     facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
     text = _escape(description) + "\n\n" + "\n".join(facts)
     return textwrap.indent(f'"""{text}\n"""\n', "    ", lambda line: bool(line.strip()))
+
+
+def _tuple(texts: Sequence[str]) -> str:
+    """A tuple of strings as source, quoted as the rest of the module."""
+    parts = ", ".join(json.dumps(text) for text in texts)
+    return f"({parts}{',' if len(texts) == 1 else ''})"
 
 
 def _bounds(function: Function) -> list[str]:

@@ -3,13 +3,16 @@
 from plainsql.database.connecting import Connecting, connect
 from plainsql.database.database import Database, PoolStats, TenantDatabase
 from plainsql.database.listening import Notification
+from plainsql.database.observing import Call, OnCall
 from plainsql.database.transaction import Isolation, Transaction
 
 __all__ = [
+    "Call",
     "Connecting",
     "Database",
     "Isolation",
     "Notification",
+    "OnCall",
     "PoolStats",
     "TenantDatabase",
     "Transaction",

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 from asyncpg import exceptions
 
+from plainsql.database import session
+from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.codecs import Codecs
 from plainsql.database.database import Database
 from plainsql.database.leases import Leases
-from plainsql.database.one_shot import Core
+from plainsql.database.observing import OnCall
+from plainsql.database.tenancy import Admission
 from plainsql.diagnose import cannot_connect
-from plainsql.errors import ConnectError
+from plainsql.errors import ConnectError, SettingsError
 from plainsql.settings import hide_password, resolve_database
 
-__all__ = ["connect"]
+__all__ = ["Connecting", "connect"]
 
 
 def connect(
@@ -38,6 +41,8 @@ def connect(
     join: bool = True,
     tenant_setting: str = "app.jwt_tenant",
     user_setting: str = "app.jwt_user",
+    pooler: Pooler | None = None,
+    on_call: OnCall | None = None,
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -46,7 +51,7 @@ def connect(
     Args:
         url: ``postgresql://user:password@host:5432/database``. By default what the environment or
             ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
-        min_size: connections that are opened at once and kept.
+        min_size: connections that are opened at once, one at the least, and kept.
         max_size: connections at the most.
         connect_timeout: seconds that opening a connection may take.
         acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
@@ -61,25 +66,28 @@ def connect(
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
         user_setting: the setting that ``db.tenant`` sets to the acting user's id.
         join: run concurrent calls of the same read as one statement.
+        pooler: what PgBouncer, or another, between us and the server lends its connections for. By default
+            that is found out: where something stands in between, it is taken for one in transaction mode,
+            which is right for all modes.
+        on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
+            ``plainsql.otel`` for one.
 
     Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
-    no database is configured.
+    no database is configured or an option cannot be.
     """
+    _check(max_size, min_size, tenant_setting, user_setting, pooler)
+    given = dict(server_settings or {})
     pool_options = {
-        "min_size": min_size,
+        # The connections that are kept are leased: the pool, which has none to keep, need not look after
+        # them.
+        "min_size": 0,
         "max_size": max_size,
         "timeout": connect_timeout,
         "command_timeout": statement_timeout,
         # Leases outlive these: idle and old connections are theirs to close.
         "max_inactive_connection_lifetime": 0,
         "max_queries": 2**62,
-        "server_settings": {
-            "application_name": application_name,
-            # With a filter, an HNSW scan must go on until it has found enough. A database without pgvector
-            # takes this for a setting of an extension that is yet to be loaded.
-            "hnsw.iterative_scan": "relaxed_order",
-            **(server_settings or {}),
-        },
+        "server_settings": {"application_name": application_name, **given},
         # Every variant of every query stays prepared: there are no others.
         "statement_cache_size": 2048,
         "max_cached_statement_lifetime": 0,
@@ -92,27 +100,29 @@ def connect(
         "max_age": max_age,
         "max_idle": max_idle,
     }
-    return Connecting(url, pool_options, lease_options, prefetch, join, (tenant_setting, user_setting))
+    settings = (tenant_setting, user_setting)
+    return Connecting(url, Options(pool_options, lease_options, prefetch, join, settings, pooler, on_call))
+
+
+class Options(NamedTuple):
+    """What ``connect`` was told."""
+
+    pool: dict[str, Any]
+    """Of asyncpg's pool."""
+    leases: dict[str, Any]
+    prefetch: int
+    join: bool
+    tenant_settings: tuple[str, str]
+    pooler: Pooler | None
+    on_call: OnCall | None
 
 
 class Connecting:
     """A database that is about to be connected: await it, or enter it with ``async with``."""
 
-    def __init__(
-        self,
-        url: str | None,
-        pool_options: dict[str, Any],
-        lease_options: dict[str, Any],
-        prefetch: int,
-        joins: bool,
-        tenant_settings: tuple[str, str],
-    ) -> None:
+    def __init__(self, url: str | None, options: Options) -> None:
         self._url = url
-        self._pool_options = pool_options
-        self._lease_options = lease_options
-        self._prefetch = prefetch
-        self._joins = joins
-        self._tenant_settings = tenant_settings
+        self._options = options
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -131,17 +141,124 @@ class Connecting:
             # The embedded server starts in a thread: it takes a second or two.
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             failed: ConnectError | None = None
-            pool: Any = None
+            opened: _Opened | None = None
             try:
-                create_pool: Any = asyncpg.create_pool  # untyped
-                pool = await create_pool(url, init=Codecs().install, **self._pool_options)
+                opened = await self._open_pool(url)
             except exceptions.PostgresError as error:
                 failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
             except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
                 failed = cannot_connect(url, error)
-            if failed is not None:
+            if opened is None:
                 # Outside of the handler, so that the driver's error, which may quote the URL, does not come
                 # along.
-                raise failed
-            core = Core(Leases(pool, **self._lease_options), hide_password(url), self._prefetch, self._joins)
-            return Database(core, pool, self._tenant_settings, stack.pop_all().close)
+                raise failed or AssertionError("opened or failed")
+            options = self._options
+            core = Core(
+                opened.leases,
+                hide_password(url),
+                options.prefetch,
+                options.join,
+                opened.pooler,
+                options.on_call,
+                Admission(options.tenant_settings[0]),
+            )
+            database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
+            if (watch := getattr(options.on_call, "watch", None)) is not None:
+                watch(database)  # it wants the pool's numbers too
+            return database
+
+    async def _open_pool(self, url: str) -> _Opened:
+        pooler = self._options.pooler
+        if pooler is None:
+            try:
+                return await self._direct_pool(url)
+            except _BehindPoolerError:
+                pooler = "transaction"
+            except exceptions.PostgresError as error:
+                if not session.refuses_settings(error):
+                    raise
+                pooler = "transaction"
+        if pooler == "session":
+            return await self._pool(url, session.SessionPooledConnection, pooler)
+        options = {} if await self._pooler_keeps_statements(url) else {"statement_cache_size": 0}
+        return await self._pool(url, session.TransactionPooledConnection, pooler, **options)
+
+    async def _direct_pool(self, url: str) -> _Opened:
+        options = dict(self._options.pool)
+        options["server_settings"] = session.SETTINGS | options["server_settings"]
+        checked = False
+
+        async def check(connection: Any) -> None:
+            nonlocal checked
+            if not checked and await session.is_behind_pooler(connection):
+                raise _BehindPoolerError
+            checked = True
+
+        return await self._pool(url, session.DirectConnection, None, check, **options)
+
+    async def _pool(
+        self, url: str, connection_class: type, pooler: Pooler | None, check: Any = None, **options: Any
+    ) -> _Opened:
+        codecs = Codecs()
+
+        async def install(connection: Any) -> None:
+            if check is not None:
+                await check(connection)
+            if connection_class is session.SessionPooledConnection:
+                await connection.execute(session.set_settings())
+            await codecs.install(connection)
+
+        create_pool: Any = asyncpg.create_pool  # untyped
+        pool: Any = create_pool(
+            url, init=install, connection_class=connection_class, **(self._options.pool | options)
+        )
+        await pool
+        leases = Leases(pool, **self._options.leases)
+        try:
+            await leases.open()
+        except BaseException:
+            pool.terminate()
+            raise
+        return _Opened(pool, leases, pooler)
+
+    async def _pooler_keeps_statements(self, url: str) -> bool:
+        connect_to: Any = asyncpg.connect
+        connection = await connect_to(
+            url,
+            timeout=self._options.pool["timeout"],
+            server_settings=self._options.pool["server_settings"],
+            statement_cache_size=0,
+        )
+        try:
+            return await session.keeps_statements(connection)
+        finally:
+            await connection.close()
+
+
+class _Opened(NamedTuple):
+    pool: Any
+    leases: Leases
+    pooler: Pooler | None
+
+
+class _BehindPoolerError(Exception):
+    """What answers is not the server itself."""
+
+
+def _check(
+    max_size: int, min_size: int, tenant_setting: str, user_setting: str, pooler: Pooler | None
+) -> None:
+    if max_size < 1 or not 0 <= min_size <= max_size:
+        raise SettingsError(
+            f"connect(): expected 0 <= min_size <= max_size and 1 <= max_size, "
+            f"got min_size={min_size}, max_size={max_size}"
+        )
+    for name in (tenant_setting, user_setting):
+        prefix, dot, rest = name.partition(".")
+        if not (prefix.isidentifier() and dot and all(part.isidentifier() for part in rest.split("."))):
+            raise SettingsError(
+                f"connect(): {name!r} cannot be a tenant's setting, "
+                "expected a name with a dot, like 'app.tenant'"
+            )
+    if pooler not in (None, "transaction", "session"):
+        raise SettingsError(f"connect(): pooler: expected 'transaction', 'session' or None, got {pooler!r}")

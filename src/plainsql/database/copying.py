@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Any
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import msgspec
+from asyncpg import exceptions
 
+from plainsql.database.failure import explain, is_lost
 from plainsql.errors import BindError
-from plainsql.query import composite
-from plainsql.rows import Composite
+from plainsql.query import Args, Plan, Query, composite, elements
 
-__all__ = ["Progress", "copy_in"]
+__all__ = ["CopyFormat", "Output", "Progress", "copy_in", "copy_out"]
 
 Progress = Callable[[int], object]
-"""Told how many rows were taken so far, every `_EVERY` rows and at the end."""
+"""Told how far a copy is: rows into a table, every `_EVERY` rows and at the end; bytes out of one, with each
+part."""
+
+CopyFormat = Literal["csv", "text", "binary"]
 
 _EVERY = 1000
+
+_ELEMENT = re.compile(r"in element #(\d+) of")
+
+_TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
+
+
+class Writable(Protocol):
+    """A binary file, or what is like one."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+Output = str | os.PathLike[str] | Writable | Callable[[bytes], Awaitable[object]]
 
 
 async def copy_in(
@@ -30,6 +52,8 @@ async def copy_in(
     schema, dot, name = table.rpartition(".")
     first, all_rows = await _first_of(rows)
     if first is None:
+        if progress is not None:
+            progress(0)
         return 0
     if columns is None:
         if not isinstance(first, msgspec.Struct):
@@ -38,45 +62,246 @@ async def copy_in(
                 hint="pass structs, whose fields name the columns, or the names of the columns",
             )
         columns = first.__struct_fields__
-    turn = _turner(first)
-    taken = 0
-
-    def counted() -> Iterator[Any]:
-        nonlocal taken
-        for row in all_rows:  # type: ignore[union-attr]
-            yield turn(row)
-            taken += 1
-            if progress is not None and taken % _EVERY == 0:
-                progress(taken)
-
-    async def counted_async() -> AsyncIterator[Any]:
-        nonlocal taken
-        async for row in all_rows:  # type: ignore[union-attr]
-            yield turn(row)
-            taken += 1
-            if progress is not None and taken % _EVERY == 0:
-                progress(taken)
-
-    is_async = isinstance(all_rows, AsyncIterable)
-    await connection.copy_records_to_table(
-        name,
-        schema_name=schema if dot else None,
-        columns=list(columns),
-        records=counted_async() if is_async else counted(),
-    )
+    turn = await _turner(connection, table, first, columns)
+    feed = _Feed(all_rows, turn, progress)
+    try:
+        if await connection.fetchval("select row_security_active($1)", _qualified(table)):
+            await _insert(connection, table, columns, feed.records())
+        else:
+            await connection.copy_records_to_table(
+                name, schema_name=schema if dot else None, columns=list(columns), records=feed.records()
+            )
+    except Exception as error:
+        at = feed.taken
+        if error is feed.failure or isinstance(error, exceptions.InterfaceError | OSError):
+            raise
+        if isinstance(error, exceptions.PostgresError):
+            if getattr(error, "severity", None) is not None or is_lost(error):
+                raise
+            # Of the pipeline: it says which row of those that went together.
+            element = _ELEMENT.search(str(error))
+            at = (at - 1) // _EVERY * _EVERY + int(element[1]) + 1 if element else at
+        raise BindError(
+            f"copy into {table}: row {at}: a value does not fit its column",
+            hint=f"the columns are {', '.join(columns)}",
+        ) from None
     if progress is not None:
-        progress(taken)
-    return taken
+        progress(feed.taken)
+    return feed.taken
 
 
-def _turner(first: Any) -> Callable[[Any], Any]:
-    """What turns a row into the tuple that the driver takes."""
-    if not isinstance(first, msgspec.Struct):
-        return lambda row: row
-    fields = msgspec.structs.astuple(first)
-    if any(isinstance(value, Composite | list | None) for value in fields):
-        return lambda row: tuple(composite(value) for value in msgspec.structs.astuple(row))
-    return msgspec.structs.astuple
+class _Feed:
+    """Rows on their way into a table: turned, counted, and told apart from what fails with them."""
+
+    def __init__(
+        self,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        turn: Callable[[Any], Any],
+        progress: Progress | None,
+    ) -> None:
+        self._rows = rows
+        self._turn = turn
+        self._progress = progress
+        self.taken = 0
+        self.failure: BaseException | None = None
+        """What the giver of the rows raised, if it did."""
+
+    def records(self) -> Iterator[Any] | AsyncIterator[Any]:
+        rows = self._rows
+        return self._turned_as_they_come(rows) if isinstance(rows, AsyncIterable) else self._turned(rows)
+
+    def _turned(self, rows: Iterable[Any]) -> Iterator[Any]:
+        try:
+            for row in rows:
+                yield self._count(row)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    async def _turned_as_they_come(self, rows: AsyncIterable[Any]) -> AsyncIterator[Any]:
+        try:
+            async for row in rows:
+                yield self._count(row)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _count(self, row: Any) -> Any:
+        turned = self._turn(row)
+        self.taken += 1
+        if self._progress is not None and self.taken % _EVERY == 0:
+            self._progress(self.taken)
+        return turned
+
+
+async def _insert(
+    connection: Any, table: str, columns: Sequence[str], records: Iterable[Any] | AsyncIterable[Any]
+) -> None:
+    """Insert rows in pipelines: PostgreSQL refuses COPY into a table whose policies are to be kept."""
+    numbers = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    sql = f"insert into {_qualified(table)} ({', '.join(map(_quote, columns))}) values ({numbers})"
+    chunk: list[Any] = []
+
+    async def send() -> None:
+        await connection.executemany(sql, chunk)
+        chunk.clear()
+
+    if isinstance(records, AsyncIterable):
+        async for record in records:
+            chunk.append(record)
+            if len(chunk) == _EVERY:
+                await send()
+    else:
+        for record in records:
+            chunk.append(record)
+            if len(chunk) == _EVERY:
+                await send()
+    await send()
+
+
+async def copy_out(
+    connection: Any,
+    query: Query[..., Any, Any],
+    args: Args,
+    output: Output,
+    copy_format: CopyFormat,
+    header: bool,
+    progress: Progress | None,
+) -> int:
+    """Copy a query's rows out and return how many there were. The connection is in a transaction."""
+    plan, values = query.plan(args)
+    sql = await _without_parameters(connection, query, plan, values)
+    options = "" if copy_format == "binary" or not header else ", header true"
+    written = 0
+    taken = True
+    async with _writer(output) as write:
+
+        async def take(data: bytes) -> None:
+            nonlocal written, taken
+            taken = False
+            await write(data)
+            taken = True
+            written += len(data)
+            if progress is not None:
+                progress(written)
+
+        try:
+            status = await connection._copy_out(
+                f"copy (\n{sql}\n) to stdout (format {copy_format}{options})", take, None
+            )
+        except BaseException as error:
+            if not taken:
+                # The driver would wait for the end of what it has in its buffer already, and that for ever.
+                connection.terminate()
+            elif isinstance(error, Exception):
+                # The position, where there is one, is of the text around the query.
+                error.add_note(query.note(plan, None))
+            raise
+    return int(status.rpartition(" ")[2])
+
+
+async def _without_parameters(connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args) -> str:
+    """Return the query's text with its parameters read from settings of this transaction, and set these.
+
+    COPY takes no parameters, and no value is ever written into a text.
+    """
+    if not values:
+        return plan.sql
+    types = (await connection.prepare(plan.sql)).get_parameters()
+    names = await connection.fetch(
+        "select format_type(oid, -1) from unnest($1::oid[]) with ordinality as p (oid, n) order by n",
+        [type_.oid for type_ in types],
+    )
+    calls = []
+    expressions = {}
+    for index, (name, (type_name,)) in enumerate(zip(plan.variant.parameters, names, strict=True), 1):
+        # A setting is text and never null: the first letter says whether there is a value.
+        value = f"coalesce('v' || (${index}::{type_name})::text, 'n')"
+        calls.append(f"set_config('plainsql.parameter_{index}', {value}, true)")
+        setting = f"current_setting('plainsql.parameter_{index}')"
+        expressions[name] = (
+            f"(case when starts_with({setting}, 'v') then substr({setting}, 2)::{type_name} end)"
+        )
+    try:
+        await connection.fetch(f"select {', '.join(calls)}", *values)
+    except Exception as error:
+        explained = await explain(error, connection, query, plan, values)
+        if explained is error:
+            raise
+        raise explained from None
+    return plan.variant.substituted(expressions)
+
+
+@asynccontextmanager
+async def _writer(output: Output) -> AsyncIterator[Callable[[bytes], Awaitable[object]]]:
+    if not isinstance(output, str | os.PathLike):
+        file: Any = output
+        if not hasattr(file, "write"):
+            yield file
+            return
+
+        async def write_on(data: bytes) -> None:
+            await asyncio.to_thread(file.write, data)
+
+        yield write_on
+        return
+    whole = Path(output)
+    part = whole.with_name(f"{whole.name}.part")
+    opened = await asyncio.to_thread(part.open, "wb")
+
+    async def write(data: bytes) -> None:
+        await asyncio.to_thread(opened.write, data)
+
+    try:
+        with opened:
+            yield write
+        part.replace(whole)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _turner(connection: Any, table: str, first: Any, columns: Sequence[str]) -> Callable[[Any], Any]:
+    """Find what turns a row into the tuple that the driver takes."""
+    is_struct = isinstance(first, msgspec.Struct)
+    quoted = ", ".join(_quote(column) for column in columns)
+    described = await connection.prepare(f"select {quoted} from {_qualified(table)}")
+    # A list among the elements of an array of JSON values or vectors is one element.
+    arrays = [
+        index
+        for index, attribute in enumerate(described.get_attributes())
+        if attribute.type.kind == "array"
+        and attribute.type.name.removesuffix("[]").lstrip("_") in _TAKES_LISTS
+    ]
+    composites = [
+        index
+        for index, attribute in enumerate(described.get_attributes())
+        if attribute.type.kind in ("array", "composite") and index not in arrays
+    ]
+    if not arrays and not composites:
+        return msgspec.structs.astuple if is_struct else _same
+
+    def turn(row: Any) -> tuple[Any, ...]:
+        values = list(msgspec.structs.astuple(row) if is_struct else row)
+        for index in arrays:
+            values[index] = elements(values[index])
+        for index in composites:
+            values[index] = composite(values[index])
+        return tuple(values)
+
+    return turn
+
+
+def _same(row: Any) -> Any:
+    return row
+
+
+def _qualified(table: str) -> str:
+    schema, dot, name = table.rpartition(".")
+    return (_quote(schema) + dot if dot else "") + _quote(name)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 async def _first_of(

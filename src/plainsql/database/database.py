@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple, Self
+from weakref import WeakSet
 
-from asyncpg import exceptions
-
-from plainsql.database.listening import Notification, listen
-from plainsql.database.one_shot import Core, OneShot
-from plainsql.database.transaction import Isolation, Transaction
+from plainsql.database.borrowing import Core
+from plainsql.database.listening import Listener
+from plainsql.database.locks import Locks
+from plainsql.database.one_shot import OneShot
+from plainsql.database.tenancy import tenant_of
 from plainsql.errors import PlainsqlError
 
 __all__ = ["Database", "PoolStats", "TenantDatabase"]
-
-R = TypeVar("R")
 
 
 class PoolStats(NamedTuple):
@@ -53,73 +51,55 @@ class Database(OneShot):
         self._pool = pool
         self._tenant_settings = tenant_settings
         self._on_close = on_close
+        self._listeners: WeakSet[Listener] = WeakSet()
+        by_transaction = core.pooler == "transaction"
+        self._locks = Locks(
+            self._in_transaction if by_transaction else self._acquire, by_transaction=by_transaction
+        )
 
     def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantDatabase:
         """Return the database as a tenant sees it, for row-level security. Costs nothing; make one for each
         request.
 
         Every session it uses has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name
-        others), as ``str`` of what is given here; ``app.jwt_user`` is empty without a user.
+        others), as ``str`` of what is given here; ``app.jwt_user`` is empty without a user. Behind a pooler
+        in transaction mode they are those of the transaction that each call then is.
         """
-        tenant = str(tenant_id)
-        if tenant_id is None or not tenant:
-            raise PlainsqlError("tenant(): expected a tenant's id, got none")
-        user = "" if user_id is None else str(user_id)
-        names = self._tenant_settings
-        return TenantDatabase(self._core, ((names[0], tenant), (names[1], user)))
+        return TenantDatabase(self._core, tenant_of(self._tenant_settings, tenant_id, user_id))
 
-    async def retry(
-        self,
-        work: Callable[[Transaction], Awaitable[R]],
-        *,
-        attempts: int = 5,
-        isolation: Isolation | None = "serializable",
-        on_retry: Callable[[int, BaseException], object] | None = None,
-    ) -> R:
-        """Run ``work`` in a transaction, again where it failed by a serialization failure or a deadlock.
-
-        Between attempts it waits a random time that grows, up to a second. ``on_retry`` is told the number of
-        the attempt that failed and its error. The last error is raised with a note of how many attempts were
-        made.
-        """
-        for attempt in range(1, attempts + 1):
-            try:
-                async with self.transaction(isolation=isolation) as transaction:
-                    return await work(transaction)
-            except (exceptions.SerializationError, exceptions.DeadlockDetectedError) as error:
-                if attempt == attempts:
-                    error.add_note(f"after {attempts} attempts")
-                    raise
-                if on_retry is not None:
-                    on_retry(attempt, error)
-                # Full jitter: two that collided do not collide again.
-                await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
-        raise ValueError(f"attempts: expected at least 1, got {attempts}")
-
-    @asynccontextmanager
-    async def lock(self, key: str, *, wait: bool = True) -> AsyncIterator[bool]:
+    def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
         """Hold an advisory lock of PostgreSQL by the name of ``key``, on a connection of its own.
 
         Yields whether it is held: always True with ``wait``; False at once without, where another holds it.
-        """
-        async with self.acquire() as connection:
-            function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
-            held = await connection.fetchval(f"select {function}(hashtextextended($1, 0))", key)
-            # It is released with the session's reset, whatever happens; explicitly, so that the next need not
-            # wait for it.
-            try:
-                yield held is not False
-            finally:
-                if held is not False and not connection.is_closed():
-                    await connection.execute("select pg_advisory_unlock(hashtextextended($1, 0))", key)
 
-    def listen(self, channel: str) -> AsyncIterator[Notification]:
-        """Iterate over the notifications of a channel, from now on, on a connection of its own.
+        Raises ``ConnectError`` at the end of the block where the lock was lost inside, together with its
+        connection.
+        """
+        return self._locks.hold(key, wait=wait)
+
+    def listen(self, channel: str, *, heartbeat: float = 30.0) -> Listener:
+        """Iterate over the notifications of a channel, on a connection of its own.
+
+        From the first step of ``async for`` on, or from the beginning of ``async with db.listen(…) as
+        notifications``.
 
         It survives the loss of its connection: it connects again and goes on. What was sent in between is
-        lost; a notification whose ``gap`` is true says so.
+        lost; a notification whose ``gap`` is true says so. ``heartbeat``: seconds of silence after which it
+        asks the server for a sign of life, and the seconds that it waits for one.
         """
-        return listen(self.acquire, channel)
+        if self._core.pooler == "transaction":
+            raise PlainsqlError(
+                "listen(): behind a pooler in transaction mode no connection stays ours",
+                hint="connect to the server itself for this",
+            )
+        listener = Listener(self._acquire, channel, heartbeat)
+        self._listeners.add(listener)
+        return listener
+
+    @property
+    def name(self) -> str:
+        """The database's URL without its password."""
+        return self._core.name
 
     def stats(self) -> PoolStats:
         """Return how many connections there are, and how many calls wait for one."""
@@ -130,12 +110,17 @@ class Database(OneShot):
 
     async def close(self, timeout: float | None = 10.0) -> None:
         """Let running queries end, then close all connections; after ``timeout`` seconds, at once."""
+        for listener in self._listeners:
+            listener.stop()
         try:
             async with asyncio.timeout(timeout):
                 await self._leases.close()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+        except BaseException:
+            self._pool.terminate()
+            raise
         finally:
             # The embedded server, where this database is one: stopping it waits for its processes.
             await asyncio.to_thread(self._on_close)

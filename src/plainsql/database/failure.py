@@ -10,13 +10,11 @@ from asyncpg import exceptions
 from plainsql.errors import BindError, DecodeError, PlainsqlError
 from plainsql.query import Plan, Query
 
-__all__ = ["explain", "is_lost"]
+__all__ = ["as_closed", "explain", "is_lost"]
 
 # asyncpg says which argument it could not encode only in the text, which holds the value as well. The number
 # stands at its beginning, before anything of the value.
 _ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")
-
-_OUTCOME_UNKNOWN = "the connection was lost while the statement ran: it may have been executed, or not"
 
 # The server ends a session, or does not begin one: it is shut down, it crashed, it starts up.
 _SHUT_DOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})
@@ -32,6 +30,16 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, lost) and not isinstance(error, PlainsqlError)
 
 
+def as_closed(error: BaseException) -> BaseException:
+    """Return what the driver says of a closed connection, where it says that its own state is confused.
+
+    It does where the server's farewell came before our statement: that was not sent.
+    """
+    if isinstance(error, exceptions.InternalClientError) and str(error).startswith("cannot switch to state"):
+        return exceptions.InterfaceError("the server has closed the connection")
+    return error
+
+
 async def explain(
     error: BaseException,
     connection: Any,
@@ -43,6 +51,7 @@ async def explain(
 
     Errors of the server stay what they are, so that they can be caught by their classes.
     """
+    error = as_closed(error)
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
         return await _unfit(error, connection, query, plan, values)
     if isinstance(error, exceptions.UnsupportedClientFeatureError):

@@ -13,9 +13,11 @@ release, which waits for the cancellation and resets or closes it; the lease is 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Coroutine
+from enum import Enum
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asyncpg import exceptions
 
@@ -26,27 +28,41 @@ __all__ = ["Lease", "Leases", "Tenant"]
 Tenant = tuple[tuple[str, str], ...]
 """The settings that make a session a tenant's: names and values."""
 
+_PATIENCE = 10.0
+"""Seconds that a reset, a release or a farewell may take before the connection is cut."""
+
 
 class Lease:
     """A connection on loan from the pool."""
 
-    __slots__ = ("connection", "idle_since", "proxy", "since", "tenant")
+    __slots__ = ("born", "connection", "idle_since", "proxy", "tenant")
 
-    def __init__(self, proxy: Any, since: float) -> None:
+    def __init__(self, proxy: Any, born: float, now: float) -> None:
         self.proxy = proxy
         """What the pool handed out and takes back."""
         self.connection = proxy._con
         """The connection itself: the proxy costs a call for every call."""
-        self.since = since
-        self.idle_since = since
+        self.born = born
+        self.idle_since = now
         self.tenant: Tenant | None = None
         """The tenant that the session is set to, where it is set to one."""
+
+
+class _Turn(Enum):
+    """What one who waits may be given instead of a connection."""
+
+    PLACE = "a place: it is this call's turn to open a connection"
+    CLOSED = "the database is closed"
+
+
+Given = Lease | _Turn
 
 
 class Leases:
     """The connections of one pool: idle ones in a stack, those who wait in a queue.
 
-    In the order in which they came: nobody waits while a later one is served.
+    In the order in which they came: nobody waits while a later one is served. As long as somebody waits, no
+    connection is idle and no place is free: both are handed over, never left for whoever comes first.
     """
 
     def __init__(
@@ -70,12 +86,26 @@ class Leases:
         self._trimming: asyncio.TimerHandle | None = None
         self._idle: list[Lease] = []
         """The one that was used last on top, so that the ones below grow old and are closed."""
-        self._waiting: deque[asyncio.Future[Lease | None]] = deque()
+        self._waiting: OrderedDict[asyncio.Future[Given], None] = OrderedDict()
         self._open = 0
-        """Leases that are idle, in use, or being opened: never more than ``max_size``."""
+        """Leases that are idle, in use, being opened or being given back: never more than ``max_size``."""
+        self._born: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        """When each connection was opened: it may go back to the pool, and come again, before it is old."""
         self._closing = False
         self._all_back = asyncio.Event()
         self._returning: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Open the connections that are kept, and one in any case: where there is no server it is told now.
+
+        Raises what opening a connection raises.
+        """
+        self._open += 1
+        self.give_back(await self._open_one(None))
+        more = max(self._min_size - 1, 0)
+        self._open += more
+        for lease in await asyncio.gather(*(self._open_one(None) for _ in range(more))):
+            self.give_back(lease)
 
     def take_now(self, tenant: Tenant | None = None) -> Lease | None:
         """Take an idle connection, if there is one that lives: one whose session is the tenant's where there
@@ -103,24 +133,27 @@ class Leases:
         Raises ``PoolTimeoutError`` where none becomes free in time or too many wait already,
         ``PlainsqlError`` where the database is closed, and what opening a connection raises.
         """
-        loop = asyncio.get_running_loop()
-        deadline = None if self._wait_timeout is None else loop.time() + self._wait_timeout
-        while True:
-            if self._closing:
-                raise PlainsqlError("the database is closed", hint="use it inside its 'async with' block")
-            if (lease := self.take_now(tenant)) is not None:
-                return lease
-            if self._open < self.max_size:
-                return await self._open_one()
-            if len(self._waiting) >= self._max_waiting:
-                raise PoolTimeoutError(
-                    f"{self._max_waiting} calls wait for a connection already",
-                    detail=f"all {self.max_size} connections are in use",
-                    hint="raise max_size or max_waiting, or send less at once",
-                )
-            if (lease := await self._wait(loop, deadline)) is not None:
-                return lease
-            # None: a place became free, and it is this call's turn to open a connection.
+        if self._closing:
+            raise _closed()
+        if (lease := self.take_now(tenant)) is not None:
+            return lease
+        timeout = self._wait_timeout
+        deadline = None if timeout is None else self._now() + timeout
+        if self._open < self.max_size:
+            self._open += 1
+            return await self._open_one(deadline)
+        if len(self._waiting) >= self._max_waiting:
+            raise PoolTimeoutError(
+                f"{self._max_waiting} calls wait for a connection already",
+                detail=f"all {self.max_size} connections are in use",
+                hint="raise max_size or max_waiting, or send less at once",
+            )
+        given = await self._wait(deadline)
+        if isinstance(given, Lease):
+            return given
+        if given is _Turn.CLOSED:
+            raise _closed()
+        return await self._open_one(deadline)
 
     def give_back(self, lease: Lease) -> None:
         """Give a connection back that is as it was taken: to whoever waits longest, or to the stack."""
@@ -128,9 +161,9 @@ class Leases:
             self.retire(lease)
             return
         now = self._now()
-        if self._closing or now - lease.since > self._max_age:
-            self.retire(lease)
-        elif not (self._waiting and self._hand_over(lease)):
+        if self._closing or now - lease.born > self._max_age:
+            self._close(lease)
+        elif not self._hand_over(lease):
             lease.idle_since = now
             self._idle.append(lease)
             if self._trimming is None:
@@ -142,6 +175,10 @@ class Leases:
         """
         self._in_background(self._reset(lease))
 
+    def give_back_after(self, lease: Lease, statement: str) -> None:
+        """Give a connection back when it has run a last statement: ``commit``, ``rollback``."""
+        self._in_background(self._end(lease, statement))
+
     def retire(self, lease: Lease) -> None:
         """Give a connection back in whatever state it is: the pool makes it good or closes it."""
         lease.tenant = None
@@ -152,12 +189,11 @@ class Leases:
         self._closing = True
         if self._trimming is not None:
             self._trimming.cancel()
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        while self._hand_over(_Turn.CLOSED):
+            pass
         while self._idle:
             self.retire(self._idle.pop())
-        if self._open:
+        while self._open:
             self._all_back.clear()
             await self._all_back.wait()
 
@@ -175,20 +211,24 @@ class Leases:
 
     # --------------------------------------------------------------------------------------------------
 
-    async def _open_one(self) -> Lease:
-        self._open += 1
+    async def _open_one(self, deadline: float | None) -> Lease:
+        """Open a connection in a place that is this call's already."""
         try:
-            proxy = await self._pool.acquire(timeout=self._wait_timeout)
+            # Not acquire(timeout=…): where it is cancelled in the moment in which it ends, it swallows the
+            # cancellation.
+            async with asyncio.timeout_at(deadline):
+                proxy = await self._pool.acquire()
         except BaseException as error:
-            self._close_one()
+            self._leave_place()
             if isinstance(error, exceptions.InterfaceError) and self._pool.is_closing():
-                raise PlainsqlError("the database is closed") from None
+                raise _closed() from None
             raise
-        return Lease(proxy, self._now())
+        now = self._now()
+        return Lease(proxy, self._born.setdefault(proxy._con, now), now)
 
-    async def _wait(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> Lease | None:
-        future: asyncio.Future[Lease | None] = loop.create_future()
-        self._waiting.append(future)
+    async def _wait(self, deadline: float | None) -> Given:
+        future: asyncio.Future[Given] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = None
         try:
             async with asyncio.timeout_at(deadline):
                 return await future
@@ -196,12 +236,12 @@ class Leases:
             # Cancelled or timed out in the very moment in which it was given something: pass that on.
             if future.done() and not future.cancelled():
                 given = future.result()
-                if given is not None:
+                if isinstance(given, Lease):
                     self.give_back(given)
-                else:
-                    self._wake_one()
-            elif future in self._waiting:
-                self._waiting.remove(future)
+                elif given is _Turn.PLACE:
+                    self._leave_place()
+            else:
+                self._waiting.pop(future, None)
             if isinstance(error, TimeoutError):
                 raise PoolTimeoutError(
                     f"no connection became free within {self._wait_timeout:g} s",
@@ -210,27 +250,21 @@ class Leases:
                 ) from None
             raise
 
-    def _hand_over(self, lease: Lease) -> bool:
+    def _hand_over(self, given: Given) -> bool:
         while self._waiting:
-            future = self._waiting.popleft()
+            future, _ = self._waiting.popitem(last=False)
             if not future.done():
-                future.set_result(lease)
+                future.set_result(given)
                 return True
         return False
 
-    def _wake_one(self) -> None:
-        """Let who waits longest open a connection: a place is free."""
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                return
-
-    def _close_one(self) -> None:
+    def _leave_place(self) -> None:
+        """A connection is gone: its place goes to who waits longest."""
+        if self._hand_over(_Turn.PLACE):
+            return
         self._open -= 1
         if self._open == 0:
             self._all_back.set()
-        self._wake_one()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -239,8 +273,8 @@ class Leases:
 
     async def _reset(self, lease: Lease) -> None:
         try:
-            await lease.connection.reset(timeout=10)
-        except Exception:  # noqa: BLE001 (whatever it is, the pool closes what it cannot make good)
+            await lease.connection.reset(timeout=_PATIENCE)
+        except Exception:  # noqa: BLE001 (whatever it is: the pool closes what it cannot make good)
             self.retire(lease)
         except BaseException:
             self.retire(lease)
@@ -249,24 +283,54 @@ class Leases:
             lease.tenant = None
             self.give_back(lease)
 
+    async def _end(self, lease: Lease, statement: str) -> None:
+        try:
+            await lease.connection.execute(statement, timeout=_PATIENCE)
+        except Exception:  # noqa: BLE001 (as above)
+            self.retire(lease)
+        except BaseException:
+            self.retire(lease)
+            raise
+        else:
+            self.give_back(lease)
+
     async def _return_to_pool(self, lease: Lease) -> None:
         try:
-            await self._pool.release(lease.proxy, timeout=10)
-        except Exception:  # noqa: BLE001 (see below)
+            await self._pool.release(lease.proxy, timeout=_PATIENCE)
+        except Exception:  # noqa: BLE001
             # The pool has terminated the connection: its answer to everything that goes wrong here.
             pass
         finally:
-            self._close_one()
+            self._leave_place()
+
+    def _close(self, lease: Lease) -> None:
+        """Close a connection that is as it was taken: the pool opens another where one is needed."""
+        self._in_background(self._say_farewell(lease))
+
+    async def _say_farewell(self, lease: Lease) -> None:
+        try:
+            # The pool, told by the connection, has its holder back afterwards.
+            await lease.connection.close(timeout=_PATIENCE)
+        except Exception:  # noqa: BLE001
+            pass  # it is cut then
+        finally:
+            self._leave_place()
 
     def _trim(self) -> None:
         """Close what was not needed for a while, down to ``min_size``."""
         self._trimming = None
         oldest = self._now() - self._max_idle
-        while self._idle and self._open > self._min_size and self._idle[0].idle_since <= oldest:
-            self.retire(self._idle.pop(0))
+        surplus = self._open - self._min_size
+        while self._idle and surplus > 0 and self._idle[0].idle_since <= oldest:
+            self._close(self._idle.pop(0))
+            surplus -= 1
         if self._idle:
-            wait = max(self._idle[0].idle_since - oldest, 1.0)
+            wait = self._idle[0].idle_since - oldest if surplus > 0 else self._max_idle
             self._trimming = asyncio.get_running_loop().call_later(wait, self._trim)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _closed() -> PlainsqlError:
+    return PlainsqlError("the database is closed", hint="use it inside its 'async with' block")

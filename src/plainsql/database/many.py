@@ -1,52 +1,73 @@
-"""Many sets of parameters for one query: in one round trip where that can be."""
+"""Many sets of parameters for one query: in one round trip where that can be.
+
+Reads go as joined statements. Writes go through the driver's pipeline, each with its number::
+
+    with plainsql_write as (
+      insert into … returning …
+    )
+    select plainsql_write.*, $4::int4 from plainsql_write
+
+so that every row is known to belong to its set, and so that the server itself counts: a set with too few rows
+or too many fails, and with it all others, before anything is committed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+from asyncpg import exceptions
+
 from plainsql.database.execution import EXPLAINED, execute
-from plainsql.database.failure import explain
+from plainsql.database.failure import explain, is_lost
 from plainsql.database.joined import JoinedStatement, Values
-from plainsql.errors import NoRowError
+from plainsql.errors import NoRowError, TooManyRowsError
 from plainsql.query import Args, Plan, Query
 
-__all__ = ["execute_many", "run_batch"]
+__all__ = [
+    "CHUNK",
+    "divide",
+    "execute_many",
+    "pipelined_sql",
+    "read_together",
+    "run_batch",
+    "write_many",
+    "write_pipelined",
+]
 
 R = TypeVar("R")
+T = TypeVar("T")
 
-_CHUNK = 1000
+CHUNK = 1000
 """At the most so many reads in one statement: the answer to one is in memory as a whole."""
+
+# With a `with` of its own a statement cannot stand in ours: PostgreSQL takes writes only in the outermost
+# one. That the word may stand in a comment costs speed, not correctness.
+_WRITE = re.compile(r"\s*(?:--[^\n]*\n\s*)*(insert|update|delete|merge)\b", re.IGNORECASE)
+_WITH = re.compile(r"\bwith\b", re.IGNORECASE)
+_RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
+
+_ELEMENT = re.compile(r"invalid input for query argument \$\d+ in element #(\d+) of")
+_MISCOUNTED = re.compile(r"plainsql set (\d+): (\d+) rows")
 
 
 async def run_batch(connection: Any, query: Query[..., Any, R], sets: Sequence[Args]) -> list[R]:
     """Run a query once for each set of arguments and return the results in the order of the sets.
 
-    Reads go as joined statements, writes that return exactly one row through the driver's pipeline, all
-    others one after the other. The connection is in a transaction, so that writes are done all or not at all.
+    The connection is in a transaction, so that writes are done all or not at all.
     """
     results: list[R] = []
-    for plan, values in _runs(query, sets):
-        if query.effect == "reads" and len(values) > 1:
+    for plan, values in divide(query, sets):
+        if len(values) == 1 or query.needs_columns:
+            results += [await execute(connection, query, plan, one) for one in values]
+        elif query.effect == "reads":
             joined = JoinedStatement(plan)
-            for start in range(0, len(values), _CHUNK):
-                chunk = values[start : start + _CHUNK]
-                found = await _explained(connection, query, plan, chunk, joined.fetch(connection, chunk))
-                if found is None:
-                    results += [await execute(connection, query, plan, one) for one in chunk]
-                else:
-                    results += [query.result(records) for records in found]
-        elif query.kind == "one" and query.effect == "writes" and len(values) > 1:
-            fetched = connection.fetchmany(plan.sql, values)
-            records = await _explained(connection, query, plan, values, fetched)
-            if len(records) != len(values):
-                # Which set has none, or two, is not to be seen in the pipeline's answer.
-                raise NoRowError(
-                    f"{query.name}: expected exactly one row for each of {len(values)} sets of parameters, "
-                    f"got {len(records)} in all",
-                    hint=f"where no row is an answer, declare 'returns: optional …' in {query.file}",
-                )
-            results += query.build(records)
+            for start in range(0, len(values), CHUNK):
+                chunk = values[start : start + CHUNK]
+                results += await read_together(connection, query, plan, chunk, joined)
+        elif (sql := pipelined_sql(query, plan)) is not None:
+            results += await write_pipelined(connection, query, plan, values, sql)
         else:
             results += [await execute(connection, query, plan, one) for one in values]
     return results
@@ -54,11 +75,11 @@ async def run_batch(connection: Any, query: Query[..., Any, R], sets: Sequence[A
 
 async def execute_many(connection: Any, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
     """Run a query once for each set of arguments, pipelined, and return nothing of what it returns."""
-    for plan, values in _runs(query, sets):
-        await _explained(connection, query, plan, values, connection.executemany(plan.sql, values))
+    for plan, values in divide(query, sets):
+        await write_many(connection, query, plan, values)
 
 
-def _runs(query: Query[..., Any, Any], sets: Sequence[Args]) -> list[tuple[Plan, list[Values]]]:
+def divide(query: Query[..., Any, Any], sets: Sequence[Args]) -> list[tuple[Plan, list[Values]]]:
     """Divide sets into runs of the same variant, their order kept."""
     runs: list[tuple[Plan, list[Values]]] = []
     for args in sets:
@@ -69,13 +90,113 @@ def _runs(query: Query[..., Any, Any], sets: Sequence[Args]) -> list[tuple[Plan,
     return runs
 
 
+async def read_together(
+    connection: Any,
+    query: Query[..., Any, R],
+    plan: Plan,
+    values: Sequence[Values],
+    joined: JoinedStatement,
+) -> list[R]:
+    """Run a read for each set of values as one statement."""
+    found: list[list[Any]] | None = None
+    if not joined.refused:
+        try:
+            found = await joined.fetch(connection, values)
+        except EXPLAINED as error:
+            joined.forget()
+            unsent = isinstance(error, exceptions.PostgresError) and getattr(error, "severity", None) is None
+            if is_lost(error) or isinstance(error, TimeoutError | OSError):
+                raise
+            if connection.is_in_transaction() and not unsent:
+                # The position is one of the joined text.
+                error.add_note(query.note(plan, None))
+                raise
+    if found is None:
+        # One after the other, until one raises what is wrong with it.
+        return [await execute(connection, query, plan, one) for one in values]
+    return [query.result(records) for records in found]
+
+
+def pipelined_sql(query: Query[..., Any, Any], plan: Plan) -> str | None:
+    """Return the text of a write with its set's number, or None where the statement cannot stand in one.
+
+    It takes one more argument: the number, from 1.
+    """
+    begins = _WRITE.match(plan.sql)
+    if begins is None or _WITH.search(plan.sql):
+        return None
+    number = f"${len(plan.variant.parameters) + 1}::int4"
+    sql = plan.sql
+    columns = "plainsql_write.*"
+    source = "plainsql_write"
+    if query.kind == "count":
+        if _RETURNING.search(sql) or begins[1].lower() == "merge":  # PostgreSQL 16's returns nothing
+            return None
+        sql += "\nreturning 1"
+        columns = "count(*)"
+    elif query.kind != "many":
+        right, join = ("= 1", "left") if query.kind == "one" else ("<= 1", "inner")
+        source = (
+            f"(select case when count(*) {right} then {number}"
+            # What is no number is the shortest way for SQL to raise an error, with what was found in it.
+            f" else ('plainsql set ' || {number} || ': ' || count(*) || ' rows')::int4 end as n"
+            f" from plainsql_write) as plainsql_count {join} join plainsql_write on true"
+        )
+        number = "plainsql_count.n"
+    return f"with plainsql_write as (\n{sql}\n)\nselect {columns}, {number} from {source}"
+
+
+async def write_pipelined(
+    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], sql: str
+) -> list[R]:
+    """Run a write for each set of values in one round trip, all or none; ``sql`` is of `pipelined_sql`."""
+    numbered = [(*one, number) for number, one in enumerate(values, 1)]
+    records = await _explained(connection, query, plan, values, connection.fetchmany(sql, numbered))
+    if query.kind == "count":
+        return [record[0] for record in records]
+    if query.kind == "one":  # the server has counted
+        return query.build([record[:-1] for record in records])
+    found: list[list[Any]] = [[] for _ in values]
+    for record in records:
+        found[record[-1] - 1].append(record[:-1])
+    return [query.result(rows) for rows in found]
+
+
+async def write_many(
+    connection: Any, query: Query[..., Any, Any], plan: Plan, values: Sequence[Values]
+) -> None:
+    """Run a query for each set of values in one round trip, all or none."""
+    await _explained(connection, query, plan, values, connection.executemany(plan.sql, values))
+
+
 async def _explained(
-    connection: Any, query: Query[..., Any, Any], plan: Plan, values: list[Values], work: Any
-) -> Any:
+    connection: Any,
+    query: Query[..., Any, Any],
+    plan: Plan,
+    values: Sequence[Values],
+    work: Coroutine[Any, Any, T],
+) -> T:
     try:
         return await work
     except EXPLAINED as error:
-        explained = await explain(error, connection, query, plan, values[0])
+        if isinstance(error, exceptions.InvalidTextRepresentationError):
+            miscounted = _MISCOUNTED.search(str(error))
+            if miscounted is not None:
+                raise _not_one(query, *map(int, miscounted.groups())) from None
+        element = _ELEMENT.match(str(error))
+        if isinstance(error, exceptions.PostgresError) and element is None:
+            # The server's: its position, where it gives one, is of the text around the query as well.
+            error.add_note(query.note(plan, None))
+            raise
+        explained = await explain(error, connection, query, plan, values[int(element[1]) if element else 0])
         if explained is error:
             raise
         raise explained from None
+
+
+def _not_one(query: Query[..., Any, Any], number: int, found: int) -> NoRowError | TooManyRowsError:
+    wanted = "exactly one row" if query.kind == "one" else "at most one row"
+    message = f"{query.name}: expected {wanted} for each set of parameters, got {found} for set {number}"
+    kind = "optional" if not found else "many"
+    error = NoRowError if not found else TooManyRowsError
+    return error(message, hint=f"declare 'returns: {kind} …' in {query.file} where that is an answer")

@@ -1,99 +1,91 @@
 """Calls that stand alone: each on a connection of its own, or together with others of its kind.
 
-A `Database` and a tenant's view of it are the same executor; the view's connections carry the tenant's
-settings. A connection that carries a tenant serves nothing else before that is replaced.
+A `Database` and a tenant's view of it are the same executor; the view's sessions carry the tenant's settings.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from itertools import islice
+from time import perf_counter
 from typing import Any, TypeVar
 
-from asyncpg import exceptions
-
-from plainsql.database.copying import Progress, copy_in
+from plainsql.database.borrowing import Borrower
+from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.execution import execute, fetch, iterate
-from plainsql.database.failure import is_lost
 from plainsql.database.joined import JoinedStatement
-from plainsql.database.joining import Joiner, Reader
-from plainsql.database.leases import Lease, Leases, Tenant
-from plainsql.database.many import execute_many, run_batch
-from plainsql.database.transaction import Isolation, Transaction, begin
-from plainsql.diagnose import cannot_connect
+from plainsql.database.joining import Joiner, Reader, Waiting
+from plainsql.database.many import (
+    CHUNK,
+    divide,
+    execute_many,
+    pipelined_sql,
+    read_together,
+    run_batch,
+    write_many,
+    write_pipelined,
+)
+from plainsql.database.observing import Call, observe, observe_rows
+from plainsql.database.retrying import retry
+from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
 from plainsql.query import Args, Plan, Query
 
-__all__ = ["Core", "OneShot"]
+__all__ = ["OneShot"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-
-@dataclass(slots=True)
-class Core:
-    """What a database and all views of it share."""
-
-    leases: Leases
-    name: str
-    """The URL without its password."""
-    prefetch: int
-    joins: bool
-    joined: dict[str, JoinedStatement] = field(default_factory=dict)
-    joiners: dict[tuple[Tenant | None, str], Joiner] = field(default_factory=dict)
+_JOINERS = 1000
+"""About so many joiners are kept, the oldest of those at rest go first: one is needed for each query and
+tenant."""
 
 
-class OneShot:
+class OneShot(Borrower):
     """An executor that serves any number of tasks at once."""
 
-    def __init__(self, core: Core, tenant: Tenant | None) -> None:
-        self._core = core
-        self._leases = core.leases
-        self._tenant = tenant
-
-    async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
+    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query on a connection of its own, or together with others of its kind.
 
-        A read that is proved to change nothing is run again where its connection turns out to be lost.
+        A read that is proved to change nothing is run once more where its connection turns out to be lost.
         """
-        plan, values = query.plan(args)
-        if query.effect != "reads":
-            return await self._run(query, plan, values)
-        if not (query.joins and self._core.joins):
-            return query.result(await self._read(query, plan, values))
-        joiners = self._core.joiners
-        key = (self._tenant, plan.sql)
-        joiner = joiners.get(key)
-        if joiner is None:
-            joiner = joiners[key] = self._joiner(query, plan)
-        if joiner.under_way:
-            return query.result(await joiner.join(values))
-        joiner.under_way = 1
-        try:
-            records = await self._read(query, plan, values)
-        finally:
-            joiner.ended()
-            if self._tenant is not None and not joiner.under_way:
-                joiners.pop(key, None)  # there may be many tenants
-        return query.result(records)
+        # Not a coroutine around another: that costs where nobody looks.
+        if (on_call := self._core.on_call) is None:
+            return self._run(query, args, None)
+        call = Call(query)
+        return observe(on_call, call, self._run(query, args, call))
 
-    async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
+    def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
-        async with self.acquire() as connection, connection.transaction():
-            async for row in iterate(connection, query, args, self._core.prefetch):
-                yield row
+        if (on_call := self._core.on_call) is None:
+            return self._stream(query, args, None)
+        call = Call(query, "stream")
+        return observe_rows(on_call, call, self._stream(query, args, call))
 
-    async def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> list[R]:
+    def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments, all or none; the results in the order of the sets."""
-        async with self.acquire() as connection, connection.transaction():
-            return await run_batch(connection, query, sets)
+        if (on_call := self._core.on_call) is None:
+            return self._run_batch(query, sets, None)
+        call = Call(query, "batch", len(sets))
+        return observe(on_call, call, self._run_batch(query, sets, call))
 
-    async def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> None:
+    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, pipelined, all or none; its results are dropped."""
-        async with self.acquire() as connection, connection.transaction():
-            await execute_many(connection, query, sets)
+        if (on_call := self._core.on_call) is None:
+            return self._run_many(query, sets, None)
+        call = Call(query, "execute_many", len(sets))
+        return observe(on_call, call, self._run_many(query, sets, call))
 
     async def copy_in(
         self,
@@ -111,8 +103,44 @@ class OneShot:
             columns: the columns' names, where the rows are tuples.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
         """
-        async with self.acquire() as connection, connection.transaction():
+        async with self._in_transaction() as connection:
             return await copy_in(connection, table, rows, columns, progress)
+
+    async def copy_out(
+        self,
+        query: Query[..., Any, Any],
+        output: Output,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        format: CopyFormat = "csv",
+        header: bool = True,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy a query's rows to a file or to a function, with COPY, and return how many there were.
+
+        For rows as structs there is ``query.stream``.
+
+        Args:
+            query: what to copy.
+            output: the path of a file, which is there when it is whole; an object with ``write``; or a
+            coroutine function
+                that takes bytes.
+            parameters: the query's, by name.
+            format: ``csv``, ``text`` or ``binary``, as COPY has them.
+            header: whether the columns' names come first; not in the binary format.
+            progress: called with the number of bytes so far.
+        """
+        args = query.bind((), dict(parameters or {}))
+
+        async def copy(call: Call | None) -> int:
+            await self._admit(query)
+            async with self._in_transaction(call) as connection:
+                return await copy_out(connection, query, args, output, format, header, progress)
+
+        if (on_call := self._core.on_call) is None:
+            return await copy(None)
+        call = Call(query, "copy_out")
+        return await observe(on_call, call, copy(call))
 
     @asynccontextmanager
     async def transaction(
@@ -127,105 +155,148 @@ class OneShot:
         ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts
         only with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
         """
-        async with (
-            self.acquire() as connection,
-            begin(connection, self._core.prefetch, isolation, read_only, deferrable) as transaction,
-        ):
+        async with self._open_transaction(isolation, read_only, deferrable) as transaction:
             yield transaction
+
+    async def retry(
+        self,
+        work: Callable[[Transaction], Awaitable[R]],
+        *,
+        attempts: int = 5,
+        isolation: Isolation | None = "serializable",
+        on_retry: Callable[[int, BaseException], object] | None = None,
+    ) -> R:
+        """Run ``work`` in a transaction, again where it failed by a serialization failure or a deadlock.
+
+        Between attempts it waits a random time that grows, up to a second. ``on_retry`` is told the number of
+        the attempt that failed and its error. The last error is raised with a note of how many attempts were
+        made.
+        """
+        return await retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:
-        """Take an asyncpg connection, for what queries cannot say: COPY, LISTEN. It is reset afterwards."""
-        lease = await self._lease()
-        try:
-            yield lease.connection
-        except BaseException as error:
-            if isinstance(error, Exception) and not is_lost(error) and not isinstance(error, TimeoutError):
-                self._leases.give_back_changed(lease)
-            else:  # it may be in the middle of something
-                self._leases.retire(lease)
-            raise
-        else:
-            self._leases.give_back_changed(lease)
+        """Take an asyncpg connection, for what queries cannot say. It is reset afterwards.
+
+        It is yours inside the block only: afterwards it serves others.
+        """
+        if self._local is not None:
+            raise PlainsqlError(
+                "acquire(): behind a pooler in transaction mode no connection can carry a tenant",
+                hint="use transaction() and its 'connection'",
+            )
+        async with self._acquire() as connection:
+            yield connection
 
     # --------------------------------------------------------------------------------------------------
 
-    async def _lease(self) -> Lease:
-        """Take a connection whose session is this executor's tenant's, or nobody's."""
-        lease = self._leases.take_now(self._tenant)
-        if lease is None:
+    async def _run(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
+        plan, values = query.plan(args)
+        if query.row_security is not None:
+            await self._admit(query)
+        if query.effect != "reads":
+            return await self._on_lease(execute, query, plan, values, call)
+        if not (query.joins and self._core.joins) or query.needs_columns:
+            return query.result(await self._on_lease(fetch, query, plan, values, call))
+        joiners = self._core.joiners
+        key = (self._tenant, plan.sql)
+        joiner = joiners.get(key)
+        if joiner is None:
+            joiner = joiners[key] = self._joiner(query, plan)
+        if joiner.under_way and joiner.takes():
             try:
-                lease = await self._leases.take(self._tenant)
-            except PlainsqlError:
+                return query.result(await joiner.join(values, call))
+            except asyncio.CancelledError:
+                joiner.abandoned()
                 raise
-            except (OSError, exceptions.PostgresError) as error:
-                state: str | None = getattr(error, "sqlstate", None)
-                raise cannot_connect(self._core.name, error, state) from None
-        if lease.tenant != self._tenant:
-            await self._change_tenant(lease)
-        return lease
-
-    async def _change_tenant(self, lease: Lease) -> None:
-        # What the former tenant has set and this one does not must go too.
-        settings = {name: "" for name, _ in lease.tenant or ()} | dict(self._tenant or ())
-        calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, false)" for i in range(len(settings)))
+        joiner.under_way += 1
         try:
-            await lease.connection.fetch(
-                f"select {calls}", *(part for setting in settings.items() for part in setting)
-            )
-        except BaseException:
-            self._leases.retire(lease)  # whose it is now is not known
-            raise
-        lease.tenant = self._tenant
+            records = await self._on_lease(fetch, query, plan, values, call, joiner.statement)
+        finally:
+            joiner.ended()
+        return query.result(records)
 
-    async def _run(self, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
-        """Run a query that may change something, once."""
-        lease = await self._lease()
-        try:
-            result = await execute(lease.connection, query, plan, values)
-        except BaseException as error:
-            self._give_back_failed(lease, query, error)
-            raise
-        if query.effect == "unknown":
-            self._leases.give_back_changed(lease)
-        else:
-            self._leases.give_back(lease)
-        return result
+    async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
+        await self._admit(query)
+        async with self._in_transaction(call) as connection:
+            async for row in iterate(connection, query, args, self._core.prefetch):
+                yield row
 
-    async def _read(self, query: Query[..., Any, Any], plan: Plan, values: Args) -> list[Any]:
-        """Run a query that is proved to change nothing; again where its connection turns out to be lost."""
-        # A server that restarts takes all connections with it, and each is found lost only when it is used.
-        for chances in range(self._leases.max_size, -1, -1):
-            lease = await self._lease()
-            try:
-                records = await fetch(lease.connection, query, plan, values)
-            except BaseException as error:
-                self._give_back_failed(lease, query, error)
-                if not (chances and is_lost(error)):
-                    raise
-            else:
-                self._leases.give_back(lease)
-                return records
-        raise AssertionError("the last attempt returns or raises")
+    async def _run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], call: Call | None) -> list[R]:
+        await self._admit(query)
+        runs = divide(query, sets)
+        if query.effect == "reads" and not query.needs_columns:
+            results: list[R] = []
+            for plan, values in runs:
+                if len(values) == 1:
+                    results.append(await self._on_lease(execute, query, plan, values[0], call))
+                    continue
+                for start in range(0, len(values), CHUNK):
+                    results += await self._read_chunk(query, plan, values[start : start + CHUNK], call)
+            return results
+        if query.effect == "writes" and len(runs) == 1 and not query.needs_columns:
+            plan, values = runs[0]
+            if len(values) == 1:
+                return [await self._on_lease(execute, query, plan, values[0], call)]
+            sql = pipelined_sql(query, plan)
+            if sql is not None:  # the pipeline is a transaction
 
-    def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
-        if is_lost(error) or isinstance(error, asyncio.CancelledError | TimeoutError | OSError):
-            # The server may still be at it: the pool waits for its answer, or closes the connection.
-            self._leases.retire(lease)
-        elif query.effect == "unknown":
-            self._leases.give_back_changed(lease)
-        else:
-            self._leases.give_back(lease)
+                async def write(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
+                    return await write_pipelined(connection, query, plan, values, sql)
+
+                return await self._on_lease(write, query, plan, values, call)
+        if not runs:
+            return []
+        async with self._in_transaction(call) as connection:
+            return await run_batch(connection, query, sets)
+
+    async def _run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], call: Call | None) -> None:
+        await self._admit(query)
+        runs = divide(query, sets)
+        if query.effect != "unknown" and len(runs) == 1:
+            await self._on_lease(write_many, query, *runs[0], call)
+        elif runs:
+            async with self._in_transaction(call) as connection:
+                await execute_many(connection, query, sets)
+
+    async def _read_chunk(
+        self, query: Query[..., Any, R], plan: Plan, values: Sequence[Any], call: Call | None
+    ) -> list[R]:
+        statement = self._statement(plan)
+
+        async def read(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
+            return await read_together(connection, query, plan, values, statement)
+
+        return await self._on_lease(read, query, plan, values, call)
+
+    def _statement(self, plan: Plan) -> JoinedStatement:
+        statement = self._core.joined.get(plan.sql)
+        if statement is None:
+            statement = self._core.joined[plan.sql] = JoinedStatement(plan)
+        return statement
 
     def _joiner(self, query: Query[..., Any, Any], plan: Plan) -> Joiner:
-        joined = self._core.joined.get(plan.sql)
-        if joined is None:
-            joined = self._core.joined[plan.sql] = JoinedStatement(plan)
+        joiners = self._core.joiners
+        if len(joiners) >= _JOINERS:  # there may be many tenants
+            for key in [*islice(joiners, 16)]:
+                if joiners[key].at_rest:
+                    del joiners[key]
+        statement = self._statement(plan)
 
-        def alone(plan: Plan, values: Args) -> Awaitable[Sequence[Any]]:
-            return self._read(query, plan, values)
+        async def fetch_joined(
+            connection: Any, _: object, __: object, waiting: list[Waiting]
+        ) -> list[list[Any]] | None:
+            now = perf_counter()
+            for _values, _future, call in waiting:
+                if call is not None:
+                    call.joined, call.lease_wait = len(waiting), now - call.began
+            return await statement.fetch(connection, [values for values, _, _ in waiting])
 
-        leases = self._leases
-        return Joiner(
-            plan, joined, Reader(leases.max_size, self._lease, leases.give_back, leases.retire, alone)
-        )
+        def together(waiting: list[Waiting]) -> Awaitable[list[list[Any]] | None]:
+            return self._on_lease(fetch_joined, query, plan, waiting, None)
+
+        def alone(waiting: Waiting) -> Awaitable[Sequence[Any]]:
+            values, _, call = waiting
+            return self._on_lease(fetch, query, plan, values, call, statement)
+
+        return Joiner(statement, Reader(self._leases.max_size, together, alone))

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database.copying import Progress, copy_in
+from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.execution import execute, iterate
 from plainsql.database.many import execute_many, run_batch
+from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
+from plainsql.database.tenancy import Admission
 from plainsql.errors import TransactionError
 from plainsql.query import Args, Query
 
-__all__ = ["Isolation", "Transaction", "begin"]
+__all__ = ["Isolation", "Terms", "Transaction", "begin"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 Isolation = Literal["read committed", "repeatable read", "serializable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a transaction takes over from its database."""
+
+    prefetch: int
+    on_call: OnCall | None
+    admission: Admission | None
+    """None where it is a tenant's."""
 
 
 class Transaction:
@@ -29,37 +50,49 @@ class Transaction:
     back.
     """
 
-    def __init__(self, connection: Any, prefetch: int, outermost: Transaction | None = None) -> None:
+    def __init__(self, connection: Any, terms: Terms, outer: Transaction | None = None) -> None:
         self._connection = connection
-        self._prefetch = prefetch
-        self._outermost = outermost or self
+        self._terms = terms
+        self._outermost: Transaction = self if outer is None else outer._outermost
         self._open = True
         self._busy = False
+        self._inner: Transaction | None = None
+        """The savepoint whose block is open."""
         self._doubtful = False
         """Of the outermost: whether a statement may have failed, and with it the transaction."""
 
-    async def run(self, query: Query[..., Any, R], args: Args, /) -> R:
+    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
-        return await self._exclusively(execute(self._claim(), query, *query.plan(args)))
+        return self._exclusively(
+            query, lambda connection: execute(connection, query, *query.plan(args)), "call"
+        )
 
     async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor of this transaction; other queries may run in
         between.
         """
+        await self._exclusively(None, lambda connection: self._admit(connection, query))
+        rows = iterate(self._claim(), query, args, self._terms.prefetch)
+        if (on_call := self._terms.on_call) is not None:
+            rows = observe_rows(on_call, Call(query, "stream", in_transaction=True), rows)
         try:
-            async for row in iterate(self._claim(), query, args, self._prefetch):
+            async for row in rows:
                 yield row
         except BaseException:
             self._outermost._doubtful = True
             raise
 
-    async def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> list[R]:
+    def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments; the results in the order of the sets."""
-        return await self._exclusively(run_batch(self._claim(), query, sets))
+        return self._exclusively(
+            query, lambda connection: run_batch(connection, query, sets), "batch", len(sets)
+        )
 
-    async def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> None:
+    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, pipelined; its results are dropped."""
-        await self._exclusively(execute_many(self._claim(), query, sets))
+        return self._exclusively(
+            query, lambda connection: execute_many(connection, query, sets), "execute_many", len(sets)
+        )
 
     async def copy_in(
         self,
@@ -70,13 +103,40 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
-        return await self._exclusively(copy_in(self._claim(), table, rows, columns, progress))
+        return await self._exclusively(
+            None, lambda connection: copy_in(connection, table, rows, columns, progress)
+        )
+
+    async def copy_out(
+        self,
+        query: Query[..., Any, Any],
+        output: Output,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        format: CopyFormat = "csv",
+        header: bool = True,
+        progress: Progress | None = None,
+    ) -> int:
+        """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
+        args = query.bind((), dict(parameters or {}))
+        return await self._exclusively(
+            query,
+            lambda connection: copy_out(connection, query, args, output, format, header, progress),
+            "copy_out",
+        )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a savepoint: what fails inside its block is undone, the outer transaction goes on."""
-        async with begin(self._claim(), self._prefetch, outermost=self._outermost) as inner:
-            yield inner
+        """Open a savepoint: what fails inside its block is undone, the outer transaction goes on.
+
+        Inside the block the savepoint is the executor: the outer transaction waits.
+        """
+        async with begin(self._claim(), self._terms, outer=self) as inner:
+            self._inner = inner
+            try:
+                yield inner
+            finally:
+                self._inner = None
 
     @property
     def connection(self) -> Any:
@@ -84,15 +144,34 @@ class Transaction:
         self._outermost._doubtful = True
         return self._claim()
 
-    async def _exclusively(self, work: Coroutine[Any, Any, R]) -> R:
+    async def _exclusively(
+        self,
+        query: Query[..., Any, Any] | None,
+        work: Callable[[Any], Coroutine[Any, Any, R]],
+        operation: Operation = "call",
+        sets: int = 1,
+    ) -> R:
+        """Run work on the connection, which is this task's alone meanwhile."""
+        connection = self._claim()
         self._busy = True
         try:
-            return await work
+            if query is None:
+                return await work(connection)
+            if query.row_security is not None:
+                await self._admit(connection, query)
+            if (on_call := self._terms.on_call) is None:
+                return await work(connection)
+            call = Call(query, operation, sets, in_transaction=True)
+            return await observe(on_call, call, work(connection))
         except BaseException:
             self._outermost._doubtful = True
             raise
         finally:
             self._busy = False
+
+    async def _admit(self, connection: Any, query: Query[..., Any, Any]) -> None:
+        if query.row_security is not None and self._terms.admission is not None:
+            await self._terms.admission.check(connection, query)
 
     def __repr__(self) -> str:
         return f"<Transaction {'open' if self._open else 'ended'}>"
@@ -108,17 +187,22 @@ class Transaction:
                 hint="a transaction is one connection: await one query at a time, "
                 "or use db for concurrent reads",
             )
+        if self._inner is not None:
+            raise TransactionError(
+                "the transaction has a savepoint open: what it did now would be undone with that",
+                hint="use the savepoint inside its block: 'async with tx.transaction() as savepoint'",
+            )
         return self._connection
 
 
 @asynccontextmanager
 async def begin(
     connection: Any,
-    prefetch: int,
+    terms: Terms,
     isolation: Isolation | None = None,
     read_only: bool = False,
     deferrable: bool = False,
-    outermost: Transaction | None = None,
+    outer: Transaction | None = None,
 ) -> AsyncIterator[Transaction]:
     """Open a transaction on a connection, or a savepoint where one is open."""
     level = None if isolation is None else isolation.replace(" ", "_")
@@ -128,7 +212,7 @@ async def begin(
         raise TransactionError(
             f"isolation: got {isolation!r}, expected 'read committed', 'repeatable read' or 'serializable'"
         ) from None
-    transaction = Transaction(connection, prefetch, outermost)
+    transaction = Transaction(connection, terms, outer)
     try:
         async with block:
             try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
+from plainsql.analysis.joined_plans import lost_by_joining
 from plainsql.analysis.prepare import prepare_all
 from plainsql.codegen import Checked
 from plainsql.errors import ContractError
@@ -91,9 +92,12 @@ def _analyse(
     analyses = []
     for variant in chosen:
         try:
-            analyses.append(analyser.analyse(variant.sql, variant.parameters))
+            analysis = analyser.analyse(variant.sql, variant.parameters)
         except RefusedError as error:
             raise _placed(error, variant) from None
+        if analysis.read_only and analysis.session_safe:
+            analysis = replace(analysis, lost_by_joining=lost_by_joining(connection, variant))
+        analyses.append(analysis)
     others = [variant for variant in variants if variant not in set(chosen)]
     expected = tuple((column.name, column.type.oid) for column in analyses[0].columns)
     for variant, answer in zip(others, prepare_all(connection, [other.sql for other in others]), strict=True):

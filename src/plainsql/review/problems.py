@@ -10,14 +10,20 @@ import msgspec
 
 from plainsql.analysis.findings import applicable
 from plainsql.codegen import Checked
+from plainsql.codegen.encryption import unbound
 from plainsql.errors import ContractError, Place, PlainsqlError, SqlFileError, SqlFolderError
 
 __all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_files"]
 
 FINDINGS: Final = {
+    "cache-unsteady": "a cached query whose result depends on time, chance or the session",
+    "cache-untracked": "a cached query over what plainsql does not see written",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
+    "joined-plan": "a read that would lose an index where concurrent calls of it run as one statement",
+    "hidden-writes": "a write whose trigger or function may write any table, where results are cached",
     "not-in-nullable": "`not in` over what can be null",
     "partial-order": "rows that a limit cuts off are ordered only in part",
+    "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
     "unbounded": "a `many` without a limit and without a key that bounds it",
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
     "unused-parameter": "a parameter that changes nothing",
@@ -70,20 +76,28 @@ def refusal(error: ContractError) -> Problem:
     return problem_of(error, "refused" if error.sqlstate else "contract")
 
 
-def findings_of(checked: Checked) -> Iterable[Problem]:
-    """The findings of a statement that its header does not allow, and what is wrong with its allowances."""
+def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
+    """The findings of a statement that its header does not allow, and what is wrong with its allowances.
+
+    ``caches`` says whether any query of the project is cached.
+    """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
     used: set[str] = set()
-    seen: set[tuple[str, int, int]] = set()
+    seen: set[tuple[str, int, int, str]] = set()
+    cached = statement.cache is not None
     for analysis, variant in zip(checked.variants, checked.texts, strict=True):
-        for finding in applicable(analysis, statement.returns.kind):
+        found = applicable(
+            analysis, statement.returns.kind, joins=statement.join, cached=cached, caches=caches
+        )
+        for finding in (*found, *unbound(statement, analysis)):
             place = (
                 variant.place(finding.position)
                 if finding.position
                 else Place(statement.path, statement.body_line)
             )
-            key = (finding.name, place.line, place.column)
+            # Of the statement as a whole, each thing that is said.
+            key = (finding.name, place.line, place.column, "" if finding.position else finding.message)
             if finding.name in allowed:
                 used.add(finding.name)
             elif key not in seen:  # once, however many variants have it

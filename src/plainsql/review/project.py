@@ -77,7 +77,8 @@ def review(
     modules, contradictions = codegen.plan_modules(inspection.checked, project.import_name)
     errors = [refusal(error) for error in inspection.errors]
     errors += [problem_of(error, "contract") for error in contradictions]
-    findings = [problem for checked in inspection.checked for problem in findings_of(checked)]
+    caches = any(statement.cache is not None for statement in catalog.values())
+    findings = [problem for checked in inspection.checked for problem in findings_of(checked, caches=caches)]
     return Review(
         chosen,
         inspection,

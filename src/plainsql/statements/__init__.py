@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .catalog import Catalog, load
-    from .model import Allowance, Bounds, CachePolicy, Choice, ColumnHint, Parameter, Returns, Statement
+    from .model import (
+        Allowance,
+        Bounds,
+        CachePolicy,
+        Choice,
+        ColumnHint,
+        Encryption,
+        Parameter,
+        Returns,
+        Statement,
+    )
     from .scanner import Kind, Token, scan
     from .statement import parse
     from .variants import MAX_VARIANTS, Compiled, Variant, compile_body
@@ -27,6 +37,7 @@ __all__ = [
     "Choice",
     "ColumnHint",
     "Compiled",
+    "Encryption",
     "Kind",
     "Parameter",
     "Returns",
@@ -47,6 +58,7 @@ _HOMES = {
         "CachePolicy",
         "Choice",
         "ColumnHint",
+        "Encryption",
         "Parameter",
         "Returns",
         "Statement",

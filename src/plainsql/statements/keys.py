@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from plainsql.errors import SqlFileError
 
+from .encryption import read_encryption
 from .header import Entry, close_match
 from .model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
 from .source import Source
 
 if TYPE_CHECKING:
-    from .model import Constant, Number, ReturnKind
+    from .model import Constant, Encryption, Number, ReturnKind
 
 __all__ = ["FORMS", "RESERVED_ROW_NAMES", "Keys", "read_keys"]
 
@@ -45,21 +46,29 @@ _FINDING: Final = re.compile(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*)[ \t]*:[ \t]*")
 class Keys:
     """The values of a header's keys. ``returns`` is ``None`` only where an error was reported."""
 
-    __slots__ = ("allow", "bounds", "bounds_offsets", "cache", "columns", "join", "returns")
+    __slots__ = (
+        *("allow", "bounds", "bounds_offsets", "cache", "columns", "encrypted", "join", "returns", "table"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, table: str) -> None:
+        self.table = table
+        """The folder that the file stands in, with dots."""
         self.returns: Returns | None = None
         self.bounds: dict[str, Bounds] = {}
         self.bounds_offsets: dict[str, int] = {}
+        self.encrypted: dict[str, Encryption] = {}
         self.columns: list[ColumnHint] = []
         self.cache: CachePolicy | None = None
         self.allow: list[Allowance] = []
         self.join = True
 
 
-def read_keys(source: Source, entries: list[Entry], errors: list[SqlFileError]) -> Keys:
-    """Read every value. What is wrong goes to ``errors``; the rest is read all the same."""
-    keys = Keys()
+def read_keys(source: Source, entries: list[Entry], table: str, errors: list[SqlFileError]) -> Keys:
+    """Read every value. What is wrong goes to ``errors``; the rest is read all the same.
+
+    ``table`` is the folder that the file stands in, with dots.
+    """
+    keys = Keys(table)
     seen: dict[tuple[str, str], int] = {}
     for entry in entries:
         if not entry.key:
@@ -85,7 +94,32 @@ def read_keys(source: Source, entries: list[Entry], errors: list[SqlFileError]) 
                 hint="Remove the line: what the statement writes invalidates cached reads without it.",
             )
         )
+    _check_encrypted(source, seen, keys, errors)
     return keys
+
+
+def _check_encrypted(
+    source: Source, seen: dict[tuple[str, str], int], keys: Keys, errors: list[SqlFileError]
+) -> None:
+    encrypted = [hint.name for hint in keys.columns if hint.encryption is not None]
+    if keys.cache and (encrypted or keys.encrypted):
+        errors.append(
+            source.error(
+                seen["cache", ""],
+                f"a query with the encrypted {[*encrypted, *keys.encrypted][0]} is not cached",
+                detail="What it returns would lie in Redis in plain text.",
+                hint="Remove the line, or cache a query that does not return it.",
+            )
+        )
+    if encrypted and keys.returns and keys.returns.row is None:
+        errors.append(
+            source.error(
+                seen["returns", ""],
+                f"{encrypted[0]} is encrypted, and 'returns: {keys.returns}' has no columns that say "
+                "which row it is",
+                hint="Name a row, and return those columns with it: returns: optional Credentials",
+            )
+        )
 
 
 def _twice(source: Source, entry: Entry, name: str, first: int) -> SqlFileError:
@@ -151,6 +185,19 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
 
 def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
     value, equals, default_text = entry.value.partition("=")
+    encryption = read_encryption(source, value.strip(), entry.value_offset, entry.name, keys.table)
+    if encryption is not None:
+        keys.encrypted[entry.name] = encryption
+        keys.bounds_offsets[entry.name] = entry.name_offset
+        if equals:
+            if default_text.strip() != "null":
+                raise source.error(
+                    entry.value_offset + len(value),
+                    "the default of an encrypted parameter can only be null",
+                    hint=f"Write param {entry.name}: encrypted = null, or leave the default out.",
+                )
+            keys.bounds[entry.name] = Bounds(None, None, None, True, source.place(entry.name_offset))
+        return
     low: Number | None = None
     high: Number | None = None
     if value.strip():
@@ -231,9 +278,13 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
         if value == ending or value.endswith(" " + ending):
             nullable = answer
             value = value.removesuffix(ending).rstrip()
+    encryption = read_encryption(source, value, entry.value_offset, name, keys.table)
+    if encryption is not None:
+        value = ""
     if value:
         _check_type(source, value, entry.value_offset)
-    keys.columns.append(ColumnHint(name, value or None, nullable, source.place(entry.name_offset)))
+    place = source.place(entry.name_offset)
+    keys.columns.append(ColumnHint(name, value or None, nullable, place, encryption))
 
 
 def _check_type(source: Source, value: str, offset: int) -> None:

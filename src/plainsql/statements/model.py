@@ -22,6 +22,7 @@ __all__ = [
     "CachePolicy",
     "Choice",
     "ColumnHint",
+    "Encryption",
     "Parameter",
     "Returns",
     "Statement",
@@ -67,6 +68,19 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Encryption:
+    """``encrypted``: the value of a parameter or a column is stored encrypted, bound to its row."""
+
+    column: str
+    """Where it is stored, as ``schema.table.column``; the value is bound to that, too."""
+    keys: tuple[str, ...]
+    """What says which row it is: parameters of the same statement, or fields of the same row."""
+    columns: tuple[str, ...]
+    """The same as columns of the result: ``channel.id`` for a field of the nested row ``channel``."""
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """A ``:name`` of a statement."""
 
@@ -76,6 +90,7 @@ class Parameter:
     places: tuple[Place, ...]
     """Everywhere it stands, in the order of the text; at least one."""
     bounds: Bounds | None = None
+    encryption: Encryption | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,7 @@ class ColumnHint:
     nullable: bool | None
     """``None``: as the analysis finds it."""
     place: Place
+    encryption: Encryption | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +166,13 @@ class Statement:
     body_line: int
     """The 1-based line of the file at which ``body`` begins."""
     compiled: Compiled
+
+    @property
+    def encryptions(self) -> tuple[Encryption, ...]:
+        """Of all encrypted parameters, then columns; most statements have none."""
+        of_all = [parameter.encryption for parameter in self.parameters]
+        of_all += [hint.encryption for hint in self.columns]
+        return tuple(encryption for encryption in of_all if encryption is not None)
 
     @property
     def module(self) -> str:

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from plainsql.errors import SqlFileError, SqlFolderError
 
+from .encryption import check_parameters
 from .header import close_match, read_layout
 from .keys import FORMS, Keys, read_keys
 from .model import Choice, Parameter, Statement
@@ -33,7 +34,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
     if not text.strip():
         raise source.error(0, "the file is empty", hint="Write a header (-- returns: …) and a query.")
     description, entries, after = read_layout(source, errors)
-    keys = read_keys(source, entries, errors)
+    keys = read_keys(source, entries, name.rpartition(".")[0], errors)
     if not any(entry.key == "returns" for entry in entries) and not errors:
         errors.append(_no_returns(source, after))
     # The body begins with its first line that is not empty.
@@ -69,6 +70,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
                 parameter in compiled.optional,
                 tuple(compiled.source.place(offset) for offset in offsets),
                 keys.bounds.get(parameter),
+                keys.encrypted.get(parameter),
             )
             for parameter, offsets in compiled.offsets.items()
         ),
@@ -138,6 +140,19 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
         for parameter, offsets in compiled.offsets.items()
         if iskeyword(parameter)
     )
+    for name in keys.encrypted:
+        if name in compiled.choices:
+            errors.append(
+                source.error(
+                    keys.bounds_offsets[name],
+                    f"{name} is a choice and is not sent, so there is nothing to encrypt",
+                    hint="Remove the line.",
+                )
+            )
+        elif name not in compiled.parameters and name not in keys.bounds:
+            errors.append(_not_there(source, compiled, name, keys.bounds_offsets[name]))
+    known = {name: each for name, each in keys.encrypted.items() if name in compiled.parameters}
+    check_parameters(source, compiled.offsets, known, keys.bounds_offsets, errors)
     for name, bounds in keys.bounds.items():
         offset = keys.bounds_offsets[name]
         if name in compiled.choices:

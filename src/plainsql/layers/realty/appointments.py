@@ -9,6 +9,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -140,7 +141,15 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments", (
+        ("conversation_id", "parameter", "conversation_id"),
+        ("id", "returned", "id"),
+        ("lead_id", "parameter", "lead_id"),
+        ("project_id", "parameter", "project_id"),
+        ("property_id", "parameter", "property_id"),
+    )),
+))
 def book(
     *,
     lead_id: UUID,
@@ -180,7 +189,15 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments", (
+        ("conversation_id", "returned", "conversation_id"),
+        ("id", "parameter", "id"),
+        ("lead_id", "returned", "lead_id"),
+        ("project_id", "returned", "project_id"),
+        ("property_id", "returned", "property_id"),
+    )),
+))
 def cancel(*, id: UUID) -> Args:
     """Call a visit off, and keep that it was booked. Nothing comes back where there is no such visit or
     it is cancelled already.
@@ -235,7 +252,15 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments", (
+        ("conversation_id", "parameter", "conversation_id"),
+        ("id", "returned", "id"),
+        ("lead_id", "parameter", "lead_id"),
+        ("project_id", "parameter", "project_id"),
+        ("property_id", "parameter", "property_id"),
+    )),
+))
 def create(
     *,
     lead_id: UUID,
@@ -258,7 +283,9 @@ def create(
 @count_("realty.appointments.delete", "sql/realty/appointments/delete.sql", 3, """\
 delete from realty.appointments as a
 where a.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments", (("id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove an appointment without a trace. One that will not take place is cancelled with cancel.
 
@@ -344,7 +371,15 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments", (
+        ("conversation_id", "returned", "conversation_id"),
+        ("id", "parameter", "id"),
+        ("lead_id", "returned", "lead_id"),
+        ("project_id", "returned", "project_id"),
+        ("property_id", "returned", "property_id"),
+    )),
+))
 def reschedule(*, scheduled_for: datetime, id: UUID) -> Args:
     """Move a visit to another time. Nothing comes back where there is no such visit or it is cancelled;
     a time at which the lead has another visit is refused (unique violation of
@@ -414,7 +449,9 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments", (("id", "parameter", "id"), ("lead_id", "returned", "lead_id"))),
+))
 def update(
     *,
     conversation_id: UUID | UnsetType = UNSET,

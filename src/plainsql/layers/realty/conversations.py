@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -69,7 +70,13 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.conversations", (
+        ("id", "returned", "id"),
+        ("lead_id", "parameter", "lead_id"),
+        ("most_recent_project_id", "parameter", "most_recent_project_id"),
+    )),
+))
 def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args:
     """Begin a conversation with a lead, perhaps about a project. Its last message is now, until one is
     appended.
@@ -84,7 +91,10 @@ def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args
 @count_("realty.conversations.delete", "sql/realty/conversations/delete.sql", 3, """\
 delete from realty.conversations as c
 where c.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.conversations", (("id", "parameter", "id"),)),
+    Change("realty.messages", (("conversation_id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a conversation and its messages. One with appointments is refused (foreign key violation).
 
@@ -226,7 +236,9 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.conversations", (("id", "parameter", "id"), ("lead_id", "returned", "lead_id"))),
+))
 def touch(
     *,
     most_recent_project_id: UUID | None | UnsetType = UNSET,
@@ -260,7 +272,10 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments"),
+    Change("realty.conversations", (("id", "parameter", "id"),)),
+))
 def update(
     *,
     lead_id: UUID | UnsetType = UNSET,

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -73,7 +74,13 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.leads", (
+        ("id", "returned", "id"),
+        ("phone", "parameter", "phone"),
+        ("telegram_chat_id", "returned", "telegram_chat_id"),
+    )),
+))
 def create(
     *,
     name: str | None = None,
@@ -94,7 +101,12 @@ def create(
 @count_("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
 delete from realty.leads as l
 where l.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments", (("lead_id", "parameter", "id"),)),
+    Change("realty.conversations", (("lead_id", "parameter", "id"),)),
+    Change("realty.leads", (("id", "parameter", "id"),)),
+    Change("realty.messages"),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a lead with all that was said and booked: conversations, messages, appointments.
 
@@ -222,7 +234,9 @@ select
   e.created_at,
   e.updated_at
 from entered as e
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.leads"),
+))
 def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | None = None) -> Args:
     """The lead of this Telegram chat, entered now if this is the first we hear of them. A name we
     already know stays.
@@ -286,7 +300,9 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.leads", (("id", "parameter", "id"),)),
+))
 def update(
     *,
     name: str | None | UnsetType = UNSET,

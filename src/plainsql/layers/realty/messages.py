@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -69,7 +70,13 @@ select
   ap.content,
   ap.created_at
 from appended as ap
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.conversations"),
+    Change("realty.messages", (
+        ("conversation_id", "parameter", "conversation_id"),
+        ("id", "returned", "id"),
+    )),
+))
 def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
     """Add a message to a conversation, and note in the conversation when the last word was said and
     whose it is.
@@ -115,7 +122,12 @@ returning
   m.type,
   m.content,
   m.created_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.messages", (
+        ("conversation_id", "parameter", "conversation_id"),
+        ("id", "returned", "id"),
+    )),
+))
 def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
     """Enter a message without moving its conversation's last_message_at: for imports. A talk goes on
     with append.
@@ -130,7 +142,9 @@ def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
 @count_("realty.messages.delete", "sql/realty/messages/delete.sql", 3, """\
 delete from realty.messages as m
 where m.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.messages", (("id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a message. Its conversation's last_message_at stays.
 
@@ -238,7 +252,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("realty.messages.recent", "sql/realty/messages/recent.sql", 4, """\
+@many[Message]("realty.messages.recent", "sql/realty/messages/recent.sql", 5, """\
 with
 newest as (
   select
@@ -261,7 +275,9 @@ select
   n.created_at
 from newest as n
 order by n.created_at, n.id
-""", effect="reads")
+""", effect="reads", cache=CachedRead(300, (
+    Dependence("realty.messages", "conversation_id", "conversation_id"),
+)))
 def recent(*, conversation_id: UUID, limit: int = 5) -> Args:
     """The last messages of a conversation, oldest first: what a model is given as its context.
 
@@ -285,7 +301,12 @@ returning
   m.type,
   m.content,
   m.created_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.messages", (
+        ("conversation_id", "returned", "conversation_id"),
+        ("id", "parameter", "id"),
+    )),
+))
 def update(
     *,
     type: Literal["human", "ai-assistant"] | UnsetType = UNSET,

@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 from plainsql.vector import Vector
@@ -150,7 +151,9 @@ returning
   pr.has_showroom,
   pr.created_at,
   pr.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.projects", (("id", "returned", "id"),)),
+))
 def create(
     *,
     name: str,
@@ -176,7 +179,11 @@ def create(
 @count_("realty.projects.delete", "sql/realty/projects/delete.sql", 3, """\
 delete from realty.projects as pr
 where pr.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.conversations", (("most_recent_project_id", "parameter", "id"),)),
+    Change("realty.projects", (("id", "parameter", "id"),)),
+    Change("realty.properties", (("project_id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a project and its properties. One with appointments is refused (foreign key violation).
 
@@ -301,7 +308,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 14, """\
+@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 15, """\
 with
 nearest as (
   select
@@ -346,7 +353,11 @@ select
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
 order by n.distance, n.id
-""", effect="reads")
+""", effect="reads", cache=CachedRead(3600, (
+    Dependence("realty.projects"),
+    Dependence("realty.properties"),
+    Dependence("realty.typologies"),
+)))
 def search(
     *,
     embedding: Vector | Sequence[float],
@@ -376,7 +387,7 @@ def search(
     return (embedding, district, includes_parking, type, min_pricing, max_pricing, min_bedrooms, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectHybridMatch]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 19, """\
+@many[ProjectHybridMatch]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 20, """\
 with
 nearest as (
   select
@@ -469,7 +480,11 @@ select
 from scored as s
 inner join realty.projects as pr on s.id = pr.id
 order by s.score desc, s.id asc
-""", effect="reads")
+""", effect="reads", cache=CachedRead(3600, (
+    Dependence("realty.projects"),
+    Dependence("realty.properties"),
+    Dependence("realty.typologies"),
+)))
 def search_hybrid(
     *,
     embedding: Vector | Sequence[float],
@@ -510,7 +525,9 @@ def search_hybrid(
 update realty.projects as pr
 set embedding = :embedding
 where pr.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.projects", (("id", "parameter", "id"),)),
+))
 def set_embedding(*, embedding: Vector | Sequence[float] | None, id: UUID) -> Args:
     """Keep the embedding of a project's text: 1,536 numbers, of any length but zero, since nearness is
     the cosine's. Null forgets it: the project is then listed by list_without_embedding.
@@ -551,7 +568,9 @@ returning
   pr.has_showroom,
   pr.created_at,
   pr.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.projects", (("id", "parameter", "id"),)),
+))
 def update(
     *,
     name: str | UnsetType = UNSET,

@@ -11,6 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 from plainsql.vector import Vector
@@ -179,7 +180,13 @@ returning
   p.floor_no,
   p.created_at,
   p.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.properties", (
+        ("id", "returned", "id"),
+        ("project_id", "parameter", "project_id"),
+        ("typology_id", "parameter", "typology_id"),
+    )),
+))
 def create(
     *,
     project_id: UUID,
@@ -203,7 +210,9 @@ def create(
 @count_("realty.properties.delete", "sql/realty/properties/delete.sql", 3, """\
 delete from realty.properties as p
 where p.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.properties", (("id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a property. One with appointments is refused (foreign key violation).
 
@@ -382,7 +391,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 14, """\
+@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 15, """\
 with
 nearest as (
   select
@@ -432,7 +441,11 @@ inner join realty.properties as p on n.id = p.id
 inner join realty.projects as pr on p.project_id = pr.id
 inner join realty.typologies as t on p.typology_id = t.id
 order by n.distance, n.id
-""", effect="reads")
+""", effect="reads", cache=CachedRead(3600, (
+    Dependence("realty.projects"),
+    Dependence("realty.properties"),
+    Dependence("realty.typologies"),
+)))
 def search(
     *,
     embedding: Vector | Sequence[float],
@@ -462,7 +475,7 @@ def search(
     return (embedding, district, type, min_pricing, max_pricing, min_bedrooms, includes_parking, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyHybridMatch]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 16, """\
+@many[PropertyHybridMatch]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 17, """\
 with
 nearest as (
   select
@@ -554,7 +567,11 @@ inner join realty.properties as p on s.id = p.id
 inner join realty.projects as pr on p.project_id = pr.id
 inner join realty.typologies as t on p.typology_id = t.id
 order by s.score desc, s.id asc
-""", effect="reads")
+""", effect="reads", cache=CachedRead(3600, (
+    Dependence("realty.projects"),
+    Dependence("realty.properties"),
+    Dependence("realty.typologies"),
+)))
 def search_hybrid(
     *,
     embedding: Vector | Sequence[float],
@@ -592,7 +609,9 @@ def search_hybrid(
 update realty.properties as p
 set embedding = :embedding
 where p.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.properties", (("id", "parameter", "id"),)),
+))
 def set_embedding(*, embedding: Vector | Sequence[float] | None, id: UUID) -> Args:
     """Keep the embedding of a property's text: 1,536 numbers, of any length but zero, since nearness is
     the cosine's. Null forgets it: the property is then listed by list_without_embedding.
@@ -629,7 +648,10 @@ returning
   p.floor_no,
   p.created_at,
   p.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.appointments"),
+    Change("realty.properties", (("id", "parameter", "id"),)),
+))
 def update(
     *,
     project_id: UUID | UnsetType = UNSET,

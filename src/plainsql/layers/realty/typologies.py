@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -70,7 +71,9 @@ returning
   t.area_m2,
   t.created_at,
   t.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.typologies", (("id", "returned", "id"),)),
+))
 def create(
     *,
     name: str,
@@ -92,7 +95,9 @@ def create(
 @count_("realty.typologies.delete", "sql/realty/typologies/delete.sql", 3, """\
 delete from realty.typologies as t
 where t.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.typologies", (("id", "parameter", "id"),)),
+))
 def delete(*, id: UUID) -> Args:
     """Remove a typology. One that properties follow is refused (foreign key violation).
 
@@ -178,7 +183,9 @@ returning
   t.area_m2,
   t.created_at,
   t.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("realty.typologies", (("id", "parameter", "id"),)),
+))
 def update(
     *,
     name: str | UnsetType = UNSET,

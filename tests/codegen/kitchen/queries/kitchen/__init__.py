@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from plainsql.query import Args, bounded as bounded_, composite, count as count_, elements, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Composite, Row
 from plainsql.types import BitString, JSON, Json, Point, Range, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
@@ -392,7 +393,9 @@ values (
   :nothing
 )
 returning e.id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("public.everything", (("id", "returned", "id"),)),
+))
 def store(
     *,
     a_bool: bool,
@@ -456,7 +459,9 @@ set
   class_ = :class_,  --?
   name = d.name
 where d.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("public.dishes", (("id", "parameter", "id"),)),
+))
 def update(
     *,
     stars: int_ | None | UnsetType = UNSET,
@@ -476,7 +481,9 @@ def update(
 insert into dishes as d (name, type, class_, stars, recipe, payload, items, tags, embedding)
 values (:name, :type, :class_, :stars, :recipe, :payload, :items, :tags, :embedding)
 returning d.id, d.name, d.type, d.date, d.class_, d.stars
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("public.dishes", (("id", "returned", "id"),)),
+))
 def write(
     *,
     name: str,

@@ -1,0 +1,49 @@
+"""What row-level security asks of a session: the settings without which its policies let nothing through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from plainsql.analysis.reader import Node, read_tree
+from plainsql.analysis.relations import Policy, Relation
+
+__all__ = ["settings_asked"]
+
+IsSetting = Callable[[int], bool]
+"""Whether a function, by its oid, is ``current_setting``."""
+
+
+def settings_asked(relation: Relation, is_setting: IsSetting) -> set[str]:
+    """Return the settings that decide which rows of a table are seen, where none is seen without.
+
+    That is so where every permissive policy reads one, or a restrictive one does: a policy that reads none
+    may let rows through for anybody.
+    """
+    if not relation.row_security:
+        return set()
+    permissive = [_read_by(policy, is_setting) for policy in relation.policies if policy.permissive]
+    restrictive = [_read_by(policy, is_setting) for policy in relation.policies if not policy.permissive]
+    closed = (permissive and all(permissive)) or any(restrictive)
+    return set().union(*permissive, *restrictive) if closed else set()
+
+
+def _read_by(policy: Policy, is_setting: IsSetting) -> set[str]:
+    found: set[str] = set()
+    for text in policy.expressions:
+        tree = read_tree(text)
+        if not isinstance(tree, Node):
+            continue
+        for node in tree.walk():
+            arguments = (
+                node.nodes("args") if node.kind == "FUNCEXPR" and is_setting(node.number("funcid")) else []
+            )
+            if arguments and (name := _text(arguments[0])):
+                found.add(name)
+    return found
+
+
+def _text(node: Node) -> str:
+    value = node.datum("constvalue")
+    if node.kind != "CONST" or node.flag("constisnull") or not value or len(value) < 5:
+        return ""
+    return value[4:].decode("utf-8", "replace")

@@ -1,0 +1,98 @@
+"""Which values the rows that a statement writes are known to have, before and after."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from plainsql.analysis.bounds import Bounds
+from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.places import Place
+from plainsql.analysis.reader import Node
+from plainsql.analysis.relations import Relation
+from plainsql.analysis.tree import Command, Entry
+
+__all__ = ["Event", "Written"]
+
+Event: TypeAlias = Literal["insert", "update", "delete", "truncate"]
+
+
+class Written:
+    """The parameters that columns of written rows are equal to, in the queries of one statement."""
+
+    def __init__(self, catalogue: Catalogue, bounds: Bounds) -> None:
+        self._catalogue = catalogue
+        self._bounds = bounds
+
+    def bound(
+        self, place: Place, entry: Entry, relation: Relation, event: Event, conflict: Node | None
+    ) -> dict[int, set[int]]:
+        """Columns whose value is the same before and after (or there is but one side), with parameters."""
+        query = place.scope.query
+        if query.command == Command.MERGE or relation.rules:
+            return {}
+        if query.command == Command.INSERT:
+            inserted = {
+                target.number("resno"): self._bounds.value(target.node("expr"), place.scope, column.type)
+                for target in query.target_list
+                if not target.flag("resjunk") and (column := relation.columns.get(target.number("resno")))
+            }
+            # With `overriding user value` an identity column gets its own value, whatever is given.
+            overridden = query.node.number("override") == 1
+            inserted = {
+                column: bound
+                for column, bound in inserted.items()
+                if bound and not (overridden and relation.columns[column].identity)
+            }
+            if event == "insert":
+                return self.untouched(relation, event, inserted)
+            # The row that was there shares with the new one only the columns that they conflict on.
+            keys = self._arbiters(conflict, relation)
+            changed = (
+                {target.number("resno") for target in conflict.nodes("onConflictSet")} if conflict else set()
+            )
+            shared = {
+                column: bound
+                for column, bound in inserted.items()
+                if column in keys and column not in changed
+            }
+            return self.untouched(relation, event, self.untouched(relation, "insert", shared))
+        found = self._bounds.of(place.scope, entry.index)
+        if event == "update":
+            changed = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
+            changed |= {column.number for column in relation.columns.values() if column.generated}
+            found = {column: bound for column, bound in found.items() if column not in changed}
+            return self.untouched(relation, event, found)
+        return found
+
+    def moved(self, place: Place, entry: Entry, relation: Relation) -> dict[int, set[int]]:
+        """The parameters of both sides of columns that an update changes from one to another."""
+        query = place.scope.query
+        if query.command != Command.UPDATE or relation.rules:
+            return {}
+        before, moved = self._bounds.of(place.scope, entry.index), dict[int, set[int]]()
+        for target in query.target_list:
+            column = relation.columns.get(target.number("resno"))
+            if target.flag("resjunk") or column is None or column.number not in before:
+                continue
+            after = self._bounds.value(target.node("expr"), place.scope, column.type)
+            if after:
+                moved[column.number] = {min(before[column.number]), min(after)}
+        return self.untouched(relation, "update", moved)
+
+    def _arbiters(self, conflict: Node | None, relation: Relation) -> set[int]:
+        columns: set[int] = set()
+        for element in conflict.nodes("arbiterElems") if conflict is not None else ():
+            expression = element.node("expr")
+            if expression is None or expression.kind != "VAR":
+                continue
+            # Where the index takes different texts for equal, the row that was there may have another one.
+            if expression.number("varcollid") not in self._catalogue.routines.nondeterministic_collations:
+                columns.add(expression.number("varattno"))
+        return columns
+
+    def untouched(self, relation: Relation, event: Event, bound: dict[int, set[int]]) -> dict[int, set[int]]:
+        """Without the columns that triggers may change."""
+        changed = self._catalogue.changed_by_triggers(relation, event)
+        if changed is None:
+            return {}
+        return {column: names for column, names in bound.items() if column not in changed}

@@ -1,0 +1,36 @@
+"""Read-through caching of queries, ended by the writes that change what they read.
+
+In the order in which a read goes through it: `reading` (a cached query and its keys), `keys` (tags and what
+touches them), `local` (in the process), `flights` (one read at a time), `store` (the protocol), `memory` and
+`redis_store` (where it is kept), `breaker`. `writes` is the writers' side; `cache` holds them together;
+`audit` watches, `outbox` hears of writes that plainsql has not made.
+"""
+
+from plainsql.cache.cache import MISS, Cache, Miss
+from plainsql.cache.keys import Tag, Touched, merge, resolve_change, touch
+from plainsql.cache.memory import MemoryStore
+from plainsql.cache.reading import Call, Codec, Reading
+from plainsql.cache.stats import Stats, Violation
+from plainsql.cache.store import Look, Store
+from plainsql.cache.writes import Mark, Mode
+
+__all__ = [
+    "MISS",
+    "Cache",
+    "Call",
+    "Codec",
+    "Look",
+    "Mark",
+    "MemoryStore",
+    "Miss",
+    "Mode",
+    "Reading",
+    "Stats",
+    "Store",
+    "Tag",
+    "Touched",
+    "Violation",
+    "merge",
+    "resolve_change",
+    "touch",
+]

@@ -1,0 +1,5 @@
+-- Drops an entry.
+--
+-- KEYS[1]  the entry
+
+return redis.call('DEL', KEYS[1])

@@ -1,0 +1,42 @@
+-- Reads the versions of tags and the entry that must have them; takes the lease where there is work.
+--
+-- KEYS     the entry, its lease, then as versions.lua has them
+-- ARGV[1]  the reader's token: the version that missing tags get, and what the lease holds
+-- ARGV[2]  in MessagePack, as one argument costs less than ten: the names and the columns for versions.lua; the
+--          life of a lease; the rest of an entry's life from which on it is due, -1: tell the versions of a
+--          hit; how long partitions are to live at least; how long nothing is stored under a table that is
+--          new. All times in milliseconds.
+-- Returns 0: pending; 1, value, versions or '': a hit; 2, value, versions: a hit that is due, with the lease;
+-- 3, '', versions: nothing valid, with the lease; 4: nothing valid, the lease is another's.
+
+local names, columns, lease, refresh, keep, quarantine = unpack(cmsgpack.unpack(ARGV[2]))
+
+local function take()
+  return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', lease)
+end
+
+local current, missing = versions(3, names, columns, ARGV[1], keep, quarantine)
+if not current then
+  return { 0 }
+end
+if not missing then
+  local entry = strings[1]
+  if entry and string.sub(entry, 1, #current) == current then
+    local value = string.sub(entry, #current + 1)
+    if refresh > 0 and redis.call('PTTL', KEYS[1]) <= refresh and take() then
+      return { 2, value, current }
+    end
+    return { 1, value, refresh < 0 and current or '' }
+  end
+end
+if take() then
+  -- Partitions must outlive what is stored under them.
+  for i, column in ipairs(columns) do
+    local part = KEYS[3 + 2 * i]
+    if column ~= '' and redis.call('PTTL', part) < keep then
+      redis.call('PEXPIRE', part, keep)
+    end
+  end
+  return { 3, '', current }
+end
+return { 4 }

@@ -1,0 +1,269 @@
+"""The store in Redis, for all processes. What the keys mean stands in tags.lua."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from plainsql.cache.keys import Tag, Touched
+from plainsql.cache.reading import Call
+from plainsql.cache.store import Look, State
+from plainsql.errors import RedisUnavailableError
+from plainsql.redis_link import Link, RedisSource, Script
+
+__all__ = ["RedisStore"]
+
+_HERE = "plainsql.cache"
+_STATES: tuple[State, ...] = ("pending", "hit", "refresh", "fill", "busy")
+
+
+class _Part(NamedTuple):
+    """Versions that lie in one slot, as versions.lua has them."""
+
+    keys: list[str]
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def packed(self, *numbers: int) -> bytes:
+        """The names, the columns and numbers, as scripts unpack them."""
+        return _pack((self.names, self.columns, *numbers))
+
+
+class RedisStore:
+    """Entries and versions in one Redis or a cluster.
+
+    ``redis`` is a client of redis-py, a ``Link``, a URL, or nothing for the configured one. Programs that
+    share a ``namespace`` share what they cache: one for each database. ``deadline`` is what a call of a
+    reader may take, in seconds, ``write_deadline`` that of a writer.
+
+    ``quarantine``: for so long, in seconds, nothing is stored of a table that Redis does not know, as a
+    writer may stand between its marker, which Redis has lost, and its commit. 0 where losing both Redis and
+    a writer at one moment is no matter.
+    """
+
+    def __init__(
+        self,
+        redis: RedisSource = None,
+        *,
+        namespace: str = "",
+        deadline: float = 0.25,
+        write_deadline: float = 1.0,
+        quarantine: float = 1.0,
+    ) -> None:
+        self.link, self._owned = Link.of(redis)
+        self._prefix = f"plainsql:{quote(namespace, safe='.')}:" if namespace else "plainsql:"
+        self._names = self._prefix + "{~}"
+        self._deadline, self._write_deadline = deadline, write_deadline
+        self._quarantine = _ms(quarantine)
+        self._hashes: dict[str, str] = {}
+
+    async def look(
+        self,
+        call: Call,
+        token: str,
+        *,
+        keep: float,
+        lease: float,
+        refresh_below: float = 0.0,
+        versions: bool = False,
+    ) -> Look:
+        refresh = -1 if versions else _ms(refresh_below)
+        if self.link.is_cluster:
+            return await self._look_by_slot(call, token, _ms(keep), _ms(lease), refresh)
+        part = self._whole(call)
+        packed = part.packed(_ms(lease), refresh, _ms(keep), self._quarantine)
+        reply = await self._run(_look(), [*self._entry(call), *part.keys], [token, packed])
+        try:
+            return Look(_STATES[reply[0]], *reply[1:3])
+        except (TypeError, IndexError):
+            raise self._garbage() from None
+
+    async def fill(self, call: Call, token: str, versions: bytes, data: bytes | None, ttl: float) -> bool:
+        life = 0 if data is None else max(_ms(ttl), 1)
+        if self.link.is_cluster:
+            return await self._fill_by_slot(call, token, versions, data or b"", life)
+        part = self._whole(call)
+        keys = [*self._entry(call), *part.keys]
+        reply = await self._run(_fill(), keys, [token, versions, data or b"", life, part.packed()])
+        return bool(reply == 1)
+
+    async def release(self, call: Call, token: str) -> None:
+        await self._run(_release(), [self._entry(call)[1]], [token])
+
+    async def mark(self, token: str, touched: Touched, ttl: float) -> None:
+        await self._write(_mark(), [token, _ms(ttl), self._quarantine], touched)
+
+    async def settle(self, token: str, touched: Touched) -> None:
+        await self._write(_settle(), [token], touched)
+
+    async def forget(self, call: Call) -> None:
+        await self._run(_forget(), [self._entry(call)[0]], [])
+
+    async def clear(self, prefix: str, token: str) -> None:
+        await self._run(_clear(), [self._names], [prefix, token], self._write_deadline)
+
+    async def aclose(self) -> None:
+        if self._owned:
+            await self.link.aclose()
+
+    async def _run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[bytes | str | int],
+        deadline: float | None = None,
+    ) -> Any:
+        try:
+            return await self.link.run(script, keys, arguments, deadline=deadline or self._deadline)
+        except (ValueError, LookupError, AttributeError):  # a parser that has met what is not Redis
+            raise self._garbage() from None
+
+    def _garbage(self) -> RedisUnavailableError:
+        return RedisUnavailableError(
+            f"what answers at {self.link.address} is not Redis", hint="check the address in the URL"
+        )
+
+    # Where things lie ---------------------------------------------------------------------------------
+
+    def _hash(self, table: str) -> str:
+        key = self._hashes.get(table)
+        if key is None:
+            key = self._hashes[table] = f"{self._prefix}{{{quote(table, safe='.')}}}"
+        return key
+
+    def _entry(self, call: Call) -> tuple[str, str]:
+        """The keys of the entry and of its lease, in the slot of its first table."""
+        home = self._hash(call.tags[0].table) if call.tags else self._names
+        return f"{home}:e:{call.digest}", f"{home}:l:{call.digest}"
+
+    def _whole(self, call: Call) -> _Part:
+        """All versions of a call."""
+        keys = [self._names]
+        for table, column, partition in call.tags:
+            home = self._hash(table)
+            keys += (home, f"{home}:{partition}" if column else home)
+        return _Part(keys, call.prefixes, tuple([tag.column for tag in call.tags]))
+
+    # A cluster ----------------------------------------------------------------------------------------
+
+    def _parts(self, call: Call) -> list[_Part]:
+        """The versions of a call by slot: names, then tables."""
+        parts = [_Part([self._names], call.prefixes, ())]
+        tables: dict[str, list[Tag]] = {}
+        for tag in call.tags:
+            tables.setdefault(tag.table, []).append(tag)
+        for table, tags in tables.items():
+            home = self._hash(table)
+            keys = [key for tag in tags for key in (home, f"{home}:{tag.partition}" if tag.column else home)]
+            parts.append(_Part(keys, (), tuple(tag.column for tag in tags)))
+        return parts
+
+    async def _versions_by_slot(self, call: Call, token: str, keep: int) -> bytes:
+        trips = (
+            self._run(_part(), part.keys, [token, keep, self._quarantine, part.packed()])
+            for part in self._parts(call)
+        )
+        found = await asyncio.gather(*trips)
+        return b"".join(found) if all(found) else b""
+
+    async def _look_by_slot(self, call: Call, token: str, keep: int, lease: int, refresh: int) -> Look:
+        keys = self._entry(call)
+        versions, (entry, rest) = await asyncio.gather(
+            self._versions_by_slot(call, token, keep), self._run(_slot_entry(), keys, ["get"])
+        )
+        if not versions:
+            return Look("pending")
+        valid = entry.startswith(versions)
+        if valid and not 0 <= rest <= refresh:
+            return Look("hit", entry[len(versions) :], versions if refresh < 0 else b"")
+        took, stored = await self._run(_slot_entry(), keys, ["take", token, lease])
+        if valid:
+            return Look("refresh" if took else "hit", entry[len(versions) :], versions)
+        if not took:
+            return Look("busy")
+        if stored.startswith(versions):
+            await self.release(call, token)
+            return Look("hit", stored[len(versions) :], versions if refresh < 0 else b"")
+        return Look("fill", b"", versions)
+
+    async def _fill_by_slot(self, call: Call, token: str, versions: bytes, data: bytes, life: int) -> bool:
+        # The entry says what it is valid under: it may be stored before it is known whether that is current.
+        _, current = await asyncio.gather(
+            self._run(_slot_entry(), self._entry(call), ["put", token, versions + data, life]),
+            self._versions_by_slot(call, "", 0),
+        )
+        return current == versions
+
+    async def _write(self, script: Script, start: list[str | int], touched: Touched) -> None:
+        parts: list[tuple[list[str], list[str | int]]] = []
+        for table, known in touched.items():
+            home = self._hash(table)
+            tags = sorted(tag for found in known.values() for tag in found)
+            lines = "\n" + "".join(f"{tag}\n" for tag in tags)
+            # A column of which no row was touched is known all the same.
+            lines += "".join(f"{column}=\n" for column, found in known.items() if not found)
+            parts.append(([home, *(f"{home}:{tag}" for tag in tags)], [len(tags), lines]))
+        if self.link.is_cluster:
+            trips = [self._run(script, keys, [*start, *rest], self._write_deadline) for keys, rest in parts]
+            await asyncio.gather(*trips)
+        elif parts:
+            keys = [key for part, _ in parts for key in part]
+            rest = [argument for _, arguments in parts for argument in arguments]
+            await self._run(script, keys, [*start, *rest], self._write_deadline)
+
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+@cache
+def _look() -> Script:
+    return Script.read(_HERE, "tags.lua", "versions.lua", "look.lua")
+
+
+@cache
+def _fill() -> Script:
+    return Script.read(_HERE, "tags.lua", "versions.lua", "fill.lua")
+
+
+@cache
+def _part() -> Script:
+    return Script.read(_HERE, "tags.lua", "versions.lua", "part.lua")
+
+
+@cache
+def _slot_entry() -> Script:
+    return Script.read(_HERE, "entry.lua")
+
+
+@cache
+def _release() -> Script:
+    return Script.read(_HERE, "release.lua")
+
+
+@cache
+def _mark() -> Script:
+    return Script.read(_HERE, "tags.lua", "mark.lua")
+
+
+@cache
+def _settle() -> Script:
+    return Script.read(_HERE, "tags.lua", "settle.lua")
+
+
+@cache
+def _forget() -> Script:
+    return Script.read(_HERE, "forget.lua")
+
+
+@cache
+def _clear() -> Script:
+    return Script.read(_HERE, "clear.lua")

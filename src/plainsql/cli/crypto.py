@@ -1,0 +1,225 @@
+"""``plainsql crypto``: keys for encrypted columns, and their rotation.
+
+Exit codes: 0 done; 1 some values could not be opened and are left as they are; 2 it could not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import psycopg
+from cyclopts import App, Parameter
+
+from plainsql import crypto, statements
+from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.crypto import KeyRing, Rotation
+from plainsql.diagnose import cannot_connect
+from plainsql.errors import EncryptionError, PlainsqlError
+from plainsql.settings import Project, resolve_database
+from plainsql.statements import Statement
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["app"]
+
+_SHOWN: Final = 10
+"""So many rows that cannot be opened are listed; of the others there is the number."""
+
+app = App(
+    name="crypto",
+    help_format="plaintext",
+    help="""Keys for encrypted columns, and their rotation.
+
+    PLAINSQL_ENCRYPTION_KEYS holds them as id:key,id:key. The first one encrypts, all of them decrypt.
+    """,
+)
+
+
+@app.command(name="new-key")
+def new_key() -> int:
+    """Print a new key: 32 random bytes in base64."""
+    print(crypto.new_key())
+    return FINE
+
+
+@app.command
+def rotate(
+    column: str | None = None,
+    /,
+    *,
+    database: str | None = None,
+    keys: str | None = None,
+    batch: int = 500,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)] = (),
+    json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
+) -> int:
+    """Encrypt stored values anew with the first key, in batches, beside running programs.
+
+    It may be interrupted at any time, and takes up what is left when it is run again. Triggers of the table
+    fire, as for any update.
+
+    Exits with 0 where all values are under the first key, 1 where some could not be opened (they are left as
+    they are) or others wrote with an older key meanwhile, 2 where it could not run.
+
+    Parameters
+    ----------
+    column
+        ``schema.table.column``; by default every column that the headers of the SQL folder call encrypted.
+    database
+        URL of the database; by default what is configured, else the embedded server.
+    keys
+        The columns that the values are bound to, ``tenant_id,id``; by default as the headers say.
+    batch
+        How many rows to replace in one statement.
+    set_
+        ``name=value``, a setting for the session, such as ``app.jwt_tenant=…``: only the rows that row-level
+        security then shows are looked at.
+    json_
+        Print JSON and nothing else: an array, one object for each column.
+    """
+    if batch < 1:
+        raise PlainsqlError(f"--batch: expected 1 or more, got {batch}")
+    settings = [_setting(text) for text in set_]
+    ring = KeyRing.from_environment()
+    with resolve_database(database) as url, _connected(url) as connection:
+        for name, value in settings:
+            connection.execute("select set_config(%s, %s, false)", [name, value])
+        rotations = [
+            Rotation(connection, each, bound, ring, batch)
+            for each, bound in _columns(connection, column, keys)
+        ]
+        for rotation in rotations:
+            rotation.prepare(partly=bool(settings))
+        with _bars(quiet=json_) as progress:
+            found = [_rotate(rotation, progress, as_json=json_) for rotation in rotations]
+    if json_:
+        print(json.dumps(found, indent=2))
+    return FINDINGS if any(each["left"] for each in found) else FINE
+
+
+def _rotate(rotation: Rotation, progress: Progress, *, as_json: bool) -> dict[str, object]:
+    """Rotate one column; say what was done, even where it is interrupted."""
+    total, done = rotation.pending(), 0
+    task = progress.add_task(rotation.column, total=total)
+    try:
+        for replaced in rotation.run():
+            done += replaced
+            progress.update(task, completed=min(done, total))
+    except KeyboardInterrupt:
+        print(
+            f"{rotation.column}: {done} of {total} re-encrypted; run it again for the others", file=sys.stderr
+        )
+        raise
+    left = rotation.pending()
+    if not as_json:
+        _say(rotation, done, left)
+    return {
+        "column": rotation.column,
+        "key": rotation.ring.active,
+        "rotated": done,
+        "left": left,
+        "errors": [str(error) for error in rotation.failures[:_SHOWN]],
+    }
+
+
+def _say(rotation: Rotation, done: int, left: int) -> None:
+    for error in rotation.failures[:_SHOWN]:
+        print(f"{error}\n", file=sys.stderr)
+    print(f"{rotation.column}: {done} re-encrypted with the key {rotation.ring.active!r}, {left} left")
+    if left > len(rotation.failures):
+        print(
+            f"HINT: others write with an older key: give them the ring whose first key is "
+            f"{rotation.ring.active!r}, then run it again",
+            file=sys.stderr,
+        )
+
+
+def _columns(connection: Any, column: str | None, keys: str | None) -> list[tuple[str, tuple[str, ...]]]:
+    """The columns to rotate, each with those that its values are bound to."""
+    if column is not None and column.count(".") != 2:
+        raise PlainsqlError(f"expected schema.table.column, got {column!r}")
+    if keys is not None:
+        if column is None:
+            raise PlainsqlError("--keys needs the column that they are for")
+        return [(column, tuple(key.strip() for key in keys.split(",")))]
+    declared = _declared(statements.load(Path(os.path.relpath(Project.load().sql_folder))).values())
+    if column is not None and column not in declared:
+        raise PlainsqlError(
+            f"no header calls {column} encrypted",
+            hint=f"they do {', '.join(declared)}"
+            if declared
+            else "give --keys, what its values are bound to",
+        )
+    wanted = [column] if column is not None else sorted(declared)
+    if not wanted:
+        raise PlainsqlError("no header of the SQL folder calls a column encrypted")
+    return [(each, _one(each, declared[each], _names(connection, each))) for each in wanted]
+
+
+def _declared(found: Iterable[Statement]) -> dict[str, set[tuple[str, ...]]]:
+    declared: dict[str, set[tuple[str, ...]]] = {}
+    for statement in found:
+        for encryption in statement.encryptions:
+            declared.setdefault(encryption.column, set()).add(encryption.keys)
+    return declared
+
+
+def _one(column: str, declared: set[tuple[str, ...]], names: set[str]) -> tuple[str, ...]:
+    """Of what headers name, parameters and aliases among it, that which the table has."""
+    fitting = [keys for keys in declared if names.issuperset(keys)]
+    if len(fitting) != 1:
+        raise EncryptionError(
+            f"the headers do not say which columns {column} is bound to",
+            hint="give --keys, such as --keys tenant_id,id",
+        )
+    return fitting[0]
+
+
+def _names(connection: Any, column: str) -> set[str]:
+    schema, table, _ = column.split(".")
+    rows = connection.execute(
+        "select attname::text from pg_catalog.pg_attribute as a"
+        " inner join pg_catalog.pg_class as c on a.attrelid = c.oid"
+        " inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid"
+        " where n.nspname = %s and c.relname = %s",
+        [schema, table],
+    ).fetchall()
+    if not rows:
+        raise EncryptionError(
+            f"there is no table {schema}.{table}", hint="apply the migrations: plainsql migrate"
+        )
+    return {name for (name,) in rows}
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise PlainsqlError("--set: expected name=value", hint="--set app.jwt_tenant=…")
+    return name, value
+
+
+def _connected(url: str) -> psycopg.Connection[Any]:
+    try:
+        return psycopg.connect(
+            url, autocommit=True, connect_timeout=10, application_name="plainsql crypto rotate"
+        )
+    except psycopg.Error as error:
+        raise cannot_connect(url, error, error.sqlstate) from None
+
+
+@contextmanager
+def _bars(*, quiet: bool) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        yield progress

@@ -1,0 +1,195 @@
+"""``plainsql db cleanup``: remove what a layer says is disposable.
+
+What that is stands in the layer, as SQL: each file of ``sql/<layer>/cleanup`` is one step. It returns the
+count of the rows it removed (or archived), takes how old they must be as ``:days`` or as ``:before``, and
+takes ``:limit``, the most rows of one run; the header's defaults of these count where nothing else is said.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import psycopg
+from cyclopts import Parameter
+
+import plainsql.sync
+from plainsql.cli.db.bars import Bars, bars
+from plainsql.cli.db.layers import Layer, present_layers
+from plainsql.cli.db.session import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.exits import FINE
+from plainsql.cli.tables import Column, print_rows
+from plainsql.errors import ContractError, Place, PlainsqlError
+from plainsql.loading import make_query
+from plainsql.query import Query
+from plainsql.statements import Statement, parse
+from plainsql.statements.folder import read_text
+
+__all__ = ["cleanup"]
+
+_DAYS: Final = 7
+_BATCH: Final = 1000
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    layer: str
+    statement: Statement
+    query: Query[..., Any, Any]
+    days: int
+    batch: int
+
+    @property
+    def name(self) -> str:
+        return self.statement.function
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    layer: str
+    step: str
+    days: int
+    rows: int
+    batches: int
+    seconds: float
+
+
+def cleanup(
+    *layers: str,
+    days: Annotated[int | None, Parameter(show_default=False)] = None,
+    batch: Annotated[int | None, Parameter(show_default=False)] = None,
+    dry_run: Annotated[bool, FLAG] = False,
+    tenant: Annotated[str | None, Parameter(show_default=False)] = None,
+    common: Common = COMMON,
+) -> int:
+    """Remove what each layer says is disposable: its files sql/LAYER/cleanup/*.sql.
+
+    It runs in batches that commit one by one, so that it can be interrupted and started again.
+
+    Exits with 0 where it is done, also where there was nothing to do, 2 where it could not run.
+
+    Parameters
+    ----------
+    layers
+        Which ones; by default all that the database has.
+    days
+        How old things must be, for every step; by default what its file says, or else 7.
+    batch
+        Rows of one batch; by default what its file says, or else 1,000.
+    dry_run
+        Count only: everything runs, in one transaction that is undone.
+    tenant
+        Only rows of this tenant. Without it, the role must see the rows of all.
+    """
+    with connected(common.database) as session:
+        present = present_layers(session.connection, layers)
+        steps = [step for layer in present for step in _steps(layer, days, batch)]
+        _prepare(session, tenant)
+        with bars() as shown:
+            done = _dry_run(session, steps, shown) if dry_run else [_run(session.db, s, shown) for s in steps]
+    if common.json:
+        print_json({"dry_run": dry_run, "layers": [layer.name for layer in present], "steps": done})
+    else:
+        _show(present, done, dry_run=dry_run)
+    return FINE
+
+
+def _steps(layer: Layer, days: int | None, batch: int | None) -> list[_Step]:
+    steps = []
+    folder = layer.sql / "cleanup"
+    for path in sorted(folder.glob("*.sql")) if folder.is_dir() else ():
+        shown = os.path.relpath(path)
+        statement = parse(read_text(path), name=f"{layer.name}.cleanup.{path.stem}", path=shown)
+        names = {parameter.name for parameter in statement.parameters}
+        if statement.returns.kind != "count" or "limit" not in names or len(names & {"days", "before"}) != 1:
+            raise ContractError(
+                "this is no step of a cleanup",
+                place=Place(shown),
+                hint="it must say 'returns: count', and take :limit and either :days or :before",
+            )
+        steps.append(
+            _Step(
+                layer.name,
+                statement,
+                make_query(statement),
+                _default(statement, "days", _DAYS) if days is None else days,
+                _default(statement, "limit", _BATCH) if batch is None else batch,
+            )
+        )
+    return steps
+
+
+def _default(statement: Statement, name: str, otherwise: int) -> int:
+    for parameter in statement.parameters:
+        if parameter.name == name and parameter.bounds is not None:
+            default = parameter.bounds.default
+            return default if isinstance(default, int) else otherwise
+    return otherwise
+
+
+def _prepare(session: Session, tenant: str | None) -> None:
+    """Let the server refuse where it would clean a part only, without a word."""
+    if tenant is None:
+        session.connection.execute("set row_security = off")
+    else:
+        session.connection.execute("select set_config('app.jwt_tenant', %s, false)", [tenant])
+
+
+def _run(executor: plainsql.sync.Database | plainsql.sync.Transaction, step: _Step, shown: Bars) -> _Done:
+    """Run one step until nothing is left for it."""
+    given: dict[str, object] = {"limit": step.batch}
+    names = {parameter.name for parameter in step.statement.parameters}
+    if "days" in names:
+        given["days"] = step.days
+    else:  # once, so that every batch means the same rows
+        query = "select now() - make_interval(days => %s)"
+        given["before"] = executor.connection.execute(query, [step.days]).fetchall()[0][0]
+    began, rows, batches = time.perf_counter(), 0, 0
+    label = f"{step.layer} {step.name}"
+    while True:
+        try:
+            count = step.query(executor, **given)
+        except psycopg.Error as error:
+            if error.sqlstate == _INSUFFICIENT_PRIVILEGE:
+                raise PlainsqlError(
+                    f"{step.statement.path}: {error.diag.message_primary}",
+                    hint="connect as a role that may change every tenant's rows, or name one: --tenant ID",
+                ) from None
+            raise
+        if not count:
+            break
+        rows, batches = rows + count, batches + 1
+        shown(label, rows, rows)
+    return _Done(step.layer, step.name, step.days, rows, batches, round(time.perf_counter() - began, 3))
+
+
+class _Undo(Exception):  # noqa: N818 - not an error: it ends a transaction
+    """Everything was tried; none of it is to stay."""
+
+
+def _dry_run(session: Session, steps: Sequence[_Step], shown: Bars) -> list[_Done]:
+    done: list[_Done] = []
+    with suppress(_Undo), session.db.transaction() as tx:
+        done += [_run(tx, step, shown) for step in steps]
+        raise _Undo
+    return done
+
+
+def _show(layers: Sequence[Layer], done: Sequence[_Done], *, dry_run: bool) -> None:
+    headings = [Column("layer"), Column("step"), Column("older than", right=True), Column("rows", right=True)]
+    print_rows(headings, [[item.layer, item.step, f"{item.days} days", f"{item.rows:,}"] for item in done])
+    for layer in layers:
+        if layer.name not in {item.layer for item in done}:
+            print(f"{layer.name}: nothing to clean up (it has no sql/{layer.name}/cleanup)")
+    if done:
+        rows = sum(item.rows for item in done)
+        print(
+            f"{rows:,} rows would be cleaned up; nothing was changed"
+            if dry_run
+            else f"{rows:,} rows cleaned up"
+        )

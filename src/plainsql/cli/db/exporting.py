@@ -1,0 +1,76 @@
+"""``plainsql db export``: the rows of layers as JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+from cyclopts import Parameter
+
+from plainsql.cli.db.bars import bars
+from plainsql.cli.db.layers import present_layers
+from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.exits import COULD_NOT_RUN, FINE
+
+__all__ = ["export"]
+
+
+def export(
+    *layers: str,
+    output: Annotated[
+        Path, Parameter(name=["--output", "-o"], show_default=False, allow_leading_hyphen=True)
+    ],
+    force: Annotated[bool, FLAG] = False,
+    common: Common = COMMON,
+) -> int:
+    """Write the rows of layers to a file that ``plainsql db import`` reads back exactly.
+
+    The file shows one moment, whatever is written meanwhile. It is there when it is complete, and not before.
+
+    Exits with 0 where it is written, 2 where it could not be.
+
+    Parameters
+    ----------
+    layers
+        Which ones; by default all that the database has.
+    output
+        The file, gzipped where its name ends in .gz; - is the standard output.
+    force
+        Overwrite the file.
+    """
+    from plainsql.transfer import create_file, export_schemas
+
+    to_stdout = str(output) == "-"
+    if to_stdout and common.json:
+        print("--json and -o - both want the standard output", file=sys.stderr)
+        return COULD_NOT_RUN
+    with connected(common.database) as session:
+        names = [layer.name for layer in present_layers(session.connection, layers)]
+        target = _stdout() if to_stdout else create_file(output, overwrite=force)
+        with bars() as shown, target as file:
+            done = export_schemas(session.connection, names, file, on_rows=shown)
+    rows = sum(done.rows.values())
+    if common.json:
+        size = output.stat().st_size
+        print_json(
+            {
+                "file": str(output),
+                "bytes": size,
+                "layers": done.layers,
+                "rows": done.rows,
+                "sha256": done.sha256,
+            }
+        )
+    else:
+        where = "the standard output" if to_stdout else output
+        print(
+            f"exported {rows:,} rows of {len(done.rows)} tables ({', '.join(done.layers)}) to {where}",
+            file=sys.stderr if to_stdout else sys.stdout,
+        )
+    return FINE
+
+
+def _stdout() -> nullcontext[BinaryIO]:
+    return nullcontext(sys.stdout.buffer)

@@ -1,0 +1,101 @@
+"""Which layers a command is about: those named, or all that the database has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from plainsql.errors import SettingsError
+from plainsql.layers.files import migrations_folder, sql_folder
+from plainsql.settings import Project
+from plainsql.statements.header import close_match
+
+__all__ = ["Layer", "known_layers", "present_layers"]
+
+_WITHOUT_LAYER: Final = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A schema with migrations and queries of its own."""
+
+    name: str
+    """The schema."""
+    migrations: Path
+    """The folder that holds the layers' folders of migrations, as ``migrate`` takes it."""
+    sql: Path
+    """The folder of its queries; it need not be there."""
+    is_flat: bool = False
+    """Whether its migrations lie in the folder itself: the tables of a project without layers, in public."""
+
+    @property
+    def ledger(self) -> str | None:
+        """What ``migrate`` calls it."""
+        return None if self.is_flat else self.name
+
+
+def known_layers(names: Sequence[str] = ()) -> list[Layer]:
+    """Return the project's layers and those that come with plainsql, by name; only those of ``names``.
+
+    Raises ``SettingsError`` where a name is none of them.
+    """
+    known = _packaged() | _of_project(Project.load())
+    for name in names:
+        if name not in known:
+            meant = close_match(name, list(known), 0.6)
+            raise SettingsError(
+                f"there is no layer {name!r}",
+                hint=f"did you mean {meant}?" if meant else f"the layers are {', '.join(sorted(known))}",
+            )
+    return [known[name] for name in sorted(names or known)]
+
+
+def present_layers(connection: psycopg.Connection[Any], names: Sequence[str] = ()) -> list[Layer]:
+    """Return the layers of ``names`` that the database has a schema of, or all that it has.
+
+    Raises ``SettingsError`` where one of them is not there, or none is.
+    """
+    layers = known_layers(names)
+    schemas = {name for (name,) in connection.execute("select nspname from pg_namespace")}
+    present = [layer for layer in layers if layer.name in schemas]
+    missing = [layer.name for layer in layers if layer.name not in schemas]
+    if names and missing:
+        raise SettingsError(
+            f"the database has no schema {missing[0]}", hint=f"plainsql migrate --layer {missing[0]}"
+        )
+    if not present:
+        raise SettingsError(
+            f"the database has none of the layers {', '.join(missing)}", hint="plainsql migrate"
+        )
+    return present
+
+
+def _of_project(project: Project) -> dict[str, Layer]:
+    root = project.migrations_folder
+    if not root.is_dir():
+        return {}
+    found = {
+        folder.name: Layer(folder.name, root, project.sql_folder / folder.name)
+        for folder in root.iterdir()
+        if folder.is_dir() and any(folder.glob("*.sql"))
+    }
+    if any(root.glob("*.sql")):
+        found[_WITHOUT_LAYER] = Layer(_WITHOUT_LAYER, root, project.sql_folder, is_flat=True)
+    return found
+
+
+def _packaged() -> dict[str, Layer]:
+    import plainsql.layers
+
+    names = {path.name for folder in plainsql.layers.__path__ for path in Path(folder).iterdir()}
+    layers = {}
+    for name in names:
+        try:
+            layers[name] = Layer(name, migrations_folder(name).parent, sql_folder(name))
+        except SettingsError:  # a module that is no layer
+            continue
+    return layers

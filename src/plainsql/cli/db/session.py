@@ -1,0 +1,91 @@
+"""The connection of a ``db`` command, and what the server's refusals look like."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import msgspec
+import psycopg
+from cyclopts import Parameter
+from psycopg.conninfo import conninfo_to_dict
+
+import plainsql.sync
+from plainsql.errors import PlainsqlError
+from plainsql.settings import hide_password, resolve_database
+
+__all__ = ["COMMON", "FLAG", "Common", "Session", "connected", "print_json"]
+
+FLAG = Parameter(negative=(), show_default=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """What all of these commands take."""
+
+    database: str | None = None
+    "URL of the database; by default what is configured, else the embedded server."
+    json: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False
+    "Print JSON and nothing else."
+
+
+COMMON: Final = Common()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A database that a command is connected to."""
+
+    db: plainsql.sync.Database
+    url: str
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """Its connection, in autocommit mode."""
+        return self.db.connection
+
+    @property
+    def address(self) -> str:
+        """The URL without its password."""
+        return hide_password(self.url)
+
+
+@contextmanager
+def connected(database: str | None) -> Generator[Session]:
+    """Connect to the configured database.
+
+    What the server refuses comes out as a ``PlainsqlError``; a lost connection as what psycopg raises.
+    """
+    with (
+        resolve_database(database) as url,
+        plainsql.sync.connect(
+            url, application_name="plainsql db", connect_timeout=_connect_timeout(url)
+        ) as db,
+    ):
+        try:
+            yield Session(db, url)
+        except psycopg.Error as error:
+            if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
+                raise
+            said = error.diag
+            raise PlainsqlError(
+                f"{said.message_primary} (SQLSTATE {error.sqlstate})", hint=said.message_hint
+            ) from None
+
+
+def _connect_timeout(url: str) -> float:
+    """Seconds: what the URL says, else 10."""
+    try:
+        return float(str(conninfo_to_dict(url).get("connect_timeout") or 10))
+    except (psycopg.Error, ValueError):  # connecting will tell
+        return 10.0
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value: in lines for a person, in one line otherwise."""
+    text = msgspec.json.encode(value)
+    print((msgspec.json.format(text) if sys.stdout.isatty() else text).decode())

@@ -1,0 +1,51 @@
+"""Encrypted values at the prompt: what is typed is sent encrypted, what comes back is not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from plainsql.cli.literals import Cell, Type
+from plainsql.crypto import Encrypted
+from plainsql.statements import Statement
+
+__all__ = ["HIDDEN", "encrypt_arguments", "hide"]
+
+HIDDEN = "***"
+_INTEGERS = ("int2", "int4", "int8")
+
+
+def encrypt_arguments(
+    statement: Statement, names: Sequence[str], arguments: Sequence[Cell], types: Mapping[str, Type]
+) -> list[Cell]:
+    """Return arguments in PostgreSQL's text form, the encrypted ones as what is stored.
+
+    Raises ``BindError`` where a parameter that they are bound to is null or not given.
+    """
+    known = dict(zip(names, arguments, strict=True))
+    sent = dict(known)
+    for parameter in statement.parameters:
+        if parameter.encryption is not None and parameter.name in known:
+            mark = Encrypted(parameter.encryption.column, *parameter.encryption.keys)
+            keys = [_key(known.get(key), types.get(key)) for key in mark.names]
+            stored = mark.encrypt(parameter.name, known[parameter.name], keys)
+            sent[parameter.name] = None if stored is None else "\\x" + stored.hex()
+    return list(sent.values())
+
+
+def hide(statement: Statement, names: Sequence[str], rows: list[list[Cell]]) -> None:
+    """Put a mark in the place of encrypted values that came back."""
+    hidden = {hint.name for hint in statement.columns if hint.encryption is not None}
+    for index, name in enumerate(names):
+        if name in hidden:
+            for row in rows:
+                row[index] = None if row[index] is None else HIDDEN
+
+
+def _key(text: Cell, type: Type | None) -> object:
+    # The server reads 007 as 7, and 7 is what the row will have.
+    if text is not None and type is not None and type.name in _INTEGERS:
+        try:
+            return int(text)
+        except ValueError:
+            pass  # the server will say so
+    return text

@@ -1,0 +1,225 @@
+"""Encrypted parameters and columns: how generated code writes them, and their headers held to the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from plainsql.analysis.model import Analysis, ColumnFact, Finding, ParameterFact, PgType, TableUse
+from plainsql.codegen.naming import string_literal
+from plainsql.codegen.python_types import Annotation
+from plainsql.errors import ContractError
+from plainsql.statements import Encryption, Parameter, Statement
+
+__all__ = ["PARAMETER", "SameKeys", "annotate_encrypted", "check_encrypted", "encrypting", "unbound"]
+
+PARAMETER = Annotation("str")
+"""The annotation of an encrypted parameter."""
+
+_CRYPTO = "plainsql.crypto"
+_KEY_TYPES = frozenset({"uuid", "int2", "int4", "int8", "text", "varchar"})
+"""Types whose values have one text each, whichever way they travel."""
+
+
+def annotate_encrypted(encryption: Encryption) -> Annotation:
+    """Return the annotation of an encrypted column."""
+    arguments = ", ".join(map(string_literal, (encryption.column, *encryption.keys)))
+    return Annotation(
+        f"Annotated[Secret, Encrypted({arguments})]",
+        frozenset({("typing", "Annotated"), (_CRYPTO, "Secret"), (_CRYPTO, "Encrypted")}),
+    )
+
+
+def encrypting(parameter: Parameter, function: str) -> str:
+    """Return the expression that encrypts a parameter; ``function`` is how the module calls ``encrypt``."""
+    assert parameter.encryption is not None
+    keys = ", ".join(f"{key}={key}" for key in parameter.encryption.keys)
+    column = string_literal(parameter.encryption.column)
+    return f'{function}({column}, "{parameter.name}", {parameter.name}, {keys})'
+
+
+def check_encrypted(statement: Statement, variants: Sequence[Analysis]) -> None:
+    """Raise ``ContractError`` where what is encrypted is not what, or not where, the header says."""
+    for analysis in variants:
+        for encryption, fact, facts in _parameters(statement, analysis):
+            _check_parameter(statement, encryption, fact, facts)
+        columns = {column.name: column for column in analysis.columns}
+        for hint in statement.columns:
+            if hint.encryption is not None:
+                _check_column(statement, hint.encryption, columns[hint.name], columns, analysis)
+
+
+def unbound(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
+    """The findings of encrypted parameters that may be written into a row that they are not bound to."""
+    for encryption, fact, _ in _parameters(statement, analysis):
+        writes = _writes(encryption, analysis)
+        keys = " and ".join(f":{key}" for key in encryption.keys)
+        if not writes and not fact.lands and not fact.compared:
+            yield Finding(
+                "unbound-encryption",
+                f"{fact.name} is encrypted for the row of {keys}, and is not seen to be written there",
+                hint=f"write it into {encryption.column}",
+            )
+        for use in writes:
+            free = [key for key in encryption.keys if not _bound_to(use, key)]
+            if free:
+                yield Finding(
+                    "unbound-encryption",
+                    f"{fact.name} is encrypted for the row of {keys}, and the {use.action} may write it into "
+                    f"rows that are not bound to {' and '.join(f':{key}' for key in free)}",
+                    hint="compare the row's key with these parameters for equality, or name in the header "
+                    "those that it is compared with",
+                )
+                break
+
+
+class SameKeys:
+    """Of each encrypted column, what binds its values: the same columns wherever it is written and read."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Statement, tuple[frozenset[str], ...]]] = {}
+
+    def check(self, statement: Statement, variants: Sequence[Analysis]) -> None:
+        """Raise ``ContractError`` where a statement binds a column's values to others than one before it."""
+        for encryption, keys in _keys(statement, variants):
+            first, known = self._known.setdefault(encryption.column, (statement, keys))
+            if len(known) != len(keys) or not all(a & b for a, b in zip(known, keys, strict=True)):
+                raise _error(
+                    statement,
+                    encryption,
+                    f"{encryption.column} is bound to {_listed(keys)} here, "
+                    f"and to {_listed(known)} in {first.path}",
+                    "name the same columns in the same order: what is written with one could not be read "
+                    "with the other",
+                )
+
+
+def _keys(
+    statement: Statement, variants: Sequence[Analysis]
+) -> Iterator[tuple[Encryption, tuple[frozenset[str], ...]]]:
+    """What encrypted values are bound to, as columns of the table; what is not known is left out."""
+    for analysis in variants:
+        for encryption, _, _ in _parameters(statement, analysis):
+            for use in _writes(encryption, analysis):
+                keys = tuple(_bound_to(use, key) for key in encryption.keys)
+                if all(keys):
+                    yield encryption, keys
+        columns = {column.name: column for column in analysis.columns}
+        for hint in statement.columns:
+            if hint.encryption is None:
+                continue
+            origins = [columns[name].origin for name in hint.encryption.columns]
+            table = hint.encryption.column.rpartition(".")[0]
+            if all(origin and f"{origin.schema}.{origin.table}" == table for origin in origins):
+                yield hint.encryption, tuple(frozenset({origin.column}) for origin in origins if origin)
+
+
+def _parameters(
+    statement: Statement, analysis: Analysis
+) -> Iterator[tuple[Encryption, ParameterFact, dict[str, ParameterFact]]]:
+    facts = {fact.name: fact for fact in analysis.parameters}
+    for parameter in statement.parameters:
+        if parameter.encryption is not None and parameter.name in facts:
+            yield parameter.encryption, facts[parameter.name], facts
+
+
+def _writes(encryption: Encryption, analysis: Analysis) -> list[TableUse]:
+    table, _, column = encryption.column.rpartition(".")
+    return [
+        use
+        for use in analysis.writes
+        if str(use) == table and use.action in ("insert", "update") and column in use.columns
+    ]
+
+
+def _bound_to(use: TableUse, parameter: str) -> frozenset[str]:
+    return frozenset(column for column, name in use.bound if name == parameter)
+
+
+def _check_parameter(
+    statement: Statement, encryption: Encryption, fact: ParameterFact, facts: dict[str, ParameterFact]
+) -> None:
+    if fact.compared:
+        raise _error(
+            statement,
+            encryption,
+            f":{fact.name} is encrypted, and compared: it equals nothing, "
+            "for one text is encrypted to other bytes each time",
+            "look the row up by another column, such as a hash of the text that is stored beside it",
+        )
+    _check_type(statement, encryption, f":{fact.name}", fact.type)
+    other = next((str(column) for column in fact.lands if str(column) != encryption.column), None)
+    if other is not None:
+        raise _error(
+            statement,
+            encryption,
+            f":{fact.name} is encrypted for {encryption.column}, and written into {other}",
+            f"write: param {fact.name}: encrypted as {other}",
+        )
+    for name in encryption.keys:
+        # One that stands on an optional line may not be there: a call then says so.
+        if name in facts:
+            _check_key_type(statement, encryption, f":{name}", facts[name].type)
+
+
+def _check_column(
+    statement: Statement,
+    encryption: Encryption,
+    column: ColumnFact,
+    columns: dict[str, ColumnFact],
+    analysis: Analysis,
+) -> None:
+    _check_type(statement, encryption, column.name, column.type)
+    for name in encryption.columns:
+        if name not in columns:
+            raise _error(
+                statement,
+                encryption,
+                f"{column.name} is bound to {' and '.join(encryption.columns)}, "
+                f"and {name} is not among the columns",
+                f"select {name} too, or name what says which row it is, such as encrypted (id)",
+            )
+        _check_key_type(statement, encryption, name, columns[name].type)
+    table = encryption.column.rpartition(".")[0]
+    # A column of a view is called by the view; what lies below it is said only by the tables that are read.
+    through_view = any(str(use) == table and use.via for use in analysis.reads)
+    if column.origin is not None and str(column.origin) != encryption.column and not through_view:
+        raise _error(
+            statement,
+            encryption,
+            f"{column.name} is {column.origin}, and its header takes it for {encryption.column}",
+            f"write: encrypted as {column.origin}",
+        )
+
+
+def _check_type(statement: Statement, encryption: Encryption, what: str, type: PgType) -> None:
+    if _base(type).name != "bytea":
+        raise _error(
+            statement,
+            encryption,
+            f"{what} is {type}, and what is encrypted is bytea",
+            "make the column bytea in a migration, or remove the line",
+        )
+
+
+def _check_key_type(statement: Statement, encryption: Encryption, what: str, type: PgType) -> None:
+    if _base(type).name not in _KEY_TYPES:
+        raise _error(
+            statement,
+            encryption,
+            f"{what} is {type}, and a value can be bound to uuid, integers, text and varchar only",
+            "name other columns in the header, such as encrypted (id)",
+        )
+
+
+def _base(type: PgType) -> PgType:
+    while type.kind == "domain" and type.element is not None:
+        type = type.element
+    return type
+
+
+def _listed(keys: Sequence[frozenset[str]]) -> str:
+    return f"({', '.join('|'.join(sorted(names)) for names in keys)})"
+
+
+def _error(statement: Statement, encryption: Encryption, message: str, hint: str) -> ContractError:
+    return ContractError(f"{statement.name}: {message}", place=encryption.place, hint=hint)

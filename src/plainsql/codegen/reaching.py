@@ -1,0 +1,74 @@
+"""What a query depends on and changes, as the arguments of its decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from plainsql.codegen.modules import Function
+from plainsql.reach import CachedRead, Change, Dependence
+
+__all__ = ["reach_names", "rendered_reach"]
+
+_WIDTH = 104
+"""Of a change, with its indent and comma 110."""
+
+
+def reach_names(function: Function) -> set[str]:
+    """The names of ``plainsql.reach`` that a query's decorator needs."""
+    names = {"Change"} if function.changes else set()
+    if function.cache is not None:
+        names |= {"CachedRead", "Dependence"} if function.cache.dependences else {"CachedRead"}
+    return names
+
+
+def rendered_reach(function: Function, name: Callable[[str], str]) -> str:
+    """What follows the other arguments: nothing, or a line for each table; ``name`` says how it is called."""
+    parts: list[str] = []
+    if function.cache is not None:
+        parts.append(_cache(function.cache, name))
+    if function.changes:
+        changes = "".join(f"\n    {_change(change, name)}," for change in function.changes)
+        parts.append(f", changes=({changes}\n)")
+    return "".join(parts)
+
+
+def _cache(cache: CachedRead, name: Callable[[str], str]) -> str:
+    lines = "".join(f"\n    {_dependence(each, name)}," for each in cache.dependences)
+    dependences = f"({lines}\n)" if lines else "()"
+    options = [
+        f", {option}={value!r}"
+        for option, value, default in (
+            ("local", _short(cache.local), None),
+            ("stale", _short(cache.stale), None),
+            ("negative", cache.negative, True),
+            ("scoped", cache.scoped, False),
+        )
+        if value != default
+    ]
+    return f", cache={name('CachedRead')}({_short(cache.ttl)!r}, {dependences}{''.join(options)})"
+
+
+def _dependence(dependence: Dependence, name: Callable[[str], str]) -> str:
+    values = (dependence.table, dependence.column, dependence.parameter)
+    return f"{name('Dependence')}({', '.join(_quoted(value) for value in values if value is not None)})"
+
+
+def _change(change: Change, name: Callable[[str], str]) -> str:
+    known = [f"({', '.join(map(_quoted, each))})" for each in change.known]
+    begin = f"{name('Change')}({_quoted(change.table)}"
+    if not known:
+        return f"{begin})"
+    one_line = f"{begin}, ({', '.join(known)}{',' if len(known) == 1 else ''}))"
+    if len(one_line) < _WIDTH:
+        return one_line
+    return f"{begin}, (" + "".join(f"\n        {each}," for each in known) + "\n    ))"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _short(seconds: float | None) -> float | None:
+    """Whole seconds without a decimal point."""
+    return int(seconds) if seconds is not None and seconds == int(seconds) else seconds

@@ -1,0 +1,61 @@
+"""What a query does to an encrypted parameter before it is sent, and to an encrypted column that arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from plainsql.crypto.keyring import KeyRing
+from plainsql.crypto.secret import Secret
+from plainsql.errors import BindError
+from plainsql.types import UNSET, RowMark
+
+__all__ = ["Encrypted", "encrypt"]
+
+
+class Encrypted(RowMark):
+    """The mark of an encrypted column: ``Annotated[Secret, Encrypted("shop.users.token", "id")]``.
+
+    ``column`` is where the value is stored, ``schema.table.column``; the names are the fields of the same
+    row that say which row it is. A value opens only where all of these are what they were.
+    """
+
+    __slots__ = ("column",)
+
+    def __init__(self, column: str, *names: str) -> None:
+        super().__init__(names)
+        self.column = column
+
+    def read(self, value: Any, others: Sequence[object]) -> Secret:
+        """Decrypt a value that is not null. Raises ``EncryptionError``."""
+        return Secret(KeyRing.from_environment().decrypt(value, self.column, self.names, others))
+
+    def encrypt(self, parameter: str, value: Any, others: Sequence[object]) -> Any:
+        """Encrypt a parameter's value; null and ``UNSET`` stay what they are.
+
+        Raises ``BindError`` where the value is no text, or a key of the row is null.
+        """
+        if value is None or value is UNSET:
+            return value
+        if not isinstance(value, str):
+            raise BindError(f"{parameter}: expected str, got {type(value).__name__}")
+        try:
+            return KeyRing.from_environment().encrypt(value, self.column, self.names, others)
+        except UnicodeEncodeError:
+            pass
+        # Here, and not in the handler: that error holds the text, and must not be the context of this one.
+        raise BindError(f"{parameter}: the text is not valid Unicode")
+
+    def __repr__(self) -> str:
+        return f"Encrypted({', '.join(map(repr, (self.column, *self.names)))})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Encrypted, (self.column, *self.names)
+
+
+def encrypt(column: str, parameter: str, value: Any, /, **others: object) -> Any:
+    """Encrypt a parameter's value for a column of the row that ``others`` name. Generated code calls it.
+
+    Raises what ``Encrypted.encrypt`` raises.
+    """
+    return Encrypted(column, *others).encrypt(parameter, value, tuple(others.values()))

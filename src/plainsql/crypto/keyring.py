@@ -1,0 +1,195 @@
+"""The keys: several, each with an id, of which the first encrypts and all decrypt."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from plainsql.crypto.envelope import CHECK, NONCE, Envelope, associated_data, header, unpack
+from plainsql.errors import BindError, EncryptionError, SettingsError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+__all__ = ["KEYS_VARIABLE", "KeyRing", "new_key"]
+
+KEYS_VARIABLE: Final = "PLAINSQL_ENCRYPTION_KEYS"
+"""``id:key,id:key``: each key is 32 bytes in base64. The first one encrypts, all of them decrypt."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BYTES: Final = 32
+
+
+class KeyRing:
+    """Keys by their ids. It shows the ids only, never a key."""
+
+    __slots__ = ("_ciphers", "_header", "active", "ids")
+
+    def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        """``keys`` are ids with 32 bytes each, at least one; the first one encrypts."""
+        aesgcm = _aesgcm()
+        self._ciphers = {key_id: (_check(key), aesgcm(key)) for key_id, key in keys}
+        self.ids = tuple(self._ciphers)
+        self.active = self.ids[0]
+        """The id of the key that encrypts."""
+        self._header = header(self.active, self._ciphers[self.active][0])
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> KeyRing:
+        """Return the ring of ``PLAINSQL_ENCRYPTION_KEYS``.
+
+        Raises ``SettingsError`` where it is not set or cannot be read; its text holds no part of a key.
+        """
+        text = (os.environ if environ is None else environ).get(KEYS_VARIABLE, "")
+        if not text.strip():
+            raise SettingsError(
+                f"{KEYS_VARIABLE} is not set, and the query has encrypted values",
+                hint="`plainsql crypto new-key` prints a first key for it",
+            )
+        return _parsed(text)
+
+    def encrypt(self, text: str, column: str, names: Sequence[str], values: Sequence[object]) -> bytes:
+        """Encrypt a text for one column of one row, under a nonce of its own.
+
+        ``names`` and ``values`` say which row it is.
+        """
+        data = associated_data(self._header, column, names, values)
+        nonce = os.urandom(NONCE)
+        _, cipher = self._ciphers[self.active]
+        return self._header + nonce + cipher.encrypt(nonce, text.encode(), data)
+
+    def decrypt(self, stored: object, column: str, names: Sequence[str], values: Sequence[object]) -> str:
+        """Return the text that was encrypted for this column of this row.
+
+        Raises ``EncryptionError`` where it is not there to be had: another key, a value that was changed, or
+        moved here from another row, tenant or column.
+        """
+        envelope = unpack(stored) if isinstance(stored, bytes) else None
+        if envelope is None:
+            raise _error(
+                column, names, values, "is no encrypted value", "encrypt what the column held before"
+            )
+        cipher = self._cipher(envelope, column, names, values)
+        try:
+            data = associated_data(envelope.header, column, names, values)
+        except BindError as error:
+            raise EncryptionError(f"{column}: {error.message}", hint=error.hint) from None
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            return cipher.decrypt(envelope.nonce, envelope.ciphertext, data).decode()
+        except InvalidTag:
+            raise _error(
+                column,
+                names,
+                values,
+                f"is not what was encrypted here with the key {envelope.key_id!r}: it was changed, "
+                f"or moved from another row or column",
+                f"restore it; where {', '.join(names)} of the row were changed, it must be written again",
+            ) from None
+
+    @property
+    def current(self) -> bytes:
+        """What every value begins with that the first key has encrypted, and no other."""
+        return self._header
+
+    def __repr__(self) -> str:
+        return f"<KeyRing {', '.join(self.ids)}>"
+
+    def _cipher(
+        self, envelope: Envelope, column: str, names: Sequence[str], values: Sequence[object]
+    ) -> AESGCM:
+        known = self._ciphers.get(envelope.key_id)
+        if known is None:
+            raise _error(
+                column,
+                names,
+                values,
+                f"was encrypted with the key {envelope.key_id!r}, which is not in the ring "
+                f"({', '.join(self.ids)})",
+                f"add that key to {KEYS_VARIABLE}, behind the first",
+            )
+        check, cipher = known
+        if not hmac.compare_digest(check, envelope.check):
+            raise _error(
+                column,
+                names,
+                values,
+                f"was encrypted with another key than the one that is called {envelope.key_id!r} here",
+                f"look for the key that had this id: {KEYS_VARIABLE} of where the row was written",
+            )
+        return cipher
+
+
+def new_key() -> str:
+    """Return a new random key of 32 bytes, in base64."""
+    return base64.b64encode(os.urandom(_BYTES)).decode()
+
+
+# Of the same text always the same ring: a change of the environment counts at once, and costs one parse.
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> KeyRing:
+    keys: dict[str, bytes] = {}
+    for number, item in enumerate(text.split(","), 1):
+        key_id, colon, encoded = item.strip().partition(":")
+        if not colon or not _ID.fullmatch(key_id):
+            # What stands there may be the key itself: nothing of it is shown.
+            raise SettingsError(
+                f"{KEYS_VARIABLE}: entry {number} has no id, expected id:key",
+                hint="an id is up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
+            )
+        if key_id in keys:
+            raise SettingsError(f"{KEYS_VARIABLE}: the id {key_id!r} stands there twice", hint="rename one")
+        keys[key_id] = _decoded(key_id, encoded)
+    return KeyRing(list(keys.items()))
+
+
+def _decoded(key_id: str, encoded: str) -> bytes:
+    try:
+        key = base64.b64decode(encoded.strip().translate(str.maketrans("-_", "+/")), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+        found = "it is not base64"
+    else:
+        found = f"got {len(key)}"
+    if len(key) != _BYTES:
+        raise SettingsError(
+            f"{KEYS_VARIABLE}: the key {key_id!r}: expected {_BYTES} bytes in base64, {found}",
+            hint="`plainsql crypto new-key` prints one",
+        )
+    return key
+
+
+def _check(key: bytes) -> bytes:
+    """A few bytes that tell keys apart, and nothing about them."""
+    return hmac.new(key, b"plainsql key check", hashlib.sha256).digest()[:CHECK]
+
+
+def _error(
+    column: str, names: Sequence[str], values: Sequence[object], message: str, hint: str
+) -> EncryptionError:
+    from uuid import UUID
+
+    # A text may be anything, an address or a telephone number: only what is surely a mere key is shown.
+    row = ", ".join(
+        f"{name} {value if isinstance(value, int | UUID) else '…'}"
+        for name, value in zip(names, values, strict=True)
+    )
+    return EncryptionError(f"{column} of the row with {row}: the value {message}", hint=hint)
+
+
+def _aesgcm() -> type[AESGCM]:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError:
+        raise SettingsError(
+            "encrypted columns need the library cryptography", hint="pip install 'plainsql[crypto]'"
+        ) from None
+    return AESGCM

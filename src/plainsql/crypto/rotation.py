@@ -1,0 +1,187 @@
+"""A stored column, encrypted anew with the key that encrypts now: in batches, beside running programs.
+
+A batch is one statement that replaces each value only where it is still the one that was read. So nobody is
+locked out, a write that comes in between wins, and whatever ends the run, each row holds a whole value under
+one key of the ring. What is done is seen in the values themselves: the next run takes up what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from plainsql.crypto.keyring import KeyRing
+from plainsql.errors import EncryptionError
+
+__all__ = ["Connection", "Rotation"]
+
+_PASSES: Final = 3
+"""Rows that others write with the old key meanwhile are taken up again, but not for ever."""
+
+
+class Connection(Protocol):
+    """What is needed of a psycopg connection. It is in autocommit mode."""
+
+    def execute(self, query: Any, params: Any = ..., /) -> Any: ...
+
+
+@dataclass(slots=True)
+class Rotation:
+    """One column's values, to be encrypted with the first key of a ring."""
+
+    connection: Connection
+    column: str
+    """``schema.table.column``."""
+    keys: Sequence[str]
+    """The columns that the values are bound to, in the header's order."""
+    ring: KeyRing
+    batch: int = 500
+    failures: list[EncryptionError] = field(default_factory=list)
+    """Of each row that cannot be opened: why. It is left as it is."""
+    _table: str = ""
+    _name: str = ""
+    _primary: list[tuple[str, str]] = field(default_factory=list)
+    _key_types: list[str] = field(default_factory=list)
+
+    def prepare(self, *, partly: bool = False) -> None:
+        """Look at the table; to be called before all else.
+
+        ``partly`` takes what row-level security shows for the whole.
+
+        Raises ``EncryptionError`` where there is no such column, it is no bytea, the table has no primary
+        key, or row-level security hides rows from this role.
+        """
+        schema, table, name = self.column.split(".")
+        found = self.connection.execute(_COLUMN, [schema, table]).fetchall()
+        types = {column: type for column, type, *_ in found}
+        missing = [column for column in (name, *self.keys) if column not in types]
+        if not found or missing:
+            raise EncryptionError(
+                f"there is no column {self.column}"
+                if not found or name in missing
+                else f"{schema}.{table} has no column {missing[0]}, which the value would be bound to",
+                hint="apply the migrations, or look at what the headers name",
+            )
+        if types[name] != "bytea":
+            raise EncryptionError(
+                f"{self.column} is {types[name]}, and what is encrypted is bytea",
+                hint="look at what the headers name",
+            )
+        self._primary = [(column, type) for column, type, is_primary, *_ in found if is_primary]
+        if not self._primary:
+            raise EncryptionError(f"{schema}.{table} has no primary key", hint="add one")
+        *_, hidden, role = found[0]
+        if hidden and not partly:
+            raise EncryptionError(
+                f"row-level security hides rows of {schema}.{table} from the role {role}",
+                hint="connect as a role with bypassrls, or show one tenant's rows: --set app.jwt_tenant=…",
+            )
+        self._table = f"{_quoted(schema)}.{_quoted(table)}"
+        self._name = _quoted(name)
+        self._key_types = [types[key] for key in self.keys]
+
+    def pending(self) -> int:
+        """The number of rows whose value is not encrypted with the first key."""
+        sql = f"select count(*) from {self._table} as t where {self._is_old}"
+        return int(self.connection.execute(sql, [self.ring.current]).fetchone()[0])
+
+    def run(self) -> Generator[int]:
+        """Encrypt anew; after each batch, yield how many rows that were.
+
+        Rows that cannot be opened are left as they are, and stand in ``failures`` afterwards.
+        """
+        for _ in range(_PASSES):
+            self.failures.clear()
+            done = 0
+            for rows in self._batches():
+                replaced = self._replace(rows)
+                done += replaced
+                yield replaced
+            if not done:
+                return
+
+    # --------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_old(self) -> str:
+        head = len(self.ring.current)
+        return f"t.{self._name} is not null and substring(t.{self._name} from 1 for {head}) <> %s"
+
+    def _batches(self) -> Iterator[list[tuple[Any, ...]]]:
+        """Read the rows that are left, by primary key: ``(value, *primary key, *keys)``, keys as text."""
+        primary = ", ".join(f"t.{_quoted(column)}" for column, _ in self._primary)
+        columns = [column for column, _ in self._primary] + list(self.keys)
+        selected = ", ".join(f"t.{_quoted(column)}::text" for column in columns)
+        casts = ", ".join(f"%s::{type.replace('%', '%%')}" for _, type in self._primary)
+        select = f"select t.{self._name}, {selected} from {self._table} as t where {self._is_old}"
+        after: list[Any] = []
+        while True:
+            further = f" and ({primary}) > ({casts})" if after else ""
+            sql = f"{select}{further} order by {primary} limit {int(self.batch)}"
+            rows = self.connection.execute(sql, [self.ring.current, *after]).fetchall()
+            if rows:
+                yield rows
+            if len(rows) < self.batch:
+                return
+            after = list(rows[-1][1 : 1 + len(self._primary)])
+
+    def _replace(self, rows: Sequence[tuple[Any, ...]]) -> int:
+        old, new, primary = [], [], []
+        for value, *texts in rows:
+            stored = bytes(value)
+            keys = [
+                _typed(text, type)
+                for text, type in zip(texts[len(self._primary) :], self._key_types, strict=True)
+            ]
+            try:
+                plain = self.ring.decrypt(stored, self.column, self.keys, keys)
+            except EncryptionError as error:
+                self.failures.append(error)
+                continue
+            old.append(stored)
+            new.append(self.ring.encrypt(plain, self.column, self.keys, keys))
+            primary.append(texts[: len(self._primary)])
+        if not old:
+            return 0
+        names = [f"k{number}" for number in range(len(self._primary))]
+        arrays = ", ".join(["%s::bytea[]", "%s::bytea[]", *("%s::text[]" for _ in names)])
+        same = " and ".join(
+            f"t.{_quoted(column)} = n.{name}::{type.replace('%', '%%')}"
+            for name, (column, type) in zip(names, self._primary, strict=True)
+        )
+        sql = (
+            f"update {self._table} as t set {self._name} = n.new "
+            f"from unnest({arrays}) as n (old, new, {', '.join(names)}) "
+            f"where {same} and t.{self._name} = n.old"
+        )
+        by_column = [[row[index] for row in primary] for index in range(len(names))]
+        return int(self.connection.execute(sql, [old, new, *by_column]).rowcount)
+
+
+# One row for each column: name, type, whether it is of the primary key, whether rows are hidden, from whom.
+_COLUMN: Final = """
+select
+  a.attname::text,
+  pg_catalog.format_type(a.atttypid, a.atttypmod),
+  coalesce(a.attnum = any (i.indkey), false),
+  pg_catalog.row_security_active(c.oid),
+  current_user::text
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+inner join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+left join pg_catalog.pg_index as i on i.indrelid = c.oid and i.indisprimary
+where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'p')
+order by array_position(i.indkey::int2[], a.attnum), a.attnum
+"""
+
+
+def _typed(text: str | None, type: str) -> object:
+    if text is not None and type == "uuid":
+        return UUID(text)
+    return int(text) if text is not None and type in ("smallint", "integer", "bigint") else text
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'

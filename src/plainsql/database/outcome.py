@@ -1,0 +1,51 @@
+"""What an error says of the statement that it ended: was it executed, or not, or does nobody know."""
+
+from __future__ import annotations
+
+from asyncpg import exceptions
+
+from plainsql.database.failure import is_lost
+from plainsql.errors import PlainsqlError
+from plainsql.query import Effect
+
+__all__ = ["note_of_statement", "note_of_transaction", "was_not_sent"]
+
+_NOT_SENT = "the connection was closed before the statement was sent: it was not executed"
+_CHANGES_NOTHING = "the connection was lost while the statement ran; it changes nothing, it may be run again"
+_UNKNOWN = "the connection was lost while the statement ran: it may have been executed, or not"
+_OUT_OF_TIME = "the statement ran out of time: it may have been executed, or not"
+_NOT_COMMITTED = "the transaction was not committed: nothing of it was done"
+_PERHAPS_COMMITTED = (
+    "the connection was lost while the transaction was being committed: it may be committed, or not"
+)
+
+
+def was_not_sent(error: BaseException) -> bool:
+    """Whether the driver has refused before it sent anything: it knows that the connection is closed.
+
+    A connection that ends later makes another error, of the server's kind.
+    """
+    return isinstance(error, exceptions.InterfaceError) and not isinstance(error, exceptions.PostgresError)
+
+
+def note_of_statement(error: BaseException, effect: Effect) -> str | None:
+    """Say what became of a statement outside of transactions; None where the error says it by itself."""
+    if isinstance(error, PlainsqlError):
+        return None
+    if is_lost(error):
+        if was_not_sent(error):
+            return _NOT_SENT
+        return _CHANGES_NOTHING if effect == "reads" else _UNKNOWN
+    if isinstance(error, TimeoutError) and effect != "reads":
+        return _OUT_OF_TIME
+    return None
+
+
+def note_of_transaction(error: BaseException, *, ended: bool) -> str | None:
+    """Say what became of a transaction whose block had ``ended`` or not when the error came."""
+    if isinstance(error, PlainsqlError) or not (is_lost(error) or isinstance(error, TimeoutError | OSError)):
+        return None
+    if ended and not was_not_sent(error):
+        return _PERHAPS_COMMITTED
+    # TimeoutError, out of the block, may be the user's own.
+    return _NOT_COMMITTED if ended or is_lost(error) else None

@@ -1,0 +1,93 @@
+"""A tenant's settings on a connection: for the session, or for one transaction behind a pooler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plainsql.database.leases import Tenant
+from plainsql.errors import PlainsqlError, TenantError
+from plainsql.query import Query
+
+__all__ = ["Admission", "local_settings", "set_session", "tenant_of"]
+
+
+# Where a role passes by the policies, as a superuser does and an owner of tables that do not force them, and
+# where the session has been given a tenant by other ways, there is something to see.
+_SEES = """
+select coalesce(current_setting($2, true), '') <> '' or not exists (
+  select from unnest($1::text[]) as t (name) where row_security_active(to_regclass(t.name))
+)
+"""
+
+
+class Admission:
+    """Refuses the queries that row-level security answers with nothing, because no tenant is set.
+
+    Nothing is what a table without rows answers too: a caller who forgot the tenant would never know.
+    """
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+        self._open: set[str] = set()
+        """Queries that see something without a tenant: by the role, which stays."""
+
+    def knows(self, query: Query[..., Any, Any]) -> bool:
+        """Whether the query has been found to see something without a tenant."""
+        return query.name in self._open
+
+    async def check(self, connection: Any, query: Query[..., Any, Any]) -> None:
+        """Raise ``TenantError`` where the query's tables are closed to this session."""
+        if query.name in self._open:
+            return
+        tables = [
+            table for table, settings in (query.row_security or {}).items() if self._setting in settings
+        ]
+        if not tables or await connection.fetchval(_SEES, tables, self._setting):
+            self._open.add(query.name)
+            return
+        raise TenantError(
+            f"{query.name}: no tenant is set, and row-level security lets nothing of {tables[0]} through",
+            detail=f"its policies read the setting {self._setting!r}",
+            hint="call it on db.tenant(tenant_id), or on a transaction of that",
+        )
+
+
+def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Tenant:
+    """Make the settings of a tenant and of the user who acts in its name."""
+    values = (str(tenant_id), "" if user_id is None else str(user_id))
+    if tenant_id is None or not values[0]:
+        raise PlainsqlError("tenant(): expected a tenant's id, got none")
+    for what, value in zip(("the tenant's id", "the user's id"), values, strict=True):
+        # Said here, without the value: the driver and the server would quote it.
+        if "\0" in value or not _is_utf8(value):
+            raise PlainsqlError(f"tenant(): {what} is no text that PostgreSQL can hold")
+    return tuple(zip(names, values, strict=True))
+
+
+async def set_session(connection: Any, former: Tenant | None, tenant: Tenant | None) -> None:
+    """Make a session a tenant's, or nobody's, in one round trip."""
+    # What the former tenant has set and this one does not must go too.
+    settings = {name: "" for name, _ in former or ()} | dict(tenant or ())
+    calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, false)" for i in range(len(settings)))
+    await connection.fetch(f"select {calls}", *(part for setting in settings.items() for part in setting))
+
+
+def local_settings(tenant: Tenant) -> str:
+    """Return the statement that makes the current transaction a tenant's, for the simple protocol.
+
+    That takes no parameters: names and values are written as hexadecimal digits, and nothing else of them is
+    in the text.
+    """
+    return f"select {', '.join(f'set_config({_hex(name)}, {_hex(value)}, true)' for name, value in tenant)}"
+
+
+def _hex(text: str) -> str:
+    return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True

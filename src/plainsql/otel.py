@@ -1,0 +1,124 @@
+"""Spans and metrics of OpenTelemetry, by its conventions for databases::
+
+    db = await plainsql.connect(on_call=Telemetry())
+
+Only the API is needed (``pip install 'plainsql[otel]'``); what becomes of spans and metrics is the
+application's SDK's to say. Source: OpenTelemetry semantic conventions 1.30 and later, "Database client calls"
+and "Database client metrics", which are stable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from plainsql.database import Call, Database
+from plainsql.errors import SettingsError
+
+try:
+    from opentelemetry import metrics, trace
+    from opentelemetry.trace import SpanKind, Status, StatusCode
+except ImportError:  # the extra is not installed
+    raise SettingsError(
+        "plainsql.otel needs the opentelemetry-api package", hint="pip install 'plainsql[otel]'"
+    ) from None
+
+__all__ = ["Telemetry"]
+
+# The conventions' own advice for durations of database calls, in seconds.
+_BOUNDARIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+
+
+class Telemetry:
+    """A hook for ``connect(on_call=…)``: a span for each call, and metrics of calls and of the pool.
+
+    A call that is joined with others has a span of its own, with ``plainsql.joined`` in it. Statements are in
+    ``db.query.text`` with ``:name`` for parameters; their values are nowhere.
+
+    ``tracer`` and ``meter`` are by default those of the application's global providers.
+    """
+
+    def __init__(self, tracer: trace.Tracer | None = None, meter: metrics.Meter | None = None) -> None:
+        self._tracer = tracer or trace.get_tracer("plainsql")
+        self._meter = meter or metrics.get_meter("plainsql")
+        self._place: dict[str, Any] = {"db.system.name": "postgresql"}
+        self._pool: dict[str, Any] = {}
+        self._duration = self._meter.create_histogram(
+            "db.client.operation.duration",
+            "s",
+            "Duration of database client operations",
+            explicit_bucket_boundaries_advisory=_BOUNDARIES,
+        )
+        self._rows = self._meter.create_histogram(
+            "db.client.response.returned_rows", "{row}", "The number of rows a call returned"
+        )
+        self._wait = self._meter.create_histogram(
+            "db.client.connection.wait_time", "s", "The time a call waited for a connection"
+        )
+
+    def watch(self, db: Database) -> None:
+        """Take the pool's numbers too; ``connect`` calls this with the database that it has made."""
+        self._place |= _place_of(db.name)
+        pool = self._pool = {"db.client.connection.pool.name": db.name}
+
+        def connections(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            stats = db.stats()
+            yield metrics.Observation(stats.in_use, pool | {"db.client.connection.state": "used"})
+            yield metrics.Observation(stats.idle, pool | {"db.client.connection.state": "idle"})
+
+        def most(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            yield metrics.Observation(db.stats().max_size, pool)
+
+        def waiting(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            yield metrics.Observation(db.stats().waiting, pool)
+
+        create = self._meter.create_observable_up_down_counter
+        create("db.client.connection.count", [connections], "{connection}", "Connections, by their state")
+        create("db.client.connection.max", [most], "{connection}", "Connections at the most")
+        create("db.client.connection.pending_requests", [waiting], "{request}", "Calls that wait for one")
+
+    def __call__(self, call: Call) -> None:
+        """Make the span and the metrics of a call that has ended."""
+        query = call.query
+        attributes = self._place | {"db.query.summary": query.name, "db.operation.name": call.operation}
+        if call.error is not None:
+            attributes["error.type"] = type(call.error).__qualname__
+            if state := getattr(call.error, "sqlstate", None):
+                attributes["db.response.status_code"] = state
+        self._duration.record(call.duration, attributes)
+        if call.error is None:
+            self._rows.record(call.rows, attributes)
+        if not call.in_transaction:
+            self._wait.record(call.lease_wait, self._pool)
+        span = self._tracer.start_span(
+            query.name,
+            kind=SpanKind.CLIENT,
+            start_time=call.started_ns,
+            attributes=attributes
+            | {
+                "db.query.text": query.sql,
+                "db.response.returned_rows": call.rows,
+                "code.file.path": query.file,
+                "plainsql.joined": call.joined,
+                "plainsql.lease_wait": call.lease_wait,
+            }
+            | ({"db.operation.batch.size": call.sets} if call.sets > 1 else {}),
+        )
+        if call.error is not None:
+            # Not its text: the server's may hold values.
+            span.set_status(Status(StatusCode.ERROR, type(call.error).__qualname__))
+        span.end(call.started_ns + int(call.duration * 1e9))
+
+
+def _place_of(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    options = parse_qs(parts.query)
+    place: dict[str, Any] = {"db.namespace": unquote(parts.path.lstrip("/"))}
+    host = parts.hostname or next(iter(options.get("host", [])), "")
+    port = parts.port or next(iter(options.get("port", [])), "")
+    if host:
+        place["server.address"] = host
+    if port:
+        place["server.port"] = int(port)
+    return place

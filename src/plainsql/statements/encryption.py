@@ -1,0 +1,105 @@
+"""``encrypted``: what a header says of a parameter or a column whose value is stored encrypted.
+
+::
+
+    -- param access_token: encrypted                             bound to :tenant_id and :id
+    -- param token: encrypted as access_token (account_id)       another column's name, another key of the row
+    -- column token: encrypted as shop.users.access_token (id)   of a table that is not this folder's
+
+A value opens only as the same column of the same row, so both must be the same where it is written and where
+it is read. The column is the folder's table and the name unless ``as`` says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from plainsql.errors import SqlFileError
+
+from .header import close_match
+from .model import Encryption
+from .source import Source
+
+__all__ = ["DEFAULT_KEYS", "check_parameters", "read_encryption"]
+
+DEFAULT_KEYS: Final = ("tenant_id", "id")
+"""What says which row a value belongs to, where the header does not."""
+
+_WORD: Final = re.compile(r"encrypted\b")
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_FORM: Final = re.compile(
+    rf"encrypted"
+    rf"(?:[ \t]+as[ \t]+(?P<column>{_NAME}(?:\.{_NAME}\.{_NAME})?))?"
+    rf"(?:[ \t]*\([ \t]*(?P<keys>{_NAME}(?:[ \t]*,[ \t]*{_NAME})*)[ \t]*\))?"
+)
+_HINT: Final = "Write encrypted, encrypted (id), or encrypted as shop.users.token (tenant_id, id)."
+
+
+def read_encryption(source: Source, text: str, offset: int, name: str, table: str) -> Encryption | None:
+    """Read a value that begins with ``encrypted``; None where it does not.
+
+    ``name`` is the parameter's or column's own, ``table`` the statement's folder, with dots.
+    """
+    if not _WORD.match(text):
+        word = re.match(r"en[a-z]+", text)
+        if word and close_match(word[0], ["encrypted"], 0.8):
+            raise source.error(offset, f"{text!r} is no way to encrypt", hint="Did you mean encrypted?")
+        return None
+    found = _FORM.fullmatch(text)
+    if found is None:
+        raise source.error(offset, f"{text!r} is no way to encrypt", hint=_HINT)
+    keys = tuple(re.findall(_NAME, found["keys"])) if found["keys"] else DEFAULT_KEYS
+    outer, _, inner = name.rpartition(".")
+    column = found["column"] or inner
+    if "." not in column:
+        schema, dot, rest = table.rpartition(".")
+        if not table or "." in schema:
+            raise source.error(
+                offset,
+                "the folder does not say which table's column this is",
+                detail="A value is bound to its column, and a folder named schema/table says which that is.",
+                hint=f"Write, for example, encrypted as shop.users.{inner}",
+            )
+        column = f"{schema if dot else 'public'}.{rest}.{column}"
+    twice = next((key for key in keys if keys.count(key) > 1 or key == inner), None)
+    if twice is not None:
+        raise source.error(
+            offset,
+            f"{twice} cannot be bound to itself" if twice == inner else f"{twice} stands here a second time",
+            hint="Name the columns that say which row it is: encrypted (tenant_id, id)",
+        )
+    prefix = f"{outer}." if outer else ""
+    return Encryption(column, keys, tuple(prefix + key for key in keys), source.place(offset))
+
+
+def check_parameters(
+    source: Source,
+    parameters: Mapping[str, object],
+    encrypted: Mapping[str, Encryption],
+    offsets: Mapping[str, int],
+    errors: list[SqlFileError],
+) -> None:
+    """Hold what encrypted parameters are bound to against the parameters of the statement."""
+    for name, encryption in encrypted.items():
+        missing = [key for key in encryption.keys if key not in parameters]
+        secret = [key for key in encryption.keys if key in encrypted]
+        if missing:
+            errors.append(
+                source.error(
+                    offsets[name],
+                    f"{name} is bound to {' and '.join(encryption.keys)}, and the query has no parameter "
+                    f"{' and '.join(f':{key}' for key in missing)}",
+                    detail="An encrypted value opens only in the row that it was encrypted for.",
+                    hint=f"Name the parameters that say which row it is: param {name}: encrypted (id)",
+                )
+            )
+        elif secret:
+            errors.append(
+                source.error(
+                    offsets[name],
+                    f"{name} is bound to {secret[0]}, which is encrypted itself",
+                    hint=f"Name what stands in the row as it is: param {name}: encrypted (id)",
+                )
+            )

@@ -1,0 +1,27 @@
+"""Data out of a database and back in, exactly: JSON lines that end in a digest.
+
+with plainsql.sync.connect(source) as db, create_file(Path("shop.jsonl")) as out:
+    export_schemas(db.connection, ["realty"], out)
+with plainsql.sync.connect(target) as db, open_file(Path("shop.jsonl")) as file:
+    import_file(db.connection, file)
+"""
+
+from __future__ import annotations
+
+from plainsql.transfer.exporting import export_schemas
+from plainsql.transfer.failure import TransferError
+from plainsql.transfer.files import create_file, open_file
+from plainsql.transfer.importing import import_file
+from plainsql.transfer.reading import check_file
+from plainsql.transfer.results import OnRows, Transferred
+
+__all__ = [
+    "OnRows",
+    "TransferError",
+    "Transferred",
+    "check_file",
+    "create_file",
+    "export_schemas",
+    "import_file",
+    "open_file",
+]

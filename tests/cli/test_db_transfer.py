@@ -1,0 +1,226 @@
+"""``plainsql db export`` and ``import``, as a user runs them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import psycopg
+import pytest
+
+from plainsql import migrate
+from plainsql.layers.files import migrations_folder
+from plainsql.layers.realty import sample
+from plainsql.testing import Databases
+from tests.cli.conftest import Command, Write
+
+REALTY = functools.partial(migrate.apply, folder=migrations_folder("realty").parent, layers=["realty"])
+SHOP = {
+    "pyproject.toml": "[tool.plainsql]\n",
+    "migrations/shop/0001_notes.sql": (
+        "create schema shop;\ncreate table shop.notes (id integer primary key, text text not null);\n"
+    ),
+    "migrations/shop/0001_notes.rollback.sql": "drop table shop.notes;\ndrop schema shop;\n",
+}
+COUNT = "select count(*) from shop.notes"
+
+
+def fill(url: str) -> None:
+    """Load realty's sample data."""
+    with psycopg.connect(url) as connection:
+        for table in sample.tables(now=datetime(2026, 1, 1, tzinfo=UTC), properties=80, leads=20):
+            columns = ", ".join(table.columns)
+            query = f"copy realty.{table.name} ({columns}) from stdin".encode()
+            with connection.cursor().copy(query) as copy:
+                for row in table.rows:
+                    copy.write_row([str(value) if isinstance(value, list) else value for value in row])
+
+
+@contextmanager
+def running(
+    *arguments: str,
+    url: str,
+    stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+) -> Generator[subprocess.Popen[bytes]]:
+    """A command as a process, to be interrupted."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "plainsql", "db", *arguments],
+        env={**os.environ, "DATABASE_URL": url},
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def interrupted(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    return process.wait(timeout=60), process.stderr.read()
+
+
+def copying(url: str) -> bool:
+    """Whether a copy runs in the database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_progress_copy where datname = current_database()"
+        ).fetchone()
+    return row is not None and row[0] > 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def shop(write: Write, command: Command, configured: str) -> str:
+    """The URL of a database with notes."""
+    write(SHOP)
+    assert command("migrate").code == 0
+    with psycopg.connect(configured, autocommit=True) as connection:
+        connection.execute("insert into shop.notes select n, 'note ' || n from generate_series(1, 3000) as n")
+    return configured
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
+def test_realty_with_its_vectors_comes_back_to_the_byte(
+    suffix: str, plainsql_databases: Databases, tmp_path: Path, command: Command
+) -> None:
+    one, two = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
+    template = plainsql_databases.template(REALTY)
+    with plainsql_databases.clone(template) as source, plainsql_databases.clone(template) as target:
+        fill(source)
+        exported = command("db", "export", "realty", "-o", str(one), "--database", source, "--json")
+        told = json.loads(exported.out)
+        assert told["rows"]["realty.properties"] == 80
+        assert told["bytes"] == one.stat().st_size
+        imported = command("db", "import", str(one), "--database", target, "--json")
+        assert json.loads(imported.out)["rows"] == told["rows"]
+        assert command("db", "export", "-o", str(two), "--database", target).code == 0
+        assert one.read_bytes() == two.read_bytes()
+        again = command("db", "import", str(one), "--database", target)
+        assert again.code == 1
+        assert again.err.startswith("these tables are not empty: realty.")
+        assert again.err.endswith("nothing was imported\n")
+        assert command("db", "import", str(one), "--database", target, "--replace").code == 0
+
+
+def test_a_file_is_not_overwritten_unasked(shop: str, command: Command) -> None:
+    path = Path("out.jsonl")
+    assert (
+        command("db", "export", "-o", "out.jsonl").out
+        == "exported 3,000 rows of 1 tables (shop) to out.jsonl\n"
+    )
+    path.write_text("mine")
+    refused = command("db", "export", "-o", "out.jsonl")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == "out.jsonl: there is a file of that name\nHINT: choose another, or add --force\n"
+    assert path.read_text() == "mine"
+    assert command("db", "export", "-o", "out.jsonl", "--force").code == 0
+    assert path.read_bytes().count(b"\n") == 3003
+
+
+def test_a_pipe_moves_rows_from_one_database_to_another(shop: str, plainsql_databases: Databases) -> None:
+    with plainsql_databases.clone() as other:
+        migrate.apply(other, "migrations")
+        with running("export", "-o", "-", url=shop, stdout=subprocess.PIPE) as source:
+            with running("import", "-", url=other, stdin=source.stdout) as target:
+                assert target.stderr is not None
+                assert target.stderr.read().decode() == ""
+                assert target.wait(timeout=60) == 0
+            assert source.wait(timeout=60) == 0
+        with psycopg.connect(other) as connection:
+            assert connection.execute(COUNT).fetchone() == (3000,)
+
+
+def test_json_and_the_rows_do_not_share_the_standard_output(shop: str, command: Command) -> None:
+    done = command("db", "export", "-o", "-", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "--json and -o - both want the standard output\n"
+
+
+def test_an_export_that_is_interrupted_leaves_no_file(shop: str, command: Command) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute(
+            "insert into shop.notes select n, repeat('note ', 40) from generate_series(3001, 300000) as n"
+        )
+    before = {path.name for path in Path().iterdir()}
+    with running("export", "-o", "out.jsonl", url=shop) as process:
+        wait_until(lambda: any(path.stat().st_size for path in Path().glob(".out.jsonl.*.unfinished")))
+        assert not Path("out.jsonl").exists()
+        assert interrupted(process) == (130, b"interrupted\n")
+    assert {path.name for path in Path().iterdir()} == before
+
+
+def test_an_import_that_is_interrupted_leaves_nothing(shop: str, command: Command) -> None:
+    command("db", "export", "-o", "out.jsonl")
+    content = Path("out.jsonl").read_bytes()
+    with running("import", "-", "--replace", url=shop, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(content[: len(content) // 2])
+        process.stdin.flush()
+        wait_until(lambda: copying(shop))
+        assert interrupted(process) == (130, b"interrupted\n")
+    assert command("db", "export", "-o", "again.jsonl").code == 0
+    assert Path("again.jsonl").read_bytes() == content
+
+
+def test_a_database_at_another_migration_is_refused(shop: str, command: Command, write: Write) -> None:
+    command("db", "export", "-o", "out.jsonl")
+    write(
+        {
+            "migrations/shop/0002_more.sql": "alter table shop.notes add stars integer;\n",
+            "migrations/shop/0002_more.rollback.sql": "alter table shop.notes drop stars;\n",
+        }
+    )
+    command("migrate")
+    refused = command("db", "import", "out.jsonl", "--replace")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == (
+        "out.jsonl: shop is at another migration in this database than in the file\n"
+        "DETAIL: applied here, and not there: 0002_more\n"
+        "HINT: import it into a database at the file's migration, and migrate that\n"
+        "nothing was imported\n"
+    )
+    command("db", "export", "-o", "newer.jsonl")
+    command("migrate", "rollback")
+    refused = command("db", "import", "newer.jsonl", "--replace")
+    assert "DETAIL: applied where it was exported, and not here: 0002_more\n" in refused.err
+    assert "HINT: plainsql migrate --layer shop, then import again\n" in refused.err
+
+
+def test_a_file_that_is_wrong_is_told_before_the_database_is_asked(shop: str, command: Command) -> None:
+    command("db", "export", "-o", "out.jsonl")
+    content = Path("out.jsonl").read_bytes()
+    Path("out.jsonl").write_bytes(content[:-1])
+    refused = command(
+        "db", "import", "out.jsonl", "--database", "postgresql://nobody:secret@127.0.0.1:1/none"
+    )
+    assert refused.code == 1
+    assert refused.err.startswith("out.jsonl:3003: the file ends before its last line: it is cut short\n")
+    assert command("db", "import", "none.jsonl").code == 2
+
+
+def test_a_layer_that_is_not_there_is_told(shop: str, command: Command) -> None:
+    wrong = command("db", "export", "shopp", "-o", "out.jsonl")
+    assert (wrong.code, wrong.err) == (2, "there is no layer 'shopp'\nHINT: did you mean shop?\n")
+    missing = command("db", "export", "realty", "-o", "out.jsonl")
+    assert missing.err == "the database has no schema realty\nHINT: plainsql migrate --layer realty\n"
+    assert not Path("out.jsonl").exists()

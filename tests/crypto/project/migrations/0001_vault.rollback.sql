@@ -1,0 +1,4 @@
+drop table vault.messages;
+drop view vault.credentials;
+drop table vault.channels;
+drop schema vault;

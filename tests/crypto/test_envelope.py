@@ -1,0 +1,159 @@
+"""One value: it opens as what it was, where it was, and as nothing else."""
+
+from __future__ import annotations
+
+import base64
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plainsql import BindError, EncryptionError, SettingsError
+from plainsql.crypto import KEYS_VARIABLE, KeyRing, new_key
+from plainsql.crypto.envelope import associated_data, unpack
+
+RING = KeyRing([("2026-11", b"a" * 32), ("2025", b"b" * 32)])
+NAMES = ("tenant_id", "id")
+TENANT = UUID(int=1)
+KEYS = st.one_of(st.uuids(), st.integers(-(2**63), 2**63 - 1), st.text())
+
+
+@given(st.text(), KEYS, KEYS)
+def test_it_opens_as_what_it_was(text: str, first: object, second: object) -> None:
+    stored = RING.encrypt(text, "a.b.c", NAMES, (first, second))
+    assert RING.decrypt(stored, "a.b.c", NAMES, (first, second)) == text
+
+
+@given(st.lists(KEYS, min_size=2, max_size=2), st.lists(KEYS, min_size=2, max_size=2))
+def test_other_keys_of_the_row_never_open_it(mine: list[object], theirs: list[object]) -> None:
+    stored = RING.encrypt("secret", "a.b.c", NAMES, mine)
+    if [_text(key) for key in mine] == [_text(key) for key in theirs]:
+        return
+    with pytest.raises(EncryptionError):
+        RING.decrypt(stored, "a.b.c", NAMES, theirs)
+
+
+def _text(key: object) -> str:
+    """What the server would store a key as."""
+    try:
+        return str(UUID(str(key)))
+    except ValueError:
+        return str(key)
+
+
+@given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
+def test_no_two_lists_of_parts_are_authenticated_as_the_same(a: list[str], b: list[str]) -> None:
+    one = associated_data(b"h", "c", [""] * len(a), a)
+    other = associated_data(b"h", "c", [""] * len(b), b)
+    assert (one == other) == ([_text(part) for part in a] == [_text(part) for part in b])
+
+
+def test_every_single_bit_matters() -> None:
+    stored = RING.encrypt("secret", "a.b.c", NAMES, (TENANT, 7))
+    for position in range(len(stored)):
+        for bit in range(8):
+            changed = bytearray(stored)
+            changed[position] ^= 1 << bit
+            with pytest.raises(EncryptionError) as caught:
+                RING.decrypt(bytes(changed), "a.b.c", NAMES, (TENANT, 7))
+            assert "secret" not in str(caught.value)
+
+
+@given(st.binary())
+def test_bytes_that_nobody_encrypted_are_refused(stored: bytes) -> None:
+    for each in (stored, b"pse1" + stored):
+        with pytest.raises(EncryptionError):
+            RING.decrypt(each, "a.b.c", NAMES, (TENANT, 7))
+
+
+def test_what_was_cut_off_is_refused() -> None:
+    stored = RING.encrypt("secret", "a.b.c", NAMES, (TENANT, 7))
+    for length in range(len(stored)):
+        with pytest.raises(EncryptionError):
+            RING.decrypt(stored[:length], "a.b.c", NAMES, (TENANT, 7))
+
+
+def test_another_column_never_opens_it() -> None:
+    stored = RING.encrypt("secret", "a.b.access_token", NAMES, (TENANT, 7))
+    with pytest.raises(EncryptionError, match=r"a\.b\.refresh_token of the row with tenant_id .*, id 7: "):
+        RING.decrypt(stored, "a.b.refresh_token", NAMES, (TENANT, 7))
+
+
+def test_the_key_is_part_of_what_is_authenticated() -> None:
+    # The same key under two ids: a value cannot be passed off as encrypted with the other.
+    ring = KeyRing([("a", b"k" * 32), ("b", b"k" * 32)])
+    stored = ring.encrypt("secret", "a.b.c", ("id",), (1,))
+    with pytest.raises(EncryptionError):
+        ring.decrypt(stored.replace(b"pse1\x01a", b"pse1\x01b"), "a.b.c", ("id",), (1,))
+
+
+def test_a_text_of_a_row_is_not_shown() -> None:
+    with pytest.raises(EncryptionError) as caught:
+        RING.decrypt(b"", "a.b.c", ("email",), ("ana@example.com",))
+    assert str(caught.value).startswith("a.b.c of the row with email …: the value is no encrypted value")
+
+
+@pytest.mark.parametrize("key", [None, 1.5, object()])
+def test_what_has_more_than_one_text_is_no_key(key: object) -> None:
+    with pytest.raises(BindError, match="bound to it"):
+        RING.encrypt("secret", "a.b.c", ("id",), (key,))
+
+
+def test_nonces_never_repeat() -> None:
+    nonces = set()
+    for _ in range(1000):
+        envelope = unpack(RING.encrypt("same", "a.b.c", ("id",), (1,)))
+        assert envelope is not None
+        nonces.add(envelope.nonce)
+    assert len(nonces) == 1000
+
+
+# -- The ring
+
+
+def ring(text: str) -> KeyRing:
+    return KeyRing.from_environment({KEYS_VARIABLE: text})
+
+
+def test_the_first_key_encrypts_and_all_decrypt() -> None:
+    old, new = new_key(), new_key()
+    stored = ring(f"old:{old}").encrypt("secret", "a.b.c", ("id",), (1,))
+    both = ring(f"new:{new}, old:{old}")
+    assert (both.active, both.ids) == ("new", ("new", "old"))
+    assert both.decrypt(stored, "a.b.c", ("id",), (1,)) == "secret"
+    assert both.encrypt("secret", "a.b.c", ("id",), (1,)).startswith(both.current)
+
+
+def test_a_key_may_be_written_for_urls_too() -> None:
+    key = base64.urlsafe_b64encode(b"\xff" * 32).decode()
+    assert "_" in key
+    assert ring(f"k:{key}").ids == ("k",)
+
+
+def test_the_ring_shows_its_ids_only() -> None:
+    key = new_key()
+    assert repr(ring(f"2026:{key}")) == "<KeyRing 2026>"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not set"),
+        (" ", "is not set"),
+        ("{key}", "entry 1 has no id, expected id:key"),
+        ("a:{key},{key}", "entry 2 has no id"),
+        ("an id:{key}", "entry 1 has no id"),
+        ("a:{key},a:{key}", "the id 'a' stands there twice"),
+        ("a:", "the key 'a': expected 32 bytes in base64, got 0"),
+        ("a:{key}x", "the key 'a': expected 32 bytes in base64, it is not base64"),
+        ("a:c2hvcnQ=", "the key 'a': expected 32 bytes in base64, got 5"),
+    ],
+)
+def test_a_ring_that_cannot_be_read_is_told_without_its_keys(text: str, message: str) -> None:
+    key = new_key()
+    with pytest.raises(SettingsError) as caught:
+        ring(text.format(key=key))
+    assert message in str(caught.value)
+    assert caught.value.hint
+    assert key not in repr(caught.value) + str(caught.value)

@@ -1,0 +1,43 @@
+"""A secret is a text that is not shown, and not serialized with the row it stands in."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import uuid
+
+import msgspec
+import pytest
+
+from plainsql.crypto import Secret
+from tests.crypto.project.queries.vault.channels import Channel
+
+PLAIN = "EAAG-plain"
+SECRET = Secret(PLAIN)
+ROW = Channel(uuid.uuid4(), uuid.uuid4(), "1", SECRET, None)
+
+
+def test_it_is_the_text() -> None:
+    assert SECRET == PLAIN
+    assert f"Bearer {SECRET}" == f"Bearer {PLAIN}"
+    assert type(str(SECRET)) is str
+    assert {PLAIN: 1}[SECRET] == 1
+
+
+@pytest.mark.parametrize("shown", [SECRET, [SECRET], {"a": SECRET}, ROW, (ROW,), msgspec.structs.asdict(ROW)])
+def test_no_repr_shows_it(shown: object) -> None:
+    assert PLAIN not in repr(shown)
+    assert "Secret('***')" in repr(shown)
+
+
+@pytest.mark.parametrize("value", [SECRET, ROW, [ROW]], ids=["secret", "row", "rows"])
+def test_nothing_that_serializes_whole_objects_takes_it(value: object) -> None:
+    for encode in (msgspec.json.encode, msgspec.msgpack.encode, msgspec.to_builtins, pickle.dumps):
+        with pytest.raises(TypeError) as caught:
+            encode(value)
+        assert PLAIN not in str(caught.value)
+
+
+def test_a_copy_is_the_same_secret() -> None:
+    assert copy.copy(SECRET) is SECRET
+    assert copy.deepcopy([SECRET])[0] is SECRET

@@ -1,0 +1,323 @@
+"""Many sets of parameters: one round trip, typed results in order, all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+import plainsql
+from plainsql.errors import BindError, NoRowError, TooManyRowsError
+from plainsql.query import Args, count, many, one, optional
+from plainsql.rows import Row
+from plainsql.types import UNSET, UnsetType
+from tests.database.stepping import at_every_wait, settled
+from tests.proxy import Proxy
+
+
+class Item(Row, frozen=True):
+    id: int
+    name: str | None
+    tags: list[str]
+
+
+@optional[Item]("t.get", "t.sql", 1, "select id, name, tags from item where id = :id", effect="reads")
+def get(*, id: int) -> Args:
+    return (id,)
+
+
+@many[int](
+    "t.named",
+    "t.sql",
+    1,
+    "select id from item where tags && :tags\n  and name = :name  --?\norder by id",
+    effect="reads",
+)
+def named(*, tags: list[str], name: str | UnsetType | None = UNSET) -> Args:
+    return (tags, name)
+
+
+@one[Item](
+    "t.add",
+    "t.sql",
+    1,
+    "insert into item (id, name, tags) values (:id, :name, :tags) returning id, name, tags",
+    effect="writes",
+)
+def add(*, id: int, name: str | None = None, tags: list[str] | None = None) -> Args:
+    return (id, name, tags or [])
+
+
+@one[int]("t.rename", "t.sql", 1, "update item set name = :name where id = :id returning id", effect="writes")
+def rename(*, id: int, name: str) -> Args:
+    return (name, id)
+
+
+@one[int](
+    "t.rename",
+    "t.sql",
+    1,
+    "update item set name = :name where id >= :low and id <= :high returning id",
+    effect="writes",
+)
+def rename_from(*, low: int, high: int, name: str) -> Args:
+    return (name, low, high)
+
+
+@optional[int](
+    "t.try",
+    "t.sql",
+    1,
+    "update item set name = :name where id >= :low and id <= :high returning id",
+    effect="writes",
+)
+def rename_one_at_most(*, low: int, high: int, name: str) -> Args:
+    return (name, low, high)
+
+
+@many[int](
+    "t.many",
+    "t.sql",
+    1,
+    "update item set name = :name where id >= :low and id <= :high returning id",
+    effect="writes",
+)
+def rename_many(*, low: int, high: int, name: str) -> Args:
+    return (name, low, high)
+
+
+@count("t.delete", "t.sql", 1, "delete from item where id >= :low and id <= :high", effect="writes")
+def delete(*, low: int, high: int) -> Args:
+    return (low, high)
+
+
+@one[int](
+    "t.move",
+    "t.sql",
+    1,
+    "with gone as (delete from item where id = :id returning id)"
+    " insert into item (id) select id + 1000 from gone returning id",
+    effect="writes",
+)
+def move(*, id: int) -> Args:
+    return (id,)
+
+
+@one[int]("t.unknown", "t.sql", 1, "insert into item (id) values (:id) returning id")
+def add_unknown(*, id: int) -> Args:
+    return (id,)
+
+
+@pytest.fixture
+async def outside(database_url: str) -> AsyncIterator[Any]:
+    connection: Any = await asyncpg.connect(database_url)
+    await connection.execute(
+        """
+        drop table if exists item;
+        create table item (id int primary key, name text, tags text[] not null default '{}');
+        insert into item select n, 'n' || n, array['t' || n % 3] from generate_series(1, 100) as n;
+        """
+    )
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def db(database_url: str, outside: Any, proxy: Proxy) -> AsyncIterator[plainsql.Database]:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    async with plainsql.connect(proxy.url(name), max_size=2) as db:
+        yield db
+
+
+async def _round_trips(proxy: Proxy, call: Any) -> int:
+    """How often the driver waits for the server: it ends each round with Sync, Flush or a simple query."""
+    before = Counter(proxy.to_server.messages)
+    await call
+    sent = Counter(proxy.to_server.messages)
+    sent.subtract(before)
+    return sent["S"] + sent["H"] + sent["Q"]
+
+
+async def _total(outside: Any) -> int:
+    total: int = await outside.fetchval("select count(*) from item")
+    return total
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
+async def test_results_are_typed_and_in_the_order_of_the_sets(db: plainsql.Database, inside: bool) -> None:
+    async def check(on: Any) -> None:
+        assert await get.batch(on, [{"id": n} for n in (7, 1000, 7, 1)]) == [
+            Item(7, "n7", ["t1"]),
+            None,
+            Item(7, "n7", ["t1"]),
+            Item(1, "n1", ["t1"]),
+        ]
+        sets: list[Any] = [
+            {"tags": ["t0", "t1"]},
+            {"tags": [], "name": "n1"},
+            {"tags": ["t1"], "name": "n1"},
+            {"tags": ["t2"]},
+        ]
+        assert await named.batch(on, sets) == [await named(on, **one) for one in sets]
+        assert await add.batch(on, [{"id": n, "tags": ["x"] * (n % 3)} for n in (300, 200, 205)]) == [
+            Item(300, None, []),
+            Item(200, None, ["x", "x"]),
+            Item(205, None, ["x"]),
+        ]
+        assert await rename_one_at_most.batch(
+            on,
+            [
+                {"low": 1, "high": 1, "name": "a"},
+                {"low": 0, "high": 0, "name": "b"},
+                {"low": 2, "high": 2, "name": "c"},
+            ],
+        ) == [1, None, 2]
+        found = await rename_many.batch(
+            on,
+            [
+                {"low": 1, "high": 3, "name": "a"},
+                {"low": 0, "high": 0, "name": "b"},
+                {"low": 9, "high": 9, "name": "c"},
+            ],
+        )
+        assert [sorted(rows) for rows in found] == [[1, 2, 3], [], [9]]
+        assert await delete.batch(
+            on, [{"low": 1, "high": 5}, {"low": 1, "high": 5}, {"low": 6, "high": 6}]
+        ) == [5, 0, 1]
+        assert await move.batch(on, [{"id": 10}, {"id": 11}]) == [1010, 1011]
+        assert await add_unknown.batch(on, [{"id": 501}, {"id": 500}]) == [501, 500]
+        for query in (get, add, delete, move):
+            assert await query.batch(on, []) == []
+
+    if inside:
+        async with db.transaction() as tx:
+            await check(tx)
+    else:
+        await check(db)
+
+
+async def test_a_thousand_reads_are_one_round_trip(db: plainsql.Database, proxy: Proxy) -> None:
+    await get.batch(db, [{"id": n} for n in range(2)])
+    assert await _round_trips(proxy, get.batch(db, [{"id": n} for n in range(1000)])) == 1
+    assert await _round_trips(proxy, get.batch(db, [{"id": n} for n in range(1001)])) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "sets"),
+    [
+        (add, [{"id": 1000 + n} for n in range(500)]),
+        (rename, [{"id": n, "name": "x"} for n in range(1, 100)]),
+        (delete, [{"low": n, "high": n} for n in range(1, 100)]),
+        (rename_many, [{"low": n, "high": n + 2, "name": "x"} for n in range(1, 90)]),
+    ],
+    ids=lambda value: value.name if hasattr(value, "name") else "",
+)
+async def test_many_writes_are_one_round_trip(
+    db: plainsql.Database, proxy: Proxy, query: Any, sets: list[Any]
+) -> None:
+    first, rest = sets[:2], sets[2:]
+    await query.batch(db, first)
+    assert await _round_trips(proxy, query.batch(db, rest)) == 1
+    await query.execute_many(db, rest[:0])
+    await delete.execute_many(db, [{"low": 900, "high": 900}] * 2)
+    assert await _round_trips(proxy, delete.execute_many(db, [{"low": 900, "high": 900}] * 50)) == 1
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
+async def test_one_row_too_few_here_and_one_too_many_there_is_not_taken_for_right(
+    db: plainsql.Database, outside: Any, inside: bool
+) -> None:
+    """Two sets and two rows, but none of the first and two of the second."""
+    too_few = [{"low": 0, "high": 0, "name": "x"}, {"low": 1, "high": 2, "name": "x"}]
+    too_many = [{"low": 1, "high": 1, "name": "x"}, {"low": 1, "high": 2, "name": "x"}]
+
+    async def run(query: Any, sets: list[Any]) -> None:
+        if inside:
+            async with db.transaction() as tx:
+                await query.batch(tx, sets)
+        else:
+            await query.batch(db, sets)
+
+    with pytest.raises(NoRowError, match="exactly one row for each set of parameters, got 0 for set 1"):
+        await run(rename_from, too_few)
+    with pytest.raises(TooManyRowsError, match="exactly one row for each set of parameters, got 2 for set 2"):
+        await run(rename_from, too_many)
+    with pytest.raises(TooManyRowsError, match="at most one row for each set of parameters, got 2 for set 2"):
+        await run(rename_one_at_most, too_few)
+    assert await outside.fetchval("select count(*) from item where name = 'x'") == 0, "nothing was done"
+    assert await get(db, id=1) == Item(1, "n1", ["t1"])
+
+
+@pytest.mark.parametrize(
+    "many_of_it", [add.batch, add.execute_many, add_unknown.batch, add_unknown.execute_many]
+)
+async def test_what_fails_in_the_middle_leaves_nothing(
+    db: plainsql.Database, outside: Any, many_of_it: Any
+) -> None:
+    before = await _total(outside)
+    sets: list[dict[str, Any]] = [{"id": 2000 + n} for n in range(300)]
+    sets[250] = {"id": 1}
+    with pytest.raises(asyncpg.UniqueViolationError) as raised:
+        await many_of_it(db, sets)
+    assert any("t.sql" in note for note in raised.value.__notes__)
+    sets[250] = {"id": "one"}
+    with pytest.raises(BindError, match="id: expected int4, got str"):
+        await many_of_it(db, sets)
+    assert await _total(outside) == before
+    assert await get(db, id=1) is not None
+    await settled(lambda: db.stats().in_use == 0)
+
+
+async def test_of_many_reads_the_bad_one_is_named(db: plainsql.Database) -> None:
+    sets: list[dict[str, Any]] = [{"tags": ["t1"], "name": "n1"} for _ in range(50)]
+    sets[30] = {"tags": ["t1"], "name": 7}
+    with pytest.raises(BindError, match="name: expected text, got int"):
+        await named.batch(db, sets)
+    async with db.transaction() as tx:
+        with pytest.raises(BindError, match="name: expected text, got int"):
+            await named.batch(tx, sets)
+    assert await named(db, tags=["t1"], name="n1") == [1]
+
+
+async def test_a_batch_that_is_cancelled_anywhere_is_done_or_not_done(
+    db: plainsql.Database, outside: Any
+) -> None:
+    before = await _total(outside)
+    sets = [{"id": 3000 + n} for n in range(20)]
+
+    async def check() -> None:
+        await settled(lambda: db.stats().in_use == 0)
+        assert await _total(outside) in (before, before + 20)
+        await delete(db, low=3000, high=4000)
+
+    assert await at_every_wait(lambda: add.batch(db, sets), check) >= 1
+    assert await at_every_wait(lambda: add_unknown.batch(db, sets), check) >= 3
+    assert await at_every_wait(lambda: get.batch(db, sets), check) >= 1
+
+
+async def test_batches_of_many_callers_at_once_keep_apart(db: plainsql.Database) -> None:
+    async def one_caller(n: int) -> None:
+        found = await get.batch(db, [{"id": 1 + (n + k) % 100} for k in range(50)])
+        assert [item and item.id for item in found] == [1 + (n + k) % 100 for k in range(50)]
+
+    await asyncio.gather(*(one_caller(n) for n in range(40)))
+
+
+async def test_a_loaded_query_learns_its_columns_from_a_batch(db: plainsql.Database) -> None:
+    from plainsql.query import Binder, ManyQuery
+
+    query: ManyQuery[..., Any] = ManyQuery(
+        "t.loaded",
+        "t.sql",
+        1,
+        "select id, name from item where id = :id",
+        Binder(("id",), {}, {}, "Loaded"),
+        None,
+        "reads",
+    )
+    [[first], [second]] = await query.batch(db, [{"id": 1}, {"id": 2}])
+    assert (first.name, second.name) == ("n1", "n2")

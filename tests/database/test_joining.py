@@ -1,0 +1,362 @@
+"""Joined reads: the same answers as alone, for all types; nobody waits for another's trouble; nothing is left
+behind."""
+
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+import plainsql
+from plainsql.database.joined import JoinedStatement
+from plainsql.errors import PoolTimeoutError
+from plainsql.query import Binder, ManyQuery
+from tests.database.stepping import at_every_wait, settled
+
+
+def read(sql: str, *names: str, joins: bool = True) -> ManyQuery[..., Any]:
+    """A read that returns the values of its only column."""
+    return ManyQuery("t.read", "t.sql", 1, sql, Binder(names, {}, {}, None), object, "reads", joins)
+
+
+BitString: Any = asyncpg.BitString  # its annotations are wrong
+GET = read("select name from item where id = :id", "id")
+SERIES = read("select n from generate_series(1, :last) as n", "last")
+LOCKED = read(
+    "select name from item where id = :id and pg_sleep(case when :wait then 60 else 0 end) is not null",
+    "id",
+    "wait",
+)
+
+
+@pytest.fixture(scope="module")
+def tables(plainsql_databases: Any, database_url: str) -> str:
+    import psycopg
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            """
+            create extension vector;
+            create type mood as enum ('glad', 'sad');
+            create type "Odd point" as (x int, "y y" text);
+            create domain word as text check (value !~ ' ');
+            create schema other;
+            create type other.mood as enum ('red', 'blue');
+            create table item (id int primary key, name text not null);
+            insert into item select n, 'n' || n from generate_series(1, 500) as n;
+            """
+        )
+    return database_url
+
+
+@pytest.fixture
+async def db(tables: str) -> AsyncIterator[plainsql.Database]:
+    async with plainsql.connect(tables, max_size=4) as db:
+        yield db
+
+
+@pytest.fixture
+async def outside(tables: str) -> AsyncIterator[Any]:
+    connection: Any = await asyncpg.connect(tables)
+    yield connection
+    await connection.close()
+
+
+def _joiners(db: plainsql.Database) -> list[Any]:
+    return list(db._core.joiners.values())
+
+
+def _at_rest(db: plainsql.Database) -> bool:
+    return db.stats().in_use == 0 and all(
+        not (j.under_way or j._waiting or j._running or j._tasks) for j in _joiners(db)
+    )
+
+
+# The same as alone ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "values"),
+    [
+        ("select row_to_json(n)::text from (select :v::int as a) as n", [1, None, 3]),
+        # What stands around the query must not be found by its names.
+        ("select plainsql_1::text from (select :v::int as a) as plainsql_1", [1, 2]),
+        ("select n::text from (select :v::int as a) as n", [1, 2]),
+        ("select :v::mood", ["glad", None, "sad"]),
+        ("select :v::other.mood", ["red", None, "blue"]),
+        ("select :v::mood[]", [["glad", None], None, [], ["sad"]]),
+        ('select (:v::"Odd point")."y y"', [(1, "a"), None, (None, "c"), (None, None)]),
+        ('select (:v::"Odd point"[])[2]."y y"', [[(1, "a"), (2, "b")], None, [(1, "x")]]),
+        ("select :v::word", ["a", None, "b"]),
+        ("select :v::bpchar || '|'", ["ab", "a", None]),
+        ('select :v::"char"', [b"a", b"b"]),
+        ("select :v::bit varying", [BitString("101"), BitString("1")]),
+        ("select :v::numeric", [None, 1, 10**30]),
+        ("select :v::date", [date(2026, 1, 1), None, date.max]),
+        ("select :v::uuid", [UUID(int=1), None, UUID(int=2)]),
+        ("select :v::bytea", [b"", None, b"\0\xff"]),
+        ("select :v::text", ["", None, "it's", "{}", "ü"]),
+        ("select :v::text[]", [[], None, ["a", None, ""], ["{", '"', "NULL"]]),
+        ("select :v::int[]", [[[1, 2], [3, 4]], [1], None]),
+        ("select :v::jsonb::text", [[1, 2], None, {"a": [1]}, "x", 3]),
+        ("select (:v::jsonb[])[1]::text", [[[1, 2]], None, []]),
+        ("select :v::vector::text", [[1.0, 2.0], None, [3.0]]),
+        ("select :v::int4range::text", [asyncpg.Range(1, 3), None, asyncpg.Range(empty=True)]),
+        ("select :v::point::text", [asyncpg.Point(1, 2), None]),
+        ("select :v::interval::text", [None]),
+        (
+            (
+                "with w as materialized (select :v::int as a)"
+                " select a from w union all select a + 1 from w order by 1"
+            ),
+            [1, 2],
+        ),
+        ("select id from item order by id desc limit :v", [0, 3, None]),
+        ("select count(*) from item where id < :v", [1, 5, None]),
+        # An aggregate over nothing but parameters would be one of the statement around it: this is not
+        # joined.
+        ("select max(:v::int) from item", [1, 2, 3]),
+    ],
+)
+async def test_every_type_is_answered_as_alone(db: plainsql.Database, sql: str, values: list[Any]) -> None:
+    from plainsql.types import Opaque
+
+    query = read(sql, "v")
+    wraps = "jsonb[]" in sql
+    given = [[Opaque(x) for x in v] if wraps and v is not None else v for v in values]
+    alone = [await query(db, v=value) for value in given]
+    for _ in range(2):
+        assert await asyncio.gather(*(query(db, v=value) for value in given * 2)) == alone * 2
+
+
+async def test_a_list_for_a_scalar_is_refused_as_alone(db: plainsql.Database) -> None:
+    """Several lists are an array of two dimensions: they must not be taken for more calls."""
+    answers = await asyncio.gather(*(GET(db, id=[n]) for n in range(1, 5)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [plainsql.BindError] * 4
+    text = read("select :v::text", "v")
+    answers = await asyncio.gather(*(text(db, v={str(n)}) for n in range(1, 5)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [plainsql.BindError] * 4
+
+
+async def test_a_column_that_python_cannot_hold_hurts_its_caller_alone(db: plainsql.Database) -> None:
+    query = read("select (date '0001-01-01' - :v::int)", "v")
+    answers = await asyncio.gather(*(query(db, v=n) for n in (0, 0, 5, 0)), return_exceptions=True)
+    assert [answer for n, answer in enumerate(answers) if n != 2] == [[date.min]] * 3
+    assert isinstance(answers[2], plainsql.DecodeError)
+    await settled(lambda: _at_rest(db))
+
+
+async def test_a_query_that_postgresql_does_not_take_joined_goes_alone_from_then_on(
+    db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = read("select max(:v::int) from item", "v")
+    await asyncio.gather(*(query(db, v=n) for n in range(10)))
+    [joiner] = _joiners(db)
+    assert joiner.statement.refused
+
+    async def never(*_: Any) -> None:
+        pytest.fail("joined")
+
+    monkeypatch.setattr(JoinedStatement, "fetch", never)
+    assert await asyncio.gather(*(query(db, v=n) for n in range(10))) == [[n] for n in range(10)]
+    await settled(lambda: _at_rest(db))
+
+
+async def test_a_bad_call_does_not_stop_its_query_from_being_joined(db: plainsql.Database) -> None:
+    await asyncio.gather(*(GET(db, id="x") for _ in range(5)), return_exceptions=True)
+    await asyncio.gather(*(GET(db, id=n) for n in range(1, 5)))
+    [joiner] = _joiners(db)
+    assert not joiner.statement.refused
+
+
+async def test_a_query_and_a_database_can_do_without(tables: str) -> None:
+    async with plainsql.connect(tables, join=False) as db:
+        assert await asyncio.gather(*(GET(db, id=n) for n in range(1, 9))) == [[f"n{n}"] for n in range(1, 9)]
+        assert _joiners(db) == []
+    async with plainsql.connect(tables) as db:
+        quiet = read("select name from item where id = :id", "id", joins=False)
+        await asyncio.gather(*(quiet(db, id=n) for n in range(1, 9)))
+        assert _joiners(db) == []
+
+
+# Nobody waits for another ------------------------------------------------------------------------------
+
+
+async def test_a_call_that_hangs_holds_up_no_other(db: plainsql.Database, outside: Any) -> None:
+    """The first call of a query is on its way and stays there: those behind it are sent beside it."""
+    await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
+    hanging = asyncio.create_task(LOCKED(db, id=1, wait=True))
+    await settled(lambda: any(joiner.under_way for joiner in _joiners(db)))
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            answers = await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
+            assert answers == [[f"n{n}"] for n in range(1, 20)]
+    assert not hanging.done()
+    hanging.cancel()
+    await asyncio.wait([hanging])
+    await settled(lambda: _at_rest(db))
+
+
+async def test_a_statement_that_nobody_waits_for_is_cancelled_on_the_server(
+    tables: str, outside: Any
+) -> None:
+    async with plainsql.connect(tables) as db:
+        await _abandon_together(db, outside)
+
+
+async def _abandon_together(db: plainsql.Database, outside: Any) -> None:
+    first = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(1, 5)]  # each goes alone
+    await asyncio.sleep(0)
+    calls = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(5, 10)]
+    sleeping = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '%unnest%'"
+    async with asyncio.timeout(10):
+        while not await outside.fetchval(sleeping):
+            await asyncio.sleep(0)
+    for call in calls[1:-1]:
+        call.cancel()
+    await asyncio.wait(calls[1:-1])
+    await asyncio.sleep(0.01)
+    assert await outside.fetchval(sleeping) == 1, "one still waits for it"
+    calls[-1].cancel()
+    calls[0].cancel()
+    await asyncio.wait(calls)
+    async with asyncio.timeout(10):
+        while await outside.fetchval(sleeping):
+            await asyncio.sleep(0)
+    for call in first:
+        call.cancel()
+    await asyncio.wait(first)
+    await settled(lambda: _at_rest(db))
+
+
+async def test_where_there_is_no_connection_each_caller_gets_an_error_of_its_own(tables: str) -> None:
+    async with plainsql.connect(tables, max_size=1, acquire_timeout=0.05) as db:
+        await asyncio.gather(*(GET(db, id=n) for n in range(1, 9)))
+        async with db.acquire():
+            answers = await asyncio.gather(*(GET(db, id=n) for n in range(1, 9)), return_exceptions=True)
+        assert all(isinstance(answer, PoolTimeoutError) for answer in answers)
+        assert len({id(answer) for answer in answers}) == 8
+        assert all(answer.hint for answer in answers if isinstance(answer, PoolTimeoutError))
+        await settled(lambda: _at_rest(db))
+
+
+async def test_other_queries_get_their_turn_while_one_query_is_called_without_end(
+    db: plainsql.Database,
+) -> None:
+    done = False
+
+    async def flood(n: int) -> None:
+        while not done:
+            await SERIES(db, last=200)
+
+    floods = [asyncio.create_task(flood(n)) for n in range(200)]
+    async with asyncio.timeout(20):
+        for n in range(1, 30):
+            assert await GET(db, id=n) == [f"n{n}"]
+            async with db.transaction() as tx:
+                assert await GET(tx, id=n) == [f"n{n}"]
+    done = True
+    await asyncio.gather(*floods)
+
+
+async def test_a_joined_statement_that_lost_its_connection_is_run_again(
+    db: plainsql.Database, outside: Any
+) -> None:
+    query = read("select pg_sleep(0.3)::text || name from item where id = :id", "id")
+    calls = [asyncio.create_task(query(db, id=n)) for n in range(1, 9)]
+    async with asyncio.timeout(10):
+        while not await outside.fetchval(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+            "where query like '%unnest%' and pid <> pg_backend_pid()"
+        ):
+            await asyncio.sleep(0)
+    assert await asyncio.gather(*calls) == [[f"n{n}"] for n in range(1, 9)]
+
+
+async def test_the_statement_timeout_of_the_joined_statement_is_nobodys(tables: str) -> None:
+    """Eight short naps in one statement are too long for the timeout; each alone is not."""
+    nap = read("select pg_sleep(0.1)::text || name from item where id = :id", "id")
+    both: list[dict[str, Any]] = [
+        {"statement_timeout": 0.5},
+        {"server_settings": {"statement_timeout": "500ms"}},
+    ]
+    for options in both:
+        async with plainsql.connect(tables, max_size=4, **options) as db:
+            answers = await asyncio.gather(*(nap(db, id=n) for n in range(1, 9)))
+            assert answers == [[f"n{n}"] for n in range(1, 9)]
+
+
+# Cancellation ------------------------------------------------------------------------------------------
+
+
+async def test_a_caller_that_is_cancelled_anywhere_takes_nothing_from_the_others(
+    db: plainsql.Database,
+) -> None:
+    others: list[asyncio.Task[Any]] = []
+
+    async def start() -> None:
+        others[:] = [asyncio.create_task(GET(db, id=n)) for n in range(1, 6)]
+        for _ in range(2):
+            await asyncio.sleep(0)
+
+    async def check() -> None:
+        assert await asyncio.gather(*others) == [[f"n{n}"] for n in range(1, 6)]
+        await settled(lambda: _at_rest(db))
+
+    await asyncio.gather(*(GET(db, id=n) for n in range(1, 9)))
+    assert await at_every_wait(lambda: GET(db, id=7), check, start=start) >= 1
+
+
+async def test_the_first_caller_may_be_cancelled_anywhere(db: plainsql.Database) -> None:
+    others: list[asyncio.Task[Any]] = []
+
+    async def call() -> None:
+        others[:] = [asyncio.create_task(GET(db, id=n)) for n in range(1, 6)]
+        await GET(db, id=7)
+
+    async def check() -> None:
+        assert await asyncio.gather(*others) == [[f"n{n}"] for n in range(1, 6)]
+        await settled(lambda: _at_rest(db))
+
+    assert await at_every_wait(call, check) >= 1
+
+
+async def test_callers_that_time_out_at_random_hurt_nobody(db: plainsql.Database) -> None:
+    async def call(n: int) -> None:
+        try:
+            async with asyncio.timeout(0.0004 * (n % 7)):
+                assert await GET(db, id=1 + n % 500) == [f"n{1 + n % 500}"]
+        except TimeoutError:
+            assert n % 7 < 6 or True
+
+    async def patient(n: int) -> None:
+        assert await GET(db, id=1 + n % 500) == [f"n{1 + n % 500}"]
+
+    for _ in range(5):
+        await asyncio.gather(*(patient(n) if n % 3 else call(n) for n in range(300)))
+    await settled(lambda: _at_rest(db))
+
+
+async def test_many_tenants_leave_a_bounded_number_of_joiners_behind(
+    db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from plainsql.database import one_shot
+
+    monkeypatch.setattr(one_shot, "_JOINERS", 20)
+
+    async def some(tenant: int) -> None:
+        await asyncio.gather(*(GET(db.tenant(tenant), id=n) for n in range(1, 9)))
+
+    for _ in range(3):
+        await asyncio.gather(*(some(tenant) for tenant in range(10)))
+        for tenant in range(100):
+            await GET(db.tenant(tenant), id=1)
+    await settled(lambda: _at_rest(db))
+    assert len(_joiners(db)) <= 20

@@ -1,0 +1,113 @@
+"""A call without a tenant on tables that row-level security closes is refused, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+import plainsql
+from plainsql.errors import TenantError
+from plainsql.query import Args, many
+
+_ROLE = "plainsql_test_closed"
+
+
+@many[int](
+    "t.letters",
+    "t.sql",
+    1,
+    "select n from letter",
+    effect="reads",
+    row_security={"public.letter": ("app.jwt_tenant",)},
+)
+def letters() -> Args:
+    return ()
+
+
+@many[int](
+    "t.others",
+    "t.sql",
+    1,
+    "select n from letter",
+    effect="reads",
+    row_security={"public.letter": ("app.region",)},
+)
+def by_another_setting() -> Args:
+    return ()
+
+
+@pytest.fixture
+async def url(database_url: str) -> AsyncIterator[str]:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(
+        f"""
+        create table letter (tenant_id text not null, n int not null);
+        insert into letter values ('a', 1), ('b', 2);
+        alter table letter enable row level security;
+        create policy own on letter using (
+          tenant_id = (select nullif(current_setting('app.jwt_tenant', true), ''))
+        );
+        do $$ begin create role {_ROLE} login nosuperuser nobypassrls;
+        exception when duplicate_object or unique_violation then null; end $$;
+        grant select on letter to {_ROLE};
+        """
+    )
+    yield database_url.replace("postgres@", f"{_ROLE}@")
+    await owner.execute("drop table letter")
+    await owner.close()
+
+
+async def test_it_is_refused_with_the_table_the_setting_and_what_to_do(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        with pytest.raises(TenantError) as raised:
+            await letters(db)
+        assert str(raised.value) == (
+            "t.letters: no tenant is set, and row-level security lets nothing of public.letter through\n"
+            "DETAIL: its policies read the setting 'app.jwt_tenant'\n"
+            "HINT: call it on db.tenant(tenant_id), or on a transaction of that"
+        )
+        assert await letters(db.tenant("a")) == [1]
+
+
+async def test_every_way_to_call_is_refused(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        with pytest.raises(TenantError):
+            await letters.batch(db, [{}])
+        with pytest.raises(TenantError):
+            await letters.execute_many(db, [{}])
+        with pytest.raises(TenantError):
+            _ = [row async for row in letters.stream(db)]
+        with pytest.raises(TenantError):
+            await db.copy_out(letters, lambda _: None)  # type: ignore[arg-type, return-value]
+        for call in (letters, letters.stream):
+            with pytest.raises(TenantError):  # noqa: PT012
+                async with db.transaction() as tx:
+                    if call is letters:
+                        await letters(tx)
+                    else:
+                        _ = [row async for row in letters.stream(tx)]
+
+
+async def test_a_tenant_that_was_set_by_hand_counts(url: str) -> None:
+    async with plainsql.connect(url) as db, db.transaction() as tx:
+        await tx.connection.execute("select set_config('app.jwt_tenant', 'b', true)")
+        assert await letters(tx) == [2]
+    async with plainsql.connect(url, server_settings={"app.jwt_tenant": "a"}) as db:
+        assert await letters(db) == [1]
+
+
+async def test_who_passes_by_the_policies_is_served(url: str, database_url: str) -> None:
+    async with plainsql.connect(database_url) as db:
+        assert await letters(db) == [1, 2]
+        async with db.transaction() as tx:
+            assert await letters(tx) == [1, 2]
+
+
+async def test_policies_that_ask_for_something_else_are_not_ours_to_judge(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        assert await by_another_setting(db) == []
+    async with plainsql.connect(url, tenant_setting="app.region") as db:
+        with pytest.raises(TenantError):
+            await by_another_setting(db)

@@ -1,0 +1,90 @@
+"""A PgBouncer of a test's own in front of the embedded server: as many deployments have it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote, unquote
+
+import pytest
+
+from plainsql.embedded import EmbeddedServer
+
+__all__ = ["PoolMode", "pgbouncer"]
+
+PoolMode = Literal["transaction", "session"]
+
+_PORT = 6432  # a part of the socket's name; nothing listens on a network
+
+
+@contextmanager
+def pgbouncer(
+    server: EmbeddedServer, mode: PoolMode, *, users: Sequence[str] = (), size: int = 3
+) -> Generator[Path]:
+    """Start PgBouncer with ``size`` connections to the server, and yield the folder of its socket.
+
+    Skips the test where PgBouncer is not installed or cannot be run by this user.
+    """
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        pytest.skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
+    host = unquote(server.url().partition("host=")[2].partition("&")[0])
+    with tempfile.TemporaryDirectory(prefix="plainsql-pgbouncer-") as name:
+        folder = Path(name)
+        config = folder / "pgbouncer.ini"
+        config.write_text(
+            f"""[databases]
+* = host={host} port={unquote(server.url()).rpartition("port=")[2]}
+[pgbouncer]
+listen_addr =
+unix_socket_dir = {folder}
+listen_port = {_PORT}
+auth_type = trust
+auth_file = {folder / "users"}
+pool_mode = {mode}
+default_pool_size = {size}
+max_client_conn = 200
+logfile = {folder / "log"}
+ignore_startup_parameters = extra_float_digits
+""",
+            encoding="utf-8",
+        )
+        (folder / "users").write_text("".join(f'"{user}" ""\n' for user in ("postgres", *users)))
+        # It refuses to be root: in a user namespace of its own it is nobody, who owns root's files.
+        root = os.geteuid() == 0
+        nobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"] if root else []
+        process = subprocess.Popen(
+            [*nobody, program, str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            _wait(folder, process)
+            yield folder
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def url_through(folder: Path, database: str) -> str:
+    """The URL of a database behind the PgBouncer whose socket is in ``folder``."""
+    return f"postgresql://postgres@/{database}?host={quote(str(folder), safe='')}&port={_PORT}"
+
+
+def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 15
+    while True:
+        with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
+            client.connect(str(folder / f".s.PGSQL.{_PORT}"))
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            log = folder / "log"
+            said = log.read_text() if log.exists() else "nothing"
+            pytest.skip(f"pgbouncer does not run here; it said {said.strip()[-300:]}")
+        time.sleep(0.01)

@@ -1,0 +1,107 @@
+"""Telemetry: spans and metrics by the conventions, and no value of a parameter in either."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import plainsql
+from plainsql.otel import Telemetry
+from plainsql.query import Args, many, one
+
+
+@many[int]("t.series", "sql/t/series.sql", 1, "select generate_series(1, :last::int)", effect="reads")
+def series(*, last: int) -> Args:
+    return (last,)
+
+
+@one[str]("t.secret", "sql/t/secret.sql", 1, "select :text::text || (1 / 0)", effect="reads")
+def broken(*, text: str) -> Args:
+    return (text,)
+
+
+class Collected:
+    """A telemetry whose spans and metrics stay in memory."""
+
+    def __init__(self) -> None:
+        self.spans = InMemorySpanExporter()
+        tracers = TracerProvider()
+        tracers.add_span_processor(SimpleSpanProcessor(self.spans))
+        self._reader = InMemoryMetricReader()
+        meters = MeterProvider([self._reader])
+        self.telemetry = Telemetry(tracers.get_tracer("test"), meters.get_meter("test"))
+
+    def metrics(self) -> dict[str, Any]:
+        data: Any = self._reader.get_metrics_data()
+        found = data.resource_metrics[0].scope_metrics[0].metrics
+        return {metric.name: [*metric.data.data_points] for metric in found}
+
+
+@pytest.fixture
+def collected() -> Collected:
+    return Collected()
+
+
+async def test_a_call_is_a_span_with_its_name_statement_and_rows(
+    database_url: str, collected: Collected
+) -> None:
+    async with plainsql.connect(database_url, on_call=collected.telemetry) as db:
+        await series(db, last=3)
+    [span] = collected.spans.get_finished_spans()
+    attributes = dict(span.attributes or {})
+    assert span.name == "t.series"
+    assert attributes["db.system.name"] == "postgresql"
+    assert attributes["db.query.text"] == "select generate_series(1, :last::int)"
+    assert attributes["db.response.returned_rows"] == 3
+    assert attributes["db.namespace"] == database_url.partition("?")[0].rpartition("/")[2]
+    assert span.end_time is not None
+    assert span.start_time is not None
+    assert span.end_time > span.start_time
+
+
+async def test_a_failure_is_told_by_its_state_and_without_the_value(
+    database_url: str, collected: Collected
+) -> None:
+    async with plainsql.connect(database_url, on_call=collected.telemetry) as db:
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await broken(db, text="hunter2")
+    [span] = collected.spans.get_finished_spans()
+    assert not span.status.is_ok
+    assert (span.attributes or {})["db.response.status_code"] == "22012"
+    assert "hunter2" not in span.to_json()
+
+
+async def test_calls_that_are_joined_have_a_span_each(database_url: str, collected: Collected) -> None:
+    async with plainsql.connect(database_url, on_call=collected.telemetry) as db:
+        await asyncio.gather(*(series(db, last=n) for n in range(1, 41)))
+    spans = collected.spans.get_finished_spans()
+    assert len(spans) == 40
+    joined = [(span.attributes or {})["plainsql.joined"] for span in spans]
+    assert max(int(str(n)) for n in joined) > 1
+    rows = [int(str((span.attributes or {})["db.response.returned_rows"])) for span in spans]
+    assert sorted(rows) == [*range(1, 41)]
+
+
+async def test_the_pool_and_the_calls_are_measured(database_url: str, collected: Collected) -> None:
+    async with plainsql.connect(database_url, max_size=3, on_call=collected.telemetry) as db:
+        await series(db, last=5)
+        async with db.transaction() as tx:
+            await series(tx, last=1)
+            metrics = collected.metrics()
+    by_state = {
+        dict(point.attributes)["db.client.connection.state"]: point.value
+        for point in metrics["db.client.connection.count"]
+    }
+    assert by_state == {"used": 1, "idle": 0}
+    assert metrics["db.client.connection.max"][0].value == 3
+    assert metrics["db.client.operation.duration"][0].count == 2
+    assert metrics["db.client.response.returned_rows"][0].sum == 6
+    assert metrics["db.client.connection.wait_time"][0].count == 1
