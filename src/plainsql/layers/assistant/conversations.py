@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -72,13 +73,17 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def close(*, id: int) -> Args:
     """End a conversation. Nothing comes back where there is no such conversation or it is closed
     already.
 
     Reads assistant.conversations.
-    Writes assistant.conversations.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/close.sql
     """
     return (id,)
@@ -128,7 +133,14 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations", (
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("user_id", "returned", "user_id"),
+    )),
+))
 def create(
     *,
     user_id: int,
@@ -139,7 +151,7 @@ def create(
     """Begin a conversation. A session that another conversation has is refused (unique violation).
 
     Reads assistant.conversations.
-    Writes assistant.conversations.
+    Writes assistant.audit_log, assistant.conversations.
     SQL: sql/assistant/conversations/create.sql
     """
     return (user_id, session_id, current_state, context_data)
@@ -180,7 +192,11 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def expire_idle(*, idle_minutes: int = 30, limit: int = 500) -> Args:
     """Close the conversations in which nothing has happened for so many minutes, the longest idle
     first: a batch, to be repeated until it is empty.
@@ -191,7 +207,7 @@ def expire_idle(*, idle_minutes: int = 30, limit: int = 500) -> Args:
     idle_minutes: 1.., 30 by default.
     limit: 1..10000, 500 by default.
     Reads assistant.conversations.
-    Writes assistant.conversations.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/expire_idle.sql
     """
     return (bounded("idle_minutes", idle_minutes, 1, None), bounded("limit", limit, 1, 10000))
@@ -339,7 +355,11 @@ select
   b.updated_at,
   b.updated_by
 from begun as b
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def get_or_start(*, session_id: str, user_id: int) -> Args:
     """The conversation of this session, begun now if there is none. One that is there stays as it is,
     closed or not.
@@ -348,7 +368,7 @@ def get_or_start(*, session_id: str, user_id: int) -> Args:
     users/get_or_create_from_telegram.sql.
 
     Reads assistant.conversations.
-    Writes assistant.conversations.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/get_or_start.sql
     """
     return (session_id, user_id)
@@ -442,13 +462,17 @@ delete from assistant.deletable_conversations as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations", (("id", "parameter", "id"),)),
+    Change("assistant.message_history", (("conversation_id", "parameter", "id"),)),
+))
 def purge(*, id: int) -> Args:
     """Remove a conversation with all that was said in it for good, whether it is deleted or not. The
     audit log keeps what it was.
 
     Reads assistant.conversations.
-    Writes assistant.conversations, assistant.message_history.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/purge.sql
     """
     return (id,)
@@ -472,7 +496,11 @@ using doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     """Remove for good what was deleted of the conversations before a time: a batch, to be repeated
     until it is 0.
@@ -481,7 +509,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
 
     limit: 1..10000, 1000 by default.
     Reads assistant.conversations.
-    Writes assistant.conversations, assistant.message_history.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/purge_deleted.sql
     """
     return (before, bounded("limit", limit, 1, 10000))
@@ -494,14 +522,18 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def restore(*, id: int) -> Args:
     """Bring a deleted conversation back, and all that was deleted with it. Refused where its user is
     deleted (foreign key violation), or another conversation has the same session by now (unique
     violation).
 
     Reads assistant.conversations.
-    Writes assistant.conversations.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/restore.sql
     """
     return (id,)
@@ -525,7 +557,11 @@ from doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def soft_delete(*, id: int) -> Args:
     """Hide a conversation with all that was said in it: no read shows it any more; restore
     brings it back.
@@ -534,7 +570,7 @@ def soft_delete(*, id: int) -> Args:
     on to change it, is not met halfway.
 
     Reads assistant.conversations.
-    Writes assistant.conversations.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/soft_delete.sql
     """
     return (id,)
@@ -568,7 +604,11 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def update(
     *,
     session_id: str | UnsetType = UNSET,
@@ -582,7 +622,7 @@ def update(
     """Change what is given of a conversation, and leave the rest.
 
     Reads assistant.conversations.
-    Writes assistant.conversations.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/update.sql
     """
     return (session_id, current_state, context_data, last_message_id, is_active, last_activity, id)
@@ -614,7 +654,11 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def update_state(
     *,
     new_state: str,
@@ -627,7 +671,7 @@ def update_state(
     it at once, one does.
 
     Reads assistant.conversations.
-    Writes assistant.conversations.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/conversations/update_state.sql
     """
     return (new_state, context_data, id, expected_state)

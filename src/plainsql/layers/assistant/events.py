@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -253,13 +254,16 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events"),
+))
 def cancel(*, id: int) -> Args:
     """Call an event off, and keep that it was planned. Nothing comes back where there is no such event
     or it is not pending.
 
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/cancel.sql
     """
     return (id,)
@@ -308,7 +312,10 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events"),
+))
 def claim_due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     """Take the reminders of events that are due, to send them: they are not due any more. See
     due_reminders.
@@ -319,7 +326,7 @@ def claim_due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     late_minutes: 0..10080, 60 by default.
     limit: 1..1000, 100 by default.
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/claim_due_reminders.sql
     """
     return (bounded("late_minutes", late_minutes, 0, 10080), bounded("limit", limit, 1, 1000))
@@ -391,7 +398,14 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events", (
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("user_id", "returned", "user_id"),
+    )),
+))
 def create(
     *,
     user_id: int,
@@ -411,7 +425,7 @@ def create(
     (foreign key violation).
 
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/create.sql
     """
     return (user_id, title, description, start_datetime, end_datetime, location, event_type, status, reminder_minutes, recurrence_rule, external_id, extra_data)
@@ -574,12 +588,15 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events"),
+))
 def mark_completed(*, id: int) -> Args:
     """Note that an event is done. Nothing comes back where there is no such event or it is not pending.
 
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/mark_completed.sql
     """
     return (id,)
@@ -686,12 +703,15 @@ delete from assistant.deletable_events as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events", (("id", "parameter", "id"),)),
+))
 def purge(*, id: int) -> Args:
     """Remove an event for good, whether it is deleted or not. The audit log keeps what it was.
 
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/purge.sql
     """
     return (id,)
@@ -715,7 +735,10 @@ using doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events"),
+))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     """Remove for good what was deleted of the events before a time: a batch, to be repeated until it is
     0.
@@ -724,7 +747,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
 
     limit: 1..10000, 1000 by default.
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/purge_deleted.sql
     """
     return (before, bounded("limit", limit, 1, 10000))
@@ -737,12 +760,15 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events"),
+))
 def restore(*, id: int) -> Args:
     """Bring a deleted event back. Refused where its user is deleted (foreign key violation).
 
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/restore.sql
     """
     return (id,)
@@ -803,7 +829,10 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events"),
+))
 def save_external(
     *,
     user_id: int,
@@ -820,7 +849,7 @@ def save_external(
     Its status and reminder stay as they are.
 
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/save_external.sql
     """
     return (user_id, external_id, title, description, start_datetime, end_datetime, location, event_type, recurrence_rule)
@@ -833,12 +862,15 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is null
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events"),
+))
 def soft_delete(*, id: int) -> Args:
     """Hide an event: no read shows it any more; restore brings it back.
 
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/soft_delete.sql
     """
     return (id,)
@@ -934,7 +966,10 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.events"),
+))
 def update(
     *,
     title: str | UnsetType = UNSET,
@@ -952,7 +987,7 @@ def update(
     """Change what is given of an event, and leave the rest.
 
     Reads assistant.events.
-    Writes assistant.events.
+    Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/update.sql
     """
     return (title, description, start_datetime, end_datetime, location, event_type, status, reminder_minutes, recurrence_rule, extra_data, id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -127,7 +128,11 @@ select
   s.updated_at,
   s.updated_by
 from said as s
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.message_history"),
+))
 def add_message(
     *,
     conversation_id: int,
@@ -146,7 +151,7 @@ def add_message(
     One statement, so that no reader sees the one without the other.
 
     Reads assistant.conversations, assistant.message_history.
-    Writes assistant.conversations, assistant.message_history.
+    Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/message_history/add_message.sql
     """
     return (conversation_id, message_id, user_message, bot_response, intent_detected, entities_extracted, confidence_score, processing_time_ms)
@@ -290,7 +295,14 @@ returning
   m.created_by,
   m.updated_at,
   m.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.message_history", (
+        ("conversation_id", "returned", "conversation_id"),
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+    )),
+))
 def create(
     *,
     conversation_id: int,
@@ -306,7 +318,7 @@ def create(
     with add_message.
 
     Reads assistant.message_history.
-    Writes assistant.message_history.
+    Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/create.sql
     """
     return (conversation_id, message_id, user_message, bot_response, intent_detected, entities_extracted, confidence_score, processing_time_ms)
@@ -420,12 +432,15 @@ delete from assistant.deletable_message_history as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.message_history", (("id", "parameter", "id"),)),
+))
 def purge(*, id: int) -> Args:
     """Remove a message for good, whether it is deleted or not. The audit log keeps what it was.
 
     Reads assistant.message_history.
-    Writes assistant.message_history.
+    Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/purge.sql
     """
     return (id,)
@@ -449,7 +464,10 @@ using doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.message_history"),
+))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     """Remove for good what was deleted of the messages before a time: a batch, to be repeated until it
     is 0.
@@ -458,7 +476,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
 
     limit: 1..10000, 1000 by default.
     Reads assistant.message_history.
-    Writes assistant.message_history.
+    Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/purge_deleted.sql
     """
     return (before, bounded("limit", limit, 1, 10000))
@@ -525,13 +543,16 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.message_history"),
+))
 def restore(*, id: int) -> Args:
     """Bring a deleted message back. Refused where its conversation is deleted (foreign key
     violation).
 
     Reads assistant.message_history.
-    Writes assistant.message_history.
+    Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/restore.sql
     """
     return (id,)
@@ -544,12 +565,15 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is null
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.message_history"),
+))
 def soft_delete(*, id: int) -> Args:
     """Hide a message: no read shows it any more; restore brings it back.
 
     Reads assistant.message_history.
-    Writes assistant.message_history.
+    Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/soft_delete.sql
     """
     return (id,)
@@ -584,7 +608,10 @@ returning
   m.created_by,
   m.updated_at,
   m.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.message_history"),
+))
 def update(
     *,
     message_id: str | None | UnsetType = UNSET,
@@ -599,7 +626,7 @@ def update(
     """Change what is given of a message, and leave the rest.
 
     Reads assistant.message_history.
-    Writes assistant.message_history.
+    Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/update.sql
     """
     return (message_id, user_message, bot_response, intent_detected, entities_extracted, confidence_score, processing_time_ms, id)

@@ -9,6 +9,7 @@ from builtins import list as list_
 from datetime import datetime
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -221,7 +222,10 @@ returning
   n.created_by,
   n.updated_at,
   n.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.notes"),
+))
 def claim_due_reminders(*, limit: int = 100) -> Args:
     """Take the reminders of notes that are due, to send them: they are not due any more.
 
@@ -230,7 +234,7 @@ def claim_due_reminders(*, limit: int = 100) -> Args:
 
     limit: 1..1000, 100 by default.
     Reads assistant.notes.
-    Writes assistant.notes.
+    Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/claim_due_reminders.sql
     """
     return (bounded("limit", limit, 1, 1000),)
@@ -295,7 +299,14 @@ returning
   n.created_by,
   n.updated_at,
   n.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.notes", (
+        ("id", "returned", "id"),
+        ("tenant_id", "returned", "tenant_id"),
+        ("user_id", "returned", "user_id"),
+    )),
+))
 def create(
     *,
     user_id: int,
@@ -313,7 +324,7 @@ def create(
     there, or is deleted, is refused (foreign key violation).
 
     Reads assistant.notes.
-    Writes assistant.notes.
+    Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/create.sql
     """
     return (user_id, title, content, category, tags, priority, is_pinned, reminder_datetime, language_code, extra_data)
@@ -440,12 +451,15 @@ delete from assistant.deletable_notes as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.notes", (("id", "parameter", "id"),)),
+))
 def purge(*, id: int) -> Args:
     """Remove a note for good, whether it is deleted or not. The audit log keeps what it was.
 
     Reads assistant.notes.
-    Writes assistant.notes.
+    Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/purge.sql
     """
     return (id,)
@@ -469,7 +483,10 @@ using doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.notes"),
+))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     """Remove for good what was deleted of the notes before a time: a batch, to be repeated until it is
     0.
@@ -478,7 +495,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
 
     limit: 1..10000, 1000 by default.
     Reads assistant.notes.
-    Writes assistant.notes.
+    Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/purge_deleted.sql
     """
     return (before, bounded("limit", limit, 1, 10000))
@@ -491,12 +508,15 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.notes"),
+))
 def restore(*, id: int) -> Args:
     """Bring a deleted note back. Refused where its user is deleted (foreign key violation).
 
     Reads assistant.notes.
-    Writes assistant.notes.
+    Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/restore.sql
     """
     return (id,)
@@ -599,12 +619,15 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is null
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.notes"),
+))
 def soft_delete(*, id: int) -> Args:
     """Hide a note: no read shows it any more; restore brings it back.
 
     Reads assistant.notes.
-    Writes assistant.notes.
+    Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/soft_delete.sql
     """
     return (id,)
@@ -634,12 +657,15 @@ returning
   n.created_by,
   n.updated_at,
   n.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.notes"),
+))
 def toggle_pin(*, id: int) -> Args:
     """Pin a note, or take the pin off.
 
     Reads assistant.notes.
-    Writes assistant.notes.
+    Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/toggle_pin.sql
     """
     return (id,)
@@ -679,7 +705,10 @@ returning
   n.created_by,
   n.updated_at,
   n.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.notes"),
+))
 def update(
     *,
     title: str | None | UnsetType = UNSET,
@@ -696,7 +725,7 @@ def update(
     """Change what is given of a note, and leave the rest.
 
     Reads assistant.notes.
-    Writes assistant.notes.
+    Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/update.sql
     """
     return (title, content, category, tags, priority, is_pinned, reminder_datetime, language_code, extra_data, id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -100,7 +101,10 @@ returning
   u.created_by,
   u.updated_at,
   u.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.users", (("id", "returned", "id"), ("tenant_id", "returned", "tenant_id"))),
+))
 def create(
     *,
     telegram_id: int | None = None,
@@ -116,7 +120,7 @@ def create(
     violation).
 
     Reads assistant.users.
-    Writes assistant.users.
+    Writes assistant.audit_log, assistant.users.
     SQL: sql/assistant/users/create.sql
     """
     return (telegram_id, username, first_name, last_name, language_code, timezone, is_active, preferences)
@@ -267,7 +271,14 @@ select
   e.updated_at,
   e.updated_by
 from entered as e
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.events"),
+    Change("assistant.message_history"),
+    Change("assistant.notes"),
+    Change("assistant.users"),
+))
 def get_or_create_from_telegram(
     *,
     telegram_id: int | None,
@@ -285,7 +296,7 @@ def get_or_create_from_telegram(
     return nothing at all; "do update" waits for that call, locks its row and returns it.
 
     Reads assistant.users.
-    Writes assistant.users.
+    Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/get_or_create_from_telegram.sql
     """
     return (telegram_id, username, first_name, last_name, language_code)
@@ -374,13 +385,20 @@ delete from assistant.deletable_users as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations", (("user_id", "parameter", "id"),)),
+    Change("assistant.events", (("user_id", "parameter", "id"),)),
+    Change("assistant.message_history"),
+    Change("assistant.notes", (("user_id", "parameter", "id"),)),
+    Change("assistant.users", (("id", "parameter", "id"),)),
+))
 def purge(*, id: int) -> Args:
     """Remove a user with all that hangs on it: events, notes, conversations and what was
     said in them for good, whether it is deleted or not. The audit log keeps what it was.
 
     Reads assistant.users.
-    Writes assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/purge.sql
     """
     return (id,)
@@ -404,7 +422,14 @@ using doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.events"),
+    Change("assistant.message_history"),
+    Change("assistant.notes"),
+    Change("assistant.users"),
+))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     """Remove for good what was deleted of the users before a time: a batch, to be repeated until it is
     0.
@@ -413,7 +438,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
 
     limit: 1..10000, 1000 by default.
     Reads assistant.users.
-    Writes assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
+    Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/purge_deleted.sql
     """
     return (before, bounded("limit", limit, 1, 10000))
@@ -426,13 +451,20 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.events"),
+    Change("assistant.message_history"),
+    Change("assistant.notes"),
+    Change("assistant.users"),
+))
 def restore(*, id: int) -> Args:
     """Bring a deleted user back, and all that was deleted with it. Refused where another user has the
     same Telegram account by now (unique violation).
 
     Reads assistant.users.
-    Writes assistant.users.
+    Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/restore.sql
     """
     return (id,)
@@ -456,7 +488,14 @@ from doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.events"),
+    Change("assistant.message_history"),
+    Change("assistant.notes"),
+    Change("assistant.users"),
+))
 def soft_delete(*, id: int) -> Args:
     """Hide a user with all that hangs on it: events, notes, conversations and what was
     said in them: no read shows it any more; restore brings it back.
@@ -465,7 +504,7 @@ def soft_delete(*, id: int) -> Args:
     on to change it, is not met halfway.
 
     Reads assistant.users.
-    Writes assistant.users.
+    Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/soft_delete.sql
     """
     return (id,)
@@ -501,7 +540,14 @@ returning
   u.created_by,
   u.updated_at,
   u.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.events"),
+    Change("assistant.message_history"),
+    Change("assistant.notes"),
+    Change("assistant.users"),
+))
 def update(
     *,
     telegram_id: int | None | UnsetType = UNSET,
@@ -517,7 +563,7 @@ def update(
     """Change what is given of a user, and leave the rest.
 
     Reads assistant.users.
-    Writes assistant.users.
+    Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/update.sql
     """
     return (telegram_id, username, first_name, last_name, language_code, timezone, is_active, preferences, id)
@@ -549,7 +595,14 @@ returning
   u.created_by,
   u.updated_at,
   u.updated_by
-""")
+""", changes=(
+    Change("assistant.audit_log"),
+    Change("assistant.conversations"),
+    Change("assistant.events"),
+    Change("assistant.message_history"),
+    Change("assistant.notes"),
+    Change("assistant.users"),
+))
 def update_preferences(*, preferences: Json, id: int) -> Args:
     """Merge preferences into a user's: what is given replaces what is there of the same name, a name
     given as null goes, the rest stays.
@@ -557,7 +610,7 @@ def update_preferences(*, preferences: Json, id: int) -> Args:
     One statement: of two that change different names at once, neither undoes the other.
 
     Reads assistant.users.
-    Writes assistant.users.
+    Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
     SQL: sql/assistant/users/update_preferences.sql
     """
     return (preferences, id)
