@@ -116,7 +116,7 @@ async def test_what_comes_while_its_user_is_being_deleted_is_refused(
 async def test_what_comes_while_a_deletion_is_undone_is_entered(
     desk: Desk, owner_db: plainsql.Database
 ) -> None:
-    async with desk.db.transaction() as tx, tx.transaction():
+    async with desk.db.transaction() as tx:
         await users.soft_delete(tx, id=desk.user.id)
         late = asyncio.create_task(desk.write())
         await blocked(owner_db)
