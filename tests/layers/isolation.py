@@ -43,6 +43,7 @@ from psycopg import sql
 
 import plainsql
 from plainsql.database import TenantDatabase
+from plainsql.errors import TenantError
 from plainsql.query import Query
 from plainsql.rows import Row
 
@@ -102,15 +103,16 @@ def application_url(url: str, role: str) -> Generator[str]:
 
 
 @asynccontextmanager
-async def open_isolation(url: str, layer: TenantLayer) -> AsyncGenerator[Isolation]:
+async def open_isolation(url: str, layer: TenantLayer, **options: Any) -> AsyncGenerator[Isolation]:
     """Fill a database for both tenants and hand it over, with a login role that is one of the application's.
 
     ``url`` is a superuser's, of a database of its own that has the layer's migrations and no rows.
+    ``options`` are those of ``plainsql.connect``.
     """
     # What would wait for the other tenant fails instead: nothing else holds locks here.
     settings = {"lock_timeout": "3s"}
     with psycopg.connect(url, autocommit=True) as admin, application_url(url, layer.role) as application:
-        async with plainsql.connect(application, max_size=8, server_settings=settings) as db:
+        async with plainsql.connect(application, max_size=8, server_settings=settings, **options) as db:
             isolation = Isolation(db, admin, layer)
             await isolation.fill()
             yield isolation
@@ -304,9 +306,17 @@ class Isolation:
             query, given = self.queries[name], self.arguments(name, tenant)
             try:
                 found = await query(self.db, **given)
-            except (PostgresError, plainsql.NoRowError):
+            except (PostgresError, plainsql.NoRowError, TenantError):
                 found = None  # a refusal is as good
             assert not found, f"{name}: without a tenant it found {_shape(found, self._known)}"
+            # And the same from the server itself, which need not rely on plainsql to ask for a tenant.
+            plan, values = query.plan(query.bind((), given))
+            try:
+                async with self.db.acquire() as connection:
+                    rows = await connection.fetch(plan.sql, *values)
+            except PostgresError:
+                rows = []
+            assert not any(any(row.values()) for row in rows), f"{name}: without a tenant it found {rows}"
         assert self._everything() == before, f"{name}: without a tenant it changed something"
 
     async def check_calls_at_once(self, name: str) -> None:
