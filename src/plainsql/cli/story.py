@@ -137,7 +137,7 @@ class Step:
         self.queries = 0
         self.seconds = 0.0
 
-    async def run(self, query: Query[P, Any, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def run(self, query: Query[P, Any, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a query, and keep its rows to be shown."""
         self.files.append(query.file)
         self.queries += 1

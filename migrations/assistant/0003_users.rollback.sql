@@ -1,0 +1,2 @@
+-- Drop the users.
+drop table assistant.users;

@@ -1,0 +1,21 @@
+-- The conversation with this id.
+-- returns: optional Conversation
+select
+  c.id,
+  c.tenant_id,
+  c.user_id,
+  c.session_id,
+  c.current_state,
+  c.context_data,
+  c.last_message_id,
+  c.is_active,
+  c.started_at,
+  c.last_activity,
+  c.created_at,
+  c.created_by,
+  c.updated_at,
+  c.updated_by
+from assistant.conversations as c
+where
+  c.tenant_id = (select assistant.current_tenant())
+  and c.id = :id

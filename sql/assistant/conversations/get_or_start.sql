@@ -1,0 +1,88 @@
+-- The conversation of this session, begun now if there is none. One that is there stays as it is,
+-- closed or not.
+--
+-- Safe when any number of calls race, and exactly one row in every case: see
+-- users/get_or_create_from_telegram.sql.
+-- returns: one Conversation
+-- allow: unproved-one: the two arms exclude each other
+with
+known as (
+  select
+    c.id,
+    c.tenant_id,
+    c.user_id,
+    c.session_id,
+    c.current_state,
+    c.context_data,
+    c.last_message_id,
+    c.is_active,
+    c.started_at,
+    c.last_activity,
+    c.created_at,
+    c.created_by,
+    c.updated_at,
+    c.updated_by
+  from assistant.conversations as c
+  where
+    c.tenant_id = (select assistant.current_tenant())
+    and c.session_id = :session_id
+),
+
+begun as (
+  insert into assistant.conversations as c (user_id, session_id)
+  select
+    :user_id as user_id,
+    :session_id as session_id
+  where not exists (select 1 from known)
+  on conflict (tenant_id, session_id) where deleted_at is null do update
+    set session_id = excluded.session_id
+  returning
+    c.id,
+    c.tenant_id,
+    c.user_id,
+    c.session_id,
+    c.current_state,
+    c.context_data,
+    c.last_message_id,
+    c.is_active,
+    c.started_at,
+    c.last_activity,
+    c.created_at,
+    c.created_by,
+    c.updated_at,
+    c.updated_by
+)
+
+select
+  k.id,
+  k.tenant_id,
+  k.user_id,
+  k.session_id,
+  k.current_state,
+  k.context_data,
+  k.last_message_id,
+  k.is_active,
+  k.started_at,
+  k.last_activity,
+  k.created_at,
+  k.created_by,
+  k.updated_at,
+  k.updated_by
+from known as k
+union all
+select
+  b.id,
+  b.tenant_id,
+  b.user_id,
+  b.session_id,
+  b.current_state,
+  b.context_data,
+  b.last_message_id,
+  b.is_active,
+  b.started_at,
+  b.last_activity,
+  b.created_at,
+  b.created_by,
+  b.updated_at,
+  b.updated_by
+from begun as b

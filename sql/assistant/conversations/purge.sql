@@ -1,0 +1,7 @@
+-- Remove a conversation with all that was said in it for good, whether it is deleted or not. The
+-- audit log keeps what it was.
+-- returns: count
+delete from assistant.deletable_conversations as d
+where
+  d.tenant_id = (select assistant.current_tenant())
+  and d.id = :id

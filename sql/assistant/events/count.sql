@@ -1,0 +1,7 @@
+-- How many events there are, since a time if given.
+-- returns: value
+select count(*) as total
+from assistant.events as e
+where
+  e.tenant_id = (select assistant.current_tenant())
+  and e.created_at >= :since  --?

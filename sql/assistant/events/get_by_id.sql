@@ -1,0 +1,27 @@
+-- The event with this id.
+-- returns: optional Event
+select
+  e.id,
+  e.tenant_id,
+  e.user_id,
+  e.title,
+  e.description,
+  e.start_datetime,
+  e.end_datetime,
+  e.location,
+  e.event_type,
+  e.status,
+  e.reminder_minutes,
+  e.recurrence_rule,
+  e.external_id,
+  e.extra_data,
+  e.remind_at,
+  e.reminded_at,
+  e.created_at,
+  e.created_by,
+  e.updated_at,
+  e.updated_by
+from assistant.events as e
+where
+  e.tenant_id = (select assistant.current_tenant())
+  and e.id = :id

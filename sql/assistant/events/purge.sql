@@ -1,0 +1,6 @@
+-- Remove an event for good, whether it is deleted or not. The audit log keeps what it was.
+-- returns: count
+delete from assistant.deletable_events as d
+where
+  d.tenant_id = (select assistant.current_tenant())
+  and d.id = :id

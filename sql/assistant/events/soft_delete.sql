@@ -1,0 +1,8 @@
+-- Hide an event: no read shows it any more; restore brings it back.
+-- returns: count
+update assistant.deletable_events as d
+set deleted_at = clock_timestamp()
+where
+  d.tenant_id = (select assistant.current_tenant())
+  and d.id = :id
+  and d.deleted_at is null

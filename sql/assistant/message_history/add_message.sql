@@ -1,0 +1,79 @@
+-- Add what was said and answered to a conversation, and note in the conversation when that was. A
+-- conversation that is not there, or is deleted, is refused (foreign key violation); one that is
+-- closed stays so.
+--
+-- One statement, so that no reader sees the one without the other.
+-- returns: one Message
+-- param message_id: = null
+-- param user_message: = null
+-- param bot_response: = null
+-- param intent_detected: = null
+-- param entities_extracted: = null
+-- param confidence_score: = null
+-- param processing_time_ms: = null
+with
+said as (
+  insert into assistant.message_history as m (
+    conversation_id,
+    message_id,
+    user_message,
+    bot_response,
+    intent_detected,
+    entities_extracted,
+    confidence_score,
+    processing_time_ms
+  )
+  values (
+    :conversation_id,
+    :message_id,
+    :user_message,
+    :bot_response,
+    :intent_detected,
+    coalesce(cast(:entities_extracted as jsonb), '{}'),
+    :confidence_score,
+    :processing_time_ms
+  )
+  returning
+    m.id,
+    m.tenant_id,
+    m.conversation_id,
+    m.message_id,
+    m.user_message,
+    m.bot_response,
+    m.intent_detected,
+    m.entities_extracted,
+    m.confidence_score,
+    m.processing_time_ms,
+    m.created_at,
+    m.created_by,
+    m.updated_at,
+    m.updated_by
+),
+
+moved as (
+  update assistant.conversations as c
+  set
+    last_activity = greatest(c.last_activity, s.created_at),
+    last_message_id = coalesce(s.message_id, c.last_message_id)
+  from said as s
+  where
+    c.tenant_id = (select assistant.current_tenant())
+    and c.id = s.conversation_id
+)
+
+select
+  s.id,
+  s.tenant_id,
+  s.conversation_id,
+  s.message_id,
+  s.user_message,
+  s.bot_response,
+  s.intent_detected,
+  s.entities_extracted,
+  s.confidence_score,
+  s.processing_time_ms,
+  s.created_at,
+  s.created_by,
+  s.updated_at,
+  s.updated_by
+from said as s

@@ -1,0 +1,7 @@
+-- How many messages there are, since a time if given.
+-- returns: value
+select count(*) as total
+from assistant.message_history as m
+where
+  m.tenant_id = (select assistant.current_tenant())
+  and m.created_at >= :since  --?

@@ -1,0 +1,41 @@
+-- The notes that have all of some tags, or with match_all false any of them, of one user if given,
+-- newest first. The next page comes after the last row's created_at and id.
+--
+-- The function looks the tags up in an index, which a query under row-level security cannot: see
+-- the migration 0008_search.
+-- returns: many Note
+-- param user_id: = null
+-- param match_all: = true
+-- param limit: 1..200 = 50
+select
+  n.id,
+  n.tenant_id,
+  n.user_id,
+  n.title,
+  n.content,
+  n.category,
+  n.tags,
+  n.priority,
+  n.is_pinned,
+  n.reminder_datetime,
+  n.language_code,
+  n.extra_data,
+  n.reminded_at,
+  n.created_at,
+  n.created_by,
+  n.updated_at,
+  n.updated_by
+from assistant.notes as n
+where
+  n.tenant_id = (select assistant.current_tenant())
+  and n.id in (
+    select f.id
+    from assistant.notes_with_tags(
+      :user_id,
+      case when not :match_all then cast(:tags as text[]) end,
+      case when :match_all then cast(:tags as text[]) end
+    ) as f
+  )
+  and (n.created_at, n.id) < (:after_created_at, :after_id)  --?
+order by n.created_at desc, n.id desc
+limit :limit

@@ -1,0 +1,30 @@
+-- A user's notes, of one category if given: the pinned ones first, each part newest first. The next
+-- page comes after the last row's is_pinned, created_at and id.
+-- returns: many Note
+-- param limit: 1..200 = 50
+select
+  n.id,
+  n.tenant_id,
+  n.user_id,
+  n.title,
+  n.content,
+  n.category,
+  n.tags,
+  n.priority,
+  n.is_pinned,
+  n.reminder_datetime,
+  n.language_code,
+  n.extra_data,
+  n.reminded_at,
+  n.created_at,
+  n.created_by,
+  n.updated_at,
+  n.updated_by
+from assistant.notes as n
+where
+  n.tenant_id = (select assistant.current_tenant())
+  and n.user_id = :user_id
+  and n.category = :category                                                                --?
+  and (n.is_pinned, n.created_at, n.id) < (:after_is_pinned, :after_created_at, :after_id)  --?
+order by n.is_pinned desc, n.created_at desc, n.id desc
+limit :limit

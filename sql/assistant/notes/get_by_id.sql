@@ -1,0 +1,24 @@
+-- The note with this id.
+-- returns: optional Note
+select
+  n.id,
+  n.tenant_id,
+  n.user_id,
+  n.title,
+  n.content,
+  n.category,
+  n.tags,
+  n.priority,
+  n.is_pinned,
+  n.reminder_datetime,
+  n.language_code,
+  n.extra_data,
+  n.reminded_at,
+  n.created_at,
+  n.created_by,
+  n.updated_at,
+  n.updated_by
+from assistant.notes as n
+where
+  n.tenant_id = (select assistant.current_tenant())
+  and n.id = :id

@@ -1,0 +1,29 @@
+-- Notes, of one user if given, newest first. The next page comes after the last row's created_at
+-- and id.
+-- returns: many Note
+-- param limit: 1..200 = 50
+select
+  n.id,
+  n.tenant_id,
+  n.user_id,
+  n.title,
+  n.content,
+  n.category,
+  n.tags,
+  n.priority,
+  n.is_pinned,
+  n.reminder_datetime,
+  n.language_code,
+  n.extra_data,
+  n.reminded_at,
+  n.created_at,
+  n.created_by,
+  n.updated_at,
+  n.updated_by
+from assistant.notes as n
+where
+  n.tenant_id = (select assistant.current_tenant())
+  and n.user_id = :user_id                                   --?
+  and (n.created_at, n.id) < (:after_created_at, :after_id)  --?
+order by n.created_at desc, n.id desc
+limit :limit

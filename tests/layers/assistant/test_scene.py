@@ -1,0 +1,19 @@
+"""The scene that ``plainsql demo assistant`` plays."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from plainsql.cli.scenes import assistant
+
+
+async def test_the_scene_plays_to_its_end(plainsql_fresh_database_url: str) -> None:
+    out = io.StringIO()
+    queries = await assistant.play(plainsql_fresh_database_url, Console(file=out, width=110))
+    shown = out.getvalue()
+    assert queries > 30
+    assert "sql/assistant/notes/search.sql" in shown
+    assert "«Reunión»" in shown
+    assert "ForeignKeyViolationError" in shown
