@@ -96,7 +96,7 @@ end
 $$;
 
 comment on function marketplace.move_conversation() is
-'Refuses moves of the status that there are not, and keeps when a conversation was completed';
+'Refuses moves of the status that there are not, and keeps when a conversation was completed. plainsql: writes nothing';
 
 create trigger conversations_enter
 before insert on marketplace.conversations

@@ -19,6 +19,9 @@ QUERIES = [
     "conversations/create",
     "messages/append",
     "messages/recent",
+    "messages/recent",
+    "messages/append",
+    "messages/recent",
     "properties/search",
     "properties/search_hybrid",
     "conversations/touch",
@@ -29,7 +32,7 @@ QUERIES = [
 ]
 
 
-def _start(folder: Path) -> subprocess.Popen[str]:
+def _start(folder: Path, *layer: str) -> subprocess.Popen[str]:
     # A configured database that cannot be reached: the demonstration must not look at it.
     environment = os.environ | {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
@@ -38,7 +41,7 @@ def _start(folder: Path) -> subprocess.Popen[str]:
     }
     (folder / "tmp").mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-m", "plainsql", "demo"],
+        [sys.executable, "-m", "plainsql", "demo", *layer],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -59,12 +62,24 @@ def test_the_demonstration_of_realty_ends_well(tmp_path: Path) -> None:
     with _start(tmp_path) as running:
         out, _ = running.communicate(timeout=100)
     assert running.returncode == 0, out
-    assert re.search(r"\ndemo: ok, 14 queries in \d+\.\d s\n\Z", out)
+    assert re.search(r"\ndemo: ok, 17 queries in \d+\.\d s\n\Z", out)
     shown = re.findall(r"sql/realty/(\w+/\w+)\.sql(?:, \d times)?  \d+\.\d ms", out)
     assert shown == QUERIES
     assert "UniqueViolationError: duplicate key value violates" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     assert [path.name for path in tmp_path.iterdir()] == ["tmp"]
+    assert _left(tmp_path) == []
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("layer", ["whatsapp", "marketplace", "assistant"])
+def test_the_other_layers_have_a_demonstration_too(tmp_path: Path, layer: str) -> None:
+    with _start(tmp_path, layer) as running:
+        out, _ = running.communicate(timeout=100)
+    assert running.returncode == 0, out
+    assert re.search(r"\ndemo: ok, \d\d queries in \d+\.\d s\n\Z", out)
+    assert f"migrations of {layer}" in out
+    assert max(len(line) for line in out.splitlines()) <= 80
     assert _left(tmp_path) == []
 
 

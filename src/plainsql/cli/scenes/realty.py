@@ -20,6 +20,7 @@ ZONE: Final = timezone(timedelta(hours=-5), "Lima")
 
 _ROWS_AT_ONCE: Final = 250
 _QUESTION: Final = "departamento con vista al parque, dos dormitorios, cochera"
+_ANSWER: Final = "Tengo cinco departamentos así; el más cercano a lo que describes da al parque"
 _SAID: Final = (
     ("human", "Hola, busco casa para mudarme en marzo"),
     ("ai-assistant", "¡Hola, Lucía! ¿En qué distrito, y hasta qué precio?"),
@@ -82,6 +83,30 @@ async def play(story: Story) -> None:
         limit=5,
     )
     story.expect([message.content for message in recent] == [content for _, content in _SAID], "history")
+    warm = await story.tell(
+        "The same once more: 'cache: 5m' in its header, PostgreSQL is not asked",
+        "created_at=at type content",
+        messages.recent,
+        conversation_id=talk.id,
+        limit=5,
+    )
+    story.expect(warm == recent, "the cache has something else")
+    answer = await story.tell(
+        "The assistant answers: what is stored of this conversation ends, and of no other",
+        "created_at=at type content",
+        messages.append,
+        conversation_id=talk.id,
+        type="ai-assistant",
+        content=_ANSWER,
+    )
+    seen = await story.tell(
+        "The very next read sees it",
+        "created_at=at type content",
+        messages.recent,
+        conversation_id=talk.id,
+        limit=5,
+    )
+    story.expect(seen == [*recent, answer], "the answer is not seen")
 
     meaning = embed(_QUESTION)
     nearest = await story.tell(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -62,7 +63,12 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.bot_sessions", (
+        ("id", "returned", "id"),
+        ("session_key", "parameter", "session_key"),
+    )),
+))
 def close(*, session_key: str) -> Args:
     """End a bot session. Nothing comes back where there is no such session or it has ended already.
 
@@ -117,7 +123,12 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.bot_sessions", (
+        ("id", "returned", "id"),
+        ("session_key", "parameter", "session_key"),
+    )),
+))
 def create(
     *,
     session_key: str,
@@ -140,7 +151,9 @@ def create(
 @count_("marketplace.bot_sessions.delete", "sql/marketplace/bot_sessions/delete.sql", 3, """\
 delete from marketplace.bot_sessions as s
 where s.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.bot_sessions", (("id", "parameter", "id"),)),
+))
 def delete(*, id: int) -> Args:
     """Remove a bot session. Old ones go with delete_idle.
 
@@ -164,7 +177,9 @@ oldest as (
 
 delete from marketplace.bot_sessions as s
 where s.id = any(array(select o.id from oldest as o))
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.bot_sessions"),
+))
 def delete_idle(*, before: datetime, limit: int = 1000) -> Args:
     """Remove the bot sessions that were last heard of before a time, the oldest so many of them; how
     many comes back. plainsql.layers.marketplace.maintenance does all of them.
@@ -249,7 +264,12 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.bot_sessions", (
+        ("id", "returned", "id"),
+        ("session_key", "parameter", "session_key"),
+    )),
+))
 def heartbeat(
     *,
     details: Json | UnsetType = UNSET,
@@ -357,7 +377,12 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.bot_sessions", (
+        ("id", "returned", "id"),
+        ("session_key", "parameter", "session_key"),
+    )),
+))
 def open(*, session_key: str, details: Json | None = None) -> Args:
     """Begin the bot session with this key, or go on with it where it runs: a bot that starts again
     finds its counts. Nothing comes back where a session of this key has ended: keys are not used
@@ -392,7 +417,12 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.bot_sessions", (
+        ("id", "parameter", "id"),
+        ("session_key", "returned", "session_key"),
+    )),
+))
 def update(
     *,
     started_at: datetime | UnsetType = UNSET,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -98,7 +99,14 @@ returning
   b.profile_data,
   b.created_at,
   b.updated_at
-""")
+""", changes=(
+    Change("marketplace.buyers", (
+        ("id", "parameter", "id"),
+        ("wallapop_user_id", "returned", "wallapop_user_id"),
+    )),
+    Change("marketplace.conversations"),
+    Change("marketplace.products"),
+))
 def block(*, id: int) -> Args:
     """Block a buyer: their ACTIVE conversations become BLOCKED, and what was kept for them is on sale
     again. Nothing comes back where there is no such buyer.
@@ -161,7 +169,12 @@ returning
   b.profile_data,
   b.created_at,
   b.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.buyers", (
+        ("id", "returned", "id"),
+        ("wallapop_user_id", "parameter", "wallapop_user_id"),
+    )),
+))
 def create(
     *,
     wallapop_user_id: str,
@@ -224,7 +237,12 @@ returning
   b.profile_data,
   b.created_at,
   b.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.buyers", (
+        ("id", "returned", "id"),
+        ("wallapop_user_id", "parameter", "wallapop_user_id"),
+    )),
+))
 def create_or_update(
     *,
     wallapop_user_id: str,
@@ -250,7 +268,12 @@ def create_or_update(
 @count_("marketplace.buyers.delete", "sql/marketplace/buyers/delete.sql", 3, """\
 delete from marketplace.buyers as b
 where b.id = :id
-""")
+""", changes=(
+    Change("marketplace.buyers", (("id", "parameter", "id"),)),
+    Change("marketplace.conversations", (("buyer_id", "parameter", "id"),)),
+    Change("marketplace.messages"),
+    Change("marketplace.products"),
+))
 def delete(*, id: int) -> Args:
     """Remove a buyer with all that they said: conversations, messages. What they bought stays sold.
 
@@ -412,7 +435,9 @@ select
   (select count(*) from changed) as changed,
   max(p.id) as last_id
 from page as p
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.buyers"),
+))
 def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
     """Recompute the trust scores of the next buyers after an id: of how many, how many changed, and the
     last id, from which to go on; null where there were no more.
@@ -467,7 +492,13 @@ returning
   b.profile_data,
   b.created_at,
   b.updated_at
-""")
+""", changes=(
+    Change("marketplace.buyers", (
+        ("id", "parameter", "id"),
+        ("wallapop_user_id", "returned", "wallapop_user_id"),
+    )),
+    Change("marketplace.conversations"),
+))
 def unblock(*, id: int) -> Args:
     """Let a blocked buyer talk to us again: their BLOCKED conversations are ACTIVE again. Their trust
     score is that of a stranger until it is recomputed. Nothing comes back where they are not
@@ -507,7 +538,12 @@ returning
   b.profile_data,
   b.created_at,
   b.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.buyers", (
+        ("id", "parameter", "id"),
+        ("wallapop_user_id", "returned", "wallapop_user_id"),
+    )),
+))
 def update(
     *,
     username: str | None | UnsetType = UNSET,

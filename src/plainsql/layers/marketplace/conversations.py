@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -69,7 +70,9 @@ oldest as (
 update marketplace.conversations as c
 set status = 'ARCHIVED'
 where c.id = any(array(select o.id from oldest as o))
-""")
+""", changes=(
+    Change("marketplace.conversations"),
+))
 def archive_completed(*, before: datetime, limit: int = 1000) -> Args:
     """Archive the conversations that were completed before a time, the oldest so many of them; how many
     comes back. plainsql.layers.marketplace.maintenance does all of them.
@@ -138,7 +141,10 @@ select
   d.created_at,
   d.updated_at
 from cancelled as d
-""")
+""", changes=(
+    Change("marketplace.conversations"),
+    Change("marketplace.products"),
+))
 def cancel(*, id: int) -> Args:
     """Break off a conversation that is ACTIVE. A product that was kept for its buyer is on sale again.
     Nothing comes back where it is not ACTIVE.
@@ -236,7 +242,11 @@ select
   d.created_at,
   d.updated_at
 from completed as d
-""")
+""", changes=(
+    Change("marketplace.buyers"),
+    Change("marketplace.conversations"),
+    Change("marketplace.products"),
+))
 def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
     """A deal: the conversation is COMPLETED, its product SOLD to its buyer, the purchase counted. The
     price is the one given, else the one negotiated so far, else the product's. Nothing comes back,
@@ -308,7 +318,15 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
-""")
+""", changes=(
+    Change("marketplace.conversations", (
+        ("buyer_id", "returned", "buyer_id"),
+        ("id", "returned", "id"),
+        ("product_id", "returned", "product_id"),
+        ("status", "returned", "status"),
+        ("wallapop_chat_id", "returned", "wallapop_chat_id"),
+    )),
+))
 def create(
     *,
     wallapop_chat_id: str,
@@ -330,7 +348,10 @@ def create(
 @count_("marketplace.conversations.delete", "sql/marketplace/conversations/delete.sql", 3, """\
 delete from marketplace.conversations as c
 where c.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.conversations", (("id", "parameter", "id"),)),
+    Change("marketplace.messages", (("conversation_id", "parameter", "id"),)),
+))
 def delete(*, id: int) -> Args:
     """Remove a conversation and its messages. The product stays as it is.
 
@@ -590,7 +611,9 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
-""")
+""", changes=(
+    Change("marketplace.conversations"),
+))
 def reopen(*, id: int) -> Args:
     """Take up a conversation that was CANCELLED. Nothing comes back where it was not, or its buyer is
     blocked.
@@ -701,7 +724,10 @@ select
   e.created_at,
   e.updated_at
 from entered as e
-""")
+""", changes=(
+    Change("marketplace.buyers"),
+    Change("marketplace.conversations"),
+))
 def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
     """The conversation of this chat of the platform, begun now if this is the first we hear of it, and
     counted for the buyer. Nothing comes back for a new one of a buyer who is blocked or unknown; a
@@ -745,7 +771,9 @@ returning
   c.completed_at,
   c.created_at,
   c.updated_at
-""")
+""", changes=(
+    Change("marketplace.conversations"),
+))
 def update(
     *,
     negotiated_price: Decimal | None | UnsetType = UNSET,

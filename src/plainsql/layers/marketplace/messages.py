@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -137,7 +138,15 @@ select
   ap.created_at,
   ap.updated_at
 from appended as ap
-""")
+""", changes=(
+    Change("marketplace.conversations"),
+    Change("marketplace.messages", (
+        ("buyer_id", "returned", "buyer_id"),
+        ("conversation_id", "parameter", "conversation_id"),
+        ("conversation_id", "returned", "conversation_id"),
+        ("id", "returned", "id"),
+    )),
+))
 def append(
     *,
     wallapop_message_id: str | None = None,
@@ -224,7 +233,14 @@ select
   cl.updated_at
 from claimed as cl
 order by cl.created_at, cl.id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.messages", (
+        ("buyer_id", "returned", "buyer_id"),
+        ("conversation_id", "returned", "conversation_id"),
+        ("id", "returned", "id"),
+        ("wallapop_message_id", "returned", "wallapop_message_id"),
+    )),
+))
 def claim_unprocessed(*, limit: int = 20, seconds: float = 300.0) -> Args:
     """Take up the oldest messages that are still to be processed, for so many seconds: no other worker
     gets them in that time. mark_processed ends it; where a worker dies, they are free again when the
@@ -315,7 +331,14 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.messages", (
+        ("buyer_id", "parameter", "buyer_id"),
+        ("conversation_id", "parameter", "conversation_id"),
+        ("id", "returned", "id"),
+        ("wallapop_message_id", "parameter", "wallapop_message_id"),
+    )),
+))
 def create(
     *,
     wallapop_message_id: str | None = None,
@@ -343,7 +366,9 @@ def create(
 @count_("marketplace.messages.delete", "sql/marketplace/messages/delete.sql", 3, """\
 delete from marketplace.messages as m
 where m.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.messages", (("id", "parameter", "id"),)),
+))
 def delete(*, id: int) -> Args:
     """Remove a message. Its conversation's count and time stay.
 
@@ -518,7 +543,14 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.messages", (
+        ("buyer_id", "returned", "buyer_id"),
+        ("conversation_id", "returned", "conversation_id"),
+        ("id", "parameter", "id"),
+        ("wallapop_message_id", "returned", "wallapop_message_id"),
+    )),
+))
 def mark_processed(
     *,
     intent: str | None | UnsetType = UNSET,
@@ -543,7 +575,9 @@ where
   m.conversation_id = :conversation_id
   and not m.is_read
   and m.created_at <= :until  --?
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.messages", (("conversation_id", "parameter", "conversation_id"),)),
+))
 def mark_read(*, conversation_id: int, until: datetime | UnsetType = UNSET) -> Args:
     """Note that a conversation's messages were read, up to a time if given; how many were not before.
 
@@ -636,7 +670,14 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.messages", (
+        ("buyer_id", "returned", "buyer_id"),
+        ("conversation_id", "returned", "conversation_id"),
+        ("id", "parameter", "id"),
+        ("wallapop_message_id", "returned", "wallapop_message_id"),
+    )),
+))
 def update(
     *,
     content: str | UnsetType = UNSET,

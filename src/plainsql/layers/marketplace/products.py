@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from plainsql.query import Args, bounded, count as count_, many, one, optional
+from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -103,7 +104,9 @@ returning
   p.sold_price,
   p.created_at,
   p.updated_at
-""")
+""", changes=(
+    Change("marketplace.products"),
+))
 def activate(*, id: int) -> Args:
     """Put a product that is INACTIVE on sale again. Nothing comes back where it is not INACTIVE.
 
@@ -119,7 +122,9 @@ update marketplace.products as p
 set views_count = p.views_count + :by
 where p.id = :id
 returning p.views_count
-""")
+""", changes=(
+    Change("marketplace.products"),
+))
 def bump_views(*, by: int = 1, id: int) -> Args:
     """Count views of a product, one unless told. Counts that arrive at once all count. The new number
     of views comes back; nothing where there is no such product.
@@ -203,7 +208,16 @@ returning
   p.sold_price,
   p.created_at,
   p.updated_at
-""")
+""", changes=(
+    Change("marketplace.products", (
+        ("category", "returned", "category"),
+        ("id", "returned", "id"),
+        ("reserved_for_id", "returned", "reserved_for_id"),
+        ("sold_to_id", "returned", "sold_to_id"),
+        ("status", "returned", "status"),
+        ("wallapop_id", "returned", "wallapop_id"),
+    )),
+))
 def create(
     *,
     wallapop_id: str,
@@ -256,7 +270,9 @@ returning
   p.sold_price,
   p.created_at,
   p.updated_at
-""")
+""", changes=(
+    Change("marketplace.products"),
+))
 def deactivate(*, id: int) -> Args:
     """Take a product off sale without having sold it. Nothing comes back where it is SOLD or INACTIVE.
 
@@ -270,7 +286,9 @@ def deactivate(*, id: int) -> Args:
 @count_("marketplace.products.delete", "sql/marketplace/products/delete.sql", 4, """\
 delete from marketplace.products as p
 where p.id = :id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("marketplace.products", (("id", "parameter", "id"),)),
+))
 def delete(*, id: int) -> Args:
     """Remove a product. One that somebody has asked for is refused (foreign key violation): deactivate
     takes it off sale.
@@ -306,7 +324,9 @@ select
   p.updated_at
 from marketplace.products as p
 where p.id = :id
-""", effect="reads")
+""", effect="reads", cache=CachedRead(300, (
+    Dependence("marketplace.products", "id", "id"),
+)))
 def get_by_id(*, id: int) -> Args:
     """The product with this id.
 
@@ -340,7 +360,9 @@ select
   p.updated_at
 from marketplace.products as p
 where p.wallapop_id = :wallapop_id
-""", effect="reads")
+""", effect="reads", cache=CachedRead(300, (
+    Dependence("marketplace.products", "wallapop_id", "wallapop_id"),
+)))
 def get_by_wallapop_id(*, wallapop_id: str) -> Args:
     """The product that the platform knows by this id.
 
@@ -435,7 +457,9 @@ order by
   p.price desc, p.id desc,       --? order=dearest
   p.id asc
 limit :limit
-""", effect="reads")
+""", effect="reads", cache=CachedRead(60, (
+    Dependence("marketplace.products"),
+)))
 def list_available(
     *,
     category: str | UnsetType = UNSET,
@@ -491,7 +515,9 @@ returning
   p.sold_price,
   p.created_at,
   p.updated_at
-""")
+""", changes=(
+    Change("marketplace.products"),
+))
 def release(*, id: int) -> Args:
     """Put a product that is RESERVED on sale again. Nothing comes back where it is not RESERVED.
 
@@ -537,7 +563,9 @@ returning
   p.sold_price,
   p.created_at,
   p.updated_at
-""")
+""", changes=(
+    Change("marketplace.products"),
+))
 def reserve(*, buyer_id: int | None = None, id: int) -> Args:
     """Keep a product that is AVAILABLE, for a buyer if one is named. Nothing comes back, and nothing is
     changed, where it is not AVAILABLE or the buyer is blocked; standing says why.
@@ -621,7 +649,10 @@ select
   so.created_at,
   so.updated_at
 from sold as so
-""")
+""", changes=(
+    Change("marketplace.buyers"),
+    Change("marketplace.products"),
+))
 def sell(*, price: Decimal | None = None, buyer_id: int | None = None, id: int) -> Args:
     """Note a product as sold, for its price unless another is given, to the buyer named or the one it
     is kept for, whose purchases it counts. Nothing comes back, and nothing is changed, where it is
@@ -698,7 +729,9 @@ returning
   p.sold_price,
   p.created_at,
   p.updated_at
-""")
+""", changes=(
+    Change("marketplace.products"),
+))
 def update(
     *,
     title: str | UnsetType = UNSET,
@@ -781,7 +814,9 @@ returning
   p.sold_price,
   p.created_at,
   p.updated_at
-""")
+""", changes=(
+    Change("marketplace.products"),
+))
 def upsert_by_wallapop_id(
     *,
     wallapop_id: str,
