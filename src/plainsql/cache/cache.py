@@ -211,7 +211,7 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)  # It may have been taken.
             raise
-        except PlainsqlError:
+        except Exception:  # noqa: BLE001 (whatever it is, it is not the caller's)
             self._breaker.failed()
             self._stats.errors += 1
             self._stats.bypassed += 1
@@ -307,7 +307,7 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)
             raise
-        except PlainsqlError:
+        except Exception:  # noqa: BLE001 (the result is there; that it is not stored is nobody's error)
             self._breaker.failed()
             self._stats.errors += 1
             return False
