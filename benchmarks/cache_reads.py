@@ -1,8 +1,9 @@
 """Cached reads beside other caches: ``python -m benchmarks.cache_reads --json``.
 
 What is timed: a hit in the process; a hit in Redis, beside a bare ``GET`` and its decoding with redis-py, on
-a client as ``Redis.from_url`` makes it and on that of the link, which has no timeouts of its own; 1,000 concurrent misses of one key, and how many reads of the database they are; and how many
-round trips to Redis a write pays. A package that is missing is skipped by name.
+a client as ``Redis.from_url`` makes it and on that of the link, which has no timeouts of its own; 1,000
+concurrent misses of one key, and how many reads of the database they are; and how many round trips to Redis a
+write pays. A package that is missing is skipped by name.
 """
 
 from __future__ import annotations
