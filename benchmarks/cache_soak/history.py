@@ -12,7 +12,8 @@ __all__ = ["Event", "Stale", "check", "pack", "read_events"]
 
 _RECORD = struct.Struct("<BIQQQ")
 
-READ, WRITE = 0, 1
+READ, WRITE, READ_TOO = 0, 1, 2
+"""``READ_TOO``: another register that the same read has returned."""
 
 
 class Event(NamedTuple):

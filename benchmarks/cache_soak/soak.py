@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.cache_soak.faults import Faults
-from benchmarks.cache_soak.history import READ, check, read_events
+from benchmarks.cache_soak.history import READ, WRITE, check, read_events
 from benchmarks.cache_soak.worker import Orders, command
 from plainsql import embedded
 from tests.proxy import open_proxy
@@ -160,7 +160,7 @@ async def _keep_running(orders: Orders, faults: Counter[str], report: Report) ->
 def _judge(report: Report, folder: Path) -> None:
     events = list(chain.from_iterable(read_events(path) for path in sorted(folder.iterdir())))
     report.reads = sum(event.kind == READ for event in events)
-    report.writes = len(events) - report.reads
+    report.writes = sum(event.kind == WRITE for event in events)
     stale = check(events)
     report.violations = len(stale)
     report.examples = [

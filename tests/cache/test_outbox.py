@@ -45,6 +45,11 @@ async def connection(fresh_database_url: str) -> AsyncIterator[asyncpg.Connectio
     await connection.close()
 
 
+def number(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
 def begin_on(url: str) -> Any:
     @asynccontextmanager
     async def begin() -> AsyncIterator[Fetch]:
@@ -74,7 +79,7 @@ ORDERS = Reading[int]("shop.orders", CachedRead(60, (Dependence("shop.order"),))
 
 async def count(cache: Cache, connection: asyncpg.Connection, conversation: uuid.UUID) -> int:
     async def load() -> int:
-        return int(
+        return number(
             await connection.fetchval(
                 "select count(*) from shop.messages where conversation_id = $1", conversation
             )
@@ -120,7 +125,9 @@ async def test_values_are_the_partitions_that_reads_have(
     async with Cache() as cache:
 
         async def load() -> int:
-            return int(await connection.fetchval("select count(*) from shop.messages where raw = $1", b"ab"))
+            return number(
+                await connection.fetchval("select count(*) from shop.messages where raw = $1", b"ab")
+            )
 
         assert await cache.read(BY_RAW, (b"ab",), load) == 0
         await connection.execute("insert into shop.messages (raw, \"Kind\") values ('ab', 'it''s')")
@@ -134,7 +141,7 @@ async def test_a_table_without_columns_and_with_a_reserved_name(
     async with Cache() as cache:
 
         async def load() -> int:
-            return int(await connection.fetchval('select count(*) from shop."order"'))
+            return number(await connection.fetchval('select count(*) from shop."order"'))
 
         assert await cache.read(ORDERS, (), load) == 0
         await connection.execute('insert into shop."order" values (1)')

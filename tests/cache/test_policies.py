@@ -170,6 +170,25 @@ async def test_a_read_that_an_own_write_overtook_is_not_held(open_cache: Open, t
     assert cache.probe(query, (1,)) == Message(1, 2)
 
 
+async def test_a_hit_that_an_own_write_overtook_is_not_held(
+    open_cache: Open, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = open_cache()
+    query = reading("conversation_id", local=60.0)
+    await table.read(cache, reading("conversation_id"))
+    look = cache._store.look
+
+    async def overtaken(*args: Any, **options: Any) -> Any:
+        found = await look(*args, **options)
+        await table.write(cache, 2)
+        return found
+
+    with monkeypatch.context() as slow:
+        slow.setattr(cache._store, "look", overtaken)
+        assert await table.read(cache, query) == 1
+    assert cache.probe(query, (1,)) is MISS
+
+
 async def test_a_write_of_another_process_is_seen_when_the_local_time_is_over(
     open_cache: Open, table: Table
 ) -> None:

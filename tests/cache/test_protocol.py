@@ -292,3 +292,29 @@ async def test_who_joins_while_the_process_waits_for_another_one_is_not_forgotte
     async with asyncio.timeout(30):
         assert await asyncio.gather(held, *reads) == [1] * 61
     assert table.loads == 1
+
+
+async def test_a_version_does_not_come_back_though_a_call_does(open_cache: Open, table: Table) -> None:
+    # A reply was lost, and the client has sent the command once more.
+    cache = open_cache()
+    store, call = cache._store, BY_CONVERSATION.call(BY_CONVERSATION.key((1,), ()), (1,))
+    first = await store.look(call, "token", keep=60, lease=60)
+    assert await store.fill(call, "token", first.versions, BY_CONVERSATION.codec.encode(None), 60)
+    assert (await store.look(call, "other", keep=60, lease=60)).state == "hit"
+    await table.write(cache, 2)
+    second = await store.look(call, "token", keep=60, lease=60)
+    assert second.state == "fill"
+    assert second.versions != first.versions
+    await store.release(call, "token")
+
+
+async def test_a_lease_is_given_back_by_its_owner_alone(open_cache: Open) -> None:
+    cache = open_cache()
+    store, call = cache._store, BY_CONVERSATION.call(BY_CONVERSATION.key((1,), ()), (1,))
+    look = await store.look(call, "owner", keep=60, lease=60)
+    await store.release(call, "another")
+    assert await store.fill(call, "another", look.versions, b"x", 60), "current, but nothing is stored"
+    assert (await store.look(call, "third", keep=60, lease=60)).state == "busy"
+    await store.release(call, "owner")
+    assert (await store.look(call, "third", keep=60, lease=60)).state == "fill"
+    await store.release(call, "third")

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.cache_soak.history import READ, WRITE, Event, check, pack, read_events
 from benchmarks.cache_soak.soak import Plan, soak
 
-SHORT = Plan(seconds=5.0, readers=1, writers=1, registers=30, faults=0.3)
+SHORT = Plan(seconds=4.0, readers=1, writers=1, registers=30, faults=0.3)
 
 
 def read(version: int, began: int, register: int = 1) -> Event:
@@ -54,6 +54,7 @@ def test_a_record_that_its_process_was_killed_in_is_left_out(tmp_path: Path) -> 
     assert list(read_events(path)) == [write(2, 10), read(2, 11)]
 
 
+@pytest.mark.timeout(300)
 async def test_nothing_is_found_in_ours() -> None:
     report = await soak(SHORT)
     assert report.reads > 0
@@ -61,11 +62,12 @@ async def test_nothing_is_found_in_ours() -> None:
     assert (report.violations, report.audit_violations) == (0, 0)
 
 
+@pytest.mark.timeout(300)  # each run starts a server and several processes
 @pytest.mark.parametrize("broken", ["no-marker", "counters"])
 async def test_a_protocol_with_a_hole_is_found_out(broken: str) -> None:
     for seed in range(6):
         plan = Plan(
-            seconds=5.0, readers=1, writers=1, registers=30, faults=0.3, lost=0.1, broken=broken, seed=seed
+            seconds=4.0, readers=1, writers=1, registers=30, faults=0.3, lost=0.1, broken=broken, seed=seed
         )
         if (await soak(plan)).violations:
             return

@@ -28,7 +28,8 @@ class Breaker:
         self._failed = 0
         self._pause = pause
         self._until = 0.0
-        self._trying = False
+        # Until when one call may try and others must not; it may never say what came of it.
+        self._tried_until = 0.0
 
     @property
     def state(self) -> Literal["closed", "open", "half-open"]:
@@ -46,19 +47,20 @@ class Breaker:
         """Whether a call may be made; who is told so says afterwards what came of it."""
         if self._failed < self._threshold:
             return True
-        if self._trying or self._clock() < self._until:
+        now = self._clock()
+        if now < self._until or now < self._tried_until:
             return False
-        self._trying = True
+        self._tried_until = now + self._longest
         return True
 
     def succeeded(self) -> None:
         """Tell that a call was answered."""
-        self._failed, self._pause, self._trying = 0, self._first, False
+        self._failed, self._pause, self._tried_until = 0, self._first, 0.0
 
     def failed(self) -> None:
         """Tell that a call was not answered."""
         self._failed += 1
-        self._trying = False
+        self._tried_until = 0.0
         if self._failed >= self._threshold:
             # Spread, so that processes do not come back together.
             self._until = self._clock() + self._pause * random.uniform(0.75, 1.25)
@@ -66,4 +68,4 @@ class Breaker:
 
     def abandoned(self) -> None:
         """Tell that the caller has gone before an answer."""
-        self._trying = False
+        self._tried_until = 0.0

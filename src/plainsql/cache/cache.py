@@ -211,7 +211,7 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)  # It may have been taken.
             raise
-        except PlainsqlError:
+        except Exception:  # noqa: BLE001 (whatever it is, it is not the caller's)
             self._breaker.failed()
             self._stats.errors += 1
             self._stats.bypassed += 1
@@ -243,7 +243,7 @@ class Cache:
     async def _miss(self, flight: Flight, read: _Read, look: Look, token: str) -> Landed:
         """Read from PostgreSQL under the lease, or wait for who has it."""
         if look.state == "busy":
-            found = await self._wait_for_lease(flight, read, token)
+            found, token = await self._wait_for_lease(flight, read)
             if isinstance(found, Landed):
                 return found
             look = found
@@ -252,13 +252,13 @@ class Cache:
             return Landed(value, self._encode(read.reading, value))
         return await self._fill(flight, read, look, token)
 
-    async def _wait_for_lease(self, flight: Flight, read: _Read, token: str) -> Landed | Look:
+    async def _wait_for_lease(self, flight: Flight, read: _Read) -> tuple[Landed | Look, str]:
         # Asks more and more rarely: who has the lease may take long.
         pause, end = 0.004, self._local.clock() + self._lease_wait
         while self._local.clock() < end:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 0.25)
-            landed = None
+            landed, token = None, _token()
             flight.share()
             try:
                 look, value = await self._look(read, token)
@@ -267,10 +267,10 @@ class Cache:
             finally:
                 flight.end_sharing(landed)
             if landed is not None:
-                return landed
+                return landed, token
             if look.state != "busy":
-                return look
-        return _AWAY
+                return look, token
+        return _AWAY, ""
 
     async def _fill(self, flight: Flight, read: _Read, look: Look, token: str) -> Landed:
         reading, call = read.reading, read.call
@@ -307,7 +307,7 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)
             raise
-        except PlainsqlError:
+        except Exception:  # noqa: BLE001 (the result is there; that it is not stored is nobody's error)
             self._breaker.failed()
             self._stats.errors += 1
             return False

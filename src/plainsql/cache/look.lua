@@ -1,7 +1,7 @@
 -- Reads the versions of tags and the entry that must have them; takes the lease where there is work.
 --
 -- KEYS     the entry, its lease, then as versions.lua has them
--- ARGV[1]  the reader's token: the version that missing tags get, and what the lease holds
+-- ARGV[1]  the reader's token: what the lease holds, and what makes missing versions unique
 -- ARGV[2]  in MessagePack, as one argument costs less than ten: the names and the columns for versions.lua; the
 --          life of a lease; the rest of an entry's life from which on it is due, -1: tell the versions of a
 --          hit; how long partitions are to live at least; how long nothing is stored under a table that is

@@ -64,6 +64,7 @@ class MemoryStore:
         self._leases: dict[str, _Lease] = {}
         self._tables: dict[str, _Table] = {}
         self._partitions = 0
+        self._made = 0
         self._names: dict[str, str] = {}
 
     async def look(
@@ -143,12 +144,16 @@ class MemoryStore:
             if version is None or part is None:
                 if token is None or self._is_pending(table, tag, now):
                     return None
-                version = table.columns.setdefault(tag.column, token)
+                version = table.columns.setdefault(tag.column, self._make(token))
                 if part is None:
-                    part = partitions[tag.partition] = token
+                    part = partitions[tag.partition] = self._make(token)
                     self._count_partition()
             found += [version, part]
         return "|".join(found).encode()
+
+    def _make(self, token: str) -> str:
+        self._made += 1
+        return f"{token}.{self._made}"
 
     def _is_pending(self, table: _Table, tag: Tag, now: float) -> bool:
         pending = False

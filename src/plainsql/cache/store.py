@@ -50,6 +50,8 @@ class Store(Protocol):
     ) -> Look:
         """Read the tags' versions and the entry, and take the lease under ``token`` where there is work.
 
+        A token is for one call: versions are made of it. (Should it come twice, they differ all the same.)
+
         ``keep`` is how long versions of partitions are to live at least; ``refresh_below`` the rest of an
         entry's life from which on it is due; ``versions`` asks for the versions of a hit.
         """

@@ -4,7 +4,7 @@
 --           table's hash and the partition, which is the hash again where the tag is of a whole table
 -- names     that clear reaches the query by
 -- columns   of each tag, or ''
--- token     what missing versions become; nil: none are made
+-- token     what makes the versions that are missing unique; nil: none are made
 -- keep      how long partitions are to live at least, in milliseconds
 -- quarantine  how long nothing is stored under a table that is new, in milliseconds
 -- Returns nil where a version is missing and cannot be made, and whether one was missing.
@@ -14,14 +14,20 @@ local strings = redis.call('MGET', unpack(KEYS))
 
 local function versions(key, names, columns, token, keep, quarantine)
   local found, missing = {}, false
+  local made
+  -- With the time, because a client may send a command once more: a version that comes back is one too many.
+  local function make()
+    made = made or token .. '.' .. string.format('%.0f', microseconds())
+    return made
+  end
   if #names > 0 then
     found = redis.call('HMGET', KEYS[key], '=', unpack(names))
     if not found[1] then
       if not token then
         return nil, true
       end
-      found[1], missing = token, true
-      redis.call('HSET', KEYS[key], '=', token)
+      found[1], missing = make(), true
+      redis.call('HSET', KEYS[key], '=', found[1])
     end
     for i = 2, #names + 1 do
       -- Absent beside '=' is never cleared: were it lost, '=' would be lost with it.
@@ -46,12 +52,12 @@ local function versions(key, names, columns, token, keep, quarantine)
         return nil, true
       end
       if not version then
-        version = token
-        redis.call('HSET', hash, field, token)
+        version = make()
+        redis.call('HSET', hash, field, version)
       end
       if not part then
-        part = token
-        redis.call('SET', part_key, token, 'PX', keep)
+        part = make()
+        redis.call('SET', part_key, part, 'PX', keep)
       end
     end
     found[#found + 1] = version
