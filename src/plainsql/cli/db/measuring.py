@@ -189,7 +189,8 @@ def _show(names: Sequence[str], tables: Sequence[TableStats]) -> None:
     ]
     if unused:
         size = _size(sum(size for _, size in unused))
-        print(f"{len(unused)} indexes that no query has used yet, {size} (--json names them)")
+        what = "1 index" if len(unused) == 1 else f"{len(unused)} indexes"
+        print(f"{what} that no query has used yet, {size} (--json names them)")
 
 
 def _line(table: TableStats) -> list[str | None]:
