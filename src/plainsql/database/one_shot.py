@@ -5,7 +5,6 @@ A `Database` and a tenant's view of it are the same executor; the view's session
 
 from __future__ import annotations
 
-import functools
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -244,9 +243,10 @@ class OneShot(Direct):
             traces = Traces(through)
             mark: Mark | None = None
             try:
-                if through.quiet:
-                    run = functools.partial(Traces.execute, traces)
-                    return await self._on_lease(run, query, plan, values, call)
+                if through.quiet:  # now; it may not be any more when the statement has a connection
+                    traces.add_sets(query, [args])
+                    mark = await traces.before_commit()
+                    return await self._on_lease(execute, query, plan, values, call)
                 async with self._in_transaction(call) as connection:
                     result = await traces.execute(connection, query, plan, values)
                     mark = await traces.before_commit()

@@ -111,13 +111,15 @@ class Through:
 class Traces:
     """What a transaction has written so far."""
 
-    __slots__ = ("_through", "_touched", "_written")
+    __slots__ = ("_through", "_touched", "_unmarked", "_written")
 
     def __init__(self, through: Through) -> None:
         self._through = through
         self._touched: Touched = {}
         self._written: set[Query[..., Any, Any]] = set()
         """Those that wrote while nothing was stored: which rows, is not kept."""
+        self._unmarked = False
+        """Whether it may have been committed without a mark, because nothing was stored then."""
 
     async def execute(self, connection: Any, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
         """Run a write and remember what it has touched."""
@@ -147,7 +149,10 @@ class Traces:
 
     async def before_commit(self) -> Mark | None:
         """Mark what was touched. Raises ``CacheError`` in strict mode: the transaction must not commit."""
-        if self._through.quiet or not (self._touched or self._written):
+        if not (self._touched or self._written):
+            return None
+        if self._through.quiet:
+            self._unmarked = True
             return None
         return await self._through.cache.mark(self._all())
 
@@ -155,8 +160,8 @@ class Traces:
         """End what was marked: after commit and after rollback."""
         if mark is not None:
             await self._through.cache.settle(mark)
-        elif self._written and not self._through.quiet:
-            # Somebody began to read through the cache just now.
+        elif self._unmarked and not self._through.quiet:
+            # Somebody has begun to read through the cache meanwhile.
             await self._through.cache.touch_all(self._all())
 
     def _all(self) -> Touched:

@@ -1,0 +1,86 @@
+"""Queries with ``cache:`` where a write ends in another way than it should, and where a reader begins late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+import plainsql
+from tests.database.test_cache import behind, edit, get
+
+_SCHEMA = """
+create table note (
+  id uuid primary key default gen_random_uuid(), author int not null, text text not null
+);
+insert into note (id, author, text) values ('00000000-0000-0000-0000-000000000001', 1, 'old');
+"""
+
+ID = UUID(int=1)
+
+
+@pytest.fixture
+async def url(fresh_database_url: str) -> str:
+    owner = await asyncpg.connect(fresh_database_url)
+    await owner.execute(_SCHEMA)
+    await owner.close()
+    return fresh_database_url
+
+
+@pytest.fixture
+async def outside(url: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+async def text(db: plainsql.Database) -> str:
+    note = await get(db, id=ID)
+    assert note is not None
+    return note.text
+
+
+# The first reader of a process begins while a write is under way ----------------------------------------
+
+
+async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection(url: str) -> None:
+    async with plainsql.connect(url, max_size=2) as db:
+        async with db.acquire(), db.acquire():
+            write = asyncio.ensure_future(edit(db, id=ID, text="new"))
+            while not db.stats().waiting:  # noqa: ASYNC110 (the pool sets no event)
+                await asyncio.sleep(0)
+            db._core.through.reading(get)  # type: ignore[union-attr]  # what a read does first
+            assert not write.done()
+        await write
+        assert db.cache.stats().writes == 1
+
+
+async def test_a_first_reader_that_begins_during_a_copy(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        await behind(
+            db,
+            "create function loud() returns trigger language plpgsql as"
+            " 'begin update note set text = ''new'' where author = 1; return null; end';"
+            " create trigger loud after insert on note for each statement execute function loud()",
+        )
+
+        async def rows() -> AsyncIterator[tuple[int, str]]:
+            yield (2, "b")
+            assert await text(db) == "old"
+            yield (2, "c")
+
+        await db.copy_in("note", rows(), columns=["author", "text"])
+        assert await text(db) == "new"
+
+
+async def test_a_first_reader_that_begins_during_a_copy_in_a_transaction(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        async with db.transaction() as tx:
+            await tx.copy_in("note", [(2, "b")], columns=["author", "text"])
+            edited = await edit(tx, id=ID, text="new")
+            assert await text(db) == "old"
+        assert await get(db, id=ID) == edited
