@@ -11,7 +11,11 @@ import asyncpg
 import pytest
 
 import plainsql
-from tests.database.test_cache import behind, edit, get
+from plainsql.errors import DecodeError
+from plainsql.query import Args, optional
+from plainsql.reach import Change
+from plainsql.rows import Row
+from tests.database.test_cache import Note, behind, edit, get
 
 _SCHEMA = """
 create table note (
@@ -84,3 +88,34 @@ async def test_a_first_reader_that_begins_during_a_copy_in_a_transaction(url: st
             edited = await edit(tx, id=ID, text="new")
             assert await text(db) == "old"
         assert await get(db, id=ID) == edited
+
+
+# A transaction goes on after a statement of its own has failed on this side only -------------------------
+
+
+class Written(Row, frozen=True):
+    id: UUID
+    author: int
+    moment: Any
+
+
+@optional[Written](
+    "n.written",
+    "n.sql",
+    1,
+    "update note set text = :text where id = :id returning id, author, '4000-01-01 BC'::timestamp as moment",
+    effect="writes",
+    changes=(Change("public.note", (("id", "parameter", "id"),)),),
+)
+def written_long_ago(*, id: UUID, text: str) -> Args:
+    return (text, id)
+
+
+async def test_what_a_transaction_wrote_counts_though_its_row_could_not_be_read(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        assert await text(db) == "old"
+        async with db.transaction() as tx:
+            with pytest.raises(DecodeError):
+                await written_long_ago(tx, id=ID, text="new")
+        assert await get.fresh(db, id=ID) == Note(ID, 1, "new")
+        assert await text(db) == "new"

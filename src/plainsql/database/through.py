@@ -126,13 +126,16 @@ class Traces:
         if self._through.quiet:
             self._written.add(query)
             return await execute(connection, query, plan, values)
-        if query.kind == "count":
-            affected = await execute(connection, query, plan, values)
-            self.add(touched_by(query, plan, [values]))
-            return affected
-        records = await fetch(connection, query, plan, values)
-        self.add(touched_by(query, plan, [values], records))
-        return query.result(records)
+        records: Sequence[Mapping[str, Any]] | None = None
+        try:
+            if query.kind == "count":
+                return await execute(connection, query, plan, values)
+            records = await fetch(connection, query, plan, values)
+            return query.result(records)
+        finally:
+            # Whatever came of it: what failed on this side only, a row that cannot be read or a cancellation
+            # that came too late, is done on the server's.
+            self.add(touched_by(query, plan, [values], records))
 
     def add(self, touched: Touched) -> None:
         """Remember what was touched."""
