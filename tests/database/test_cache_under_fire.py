@@ -1,4 +1,4 @@
-"""Queries with ``cache:`` where a write ends in another way than it should, and where a reader begins late."""
+"""Queries with ``cache:`` where a write ends otherwise than it should, and where a reader begins late."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from asyncpg import exceptions
 
 import plainsql
 from plainsql.errors import DecodeError
-from plainsql.query import Args, optional
+from plainsql.query import Args, count, optional
 from plainsql.reach import Change
 from plainsql.rows import Row
 from tests.database.test_cache import Note, behind, edit, get
+from tests.proxy import Proxy
 
 _SCHEMA = """
 create table note (
@@ -40,6 +42,18 @@ async def outside(url: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(url)
     yield connection
     await connection.close()
+
+
+@count(
+    "n.rename",
+    "n.sql",
+    1,
+    "update note set text = :text where id = :id",
+    effect="writes",
+    changes=(Change("public.note", (("id", "parameter", "id"),)),),
+)
+def rename(*, id: UUID, text: str) -> Args:
+    return (text, id)
 
 
 async def text(db: plainsql.Database) -> str:
@@ -88,6 +102,60 @@ async def test_a_first_reader_that_begins_during_a_copy_in_a_transaction(url: st
             edited = await edit(tx, id=ID, text="new")
             assert await text(db) == "old"
         assert await get(db, id=ID) == edited
+
+
+# Nobody knows how a write ended ---------------------------------------------------------------------------
+
+
+async def test_a_write_whose_connection_was_cut_may_still_be_committed(
+    proxy: Proxy, url: str, outside: Any
+) -> None:
+    name = url.partition("?")[0].rpartition("/")[2]
+    async with plainsql.connect(proxy.url(name)) as db:
+        assert await text(db) == "old"
+        blocked = outside.transaction()
+        await blocked.start()
+        await outside.execute("select from note for update")
+        write = asyncio.ensure_future(rename(db, id=ID, text="new"))
+        await _until_blocked(url)
+        proxy.cut()
+        with pytest.raises(exceptions.PostgresConnectionError):
+            await write
+        assert await text(db) == "old"
+        await blocked.rollback()
+        await _until_blocked(url, nobody=True)
+        assert await outside.fetchval("select text from note where id = $1", ID) == "new"
+        assert await text(db) == "new"
+
+
+async def _until_blocked(url: str, *, nobody: bool = False) -> None:
+    watcher = await asyncpg.connect(url)
+    running = (
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and query like 'update note%' and state = 'active'"
+    )
+    try:
+        async with asyncio.timeout(30):
+            while bool(await watcher.fetchval(running)) is nobody:  # noqa: ASYNC110 (the server tells nobody)
+                await asyncio.sleep(0.01)
+    finally:
+        await watcher.close()
+
+
+async def test_a_copy_holds_up_no_reader_before_its_end_nor_after_a_failure(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        assert await text(db) == "old"
+
+        async def rows() -> AsyncIterator[tuple[int, str]]:
+            yield (2, "b")
+            assert await text(db) == "old"
+            raise TimeoutError
+
+        with pytest.raises(exceptions.QueryCanceledError):
+            await db.copy_in("note", rows(), columns=["author", "text"])
+        assert await text(db) == "old"
+        stats = db.cache.stats()
+        assert (stats.hits, stats.pending) == (2, 0)
 
 
 # A transaction goes on after a statement of its own has failed on this side only -------------------------

@@ -356,6 +356,12 @@ class Cache:
         """End a write: from here on, nothing is served that is older than it. Never raises."""
         await self._writes.settle(mark)
 
+    async def leave(self, mark: Mark) -> None:
+        """In place of ``settle``, where nobody knows whether the write was, or will be, committed: reads of
+        what it touches go to PostgreSQL for ``marker_ttl``. Never raises.
+        """
+        await self._writes.leave(mark)
+
     def writing(self, touched: Touched) -> AbstractAsyncContextManager[Mark]:
         """``mark``, then the body, which commits, then ``settle``."""
         return self._writes.writing(touched)

@@ -15,6 +15,7 @@ import msgspec
 from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
 from plainsql.cache.stats import Stats
 from plainsql.database.execution import execute, fetch
+from plainsql.database.outcome import is_undecided
 from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence
 from plainsql.types import JSON
@@ -159,9 +160,11 @@ class Traces:
             return None
         return await self._through.cache.mark(self._all())
 
-    async def after(self, mark: Mark | None) -> None:
-        """End what was marked: after commit and after rollback."""
-        if mark is not None:
+    async def after(self, mark: Mark | None, error: BaseException | None = None) -> None:
+        """End what was marked: after commit and after rollback, and after an ``error`` in their place."""
+        if mark is not None and error is not None and is_undecided(error):
+            await self._through.cache.leave(mark)
+        elif mark is not None:
             await self._through.cache.settle(mark)
         elif self._unmarked and not self._through.quiet:
             # Somebody has begun to read through the cache meanwhile.
