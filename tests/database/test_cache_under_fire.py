@@ -13,8 +13,8 @@ from asyncpg import exceptions
 
 import plainsql
 from plainsql.errors import DecodeError
-from plainsql.query import Args, count, optional
-from plainsql.reach import Change
+from plainsql.query import Args, count, many, optional
+from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from tests.database.test_cache import Note, behind, edit, get
 from tests.proxy import Proxy
@@ -187,3 +187,45 @@ async def test_what_a_transaction_wrote_counts_though_its_row_could_not_be_read(
                 await written_long_ago(tx, id=ID, text="new")
         assert await get.fresh(db, id=ID) == Note(ID, 1, "new")
         assert await text(db) == "new"
+
+
+# Who asks, and where ---------------------------------------------------------------------------------------
+
+
+async def test_sessions_that_are_set_up_differently_share_nothing(url: str, redis_url: str) -> None:
+    role = "plainsql_test_set_up"
+    async with plainsql.connect(url) as owner:
+        await behind(
+            owner,
+            f"""
+            do $$ begin create role {role} login nosuperuser nobypassrls;
+              exception when duplicate_object or unique_violation then null; end $$;
+            grant all on note to {role};
+            alter table note enable row level security;
+            create policy own on note using (author::text = current_setting('app.jwt_tenant', true));
+            insert into note (author, text) values (2, 'of 2');
+            """,
+        )
+    scoped = many[Note](
+        "n.mine",
+        "n.sql",
+        1,
+        "select id, author, text from note order by text",
+        effect="reads",
+        row_security={"public.note": ("app.jwt_tenant",)},
+        cache=CachedRead(60, (Dependence("public.note"),), scoped=True),
+    )(lambda: ())
+    for author in (1, 2, 1, 2):
+        settings = {"role": role, "app.jwt_tenant": str(author)}
+        async with plainsql.connect(url, redis=redis_url, server_settings=settings) as db:
+            while not db.cache.stats().fills + db.cache.stats().hits:
+                assert {note.author for note in await scoped(db)} == {author}
+
+
+async def test_a_first_read_survives_the_loss_of_an_idle_connection(url: str, outside: Any) -> None:
+    async with plainsql.connect(url, application_name="idle") as db:
+        await get.fresh(db, id=ID)
+        await outside.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'idle'"
+        )
+        assert await text(db) == "old"

@@ -16,9 +16,10 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from plainsql.cache import Mark, Reading
+from plainsql.database.borrowing import Borrower
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, iterate
@@ -34,7 +35,7 @@ from plainsql.database.through import (
 )
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
-from plainsql.query import Args, Query
+from plainsql.query import Args, Plan, Query
 
 __all__ = ["OneShot"]
 
@@ -228,8 +229,14 @@ class OneShot(Direct):
         if through is None:
             return None
         if through.identity is None:
-            async with self._acquire() as connection:
-                through.identity = str(await connection.fetchval(IDENTITY))
+            settings = through.settings
+
+            async def ask(connection: Any, *_: object) -> str:
+                return str(await connection.fetchval(IDENTITY, settings))
+
+            # On nobody's session: a tenant stands in the keys by itself.
+            nobody, no_plan = Borrower(self._core, None), cast("Plan", None)
+            through.identity = await nobody._on_lease(ask, query, no_plan, (), None)
         return through.reading(query)
 
     async def _write_through(

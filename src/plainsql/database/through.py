@@ -6,7 +6,7 @@ and a write's arguments and rows become what it has touched.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -30,10 +30,13 @@ ANYTHING: Touched = {_ANY: {}}
 """What is touched by a write that is not known: every cached read depends on it."""
 
 # What tells the results of one database from those of another that shares a cache with it: where it is, who
-# asks, and which tables unqualified names mean.
+# asks, which tables unqualified names mean, and what its sessions are set to, which policies may ask for.
 IDENTITY = """
-select concat_ws(' ', (select system_identifier from pg_control_system()), current_database(), current_user,
-  current_schemas(true))
+select jsonb_build_array(
+  (select system_identifier from pg_control_system()), current_database(), session_user, current_user,
+  current_schemas(true),
+  (select jsonb_object_agg(s.name, current_setting(s.name, true)) from unnest($1::text[]) as s (name))
+)::text
 """
 
 
@@ -88,8 +91,10 @@ class Through:
     could make stale, and writes pay nothing.
     """
 
-    def __init__(self, cache: Cache, *, shared: bool) -> None:
+    def __init__(self, cache: Cache, *, shared: bool, settings: Collection[str] = ()) -> None:
         self.cache = cache
+        self.settings = sorted({"timezone", *settings})
+        """Those that may tell the sessions of this database from another's."""
         self._shared = shared
         self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
         self.identity: str | None = None
