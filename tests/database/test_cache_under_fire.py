@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from asyncpg import exceptions
 
 import plainsql
 from plainsql.errors import DecodeError
-from plainsql.query import Args, count, many, optional
+from plainsql.query import Args, count, many, one, optional
 from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from tests.database.test_cache import Note, behind, edit, get
@@ -229,3 +230,61 @@ async def test_a_first_read_survives_the_loss_of_an_idle_connection(url: str, ou
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'idle'"
         )
         assert await text(db) == "old"
+
+
+# Results that are not what their types say ----------------------------------------------------------------
+
+
+class Words(Row, frozen=True):
+    words: list[str]
+
+
+def _words(local: float | None = None) -> Any:
+    return many[Words](
+        "n.words",
+        "n.sql",
+        1,
+        "select array[text, null] as words from note, pg_sleep(0.05)",
+        effect="reads",
+        cache=CachedRead(60, (Dependence("public.note"),), local=local),
+    )(lambda: ())
+
+
+async def test_a_row_that_does_not_fit_its_type_is_what_it_is_without_the_cache(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        for query in (_words(), _words(local=60)):
+            expected = [Words(["old", None])]  # type: ignore[list-item]
+            assert await query(db) == expected
+            assert await query(db) == expected
+            found = await asyncio.gather(*(query(db) for _ in range(5)))
+            assert found == [expected] * 5
+
+
+async def test_no_two_callers_have_the_same_list(url: str) -> None:
+    networks = many[IPv4Address](
+        "n.networks",
+        "n.sql",
+        1,
+        "select '10.0.0.1'::inet from note, pg_sleep(0.05)",
+        effect="reads",
+        cache=CachedRead(60, (Dependence("public.note"),)),
+    )(lambda: ())
+    async with plainsql.connect(url) as db:
+        found = await asyncio.gather(*(networks(db) for _ in range(5)))
+        assert len({id(one) for one in found}) == 5
+
+
+async def test_no_two_callers_have_the_same_error(url: str) -> None:
+    failing = one[int](
+        "n.failing",
+        "n.sql",
+        1,
+        "select 1 / count(*) from note where author = 0 and pg_sleep(0) is not null",
+        effect="reads",
+        cache=CachedRead(60, (Dependence("public.note"),)),
+    )(lambda: ())
+    async with plainsql.connect(url) as db:
+        errors = await asyncio.gather(*(failing(db) for _ in range(5)), return_exceptions=True)
+        assert {type(error) for error in errors} == {asyncpg.DivisionByZeroError}
+        assert len({id(error) for error in errors}) == 5
+        assert [error.__notes__ for error in errors] == [errors[0].__notes__] * 5  # type: ignore[union-attr]
