@@ -148,7 +148,9 @@ class Options(NamedTuple):
 
             store = RedisStore(self.redis)
         cache = Cache(store, mode=self.cache, audit_rate=self.cache_audit)
-        return Through(cache, shared=store is not None)
+        settings = (*self.tenant_settings, *self.pool["server_settings"])
+        ours = [name for name in settings if name != "application_name"]
+        return Through(cache, shared=store is not None, settings=ours)
 
 
 class Connecting:
