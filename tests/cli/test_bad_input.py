@@ -322,7 +322,7 @@ def test_a_migration_that_fails_half_way_keeps_nothing(
     for name in ("check", "generate"):
         done = command(name)
         assert done.code == 2
-        assert done.err == MIGRATION_FAILED
+        assert done.err == MIGRATION_FAILED + ON_THE_SCRATCH_DATABASE
     assert _scratch_databases(configured, folder) == []
     assert tree(folder) == before
 
@@ -335,6 +335,7 @@ DETAIL: statement 2 of 2: alter table notes add colour txt
         nothing of this file was kept
         completed before it, and kept: 0001_notes
 """
+ON_THE_SCRATCH_DATABASE = "        on the scratch database, which is removed: no other was changed\n"
 
 
 def test_an_extension_that_the_server_lacks_is_told_with_its_place(

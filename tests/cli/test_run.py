@@ -54,6 +54,14 @@ def test_one_row_stands_upright(command: Command) -> None:
     assert command("run", "notes.get", "id=9").out == "0 rows, 0.0 ms\n"
 
 
+def test_a_tenant_is_the_setting_that_policies_compare(project: Path, command: Command) -> None:
+    asked = "-- Whose.\n-- returns: value\nselect current_setting('app.jwt_tenant', true) as tenant\n"
+    (project / "sql/whose.sql").write_text(asked)
+    assert json.loads(command("run", "whose", "--json", "--tenant", "acme").out) == "acme"
+    assert json.loads(command("run", "whose", "--json", "--tenant", "o'hara").out) == "o'hara"
+    assert json.loads(command("run", "whose", "--json").out) is None
+
+
 @pytest.mark.usefixtures("project")
 def test_a_file_names_its_query_too(command: Command) -> None:
     assert command("run", "sql/notes/get.sql", "id=1").code == 0

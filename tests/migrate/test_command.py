@@ -160,6 +160,18 @@ def test_the_help_names_the_exit_codes(command: Command) -> None:
     assert "Exit codes: 0 done" in command("--help")[1]
 
 
+def test_a_layer_that_comes_with_plainsql_need_not_be_in_the_folder(write: Write, command: Command) -> None:
+    write({"0001_a.sql": "create table a ();", "0001_a.rollback.sql": "drop table a;"})
+    code, out, err = command("--layer", "marketplace")
+    assert (code, err) == (0, "")
+    assert out.startswith("marketplace/0001_")
+    assert command("status", "--layer", "marketplace", "--check")[0] == 0
+    assert command()[1] == "0001_a … 0.00 s\napplied 1 migration in 0.00 s\n"
+    assert command("rollback", "--all", "--layer", "marketplace")[0] == 0
+    code, _, err = command("--layer", "marketplaces")
+    assert (code, "marketplaces" in err) == (2, True)
+
+
 def test_without_yoyo_the_error_says_what_to_install(write: Write) -> None:
     folder = write(FILES)
     program = (

@@ -99,12 +99,21 @@ def _build(connection: psycopg.Connection[Any], server: str, name: str, migratio
     _create(connection, part)
     try:
         if migrations.is_dir():
-            migrate.apply(_with_database(server, part), migrations)
+            _apply(_with_database(server, part), migrations)
         connection.execute(
             sql.SQL("alter database {} rename to {}").format(sql.Identifier(part), sql.Identifier(name))
         )
     except BaseException:
         _drop(connection, part)
+        raise
+
+
+def _apply(url: str, migrations: Path) -> None:
+    try:
+        migrate.apply(url, migrations)
+    except migrate.MigrationFailedError as error:
+        where = "on the scratch database, which is removed: no other was changed"
+        error.detail = f"{error.detail}\n        {where}" if error.detail else where
         raise
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from plainsql.cli.exits import FINDINGS, FINE
 from plainsql.codegen.modules import Checked
-from plainsql.errors import PlainsqlError, SettingsError
+from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError
 from plainsql.review.lines import as_json, describe_lines, parameters_as_json
 from plainsql.review.project import review
 from plainsql.settings import Project
@@ -85,10 +85,12 @@ def describe(
 
 def _named(project: Project, name: str) -> Path:
     """The file of the query of this name."""
-    files, _ = find_files(project.sql_folder)
+    files, errors = find_files(project.sql_folder)
     by_name = {file.name: file.path for file in files}
     if name in by_name:
         return by_name[name]
+    if errors:
+        raise errors[0] if len(errors) == 1 else SqlFolderError(errors)
     meant = close_match(name, list(by_name), 0.6)
     raise PlainsqlError(
         f"there is no query {name!r} in {project.sql}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE, INTERRUPTED
-from plainsql.errors import PlainsqlError
+from plainsql.errors import PlainsqlError, SettingsError
+from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
@@ -47,11 +49,18 @@ class Where:
     folder: Annotated[Path | None, Parameter(name="--folder")] = None
     "Folder of the migrations; by default that of pyproject.toml, or 'migrations'."
     layer: Annotated[tuple[str, ...], Parameter(name="--layer", negative=(), show_default=False)] = ()
-    "Only this layer; may be given several times, and is run in that order."
+    """Only this layer; may be given several times, and is run in that order. One that comes with plainsql
+    (realty, whatsapp, …) need not be in the folder."""
 
     @property
     def path(self) -> Path:
-        return self.folder or Project.load().migrations_folder
+        if self.folder is not None:
+            return self.folder
+        own = Project.load().migrations_folder
+        if self.layer and not any((own / layer).is_dir() for layer in self.layer):
+            with suppress(SettingsError):
+                return migrations_folder(self.layer[0]).parent
+        return own
 
     @property
     def layers(self) -> Sequence[str] | None:

@@ -48,6 +48,7 @@ def run(
     query: str,
     /,
     *parameters: str,
+    tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     database: str | None = None,
     json: Annotated[bool, _FLAG] = False,
     rollback: Annotated[bool, _FLAG] = False,
@@ -64,6 +65,8 @@ def run(
     parameters
         ``name=text``, read by the server as the parameter's type, or ``name:=json``: ``limit=5``,
         ``notes:=null``, ``embedding:=@vector.json``.
+    tenant
+        Run it as this tenant: the setting ``app.jwt_tenant``, which row-level security compares.
     database
         URL of the database; by default what is configured, else the embedded server.
     json
@@ -78,6 +81,8 @@ def run(
     call.plan(_bind(statement, call, given))
     with resolve_database(database) as url, _connected(url) as connection:
         try:
+            if tenant is not None:
+                connection.execute("select set_config('app.jwt_tenant', %s, false)", [tenant])
             found = _execute(connection, statement, call, given, rollback=rollback, as_json=json)
         except ContractError as error:
             print(error, file=sys.stderr)

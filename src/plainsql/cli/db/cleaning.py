@@ -231,7 +231,8 @@ def _show(layers: Sequence[Layer], done: Sequence[_Done], *, dry_run: bool) -> N
     print_rows(headings, [[item.layer, item.step, f"{item.days} days", f"{item.rows:,}"] for item in done])
     for layer in layers:
         if layer.name not in {item.layer for item in done}:
-            print(f"{layer.name}: nothing to clean up (it has no sql/{layer.name}/cleanup)")
+            folder = "sql/cleanup" if layer.is_flat else f"sql/{layer.name}/cleanup"
+            print(f"{layer.name}: nothing to clean up (it has no {folder})")
     if done:
         rows = sum(item.rows for item in done)
         print(
