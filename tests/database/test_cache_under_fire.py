@@ -288,3 +288,18 @@ async def test_no_two_callers_have_the_same_error(url: str) -> None:
         assert {type(error) for error in errors} == {asyncpg.DivisionByZeroError}
         assert len({id(error) for error in errors}) == 5
         assert [error.__notes__ for error in errors] == [errors[0].__notes__] * 5  # type: ignore[union-attr]
+
+
+# The end ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_close_that_runs_out_of_time_closes_the_cache_all_the_same(
+    url: str, redis_proxy: Proxy
+) -> None:
+    db = await plainsql.connect(url, redis=f"redis://127.0.0.1:{redis_proxy.port}/0")
+    async with db.acquire():
+        assert await text(db) == "old"
+        assert redis_proxy.connections
+        await db.close(timeout=0.01)
+        async with asyncio.timeout(30):
+            await redis_proxy.until(lambda: not redis_proxy.connections)
