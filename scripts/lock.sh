@@ -18,7 +18,7 @@ resolve() {
 
 resolve demo pyproject.toml --extra all --group build "$@"
 # The larger set holds the smaller one at the same versions: both live in the one .venv.
-resolve dev pyproject.toml --extra all --extra test --group build --group dev --constraint requirements/demo.txt "$@"
+resolve dev pyproject.toml --extra all --extra report --extra test --group build --group dev --constraint requirements/demo.txt "$@"
 # The peers that the benchmarks compare with, beside all that is above.
 resolve bench pyproject.toml benchmarks/peers.in --extra all --group build --constraint requirements/demo.txt \
   --constraint requirements/dev.txt "$@"

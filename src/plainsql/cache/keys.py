@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 from unicodedata import normalize
 from urllib.parse import quote
@@ -51,8 +52,13 @@ def tag_of(dependence: Dependence, value: object) -> Tag:
     digest = digest_of(value)
     if digest is None:
         return Tag(dependence.table)
-    column = quote(dependence.column, safe="")
+    column = _quoted(dependence.column)
     return Tag(dependence.table, column, f"{column}={digest}")
+
+
+@cache
+def _quoted(column: str) -> str:
+    return quote(column, safe="")
 
 
 def digest_of(value: object) -> str | None:
@@ -67,12 +73,12 @@ def digest_of(value: object) -> str | None:
 
 
 def _canonical(value: object) -> bytes | None:
+    if isinstance(value, UUID):
+        return b"uuid " + value.bytes
     if isinstance(value, Enum):
         value = value.value
     if value is None:
         return b"null"
-    if isinstance(value, UUID):
-        return b"uuid " + value.bytes
     if isinstance(value, int):
         return b"number %d" % value
     if isinstance(value, Decimal):
@@ -159,7 +165,7 @@ def resolve_change(
 
 
 def _add(tags: TagSets, name: str, values: Iterable[object]) -> None:
-    column = quote(name, safe="")
+    column = _quoted(name)
     found: set[str] = set()
     for value in values:
         digest = None if isinstance(value, UnsetType) else digest_of(value)

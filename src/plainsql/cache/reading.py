@@ -144,11 +144,11 @@ class Reading(Generic[T]):
 
     def call(self, key: bytes, arguments: Sequence[Any]) -> Call:
         """Return where a call lies."""
-        tags = tuple(
+        tags = [
             Tag(one.table) if place is None else tag_of(one, arguments[place]) for one, place in self._bound
-        )
+        ]
         digest = hashlib.blake2b(key, digest_size=18).hexdigest()
-        return Call(key, digest, tuple(dict.fromkeys(tags)), self.prefixes)
+        return Call(key, digest, tuple(tags if len(tags) == 1 else dict.fromkeys(tags)), self.prefixes)
 
     def is_negative(self, value: object) -> bool:
         """Whether a result says that nothing was found."""

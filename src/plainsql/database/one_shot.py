@@ -57,8 +57,11 @@ class OneShot(Direct):
 
         A read that is proved to change nothing is run once more where its connection turns out to be lost.
         """
-        # Not a coroutine around another: that costs where nobody looks.
-        if (on_call := self._core.on_call) is None:
+        # No coroutine around another where that is for nothing: each costs.
+        core = self._core
+        if (on_call := core.on_call) is None:
+            if query.effect == "reads" and (query.cache is None or core.through is None):
+                return self._run_direct(query, args, None)
             return self._run(query, args, None)
         call = Call(query)
         return observe(on_call, call, self._run(query, args, call))
