@@ -35,6 +35,7 @@ class Level(IntEnum):
         (ID, str(ID).upper()),
         (ID, pgproto.UUID(str(ID))),
         (ID, "{" + str(ID) + "}"),
+        (uuid.UUID(int=1), uuid.UUID(int=1).hex),  # its digits might be a number's
         (1, True),
         (1, Level.LOW),
         (1, "1"),

@@ -13,11 +13,11 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.errors import DecodeError
+from plainsql.errors import DecodeError, TooManyRowsError
 from plainsql.query import Args, count, many, one, optional
 from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
-from tests.database.test_cache import Note, behind, edit, get
+from tests.database.test_cache import Note, add, behind, edit, get
 from tests.proxy import Proxy
 
 _SCHEMA = """
@@ -288,3 +288,40 @@ async def test_no_two_callers_have_the_same_error(url: str) -> None:
         assert {type(error) for error in errors} == {asyncpg.DivisionByZeroError}
         assert len({id(error) for error in errors}) == 5
         assert [error.__notes__ for error in errors] == [errors[0].__notes__] * 5  # type: ignore[union-attr]
+
+
+@optional[Note](
+    "n.shout",
+    "n.sql",
+    1,
+    "update note set text = upper(text) where author = :author returning id, author, text",
+    effect="writes",
+    changes=(Change("public.note", (("author", "parameter", "author"), ("id", "returned", "id"))),),
+)
+def shout(*, author: int) -> Args:
+    return (author,)
+
+
+async def test_a_write_that_returns_a_row_too_many_is_committed_with_a_reader_and_without(url: str) -> None:
+    for cache in (None, "available"):
+        async with plainsql.connect(url, cache=cache) as db:
+            note = await add(db, author=1, text="other")
+            assert await get(db, id=note.id) == note
+            with pytest.raises(TooManyRowsError):
+                await shout(db, author=1)
+            assert await get(db, id=note.id) == Note(note.id, 1, "OTHER")
+
+
+# The end ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_close_that_runs_out_of_time_closes_the_cache_all_the_same(
+    url: str, redis_proxy: Proxy
+) -> None:
+    db = await plainsql.connect(url, redis=f"redis://127.0.0.1:{redis_proxy.port}/0")
+    async with db.acquire():
+        assert await text(db) == "old"
+        assert redis_proxy.connections
+        await db.close(timeout=0.01)
+        async with asyncio.timeout(30):
+            await redis_proxy.until(lambda: not redis_proxy.connections)

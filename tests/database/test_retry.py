@@ -214,3 +214,21 @@ async def test_a_transaction_whose_connection_is_lost_says_that_nothing_was_done
             await get(tx, id=1)
     assert any("not committed" in note for note in raised.value.__notes__)
     assert await get(db, id=1) == 0
+
+
+async def test_who_does_not_wait_for_a_lock_does_not_queue_behind_one_who_does(database_url: str) -> None:
+    async with plainsql.connect(database_url, max_size=3) as db:
+        release = asyncio.Event()
+
+        async def wait_for_it() -> None:
+            async with db.lock("contended"):
+                await release.wait()
+
+        async with db.lock("contended"):
+            waiter = asyncio.ensure_future(wait_for_it())
+            await asyncio.sleep(0)
+        # Its turn has come, and it has not run yet.
+        async with asyncio.timeout(10), db.lock("contended", wait=False) as held:
+            assert not held
+        release.set()
+        await waiter

@@ -98,6 +98,15 @@ async def test_a_tenant_that_was_set_by_hand_counts(url: str) -> None:
         assert await letters(db) == [1]
 
 
+async def test_a_tenant_that_was_set_by_hand_counts_in_its_transaction_only(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        async with db.transaction() as tx:
+            await tx.connection.execute("select set_config('app.jwt_tenant', 'b', true)")
+            assert await letters(tx) == [2]
+        with pytest.raises(TenantError):
+            await letters(db)
+
+
 async def test_who_passes_by_the_policies_is_served(url: str, database_url: str) -> None:
     async with plainsql.connect(database_url) as db:
         assert await letters(db) == [1, 2]

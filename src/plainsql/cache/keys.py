@@ -98,6 +98,11 @@ def _text(value: str) -> bytes:
             return b"bytes " + bytes.fromhex(text[2:])
         except ValueError:
             pass
+    if len(text) >= 32:  # before numbers: its digits may all be decimal ones, and no hyphens between them
+        try:
+            return b"uuid " + UUID(text).bytes
+        except ValueError:
+            pass
     if text[:1].isdigit() or text[:1] in {"-", "+", "."}:
         try:
             return b"number %d" % int(text.replace("_", ""), 0)
@@ -106,11 +111,6 @@ def _text(value: str) -> bytes:
         try:
             return _number(Decimal(text.replace("_", "")))
         except InvalidOperation:
-            pass
-    if len(text) >= 32:
-        try:
-            return b"uuid " + UUID(text).bytes
-        except ValueError:
             pass
     return b"text " + text.encode(errors="surrogatepass")
 

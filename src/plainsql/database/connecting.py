@@ -80,7 +80,8 @@ def connect(
         on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
             ``plainsql.otel`` for one.
         redis: where results of queries with ``cache:`` are stored, for all processes: a URL, a client of
-            redis-py or a ``Link``. Without, each process stores its own, and hears only of its own writes.
+            redis-py or a ``Link``. Without, each ``Database`` stores its own, and hears only of its own
+            writes.
         cache: what a write does when Redis does not answer: ``"available"`` commits and makes it known as
             soon as Redis answers; ``"strict"`` fails before the commit; None caches nothing.
         cache_audit: the part of hits, 0 to 1, that are read again from PostgreSQL and compared.

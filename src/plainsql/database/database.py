@@ -115,8 +115,6 @@ class Database(OneShot):
         try:
             async with asyncio.timeout(timeout):
                 await self._leases.close()
-                if self._core.through is not None:
-                    await self._core.through.cache.close()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -124,8 +122,12 @@ class Database(OneShot):
             self._pool.terminate()
             raise
         finally:
-            # The embedded server, where this database is one: stopping it waits for its processes.
-            await asyncio.to_thread(self._on_close)
+            try:
+                if self._core.through is not None:
+                    await self._core.through.cache.close()
+            finally:
+                # The embedded server, where this database is one: stopping it waits for its processes.
+                await asyncio.to_thread(self._on_close)
 
     def __repr__(self) -> str:
         return f"<Database {self._core.name}>"

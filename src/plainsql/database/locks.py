@@ -33,10 +33,10 @@ class Locks:
     @asynccontextmanager
     async def hold(self, key: str, *, wait: bool) -> AsyncIterator[bool]:
         """Hold a lock; yield False where it is not held, which happens without ``wait`` only."""
-        turn = self._turns.setdefault(key, asyncio.Lock())
-        if not wait and turn.locked():
+        if not wait and self._wanted.get(key):  # held here, or about to be by one who has waited for it
             yield False
             return
+        turn = self._turns.setdefault(key, asyncio.Lock())
         self._wanted[key] = self._wanted.get(key, 0) + 1
         try:
             async with turn, self._hold_on_server(key, wait=wait) as held:

@@ -253,7 +253,9 @@ class OneShot(Direct):
                 return await self._on_lease(execute, query, plan, values, call)
         traces = Traces(through)
         async with self._in_traced_transaction(traces, call) as connection:
-            return await traces.execute(connection, query, plan, values)
+            records = await traces.fetch(connection, query, plan, values)
+        # After the commit, as without a cache: a row too many does not undo what is written.
+        return query.result(records)
 
     def _traces(self, query: Query[..., Any, Any] | None, sets: Sequence[Args]) -> Traces | None:
         """What calls of a query write, or, without a query, anything; None where nothing is cached of it."""

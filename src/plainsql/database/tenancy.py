@@ -35,15 +35,20 @@ class Admission:
         """Whether the query has been found to see something without a tenant."""
         return query.name in self._open
 
-    async def check(self, connection: Any, query: Query[..., Any, Any]) -> None:
-        """Raise ``TenantError`` where the query's tables are closed to this session."""
+    async def check(self, connection: Any, query: Query[..., Any, Any], *, lasting: bool = True) -> None:
+        """Raise ``TenantError`` where the query's tables are closed to this session.
+
+        ``lasting``: whether the session's role and settings are those of every session; not where a
+        transaction may have changed them for itself.
+        """
         if query.name in self._open:
             return
         tables = [
             table for table, settings in (query.row_security or {}).items() if self._setting in settings
         ]
         if not tables or await connection.fetchval(_SEES, tables, self._setting):
-            self._open.add(query.name)
+            if lasting:
+                self._open.add(query.name)
             return
         raise TenantError(
             f"{query.name}: no tenant is set, and row-level security lets nothing of {tables[0]} through",

@@ -132,12 +132,21 @@ class Traces:
         if self._through.quiet:
             self._written.add(query)
             return await execute(connection, query, plan, values)
-        records: Sequence[Mapping[str, Any]] | None = None
+        if query.kind != "count":
+            return query.result(await self.fetch(connection, query, plan, values))
         try:
-            if query.kind == "count":
-                return await execute(connection, query, plan, values)
+            return await execute(connection, query, plan, values)
+        finally:
+            self.add(touched_by(query, plan, [values]))
+
+    async def fetch(
+        self, connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+    ) -> list[Any]:
+        """Run a write that returns rows and remember what it has touched; something is stored."""
+        records: list[Any] | None = None
+        try:
             records = await fetch(connection, query, plan, values)
-            return query.result(records)
+            return records
         finally:
             # Whatever came of it: what failed on this side only, a row that cannot be read or a cancellation
             # that came too late, is done on the server's.

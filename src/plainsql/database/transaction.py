@@ -186,7 +186,8 @@ class Transaction:
 
     async def _admit(self, connection: Any, query: Query[..., Any, Any]) -> None:
         if query.row_security is not None and self._terms.admission is not None:
-            await self._terms.admission.check(connection, query)
+            # A role or tenant that was set in here by hand is gone with the transaction.
+            await self._terms.admission.check(connection, query, lasting=not self._outermost._doubtful)
 
     def __repr__(self) -> str:
         return f"<Transaction {'open' if self._open else 'ended'}>"
