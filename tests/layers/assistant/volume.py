@@ -1,6 +1,6 @@
-"""The assistant at size: so many messages and as many entries of the audit log, a tenth as many conversations,
-events and notes, and a hundredth as many users, over two years. One tenant has three fifths of all, twenty
-others have the rest; one user of it has a fiftieth; a tenth is deleted.
+"""The assistant at size: so many messages and as many entries of the audit log, a tenth as many
+conversations, events and notes, and some thousand users, over two years. One tenant has three fifths of all,
+twenty others have the rest; one user of it has a fiftieth; a tenth is deleted.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ insert into assistant.users (
   tenant_id, id, telegram_id, username, language_code, is_active, created_at, deleted_at
 ) overriding system value
 select pg_temp.tenant_of(n), n, n, 'user' || n, 'es', n % 20 > 0, pg_temp.at(n), pg_temp.deleted(n)
-from generate_series(1, {messages} / 100) as n;
+from generate_series(1, {messages} / 100 + 9000) as n;
 insert into assistant.events (
   tenant_id, id, user_id, title, start_datetime, end_datetime, event_type, status, reminder_minutes,
   recurrence_rule, external_id, reminded_at, created_at, deleted_at
 ) overriding system value
 select
-  pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100), 'Event ' || n, s.at,
+  pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100 + 9000), 'Event ' || n, s.at,
   s.at + case when n % 500 = 5 then interval '3 days' else interval '1 hour' end, 'work',
   case when n % 100 = 5 then 'cancelled' when s.at < now() then 'completed' else 'pending' end, 10,
   case when n % 1000 = 5 then 'FREQ=WEEKLY' end, 'e' || n,
@@ -45,7 +45,7 @@ insert into assistant.notes (
   language_code, created_at, deleted_at
 ) overriding system value
 select
-  pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100), 'Nota ' || n,
+  pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100 + 9000), 'Nota ' || n,
   'comprar ' || case when n % 5000 = 55 then 'manzanas ' else 'peras ' end || 'y palabra' || n % 977,
   'category ' || n % 40, array['tag' || n % 991], n % 100 = 5,
   case when n % 10 < 3 then pg_temp.at(n) end, case when n % 200 > 5 then pg_temp.at(n) end,
@@ -56,7 +56,7 @@ insert into assistant.conversations (
   deleted_at
 ) overriding system value
 select
-  pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100), 's' || n, 'idle', n % 20 in (1, 5),
+  pg_temp.tenant_of(n), n, pg_temp.user_of(n, {messages} / 100 + 9000), 's' || n, 'idle', n % 20 in (1, 5),
   pg_temp.at(n), pg_temp.at(n) + interval '1 hour', pg_temp.at(n), pg_temp.deleted(n)
 from generate_series(1, {messages} / 10) as n;
 insert into assistant.message_history (
@@ -195,7 +195,8 @@ ASSISTANT = Layer(
         "conversations.list_active": (frozenset({"user_id", "after_last_activity", "after_id"}),),
         "events.by_user": (frozenset({"status", "after_start_datetime", "after_id"}),),
         "message_history.by_intent": (
-            frozenset({"since", "min_confidence", "after_created_at", "after_id"}),
+            frozenset({"since", "min_confidence"}),
+            frozenset({"min_confidence", "after_created_at", "after_id"}),
         ),
     },
     allowed={

@@ -1,5 +1,5 @@
-"""The real-estate assistant at size: so many messages, a tenth as many conversations, a twentieth as many leads,
-a fortieth as many appointments, over two years; and a large agency's homes: 6,000 in 300 projects.
+"""The real-estate assistant at size: so many messages, a tenth as many conversations, a twentieth as many
+leads and appointments, over two years; and a large agency's homes: 6,000 in 300 projects.
 """
 
 from __future__ import annotations

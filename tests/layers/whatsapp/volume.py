@@ -1,5 +1,5 @@
-"""The WhatsApp store at size: so many messages, a tenth as many contacts, a fifth as many webhook events, over
-two years, and a thousand templates. One tenant has three fifths of all, twenty others have the rest.
+"""The WhatsApp store at size: so many messages, a tenth as many contacts, a fifth as many webhook events,
+over two years, and a thousand templates. One tenant has three fifths of all, twenty others have the rest.
 """
 
 from __future__ import annotations
