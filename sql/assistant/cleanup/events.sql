@@ -17,7 +17,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 

@@ -16,7 +16,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < :before
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 

@@ -161,6 +161,11 @@ async def values(connection: Any) -> Mapping[str, Any]:
     }
 
 
+OF_USER = Allowance("of one user, all that the user has may be put in order", reads=5_000, sorts=5_000)
+TO_COME = Allowance(
+    "by when they begin or by when they are due: what is to come, or what was not reminded of, is few",
+    reads=5_000,
+)
 TABLES = ("users", "events", "notes", "conversations", "message_history")
 COUNTED = Allowance("an exact count reads every row that it counts", reads=float("inf"), scans=True)
 
@@ -201,6 +206,11 @@ ASSISTANT = Layer(
     },
     allowed={
         **{f"{table}.count": COUNTED for table in (*TABLES, "audit_log")},
+        "cleanup.tenants": Allowance("the application has one tenant, and any row of it will do", scans=True),
+        **{f"{table}.list": OF_USER for table in ("events", "notes", "conversations")},
+        "events.occurrences": OF_USER,
+        "events.due_reminders": TO_COME,
+        "events.claim_due_reminders": TO_COME,
         "message_history.intent_statistics": Allowance(
             "a percentile of a period is of all that was said in it",
             reads=float("inf"),

@@ -19,7 +19,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -60,7 +60,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -99,7 +99,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -138,7 +138,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -214,7 +214,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
