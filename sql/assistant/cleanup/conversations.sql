@@ -4,9 +4,9 @@
 --
 -- What another run has locked is left to it.
 --
--- Without an order: with one, the view's barrier would have all of them read, sorted and locked. The
--- ids go into an array, so that the rows are found by their key, however the server estimates their
--- number.
+-- Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+-- The ids go into an array, so that the rows are found by their key, however the server estimates
+-- their number.
 -- returns: count
 -- allow: partial-order: any batch will do, until nothing is left
 -- param days: 0..36500 = 30

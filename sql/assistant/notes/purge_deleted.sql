@@ -3,9 +3,9 @@
 --
 -- Workers may share the work: what one removes, the others leave out.
 --
--- Without an order: with one, the view's barrier would have all of them read, sorted and locked. The
--- ids go into an array, so that the rows are found by their key, however the server estimates their
--- number.
+-- Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+-- The ids go into an array, so that the rows are found by their key, however the server estimates
+-- their number.
 -- returns: count
 -- allow: partial-order: any batch will do, until nothing is left
 -- param limit: 1..10000 = 1000

@@ -39,9 +39,9 @@ def conversations(*, days: int = 30, limit: int = 1000) -> Args:
 
     What another run has locked is left to it.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked. The
-    ids go into an array, so that the rows are found by their key, however the server estimates their
-    number.
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -78,9 +78,9 @@ def events(*, days: int = 30, limit: int = 1000) -> Args:
 
     What another run has locked is left to it.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked. The
-    ids go into an array, so that the rows are found by their key, however the server estimates their
-    number.
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -117,9 +117,9 @@ def message_history(*, days: int = 30, limit: int = 1000) -> Args:
 
     What another run has locked is left to it.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked. The
-    ids go into an array, so that the rows are found by their key, however the server estimates their
-    number.
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -156,9 +156,9 @@ def notes(*, days: int = 30, limit: int = 1000) -> Args:
 
     What another run has locked is left to it.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked. The
-    ids go into an array, so that the rows are found by their key, however the server estimates their
-    number.
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -236,9 +236,9 @@ def users(*, days: int = 30, limit: int = 1000) -> Args:
 
     What another run has locked is left to it.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked. The
-    ids go into an array, so that the rows are found by their key, however the server estimates their
-    number.
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

@@ -505,9 +505,9 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
 
     Workers may share the work: what one removes, the others leave out.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked. The
-    ids go into an array, so that the rows are found by their key, however the server estimates their
-    number.
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.conversations.
