@@ -38,11 +38,13 @@ comment on column assistant.audit_log.new is
 -- Serves the trail of one row.
 create index audit_log_row_idx on assistant.audit_log (tenant_id, table_name, row_id, id);
 
--- These serve the log of a table, of a user, and of all.
+-- These serve the log of a table, of a user, of a kind, and of all.
 create index audit_log_table_name_idx
 on assistant.audit_log (tenant_id, table_name, created_at, id);
 
 create index audit_log_actor_idx on assistant.audit_log (tenant_id, actor, created_at, id);
+
+create index audit_log_action_idx on assistant.audit_log (tenant_id, action, created_at, id);
 
 create index audit_log_created_at_idx on assistant.audit_log (tenant_id, created_at, id);
 

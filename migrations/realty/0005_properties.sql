@@ -74,6 +74,9 @@ comment on column realty.properties.words is
 
 create index properties_created_at_idx on realty.properties (created_at, id);
 
+-- The few of a rare type: listed, and compared one by one in a search.
+create index properties_type_idx on realty.properties (type, created_at, id);
+
 -- Both serve the foreign key; each serves one order of a project's list.
 create index properties_project_id_created_at_idx on realty.properties (project_id, created_at, id);
 create index properties_project_id_pricing_idx on realty.properties (project_id, pricing, id);

@@ -52,6 +52,10 @@ comment on column whatsapp.webhook_events.error_message is 'Why it was in vain l
 
 create index webhook_events_created_at_idx on whatsapp.webhook_events (tenant_id, created_at, id);
 
+-- The few of a rare type among the many of the others.
+create index webhook_events_event_type_idx
+on whatsapp.webhook_events (tenant_id, event_type, created_at, id);
+
 -- The queue of what is to be worked off: small, whatever the size of the table.
 create index webhook_events_next_attempt_at_idx
 on whatsapp.webhook_events (tenant_id, next_attempt_at, id)

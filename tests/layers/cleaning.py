@@ -35,7 +35,8 @@ class Cleanup:
         """Run it and return its exit code, its output and its errors."""
         self.capture.readouterr()
         code = main(["db", "cleanup", self.layer, "--database", url or self.url, "--json", *arguments])
-        return code, *self.capture.readouterr()
+        captured = self.capture.readouterr()
+        return code, captured.out, captured.err
 
     def run(self, statement: str) -> None:
         """Run SQL as the superuser, without triggers."""

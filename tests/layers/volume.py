@@ -59,6 +59,8 @@ class Layer:
     """SQL that fills the tables, run as the superuser with triggers off; ``{messages}`` is how many."""
     values: Callable[[Any], Awaitable[Mapping[str, Any]]]
     """Takes an asyncpg connection, returns an argument for each name that a parameter of any query has."""
+    messages: int = 100_000
+    """How many messages there are in an ordinary run: so many that its tables are large."""
     prepare: str = ""
     """SQL that is run on the connection before the queries: the role and the tenant that they run as."""
     only: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -163,7 +165,7 @@ def faults_of_plan(plan: Mapping[str, Any], large: Mapping[str, int], allowed: A
         if kind in ("Sort", "Incremental Sort"):
             rows = max(_rows(child) for child in node["Plans"])
             if rows > allowed.sorts:
-                keys = ", ".join(node.get("Sort Key", []))
+                keys = ", ".join(_short(key) for key in node.get("Sort Key", []))
                 yield f"a sort of {rows:,.0f} rows by {keys}, {allowed.sorts:,} are allowed"
 
 
@@ -188,10 +190,15 @@ def _lines(node: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
     where = node.get("Index Name") or node.get("Relation Name") or node.get("CTE Name") or ""
     shown = ("Sort Key", "Index Cond", "Filter", "Rows Removed by Filter", "Sort Method")
     parts = [node["Node Type"], where, f"rows={_rows(node):,.0f}"]
-    parts += [f"{key.lower()}: {node[key]}" for key in shown if key in node]
+    parts += [f"{key.lower()}: {_short(str(node[key]))}" for key in shown if key in node]
     yield "  " * (depth + 1) + "  ".join(str(part) for part in parts if part)
     for child in node.get("Plans", []):
         yield from _lines(child, depth + 1)
+
+
+def _short(text: str) -> str:
+    """An embedding has 1,536 numbers."""
+    return text if len(text) <= 200 else f"{text[:150]} … {text[-45:]}"
 
 
 async def _large(connection: Any, schema: str) -> dict[str, int]:

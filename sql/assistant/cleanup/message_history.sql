@@ -1,9 +1,13 @@
--- Remove for good the messages that were deleted more than so many days ago, the oldest so many of
--- them; how many comes back. The audit log keeps what they were.
+-- Remove for good the messages that were deleted more than so many days ago, so many at
+-- once; how many comes back. The audit log keeps what they were.
 --
--- What another run has locked is left to it. The ids go into an array, so that the rows are found
--- by their key, however the server estimates their number.
+-- What another run has locked is left to it.
+--
+-- Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+-- The ids go into an array, so that the rows are found by their key, however the server estimates
+-- their number.
 -- returns: count
+-- allow: partial-order: any batch will do, until nothing is left
 -- param days: 0..36500 = 30
 -- param limit: 1..10000 = 1000
 with
@@ -13,8 +17,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  order by d.deleted_at, d.id
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 

@@ -2,7 +2,12 @@
 -- until it is 0.
 --
 -- Workers may share the work: what one removes, the others leave out.
+--
+-- Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+-- The ids go into an array, so that the rows are found by their key, however the server estimates
+-- their number.
 -- returns: count
+-- allow: partial-order: any batch will do, until nothing is left
 -- param limit: 1..10000 = 1000
 with
 doomed as (
@@ -11,13 +16,11 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < :before
-  order by d.deleted_at, d.id
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
 delete from assistant.deletable_conversations as d
-using doomed
 where
   d.tenant_id = (select assistant.current_tenant())
-  and d.id = doomed.id
+  and d.id = any(array(select o.id from doomed as o))

@@ -164,6 +164,7 @@ MARKETPLACE = Layer(
     name="marketplace",
     fill=FILL,
     values=values,
+    messages=200_000,
     only={
         "products.create": {**NEW, "status": "AVAILABLE", "sold_at": None, "sold_price": None},
         "products.list": {"status": "AVAILABLE"},

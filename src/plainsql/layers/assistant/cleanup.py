@@ -11,7 +11,7 @@ from plainsql.reach import Change
 __all__ = ["conversations", "events", "message_history", "notes", "tenants", "users"]
 
 
-@count("assistant.cleanup.conversations", "sql/assistant/cleanup/conversations.sql", 10, """\
+@count("assistant.cleanup.conversations", "sql/assistant/cleanup/conversations.sql", 14, """\
 with
 doomed as (
   select d.id
@@ -19,8 +19,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  order by d.deleted_at, d.id
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -35,11 +34,14 @@ where
 ))
 def conversations(*, days: int = 30, limit: int = 1000) -> Args:
     """Remove for good the conversations that were deleted more than so many days ago, with all that was
-    said in them, the oldest so many of them; how many comes back. The audit log keeps what they
+    said in them, so many at once; how many comes back. The audit log keeps what they
     were.
 
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
+    What another run has locked is left to it.
+
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -50,7 +52,7 @@ def conversations(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.events", "sql/assistant/cleanup/events.sql", 9, """\
+@count("assistant.cleanup.events", "sql/assistant/cleanup/events.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -58,8 +60,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  order by d.deleted_at, d.id
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -72,11 +73,14 @@ where
     Change("assistant.events"),
 ))
 def events(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove for good the events that were deleted more than so many days ago, the oldest so many of
-    them; how many comes back. The audit log keeps what they were.
+    """Remove for good the events that were deleted more than so many days ago, so many at
+    once; how many comes back. The audit log keeps what they were.
 
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
+    What another run has locked is left to it.
+
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -87,7 +91,7 @@ def events(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.message_history", "sql/assistant/cleanup/message_history.sql", 9, """\
+@count("assistant.cleanup.message_history", "sql/assistant/cleanup/message_history.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -95,8 +99,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  order by d.deleted_at, d.id
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -109,11 +112,14 @@ where
     Change("assistant.message_history"),
 ))
 def message_history(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove for good the messages that were deleted more than so many days ago, the oldest so many of
-    them; how many comes back. The audit log keeps what they were.
+    """Remove for good the messages that were deleted more than so many days ago, so many at
+    once; how many comes back. The audit log keeps what they were.
 
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
+    What another run has locked is left to it.
+
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -124,7 +130,7 @@ def message_history(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.notes", "sql/assistant/cleanup/notes.sql", 9, """\
+@count("assistant.cleanup.notes", "sql/assistant/cleanup/notes.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -132,8 +138,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  order by d.deleted_at, d.id
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -146,11 +151,14 @@ where
     Change("assistant.notes"),
 ))
 def notes(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove for good the notes that were deleted more than so many days ago, the oldest so many of
-    them; how many comes back. The audit log keeps what they were.
+    """Remove for good the notes that were deleted more than so many days ago, so many at
+    once; how many comes back. The audit log keeps what they were.
 
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
+    What another run has locked is left to it.
+
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -198,7 +206,7 @@ def tenants() -> Args:
     return ()
 
 
-@count("assistant.cleanup.users", "sql/assistant/cleanup/users.sql", 9, """\
+@count("assistant.cleanup.users", "sql/assistant/cleanup/users.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -206,8 +214,7 @@ doomed as (
   where
     d.tenant_id = (select assistant.current_tenant())
     and d.deleted_at < now() - make_interval(days => :days)
-  order by d.deleted_at, d.id
-  limit :limit
+  limit :limit  -- noqa: AM09
   for update skip locked
 )
 
@@ -225,10 +232,13 @@ where
 ))
 def users(*, days: int = 30, limit: int = 1000) -> Args:
     """Remove for good the users that were deleted more than so many days ago, with all that hangs on
-    them, the oldest so many of them; how many comes back. The audit log keeps what they were.
+    them, so many at once; how many comes back. The audit log keeps what they were.
 
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
+    What another run has locked is left to it.
+
+    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
+    The ids go into an array, so that the rows are found by their key, however the server estimates
+    their number.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

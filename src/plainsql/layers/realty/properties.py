@@ -184,6 +184,7 @@ returning
     Change("realty.properties", (
         ("id", "returned", "id"),
         ("project_id", "parameter", "project_id"),
+        ("type", "parameter", "type"),
         ("typology_id", "parameter", "typology_id"),
     )),
 ))
