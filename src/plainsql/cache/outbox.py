@@ -183,7 +183,7 @@ async def drain(cache: Cache, begin: Begin, *, outbox: str = OUTBOX, limit: int 
             changes = (
                 touch(row["table_name"], json.loads(row["known"], parse_float=Decimal)) for row in rows
             )
-            await cache.touch_all(merge(changes), required=True)
+            await cache.touch_all(merge(changes), required=True, notes=len(rows))
     return len(rows)
 
 
