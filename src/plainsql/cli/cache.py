@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from cyclopts import App, Parameter
 
+from plainsql.cli.cache_triggers import triggers
 from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.errors import PlainsqlError, SettingsError
-from plainsql.settings import Project, redis_url, resolve_database
+from plainsql.settings import redis_url, resolve_database
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -44,6 +45,8 @@ _NO_ANSWER = 10.0
 """Seconds after which it is no use to wait for the first process: they look every two."""
 _LAST_WORDS = 5.0
 """Seconds that processes have after the end to tell what they have found."""
+
+app.command(triggers)
 
 
 @app.command
