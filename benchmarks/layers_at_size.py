@@ -33,7 +33,7 @@ from plainsql import embedded, migrate
 from plainsql.layers.files import migrations_folder
 from plainsql.layers.marketplace import buyers, conversations, messages, products, reports
 
-__all__ = ["Operation", "Results", "app", "measure"]
+__all__ = ["CALLS", "measure", "print_operations"]
 
 CALLS = 400
 WARM_UP = 40
@@ -148,7 +148,7 @@ def main(
     if json:
         print(msgspec.json.format(msgspec.json.encode(results), indent=1).decode())
     else:
-        _print(Console(highlight=False, width=None if sys.stdout.isatty() else 120), results)
+        print_operations(Console(highlight=False, width=None if sys.stdout.isatty() else 120), results)
     return 0
 
 
@@ -250,7 +250,7 @@ async def _middle(url: str) -> Any:
         return await connection.fetchval("select current_date - 365")
 
 
-def _print(console: Console, results: Results) -> None:
+def print_operations(console: Console, results: Results) -> None:
     table = Table(
         title=f"marketplace, {results.messages:,} messages, one call after the other", title_justify="left"
     )

@@ -127,8 +127,12 @@ async def _going_on(faults: Faults, pause: float) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        # Again and again: redis-py loses a cancellation that comes while it closes a connection.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+        if not task.cancelled():
+            task.result()
 
 
 async def _keep_running(orders: Orders, faults: Counter[str], report: Report) -> None:

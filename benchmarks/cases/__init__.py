@@ -25,6 +25,7 @@ def make_cases(extent: Extent) -> list[Case]:
             ManyRows(leads, 1000),
             BatchRead(leads),
             TenantRead(1),
+            TenantRead(1, in_a_row=10),
             Insert(1),
             BulkInsert(extent.bulk_rows),
         ]
@@ -37,6 +38,7 @@ def make_cases(extent: Extent) -> list[Case]:
         ManyRows(leads, 1000, on_asyncio=True),
         BatchRead(leads),
         TenantRead(1, on_asyncio=True),
+        TenantRead(1, in_a_row=10),
         TenantRead(64),
         Insert(1),
         Insert(64),

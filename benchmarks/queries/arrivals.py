@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plainsql.query import Args, count, one
+from plainsql.reach import Change
 
 __all__ = ["add", "create"]
 
@@ -15,7 +16,9 @@ __all__ = ["add", "create"]
 @count("arrivals.add", "sql/arrivals/add.sql", 3, """\
 insert into bench.arrivals (id, name, email, score, created_at)
 values (:id, :name, :email, :score, :created_at)
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("bench.arrivals", (("id", "parameter", "id"),)),
+))
 def add(*, id: int, name: str, email: str, score: int, created_at: datetime) -> Args:
     """Enter an arrival that has its id: many of them at once are copied.
 
@@ -29,7 +32,9 @@ def add(*, id: int, name: str, email: str, score: int, created_at: datetime) -> 
 insert into bench.arrivals (name, email, score, created_at)
 values (:name, :email, :score, :created_at)
 returning id
-""", effect="writes")
+""", effect="writes", changes=(
+    Change("bench.arrivals", (("id", "returned", "id"),)),
+))
 def create(*, name: str, email: str, score: int, created_at: datetime) -> Args:
     """Enter an arrival and learn its id.
 

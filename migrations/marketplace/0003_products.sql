@@ -135,7 +135,8 @@ end
 $$;
 
 comment on function marketplace.move_product() is
-'Refuses moves of the status that there are not, and keeps what goes with a status. plainsql: writes nothing';
+'Refuses moves of the status that there are not, and keeps what goes with a status. '
+'plainsql: writes nothing';
 
 create trigger products_enter
 before insert on marketplace.products

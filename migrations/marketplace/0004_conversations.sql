@@ -37,7 +37,7 @@ create table marketplace.conversations (
 
 comment on table marketplace.conversations is 'What a buyer and the bot talk about: one product';
 comment on column marketplace.conversations.status is
-'Moves by complete, cancel, reopen, archive_completed and the blocking of the buyer';
+'Moves by complete, cancel, reopen, cleanup and the blocking of the buyer';
 comment on column marketplace.conversations.message_count is 'Kept by messages.append';
 comment on column marketplace.conversations.last_message_at is
 'When the last message was written: kept by messages.append';
@@ -96,7 +96,8 @@ end
 $$;
 
 comment on function marketplace.move_conversation() is
-'Refuses moves of the status that there are not, and keeps when a conversation was completed. plainsql: writes nothing';
+'Refuses moves of the status that there are not, and keeps when a conversation was completed. '
+'plainsql: writes nothing';
 
 create trigger conversations_enter
 before insert on marketplace.conversations

@@ -133,7 +133,7 @@ def test_check_says_all_of_it_in_the_order_of_the_places(write: Write, command: 
     done = command("check")
     assert (done.code, done.out) == (1, "")
     first, second = messages[0][1].replace("get.sql", "a.sql"), messages[1][1]
-    assert done.err == f"{first}\n{second}\n2 problems in 0 queries, 0.0 s\n"
+    assert done.err == f"{first}\n{second}\n2 problems in 1 query, 0.0 s\n"
 
 
 FOLDERS = {

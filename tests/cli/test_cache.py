@@ -163,8 +163,9 @@ async def test_the_report_is_lines_and_a_process_that_ends_meanwhile_has_told_wh
         done = await asked
         assert done.code == 0, done
         assert done.out.splitlines() == [
-            f"n.get  {audited:>7} audited      0 violations",
-            f"{audited} hit{'s' if audited > 1 else ''} audited by 1 process: 0 violations",
+            "query    audited  violations",
+            f"n.get  {audited:>9,}           0",
+            f"{audited:,} hit{'s' if audited > 1 else ''} audited by 1 process: 0 violations",
         ]
         assert not await client.exists("plainsql:{~}:audit"), "nothing is left behind"
 

@@ -20,9 +20,9 @@ def test_generate_writes_then_has_nothing_to_do_and_check_is_clean(write: Write,
     folder = write(NOTES | {GET_FILE: GET})
     done = process("generate")
     assert (done.code, done.err) == (0, "")
-    assert done.out == "wrote: queries/notes.py\nup to date: 2 queries in 1 modules, 0.0 s\n"
+    assert done.out == "wrote: queries/notes.py\nup to date: 2 queries in 1 module, 0.0 s\n"
     first = tree(folder)
-    assert process("generate").out == "up to date: 2 queries in 1 modules, 0.0 s\n"
+    assert process("generate").out == "up to date: 2 queries in 1 module, 0.0 s\n"
     assert tree(folder) == first
     done = process("check")
     assert (done.code, done.out, done.err) == (0, "clean: 2 queries, 0.0 s\n", "")
@@ -84,11 +84,62 @@ def test_describe_as_json_is_for_tools(write: Write, command: Command) -> None:
     assert [column["nullable"] for column in facts["columns"]] == [False, False, True]
 
 
-def test_describe_of_a_query_that_is_not_there_exits_with_1(write: Write, command: Command) -> None:
-    write(NOTES)
-    done = command("describe", "notes.gone")
-    assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("notes.gone: there is no such file below ")
+def test_describe_shows_what_may_be_left_out_too(write: Write, command: Command) -> None:
+    some = """\
+-- Some notes.
+-- returns: many Note
+-- param limit: 1..10 = 5
+select n.id, n.text, n.stars
+from notes as n
+where
+  true
+  and n.stars >= :stars  --?
+order by
+  n.stars desc,  --? order=best
+  n.id desc,     --? order=newest
+  n.id
+limit :limit
+"""
+    write(NOTES | {"sql/notes/some.sql": some})
+    done = command("describe", "notes.some")
+    assert (done.code, done.err) == (0, "")
+    assert re.search(r"│ \[stars\]\s+│ integer ", done.out)
+    assert re.search(r"│ \[limit\]\s+│ bigint ", done.out)
+    assert re.search(r"│ order\s+│ best or newest ", done.out)
+    facts = json.loads(command("describe", "notes.some", "--json").out)
+    assert [parameter["name"] for parameter in facts["parameters"]] == ["stars", "limit"]
+
+
+def test_describe_of_a_query_that_is_not_there_names_the_one_that_was_meant(
+    write: Write, command: Command
+) -> None:
+    write(NOTES | {GET_FILE: GET})
+    done = command("describe", "notes.gt")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "there is no query 'notes.gt' in sql\nHINT: did you mean notes.get?\n"
+
+
+def test_without_psycopg_the_synchronous_executor_says_what_to_install() -> None:
+    program = "import sys; sys.modules['psycopg'] = None; import plainsql; plainsql.sync"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "plainsql.sync needs psycopg, which is not installed\nHINT: pip install 'plainsql[sync]'\n"
+    )
+
+
+def test_an_interrupt_while_the_modules_are_loaded_ends_as_any_other() -> None:
+    program = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from plainsql.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,20 @@ def test_a_file_that_is_no_step_is_refused_before_anything_runs(
     assert left(notes) == (40, 0)
 
 
+def test_what_does_not_list_tenants_is_refused_before_anything_runs(
+    notes: str, command: Command, write: Write
+) -> None:
+    wrong = "-- Wrong.\n-- returns: many Tenant\nselect n.id, n.text from shop.notes as n\n"
+    write({"sql/shop/cleanup/tenants.sql": wrong})
+    done = command("db", "cleanup")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "sql/shop/cleanup/tenants.sql: this does not list the tenants of a cleanup\n"
+        "HINT: it must say 'returns: many value', and take nothing\n"
+    )
+    assert left(notes) == (40, 0)
+
+
 def test_a_role_that_does_not_see_all_tenants_cleans_only_the_one_it_names(
     notes: str, command: Command
 ) -> None:

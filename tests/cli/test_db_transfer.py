@@ -150,6 +150,20 @@ def test_a_pipe_moves_rows_from_one_database_to_another(shop: str, plainsql_data
             assert connection.execute(COUNT).fetchone() == (3000,)
 
 
+def test_a_schema_that_is_no_layer_is_said_to_be_left_out(
+    write: Write, command: Command, configured: str
+) -> None:
+    write(SHOP)
+    assert command("migrate").code == 0
+    with psycopg.connect(configured) as connection:
+        connection.execute("create schema beside; create table beside.things (id integer)")
+    left_out = "left out: the schema beside, which is no layer: it has no folder of migrations of its name\n"
+    assert command("db", "export", "-o", "all.jsonl").err == left_out
+    assert command("db", "stats").err == left_out
+    assert command("db", "export", "shop", "-o", "shop.jsonl").err == ""
+    assert command("db", "stats", "shop").err == ""
+
+
 def test_json_and_the_rows_do_not_share_the_standard_output(shop: str, command: Command) -> None:
     done = command("db", "export", "-o", "-", "--json")
     assert (done.code, done.out) == (2, "")

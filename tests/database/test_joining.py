@@ -347,9 +347,9 @@ async def test_callers_that_time_out_at_random_hurt_nobody(db: plainsql.Database
 async def test_many_tenants_leave_a_bounded_number_of_joiners_behind(
     db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from plainsql.database import one_shot
+    from plainsql.database import direct
 
-    monkeypatch.setattr(one_shot, "_JOINERS", 20)
+    monkeypatch.setattr(direct, "_JOINERS", 20)
 
     async def some(tenant: int) -> None:
         await asyncio.gather(*(GET(db.tenant(tenant), id=n) for n in range(1, 9)))

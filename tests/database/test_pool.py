@@ -29,7 +29,7 @@ async def test_a_database_is_awaited_or_entered(database_url: str) -> None:
 
 async def test_a_call_that_gets_no_connection_in_time_says_so(database_url: str) -> None:
     async with plainsql.connect(database_url, max_size=1, acquire_timeout=0.01) as db:
-        async with db.transaction():
+        async with db.acquire():
             with pytest.raises(plainsql.PoolTimeoutError) as raised:
                 await SELECT_1(db)
         assert await SELECT_1(db) == 1

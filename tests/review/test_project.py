@@ -55,6 +55,24 @@ def test_only_some_files_can_be_reviewed(project: Project, database_url: str) ->
     assert (error.line, error.column) == (3, 8)
 
 
+def test_a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others(
+    project: Project, database_url: str
+) -> None:
+    (project.sql_folder / "notes" / "bad.sql").write_text("-- Bad.\n-- returns: value\nselect nope\n")
+    (project.sql_folder / "notes" / "unread.sql").write_text("-- Unread.\n-- retruns: value\nselect 1\n")
+    found = review(project, database_url)
+    assert [(error.name, Path(error.path).name) for error in found.errors] == [
+        ("refused", "bad.sql"),
+        ("sql-file", "unread.sql"),
+    ]
+
+
+def test_without_a_database_the_files_are_looked_at_all_the_same(project: Project) -> None:
+    (project.sql_folder / "notes" / "unread.sql").write_text("-- Unread.\n-- retruns: value\nselect 1\n")
+    found = review(project, "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1")
+    assert [error.name for error in found.errors] == ["sql-file"]
+
+
 def test_a_review_writes_nothing_but_its_memory(project: Project, database_url: str) -> None:
     before = sorted(project.root.rglob("*"))
     review(project, database_url)

@@ -1,4 +1,4 @@
--- Remove a bot session. Old ones go with delete_idle.
+-- Remove a bot session. Old ones go with cleanup.bot_sessions.
 -- returns: count
 delete from marketplace.bot_sessions as s
 where s.id = :id

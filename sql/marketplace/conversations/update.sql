@@ -1,5 +1,6 @@
 -- Change what is given of a conversation, and leave the rest: an offer, where and when to meet,
--- what was understood. Its status moves by complete, cancel, reopen and archive_completed.
+-- what was understood. Its status moves by complete, cancel and reopen; cleanup
+-- archives.
 -- returns: optional Conversation
 update marketplace.conversations as c
 set

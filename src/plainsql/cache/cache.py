@@ -44,6 +44,10 @@ MISS: Final = Miss()
 _PATIENCE = 5.0
 # Seconds that what is under way has to end when the cache is closed.
 
+_UNDECODABLE = (ValueError, TypeError, RecursionError)
+# Not only of what others wrote: a null in an array, or a label that an enum has had since, is what PostgreSQL
+# has, and no value of the row's type.
+
 _AWAY = Look("pending")
 """Nothing can be stored now."""
 
@@ -159,8 +163,14 @@ class Cache:
             alone: T = await self._fly_alone(read)
             return alone
         landed = await self._flights.join(under_way, lambda flight: self._fly(flight, read))
+        if landed.data is None:
+            # What cannot be stored is nobody's but its reader's: two must not have the same list.
+            return await load()
+        try:
+            shared = reading.decode(landed.data)
+        except _UNDECODABLE:
+            return await load()
         self._stats.shared += 1
-        shared: T = landed.value if landed.data is None else reading.decode(landed.data)
         return shared
 
     async def _fly_alone(self, read: _Read) -> Any:
@@ -229,7 +239,7 @@ class Cache:
             return look, None
         try:
             value = reading.decode(look.data)
-        except (ValueError, TypeError, RecursionError):
+        except _UNDECODABLE:
             self._stats.undecodable += 1
             if look.state == "refresh":
                 return look._replace(state="fill", data=b""), None
@@ -318,7 +328,7 @@ class Cache:
         self._breaker.succeeded()
         if current and stored is not None:
             self._stats.fills += 1
-            if reading.local:
+            if reading.local and self._is_decodable(reading, stored):
                 self._hold(read, stored, began, moment)
         return current
 
@@ -334,6 +344,14 @@ class Cache:
         if await self._put(read, look, token, value, self._encode(read.reading, value)):
             self._stats.refreshes += 1
 
+    @staticmethod
+    def _is_decodable(reading: Reading[Any], data: bytes) -> bool:
+        try:
+            reading.decode(data)
+        except _UNDECODABLE:
+            return False
+        return True
+
     def _encode(self, reading: Reading[Any], value: Any) -> bytes | None:
         try:
             return reading.codec.encode(value)
@@ -342,6 +360,7 @@ class Cache:
             return None
 
     def _hold(self, read: _Read, data: bytes, began: float, moment: tuple[int, ...]) -> None:
+        """Hold in the process what can be decoded."""
         reading, call = read.reading, read.call
         held = Held(began + reading.local, data, call.tags, call.prefixes)
         self._local.put(call.key, held, reading.tables, moment)
@@ -359,6 +378,12 @@ class Cache:
     async def settle(self, mark: Mark) -> None:
         """End a write: from here on, nothing is served that is older than it. Never raises."""
         await self._writes.settle(mark)
+
+    async def leave(self, mark: Mark) -> None:
+        """In place of ``settle``, where nobody knows whether the write was, or will be, committed: reads of
+        what it touches go to PostgreSQL for ``marker_ttl``. Never raises.
+        """
+        await self._writes.leave(mark)
 
     def writing(self, touched: Touched) -> AbstractAsyncContextManager[Mark]:
         """``mark``, then the body, which commits, then ``settle``."""

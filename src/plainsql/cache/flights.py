@@ -8,6 +8,7 @@ unless the store says after they came that nothing has changed, which a fill doe
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, TypeAlias
 
@@ -151,6 +152,8 @@ class Flights:
         group.passengers += 1
         try:
             return await asyncio.shield(group.future)
+        except Exception as error:  # noqa: BLE001 (whatever the read raised)
+            raise _own(error) from error.__cause__
         finally:
             self._leave(group, flight)
 
@@ -186,6 +189,17 @@ class Flights:
         for one in {group, flight}:
             if one.task is not None and not one.task.done() and one.is_deserted():
                 one.task.cancel()
+
+
+def _own(error: Exception) -> Exception:
+    """Return a copy for one of several callers: a traceback and notes belong to one call."""
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 (it cannot be copied)
+        return error
+    if notes := getattr(error, "__notes__", None):
+        own.__notes__ = list(notes)
+    return own.with_traceback(error.__traceback__)
 
 
 def _cancel(future: asyncio.Future[Landed]) -> None:

@@ -30,12 +30,13 @@ _LONGEST_RETRY = 1.0
 class Mark:
     """A write that is under way."""
 
-    __slots__ = ("renewal", "token", "touched")
+    __slots__ = ("left", "renewal", "token", "touched")
 
     def __init__(self, token: str, touched: Touched) -> None:
         self.token = token
         self.touched = touched
         self.renewal: asyncio.TimerHandle | None = None
+        self.left = False
 
 
 class Writes:
@@ -97,6 +98,22 @@ class Writes:
         except asyncio.CancelledError:
             self._settle_later(mark)
             raise
+        except PlainsqlError:
+            self._settle_later(mark)
+
+    async def leave(self, mark: Mark) -> None:
+        """Have the marker end by its time: nobody knows whether the write is committed, or will be yet.
+
+        Never raises, as ``settle``, in whose place it stands.
+        """
+        mark.left = True
+        if mark.renewal is not None:
+            mark.renewal.cancel()
+        if not mark.touched:
+            return
+        self._local.drop(mark.touched)
+        try:
+            await self._call(mark)  # for all of its time, once more
         except PlainsqlError:
             self._settle_later(mark)
 
@@ -177,6 +194,8 @@ class Writes:
         renewal = mark.renewal
         with suppress(PlainsqlError):
             await self._call(mark)
+        if mark.left:
+            return
         if mark.renewal is not renewal or renewal is None or renewal.cancelled():
             # It was settled in the meantime, and may have been marked again after that.
             self._settle_later(mark)

@@ -149,11 +149,12 @@ def _say(tally: Tally) -> None:
         print(f"{_time(one.at)}  {one.query}  {', '.join(one.tables)}")
     if tally.found:
         print()
-    width = max((len(each.query) for each in tally.queries), default=0)
-    for each in tally.queries:
-        print(f"{each.query:<{width}}  {each.audited:>7} audited  {each.violations:>5} violations")
-    audited, violations = _counted(tally.audited, "hit"), _counted(tally.violations, "violation")
-    print(f"{audited} audited by {_counted(tally.processes, 'process', 'es')}: {violations}")
+    rows = [(each.query, f"{each.audited:,}", f"{each.violations:,}") for each in tally.queries]
+    width = max((len(query) for query, _, _ in rows), default=0)
+    for query, audited, violations in (("query", "audited", "violations"), *rows) if rows else ():
+        print(f"{query:<{width}}  {audited:>9}  {violations:>10}")
+    total, wrong = _counted(tally.audited, "hit"), _counted(tally.violations, "violation")
+    print(f"{total} audited by {_counted(tally.processes, 'process', 'es')}: {wrong}")
     if not tally.audited:
         print("HINT: no hit was picked: let it run longer, or take a larger sample", file=sys.stderr)
     if tally.violations:

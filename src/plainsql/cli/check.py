@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from cyclopts import Parameter
 
 from plainsql.cli.exits import FINDINGS, FINE
 from plainsql.review.invalidation import CacheEntry, invalidations
@@ -16,13 +17,15 @@ from plainsql.settings import Project
 
 __all__ = ["check"]
 
+_FLAG = Parameter(negative=(), show_default=False)
+
 
 def check(
     *,
     database: str | None = None,
-    anew: bool = False,
+    anew: Annotated[bool, _FLAG] = False,
     format: Literal["text", "json", "github"] = "text",
-    cache: bool = False,
+    cache: Annotated[bool, _FLAG] = False,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
@@ -52,7 +55,7 @@ def check(
     if not found.errors:
         problems += found.outdated(project)
     took = time.perf_counter() - began
-    summary = f"{len(found.statements)} queries, {took:.1f} s"
+    summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
     entries = invalidations(found.inspection.checked)
     if format == "json":
         told = {"problems": problems, "cache": entries} if cache else problems
@@ -66,8 +69,7 @@ def check(
         for entry in entries if cache else ():
             print(f"{_entry(entry)}\n")
     if problems:
-        count = len(problems)
-        print(f"{count} problem{'' if count == 1 else 's'} in {summary}", file=sys.stderr)
+        print(f"{_counted(len(problems), 'problem')} in {summary}", file=sys.stderr)
         return FINDINGS
     if format == "text":
         print(f"clean: {summary}")
@@ -77,8 +79,8 @@ def check(
     return FINE
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
 def _entry(entry: CacheEntry) -> str:

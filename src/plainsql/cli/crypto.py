@@ -34,7 +34,6 @@ _SHOWN: Final = 10
 
 app = App(
     name="crypto",
-    help_format="plaintext",
     help="""Keys for encrypted columns, and their rotation.
 
     PLAINSQL_ENCRYPTION_KEYS holds them as id:key,id:key. The first one encrypts, all of them decrypt.

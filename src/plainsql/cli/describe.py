@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from plainsql.analysis import Analysis
 from plainsql.cli.exits import FINDINGS, FINE
-from plainsql.errors import SettingsError
-from plainsql.review.lines import as_json, describe_lines
+from plainsql.codegen.modules import Checked
+from plainsql.errors import PlainsqlError, SettingsError
+from plainsql.review.lines import as_json, describe_lines, parameters_as_json
 from plainsql.review.project import review
 from plainsql.settings import Project
-from plainsql.statements import Statement
+from plainsql.statements.folder import find_files
+from plainsql.statements.header import close_match
 
 __all__ = ["describe"]
 
+_FLAG = Parameter(negative=(), show_default=False)
+
 
 def describe(
-    file: Path | None = None, /, *, database: str | None = None, json: bool = False, jsonl: bool = False
+    file: Path | None = None,
+    /,
+    *,
+    database: str | None = None,
+    json: Annotated[bool, _FLAG] = False,
+    jsonl: Annotated[bool, _FLAG] = False,
 ) -> int:
     """Show what PostgreSQL says of a query: its parameters, its columns and their types, with the reasons.
+
+    Parameters that a call may leave out stand in brackets.
+
+    Exits with 0 where PostgreSQL takes it, 1 where it is refused, 2 where it could not run.
 
     Parameters
     ----------
@@ -36,8 +51,7 @@ def describe(
         Print JSON.
     jsonl
         For tools: read lines ``{"id", "schema", "sql"}`` from standard input, where ``schema`` is DDL and
-        ``sql`` uses
-        ``:name``, and write one line for each.
+        ``sql`` uses ``:name``, and write one line for each.
     """
     if jsonl:
         for line in describe_lines(sys.stdin.buffer, database):
@@ -50,35 +64,56 @@ def describe(
         )
     project = Project.load()
     if not file.exists():
-        named = project.sql_folder.joinpath(*str(file).split(".")).with_suffix(".sql")
-        file = named if named.exists() else file
+        file = _named(project, str(file))
     found = review(project, database, only=[file])
     for error in found.errors:
         print(f"{error}\n", file=sys.stderr)
     if not found.statements and not found.errors:
-        print(f"{file}: there is no such file below {project.sql_folder}", file=sys.stderr)
-        return FINDINGS
+        raise PlainsqlError(f"{file} is no query below {project.sql}", hint="name a .sql file of that folder")
     for checked in found.inspection.checked:
         if json:
             facts = {"id": checked.statement.name, **as_json(checked.analysis)}
+            known = checked.parameters
+            facts["parameters"] = parameters_as_json(
+                known[parameter.name] for parameter in checked.statement.parameters
+            )
             sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
         else:
-            _print(checked.statement, checked.analysis)
+            _print(checked)
     return FINDINGS if found.errors else FINE
 
 
-def _print(statement: Statement, analysis: Analysis) -> None:
+def _named(project: Project, name: str) -> Path:
+    """The file of the query of this name."""
+    files, _ = find_files(project.sql_folder)
+    by_name = {file.name: file.path for file in files}
+    if name in by_name:
+        return by_name[name]
+    meant = close_match(name, list(by_name), 0.6)
+    raise PlainsqlError(
+        f"there is no query {name!r} in {project.sql}",
+        hint=f"did you mean {meant}?" if meant else "name a SQL file, or a query: realty.leads.get_by_id",
+    )
+
+
+def _print(checked: Checked) -> None:
+    statement, analysis = checked.statement, checked.analysis
     console = Console(soft_wrap=True)
     console.print(f"[bold]{statement.name}[/]  {statement.path}", highlight=False)
     if statement.description:
         console.print(statement.description, highlight=False, markup=False)
     console.print(f"returns {statement.returns}: {analysis.rows} ({analysis.rows_because})", highlight=False)
-    if analysis.parameters:
+    facts = checked.parameters
+    if statement.parameters or statement.choices:
         table = Table("parameter", "type", "null", "because")
-        for parameter in analysis.parameters:
-            table.add_row(
-                parameter.name, str(parameter.type), "yes" if parameter.nullable else "no", parameter.because
-            )
+        for parameter in statement.parameters:
+            fact = facts[parameter.name]
+            has_default = parameter.bounds is not None and parameter.bounds.has_default
+            name = _may_be_missing(parameter.name, parameter.optional or has_default)
+            table.add_row(name, str(fact.type), "yes" if fact.nullable else "no", fact.because)
+        for choice in statement.choices:
+            name = _may_be_missing(choice.name, choice.default is not None)
+            table.add_row(name, " or ".join(choice.values), "no", "chooses lines")
         console.print(table)
     if analysis.columns:
         table = Table("column", "type", "null", "because", "from")
@@ -88,6 +123,12 @@ def _print(statement: Statement, analysis: Analysis) -> None:
                 column.name, str(column.type), "yes" if column.nullable else "no", column.because, origin
             )
         console.print(table)
-    for what, uses in (("reads", analysis.reads), ("writes", analysis.writes)):
+    for what in ("reads", "writes"):
+        uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
-            console.print(f"{what} {', '.join(sorted({str(use) for use in uses}))}", highlight=False)
+            console.print(f"{what} {', '.join(sorted(uses))}", highlight=False)
+
+
+def _may_be_missing(name: str, may: bool) -> Text:
+    """A parameter's name, in brackets where a call may leave it out."""
+    return Text(f"[{name}]" if may else name)

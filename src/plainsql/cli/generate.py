@@ -18,12 +18,15 @@ __all__ = ["generate"]
 
 def generate(
     *,
-    check: Annotated[bool, Parameter(negative="")] = False,
+    check: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     database: str | None = None,
 ) -> int:
     """Write the Python modules of the SQL folder.
 
     Nothing is written where a query is refused: fix what is shown, and run it again.
+
+    Exits with 0 where the modules are up to date, 1 where a query is refused or --check finds a module that
+    is not, 2 where it could not run.
 
     Parameters
     ----------
@@ -51,7 +54,11 @@ def generate(
         for path in paths:
             print(f"{what}: {project.output}/{path}")
     took = time.perf_counter() - began
-    summary = f"{len(found.statements)} queries in {found.modules} modules, {took:.1f} s"
+    count, modules = len(found.statements), found.modules
+    summary = (
+        f"{count} {'query' if count == 1 else 'queries'} in "
+        f"{modules} {'module' if modules == 1 else 'modules'}, {took:.1f} s"
+    )
     if check and changes:
         print(f"generated code is not up to date: run `plainsql generate` ({summary})", file=sys.stderr)
         return FINDINGS

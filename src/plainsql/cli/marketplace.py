@@ -30,7 +30,6 @@ T = TypeVar("T")
 
 app = App(
     name="marketplace",
-    help_format="plaintext",
     help="""Keep the tables of the marketplace layer in order, and report on a day.
 
     'daily' does all of it: have it run once a night. Work goes in batches, may

@@ -26,7 +26,6 @@ __all__ = ["app"]
 
 app = App(
     name="migrate",
-    help_format="plaintext",
     help="""Apply the plain SQL migrations that are pending.
 
     Files are migrations/LAYER/NNNN_WHAT.sql, each with NNNN_WHAT.rollback.sql, run in the order of their

@@ -89,10 +89,13 @@ class Story:
         files = " ".join(dict.fromkeys(step.files))
         times = f", {step.queries} times" if step.queries > 1 else ""
         self._console.print()
-        self._console.print(Text(f"{self._steps:>2}  ", style="dim").append(title, style="bold not dim"))
-        self._console.print(
-            Text(f"    {files}{times}", style="cyan").append(f"  {step.seconds * 1000:.1f} ms", style="green")
-        )
+        heading = Table.grid(padding=(0, 2, 0, 0))
+        heading.add_column(width=2, justify="right", style="dim")
+        heading.add_column(overflow="fold")
+        heading.add_row(f"{self._steps}", Text(title, style="bold"))
+        said = Text(f"{files}{times}", style="cyan").append(f"  {step.seconds * 1000:.1f} ms", style="green")
+        heading.add_row("", said)
+        self._console.print(heading)
 
     def _table(self, columns: list[str], rows: list[object]) -> Table:
         fields = [column.partition("=")[0] for column in columns]

@@ -35,6 +35,16 @@ class Checked:
         """The first variant: what all of them agree on, the columns, stands in it."""
         return self.variants[0]
 
+    @property
+    def parameters(self) -> dict[str, ParameterFact]:
+        """By name, of all variants together: null where all that have it take null."""
+        facts: dict[str, ParameterFact] = {}
+        for variant in self.variants:
+            for fact in variant.parameters:
+                if fact.name not in facts or (facts[fact.name].nullable and not fact.nullable):
+                    facts[fact.name] = fact
+        return facts
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -352,11 +362,7 @@ def _plan_parameters(
     item: Checked, module: Module
 ) -> tuple[tuple[tuple[str, Annotation, str], ...], dict[str, str]]:
     statement = item.statement
-    facts: dict[str, ParameterFact] = {}
-    for variant in item.variants:
-        for fact in variant.parameters:
-            if fact.name not in facts or (facts[fact.name].nullable and not fact.nullable):
-                facts[fact.name] = fact
+    facts = item.parameters
     planned: list[tuple[str, Annotation, str]] = []
     wraps: dict[str, str] = {}
     for parameter in statement.parameters:

@@ -231,9 +231,11 @@ def _values(function: Function, names: Names) -> str:
                 )
                 text = f'{checked}("{name}", {text}, {low}, {high})'
         parts.append(text)
-    if any(parameter.encryption for parameter in function.statement.parameters):
+    one_line = f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+    encrypts = any(parameter.encryption for parameter in function.statement.parameters)
+    if encrypts or len(f"    return {one_line}") > _WIDTH:
         return "(\n" + "".join(f"        {part},\n" for part in parts) + "    )"
-    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+    return one_line
 
 
 def _docstring(function: Function, path: str) -> str:

@@ -154,14 +154,15 @@ class Borrower:
         async with self._acquire() as connection:
             await self._core.admission.check(connection, query)
 
-    async def _lease(self, *, proved: bool = False) -> Lease:
+    async def _lease(self, lease: Lease | None = None, *, proved: bool = False) -> Lease:
         """Take a connection whose session is this executor's tenant's, or nobody's.
 
         ``proved``: one that was just lost is not the only one, as a rule; each is asked for a sign of life.
         """
         losses = 0
         while True:
-            lease = self._leases.take_now(self._session)
+            if lease is None:
+                lease = self._leases.take_now(self._session)
             if lease is None:
                 try:
                     lease = await self._leases.take(self._session)
@@ -191,6 +192,7 @@ class Borrower:
                 return lease
             except BaseException as error:
                 self._leases.retire(lease)  # whose it is now is not known
+                lease = None
                 losses += 1
                 if not is_lost(error) or losses > self._leases.max_size:
                     raise
@@ -211,16 +213,20 @@ class Borrower:
         effect: Any = query.effect
         again = False
         while True:
-            lease = await self._lease(proved=again)
+            lease = self._leases.take_now(self._session)
+            if lease is None or again or lease.tenant != self._session:
+                lease = await self._lease(lease, proved=again)
             connection = lease.connection
             if call is not None:
                 call.lease_wait = perf_counter() - call.began
             try:
                 if self._local is not None:
                     await connection.execute(f"begin; {self._local}")
-                began = perf_counter()
-                result = await work(connection, query, plan, values)
-                if measured is not None:
+                if measured is None:
+                    result = await work(connection, query, plan, values)
+                else:
+                    began = perf_counter()
+                    result = await work(connection, query, plan, values)
                     measured.measured(perf_counter() - began)
                 if self._local is not None and effect != "reads":
                     await connection.execute("commit")

@@ -159,15 +159,18 @@ class Options(NamedTuple):
         """Make the cache; it connects to Redis when it is first needed."""
         if self.cache is None:
             return None
+        given = (*self.tenant_settings, *self.pool["server_settings"])
+        settings = [name for name in given if name != "application_name"]
         if self.redis is None:
-            return Through(Cache(mode=self.cache, audit_rate=self.cache_audit), shared=False)
+            local = Cache(mode=self.cache, audit_rate=self.cache_audit)
+            return Through(local, shared=False, settings=settings)
         # Not at the top: who has no Redis needs no redis package.
         from plainsql.cache.redis_store import RedisStore
 
         store = RedisStore(self.redis)
         cache = Cache(store, mode=self.cache, audit_rate=self.cache_audit)
         cache.follow(store.audits)
-        return Through(cache, shared=True)
+        return Through(cache, shared=True, settings=settings)
 
 
 class Connecting:

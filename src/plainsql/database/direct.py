@@ -50,15 +50,17 @@ class Direct(Borrower):
         joiner = joiners.get(key)
         if joiner is None:
             joiner = joiners[key] = self._joiner(query, plan)
-        if joiner.under_way and joiner.takes():
+        if (joiner.under_way or joiner.crowded) and joiner.takes():
             try:
                 return query.result(await joiner.join(values, call))
             except asyncio.CancelledError:
                 joiner.abandoned()
                 raise
         joiner.under_way += 1
+        # What a call costs matters where there are others.
+        measured = joiner.statement if joiner.under_way > 1 else None
         try:
-            records = await self._on_lease(fetch, query, plan, values, call, joiner.statement)
+            records = await self._on_lease(fetch, query, plan, values, call, measured)
         finally:
             joiner.ended()
         return query.result(records)

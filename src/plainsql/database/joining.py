@@ -88,6 +88,7 @@ class Joiner:
         "_tasks",
         "_timer",
         "_waiting",
+        "crowded",
         "statement",
         "under_way",
     )
@@ -104,18 +105,18 @@ class Joiner:
         self._running: dict[asyncio.Task[None], list[Waiting]] = {}
         self._joined = 0
         """Joined statements that are running."""
+        self.crowded = False
+        """Whether many came together the last time: those who have their answers ask again at once."""
         self.under_way = 0
         """Statements of this query that are running, direct ones included."""
 
     def takes(self) -> bool:
         """Whether a call should come here, and not go alone."""
         under_way = self.under_way
-        if not under_way:
-            return False
         statement = self.statement
         if statement.refused:
             return False
-        if self._joined or self._waiting:
+        if self.crowded or self._joined or self._waiting:
             return True
         return under_way >= (_FEW if statement.cost < _CHEAP else self._reader.parallel)
 
@@ -158,6 +159,7 @@ class Joiner:
     def _send(self, *, beside: int = 0) -> None:
         """Send what waits in as many statements as may be under way, and ``beside`` more."""
         loop = asyncio.get_running_loop()
+        self.crowded = len(self._waiting) > _FEW
         cost, parallel = self.statement.cost, self._reader.parallel
         places = 1 - self._joined if cost < _CHEAP else parallel - self.under_way
         places = min(max(places, beside), parallel - self.under_way)

@@ -16,6 +16,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Coroutine
 from enum import Enum
+from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -138,7 +139,7 @@ class Leases:
         if (lease := self.take_now(tenant)) is not None:
             return lease
         timeout = self._wait_timeout
-        deadline = None if timeout is None else self._now() + timeout
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         if self._open < self.max_size:
             self._open += 1
             return await self._open_one(deadline)
@@ -157,12 +158,11 @@ class Leases:
 
     def give_back(self, lease: Lease) -> None:
         """Give a connection back that is as it was taken: to whoever waits longest, or to the stack."""
-        if lease.connection.is_closed():
-            self.retire(lease)
-            return
-        now = self._now()
+        now = monotonic()
         if self._closing or now - lease.born > self._max_age:
             self._close(lease)
+        elif self._waiting and lease.connection.is_closed():
+            self.retire(lease)  # one that idles is looked at when it is taken
         elif not self._hand_over(lease):
             lease.idle_since = now
             self._idle.append(lease)
@@ -223,7 +223,7 @@ class Leases:
             if isinstance(error, exceptions.InterfaceError) and self._pool.is_closing():
                 raise _closed() from None
             raise
-        now = self._now()
+        now = monotonic()
         return Lease(proxy, self._born.setdefault(proxy._con, now), now)
 
     async def _wait(self, deadline: float | None) -> Given:
@@ -319,7 +319,7 @@ class Leases:
     def _trim(self) -> None:
         """Close what was not needed for a while, down to ``min_size``."""
         self._trimming = None
-        oldest = self._now() - self._max_idle
+        oldest = monotonic() - self._max_idle
         surplus = self._open - self._min_size
         while self._idle and surplus > 0 and self._idle[0].idle_since <= oldest:
             self._close(self._idle.pop(0))
@@ -327,9 +327,6 @@ class Leases:
         if self._idle:
             wait = self._idle[0].idle_since - oldest if surplus > 0 else self._max_idle
             self._trimming = asyncio.get_running_loop().call_later(wait, self._trim)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _closed() -> PlainsqlError:

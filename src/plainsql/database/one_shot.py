@@ -5,7 +5,6 @@ A `Database` and a tenant's view of it are the same executor; the view's session
 
 from __future__ import annotations
 
-import functools
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -17,9 +16,10 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from plainsql.cache import Mark, Reading
+from plainsql.database.borrowing import Borrower
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, iterate
@@ -32,11 +32,10 @@ from plainsql.database.through import (
     Through,
     Traces,
     asks_what_it_returned,
-    touched_by,
 )
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
-from plainsql.query import Args, Query
+from plainsql.query import Args, Plan, Query
 
 __all__ = ["OneShot"]
 
@@ -60,8 +59,11 @@ class OneShot(Direct):
 
         A read that is proved to change nothing is run once more where its connection turns out to be lost.
         """
-        # Not a coroutine around another: that costs where nobody looks.
-        if (on_call := self._core.on_call) is None:
+        # No coroutine around another where that is for nothing: each costs.
+        core = self._core
+        if (on_call := core.on_call) is None:
+            if query.effect == "reads" and (query.cache is None or core.through is None):
+                return self._run_direct(query, args, None)
             return self._run(query, args, None)
         call = Call(query)
         return observe(on_call, call, self._run(query, args, call))
@@ -112,7 +114,7 @@ class OneShot(Direct):
             columns: the columns' names, where the rows are tuples.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
         """
-        async with self._telling(None, ()), self._in_transaction() as connection:
+        async with self._in_traced_transaction(self._traces(None, ()), None) as connection:
             return await copy_in(connection, table, rows, columns, progress)
 
     async def copy_out(
@@ -232,8 +234,14 @@ class OneShot(Direct):
         if through is None:
             return None
         if through.identity is None:
-            async with self._acquire() as connection:
-                through.identity = str(await connection.fetchval(IDENTITY))
+            settings = through.settings
+
+            async def ask(connection: Any, *_: object) -> str:
+                return str(await connection.fetchval(IDENTITY, settings))
+
+            # On nobody's session: a tenant stands in the keys by itself.
+            nobody, no_plan = Borrower(self._core, None), cast("Plan", None)
+            through.identity = await nobody._on_lease(ask, query, no_plan, (), None)
         return through.reading(query)
 
     async def _write_through(
@@ -242,43 +250,61 @@ class OneShot(Direct):
         plan, values = query.plan(args)
         if query.row_security is not None:
             await self._admit(query)
-        if through.quiet or asks_what_it_returned(query):
-            traces = Traces(through)
-            mark: Mark | None = None
-            try:
-                if through.quiet:
-                    run = functools.partial(Traces.execute, traces)
-                    return await self._on_lease(run, query, plan, values, call)
-                async with self._in_transaction(call) as connection:
-                    result = await traces.execute(connection, query, plan, values)
-                    mark = await traces.before_commit()
-                return result
-            finally:
-                await traces.after(mark)
-        async with through.cache.writing(touched_by(query, plan, [values])):
-            return await self._on_lease(execute, query, plan, values, call)
+        if through.quiet or not asks_what_it_returned(query):
+            async with self._telling(query, [args]):
+                return await self._on_lease(execute, query, plan, values, call)
+        traces = Traces(through)
+        async with self._in_traced_transaction(traces, call) as connection:
+            return await traces.execute(connection, query, plan, values)
 
-    @asynccontextmanager
-    async def _telling(self, query: Query[..., Any, Any] | None, sets: Sequence[Args]) -> AsyncIterator[None]:
-        """Have the cache know what calls of a query write, or, without a query, that anything is written."""
+    def _traces(self, query: Query[..., Any, Any] | None, sets: Sequence[Args]) -> Traces | None:
+        """What calls of a query write, or, without a query, anything; None where nothing is cached of it."""
         through = self._core.through
         if through is None or (query is not None and not query.changes):
-            yield
-            return
+            return None
         traces = Traces(through)
         if query is None:
             traces.add(ANYTHING)
         else:
             traces.add_sets(query, sets)
+        return traces
+
+    @asynccontextmanager
+    async def _telling(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> AsyncIterator[None]:
+        """Have the cache know what calls of a query write that commit by themselves."""
+        traces = self._traces(query, sets)
+        if traces is None:
+            yield
+            return
         mark = await traces.before_commit()
         try:
             yield
-        finally:
+        except BaseException as error:
+            await traces.after(mark, error)
+            raise
+        await traces.after(mark)
+
+    @asynccontextmanager
+    async def _in_traced_transaction(self, traces: Traces | None, call: Call | None) -> AsyncIterator[Any]:
+        """As ``_in_transaction``, and have the cache know what it wrote: marked at its end, however long it
+        takes.
+        """
+        mark: Mark | None = None
+        try:
+            async with self._in_transaction(call) as connection:
+                yield connection
+                if traces is not None:
+                    mark = await traces.before_commit()
+        except BaseException as error:
+            if traces is not None:
+                await traces.after(mark, error)
+            raise
+        if traces is not None:
             await traces.after(mark)
 
     async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
         await self._admit(query)
-        async with self._telling(query, [args]), self._in_transaction(call) as connection:
+        async with self._in_traced_transaction(self._traces(query, [args]), call) as connection:
             async for row in iterate(connection, query, args, self._core.prefetch):
                 yield row
 

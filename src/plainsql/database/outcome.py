@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from asyncpg import exceptions
 
 from plainsql.database.failure import is_lost
 from plainsql.errors import PlainsqlError
 from plainsql.query import Effect
 
-__all__ = ["note_of_statement", "note_of_transaction", "was_not_sent"]
+__all__ = ["is_undecided", "note_of_statement", "note_of_transaction", "was_not_sent"]
 
 _NOT_SENT = "the connection was closed before the statement was sent: it was not executed"
 _CHANGES_NOTHING = "the connection was lost while the statement ran; it changes nothing, it may be run again"
@@ -26,6 +28,16 @@ def was_not_sent(error: BaseException) -> bool:
     A connection that ends later makes another error, of the server's kind.
     """
     return isinstance(error, exceptions.InterfaceError) and not isinstance(error, exceptions.PostgresError)
+
+
+def is_undecided(error: BaseException) -> bool:
+    """Whether the server may still be at what this error has ended here, and may commit it yet.
+
+    A request to cancel may come too late, and who lost the connection does not stop the statement.
+    """
+    if isinstance(error, asyncio.CancelledError | TimeoutError):
+        return not isinstance(error, PlainsqlError)
+    return is_lost(error) and not was_not_sent(error)
 
 
 def note_of_statement(error: BaseException, effect: Effect) -> str | None:

@@ -6,7 +6,7 @@ and a write's arguments and rows become what it has touched.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -16,6 +16,7 @@ from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
 from plainsql.cache.stats import Stats
 from plainsql.database.draining import Acquire, drain_all
 from plainsql.database.execution import execute, fetch
+from plainsql.database.outcome import is_undecided
 from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence
 from plainsql.types import JSON
@@ -30,10 +31,13 @@ ANYTHING: Touched = {_ANY: {}}
 """What is touched by a write that is not known: every cached read depends on it."""
 
 # What tells the results of one database from those of another that shares a cache with it: where it is, who
-# asks, and which tables unqualified names mean.
+# asks, which tables unqualified names mean, and what its sessions are set to, which policies may ask for.
 IDENTITY = """
-select concat_ws(' ', (select system_identifier from pg_control_system()), current_database(), current_user,
-  current_schemas(true))
+select jsonb_build_array(
+  (select system_identifier from pg_control_system()), current_database(), session_user, current_user,
+  current_schemas(true),
+  (select jsonb_object_agg(s.name, current_setting(s.name, true)) from unnest($1::text[]) as s (name))
+)::text
 """
 
 
@@ -88,8 +92,10 @@ class Through:
     could make stale, and writes pay nothing.
     """
 
-    def __init__(self, cache: Cache, *, shared: bool) -> None:
+    def __init__(self, cache: Cache, *, shared: bool, settings: Collection[str] = ()) -> None:
         self.cache = cache
+        self.settings = sorted({"timezone", *settings})
+        """Those that may tell the sessions of this database from another's."""
         self._shared = shared
         self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
         self.identity: str | None = None
@@ -112,26 +118,31 @@ class Through:
 class Traces:
     """What a transaction has written so far."""
 
-    __slots__ = ("_through", "_touched", "_written")
+    __slots__ = ("_through", "_touched", "_unmarked", "_written")
 
     def __init__(self, through: Through) -> None:
         self._through = through
         self._touched: Touched = {}
         self._written: set[Query[..., Any, Any]] = set()
         """Those that wrote while nothing was stored: which rows, is not kept."""
+        self._unmarked = False
+        """Whether it may have been committed without a mark, because nothing was stored then."""
 
     async def execute(self, connection: Any, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
         """Run a write and remember what it has touched."""
         if self._through.quiet:
             self._written.add(query)
             return await execute(connection, query, plan, values)
-        if query.kind == "count":
-            affected = await execute(connection, query, plan, values)
-            self.add(touched_by(query, plan, [values]))
-            return affected
-        records = await fetch(connection, query, plan, values)
-        self.add(touched_by(query, plan, [values], records))
-        return query.result(records)
+        records: Sequence[Mapping[str, Any]] | None = None
+        try:
+            if query.kind == "count":
+                return await execute(connection, query, plan, values)
+            records = await fetch(connection, query, plan, values)
+            return query.result(records)
+        finally:
+            # Whatever came of it: what failed on this side only, a row that cannot be read or a cancellation
+            # that came too late, is done on the server's.
+            self.add(touched_by(query, plan, [values], records))
 
     def add(self, touched: Touched) -> None:
         """Remember what was touched."""
@@ -148,16 +159,21 @@ class Traces:
 
     async def before_commit(self) -> Mark | None:
         """Mark what was touched. Raises ``CacheError`` in strict mode: the transaction must not commit."""
-        if self._through.quiet or not (self._touched or self._written):
+        if not (self._touched or self._written):
+            return None
+        if self._through.quiet:
+            self._unmarked = True
             return None
         return await self._through.cache.mark(self._all())
 
-    async def after(self, mark: Mark | None) -> None:
-        """End what was marked: after commit and after rollback."""
-        if mark is not None:
+    async def after(self, mark: Mark | None, error: BaseException | None = None) -> None:
+        """End what was marked: after commit and after rollback, and after an ``error`` in their place."""
+        if mark is not None and error is not None and is_undecided(error):
+            await self._through.cache.leave(mark)
+        elif mark is not None:
             await self._through.cache.settle(mark)
-        elif self._written and not self._through.quiet:
-            # Somebody began to read through the cache just now.
+        elif self._unmarked and not self._through.quiet:
+            # Somebody has begun to read through the cache meanwhile.
             await self._through.cache.touch_all(self._all())
 
     def _all(self) -> Touched:

@@ -230,6 +230,7 @@ async def begin(
     transaction = Transaction(connection, terms, outer)
     traces = transaction.traces if outer is None else None
     mark: Mark | None = None
+    failure: BaseException | None = None
     try:
         async with block:
             try:
@@ -240,13 +241,15 @@ async def begin(
                     mark = await traces.before_commit()
             finally:
                 transaction._open = False
-    except exceptions.InterfaceError as error:
-        # The block's end meets a connection that is gone, or that a stray task still uses.
-        error.add_note("while a transaction ended; it is not committed")
+    except BaseException as error:
+        failure = error
+        if isinstance(error, exceptions.InterfaceError):
+            # The block's end meets a connection that is gone, or that a stray task still uses.
+            error.add_note("while a transaction ended; it is not committed")
         raise
     finally:
         if traces is not None:
-            await traces.after(mark)
+            await traces.after(mark, failure)
 
 
 async def _check_alive(connection: Any) -> None:

@@ -10,11 +10,12 @@ import msgspec
 
 from plainsql.analysis import Analysis, RefusedError
 from plainsql.analysis.bench import Bench
+from plainsql.analysis.model import ParameterFact
 from plainsql.analysis.scratch import empty_databases
 from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.statements import compile_body
 
-__all__ = ["as_json", "describe_lines"]
+__all__ = ["as_json", "describe_lines", "parameters_as_json"]
 
 
 class _Line(msgspec.Struct):
@@ -61,12 +62,15 @@ def _describe(bench: Bench, asked: _Line) -> dict[str, Any]:
         raise _placed(error, variant.place(error.position or 1)) from None
 
 
+def parameters_as_json(facts: Iterable[ParameterFact]) -> list[dict[str, Any]]:
+    """Return what is known of parameters as plain values."""
+    return [{"name": fact.name, "type": str(fact.type), "nullable": fact.nullable} for fact in facts]
+
+
 def as_json(analysis: Analysis) -> dict[str, Any]:
     """Return an analysis as plain values."""
     return {
-        "parameters": [
-            {"name": p.name, "type": str(p.type), "nullable": p.nullable} for p in analysis.parameters
-        ],
+        "parameters": parameters_as_json(analysis.parameters),
         "columns": [
             {"name": c.name, "type": str(c.type), "nullable": c.nullable, "because": c.because}
             for c in analysis.columns

@@ -9,7 +9,7 @@ from typing import Any
 
 from plainsql import codegen, statements
 from plainsql.analysis.scratch import schema_digest, scratch_database
-from plainsql.errors import SqlFileError
+from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.review.inspect import Inspection, inspect
 from plainsql.review.memory import Memory
 from plainsql.review.problems import Problem, findings_of, problem_of, problems_of_files, refusal
@@ -61,21 +61,21 @@ def review(
     Raises what ``scratch_database`` raises. Files that cannot be loaded are among the errors of the review.
     """
     try:
-        catalog = statements.load(project.sql_folder)
+        catalog, unsound = statements.load_sound(project.sql_folder)
     except SqlFileError as error:
         return Review((), Inspection((), ()), tuple(problems_of_files(error)), (), {}, 0)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
-    with scratch_database(project.migrations_folder, database, anew=anew) as connection:
-        memory = Memory(
-            project.root / ".plainsql" / "review.msgpack",
-            schema=_identity(connection, project.migrations_folder),
-            anew=anew,
-        )
-        inspection = inspect(connection, chosen, memory)
-    memory.save(keep_others=bool(wanted))
+    errors = [problem for error in unsound for problem in problems_of_files(error)]
+    try:
+        inspection = _inspect(project, database, chosen, anew=anew, keep_others=bool(wanted or unsound))
+    except PlainsqlError:
+        if not errors:
+            raise
+        # First things first: there is no database to ask, but these files are wrong without one.
+        return Review((), Inspection((), ()), tuple(errors), (), {}, 0)
     modules, contradictions = codegen.plan_modules(inspection.checked, project.import_name)
-    errors = [refusal(error) for error in inspection.errors]
+    errors += [refusal(error) for error in inspection.errors]
     errors += [problem_of(error, "contract") for error in contradictions]
     caches = any(statement.cache is not None for statement in catalog.values())
     findings = [problem for checked in inspection.checked for problem in findings_of(checked, caches=caches)]
@@ -87,6 +87,21 @@ def review(
         codegen.sources(modules, project.sql),
         len(modules),
     )
+
+
+def _inspect(
+    project: Project, database: str | None, chosen: tuple[Statement, ...], *, anew: bool, keep_others: bool
+) -> Inspection:
+    with scratch_database(project.migrations_folder, database, anew=anew) as connection:
+        memory = Memory(
+            project.root / ".plainsql" / "review.msgpack",
+            schema=_identity(connection, project.migrations_folder),
+            anew=anew,
+        )
+        inspection = inspect(connection, chosen, memory)
+    # What is remembered of a file that cannot be read now is for when it can.
+    memory.save(keep_others=keep_others)
+    return inspection
 
 
 def _identity(connection: Any, migrations: Path) -> str:

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .catalog import Catalog, load
+    from .catalog import Catalog, load, load_sound
     from .model import (
         Allowance,
         Bounds,
@@ -46,12 +46,13 @@ __all__ = [
     "Variant",
     "compile_body",
     "load",
+    "load_sound",
     "parse",
     "scan",
 ]
 
 _HOMES = {
-    "catalog": ("Catalog", "load"),
+    "catalog": ("Catalog", "load", "load_sound"),
     "model": (
         "Allowance",
         "Bounds",

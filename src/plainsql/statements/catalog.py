@@ -13,7 +13,7 @@ from .header import close_match
 from .model import Statement
 from .statement import parse
 
-__all__ = ["Catalog", "load"]
+__all__ = ["Catalog", "load", "load_sound"]
 
 
 class Catalog(Mapping[str, Statement]):
@@ -73,6 +73,21 @@ def load(folder: str | os.PathLike[str]) -> Catalog:
         SqlFileError: the folder cannot be read or holds no SQL file, or one thing is wrong in its files.
         SqlFolderError: several things are; it holds them in the order of their places.
     """
+    catalog, errors = load_sound(folder)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SqlFolderError(errors)
+    return catalog
+
+
+def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileError, ...]]:
+    """Read the files that can be read, as ``load`` does; return what is wrong with the others beside them.
+
+    For those who have more to say of the sound ones. What is wrong stands in the order of places.
+
+    Raises ``SqlFileError`` where the folder cannot be read or holds no SQL file.
+    """
     top = _shown(Path(folder))
     files, errors = find_files(top)
     if not files and not errors:
@@ -89,11 +104,7 @@ def load(folder: str | os.PathLike[str]) -> Catalog:
             errors.extend(several.errors)
         except SqlFileError as error:
             errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise SqlFolderError(sorted(errors, key=_position))
-    return Catalog(str(top), statements)
+    return Catalog(str(top), statements), tuple(sorted(errors, key=_position))
 
 
 def _shown(folder: Path) -> Path:

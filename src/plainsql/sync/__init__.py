@@ -10,8 +10,16 @@ A call goes through these modules in this order: ``connecting`` opens the connec
 server, ``catalog`` learns its types, and ``codecs`` turns values into PostgreSQL's text and back.
 """
 
-from plainsql.sync.connecting import connect
-from plainsql.sync.database import Database
-from plainsql.sync.transaction import Isolation, Transaction
+try:
+    from plainsql.sync.connecting import connect
+    from plainsql.sync.database import Database
+    from plainsql.sync.transaction import Isolation, Transaction
+except ModuleNotFoundError as error:
+    if error.name != "psycopg":
+        raise
+    raise ModuleNotFoundError(
+        "plainsql.sync needs psycopg, which is not installed\nHINT: pip install 'plainsql[sync]'",
+        name=error.name,
+    ) from error
 
 __all__ = ["Database", "Isolation", "Transaction", "connect"]

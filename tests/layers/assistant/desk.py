@@ -154,6 +154,8 @@ ARGUMENTS: dict[str, Callable[[Desk], dict[str, Any]]] = {
     **{f"{table}.purge": _one(table) for table in TABLES},
     **{f"{table}.restore": _deleted(table) for table in TABLES},
     **{f"{table}.purge_deleted": lambda _: {"before": soon(hours=1)} for table in TABLES},
+    **{f"cleanup.{table}": lambda _: {"days": 0} for table in TABLES},
+    "cleanup.tenants": _none,
     # Users.
     "users.create": lambda _: {"telegram_id": 43, "first_name": "Eva"},
     "users.update": lambda desk: {"id": desk.user.id, "first_name": "Ana María"},

@@ -15,7 +15,10 @@ from plainsql.rows import Row
 from tests.layers.assistant.desk import ARGUMENTS, TABLES, Desk, execute, open_desk, undone
 from tests.layers.isolation import application_url, queries_of
 
-BRINGS_BACK = {f"{table}.{verb}" for table in TABLES for verb in ("restore", "purge", "purge_deleted")}
+BRINGS_BACK = {
+    *(f"{table}.{verb}" for table in TABLES for verb in ("restore", "purge", "purge_deleted")),
+    *(f"cleanup.{table}" for table in TABLES),
+}
 """These are about deleted rows: they give a number and no content."""
 TELLS_OF_IT = {f"audit_log.{name}" for name in ("count", "get_by_id", "list", "trail")}
 """The log is there to tell what was deleted, and by whom."""

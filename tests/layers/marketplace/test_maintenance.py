@@ -79,7 +79,7 @@ async def test_runs_at_once_share_the_work(fresh_db: plainsql.Database) -> None:
 
 @pytest.mark.parametrize("days", [-1, 36_501])
 async def test_days_that_are_none_are_refused(db: plainsql.Database, days: int) -> None:
-    with pytest.raises(plainsql.BindError, match="days: expected 0 to 36500"):
+    with pytest.raises(plainsql.BindError, match=r"days: .* expected 0\.\.36500"):
         await maintenance.delete_old_sessions(db, days=days)
     with pytest.raises(plainsql.BindError):
         await maintenance.archive_conversations(db, days=days)

@@ -185,6 +185,8 @@ ARGUMENTS: dict[str, Arguments] = {
     "messages.update": one("inbound", content="Buenas tardes"),
     "messages.update_status": given(id=SENT, status="delivered", whatsapp_msg_id="wamid.5", retry_count=0),
     "messages.update_status_by_whatsapp_msg_id": given(whatsapp_msg_id="wamid.1", status="read"),
+    "cleanup.tenants": given(),
+    "cleanup.webhook_events": given(days=0),
     "webhook_events.claim_unprocessed": given(),
     "webhook_events.count": given(since=LONG_AGO),
     "webhook_events.create": given(event_type="messages", payload={"entry": []}),

@@ -15,7 +15,6 @@ __all__ = ["app"]
 
 app = App(
     name="db",
-    help_format="plaintext",
     help="""Look at a database, clean it up, take its data out and in, remove a layer.
 
     Each command works on the layers that are named, or on all that the database has: a layer is a schema with

@@ -3,15 +3,19 @@
 What that is stands in the layer, as SQL: each file of ``sql/<layer>/cleanup`` is one step. It returns the
 count of the rows it removed (or archived), takes how old they must be as ``:days`` or as ``:before``, and
 takes ``:limit``, the most rows of one run; the header's defaults of these count where nothing else is said.
+
+Steps whose SQL is of one tenant have a file ``tenants`` beside them, which lists the tenants. A role that
+sees all rows goes through them one by one.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import psycopg
@@ -33,7 +37,10 @@ __all__ = ["cleanup"]
 
 _DAYS: Final = 7
 _BATCH: Final = 1000
+_TENANTS: Final = "tenants"
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
+
+_Executor = plainsql.sync.Database | plainsql.sync.Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,8 @@ class _Step:
     layer: str
     statement: Statement
     query: Query[..., Any, Any]
+    tenants: tuple[Statement, Query[..., Any, Any]] | None
+    """What lists the tenants, where the step is of one."""
     days: int
     batch: int
 
@@ -89,9 +98,11 @@ def cleanup(
     with connected(common.database) as session:
         present = present_layers(session.connection, layers)
         steps = [step for layer in present for step in _steps(layer, days, batch)]
-        _prepare(session, tenant)
         with bars() as shown:
-            done = _dry_run(session, steps, shown) if dry_run else [_run(session.db, s, shown) for s in steps]
+            if dry_run:
+                done = _dry_run(session, steps, tenant, shown)
+            else:
+                done = [_run(session.db, step, tenant, shown) for step in steps]
     if common.json:
         print_json({"dry_run": dry_run, "layers": [layer.name for layer in present], "steps": done})
     else:
@@ -102,9 +113,11 @@ def cleanup(
 def _steps(layer: Layer, days: int | None, batch: int | None) -> list[_Step]:
     steps = []
     folder = layer.sql / "cleanup"
-    for path in sorted(folder.glob("*.sql")) if folder.is_dir() else ():
-        shown = os.path.relpath(path)
-        statement = parse(read_text(path), name=f"{layer.name}.cleanup.{path.stem}", path=shown)
+    files = {path.stem: path for path in sorted(folder.glob("*.sql"))} if folder.is_dir() else {}
+    tenants = _tenants(layer, files.pop(_TENANTS)) if _TENANTS in files else None
+    for path in files.values():
+        statement = _parsed(layer, path)
+        shown = statement.path
         names = {parameter.name for parameter in statement.parameters}
         if statement.returns.kind != "count" or "limit" not in names or len(names & {"days", "before"}) != 1:
             raise ContractError(
@@ -117,11 +130,27 @@ def _steps(layer: Layer, days: int | None, batch: int | None) -> list[_Step]:
                 layer.name,
                 statement,
                 make_query(statement),
+                tenants,
                 _default(statement, "days", _DAYS) if days is None else days,
                 _default(statement, "limit", _BATCH) if batch is None else batch,
             )
         )
     return steps
+
+
+def _parsed(layer: Layer, path: Path) -> Statement:
+    return parse(read_text(path), name=f"{layer.name}.cleanup.{path.stem}", path=os.path.relpath(path))
+
+
+def _tenants(layer: Layer, path: Path) -> tuple[Statement, Query[..., Any, Any]]:
+    statement = _parsed(layer, path)
+    if str(statement.returns) != "many value" or statement.parameters:
+        raise ContractError(
+            "this does not list the tenants of a cleanup",
+            place=Place(statement.path),
+            hint="it must say 'returns: many value', and take nothing",
+        )
+    return statement, make_query(statement)
 
 
 def _default(statement: Statement, name: str, otherwise: int) -> int:
@@ -132,15 +161,40 @@ def _default(statement: Statement, name: str, otherwise: int) -> int:
     return otherwise
 
 
-def _prepare(session: Session, tenant: str | None) -> None:
-    """Let the server refuse where it would clean a part only, without a word."""
-    if tenant is None:
-        session.connection.execute("set row_security = off")
-    else:
-        session.connection.execute("select set_config('app.jwt_tenant', %s, false)", [tenant])
+def _act_for(executor: _Executor, tenant: str | None) -> None:
+    """Act for one tenant; or for all, and let the server refuse where that would be a part of them, without
+    a word.
+    """
+    executor.connection.execute(
+        "select set_config('app.jwt_tenant', %s, false), set_config('row_security', %s, false)",
+        [tenant or "", "off" if tenant is None else "on"],
+    )
 
 
-def _run(executor: plainsql.sync.Database | plainsql.sync.Transaction, step: _Step, shown: Bars) -> _Done:
+@contextmanager
+def _refusals(statement: Statement) -> Generator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate != _INSUFFICIENT_PRIVILEGE:
+            raise
+        raise PlainsqlError(
+            f"{statement.path}: {error.diag.message_primary}",
+            hint="connect as a role that may change every tenant's rows, or name one: --tenant ID",
+        ) from None
+
+
+def _whose(executor: _Executor, step: _Step, tenant: str | None) -> list[str | None]:
+    """For whom a step is to run, one after the other; None stands for all."""
+    if tenant is not None or step.tenants is None:
+        return [tenant]
+    _act_for(executor, None)
+    statement, query = step.tenants
+    with _refusals(statement):
+        return [str(each) for each in query(executor)]
+
+
+def _run(executor: _Executor, step: _Step, tenant: str | None, shown: Bars) -> _Done:
     """Run one step until nothing is left for it."""
     given: dict[str, object] = {"limit": step.batch}
     names = {parameter.name for parameter in step.statement.parameters}
@@ -151,20 +205,12 @@ def _run(executor: plainsql.sync.Database | plainsql.sync.Transaction, step: _St
         given["before"] = executor.connection.execute(query, [step.days]).fetchall()[0][0]
     began, rows, batches = time.perf_counter(), 0, 0
     label = f"{step.layer} {step.name}"
-    while True:
-        try:
-            count = step.query(executor, **given)
-        except psycopg.Error as error:
-            if error.sqlstate == _INSUFFICIENT_PRIVILEGE:
-                raise PlainsqlError(
-                    f"{step.statement.path}: {error.diag.message_primary}",
-                    hint="connect as a role that may change every tenant's rows, or name one: --tenant ID",
-                ) from None
-            raise
-        if not count:
-            break
-        rows, batches = rows + count, batches + 1
-        shown(label, rows, rows)
+    for each in _whose(executor, step, tenant):
+        _act_for(executor, each)
+        with _refusals(step.statement):
+            while count := step.query(executor, **given):
+                rows, batches = rows + count, batches + 1
+                shown(label, rows, rows)
     return _Done(step.layer, step.name, step.days, rows, batches, round(time.perf_counter() - began, 3))
 
 
@@ -172,10 +218,10 @@ class _Undo(Exception):  # noqa: N818 - not an error: it ends a transaction
     """Everything was tried; none of it is to stay."""
 
 
-def _dry_run(session: Session, steps: Sequence[_Step], shown: Bars) -> list[_Done]:
+def _dry_run(session: Session, steps: Sequence[_Step], tenant: str | None, shown: Bars) -> list[_Done]:
     done: list[_Done] = []
     with suppress(_Undo), session.db.transaction() as tx:
-        done += [_run(tx, step, shown) for step in steps]
+        done += [_run(tx, step, tenant, shown) for step in steps]
         raise _Undo
     return done
 

@@ -10,7 +10,7 @@ from typing import Annotated, BinaryIO
 from cyclopts import Parameter
 
 from plainsql.cli.db.bars import bars
-from plainsql.cli.db.layers import present_layers
+from plainsql.cli.db.layers import present_layers, tell_of_others
 from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.exits import COULD_NOT_RUN, FINE
 
@@ -47,7 +47,10 @@ def export(
         print("--json and -o - both want the standard output", file=sys.stderr)
         return COULD_NOT_RUN
     with connected(common.database) as session:
-        names = [layer.name for layer in present_layers(session.connection, layers)]
+        present = present_layers(session.connection, layers)
+        names = [layer.name for layer in present]
+        if not layers:
+            tell_of_others(session.connection, present)
         target = _stdout() if to_stdout else create_file(output, overwrite=force)
         with bars() as shown, target as file:
             done = export_schemas(session.connection, names, file, on_rows=shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,24 @@ from plainsql.layers.files import migrations_folder, sql_folder
 from plainsql.settings import Project
 from plainsql.statements.header import close_match
 
-__all__ = ["Layer", "known_layers", "present_layers"]
+__all__ = ["Layer", "known_layers", "present_layers", "tell_of_others"]
 
 _WITHOUT_LAYER: Final = "public"
+
+_SCHEMAS_WITH_TABLES = """
+select distinct n.nspname
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where
+  c.relkind in ('r', 'p')
+  and n.nspname not in ('information_schema', 'public')
+  and n.nspname !~ '^pg_'
+  and not exists (
+    select from pg_depend as d
+    where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+  )
+order by n.nspname
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,17 @@ def present_layers(connection: psycopg.Connection[Any], names: Sequence[str] = (
             f"the database has none of the layers {', '.join(missing)}", hint="plainsql migrate"
         )
     return present
+
+
+def tell_of_others(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> None:
+    """Say on standard error which schemas with tables are none of ``layers``, and so are left out."""
+    names = {layer.name for layer in layers}
+    others = [name for (name,) in connection.execute(_SCHEMAS_WITH_TABLES) if name not in names]
+    for name in others:
+        print(
+            f"left out: the schema {name}, which is no layer: it has no folder of migrations of its name",
+            file=sys.stderr,
+        )
 
 
 def _of_project(project: Project) -> dict[str, Layer]:

@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from plainsql.cli.db.layers import present_layers
+from plainsql.cli.db.layers import present_layers, tell_of_others
 from plainsql.cli.db.session import COMMON, Common, connected, print_json
 from plainsql.cli.exits import FINE
 from plainsql.cli.tables import Column, print_rows
@@ -107,7 +107,10 @@ def stats(*layers: str, common: Common = COMMON) -> int:
         Which ones; by default all that the database has.
     """
     with connected(common.database) as session:
-        names = [layer.name for layer in present_layers(session.connection, layers)]
+        present = present_layers(session.connection, layers)
+        names = [layer.name for layer in present]
+        if not layers:
+            tell_of_others(session.connection, present)
         tables = table_stats(session.connection, names)
         since = session.connection.execute(_SINCE).fetchall()[0][0]
     if common.json:
@@ -189,7 +192,8 @@ def _show(names: Sequence[str], tables: Sequence[TableStats]) -> None:
     ]
     if unused:
         size = _size(sum(size for _, size in unused))
-        print(f"{len(unused)} indexes that no query has used yet, {size} (--json names them)")
+        what = "1 index" if len(unused) == 1 else f"{len(unused)} indexes"
+        print(f"{what} that no query has used yet, {size} (--json names them)")
 
 
 def _line(table: TableStats) -> list[str | None]:

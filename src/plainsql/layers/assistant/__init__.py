@@ -2,6 +2,7 @@
 """The queries of sql/assistant, a module for each folder:
 
 - `audit_log`
+- `cleanup`
 - `conversations`
 - `events`
 - `message_history`

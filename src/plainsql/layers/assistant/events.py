@@ -428,7 +428,20 @@ def create(
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/create.sql
     """
-    return (user_id, title, description, start_datetime, end_datetime, location, event_type, status, reminder_minutes, recurrence_rule, external_id, extra_data)
+    return (
+        user_id,
+        title,
+        description,
+        start_datetime,
+        end_datetime,
+        location,
+        event_type,
+        status,
+        reminder_minutes,
+        recurrence_rule,
+        external_id,
+        extra_data,
+    )
 
 
 @many[Event]("assistant.events.due_reminders", "sql/assistant/events/due_reminders.sql", 8, """\
@@ -852,7 +865,17 @@ def save_external(
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/save_external.sql
     """
-    return (user_id, external_id, title, description, start_datetime, end_datetime, location, event_type, recurrence_rule)
+    return (
+        user_id,
+        external_id,
+        title,
+        description,
+        start_datetime,
+        end_datetime,
+        location,
+        event_type,
+        recurrence_rule,
+    )
 
 
 @count_("assistant.events.soft_delete", "sql/assistant/events/soft_delete.sql", 3, """\
@@ -925,7 +948,13 @@ def upcoming(
     Reads assistant.events.
     SQL: sql/assistant/events/upcoming.sql
     """
-    return (bounded("within_hours", within_hours, 1, 8784), user_id, after_start_datetime, after_id, bounded("limit", limit, 1, 200))
+    return (
+        bounded("within_hours", within_hours, 1, 8784),
+        user_id,
+        after_start_datetime,
+        after_id,
+        bounded("limit", limit, 1, 200),
+    )
 
 
 @optional[Event]("assistant.events.update", "sql/assistant/events/update.sql", 3, """\
@@ -990,4 +1019,16 @@ def update(
     Writes assistant.audit_log, assistant.events.
     SQL: sql/assistant/events/update.sql
     """
-    return (title, description, start_datetime, end_datetime, location, event_type, status, reminder_minutes, recurrence_rule, extra_data, id)
+    return (
+        title,
+        description,
+        start_datetime,
+        end_datetime,
+        location,
+        event_type,
+        status,
+        reminder_minutes,
+        recurrence_rule,
+        extra_data,
+        id,
+    )

@@ -154,7 +154,16 @@ def add_message(
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
     SQL: sql/assistant/message_history/add_message.sql
     """
-    return (conversation_id, message_id, user_message, bot_response, intent_detected, entities_extracted, confidence_score, processing_time_ms)
+    return (
+        conversation_id,
+        message_id,
+        user_message,
+        bot_response,
+        intent_detected,
+        entities_extracted,
+        confidence_score,
+        processing_time_ms,
+    )
 
 
 @many[Message]("assistant.message_history.by_intent", "sql/assistant/message_history/by_intent.sql", 5, """\
@@ -321,7 +330,16 @@ def create(
     Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/create.sql
     """
-    return (conversation_id, message_id, user_message, bot_response, intent_detected, entities_extracted, confidence_score, processing_time_ms)
+    return (
+        conversation_id,
+        message_id,
+        user_message,
+        bot_response,
+        intent_detected,
+        entities_extracted,
+        confidence_score,
+        processing_time_ms,
+    )
 
 
 @optional[Message]("assistant.message_history.get_by_id", "sql/assistant/message_history/get_by_id.sql", 3, """\
@@ -629,4 +647,13 @@ def update(
     Writes assistant.audit_log, assistant.message_history.
     SQL: sql/assistant/message_history/update.sql
     """
-    return (message_id, user_message, bot_response, intent_detected, entities_extracted, confidence_score, processing_time_ms, id)
+    return (
+        message_id,
+        user_message,
+        bot_response,
+        intent_detected,
+        entities_extracted,
+        confidence_score,
+        processing_time_ms,
+        id,
+    )

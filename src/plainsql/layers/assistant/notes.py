@@ -327,7 +327,18 @@ def create(
     Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/create.sql
     """
-    return (user_id, title, content, category, tags, priority, is_pinned, reminder_datetime, language_code, extra_data)
+    return (
+        user_id,
+        title,
+        content,
+        category,
+        tags,
+        priority,
+        is_pinned,
+        reminder_datetime,
+        language_code,
+        extra_data,
+    )
 
 
 @many[Note]("assistant.notes.due_reminders", "sql/assistant/notes/due_reminders.sql", 6, """\
@@ -609,7 +620,16 @@ def search(
     Reads assistant.notes, assistant.users.
     SQL: sql/assistant/notes/search.sql
     """
-    return (language_code, user_id, query, after_rank, after_id, bounded("limit", limit, 1, 200), start_mark, stop_mark)
+    return (
+        language_code,
+        user_id,
+        query,
+        after_rank,
+        after_id,
+        bounded("limit", limit, 1, 200),
+        start_mark,
+        stop_mark,
+    )
 
 
 @count_("assistant.notes.soft_delete", "sql/assistant/notes/soft_delete.sql", 3, """\
@@ -728,4 +748,15 @@ def update(
     Writes assistant.audit_log, assistant.notes.
     SQL: sql/assistant/notes/update.sql
     """
-    return (title, content, category, tags, priority, is_pinned, reminder_datetime, language_code, extra_data, id)
+    return (
+        title,
+        content,
+        category,
+        tags,
+        priority,
+        is_pinned,
+        reminder_datetime,
+        language_code,
+        extra_data,
+        id,
+    )

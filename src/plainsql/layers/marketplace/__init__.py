@@ -3,6 +3,7 @@
 
 - `bot_sessions`
 - `buyers`
+- `cleanup`
 - `conversations`
 - `messages`
 - `products`

@@ -18,7 +18,6 @@ __all__ = [
     "count",
     "create",
     "delete",
-    "delete_idle",
     "get_by_id",
     "get_by_session_key",
     "heartbeat",
@@ -155,44 +154,13 @@ where s.id = :id
     Change("marketplace.bot_sessions", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
-    """Remove a bot session. Old ones go with delete_idle.
+    """Remove a bot session. Old ones go with cleanup.bot_sessions.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/delete.sql
     """
     return (id,)
-
-
-@count_("marketplace.bot_sessions.delete_idle", "sql/marketplace/bot_sessions/delete_idle.sql", 8, """\
-with
-oldest as (
-  select s.id
-  from marketplace.bot_sessions as s
-  where s.last_activity_at < :before
-  order by s.last_activity_at, s.id
-  limit :limit
-  for update skip locked
-)
-
-delete from marketplace.bot_sessions as s
-where s.id = any(array(select o.id from oldest as o))
-""", effect="writes", changes=(
-    Change("marketplace.bot_sessions"),
-))
-def delete_idle(*, before: datetime, limit: int = 1000) -> Args:
-    """Remove the bot sessions that were last heard of before a time, the oldest so many of them; how
-    many comes back. plainsql.layers.marketplace.maintenance does all of them.
-
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
-
-    limit: 1..10000, 1000 by default.
-    Reads marketplace.bot_sessions.
-    Writes marketplace.bot_sessions.
-    SQL: sql/marketplace/bot_sessions/delete_idle.sql
-    """
-    return (before, bounded("limit", limit, 1, 10000))
 
 
 @optional[BotSession]("marketplace.bot_sessions.get_by_id", "sql/marketplace/bot_sessions/get_by_id.sql", 3, """\

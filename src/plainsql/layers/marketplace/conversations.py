@@ -16,7 +16,6 @@ from plainsql.types import UNSET, UnsetType
 
 __all__ = [
     "Conversation",
-    "archive_completed",
     "cancel",
     "complete",
     "count",
@@ -52,40 +51,6 @@ class Conversation(Row, frozen=True):
     completed_at: datetime | None
     created_at: datetime
     updated_at: datetime
-
-
-@count_("marketplace.conversations.archive_completed", "sql/marketplace/conversations/archive_completed.sql", 8, """\
-with
-oldest as (
-  select c.id
-  from marketplace.conversations as c
-  where
-    c.status = 'COMPLETED'
-    and c.completed_at < :before
-  order by c.completed_at, c.id
-  limit :limit
-  for no key update skip locked
-)
-
-update marketplace.conversations as c
-set status = 'ARCHIVED'
-where c.id = any(array(select o.id from oldest as o))
-""", changes=(
-    Change("marketplace.conversations"),
-))
-def archive_completed(*, before: datetime, limit: int = 1000) -> Args:
-    """Archive the conversations that were completed before a time, the oldest so many of them; how many
-    comes back. plainsql.layers.marketplace.maintenance does all of them.
-
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
-
-    limit: 1..10000, 1000 by default.
-    Reads marketplace.conversations.
-    Writes marketplace.conversations.
-    SQL: sql/marketplace/conversations/archive_completed.sql
-    """
-    return (before, bounded("limit", limit, 1, 10000))
 
 
 @optional[Conversation]("marketplace.conversations.cancel", "sql/marketplace/conversations/cancel.sql", 4, """\
@@ -745,7 +710,7 @@ def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
     return (wallapop_chat_id, product_id, buyer_id)
 
 
-@optional[Conversation]("marketplace.conversations.update", "sql/marketplace/conversations/update.sql", 4, """\
+@optional[Conversation]("marketplace.conversations.update", "sql/marketplace/conversations/update.sql", 5, """\
 update marketplace.conversations as c
 set
   negotiated_price = :negotiated_price,  --?
@@ -784,7 +749,8 @@ def update(
     id: int,
 ) -> Args:
     """Change what is given of a conversation, and leave the rest: an offer, where and when to meet,
-    what was understood. Its status moves by complete, cancel, reopen and archive_completed.
+    what was understood. Its status moves by complete, cancel and reopen; cleanup
+    archives.
 
     Reads marketplace.conversations.
     Writes marketplace.conversations.

@@ -7,12 +7,11 @@ where it was when it is run again. Two runs at once share the work.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import msgspec
 
-from plainsql.errors import BindError
-from plainsql.layers.marketplace import bot_sessions, buyers, conversations
+from plainsql.layers.marketplace import buyers, cleanup
 from plainsql.layers.marketplace.report import DailyReport, daily_report
 from plainsql.query import AsyncExecutor
 
@@ -61,10 +60,9 @@ async def delete_old_sessions(
 
     Raises ``BindError`` where an argument is out of its range.
     """
-    before = _before(days)
     total = 0
     while True:
-        done = await bot_sessions.delete_idle(db, before=before, limit=batch)
+        done = await cleanup.bot_sessions(db, days=days, limit=batch)
         total += done
         if advance is not None:
             advance(done)
@@ -79,10 +77,9 @@ async def archive_conversations(
 
     The arguments and what is raised are those of ``delete_old_sessions``.
     """
-    before = _before(days)
     total = 0
     while True:
-        done = await conversations.archive_completed(db, before=before, limit=batch)
+        done = await cleanup.conversations(db, days=days, limit=batch)
         total += done
         if advance is not None:
             advance(done)
@@ -121,8 +118,9 @@ async def daily(
 
     Raises ``BindError`` where an argument is out of its range; then nothing was done.
     """
-    _before(session_days)
-    _before(archive_days)
+    # Before anything is deleted.
+    cleanup.bot_sessions.bind((), {"days": session_days, "limit": batch})
+    cleanup.conversations.bind((), {"days": archive_days, "limit": batch})
     # First: a zone that does not exist is to be told before anything is deleted.
     report = await daily_report(db, day=day, time_zone=time_zone)
     return Daily(
@@ -131,9 +129,3 @@ async def daily(
         trust_scores=await recompute_trust_scores(db, batch=batch),
         report=report,
     )
-
-
-def _before(days: int) -> datetime:
-    if not 0 <= days <= 36_500:
-        raise BindError(f"days: expected 0 to 36500, got {days}")
-    return datetime.now(UTC) - timedelta(days=days)

@@ -171,7 +171,16 @@ def append(
     Writes marketplace.conversations, marketplace.messages.
     SQL: sql/marketplace/messages/append.sql
     """
-    return (wallapop_message_id, conversation_id, message_type, buyer_id, content, intent, entities, sentiment)
+    return (
+        wallapop_message_id,
+        conversation_id,
+        message_type,
+        buyer_id,
+        content,
+        intent,
+        entities,
+        sentiment,
+    )
 
 
 @many[Message]("marketplace.messages.claim_unprocessed", "sql/marketplace/messages/claim_unprocessed.sql", 10, """\
@@ -360,7 +369,19 @@ def create(
     Writes marketplace.messages.
     SQL: sql/marketplace/messages/create.sql
     """
-    return (wallapop_message_id, conversation_id, buyer_id, content, message_type, intent, entities, sentiment, is_read, is_processed, created_at)
+    return (
+        wallapop_message_id,
+        conversation_id,
+        buyer_id,
+        content,
+        message_type,
+        intent,
+        entities,
+        sentiment,
+        is_read,
+        is_processed,
+        created_at,
+    )
 
 
 @count_("marketplace.messages.delete", "sql/marketplace/messages/delete.sql", 3, """\

@@ -240,7 +240,20 @@ def create(
     Writes marketplace.products.
     SQL: sql/marketplace/products/create.sql
     """
-    return (wallapop_id, title, description, price, currency, status, category, condition, location, listed_at, sold_at, sold_price)
+    return (
+        wallapop_id,
+        title,
+        description,
+        price,
+        currency,
+        status,
+        category,
+        condition,
+        location,
+        listed_at,
+        sold_at,
+        sold_price,
+    )
 
 
 @optional[Product]("marketplace.products.deactivate", "sql/marketplace/products/deactivate.sql", 3, """\
@@ -485,7 +498,18 @@ def list_available(
     Reads marketplace.products.
     SQL: sql/marketplace/products/list_available.sql
     """
-    return (category, condition, min_price, max_price, after_created_at, after_id, after_price, below_price, bounded("limit", limit, 1, 200), order)
+    return (
+        category,
+        condition,
+        min_price,
+        max_price,
+        after_created_at,
+        after_id,
+        after_price,
+        below_price,
+        bounded("limit", limit, 1, 200),
+        order,
+    )
 
 
 @optional[Product]("marketplace.products.release", "sql/marketplace/products/release.sql", 3, """\
@@ -841,4 +865,16 @@ def upsert_by_wallapop_id(
     Writes marketplace.products.
     SQL: sql/marketplace/products/upsert_by_wallapop_id.sql
     """
-    return (wallapop_id, title, description, price, currency, category, condition, location, views_count, favorites_count, listed_at)
+    return (
+        wallapop_id,
+        title,
+        description,
+        price,
+        currency,
+        category,
+        condition,
+        location,
+        views_count,
+        favorites_count,
+        listed_at,
+    )

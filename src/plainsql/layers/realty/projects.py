@@ -173,7 +173,18 @@ def create(
     Writes realty.projects.
     SQL: sql/realty/projects/create.sql
     """
-    return (name, description, district, address, reference, details, video_url, brochure_url, includes_parking, has_showroom)
+    return (
+        name,
+        description,
+        district,
+        address,
+        reference,
+        details,
+        video_url,
+        brochure_url,
+        includes_parking,
+        has_showroom,
+    )
 
 
 @count_("realty.projects.delete", "sql/realty/projects/delete.sql", 3, """\
@@ -384,7 +395,16 @@ def search(
     Reads realty.projects, realty.properties, realty.typologies.
     SQL: sql/realty/projects/search.sql
     """
-    return (embedding, district, includes_parking, type, min_pricing, max_pricing, min_bedrooms, bounded("limit", limit, 1, 200))
+    return (
+        embedding,
+        district,
+        includes_parking,
+        type,
+        min_pricing,
+        max_pricing,
+        min_bedrooms,
+        bounded("limit", limit, 1, 200),
+    )
 
 
 @many[ProjectHybridMatch]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 20, """\
@@ -518,7 +538,18 @@ def search_hybrid(
     Reads realty.projects, realty.properties, realty.typologies.
     SQL: sql/realty/projects/search_hybrid.sql
     """
-    return (embedding, district, includes_parking, type, min_pricing, max_pricing, min_bedrooms, bounded("candidates", candidates, 1, 1000), words, bounded("limit", limit, 1, 200))
+    return (
+        embedding,
+        district,
+        includes_parking,
+        type,
+        min_pricing,
+        max_pricing,
+        min_bedrooms,
+        bounded("candidates", candidates, 1, 1000),
+        words,
+        bounded("limit", limit, 1, 200),
+    )
 
 
 @count_("realty.projects.set_embedding", "sql/realty/projects/set_embedding.sql", 4, """\
@@ -592,4 +623,16 @@ def update(
     Writes realty.projects.
     SQL: sql/realty/projects/update.sql
     """
-    return (name, description, district, address, reference, details, video_url, brochure_url, includes_parking, has_showroom, id)
+    return (
+        name,
+        description,
+        district,
+        address,
+        reference,
+        details,
+        video_url,
+        brochure_url,
+        includes_parking,
+        has_showroom,
+        id,
+    )

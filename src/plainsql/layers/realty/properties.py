@@ -358,7 +358,15 @@ def list_by_project(
     Reads realty.properties, realty.typologies.
     SQL: sql/realty/properties/list_by_project.sql
     """
-    return (project_id, type, after_created_at, after_id, after_pricing, bounded("limit", limit, 1, 200), order)
+    return (
+        project_id,
+        type,
+        after_created_at,
+        after_id,
+        after_pricing,
+        bounded("limit", limit, 1, 200),
+        order,
+    )
 
 
 @many[PropertyText]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 7, """\
@@ -472,7 +480,16 @@ def search(
     Reads realty.projects, realty.properties, realty.typologies.
     SQL: sql/realty/properties/search.sql
     """
-    return (embedding, district, type, min_pricing, max_pricing, min_bedrooms, includes_parking, bounded("limit", limit, 1, 200))
+    return (
+        embedding,
+        district,
+        type,
+        min_pricing,
+        max_pricing,
+        min_bedrooms,
+        includes_parking,
+        bounded("limit", limit, 1, 200),
+    )
 
 
 @many[PropertyHybridMatch]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 17, """\
@@ -602,7 +619,18 @@ def search_hybrid(
     Reads realty.projects, realty.properties, realty.typologies.
     SQL: sql/realty/properties/search_hybrid.sql
     """
-    return (embedding, district, type, min_pricing, max_pricing, min_bedrooms, includes_parking, bounded("candidates", candidates, 1, 1000), words, bounded("limit", limit, 1, 200))
+    return (
+        embedding,
+        district,
+        type,
+        min_pricing,
+        max_pricing,
+        min_bedrooms,
+        includes_parking,
+        bounded("candidates", candidates, 1, 1000),
+        words,
+        bounded("limit", limit, 1, 200),
+    )
 
 
 @count_("realty.properties.set_embedding", "sql/realty/properties/set_embedding.sql", 4, """\

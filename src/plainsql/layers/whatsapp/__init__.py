@@ -2,6 +2,7 @@
 """The queries of sql/whatsapp, a module for each folder:
 
 - `channels`
+- `cleanup`
 - `contacts`
 - `media_files`
 - `message_templates`

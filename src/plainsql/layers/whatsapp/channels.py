@@ -528,7 +528,17 @@ def update(
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/update.sql
     """
-    return (organization_id, phone_number_id, business_account_id, display_phone_number, display_name, status, is_verified, messages_per_second, id)
+    return (
+        organization_id,
+        phone_number_id,
+        business_account_id,
+        display_phone_number,
+        display_name,
+        status,
+        is_verified,
+        messages_per_second,
+        id,
+    )
 
 
 @optional[Channel]("whatsapp.channels.verify", "sql/whatsapp/channels/verify.sql", 4, """\

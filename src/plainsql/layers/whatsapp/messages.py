@@ -166,7 +166,11 @@ def claim_failed_for_retry(*, max_attempts: int = 5, limit: int = 50, first_dela
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/claim_failed_for_retry.sql
     """
-    return (bounded("max_attempts", max_attempts, 0, 100), bounded("limit", limit, 1, 500), bounded("first_delay_s", first_delay_s, 1, 86400))
+    return (
+        bounded("max_attempts", max_attempts, 0, 100),
+        bounded("limit", limit, 1, 500),
+        bounded("first_delay_s", first_delay_s, 1, 86400),
+    )
 
 
 @one[int]("whatsapp.messages.count", "sql/whatsapp/messages/count.sql", 3, """\
@@ -282,7 +286,25 @@ def create(
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/create.sql
     """
-    return (channel_id, contact_id, whatsapp_msg_id, phone_number, message_type, content, status, direction, media_id, idempotency_key, retry_count, next_attempt_at, error_message, sent_at, delivered_at, read_at, created_at)
+    return (
+        channel_id,
+        contact_id,
+        whatsapp_msg_id,
+        phone_number,
+        message_type,
+        content,
+        status,
+        direction,
+        media_id,
+        idempotency_key,
+        retry_count,
+        next_attempt_at,
+        error_message,
+        sent_at,
+        delivered_at,
+        read_at,
+        created_at,
+    )
 
 
 @count_("whatsapp.messages.delete", "sql/whatsapp/messages/delete.sql", 3, """\
@@ -782,7 +804,17 @@ def save_outbound(
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/save_outbound.sql
     """
-    return (idempotency_key, id, channel_id, contact_id, phone_number, message_type, content, media_id, bounded("lease_s", lease_s, 1, 86400))
+    return (
+        idempotency_key,
+        id,
+        channel_id,
+        contact_id,
+        phone_number,
+        message_type,
+        content,
+        media_id,
+        bounded("lease_s", lease_s, 1, 86400),
+    )
 
 
 @many[StatusCount]("whatsapp.messages.stats", "sql/whatsapp/messages/stats.sql", 4, """\
@@ -970,7 +1002,16 @@ def update_status(
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/update_status.sql
     """
-    return (status, whatsapp_msg_id, occurred_at, error_message, bounded("max_attempts", max_attempts, 0, 100), bounded("first_delay_s", first_delay_s, 1, 86400), id, retry_count)
+    return (
+        status,
+        whatsapp_msg_id,
+        occurred_at,
+        error_message,
+        bounded("max_attempts", max_attempts, 0, 100),
+        bounded("first_delay_s", first_delay_s, 1, 86400),
+        id,
+        retry_count,
+    )
 
 
 @optional[Message]("whatsapp.messages.update_status_by_whatsapp_msg_id", "sql/whatsapp/messages/update_status_by_whatsapp_msg_id.sql", 9, """\
@@ -1062,4 +1103,11 @@ def update_status_by_whatsapp_msg_id(
     Writes whatsapp.messages.
     SQL: sql/whatsapp/messages/update_status_by_whatsapp_msg_id.sql
     """
-    return (status, occurred_at, error_message, bounded("max_attempts", max_attempts, 0, 100), bounded("first_delay_s", first_delay_s, 1, 86400), whatsapp_msg_id)
+    return (
+        status,
+        occurred_at,
+        error_message,
+        bounded("max_attempts", max_attempts, 0, 100),
+        bounded("first_delay_s", first_delay_s, 1, 86400),
+        whatsapp_msg_id,
+    )

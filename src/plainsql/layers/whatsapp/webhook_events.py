@@ -190,7 +190,16 @@ def create(
     Writes whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/create.sql
     """
-    return (event_type, payload, processed, error_message, retry_count, next_attempt_at, processed_at, created_at)
+    return (
+        event_type,
+        payload,
+        processed,
+        error_message,
+        retry_count,
+        next_attempt_at,
+        processed_at,
+        created_at,
+    )
 
 
 @count_("whatsapp.webhook_events.delete", "sql/whatsapp/webhook_events/delete.sql", 3, """\
@@ -369,7 +378,12 @@ def mark_failed(
     Writes whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/mark_failed.sql
     """
-    return (error_message, bounded("max_attempts", max_attempts, 0, 100), bounded("first_delay_s", first_delay_s, 1, 86400), id)
+    return (
+        error_message,
+        bounded("max_attempts", max_attempts, 0, 100),
+        bounded("first_delay_s", first_delay_s, 1, 86400),
+        id,
+    )
 
 
 @optional[WebhookEvent]("whatsapp.webhook_events.mark_processed", "sql/whatsapp/webhook_events/mark_processed.sql", 3, """\

@@ -184,7 +184,15 @@ def defaults(
     price: 0.., 3 by default.
     SQL: sql/kitchen/defaults.sql
     """
-    return (bounded_("ratio", ratio, Decimal('0.5'), Decimal('5.5')), bounded_("price", price, 0, None), share, note, mood, wanted, day)
+    return (
+        bounded_("ratio", ratio, Decimal('0.5'), Decimal('5.5')),
+        bounded_("price", price, 0, None),
+        share,
+        note,
+        mood,
+        wanted,
+        day,
+    )
 
 
 @many[Documents]("kitchen.documents", "sql/kitchen/documents.sql", 5, """\
@@ -435,7 +443,38 @@ def store(
     Writes public.everything.
     SQL: sql/kitchen/store.sql
     """
-    return (a_bool, an_int, a_float, a_numeric, a_text, a_char, some_bytes, a_day, a_time, a_moment, a_naive, a_span, some_json, a_range, a_multirange, an_address, a_network, some_bits, a_point, a_vector, a_half, a_sparse, a_mail, a_mood, composite(a_step), some_numbers, some_moods, composite(some_steps), elements(some_documents), nothing)
+    return (
+        a_bool,
+        an_int,
+        a_float,
+        a_numeric,
+        a_text,
+        a_char,
+        some_bytes,
+        a_day,
+        a_time,
+        a_moment,
+        a_naive,
+        a_span,
+        some_json,
+        a_range,
+        a_multirange,
+        an_address,
+        a_network,
+        some_bits,
+        a_point,
+        a_vector,
+        a_half,
+        a_sparse,
+        a_mail,
+        a_mood,
+        composite(a_step),
+        some_numbers,
+        some_moods,
+        composite(some_steps),
+        elements(some_documents),
+        nothing,
+    )
 
 
 @optional[list_[str]]("kitchen.tags", "sql/kitchen/tags.sql", 3, """\
@@ -503,4 +542,14 @@ def write(
     Writes public.dishes.
     SQL: sql/kitchen/write.sql
     """
-    return (name, type, class_, bounded_("stars", stars, 1, 5), composite(recipe), payload, items, tags, embedding)
+    return (
+        name,
+        type,
+        class_,
+        bounded_("stars", stars, 1, 5),
+        composite(recipe),
+        payload,
+        items,
+        tags,
+        embedding,
+    )

@@ -1,0 +1,45 @@
+"""What a run measures beside its cases: cached reads next to other caches, and a layer at its full size."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import cache_reads, layers_at_size
+
+__all__ = ["measure_more"]
+
+
+def measure_more(console: Console, *, quick: bool) -> dict[str, Any]:
+    """Measure and print; return what was measured, for the file. A part that cannot run says why."""
+    found: dict[str, Any] = {}
+    try:
+        rounds, times = (3, 300) if quick else (9, 2000)
+        found["cache"] = asyncio.run(cache_reads.measure(rounds=rounds, times=times))
+        _print_cache(console, found["cache"])
+    except Exception as error:  # noqa: BLE001 (no redis-server, for one; the rest is measured all the same)
+        console.print(f"\nwithout cached reads: {type(error).__name__}: {error}", style="yellow")
+    results = layers_at_size.measure(50_000 if quick else 1_000_000, 50 if quick else layers_at_size.CALLS)
+    console.print()
+    layers_at_size.print_operations(console, results)
+    found["layers"] = msgspec.to_builtins(results)
+    return found
+
+
+def _print_cache(console: Console, found: dict[str, Any]) -> None:
+    columns = sorted({what for result in found["results"].values() for what in result} - {"version"})
+    table = Table(title="\ncached reads, beside other caches", title_justify="left")
+    table.add_column("")
+    for name, result in found["results"].items():
+        table.add_column(f"{name} {result['version']}", justify="right")
+    for what in columns:
+        values = [result.get(what) for result in found["results"].values()]
+        shown = ["-" if v is None else f"{v:.2f}" if isinstance(v, float) else str(v) for v in values]
+        table.add_row(what.replace("_", " "), *shown)
+    console.print(table)
+    for name in found["skipped"]:
+        console.print(f"without {name}: not installed", style="yellow")

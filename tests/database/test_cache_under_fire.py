@@ -1,0 +1,290 @@
+"""Queries with ``cache:`` where a write ends otherwise than it should, and where a reader begins late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from asyncpg import exceptions
+
+import plainsql
+from plainsql.errors import DecodeError
+from plainsql.query import Args, count, many, one, optional
+from plainsql.reach import CachedRead, Change, Dependence
+from plainsql.rows import Row
+from tests.database.test_cache import Note, behind, edit, get
+from tests.proxy import Proxy
+
+_SCHEMA = """
+create table note (
+  id uuid primary key default gen_random_uuid(), author int not null, text text not null
+);
+insert into note (id, author, text) values ('00000000-0000-0000-0000-000000000001', 1, 'old');
+"""
+
+ID = UUID(int=1)
+
+
+@pytest.fixture
+async def url(fresh_database_url: str) -> str:
+    owner = await asyncpg.connect(fresh_database_url)
+    await owner.execute(_SCHEMA)
+    await owner.close()
+    return fresh_database_url
+
+
+@pytest.fixture
+async def outside(url: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+@count(
+    "n.rename",
+    "n.sql",
+    1,
+    "update note set text = :text where id = :id",
+    effect="writes",
+    changes=(Change("public.note", (("id", "parameter", "id"),)),),
+)
+def rename(*, id: UUID, text: str) -> Args:
+    return (text, id)
+
+
+async def text(db: plainsql.Database) -> str:
+    note = await get(db, id=ID)
+    assert note is not None
+    return note.text
+
+
+# The first reader of a process begins while a write is under way ----------------------------------------
+
+
+async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection(url: str) -> None:
+    async with plainsql.connect(url, max_size=2) as db:
+        async with db.acquire(), db.acquire():
+            write = asyncio.ensure_future(edit(db, id=ID, text="new"))
+            while not db.stats().waiting:  # noqa: ASYNC110 (the pool sets no event)
+                await asyncio.sleep(0)
+            db._core.through.reading(get)  # type: ignore[union-attr]  # what a read does first
+            assert not write.done()
+        await write
+        assert db.cache.stats().writes == 1
+
+
+async def test_a_first_reader_that_begins_during_a_copy(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        await behind(
+            db,
+            "create function loud() returns trigger language plpgsql as"
+            " 'begin update note set text = ''new'' where author = 1; return null; end';"
+            " create trigger loud after insert on note for each statement execute function loud()",
+        )
+
+        async def rows() -> AsyncIterator[tuple[int, str]]:
+            yield (2, "b")
+            assert await text(db) == "old"
+            yield (2, "c")
+
+        await db.copy_in("note", rows(), columns=["author", "text"])
+        assert await text(db) == "new"
+
+
+async def test_a_first_reader_that_begins_during_a_copy_in_a_transaction(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        async with db.transaction() as tx:
+            await tx.copy_in("note", [(2, "b")], columns=["author", "text"])
+            edited = await edit(tx, id=ID, text="new")
+            assert await text(db) == "old"
+        assert await get(db, id=ID) == edited
+
+
+# Nobody knows how a write ended ---------------------------------------------------------------------------
+
+
+async def test_a_write_whose_connection_was_cut_may_still_be_committed(
+    proxy: Proxy, url: str, outside: Any
+) -> None:
+    name = url.partition("?")[0].rpartition("/")[2]
+    async with plainsql.connect(proxy.url(name)) as db:
+        assert await text(db) == "old"
+        blocked = outside.transaction()
+        await blocked.start()
+        await outside.execute("select from note for update")
+        write = asyncio.ensure_future(rename(db, id=ID, text="new"))
+        await _until_blocked(url)
+        proxy.cut()
+        with pytest.raises(exceptions.PostgresConnectionError):
+            await write
+        assert await text(db) == "old"
+        await blocked.rollback()
+        await _until_blocked(url, nobody=True)
+        assert await outside.fetchval("select text from note where id = $1", ID) == "new"
+        assert await text(db) == "new"
+
+
+async def _until_blocked(url: str, *, nobody: bool = False) -> None:
+    watcher = await asyncpg.connect(url)
+    running = (
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and query like 'update note%' and state = 'active'"
+    )
+    try:
+        async with asyncio.timeout(30):
+            while bool(await watcher.fetchval(running)) is nobody:  # noqa: ASYNC110 (the server tells nobody)
+                await asyncio.sleep(0.01)
+    finally:
+        await watcher.close()
+
+
+async def test_a_copy_holds_up_no_reader_before_its_end_nor_after_a_failure(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        assert await text(db) == "old"
+
+        async def rows() -> AsyncIterator[tuple[int, str]]:
+            yield (2, "b")
+            assert await text(db) == "old"
+            raise TimeoutError
+
+        with pytest.raises(exceptions.QueryCanceledError):
+            await db.copy_in("note", rows(), columns=["author", "text"])
+        assert await text(db) == "old"
+        stats = db.cache.stats()
+        assert (stats.hits, stats.pending) == (2, 0)
+
+
+# A transaction goes on after a statement of its own has failed on this side only -------------------------
+
+
+class Written(Row, frozen=True):
+    id: UUID
+    author: int
+    moment: Any
+
+
+@optional[Written](
+    "n.written",
+    "n.sql",
+    1,
+    "update note set text = :text where id = :id returning id, author, '4000-01-01 BC'::timestamp as moment",
+    effect="writes",
+    changes=(Change("public.note", (("id", "parameter", "id"),)),),
+)
+def written_long_ago(*, id: UUID, text: str) -> Args:
+    return (text, id)
+
+
+async def test_what_a_transaction_wrote_counts_though_its_row_could_not_be_read(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        assert await text(db) == "old"
+        async with db.transaction() as tx:
+            with pytest.raises(DecodeError):
+                await written_long_ago(tx, id=ID, text="new")
+        assert await get.fresh(db, id=ID) == Note(ID, 1, "new")
+        assert await text(db) == "new"
+
+
+# Who asks, and where ---------------------------------------------------------------------------------------
+
+
+async def test_sessions_that_are_set_up_differently_share_nothing(url: str, redis_url: str) -> None:
+    role = "plainsql_test_set_up"
+    async with plainsql.connect(url) as owner:
+        await behind(
+            owner,
+            f"""
+            do $$ begin create role {role} login nosuperuser nobypassrls;
+              exception when duplicate_object or unique_violation then null; end $$;
+            grant all on note to {role};
+            alter table note enable row level security;
+            create policy own on note using (author::text = current_setting('app.jwt_tenant', true));
+            insert into note (author, text) values (2, 'of 2');
+            """,
+        )
+    scoped = many[Note](
+        "n.mine",
+        "n.sql",
+        1,
+        "select id, author, text from note order by text",
+        effect="reads",
+        row_security={"public.note": ("app.jwt_tenant",)},
+        cache=CachedRead(60, (Dependence("public.note"),), scoped=True),
+    )(lambda: ())
+    for author in (1, 2, 1, 2):
+        settings = {"role": role, "app.jwt_tenant": str(author)}
+        async with plainsql.connect(url, redis=redis_url, server_settings=settings) as db:
+            while not db.cache.stats().fills + db.cache.stats().hits:
+                assert {note.author for note in await scoped(db)} == {author}
+
+
+async def test_a_first_read_survives_the_loss_of_an_idle_connection(url: str, outside: Any) -> None:
+    async with plainsql.connect(url, application_name="idle") as db:
+        await get.fresh(db, id=ID)
+        await outside.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'idle'"
+        )
+        assert await text(db) == "old"
+
+
+# Results that are not what their types say ----------------------------------------------------------------
+
+
+class Words(Row, frozen=True):
+    words: list[str]
+
+
+def _words(local: float | None = None) -> Any:
+    return many[Words](
+        "n.words",
+        "n.sql",
+        1,
+        "select array[text, null] as words from note, pg_sleep(0.05)",
+        effect="reads",
+        cache=CachedRead(60, (Dependence("public.note"),), local=local),
+    )(lambda: ())
+
+
+async def test_a_row_that_does_not_fit_its_type_is_what_it_is_without_the_cache(url: str) -> None:
+    async with plainsql.connect(url) as db:
+        for query in (_words(), _words(local=60)):
+            expected = [Words(["old", None])]  # type: ignore[list-item]
+            assert await query(db) == expected
+            assert await query(db) == expected
+            found = await asyncio.gather(*(query(db) for _ in range(5)))
+            assert found == [expected] * 5
+
+
+async def test_no_two_callers_have_the_same_list(url: str) -> None:
+    networks = many[IPv4Address](
+        "n.networks",
+        "n.sql",
+        1,
+        "select '10.0.0.1'::inet from note, pg_sleep(0.05)",
+        effect="reads",
+        cache=CachedRead(60, (Dependence("public.note"),)),
+    )(lambda: ())
+    async with plainsql.connect(url) as db:
+        found = await asyncio.gather(*(networks(db) for _ in range(5)))
+        assert len({id(one) for one in found}) == 5
+
+
+async def test_no_two_callers_have_the_same_error(url: str) -> None:
+    failing = one[int](
+        "n.failing",
+        "n.sql",
+        1,
+        "select 1 / count(*) from note where author = 0 and pg_sleep(0) is not null",
+        effect="reads",
+        cache=CachedRead(60, (Dependence("public.note"),)),
+    )(lambda: ())
+    async with plainsql.connect(url) as db:
+        errors = await asyncio.gather(*(failing(db) for _ in range(5)), return_exceptions=True)
+        assert {type(error) for error in errors} == {asyncpg.DivisionByZeroError}
+        assert len({id(error) for error in errors}) == 5
+        assert [error.__notes__ for error in errors] == [errors[0].__notes__] * 5  # type: ignore[union-attr]
