@@ -34,6 +34,7 @@ def asked(connection: psycopg.Connection[Any], *policies: str, enabled: bool = T
             ("app.jwt_tenant", "app.region"),
         ),
         (["using (true)", f"as restrictive using ({_OWN})"], ("app.jwt_tenant",)),
+        ([f"using ({_OWN})", "to pg_monitor using (true)"], ("app.jwt_tenant",)),
     ],
 )
 def test_tables_that_are_closed_without_a_setting_say_so(

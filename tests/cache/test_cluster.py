@@ -12,6 +12,7 @@ from redis.asyncio import RedisCluster
 
 from plainsql.cache import Cache, Reading, merge, touch
 from plainsql.cache.redis_store import RedisStore
+from plainsql.cache.stats import Violation
 from plainsql.reach import CachedRead, Dependence
 from tests.cache.model import BY_CONVERSATION, TABLE, Message, Table, eventually, reading, touched
 from tests.redis_server import free_port, redis_server
@@ -116,3 +117,17 @@ async def test_everything_else_works_there_too(caches: tuple[Cache, Cache], tabl
     await table.read(audited, BOTH)
     await eventually(lambda: audited.stats().audited == 1)
     await audited.close()
+
+
+async def test_an_audit_is_asked_for_and_answered(port: int) -> None:
+    async with RedisCluster(host="127.0.0.1", port=port) as client:
+        await client.flushall()
+        audits = RedisStore(client, deadline=10).audits
+        id = await audits.ask(0.5, 60)
+        found = [Violation("shop.get", (TABLE,), 0.0)]
+        asked = await audits.report(id, {"processes": 1, "a shop.get": 2, "v shop.get": 1}, found)
+        assert asked is not None
+        assert (asked.id, asked.rate) == (id, 0.5)
+        tally = await audits.tally(id, remove=True)
+        assert (tally.processes, tally.audited, tally.violations) == (1, 2, 1)
+        assert tally.found == tuple(found)

@@ -28,10 +28,9 @@ create table shop.messages (
   body text
 );
 create table shop."order" (id bigint);
-create role outbox_writer;
-grant usage on schema shop to outbox_writer;
-grant select, insert on shop.messages to outbox_writer;
 """
+WRITER = f"outbox_writer_{uuid.uuid4().hex[:12]}"
+"""Roles belong to the server, which other workers test on as well."""
 A, B, C = (uuid.UUID(int=n) for n in (1, 2, 3))
 
 
@@ -41,7 +40,6 @@ async def connection(fresh_database_url: str) -> AsyncIterator[asyncpg.Connectio
     await connection.execute(SCHEMA)
     await connection.execute(migration(TABLES).apply)
     yield connection
-    await connection.execute("drop owned by outbox_writer; drop role outbox_writer")
     await connection.close()
 
 
@@ -164,9 +162,16 @@ async def test_a_statement_over_many_partitions_is_one_note(
 
 
 async def test_who_writes_needs_no_rights_on_the_outbox(connection: asyncpg.Connection) -> None:
-    async with connection.transaction():
-        await connection.execute("set local role outbox_writer")
-        await connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
+    await connection.execute(
+        f"create role {WRITER}; grant usage on schema shop to {WRITER};"
+        f"grant select, insert on shop.messages to {WRITER}"
+    )
+    try:
+        async with connection.transaction():
+            await connection.execute(f"set local role {WRITER}")
+            await connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
+    finally:
+        await connection.execute(f"drop owned by {WRITER}; drop role {WRITER}")
     assert await connection.fetchval("select count(*) from plainsql.cache_outbox") == 1
 
 

@@ -114,9 +114,27 @@ async def test_who_passes_by_the_policies_is_served(url: str, database_url: str)
             assert await letters(tx) == [1, 2]
 
 
-async def test_policies_that_ask_for_something_else_are_not_ours_to_judge(url: str) -> None:
+async def test_policies_that_ask_for_something_else_are_not_ours_to_judge(
+    url: str, database_url: str
+) -> None:
+    async with plainsql.connect(database_url) as owner, owner.acquire() as connection:
+        await connection.execute(
+            "alter policy own on letter using (current_setting('app.region', true) = 'eu')"
+        )
     async with plainsql.connect(url) as db:
         assert await by_another_setting(db) == []
     async with plainsql.connect(url, tenant_setting="app.region") as db:
         with pytest.raises(TenantError):
             await by_another_setting(db)
+
+
+async def test_a_policy_that_lets_a_role_through_is_seen(url: str, database_url: str) -> None:
+    async with plainsql.connect(database_url) as owner, owner.acquire() as connection:
+        await connection.execute(f"create policy keeper on letter to {_ROLE} using (n = 2)")
+        async with plainsql.connect(url) as db:
+            assert await letters(db) == [2]
+        await connection.execute("drop policy keeper on letter")
+        await connection.execute("create policy keeper on letter to pg_monitor using (true)")
+        async with plainsql.connect(url) as db:
+            with pytest.raises(TenantError):
+                await letters(db)

@@ -17,14 +17,15 @@ def settings_asked(relation: Relation, is_setting: IsSetting) -> set[str]:
     """Return the settings that decide which rows of a table are seen, where none is seen without.
 
     That is so where every permissive policy reads one, or a restrictive one does: a policy that reads none
-    may let rows through for anybody.
+    may let rows through for anybody. One that is for some role only lets them through for that one: whether
+    the session's is it, is asked when a query is called.
     """
     if not relation.row_security:
         return set()
-    permissive = [_read_by(policy, is_setting) for policy in relation.policies if policy.permissive]
-    restrictive = [_read_by(policy, is_setting) for policy in relation.policies if not policy.permissive]
-    closed = (permissive and all(permissive)) or any(restrictive)
-    return set().union(*permissive, *restrictive) if closed else set()
+    read = [(policy, _read_by(policy, is_setting)) for policy in relation.policies]
+    open_to_all = any(policy.permissive and policy.for_all and not names for policy, names in read)
+    restricted = any(names for policy, names in read if not policy.permissive)
+    return set().union(*(names for _, names in read)) if restricted or not open_to_all else set()
 
 
 def _read_by(policy: Policy, is_setting: IsSetting) -> set[str]:

@@ -118,6 +118,8 @@ class Policy:
     name: str
     command: str
     permissive: bool
+    for_all: bool
+    """Whether it holds for every role, and not for some that it names."""
     expressions: tuple[str, ...]
 
 
@@ -262,7 +264,9 @@ where r.rulename <> '_RETURN' and r.ev_enabled <> 'D'
 """
 
 _POLICIES = """
-select p.polrelid, p.polname, p.polcmd, p.polpermissive, p.polqual::text, p.polwithcheck::text
+select
+  p.polrelid, p.polname, p.polcmd, p.polpermissive, 0 = any(p.polroles), p.polqual::text,
+  p.polwithcheck::text
 from pg_catalog.pg_policy as p
 """
 
@@ -320,10 +324,10 @@ def load_relations(
     for relation, name in rows(_RULES):
         if relation in found:
             found[relation].rules.append(name)
-    for relation, name, command, permissive, using, check in rows(_POLICIES):
+    for relation, name, command, permissive, for_all, using, check in rows(_POLICIES):
         if relation in found:
             expressions = tuple(text for text in (using, check) if text)
-            found[relation].policies.append(Policy(name, command, permissive, expressions))
+            found[relation].policies.append(Policy(name, command, permissive, for_all, expressions))
     for relation, *check in rows(_CHECKS):
         if relation in found:
             found[relation].checks.append(Check(*check))

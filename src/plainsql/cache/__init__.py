@@ -3,7 +3,7 @@
 In the order in which a read goes through it: `reading` (a cached query and its keys), `keys` (tags and what
 touches them), `local` (in the process), `flights` (one read at a time), `store` (the protocol), `memory` and
 `redis_store` (where it is kept), `breaker`. `writes` is the writers' side; `cache` holds them together;
-`audit` watches, `outbox` hears of writes that plainsql has not made.
+`audit` watches, `audits` for all processes together; `outbox` hears of writes that plainsql has not made.
 """
 
 from plainsql.cache.cache import MISS, Cache, Miss

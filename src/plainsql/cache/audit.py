@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import msgspec
 
@@ -14,10 +17,29 @@ from plainsql.cache.stats import Stats, Violation
 from plainsql.cache.store import Look, Store
 from plainsql.errors import PlainsqlError
 
-__all__ = ["Auditor"]
+__all__ = ["MOST_FOUND", "Auditor", "Report"]
 
 _MOST_AT_ONCE = 8
-_MOST_FOUND = 100
+MOST_FOUND: Final = 100
+"""So many of the last violations are kept."""
+
+
+class Report:
+    """What was found in one audit and not told yet."""
+
+    __slots__ = ("counts", "found")
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        """``a query`` and ``v query``: hits of it that were read again, and violations among them."""
+        self.found: list[Violation] = []
+
+    def add(self, query: str, violation: Violation | None) -> None:
+        """Take note of a hit that was read again."""
+        self.counts[f"a {query}"] += 1
+        if violation is not None:
+            self.counts[f"v {query}"] += 1
+            self.found = [*self.found, violation][-MOST_FOUND:]
 
 
 class Auditor:
@@ -29,12 +51,36 @@ class Auditor:
 
     def __init__(self, store: Store, stats: Stats, rate: float) -> None:
         self._store, self._stats = store, stats
-        self.rate = rate
+        self._own_rate = self.rate = rate
+        self._report: Report | None = None
         self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def begin(self, rate: float) -> Report:
+        """Pick this part of the hits at least, and report what is found as well, until ``end``."""
+        self.rate = max(self._own_rate, rate)
+        self._report = Report()
+        return self._report
+
+    def pick_no_more(self) -> None:
+        """Pick as before; what is being read again is still reported."""
+        self.rate = self._own_rate
+
+    def end(self) -> None:
+        """Report no more."""
+        self.rate = self._own_rate
+        self._report = None
 
     def picks(self) -> bool:
         """Whether this hit is one of them."""
         return self.rate > 0 and random.random() < self.rate
+
+    async def settle(self, timeout: float) -> None:
+        """Wait until no hit is being read again, for so many seconds at the most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
 
     @property
     def has_room(self) -> bool:
@@ -46,6 +92,7 @@ class Auditor:
     ) -> None:
         """Compare a hit with what PostgreSQL has."""
         self._running += 1
+        self._idle.clear()
         try:
             value = await load()
             differs = _rows(reading.codec.rows(reading.codec.encode(value))) != _rows(
@@ -58,13 +105,19 @@ class Auditor:
             return
         finally:
             self._running -= 1
+            if not self._running:
+                self._idle.set()
         if not current:
             return
         self._stats.audited += 1
+        violation: Violation | None = None
         if differs:
+            # "*" stands for writes that nobody knows: it is no table.
+            violation = Violation(reading.name, tuple(sorted(reading.tables - {"*"})), time.time())
             self._stats.violations += 1
-            found = Violation(reading.name, tuple(sorted(reading.tables)), time.time())
-            self._stats.found = [*self._stats.found, found][-_MOST_FOUND:]
+            self._stats.found = [*self._stats.found, violation][-MOST_FOUND:]
+        if self._report is not None:
+            self._report.add(reading.name, violation)
 
 
 def _rows(value: object) -> object:

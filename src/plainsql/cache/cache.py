@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from plainsql.cache.audit import Auditor
 from plainsql.cache.breaker import Breaker
@@ -21,6 +21,9 @@ from plainsql.cache.stats import Stats
 from plainsql.cache.store import Look, Store
 from plainsql.cache.writes import Mark, Mode, Writes
 from plainsql.errors import BindError, PlainsqlError
+
+if TYPE_CHECKING:
+    from plainsql.cache.audits import Audits
 
 __all__ = ["MISS", "Cache", "Miss"]
 
@@ -110,6 +113,7 @@ class Cache:
             self._store, self._breaker, self._local, self._stats, mode=mode, marker_ttl=marker_ttl
         )
         self._auditor = Auditor(self._store, self._stats, audit_rate)
+        self._following: asyncio.Task[None] | None = None
         self._closed = False
 
     # Reads --------------------------------------------------------------------------------------------
@@ -395,13 +399,14 @@ class Cache:
         """
         await self._writes.touch(touch(table, known))
 
-    async def touch_all(self, touched: Touched, *, required: bool = False) -> None:
-        """As ``touch``, for several tables at once.
+    async def touch_all(self, touched: Touched, *, required: bool = False, notes: int = 0) -> None:
+        """As ``touch``, for several tables at once; counted as ``notes`` of the outbox.
 
         ``required``: raises ``CacheError`` in both modes where the store does not answer, and leaves it to
         the caller to tell it again.
         """
         await self._writes.touch(touched, required=required)
+        self._stats.drained += notes
 
     # By hand ------------------------------------------------------------------------------------------
 
@@ -432,9 +437,19 @@ class Cache:
             found=list(self._stats.found),
         )
 
+    def follow(self, audits: Audits) -> None:
+        """Take part in the audits that others ask for, in the background, until it is closed."""
+        # Not at the top: who has no Redis needs no redis package.
+        from plainsql.cache.audits import follow
+
+        self._following = asyncio.get_running_loop().create_task(follow(audits, self._auditor))
+
     async def close(self) -> None:
         """End all that runs in the background, and the store. Reads then go to PostgreSQL."""
         self._closed = True
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
         await self._flights.drain(_PATIENCE)
         if self._background:
             _, running = await asyncio.wait(self._background, timeout=_PATIENCE)

@@ -37,21 +37,27 @@ class Migration(NamedTuple):
     rollback: str
 
 
-def migration(tables: Mapping[str, Sequence[str]], *, outbox: str = OUTBOX) -> Migration:
+def migration(
+    tables: Mapping[str, Sequence[str]], *, outbox: str = OUTBOX, before: Mapping[str, str] | None = None
+) -> Migration:
     """Return a migration that has all writes of tables noted, by whomever.
 
     ``tables``: by name with schema, the columns that reads are bound by; without, only that the table has
     changed. Statements pay one row of the outbox each, not one for each row that they change.
 
+    ``before``: of tables whose writes are noted already, as ``create or replace function …``, by what; that
+    function alone is then replaced, and put back by the rollback.
+
     Raises ``BindError`` where a name has no schema.
     """
     schema, _ = _split(outbox)
+    before = before or {}
     start = (
         "-- Notes what is written to tables with cached reads, whoever writes: plainsql tells the cache.\n"
         "-- Locks: share row exclusive on each table while its triggers are made, which takes milliseconds\n"
         "-- and waits for writers. Undone by the rollback; nothing but the notes is lost.\n"
         f"create schema if not exists {_name(schema)};\n\n"
-        f"create table {_qualified(outbox)} (\n"
+        f"create table if not exists {_qualified(outbox)} (\n"
         "  id bigint generated always as identity primary key,\n"
         "  table_name text not null,\n"
         "  known jsonb not null,\n"
@@ -60,12 +66,16 @@ def migration(tables: Mapping[str, Sequence[str]], *, outbox: str = OUTBOX) -> M
     )
     apply, rollback = [start], []
     for table, columns in tables.items():
-        apply.append(_triggers(table, columns, outbox))
+        apply.append(_function_of(table, columns, outbox))
+        if table in before:
+            rollback.append(f"{before[table].rstrip().rstrip(';')};\n")
+            continue
+        apply.append(_triggers(table, outbox))
         rollback += [
             f"drop trigger note_for_cache_{event} on {_qualified(table)};\n" for event in _EVENTS.values()
         ]
         rollback.append(f"drop function {_function(table, outbox)};\n")
-    rollback.append(f"drop table {_qualified(outbox)};\n")
+    rollback.append(_drop_unused(outbox))
     return Migration("\n".join(apply), "".join(rollback))
 
 
@@ -84,7 +94,26 @@ _REFERENCING = {
 }
 
 
-def _triggers(table: str, columns: Sequence[str], outbox: str) -> str:
+def _drop_unused(outbox: str) -> str:
+    """The end of a rollback: the outbox goes with the last function that writes to it."""
+    schema, _ = _split(outbox)
+    return (
+        "do $$\n"
+        "begin\n"
+        "  if not exists (\n"
+        "    select\n"
+        "    from pg_catalog.pg_proc as p\n"
+        f"    where p.pronamespace = {_text(_name(schema))}::regnamespace\n"
+        "      and starts_with(p.proname, 'note_')\n"
+        "  ) then\n"
+        f"    drop table {_qualified(outbox)};\n"
+        "  end if;\n"
+        "end\n"
+        "$$;\n"
+    )
+
+
+def _function_of(table: str, columns: Sequence[str], outbox: str) -> str:
     _, name = _split(table)
     function, into = _function(table, outbox), f"insert into {_qualified(outbox)} (table_name, known)"
     known = " || ".join(_known(column) for column in columns) or "'{}'::jsonb"
@@ -97,16 +126,10 @@ def _triggers(table: str, columns: Sequence[str], outbox: str) -> str:
         f"    having count(*) > 0;\n"
         for event, rows in _ROWS.items()
     )
-    triggers = "".join(
-        f"\ncreate trigger note_for_cache_{event.lower()}\n"
-        f"after {event.lower()} on {_qualified(table)}{referencing}\n"
-        f"for each statement execute function {function};\n"
-        for event, referencing in _REFERENCING.items()
-    )
     return (
         f"-- {name}\n"
         # Whoever may write to the table need not have rights on the outbox.
-        f"create function {function} returns trigger\n"
+        f"create or replace function {function} returns trigger\n"
         "language plpgsql security definer set search_path = pg_catalog as $$\n"
         "begin\n"
         f"{branches}"
@@ -116,7 +139,18 @@ def _triggers(table: str, columns: Sequence[str], outbox: str) -> str:
         "  return null;\n"
         "end\n"
         "$$;\n"
-        f"{triggers}"
+        "\n"
+        # For the analysis of what a write changes: a trigger hides it.
+        f"comment on function {function} is {_text(f'plainsql: writes {outbox}')};\n"
+    )
+
+
+def _triggers(table: str, outbox: str) -> str:
+    return "\n".join(
+        f"create trigger note_for_cache_{event.lower()}\n"
+        f"after {event.lower()} on {_qualified(table)}{referencing}\n"
+        f"for each statement execute function {_function(table, outbox)};\n"
+        for event, referencing in _REFERENCING.items()
     )
 
 
@@ -183,7 +217,7 @@ async def drain(cache: Cache, begin: Begin, *, outbox: str = OUTBOX, limit: int 
             changes = (
                 touch(row["table_name"], json.loads(row["known"], parse_float=Decimal)) for row in rows
             )
-            await cache.touch_all(merge(changes), required=True)
+            await cache.touch_all(merge(changes), required=True, notes=len(rows))
     return len(rows)
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from plainsql.cache.audits import Audits
 from plainsql.cache.keys import Tag, Touched
 from plainsql.cache.reading import Call
 from plainsql.cache.store import Look, State
@@ -61,6 +62,8 @@ class RedisStore:
         self._deadline, self._write_deadline = deadline, write_deadline
         self._quarantine = _ms(quarantine)
         self._hashes: dict[str, str] = {}
+        self.audits = Audits(self.link, self._names)
+        """The audits in which all programs of the namespace take part."""
 
     async def look(
         self,

@@ -35,6 +35,8 @@ class Stats:
     """Calls that the store did not answer."""
     writes: int = 0
     """Writes that were made known, and touches."""
+    drained: int = 0
+    """Writes by others that this process has found in the outbox, and told."""
     unsettled: int = 0
     """Writes that the store has not heard the end of, now."""
     audited: int = 0

@@ -12,6 +12,7 @@ from cyclopts import App
 
 import plainsql
 from plainsql.cli import check, demo, describe, generate, init, run
+from plainsql.cli.cache import app as cache_app
 from plainsql.cli.crypto import app as crypto_app
 from plainsql.cli.db import app as db_app
 from plainsql.cli.exits import COULD_NOT_RUN, FINE, INTERRUPTED
@@ -33,6 +34,7 @@ app.command(generate.generate)
 app.command(describe.describe)
 app.command(run.run)
 app.command(migrate_app)
+app.command(cache_app)
 app.command(crypto_app)
 app.command(db_app)
 app.command(demo.demo)

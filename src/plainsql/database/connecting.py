@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncpg
 from asyncpg import exceptions
 
-from plainsql.cache import Cache, Mode, Store
+from plainsql.cache import Cache, Mode
 from plainsql.database import session
 from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.codecs import Codecs
@@ -51,6 +51,7 @@ def connect(
     redis: RedisSource = None,
     cache: Mode | None = "available",
     cache_audit: float = 0.0,
+    cache_outbox: bool = False,
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -85,11 +86,17 @@ def connect(
         cache: what a write does when Redis does not answer: ``"available"`` commits and makes it known as
             soon as Redis answers; ``"strict"`` fails before the commit; None caches nothing.
         cache_audit: the part of hits, 0 to 1, that are read again from PostgreSQL and compared.
+            ``plainsql cache audit`` asks for more from outside, of all processes that share a Redis.
+        cache_outbox: tell the cache of writes by others, which the triggers of ``plainsql cache triggers``
+            have noted: one of all processes does so at a time, on a connection of its pool.
 
     Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
     no database is configured or an option cannot be.
     """
     _check(max_size, min_size, tenant_setting, user_setting, pooler)
+    if cache_outbox and (cache is None or max_size < 2):
+        expected = "a cache" if cache is None else "max_size=2 or more: one connection drains"
+        raise SettingsError(f"connect(): cache_outbox: expected {expected}")
     given = dict(server_settings or {})
     pool_options = {
         # The connections that are kept are leased: the pool, which has none to keep, need not look after
@@ -118,7 +125,17 @@ def connect(
     return Connecting(
         url,
         Options(
-            pool_options, lease_options, prefetch, join, settings, pooler, on_call, redis, cache, cache_audit
+            pool_options,
+            lease_options,
+            prefetch,
+            join,
+            settings,
+            pooler,
+            on_call,
+            redis,
+            cache,
+            cache_audit,
+            cache_outbox,
         ),
     )
 
@@ -137,21 +154,24 @@ class Options(NamedTuple):
     redis: RedisSource
     cache: Mode | None
     cache_audit: float
+    cache_outbox: bool
 
     def open_cache(self) -> Through | None:
         """Make the cache; it connects to Redis when it is first needed."""
         if self.cache is None:
             return None
-        store: Store | None = None
-        if self.redis is not None:
-            # Not at the top: who has no Redis needs no redis package.
-            from plainsql.cache.redis_store import RedisStore
+        given = (*self.tenant_settings, *self.pool["server_settings"])
+        settings = [name for name in given if name != "application_name"]
+        if self.redis is None:
+            local = Cache(mode=self.cache, audit_rate=self.cache_audit)
+            return Through(local, shared=False, settings=settings)
+        # Not at the top: who has no Redis needs no redis package.
+        from plainsql.cache.redis_store import RedisStore
 
-            store = RedisStore(self.redis)
+        store = RedisStore(self.redis)
         cache = Cache(store, mode=self.cache, audit_rate=self.cache_audit)
-        settings = (*self.tenant_settings, *self.pool["server_settings"])
-        ours = [name for name in settings if name != "application_name"]
-        return Through(cache, shared=store is not None, settings=ours)
+        cache.follow(store.audits)
+        return Through(cache, shared=True, settings=settings)
 
 
 class Connecting:
@@ -201,6 +221,12 @@ class Connecting:
                 options.open_cache(),
             )
             database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
+            if options.cache_outbox:
+                try:
+                    await database._drain_outbox()
+                except BaseException:
+                    await database.close()
+                    raise
             if (watch := getattr(options.on_call, "watch", None)) is not None:
                 watch(database)  # it wants the pool's numbers too
             return database

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from weakref import WeakSet
 
 from plainsql.database.borrowing import Core
+from plainsql.database.draining import Drainer, check_outbox
 from plainsql.database.listening import Listener
 from plainsql.database.locks import Locks
 from plainsql.database.one_shot import OneShot
@@ -52,6 +53,7 @@ class Database(OneShot):
         self._tenant_settings = tenant_settings
         self._on_close = on_close
         self._listeners: WeakSet[Listener] = WeakSet()
+        self._drainer: Drainer | None = None
         by_transaction = core.pooler == "transaction"
         self._locks = Locks(
             self._in_transaction if by_transaction else self._acquire, by_transaction=by_transaction
@@ -108,12 +110,26 @@ class Database(OneShot):
             leases.in_use + leases.idle, leases.in_use, leases.idle, leases.waiting, leases.max_size
         )
 
+    async def _drain_outbox(self) -> None:
+        """Begin to drain the cache's outbox. Raises ``SettingsError`` where there is none."""
+        await check_outbox(self._acquire)
+        if self._core.through is not None:
+            self._drainer = Drainer(
+                self._core.through.cache,
+                self._acquire,
+                self._in_transaction,
+                by_transaction=self._core.pooler == "transaction",
+            )
+            self._drainer.start()
+
     async def close(self, timeout: float | None = 10.0) -> None:
         """Let running queries end, then close all connections; after ``timeout`` seconds, at once."""
         for listener in self._listeners:
             listener.stop()
         try:
             async with asyncio.timeout(timeout):
+                if self._drainer is not None:
+                    await self._drainer.stop()
                 await self._leases.close()
                 await self._pool.close()
         except TimeoutError:

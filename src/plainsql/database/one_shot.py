@@ -48,9 +48,11 @@ class OneShot(Direct):
 
     @property
     def cache(self) -> CacheOf:
-        """The cache, by hand: forget, clear, touch, stats."""
+        """The cache, by hand: forget, clear, touch, drain, stats."""
         through = self._core.through
-        return CacheOf(None if through is None else through.cache, (self._tenant,), self._reading)
+        return CacheOf(
+            None if through is None else through.cache, (self._tenant,), self._reading, self._in_transaction
+        )
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query on a connection of its own, or together with others of its kind.

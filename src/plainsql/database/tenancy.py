@@ -11,11 +11,29 @@ from plainsql.query import Query
 __all__ = ["Admission", "local_settings", "set_session", "tenant_of"]
 
 
-# Where a role passes by the policies, as a superuser does and an owner of tables that do not force them, and
-# where the session has been given a tenant by other ways, there is something to see.
+# There is something to see where a role passes by the policies, as a superuser does and an owner of tables
+# that do not force them; where a policy that does not ask lets this role through; and where the session has
+# been given a tenant by other ways.
 _SEES = """
 select coalesce(current_setting($2, true), '') <> '' or not exists (
-  select from unnest($1::text[]) as t (name) where row_security_active(to_regclass(t.name))
+  select from unnest($1::text[]) as t (name)
+  where
+    row_security_active(to_regclass(t.name))
+    and (
+      exists (
+        select from pg_policy as p
+        where p.polrelid = to_regclass(t.name) and not p.polpermissive
+          and strpos(pg_get_expr(p.polqual, p.polrelid), $2) > 0
+      )
+      or not exists (
+        select from pg_policy as p
+        where p.polrelid = to_regclass(t.name) and p.polpermissive
+          and strpos(coalesce(pg_get_expr(p.polqual, p.polrelid), $2), $2) = 0
+          and exists (
+            select from unnest(p.polroles) as r (oid) where r.oid = 0 or pg_has_role(r.oid, 'usage')
+          )
+      )
+    )
 )
 """
 

@@ -14,6 +14,7 @@ import msgspec
 
 from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
 from plainsql.cache.stats import Stats
+from plainsql.database.draining import Acquire, drain_all
 from plainsql.database.execution import execute, fetch
 from plainsql.database.outcome import is_undecided
 from plainsql.query import Args, Plan, Query
@@ -200,10 +201,12 @@ class CacheOf:
         cache: Cache | None,
         scope: tuple[object, ...],
         reading: Callable[[Query[..., Any, Any]], Awaitable[Reading[Any] | None]],
+        in_transaction: Acquire,
     ) -> None:
         self._cache = cache
         self._scope = scope
         self._reading = reading
+        self._in_transaction = in_transaction
 
     async def forget(self, query: Query[..., Any, Any], **parameters: object) -> None:
         """Drop the stored result of one call. Of a tenant's, on ``db.tenant(…).cache``.
@@ -232,6 +235,15 @@ class CacheOf:
         """
         if self._cache is not None:
             await self._cache.touch(table, **known)
+
+    async def drain(self) -> int:
+        """Tell the cache what the triggers of ``plainsql cache triggers`` have noted, all that is committed
+        by now; return how many notes it was.
+
+        ``connect(cache_outbox=True)`` does so all the time. Raises ``CacheError`` where Redis does not
+        answer: the notes then stay.
+        """
+        return 0 if self._cache is None else await drain_all(self._cache, self._in_transaction)
 
     def stats(self) -> Stats:
         """Return what the cache has done in this process so far."""

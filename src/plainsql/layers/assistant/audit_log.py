@@ -35,7 +35,7 @@ from assistant.audit_log as a
 where
   a.tenant_id = (select assistant.current_tenant())
   and a.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many changes were logged, since a time if given.
 
@@ -61,7 +61,7 @@ from assistant.audit_log as a
 where
   a.tenant_id = (select assistant.current_tenant())
   and a.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The entry with this id.
 
@@ -93,7 +93,7 @@ where
   and (a.created_at, a.id) < (:after_created_at, :after_id)  --?
 order by a.created_at desc, a.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def list(
     *,
     table_name: str | UnsetType = UNSET,
@@ -134,7 +134,7 @@ where
   and a.id > :after_id  --?
 order by a.id
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def trail(*, table_name: str, row_id: int, after_id: int | UnsetType = UNSET, limit: int = 50) -> Args:
     """What was done to one row, in the order in which it was done. The next page comes after the last
     row's id.

@@ -27,7 +27,7 @@ delete from assistant.deletable_conversations as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -68,7 +68,7 @@ delete from assistant.deletable_events as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))
@@ -107,7 +107,7 @@ delete from assistant.deletable_message_history as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.message_history"),
 ))
@@ -146,7 +146,7 @@ delete from assistant.deletable_notes as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes"),
 ))
@@ -193,7 +193,7 @@ tenants as (
 select t.tenant_id
 from tenants as t
 where t.tenant_id is not null
-""", effect="reads")
+""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
 def tenants() -> Args:
     """The tenants, so that each can be cleaned up: for a role that row-level security does not bind.
     All that a tenant has hangs on its users.
@@ -222,7 +222,7 @@ delete from assistant.deletable_users as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.events": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",), "assistant.notes": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.events"),

@@ -73,7 +73,7 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -95,7 +95,7 @@ from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
   and c.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many conversations there are, since a time if given.
 
@@ -133,7 +133,7 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations", (
         ("id", "returned", "id"),
@@ -192,7 +192,7 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -233,7 +233,7 @@ from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
   and c.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The conversation with this id.
 
@@ -263,7 +263,7 @@ from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
   and c.session_id = :session_id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def get_by_session_id(*, session_id: str) -> Args:
     """The conversation of this session.
 
@@ -355,7 +355,7 @@ select
   b.updated_at,
   b.updated_by
 from begun as b
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -397,7 +397,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def list(
     *,
     user_id: int | UnsetType = UNSET,
@@ -439,7 +439,7 @@ where
   and (c.last_activity, c.id) < (:after_last_activity, :after_id)  --?
 order by c.last_activity desc, c.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def list_active(
     *,
     user_id: int | UnsetType = UNSET,
@@ -462,7 +462,7 @@ delete from assistant.deletable_conversations as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations", (("id", "parameter", "id"),)),
     Change("assistant.message_history", (("conversation_id", "parameter", "id"),)),
@@ -494,7 +494,7 @@ delete from assistant.deletable_conversations as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -524,7 +524,7 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -559,7 +559,7 @@ from doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -606,7 +606,7 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -656,7 +656,7 @@ returning
   c.created_by,
   c.updated_at,
   c.updated_by
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),

@@ -152,7 +152,7 @@ where
   )
 order by e.start_datetime, e.id
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
 def by_date_range(
     *,
     user_id: int,
@@ -207,7 +207,7 @@ where
   and (e.start_datetime, e.id) < (:after_start_datetime, :after_id)  --?
 order by e.start_datetime desc, e.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
 def by_user(
     *,
     user_id: int,
@@ -254,7 +254,7 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))
@@ -312,7 +312,7 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))
@@ -338,7 +338,7 @@ from assistant.events as e
 where
   e.tenant_id = (select assistant.current_tenant())
   and e.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many events there are, since a time if given.
 
@@ -398,7 +398,7 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events", (
         ("id", "returned", "id"),
@@ -475,7 +475,7 @@ where
   and e.start_datetime >= now() - make_interval(mins => :late_minutes)
 order by e.remind_at, e.id
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
 def due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     """The events of which a user is to be reminded now and was not yet, the longest due first. What
     began longer ago than late_minutes is passed over: a reminder that late is of no use.
@@ -516,7 +516,7 @@ from assistant.events as e
 where
   e.tenant_id = (select assistant.current_tenant())
   and e.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The event with this id.
 
@@ -555,7 +555,7 @@ where
   and (e.created_at, e.id) < (:after_created_at, :after_id)  --?
 order by e.created_at desc, e.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
 def list(
     *,
     user_id: int | UnsetType = UNSET,
@@ -601,7 +601,7 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))
@@ -686,7 +686,7 @@ where
   and (o.begins_at, e.id) > (:after_begins_at, :after_id)  --?
 order by o.begins_at, e.id
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)})
 def occurrences(
     *,
     user_id: int,
@@ -716,7 +716,7 @@ delete from assistant.deletable_events as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events", (("id", "parameter", "id"),)),
 ))
@@ -746,7 +746,7 @@ delete from assistant.deletable_events as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))
@@ -775,7 +775,7 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))
@@ -844,7 +844,7 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))
@@ -887,7 +887,7 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is null
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))
@@ -933,7 +933,7 @@ where
   and (e.start_datetime, e.id) > (:after_start_datetime, :after_id)  --?
 order by e.start_datetime, e.id
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
 def upcoming(
     *,
     within_hours: int = 24,
@@ -997,7 +997,7 @@ returning
   e.created_by,
   e.updated_at,
   e.updated_by
-""", changes=(
+""", row_security={"assistant.events": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.events"),
 ))

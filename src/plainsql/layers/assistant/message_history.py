@@ -128,7 +128,7 @@ select
   s.updated_at,
   s.updated_by
 from said as s
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.message_history"),
@@ -191,7 +191,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def by_intent(
     *,
     intent: str,
@@ -234,7 +234,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def conversation_history(
     *,
     conversation_id: int,
@@ -258,7 +258,7 @@ from assistant.message_history as m
 where
   m.tenant_id = (select assistant.current_tenant())
   and m.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many messages there are, since a time if given.
 
@@ -304,7 +304,7 @@ returning
   m.created_by,
   m.updated_at,
   m.updated_by
-""", changes=(
+""", row_security={"assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.message_history", (
         ("conversation_id", "returned", "conversation_id"),
@@ -362,7 +362,7 @@ from assistant.message_history as m
 where
   m.tenant_id = (select assistant.current_tenant())
   and m.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The message with this id.
 
@@ -387,7 +387,7 @@ where
 group by m.intent_detected
 order by messages desc, intent asc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def intent_statistics(
     *,
     since: datetime | UnsetType = UNSET,
@@ -427,7 +427,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def list(
     *,
     conversation_id: int | UnsetType = UNSET,
@@ -450,7 +450,7 @@ delete from assistant.deletable_message_history as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""", changes=(
+""", row_security={"assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.message_history", (("id", "parameter", "id"),)),
 ))
@@ -480,7 +480,7 @@ delete from assistant.deletable_message_history as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.message_history"),
 ))
@@ -545,7 +545,7 @@ select
   n.updated_by
 from newest as n
 order by n.created_at, n.id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def recent(*, conversation_id: int, limit: int = 10) -> Args:
     """The last messages of a conversation, oldest first: what a model is given as its context.
 
@@ -563,7 +563,7 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""", changes=(
+""", row_security={"assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.message_history"),
 ))
@@ -585,7 +585,7 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is null
-""", changes=(
+""", row_security={"assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.message_history"),
 ))
@@ -628,7 +628,7 @@ returning
   m.created_by,
   m.updated_at,
   m.updated_by
-""", changes=(
+""", row_security={"assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.message_history"),
 ))

@@ -114,7 +114,7 @@ where
   and (n.created_at, n.id) < (:after_created_at, :after_id)  --?
 order by n.created_at desc, n.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
 def by_tags(
     *,
     user_id: int | None = None,
@@ -164,7 +164,7 @@ where
   and (n.is_pinned, n.created_at, n.id) < (:after_is_pinned, :after_created_at, :after_id)  --?
 order by n.is_pinned desc, n.created_at desc, n.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
 def by_user(
     *,
     user_id: int,
@@ -222,7 +222,7 @@ returning
   n.created_by,
   n.updated_at,
   n.updated_by
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes"),
 ))
@@ -246,7 +246,7 @@ from assistant.notes as n
 where
   n.tenant_id = (select assistant.current_tenant())
   and n.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many notes there are, since a time if given.
 
@@ -299,7 +299,7 @@ returning
   n.created_by,
   n.updated_at,
   n.updated_by
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes", (
         ("id", "returned", "id"),
@@ -367,7 +367,7 @@ where
   and n.reminder_datetime <= now()
 order by n.reminder_datetime, n.id
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
 def due_reminders(*, limit: int = 100) -> Args:
     """The notes of which a user is to be reminded now and was not yet, the longest due first.
 
@@ -403,7 +403,7 @@ from assistant.notes as n
 where
   n.tenant_id = (select assistant.current_tenant())
   and n.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The note with this id.
 
@@ -439,7 +439,7 @@ where
   and (n.created_at, n.id) < (:after_created_at, :after_id)  --?
 order by n.created_at desc, n.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
 def list(
     *,
     user_id: int | UnsetType = UNSET,
@@ -462,7 +462,7 @@ delete from assistant.deletable_notes as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes", (("id", "parameter", "id"),)),
 ))
@@ -492,7 +492,7 @@ delete from assistant.deletable_notes as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes"),
 ))
@@ -521,7 +521,7 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes"),
 ))
@@ -592,7 +592,7 @@ from found as f
 inner join assistant.notes as n on f.id = n.id
 where n.tenant_id = (select assistant.current_tenant())
 order by f.rank desc, f.id desc
-""", effect="reads")
+""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)})
 def search(
     *,
     language_code: str | None = None,
@@ -641,7 +641,7 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is null
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes"),
 ))
@@ -679,7 +679,7 @@ returning
   n.created_by,
   n.updated_at,
   n.updated_by
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes"),
 ))
@@ -727,7 +727,7 @@ returning
   n.created_by,
   n.updated_at,
   n.updated_by
-""", changes=(
+""", row_security={"assistant.notes": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.notes"),
 ))

@@ -55,7 +55,7 @@ from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
   and u.created_at >= :since  --?
-""", effect="reads")
+""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many users there are, since a time if given.
 
@@ -101,7 +101,7 @@ returning
   u.created_by,
   u.updated_at,
   u.updated_by
-""", changes=(
+""", row_security={"assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.users", (("id", "returned", "id"), ("tenant_id", "returned", "tenant_id"))),
 ))
@@ -146,7 +146,7 @@ from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
   and u.id = :id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The user with this id.
 
@@ -176,7 +176,7 @@ from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
   and u.telegram_id = :telegram_id
-""", effect="reads")
+""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
 def get_by_telegram_id(*, telegram_id: int) -> Args:
     """The user with this Telegram account.
 
@@ -271,7 +271,7 @@ select
   e.updated_at,
   e.updated_by
 from entered as e
-""", changes=(
+""", row_security={"assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.events"),
@@ -324,7 +324,7 @@ where
   and (u.created_at, u.id) < (:after_created_at, :after_id)  --?
 order by u.created_at desc, u.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -363,7 +363,7 @@ where
   and (u.created_at, u.id) < (:after_created_at, :after_id)  --?
 order by u.created_at desc, u.id desc
 limit :limit
-""", effect="reads")
+""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
 def list_active(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -385,7 +385,7 @@ delete from assistant.deletable_users as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.events": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",), "assistant.notes": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations", (("user_id", "parameter", "id"),)),
     Change("assistant.events", (("user_id", "parameter", "id"),)),
@@ -420,7 +420,7 @@ delete from assistant.deletable_users as d
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = any(array(select o.id from doomed as o))
-""", changes=(
+""", row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.events": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",), "assistant.notes": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.events"),
@@ -453,7 +453,7 @@ where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = :id
   and d.deleted_at is not null
-""", changes=(
+""", row_security={"assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.events"),
@@ -490,7 +490,7 @@ from doomed
 where
   d.tenant_id = (select assistant.current_tenant())
   and d.id = doomed.id
-""", changes=(
+""", row_security={"assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.events"),
@@ -542,7 +542,7 @@ returning
   u.created_by,
   u.updated_at,
   u.updated_by
-""", changes=(
+""", row_security={"assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.events"),
@@ -597,7 +597,7 @@ returning
   u.created_by,
   u.updated_at,
   u.updated_by
-""", changes=(
+""", row_security={"assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
     Change("assistant.conversations"),
     Change("assistant.events"),

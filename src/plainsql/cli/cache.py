@@ -1,0 +1,252 @@
+"""``plainsql cache``: watch the read-through cache, and have it hear of writes by others.
+
+Exit codes: 0 fine; 1 an audit has found violations, or the queries of the project cannot be analysed; 2 it
+could not run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from plainsql.cli.cache_triggers import triggers
+from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.errors import PlainsqlError, SettingsError
+from plainsql.settings import redis_url, resolve_database
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from plainsql.cache.audits import Audits, Tally
+
+__all__ = ["app"]
+
+app = App(
+    name="cache",
+    help_format="plaintext",
+    help="""Watch the read-through cache, and have it hear of writes by others.
+
+    Exit codes: 0 fine; 1 an audit has found violations, or queries that cannot be analysed; 2 it could not
+    run; 130 interrupted.
+    """,
+)
+
+_FLAG = Parameter(negative=(), show_default=False)
+_JSON = Parameter(name="--json", negative=(), show_default=False)
+_NO_ANSWER = 10.0
+"""Seconds after which it is no use to wait for the first process: they look every two."""
+_LAST_WORDS = 5.0
+"""Seconds that processes have after the end to tell what they have found."""
+
+app.command(triggers)
+
+
+@app.command
+def audit(
+    *,
+    sample: str = "1%",
+    seconds: float = 60.0,
+    redis: Annotated[str | None, Parameter(show_default=False)] = None,
+    json_: Annotated[bool, _JSON] = False,
+) -> int:
+    """Have hits of the cache read again from PostgreSQL, and count those that are not what it has.
+
+    The processes that share the cache do so, in the background, for as long as is asked: only they know the
+    arguments. A hit is a violation where it differs from what PostgreSQL has while no write has ended it: a
+    write that plainsql was not told of, or a mistake in it. What a process serves without asking Redis
+    ('local' in a header) is not audited.
+
+    Exits with 0 where no violation was found, 1 where one was, 2 where it could not run: no Redis, no process
+    that takes part, another audit under way.
+
+    Parameters
+    ----------
+    sample
+        The part of the hits to read again: 1%, 0.01.
+    seconds
+        For how long.
+    redis
+        URL of Redis; by default what is configured.
+    json_
+        Print JSON and nothing else: one object.
+    """
+    rate = _part(sample)
+    if not 0 < seconds <= 86_400:
+        raise PlainsqlError(f"--seconds: expected more than 0 and at most 86400, got {seconds:g}")
+    url = _redis(redis)
+    tally = asyncio.run(_audit(url, rate, seconds, quiet=json_))
+    if not tally.processes:
+        print(
+            "no process answered: nothing was audited\n"
+            "HINT: programs take part while they run with connect(redis=…) on this Redis",
+            file=sys.stderr,
+        )
+        return COULD_NOT_RUN
+    if json_:
+        told = {
+            "sample": rate,
+            "seconds": seconds,
+            "processes": tally.processes,
+            "audited": tally.audited,
+            "violations": tally.violations,
+            "queries": tally.queries,
+            "found": [{"query": one.query, "tables": one.tables, "at": _time(one.at)} for one in tally.found],
+        }
+        print(msgspec.json.format(msgspec.json.encode(told)).decode())
+    else:
+        _say(tally)
+    return FINDINGS if tally.violations else FINE
+
+
+async def _audit(url: str, rate: float, seconds: float, *, quiet: bool) -> Tally:
+    from plainsql.cache.redis_store import RedisStore
+
+    store = RedisStore(url)
+    try:
+        audits = store.audits
+        id = await audits.ask(rate, seconds)
+        try:
+            with _bar(quiet=quiet) as progress:
+                tally = await _watch(audits, id, seconds, progress)
+        except BaseException:
+            # Also where it is interrupted: nobody is to go on for nothing.
+            await audits.tally(id, remove=True)
+            raise
+        await audits.tally(id, remove=True)
+        return tally
+    finally:
+        await store.aclose()
+
+
+async def _watch(audits: Audits, id: str, seconds: float, progress: Progress) -> Tally:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    task = progress.add_task("waiting for processes", total=seconds)
+    while True:
+        tally = await audits.tally(id)
+        spent = loop.time() - began
+        if tally.processes:
+            text = f"{tally.processes} processes, {tally.audited} hits, {tally.violations} violations"
+            progress.update(task, description=text)
+        progress.update(task, completed=min(spent, seconds))
+        if spent >= seconds + _LAST_WORDS or (spent >= seconds and tally.processes == tally.done > 0):
+            return tally
+        if not tally.processes and spent >= _NO_ANSWER:
+            return tally
+        await asyncio.sleep(0.2)
+
+
+def _say(tally: Tally) -> None:
+    for one in tally.found[-10:]:
+        print(f"{_time(one.at)}  {one.query}  {', '.join(one.tables)}")
+    if tally.found:
+        print()
+    rows = [(each.query, f"{each.audited:,}", f"{each.violations:,}") for each in tally.queries]
+    width = max((len(query) for query, _, _ in rows), default=0)
+    for query, audited, violations in (("query", "audited", "violations"), *rows) if rows else ():
+        print(f"{query:<{width}}  {audited:>9}  {violations:>10}")
+    total, wrong = _counted(tally.audited, "hit"), _counted(tally.violations, "violation")
+    print(f"{total} audited by {_counted(tally.processes, 'process', 'es')}: {wrong}")
+    if not tally.audited:
+        print("HINT: no hit was picked: let it run longer, or take a larger sample", file=sys.stderr)
+    if tally.violations:
+        print(
+            "HINT: who writes to these tables past plainsql? See 'plainsql cache triggers' and "
+            "db.cache.touch",
+            file=sys.stderr,
+        )
+
+
+@app.command
+def drain(
+    *,
+    database: str | None = None,
+    redis: Annotated[str | None, Parameter(show_default=False)] = None,
+    once: Annotated[bool, _FLAG] = False,
+) -> int:
+    """Tell the cache of writes by others, which the triggers of 'plainsql cache triggers' have noted.
+
+    It runs until it is interrupted. connect(cache_outbox=True) does the same inside of a program; any number
+    of both may run, of which one drains at a time.
+
+    Parameters
+    ----------
+    database
+        URL of the database; by default what is configured, else the embedded server.
+    redis
+        URL of Redis; by default what is configured.
+    once
+        Tell what is noted now, and end. Exits with 2 where Redis does not answer; nothing is lost by it.
+    """
+    url = _redis(redis)
+    with resolve_database(database) as database_url:
+        asyncio.run(_drain(database_url, url, once=once))
+    return FINE
+
+
+async def _drain(database: str, redis: str, *, once: bool) -> None:
+    import plainsql
+
+    stopped = asyncio.Event()
+    connecting = plainsql.connect(
+        database,
+        redis=redis,
+        max_size=2,
+        application_name="plainsql cache drain",
+        cache_outbox=not once,
+    )
+    async with connecting as db:
+        if once:
+            print(f"{_counted(await db.cache.drain(), 'note')} told")
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        print(f"draining {db.name}", file=sys.stderr, flush=True)
+        await stopped.wait()
+        print(f"{_counted(db.cache.stats().drained, 'note')} told")
+
+
+def _redis(given: str | None) -> str:
+    url = redis_url(given)
+    if not url:
+        raise SettingsError("no Redis is configured", hint="set REDIS_URL, or pass --redis URL")
+    return url
+
+
+def _part(text: str) -> float:
+    number, percent, rest = text.strip().partition("%")
+    try:
+        part = float(number) / (100 if percent else 1)
+    except ValueError:
+        part = 0.0
+    if rest or not 0 < part <= 1:
+        raise PlainsqlError(f"--sample: expected a part of the hits, such as 1% or 0.01, got {text!r}")
+    return part
+
+
+def _time(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _counted(count: int, what: str, plural: str = "s") -> str:
+    return f"{count:,} {what}{'' if count == 1 else plural}"
+
+
+@contextmanager
+def _bar(*, quiet: bool) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        yield progress

@@ -1,0 +1,51 @@
+"""Which tables cached reads depend on, and which of them have triggers that note writes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from plainsql.analysis.dependences import cached_read
+from plainsql.codegen import Checked
+
+__all__ = ["Noted", "noted_tables", "read_tables"]
+
+
+class Noted(NamedTuple):
+    """A table whose writes are noted."""
+
+    body: str
+    """Of the function that notes them."""
+    definition: str
+    """The ``create or replace function`` that makes it."""
+
+
+def read_tables(checked: Iterable[Checked]) -> dict[str, Sequence[str]]:
+    """The tables that cached reads among statements depend on, each with the columns that they are bound by.
+
+    By name with schema, both in the order of their names.
+    """
+    found: dict[str, set[str]] = {}
+    for item in checked:
+        if item.statement.cache is None:
+            continue
+        for dependence in cached_read(item.statement.cache, item.variants).dependences:
+            columns = found.setdefault(dependence.table, set())
+            if dependence.column is not None:
+                columns.add(dependence.column)
+    return {table: sorted(columns) for table, columns in sorted(found.items())}
+
+
+def noted_tables(connection: Any) -> dict[str, Noted]:
+    """The tables of a database whose writes are noted already, by name with schema."""
+    rows = connection.execute(
+        """
+        select n.nspname || '.' || c.relname, p.prosrc, pg_get_functiondef(p.oid)
+        from pg_catalog.pg_trigger as t
+          inner join pg_catalog.pg_class as c on t.tgrelid = c.oid
+          inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+          inner join pg_catalog.pg_proc as p on t.tgfoid = p.oid
+        where t.tgname = 'note_for_cache_insert'
+        """
+    ).fetchall()
+    return {table: Noted(body, definition) for table, body, definition in rows}
