@@ -10,7 +10,7 @@ import pytest
 from asyncpg import ForeignKeyViolationError
 
 import plainsql
-from plainsql.layers.assistant import conversations, events, message_history, notes, users
+from plainsql.layers.assistant import cleanup, conversations, events, message_history, notes, users
 from tests.layers.assistant.desk import TABLES, Desk, add_message, blocked, soon
 
 HANGS_ON_USER: dict[str, Any] = {table: TABLES[table] for table in TABLES if table != "users"}
@@ -177,6 +177,17 @@ async def test_workers_share_the_removal(desk: Desk) -> None:
     )
     rest = await notes.purge_deleted(desk.db, before=soon(hours=1))
     assert sum(removed) + rest == 32
+
+
+async def test_a_batch_locks_no_more_than_it_removes(desk: Desk) -> None:
+    for _ in range(30):
+        await notes.soft_delete(desk.db, id=(await desk.write()).id)
+    async with desk.db.transaction() as tx:
+        assert await notes.purge_deleted(tx, before=soon(hours=1), limit=10) == 10
+        # Another worker, while the first one's rows are still locked.
+        assert await notes.purge_deleted(desk.db, before=soon(hours=1), limit=10) == 10
+        assert await cleanup.notes(desk.db, days=0, limit=10) == 10
+        assert await cleanup.notes(desk.db, days=0) == 2
 
 
 async def test_by_hand_and_without_a_tenant_it_is_the_same(desk: Desk, owner_db: plainsql.Database) -> None:
