@@ -10,6 +10,7 @@ import pytest
 from asyncpg import ForeignKeyViolationError
 
 import plainsql
+from plainsql.errors import TenantError
 from plainsql.layers.assistant import cleanup, conversations, events, message_history, notes, users
 from tests.layers.assistant.desk import TABLES, Desk, add_message, blocked, soon
 
@@ -46,7 +47,8 @@ async def test_another_tenants_row_cannot_be_hidden_brought_back_or_removed(
     assert await module.restore(other, id=desk.deleted[table]) == 0
     assert await module.purge(other, id=desk.live(table).id) == 0
     assert await module.purge_deleted(other, before=soon(hours=1)) == 0
-    assert await module.purge(app_db, id=desk.live(table).id) == 0
+    with pytest.raises(TenantError):
+        await module.purge(app_db, id=desk.live(table).id)
 
 
 async def test_with_a_user_goes_what_hangs_on_it_and_comes_back_with_it(desk: Desk) -> None:
