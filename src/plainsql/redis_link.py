@@ -83,6 +83,10 @@ class Link:
         # Waiting here and not in redis-py's blocking pool: that one loses a connection for good when a task
         # is cancelled at the moment it gives one back, and the plain pool does not wait at all.
         self._places = asyncio.Semaphore(min(max_connections, _size(self._client)))
+        # Of a client of our own: connections that wait for the next call, the last used one on top. What the
+        # pool does at each loan, a lock and a look whether something is to be read, costs as much as a GET.
+        self._free: list[Any] = []
+        self._closed = False
         self.address = _address(self._client)
         """Where Redis is, for people to read: without a password."""
 
@@ -158,21 +162,44 @@ class Link:
         except NoScriptError:
             return await self._client.execute_command("EVAL", script.text, *rest, NEVER_DECODE=True)
 
-    @staticmethod
-    async def _exchange(pool: Any, command: tuple[Any, ...]) -> Any:
+    async def _exchange(self, pool: Any, command: tuple[Any, ...]) -> Any:
         # What redis-py's execute_command adds is repeats, which a client of our own makes none of, and
         # metrics: as much again as the exchange itself takes.
-        connection = await pool.get_connection()
+        connection = await self._take(pool)
+        answered = False
         try:
             await connection.send_packed_command(pack_command(command), check_health=False)
             # Anything but a reply, a cancellation included, closes the connection.
-            return await connection.read_response(disable_decoding=True)
+            reply = await connection.read_response(disable_decoding=True)
+            answered = True
+            return reply
+        except ResponseError:
+            answered = True  # it is one, too
+            raise
         finally:
+            if answered and not self._closed:
+                self._free.append(connection)
+            else:
+                await pool.release(connection)
+
+    async def _take(self, pool: Any) -> Any:
+        """Take a connection that lives: the server may have closed one while it waited."""
+        while self._free:
+            connection = self._free.pop()
+            reader = connection._reader
+            if reader is not None and not reader.at_eof():
+                return connection
+            await connection.disconnect()
             await pool.release(connection)
+        return await pool.get_connection()
 
     async def aclose(self) -> None:
         """Close the connections, where the link has made the client itself."""
         if self._owned:
+            self._closed = True
+            pool: Any = getattr(self._client, "connection_pool", None)
+            while self._free:
+                await pool.release(self._free.pop())
             await self._client.aclose()
 
     async def __aenter__(self) -> Self:

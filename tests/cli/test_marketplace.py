@@ -120,7 +120,7 @@ def test_the_picture_is_written_beside_the_table(shop: str, command: Command, tm
         (["report", "--time-zone", "Europe/Nowhere"], "there is no zone 'Europe/Nowhere'"),
         (["report", "--picture", "day.pdf"], "day.pdf: expected a name that ends in .png or .svg"),
         (["daily", "--picture", "nowhere/day.png"], "no such file or directory"),
-        (["delete-old-sessions", "--days", "-1"], "days: expected 0 to 36500, got -1"),
+        (["delete-old-sessions", "--days", "-1"], "days: the value is out of bounds, expected 0..36500"),
         (["archive-conversations", "--batch", "0"], "limit: the value is out of bounds"),
         (["daily", "--session-days", "x"], ""),
     ],

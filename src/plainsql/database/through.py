@@ -16,6 +16,7 @@ from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
 from plainsql.cache.stats import Stats
 from plainsql.database.draining import Acquire, drain_all
 from plainsql.database.execution import execute, fetch
+from plainsql.database.many import divide
 from plainsql.database.outcome import is_undecided
 from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence
@@ -162,9 +163,8 @@ class Traces:
         if self._through.quiet:
             self._written.add(query)
             return
-        for args in sets:
-            plan, values = query.plan(args)
-            self.add(touched_by(query, plan, [values]))
+        for plan, values in divide(query, sets):
+            self.add(touched_by(query, plan, values))
 
     async def before_commit(self) -> Mark | None:
         """Mark what was touched. Raises ``CacheError`` in strict mode: the transaction must not commit."""
