@@ -63,6 +63,17 @@ class Message(Row, frozen=True):
 
 @one[Message]("assistant.message_history.add_message", "sql/assistant/message_history/add_message.sql", 14, """\
 with
+-- Locked at once as it is needed below: two that hold the weaker lock of the insert, and a deletion
+-- between them, would wait for each other.
+talk as (
+  select c.id
+  from assistant.conversations as c
+  where
+    c.tenant_id = (select assistant.current_tenant())
+    and c.id = :conversation_id
+  for no key update
+),
+
 said as (
   insert into assistant.message_history as m (
     conversation_id,
@@ -74,16 +85,17 @@ said as (
     confidence_score,
     processing_time_ms
   )
-  values (
-    :conversation_id,
-    :message_id,
-    :user_message,
-    :bot_response,
-    :intent_detected,
-    coalesce(cast(:entities_extracted as jsonb), '{}'),
-    :confidence_score,
-    :processing_time_ms
-  )
+  select
+    :conversation_id as conversation_id,
+    :message_id as message_id,
+    :user_message as user_message,
+    :bot_response as bot_response,
+    :intent_detected as intent_detected,
+    coalesce(cast(:entities_extracted as jsonb), '{}') as entities_extracted,
+    :confidence_score as confidence_score,
+    :processing_time_ms as processing_time_ms
+  from (select 1 as one) as always
+  left join talk on true -- noqa: ST11 (for its lock)
   returning
     m.id,
     m.tenant_id,
