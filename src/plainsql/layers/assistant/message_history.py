@@ -95,7 +95,8 @@ said as (
     :confidence_score as confidence_score,
     :processing_time_ms as processing_time_ms
   from (select 1 as one) as always
-  left join talk on true -- noqa: ST11 (for its lock)
+  -- For its lock alone.
+  left join talk on true -- noqa: ST11
   returning
     m.id,
     m.tenant_id,
