@@ -94,7 +94,7 @@ said as (
     coalesce(cast(:entities_extracted as jsonb), '{}') as entities_extracted,
     :confidence_score as confidence_score,
     :processing_time_ms as processing_time_ms
-  from (select 1 as one) as always
+  from (select 1 as one) as always -- noqa: ST11
   -- For its lock alone.
   left join talk on true -- noqa: ST11
   returning
