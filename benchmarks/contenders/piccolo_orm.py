@@ -18,7 +18,7 @@ from benchmarks.database import Place
 __all__ = ["PiccoloOrm"]
 
 # Its insert is one statement with a parameter for each value, of which PostgreSQL takes 65,535.
-_ROWS_AT_ONCE = 65_535 // len(COLUMNS)
+_ROWS_AT_ONCE = 32767 // 6
 
 
 class PiccoloLead(Table, schema="bench", tablename="leads"):
