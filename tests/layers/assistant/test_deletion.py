@@ -141,7 +141,9 @@ async def test_users_and_conversations_are_deleted_while_messages_come_in_withou
         await users.soft_delete(desk.db, id=desk.user.id)
 
     await asyncio.gather(*(chat(number) for number in range(15)), delete(), *(chat(n) for n in range(15)))
-    assert await message_history.count(desk.db) == 0, "what came in before is deleted, what came later refused"
+    assert await message_history.count(desk.db) == 0, (
+        "what came in before is deleted, what came later refused"
+    )
 
 
 async def test_purging_a_user_removes_all_that_hangs_on_it_deleted_or_not(
