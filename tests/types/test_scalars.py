@@ -82,7 +82,8 @@ def test_a_double_becomes_the_same_single_on_both(both: Both, number: float) -> 
 def test_decimals_keep_their_digits(both: Both, number: Decimal) -> None:
     back = both.sent_back("numeric", number)
     assert back == number
-    assert back.as_tuple().exponent == number.as_tuple().exponent
+    # Of whole numbers, a driver may give trailing zeros as an exponent: the digits after the point count.
+    assert min(back.as_tuple().exponent, 0) == min(number.as_tuple().exponent, 0)
 
 
 @pytest.mark.parametrize(
