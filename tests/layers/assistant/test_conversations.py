@@ -38,8 +38,9 @@ async def test_a_session_that_starts_many_times_at_once_is_one_conversation(desk
     )
     assert len({talk.id for talk in begun}) == 1
     again = await conversations.get_or_start(desk.db, user_id=desk.user.id, session_id="session-2")
-    # Those that lost the race have touched the row, to see it.
-    assert again == max(begun, key=lambda talk: talk.updated_at)
+    # Those that lost the race have touched the row, to see it: it is as the last of them left it. Which
+    # that was its time does not tell: it is when a call began, not when its turn came.
+    assert again in begun
 
 
 async def test_update_changes_what_is_given_and_nothing_else(desk: Desk) -> None:
