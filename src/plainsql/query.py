@@ -21,13 +21,25 @@ from typing import (
     ParamSpec,
     Protocol,
     TypeVar,
+    cast,
 )
 from typing import overload as _overload
 
 from plainsql.binding import Args, Binder, bounded
 from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
 from plainsql.reach import CachedRead, Change
-from plainsql.rows import Build, Record, Row, builder, composite, dynamic_row, elements, value_builder, width
+from plainsql.rows import (
+    Build,
+    Record,
+    Row,
+    builder,
+    composite,
+    dynamic_row,
+    elements,
+    is_plain,
+    value_builder,
+    width,
+)
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
 
@@ -140,6 +152,8 @@ class Query(Generic[P, T, R]):
         self._bind = bind
         self._item = item
         self._build: Build | None = None
+        self._make: Callable[..., T] | None = None
+        """Makes a row of a record's values, where they need nothing on their way."""
         self._compiled: Compiled | None = None
         self._static: Plan | None = None
         self._plans: dict[Args, Plan] = {}
@@ -165,7 +179,13 @@ class Query(Generic[P, T, R]):
 
         Raises ``BindError`` where parameters are missing, unknown or out of bounds, before anything is sent.
         """
-        values = self.bind(args, kwargs)
+        if args:
+            raise self._by_position(args)
+        function: Callable[..., Args] = self._bind
+        try:
+            values = function(**kwargs)
+        except TypeError as error:
+            raise self._bind_error(error, kwargs) from None
         try:
             run = db.run
         except AttributeError:
@@ -246,10 +266,7 @@ class Query(Generic[P, T, R]):
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Args:
         """Put a call's parameters in the order of the SQL."""
         if args:
-            raise BindError(
-                f"{self.name}: parameters are given by name, got {len(args)} by position",
-                hint=f"call {self._signature()}",
-            )
+            raise self._by_position(args)
         function: Callable[..., Args] = self._bind
         try:
             return function(**kwargs)
@@ -312,9 +329,11 @@ class Query(Generic[P, T, R]):
     def build(self, records: Sequence[Record]) -> list[T]:
         """Build all rows, or single values."""
         if (build := self._build) is None:
-            item = self._item
+            item: Any = self._item
             if isinstance(item, type) and issubclass(item, Row):
                 build = self._build = builder(item)
+                if is_plain(item):
+                    self._make = cast("Callable[..., T]", item)
             else:
                 build = self._build = value_builder(item, self.name)
         try:
@@ -323,6 +342,14 @@ class Query(Generic[P, T, R]):
             if records and isinstance(self._item, type) and issubclass(self._item, Row):
                 raise self._other_columns(len(records[0])) from None
             raise
+
+    def _first(self, records: Sequence[Record]) -> T:
+        if (make := self._make) is not None:
+            try:
+                return make(*records[0])
+            except TypeError:
+                pass  # `build` says what is wrong
+        return self.build(records)[0]
 
     def note(self, plan: Plan, position: str | None) -> str:
         """What an error of the server gets as its note: the query and its place.
@@ -402,6 +429,12 @@ class Query(Generic[P, T, R]):
             hint=f"call {self._signature()}",
         )
 
+    def _by_position(self, args: tuple[Any, ...]) -> BindError:
+        return BindError(
+            f"{self.name}: parameters are given by name, got {len(args)} by position",
+            hint=f"call {self._signature()}",
+        )
+
     def _bind_error(self, error: TypeError, kwargs: dict[str, Any]) -> BindError:
         if isinstance(error, BindError):
             return BindError(f"{self.name}: {error.message}", detail=error.detail, hint=error.hint)
@@ -443,7 +476,7 @@ class OneQuery(Query[P, T, T]):
     def result(self, records: Sequence[Record]) -> T:
         if len(records) != 1:
             raise _not_one(self, len(records))
-        return self.build(records)[0]
+        return self._first(records)
 
 
 class OptionalQuery(Query[P, T, "T | None"]):
@@ -456,7 +489,7 @@ class OptionalQuery(Query[P, T, "T | None"]):
             return None
         if len(records) > 1:
             raise _not_one(self, len(records))
-        return self.build(records)[0]
+        return self._first(records)
 
 
 class ManyQuery(Query[P, T, list[T]]):

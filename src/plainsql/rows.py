@@ -31,6 +31,7 @@ __all__ = [
     "composite",
     "dynamic_row",
     "elements",
+    "is_plain",
     "value_builder",
     "width",
 ]
@@ -77,6 +78,15 @@ def builder(row: type[Row]) -> Build:
         return rows
 
     return build
+
+
+def is_plain(row: type[Row]) -> bool:
+    """Whether the type itself makes its rows of records, with nothing to do to their values."""
+    hints = get_type_hints(row, include_extras=True)
+    fields = [(field.name, hints[field.name]) for field in msgspec.structs.fields(row)]
+    return not any(
+        _nested_row(hint) or _row_mark(hint) or _decoder(hint, name) is not None for name, hint in fields
+    )
 
 
 def _maker(row: type[Row], hints: dict[str, Any]) -> Callable[..., Any]:

@@ -207,14 +207,14 @@ async def test_a_call_that_hangs_holds_up_no_other(db: plainsql.Database, outsid
 async def test_a_statement_that_nobody_waits_for_is_cancelled_on_the_server(
     tables: str, outside: Any
 ) -> None:
-    async with plainsql.connect(tables) as db:
+    async with plainsql.connect(tables, max_size=9) as db:
         await _abandon_together(db, outside)
 
 
 async def _abandon_together(db: plainsql.Database, outside: Any) -> None:
-    first = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(1, 5)]  # each goes alone
+    first = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(1, 9)]  # each goes alone
     await asyncio.sleep(0)
-    calls = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(5, 10)]
+    calls = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(9, 14)]
     sleeping = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '%unnest%'"
     async with asyncio.timeout(10):
         while not await outside.fetchval(sleeping):

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 import plainsql
+from plainsql.database import driver
 from plainsql.query import Args, Query, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import Json
@@ -90,14 +91,13 @@ async def db(database_url: str) -> AsyncIterator[plainsql.Database]:
 async def _statements(db: plainsql.Database, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run calls at once and return the texts that were sent."""
     sent: list[str] = []
-    fetch = asyncpg.Connection.fetch
+    fetch = driver.fetch
 
-    async def spy(self: Any, query: str, *args: Any, **options: Any) -> Any:
-        if "from thing" in query:  # and nothing of what sets a connection up
-            sent.append(query)
-        return await fetch(self, query, *args, **options)
+    async def spy(connection: Any, sql: str, values: Any) -> list[Any]:
+        sent.append(sql)
+        return await fetch(connection, sql, values)
 
-    monkeypatch.setattr(asyncpg.Connection, "fetch", spy)
+    monkeypatch.setattr(driver, "fetch", spy)
     await asyncio.gather(*calls)
     return sent
 

@@ -39,17 +39,15 @@ class Direct(Borrower):
 
     async def _run_direct(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
         plan, values = query.plan(args)
-        if query.row_security is not None:
+        if query.row_security is not None and self._tenant is None:
             await self._admit(query)
         if query.effect != "reads":
             return await self._on_lease(execute, query, plan, values, call)
-        if not (query.joins and self._core.joins) or query.needs_columns:
-            return query.result(await self._on_lease(fetch, query, plan, values, call))
-        joiners = self._core.joiners
-        key = (self._tenant, plan.sql)
-        joiner = joiners.get(key)
+        joiner = self._core.joiners.get((self._tenant, plan.sql))
         if joiner is None:
-            joiner = joiners[key] = self._joiner(query, plan)
+            if not (query.joins and self._core.joins) or query.needs_columns:
+                return query.result(await self._on_lease(fetch, query, plan, values, call))
+            joiner = self._core.joiners[self._tenant, plan.sql] = self._joiner(query, plan)
         if (joiner.under_way or joiner.crowded) and joiner.takes():
             try:
                 return query.result(await joiner.join(values, call))
@@ -131,10 +129,11 @@ class Direct(Borrower):
         async def fetch_joined(
             connection: Any, _: object, __: object, waiting: list[Waiting]
         ) -> list[list[Any]] | None:
-            now = perf_counter()
-            for _values, _future, call in waiting:
-                if call is not None:
-                    call.joined, call.lease_wait = len(waiting), now - call.began
+            if self._core.on_call is not None:
+                now = perf_counter()
+                for _values, _future, call in waiting:
+                    if call is not None:
+                        call.joined, call.lease_wait = len(waiting), now - call.began
             return await statement.fetch(connection, [values for values, _, _ in waiting])
 
         def together(waiting: list[Waiting]) -> Awaitable[list[list[Any]] | None]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.database import driver
 from plainsql.database.failure import explain
 from plainsql.query import Args, Column, Plan, Query
 
@@ -48,8 +49,7 @@ async def fetch(connection: Any, query: Query[..., Any, Any], plan: Plan, values
     try:
         if query.needs_columns:
             await _adopt(connection, query, plan)
-        records: list[Any] = await connection.fetch(plan.sql, *values)
-        return records
+        return await driver.fetch(connection, plan.sql, values)
     except EXPLAINED as error:
         explained = await explain(error, connection, query, plan, values)
         if explained is error:

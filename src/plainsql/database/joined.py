@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from time import perf_counter
 from typing import Any
 
+from plainsql.database import driver
 from plainsql.query import Plan, elements
 from plainsql.statements.joined import PARAMETER_TYPES, ParameterType, joined_sql
 
@@ -50,14 +51,13 @@ class JoinedStatement:
 
         None where these values cannot be joined: an array of more than one dimension is among them.
         """
-        if self._sql is None:
-            await self._describe(connection)
+        sql = self._sql or await self._describe(connection)
         arguments = self._columns(calls)
         if arguments is None:
             return None
         found: list[list[Any]] = [[] for _ in calls]
         began = perf_counter()
-        records = await connection.fetch(self._sql, *arguments)
+        records = await driver.fetch(connection, sql, arguments)
         self.measured((perf_counter() - began) / len(calls))
         for record in records:
             found[record[-1] - 1].append(record[:-1])
@@ -74,7 +74,7 @@ class JoinedStatement:
         """Describe the parameters anew at the next use: their types may have changed under us."""
         self._sql = None
 
-    async def _describe(self, connection: Any) -> None:
+    async def _describe(self, connection: Any) -> str:
         parameters = (await connection.prepare(self._plan.sql)).get_parameters()
         described: list[Any] = []
         if parameters:
@@ -82,6 +82,7 @@ class JoinedStatement:
         self._types = [ParameterType(*row) for row in described]
         self._opaque = [parameter.name in _TAKES_LISTS for parameter in parameters]
         self._sql = joined_sql(self._plan.variant, self._types)
+        return self._sql
 
     def _columns(self, calls: Sequence[Values]) -> list[object] | None:
         """Turn the calls' values around: what was a value in each is a list for all."""

@@ -163,7 +163,7 @@ class Leases:
             self._close(lease)
         elif self._waiting and lease.connection.is_closed():
             self.retire(lease)  # one that idles is looked at when it is taken
-        elif not self._hand_over(lease):
+        elif not (self._waiting and self._hand_over(lease)):
             lease.idle_since = now
             self._idle.append(lease)
             if self._trimming is None:
