@@ -30,6 +30,7 @@ _COMPARISONS = (
     ("batch-read/100", "asyncpg-pool", "asyncpg's fetchmany, structs"),
     ("tenant-read/1", "asyncpg-pool", "asyncpg's pool, a transaction and set_config"),
     ("tenant-request/1", "asyncpg-pool", "asyncpg's pool, a transaction and set_config"),
+    ("tenant-same/1", "asyncpg-pool", "asyncpg's pool, a transaction and set_config"),
     ("insert/1", "asyncpg-pool", "asyncpg's pool"),
     ("bulk-insert", "asyncpg-pool", "asyncpg's copy of ready tuples"),
     ("stream", "asyncpg-records", "asyncpg's cursor, bare records"),

@@ -58,16 +58,21 @@ async def measure(
         except NotOfferedError as error:
             skipped[name] = str(error)
         except Exception as error:  # noqa: BLE001 (whatever a contender raises, the others go on)
-            failed[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
+            failed[name] = _in_a_line(error)
     _set_aside()  # and what the warm-up left, rows to insert above all
     rates: dict[str, list[float]] = {name: [] for name in units}
     for number in range(1, _rounds(case, extent) + 1):
         if number > _FEWEST_ROUNDS and time.monotonic() > deadline:
             break
         for name in units if number % 2 else reversed(units):
+            if name in failed:
+                continue
             work = case.work(contenders[name], units[name], seed=number)
             await case.before(admin)
-            rates[name].append(work.units / await _time(work, case.tasks))
+            try:
+                rates[name].append(work.units / await _time(work, case.tasks))
+            except Exception as error:  # noqa: BLE001 (as above)
+                failed[name] = _in_a_line(error)
     gc.unfreeze()
     return Measured(
         case=case.name,
@@ -76,10 +81,16 @@ async def measure(
         loop=loop,
         tasks=case.tasks,
         took=time.monotonic() - began,
-        series=[Series(name, rates[name], units[name]) for name in units],
+        series=[Series(name, rates[name], units[name]) for name in units if name not in failed],
         skipped=skipped,
         failed=failed,
     )
+
+
+def _in_a_line(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):  # of the tasks
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _set_aside() -> None:

@@ -20,6 +20,7 @@ from benchmarks.database import SETTINGS, Place, open_database
 from benchmarks.extent import Extent
 from benchmarks.loops import new_loop
 from benchmarks.machine import describe_machine
+from benchmarks.processors import TOGETHER, Sides
 from benchmarks.results import Measured, Results
 from benchmarks.rounds import measure
 
@@ -35,7 +36,12 @@ class Told:
 
 
 def run(
-    names: Sequence[str], only: Sequence[str], loops: Sequence[Loop], extent: Extent, told: Told
+    names: Sequence[str],
+    only: Sequence[str],
+    loops: Sequence[Loop],
+    extent: Extent,
+    told: Told,
+    sides: Sides = TOGETHER,
 ) -> Results:
     """Measure.
 
@@ -45,13 +51,14 @@ def run(
         loops: the first one runs all cases, the second one some.
         extent: how much.
         told: is told of the start, and of each case when it is measured.
+        sides: the processors of the clients and of the server.
 
     Raises ``UnknownContenderError``.
     """
     began = time.monotonic()
     made, missing = contenders.make(names)
-    with open_database(extent.leads) as place:
-        results = _begin(made, missing, place, extent)
+    with open_database(extent.leads, sides) as place:
+        results = _begin(made, missing, place, extent, sides)
         told.start(results)
 
         def tell(one: Measured) -> None:
@@ -78,7 +85,14 @@ def run(
     return results
 
 
-def _begin(made: Mapping[str, Contender], missing: dict[str, str], place: Place, extent: Extent) -> Results:
+def _begin(
+    made: Mapping[str, Contender], missing: dict[str, str], place: Place, extent: Extent, sides: Sides
+) -> Results:
+    divided = (
+        "the clients have one processor, the server the others"
+        if sides.client
+        else "the clients and the server share the processors"
+    )
     return Results(
         machine=describe_machine(
             place.version, [name for contender in made.values() for name in contender.distributions]
@@ -91,6 +105,7 @@ def _begin(made: Mapping[str, Contender], missing: dict[str, str], place: Place,
         conditions=[
             f"one server, one set of data, on a Unix socket of this machine; {extent.leads:,} rows to read",
             f"everybody has {POOL_SIZE} connections, and reads {PREFETCH} rows ahead in streams",
+            divided,
             "a scratch server without fsync: what is compared are clients, not disks",
             "answers are compared before anything is timed; contenders take turns; no warm-up counts",
             "garbage collection is on; it runs before every slice, and leaves out what is older",

@@ -26,6 +26,7 @@ def make_cases(extent: Extent) -> list[Case]:
             BatchRead(leads),
             TenantRead(1),
             TenantRead(1, in_a_row=10),
+            TenantRead(1, in_a_row=None),
             Insert(1),
             BulkInsert(extent.bulk_rows),
         ]
@@ -39,6 +40,7 @@ def make_cases(extent: Extent) -> list[Case]:
         BatchRead(leads),
         TenantRead(1, on_asyncio=True),
         TenantRead(1, in_a_row=10),
+        TenantRead(1, in_a_row=None),
         TenantRead(64),
         Insert(1),
         Insert(64),

@@ -1,4 +1,4 @@
-"""One row by its key under row-level security: each call for another tenant, or some in a row for one."""
+"""One row by its key under row-level security: each time for another tenant, some in a row for one, or all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ __all__ = ["TenantRead"]
 class TenantRead(Case):
     unit = "calls"
 
-    def __init__(self, tasks: int, *, in_a_row: int = 1, on_asyncio: bool = False) -> None:
-        """``in_a_row``: so many calls for one tenant, as a request makes them, before the next tenant's."""
-        kind = "tenant-read" if in_a_row == 1 else "tenant-request"
+    def __init__(self, tasks: int, *, in_a_row: int | None = 1, on_asyncio: bool = False) -> None:
+        """``in_a_row``: so many calls for one tenant, as a request makes them, before the next tenant's; with
+        None, all of a slice.
+        """
+        kind = "tenant-same" if in_a_row is None else "tenant-read" if in_a_row == 1 else "tenant-request"
         self.name = f"{kind}/{tasks}"
         self.title = f"tenant read, {tasks} task{'s' if tasks > 1 else ''}"
-        if in_a_row > 1:
+        if in_a_row is None:
+            self.title += ", the same tenant"
+        elif in_a_row > 1:
             self.title += f", {in_a_row} in a row for one tenant"
         self.in_a_row = in_a_row
         self.tasks = tasks
@@ -29,8 +33,9 @@ class TenantRead(Case):
             expect(row, data.note(tenant, 5), "a tenant's note")
 
     def work(self, contender: Contender, units: int, seed: int) -> Work:
-        changes = data.random_ids(-(-units // self.in_a_row), len(data.TENANTS), seed)
-        tenants = [tenant for tenant in changes for _ in range(self.in_a_row)][:units]
+        in_a_row = self.in_a_row or units
+        changes = data.random_ids(-(-units // in_a_row), len(data.TENANTS), seed)
+        tenants = [tenant for tenant in changes for _ in range(in_a_row)][:units]
         ids = data.random_ids(units, data.NOTES_PER_TENANT, seed + 1)
         calls = [(data.TENANTS[tenant - 1], id) for tenant, id in zip(tenants, ids, strict=True)]
         return Work(contender.get_note, calls, units)

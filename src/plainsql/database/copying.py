@@ -7,6 +7,8 @@ import os
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain, islice
+from operator import length_hint
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -91,7 +93,10 @@ async def copy_in(
 
 
 class _Feed:
-    """Rows on their way into a table: turned, counted, and told apart from what fails with them."""
+    """Rows on their way into a table: turned, counted, and told apart from what fails with them.
+
+    What is there already is taken in parts that the driver walks through without a step of Python in between.
+    """
 
     def __init__(
         self,
@@ -102,18 +107,31 @@ class _Feed:
         self._rows = rows
         self._turn = turn
         self._progress = progress
-        self.taken = 0
+        self._before = 0
+        """Rows that were taken before this part."""
+        self._part: Sequence[Any] = ()
+        self._rest: Iterator[Any] = iter(())
+        """Of the part, what is not taken yet."""
         self.failure: BaseException | None = None
         """What the giver of the rows raised, if it did."""
 
+    @property
+    def taken(self) -> int:
+        return self._before + len(self._part) - length_hint(self._rest)
+
     def records(self) -> Iterator[Any] | AsyncIterator[Any]:
         rows = self._rows
-        return self._turned_as_they_come(rows) if isinstance(rows, AsyncIterable) else self._turned(rows)
+        if isinstance(rows, AsyncIterable):
+            return self._turned_as_they_come(rows)
+        return chain.from_iterable(self._parts(iter(rows)))
 
-    def _turned(self, rows: Iterable[Any]) -> Iterator[Any]:
+    def _parts(self, rows: Iterator[Any]) -> Iterator[Iterator[Any]]:
         try:
-            for row in rows:
-                yield self._count(row)
+            while part := list(islice(rows, _EVERY)):
+                self._part, self._rest = part, iter(part)
+                yield map(self._turn, self._rest)
+                self._part, self._before = (), self._before + len(part)
+                self._tell()
         except Exception as error:
             self.failure = error
             raise
@@ -121,17 +139,17 @@ class _Feed:
     async def _turned_as_they_come(self, rows: AsyncIterable[Any]) -> AsyncIterator[Any]:
         try:
             async for row in rows:
-                yield self._count(row)
+                turned = self._turn(row)
+                self._before += 1
+                self._tell()
+                yield turned
         except Exception as error:
             self.failure = error
             raise
 
-    def _count(self, row: Any) -> Any:
-        turned = self._turn(row)
-        self.taken += 1
-        if self._progress is not None and self.taken % _EVERY == 0:
-            self._progress(self.taken)
-        return turned
+    def _tell(self) -> None:
+        if self._progress is not None and self._before % _EVERY == 0:
+            self._progress(self._before)
 
 
 async def _insert(
@@ -321,10 +339,4 @@ async def _first_of(
         return first, again()
     plain = iter(rows)
     first = next(plain, None)
-
-    def again_plain() -> Iterator[Any]:
-        if first is not None:
-            yield first
-        yield from plain
-
-    return first, again_plain()
+    return first, () if first is None else chain((first,), plain)
