@@ -1,4 +1,4 @@
-"""One row by its key under row-level security: each time for another tenant, some in a row for one, or all."""
+"""One row by its key under row-level security: of another tenant each time, of one some times, or always."""
 
 from __future__ import annotations
 

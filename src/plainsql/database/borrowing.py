@@ -21,7 +21,7 @@ from plainsql.database.joined import JoinedStatement
 from plainsql.database.joining import Joiner
 from plainsql.database.leases import Lease, Leases, Tenant
 from plainsql.database.observing import Call, OnCall
-from plainsql.database.outcome import note_of_statement, note_of_transaction, was_not_sent
+from plainsql.database.outcome import Ending, note_of_statement, was_not_sent
 from plainsql.database.tenancy import Admission, local_settings, set_session
 from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
@@ -87,8 +87,7 @@ class Borrower:
     @asynccontextmanager
     async def _in_transaction(self, call: Call | None = None) -> AsyncIterator[Any]:
         """Take a connection that is in a transaction of this executor's tenant."""
-        ended = False
-        try:
+        with Ending() as ending:
             async with self._acquire() as connection:
                 # Not `async with`: where the connection is gone, its end hides the error that tells so.
                 if call is not None:
@@ -104,15 +103,8 @@ class Borrower:
                         with suppress(exceptions.PostgresError, exceptions.InterfaceError, OSError):
                             await transaction.rollback()
                     raise
-                ended = True
+                ending.begun = True
                 await transaction.commit()
-        except BaseException as raised:
-            error = as_closed(raised)
-            if (note := note_of_transaction(error, ended=ended)) is not None:
-                error.add_note(note)
-            if error is raised:
-                raise
-            raise error from None
 
     @asynccontextmanager
     async def _open_transaction(
@@ -121,9 +113,7 @@ class Borrower:
         core = self._core
         admission = core.admission if self._tenant is None else None
         terms = Terms(core.prefetch, core.on_call, admission, core.through)
-        task: asyncio.Task[Any] | None = None
-        ended = False
-        try:
+        with Ending() as ending:
             async with (
                 self._acquire() as connection,
                 begin(connection, terms, isolation, read_only, deferrable) as transaction,
@@ -132,20 +122,13 @@ class Borrower:
                     await connection.execute(self._local)
                 task = asyncio.current_task()
                 core.in_transaction[task] += 1
-                yield transaction
-                ended = True
-        except BaseException as raised:
-            error = as_closed(raised)
-            if (note := note_of_transaction(error, ended=ended)) is not None:
-                error.add_note(note)
-            if error is raised:
-                raise
-            raise error from None
-        finally:
-            if task is not None:
-                core.in_transaction[task] -= 1
-                if not core.in_transaction[task]:
-                    del core.in_transaction[task]
+                try:
+                    yield transaction
+                finally:
+                    core.in_transaction[task] -= 1
+                    if not core.in_transaction[task]:
+                        del core.in_transaction[task]
+                ending.begun = True
 
     async def _admit(self, query: Query[..., Any, Any]) -> None:
         """Refuse a query whose tables are closed to those who name no tenant."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 from asyncpg import exceptions
 
-from plainsql.database.failure import is_lost
+from plainsql.database.failure import as_closed, is_lost
 from plainsql.errors import PlainsqlError
 from plainsql.query import Effect
 
-__all__ = ["is_undecided", "note_of_statement", "note_of_transaction", "was_not_sent"]
+__all__ = ["Ending", "is_undecided", "note_of_statement", "was_not_sent"]
 
 _NOT_SENT = "the connection was closed before the statement was sent: it was not executed"
 _CHANGES_NOTHING = "the connection was lost while the statement ran; it changes nothing, it may be run again"
@@ -20,6 +21,29 @@ _NOT_COMMITTED = "the transaction was not committed: nothing of it was done"
 _PERHAPS_COMMITTED = (
     "the connection was lost while the transaction was being committed: it may be committed, or not"
 )
+
+
+class Ending:
+    """Around a transaction: has the error that ends it say what became of it.
+
+    ``with Ending() as ending: …``, where ``ending.begun`` is set when the block is done and only the commit
+    is left.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
+        if raised is None:
+            return
+        error = as_closed(raised)
+        if (note := _note_of_transaction(error, ended=self.begun)) is not None:
+            error.add_note(note)
+        if error is not raised:
+            raise error from None
 
 
 def was_not_sent(error: BaseException) -> bool:
@@ -53,7 +77,7 @@ def note_of_statement(error: BaseException, effect: Effect) -> str | None:
     return None
 
 
-def note_of_transaction(error: BaseException, *, ended: bool) -> str | None:
+def _note_of_transaction(error: BaseException, *, ended: bool) -> str | None:
     """Say what became of a transaction whose block had ``ended`` or not when the error came."""
     if isinstance(error, PlainsqlError) or not (is_lost(error) or isinstance(error, TimeoutError | OSError)):
         return None

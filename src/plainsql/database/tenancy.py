@@ -77,14 +77,15 @@ class Admission:
 
 def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Tenant:
     """Make the settings of a tenant and of the user who acts in its name."""
-    values = (str(tenant_id), "" if user_id is None else str(user_id))
-    if tenant_id is None or not values[0]:
+    tenant = "" if tenant_id is None else str(tenant_id)
+    if not tenant:
         raise PlainsqlError("tenant(): expected a tenant's id, got none")
-    for what, value in zip(("the tenant's id", "the user's id"), values, strict=True):
+    user = "" if user_id is None else str(user_id)
+    for what, value in (("the tenant's id", tenant), ("the user's id", user)):
         # Said here, without the value: the driver and the server would quote it.
-        if "\0" in value or not _is_utf8(value):
+        if "\0" in value or not (value.isascii() or _is_utf8(value)):
             raise PlainsqlError(f"tenant(): {what} is no text that PostgreSQL can hold")
-    return tuple(zip(names, values, strict=True))
+    return (names[0], tenant), (names[1], user)
 
 
 async def set_session(connection: Any, former: Tenant | None, tenant: Tenant | None) -> None:
