@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-__all__ = ["TOGETHER", "Sides", "apart", "take_part"]
+__all__ = ["TOGETHER", "Sides", "allowed", "apart", "take_part"]
 
 
 class Sides(NamedTuple):
@@ -25,11 +25,16 @@ class Sides(NamedTuple):
 TOGETHER = Sides(frozenset(), frozenset())
 
 
+def allowed(process: int = 0) -> frozenset[int]:
+    """Return the processors that a process, or this one, may run on."""
+    return frozenset(os.sched_getaffinity(process))
+
+
 def apart() -> Sides | None:
     """Give the clients one processor and the server the others; None where that cannot be."""
     if not hasattr(os, "sched_getaffinity"):  # Linux only
         return None
-    first, *others = sorted(os.sched_getaffinity(0))
+    first, *others = sorted(allowed())
     return Sides(frozenset((first,)), frozenset(others)) if others else None
 
 
@@ -39,7 +44,7 @@ def take_part(processors: frozenset[int]) -> Iterator[None]:
     if not processors:
         yield
         return
-    before = os.sched_getaffinity(0)
+    before = allowed()
     os.sched_setaffinity(0, processors)
     try:
         yield

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import asyncpg
 import pytest
 
-from benchmarks import contenders, data, spread
+from benchmarks import contenders, data, processors, spread
 from benchmarks.cases.base import Admin, Case, Work, WrongAnswerError, expect
 from benchmarks.contenders import UnknownContenderError
 from benchmarks.contenders.base import Contender, NotOfferedError
+from benchmarks.database import open_database
 from benchmarks.extent import QUICK
 from benchmarks.headlines import headlines
 from benchmarks.results import Measured, Results, Series
@@ -119,6 +121,23 @@ def test_the_generated_queries_are_up_to_date() -> None:
     assert not codegen.compare(found.files, project.output_folder), "cd benchmarks && plainsql generate"
 
 
+# -- Processors
+
+
+async def test_the_clients_and_the_server_run_apart_and_all_is_as_before_afterwards() -> None:
+    sides = processors.apart()
+    if sides is None:
+        pytest.skip("this takes Linux and two processors")
+    before = processors.allowed()
+    with open_database(100, sides) as place:
+        connection: Any = await asyncpg.connect(place.url)
+        assert processors.allowed() == sides.client
+        assert processors.allowed(connection.get_server_pid()) == sides.server
+        await connection.close()
+    assert processors.allowed() == before
+    assert sides.client.isdisjoint(sides.server)
+
+
 # -- One case, with contenders that are made for it
 
 
@@ -148,6 +167,15 @@ class Unwilling(Doubler):
 class Broken(Doubler):
     async def get_lead(self, id: int) -> int:
         raise ValueError("it fell over\nwith a long story")
+
+
+class Tiring(Doubler):
+    """Falls over in the middle of the rounds."""
+
+    async def get_lead(self, id: int) -> int:
+        if len(self.order) == 20:
+            raise ValueError("it is tired")
+        return await super().get_lead(id)
 
 
 class Doubling(Case):
@@ -191,6 +219,17 @@ async def test_a_contender_that_raises_does_not_stop_the_others() -> None:
     one = await measured({"broken": Broken([], ""), "right": Doubler([], "")})
     assert one.failed == {"broken": "ValueError: it fell over"}
     assert [series.contender for series in one.series] == ["right"]
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+async def test_a_contender_that_raises_while_it_is_timed_is_named_and_not_shown(tasks: int) -> None:
+    case, tiring = Doubling(), Tiring([], "")
+    case.tasks = tasks
+    longer = dataclasses.replace(TINY, rounds=9)
+    made = {"tiring": tiring, "right": Doubler([], "")}
+    one = await measure(case, made, None, "asyncio", longer, float("inf"))
+    assert one.failed == {"tiring": "ValueError: it is tired"}
+    assert [(series.contender, len(series.rates)) for series in one.series] == [("right", 9)]
 
 
 async def test_after_the_deadline_a_case_ends_with_its_third_round() -> None:
