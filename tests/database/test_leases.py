@@ -202,6 +202,37 @@ async def test_who_waits_too_long_is_told_so_and_leaves_the_queue(database_url: 
         assert await plus(db, n=1) == 2
 
 
+async def test_each_of_those_who_wait_waits_as_long(database_url: str) -> None:
+    async with plainsql.connect(database_url, max_size=1, acquire_timeout=0.2) as db:
+        loop = asyncio.get_running_loop()
+
+        async def wait() -> float:
+            began = loop.time()
+            with pytest.raises(PoolTimeoutError):
+                await pid(db)
+            return loop.time() - began
+
+        async with db.acquire(), asyncio.timeout(30):
+            first = asyncio.create_task(wait())
+            await asyncio.wait([first], timeout=0.1)
+            second = asyncio.create_task(wait())
+            assert await first > 0.19
+            assert db.stats().waiting == 1
+            assert await second > 0.19
+        assert await plus(db, n=1) == 2
+
+
+async def test_who_is_cancelled_while_waiting_leaves_the_queue(database_url: str) -> None:
+    async with plainsql.connect(database_url, max_size=1) as db:
+        async with db.acquire():
+            call = asyncio.create_task(pid(db))
+            await settled(lambda: db.stats().waiting == 1)
+            call.cancel()
+            await asyncio.wait([call])
+            assert db.stats().waiting == 0
+        assert await plus(db, n=1) == 2
+
+
 async def test_a_call_of_a_neutral_statement_is_one_round_trip(
     server: Any, database_url: str, proxy: Proxy
 ) -> None:
@@ -359,6 +390,30 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_hands_it_on(
 
         await _with_table(db)
         assert await at_every_wait(call, check, start=start) >= 2
+
+
+async def test_a_call_that_is_cancelled_when_it_is_given_a_place_hands_that_on(
+    database_url: str, outside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with plainsql.connect(database_url, max_size=1) as db:
+        hand_over = db._leases._hand_over
+
+        def cancelling(given: Any) -> bool:
+            handed = hand_over(given)
+            if handed:
+                calls[0].cancel()
+            return handed
+
+        async with db.acquire() as connection:
+            calls = [asyncio.create_task(pid(db)) for _ in range(2)]
+            await settled(lambda: db.stats().waiting == 2)
+            monkeypatch.setattr(db._leases, "_hand_over", cancelling)
+            await outside.execute("select pg_terminate_backend($1)", connection.get_server_pid())
+            await settled(connection.is_closed)
+        async with asyncio.timeout(10):
+            assert await calls[1]
+        assert calls[0].cancelled()
+        await _nobody_is_left(db)
 
 
 async def test_a_call_that_is_cancelled_while_it_opens_a_connection_leaves_the_place_free(

@@ -29,6 +29,9 @@ __all__ = ["Lease", "Leases", "Tenant"]
 Tenant = tuple[tuple[str, str], ...]
 """The settings that make a session a tenant's: names and values."""
 
+_MOMENT = 0.001
+"""Seconds: finer is no loop's clock."""
+
 _PATIENCE = 10.0
 """Seconds that a reset, a release or a farewell may take before the connection is cut."""
 
@@ -87,7 +90,10 @@ class Leases:
         self._trimming: asyncio.TimerHandle | None = None
         self._idle: list[Lease] = []
         """The one that was used last on top, so that the ones below grow old and are closed."""
-        self._waiting: OrderedDict[asyncio.Future[Given], None] = OrderedDict()
+        self._waiting: OrderedDict[asyncio.Future[Given], float] = OrderedDict()
+        """Those who wait, and until when: in the order of both, as all wait equally long."""
+        self._impatience: asyncio.TimerHandle | None = None
+        """One clock for all who wait: one for each would cost more than the rest of the waiting."""
         self._open = 0
         """Leases that are idle, in use, being opened or being given back: never more than ``max_size``."""
         self._born: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
@@ -138,8 +144,9 @@ class Leases:
             raise _closed()
         if (lease := self.take_now(tenant)) is not None:
             return lease
+        loop = asyncio.get_running_loop()
         timeout = self._wait_timeout
-        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        deadline = None if timeout is None else loop.time() + timeout
         if self._open < self.max_size:
             self._open += 1
             return await self._open_one(deadline)
@@ -149,7 +156,15 @@ class Leases:
                 detail=f"all {self.max_size} connections are in use",
                 hint="raise max_size or max_waiting, or send less at once",
             )
-        given = await self._wait(deadline)
+        if deadline is not None and self._impatience is None:
+            self._impatience = loop.call_at(deadline, self._lose_patience)
+        future: asyncio.Future[Given] = loop.create_future()
+        self._waiting[future] = deadline or 0.0
+        try:
+            given = await future
+        except asyncio.CancelledError:
+            self._pass_on(future)
+            raise
         if isinstance(given, Lease):
             return given
         if given is _Turn.CLOSED:
@@ -187,8 +202,9 @@ class Leases:
     async def close(self) -> None:
         """Refuse new calls, wait until all connections are back, and give them to the pool."""
         self._closing = True
-        if self._trimming is not None:
-            self._trimming.cancel()
+        for timer in (self._trimming, self._impatience):
+            if timer is not None:
+                timer.cancel()
         while self._hand_over(_Turn.CLOSED):
             pass
         while self._idle:
@@ -226,29 +242,37 @@ class Leases:
         now = monotonic()
         return Lease(proxy, self._born.setdefault(proxy._con, now), now)
 
-    async def _wait(self, deadline: float | None) -> Given:
-        future: asyncio.Future[Given] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = None
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await future
-        except BaseException as error:
-            # Cancelled or timed out in the very moment in which it was given something: pass that on.
-            if future.done() and not future.cancelled():
-                given = future.result()
-                if isinstance(given, Lease):
-                    self.give_back(given)
-                elif given is _Turn.PLACE:
-                    self._leave_place()
-            else:
-                self._waiting.pop(future, None)
-            if isinstance(error, TimeoutError):
-                raise PoolTimeoutError(
-                    f"no connection became free within {self._wait_timeout:g} s",
-                    detail=f"all {self.max_size} connections are in use",
-                    hint="raise max_size, or look for transactions that are held open for too long",
-                ) from None
-            raise
+    def _pass_on(self, future: asyncio.Future[Given]) -> None:
+        """Take out one who was cancelled. What it was given in the very same moment goes to the next."""
+        if not future.done() or future.cancelled():
+            self._waiting.pop(future, None)
+        elif future.exception() is None:
+            given = future.result()
+            if isinstance(given, Lease):
+                self.give_back(given)
+            elif given is _Turn.PLACE:
+                self._leave_place()
+
+    def _lose_patience(self) -> None:
+        """Refuse those whose time is up."""
+        self._impatience = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._waiting:
+            future, deadline = next(iter(self._waiting.items()))
+            # The clock may go off a moment early, as all of a loop's do.
+            if deadline > now + _MOMENT:
+                self._impatience = loop.call_at(deadline, self._lose_patience)
+                return
+            del self._waiting[future]
+            if not future.done():
+                future.set_exception(
+                    PoolTimeoutError(
+                        f"no connection became free within {self._wait_timeout:g} s",
+                        detail=f"all {self.max_size} connections are in use",
+                        hint="raise max_size, or look for transactions that are held open for too long",
+                    )
+                )
 
     def _hand_over(self, given: Given) -> bool:
         while self._waiting:

@@ -62,7 +62,7 @@ class OneShot(Direct):
         # No coroutine around another where that is for nothing: each costs.
         core = self._core
         if (on_call := core.on_call) is None:
-            if query.effect == "reads" and (query.cache is None or core.through is None):
+            if core.through is None or (query.effect == "reads" and query.cache is None):
                 return self._run_direct(query, args, None)
             return self._run(query, args, None)
         call = Call(query)
