@@ -18,11 +18,12 @@ import pytest
 
 from plainsql.embedded import EmbeddedServer
 
-__all__ = ["PoolMode", "pgbouncer"]
+__all__ = ["PORT", "PoolMode", "pgbouncer", "url_through"]
 
 PoolMode = Literal["transaction", "session"]
 
-_PORT = 6432  # a part of the socket's name; nothing listens on a network
+PORT = 6432
+"""A part of the socket's name: nothing listens on a network."""
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def pgbouncer(
 [pgbouncer]
 listen_addr =
 unix_socket_dir = {folder}
-listen_port = {_PORT}
+listen_port = {PORT}
 auth_type = trust
 auth_file = {folder / "users"}
 pool_mode = {mode}
@@ -74,14 +75,14 @@ ignore_startup_parameters = extra_float_digits
 
 def url_through(folder: Path, database: str) -> str:
     """The URL of a database behind the PgBouncer whose socket is in ``folder``."""
-    return f"postgresql://postgres@/{database}?host={quote(str(folder), safe='')}&port={_PORT}"
+    return f"postgresql://postgres@/{database}?host={quote(str(folder), safe='')}&port={PORT}"
 
 
 def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 15
     while True:
         with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
-            client.connect(str(folder / f".s.PGSQL.{_PORT}"))
+            client.connect(str(folder / f".s.PGSQL.{PORT}"))
             return
         if process.poll() is not None or time.monotonic() > deadline:
             log = folder / "log"

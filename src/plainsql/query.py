@@ -180,7 +180,7 @@ class Query(Generic[P, T, R]):
         Raises ``BindError`` where parameters are missing, unknown or out of bounds, before anything is sent.
         """
         if args:
-            raise self._by_position(args)
+            self.bind(args, kwargs)  # says what is wrong
         function: Callable[..., Args] = self._bind
         try:
             values = function(**kwargs)
@@ -266,7 +266,10 @@ class Query(Generic[P, T, R]):
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Args:
         """Put a call's parameters in the order of the SQL."""
         if args:
-            raise self._by_position(args)
+            raise BindError(
+                f"{self.name}: parameters are given by name, got {len(args)} by position",
+                hint=f"call {self._signature()}",
+            )
         function: Callable[..., Args] = self._bind
         try:
             return function(**kwargs)
@@ -426,12 +429,6 @@ class Query(Generic[P, T, R]):
         return BindError(
             f"{self.name}: the first argument is an executor (a Database, a Transaction), "
             f"got {type(db).__name__}",
-            hint=f"call {self._signature()}",
-        )
-
-    def _by_position(self, args: tuple[Any, ...]) -> BindError:
-        return BindError(
-            f"{self.name}: parameters are given by name, got {len(args)} by position",
             hint=f"call {self._signature()}",
         )
 

@@ -27,6 +27,7 @@ vector, halfvec, sparsevec  ``plainsql.vector``'s ``Vector``, ``HalfVector``, ``
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -83,7 +84,7 @@ Json = Annotated[Any, JSON]
 """Any JSON value: ``None``, ``bool``, ``int``, ``float``, ``str``, ``list`` or ``dict``."""
 
 
-class RowMark:
+class RowMark(ABC):
     """The mark of an annotation whose value is read together with other fields of its row."""
 
     __slots__ = ("names",)
@@ -92,9 +93,9 @@ class RowMark:
         self.names = names
         """The other fields."""
 
+    @abstractmethod
     def read(self, value: Any, others: Sequence[object]) -> Any:
         """Turn a value that arrived, which is not null, into the field's. ``others`` are as they arrived."""
-        raise NotImplementedError
 
 
 class Opaque:

@@ -9,7 +9,7 @@ from enum import Enum, IntEnum
 
 import pytest
 from asyncpg.pgproto import pgproto
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plainsql import UNSET
@@ -18,6 +18,8 @@ from plainsql.cache.keys import MOST_TAGS, digest_of, tag_of
 from plainsql.reach import CachedRead, Change, Dependence
 
 ID = uuid.UUID("0a0b0c0d-0000-4000-8000-00000000000f")
+DIGITS = uuid.UUID("10000000-0000-4000-8000-000000000001")
+"""It might be a number, without its hyphens."""
 
 
 class Kind(Enum):
@@ -47,6 +49,9 @@ class Level(IntEnum):
         ("human", Kind.HUMAN),
         ("Ana@Example.com", "ana@example.com"),  # citext
         ("a", "a  "),  # char(3)
+        (DIGITS, str(DIGITS)),
+        (DIGITS, DIGITS.hex),
+        (DIGITS, int(DIGITS.hex)),
         (b"ab", memoryview(b"ab")),
     ],
 )
@@ -60,6 +65,9 @@ def test_other_values_are_other_partitions(one: object, other: object) -> None:
 
 
 @given(st.integers(), st.integers(0, 3))
+@example(10**31, 0)  # 32 digits, as a UUID has
+@example(-(10**31), 0)
+@example(10**35, 0)
 def test_numbers_have_one_digest_however_they_are_written(number: int, zeros: int) -> None:
     if abs(number) < 10**400:
         written = [str(number), f"{number}." + "0" * (zeros + 1), Decimal(number), Decimal(f"{number}.0")]

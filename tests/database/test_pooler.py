@@ -18,7 +18,7 @@ from plainsql.database import session
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.query import Args, count, many, one
-from tests.pgbouncer import PoolMode, pgbouncer, url_through
+from tests.pgbouncer import PORT, PoolMode, pgbouncer, url_through
 from tests.proxy import open_proxy
 
 _ROLE = "plainsql_test_pooled"
@@ -177,6 +177,31 @@ async def test_a_tenants_read_is_two_round_trips_where_the_pooler_keeps_statemen
         assert sent["Q"] == 2
         assert sent["S"] == 1
         assert not sent["P"]
+
+
+async def test_a_tenants_read_behind_this_pooler(folder: Path, pooled_url: str, mode: PoolMode) -> None:
+    """Two round trips from PgBouncer 1.21 on, and three before: it is asked, and not its version."""
+    if mode == "session":
+        pytest.skip("for PgBouncer in transaction mode")
+    name = pooled_url.partition("?")[0].rpartition("/")[2]
+    async with (
+        open_proxy(folder / f".s.PGSQL.{PORT}") as proxy,
+        plainsql.connect(proxy.url(name, _ROLE), max_size=1) as db,
+    ):
+        async with db.acquire() as connection:
+            keeps = await session.keeps_statements(connection)
+        view = db.tenant(TENANTS[2])
+        for _ in range(2):
+            await whose(view)
+        await _quiet(db)
+        before = proxy.to_server.messages.copy()
+        assert set(await whose(view)) == {TENANTS[2]}
+        await _quiet(db)
+        sent = proxy.to_server.messages - before
+        assert sent["Q"] == 2
+        # Where it forgets statements, the driver describes each before it sends it.
+        assert sent["D"] == sent["H"] == (0 if keeps else 1)
+        assert sent["S"] == 1
 
 
 async def test_what_needs_a_session_is_refused_with_what_to_do(pooled_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -116,7 +117,8 @@ text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 def numbers(width: int) -> st.SearchStrategy[str]:
     floats: st.SearchStrategy[float] = st.floats(width=32 if width == 4 else 64)
-    return floats.map(repr)
+    # The table has a column of twice the value, where PostgreSQL refuses what is infinite then.
+    return floats.filter(lambda value: not 8e307 < abs(value) < math.inf).map(repr)
 
 
 def quoted(values: list[str | None]) -> str:

@@ -74,7 +74,7 @@ def digest_of(value: object) -> str | None:
 
 def _canonical(value: object) -> bytes | None:
     if isinstance(value, UUID):
-        return b"uuid " + value.bytes
+        return _uuid(value)
     if isinstance(value, Enum):
         value = value.value
     if value is None:
@@ -98,9 +98,9 @@ def _text(value: str) -> bytes:
             return b"bytes " + bytes.fromhex(text[2:])
         except ValueError:
             pass
-    if len(text) >= 32:  # before numbers: its digits may all be decimal ones, and no hyphens between them
+    if len(text) >= 32 and text[0] not in "+-.":  # `UUID` takes hyphens anywhere
         try:
-            return b"uuid " + UUID(text).bytes
+            return _uuid(UUID(text))
         except ValueError:
             pass
     if text[:1].isdigit() or text[:1] in {"-", "+", "."}:
@@ -113,6 +113,11 @@ def _text(value: str) -> bytes:
         except InvalidOperation:
             pass
     return b"text " + text.encode(errors="surrogatepass")
+
+
+def _uuid(value: UUID) -> bytes:
+    # A text of 32 decimal digits, which needs no hyphens to be a UUID, may be a number as well.
+    return b"number %d" % int(value.hex) if value.hex.isdecimal() else b"uuid " + value.bytes
 
 
 def _number(value: Decimal) -> bytes:

@@ -134,8 +134,7 @@ class OneShot(Direct):
         Args:
             query: what to copy.
             output: the path of a file, which is there when it is whole; an object with ``write``; or a
-            coroutine function
-                that takes bytes.
+                coroutine function that takes bytes.
             parameters: the query's, by name.
             format: ``csv``, ``text`` or ``binary``, as COPY has them.
             header: whether the columns' names come first; not in the binary format.
