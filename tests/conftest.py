@@ -15,7 +15,6 @@ from plainsql.embedded import EmbeddedServer
 from plainsql.testing import Databases, DatabaseServer
 from tests.proxy import Proxy, open_proxy
 
-
 # The same examples in every run: a red check is of the change, and not of the day's luck. To look further:
 # make test ARGS="--hypothesis-profile=search"
 settings.register_profile("same", derandomize=True)
