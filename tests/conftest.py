@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from tests.proxy import Proxy, open_proxy
 settings.register_profile("same", derandomize=True)
 settings.register_profile("search", max_examples=2_000, deadline=None)
 settings.load_profile("same")
+
+# A shell that starts us in the background has us ignore Ctrl-C, and what we start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
