@@ -10,13 +10,13 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from benchmarks import contenders, processors, report
+from benchmarks import contenders, report
 from benchmarks.chart import draw
 from benchmarks.contenders import UnknownContenderError
 from benchmarks.extent import FULL, QUICK
 from benchmarks.loops import available_loops
 from benchmarks.more import measure_more
-from benchmarks.processors import TOGETHER
+from benchmarks.processors import Mode
 from benchmarks.run import Told, run
 
 __all__ = ["app"]
@@ -34,7 +34,7 @@ def benchmarks(
     only: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     contenders: Annotated[str, Parameter(name="--contenders")] = ",".join(contenders.NAMES),
     loop: Literal["both", "uvloop", "asyncio"] = "both",
-    apart: Annotated[bool, Parameter(negative="")] = False,
+    processors: Mode = "auto",
     base: str = "asyncpg-pool",
     chart: str = "latest",
     folder: Path = RESULTS,
@@ -55,8 +55,9 @@ def benchmarks(
         Who takes part, by their short names, with commas.
     loop
         The event loop. Of both, uvloop runs everything and asyncio's own some cases.
-    apart
-        The clients have one processor and the server the others: less noise where one call at a time is made.
+    processors
+        Whether the clients and the server share the processors: in all cases, in none, or, with auto, where
+        many calls are made at once. One call at a time is all noise where they do.
     base
         The contender that ratios are to.
     chart
@@ -70,17 +71,13 @@ def benchmarks(
     if loop not in ("both", *available):
         console.print(f"{loop} is not installed", style="red")
         return 2
-    sides = processors.apart() if apart else TOGETHER
-    if sides is None:
-        console.print("--apart: this takes Linux and two processors", style="red")
-        return 2
     told = Told(
         start=lambda results: report.print_start(console, results),
         case=lambda one, names: report.print_case(console, one, names, base),
     )
     wanted = [name.strip() for name in contenders.split(",") if name.strip()]
     try:
-        results = run(wanted, only or [], loops, QUICK if quick else FULL, told, sides)
+        results = run(wanted, only or [], loops, QUICK if quick else FULL, told, processors)
     except UnknownContenderError as error:
         console.print(str(error), style="red")
         return 2

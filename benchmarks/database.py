@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 
 from benchmarks.data import NOTES_PER_TENANT, TENANTS
-from benchmarks.processors import TOGETHER, Sides, take_part
 from plainsql import embedded
 
 __all__ = ["SETTINGS", "Place", "open_database"]
@@ -64,18 +63,14 @@ class Place:
     leads: int
     """The number of rows of bench.leads; their ids are 1..leads."""
     version: str
+    pid: int
+    """Of the process that starts all others of the server."""
 
 
 @contextmanager
-def open_database(leads: int, sides: Sides = TOGETHER) -> Iterator[Place]:
-    """Start the server and fill it: 1,000,000 leads take some ten seconds.
-
-    The server runs on its side of the processors, and what is in the block on the clients'.
-    """
-    with ExitStack() as stack:
-        with take_part(sides.server):
-            server = stack.enter_context(embedded.start(scratch=True, settings=SETTINGS))
-        stack.enter_context(take_part(sides.client))
+def open_database(leads: int) -> Iterator[Place]:
+    """Start the server and fill it: 1,000,000 leads take some ten seconds."""
+    with embedded.start(scratch=True, settings=SETTINGS) as server:
         server.create_database("bench")
         for migration in sorted(
             (entry for entry in files("benchmarks").joinpath("migrations").iterdir()),
@@ -93,4 +88,5 @@ def open_database(leads: int, sides: Sides = TOGETHER) -> Iterator[Place]:
             database="bench",
             leads=leads,
             version=server.version,
+            pid=server.pid or 0,
         )

@@ -1,28 +1,22 @@
 """Which processors the clients and the server run on.
 
 Left alone, the system has a client and the server's process for its connection meet on one processor or on
-two, as it comes, and a round trip takes half or twice the time; with one connection at work that is most of
-what a slice shows. Apart from each other they give the same again.
+two, as it comes, and leaves them there for a while. A round trip takes half or twice the time then, and with
+one call at a time that is most of what a slice shows. Apart from each other they give the same again.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
 
-__all__ = ["TOGETHER", "Sides", "allowed", "apart", "take_part"]
+__all__ = ["Mode", "allowed", "are_enough", "divided"]
 
-
-class Sides(NamedTuple):
-    """The processors of each side, by their numbers; both empty where nothing is divided."""
-
-    client: frozenset[int]
-    server: frozenset[int]
-
-
-TOGETHER = Sides(frozenset(), frozenset())
+Mode = Literal["auto", "apart", "together"]
+"""``auto``: apart where one call is made at a time, together where many are."""
 
 
 def allowed(process: int = 0) -> frozenset[int]:
@@ -30,23 +24,40 @@ def allowed(process: int = 0) -> frozenset[int]:
     return frozenset(os.sched_getaffinity(process))
 
 
-def apart() -> Sides | None:
-    """Give the clients one processor and the server the others; None where that cannot be."""
-    if not hasattr(os, "sched_getaffinity"):  # Linux only
-        return None
-    first, *others = sorted(allowed())
-    return Sides(frozenset((first,)), frozenset(others)) if others else None
+def are_enough() -> bool:
+    """Whether there are two processors to divide, and a system that lets us."""
+    return hasattr(os, "sched_getaffinity") and len(allowed()) > 1
 
 
 @contextmanager
-def take_part(processors: frozenset[int]) -> Iterator[None]:
-    """Run this process, and those that it starts meanwhile, on some processors alone."""
-    if not processors:
-        yield
-        return
-    before = allowed()
-    os.sched_setaffinity(0, processors)
+def divided(postmaster: int) -> Iterator[None]:
+    """Give this process the first processor, and a server and its children the others; then all have all."""
+    everything = allowed()
+    first = frozenset((min(everything),))
     try:
+        _move(_server(postmaster), everything - first)
+        _move((0,), first)
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        _move((0,), everything)
+        _move(_server(postmaster), everything)
+
+
+def _server(postmaster: int) -> list[int]:
+    # First the one that starts all others, which inherit what it has.
+    running = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [postmaster, *(process for process in running if _parent(process) == postmaster)]
+
+
+def _move(processes: Iterable[int], to: frozenset[int]) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):  # ended meanwhile
+            os.sched_setaffinity(process, to)
+
+
+def _parent(process: int) -> int:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
+        return 0
+    return int(status.rpartition(")")[2].split()[1])

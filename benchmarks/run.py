@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
@@ -20,7 +20,7 @@ from benchmarks.database import SETTINGS, Place, open_database
 from benchmarks.extent import Extent
 from benchmarks.loops import new_loop
 from benchmarks.machine import describe_machine
-from benchmarks.processors import TOGETHER, Sides
+from benchmarks.processors import Mode, are_enough, divided
 from benchmarks.results import Measured, Results
 from benchmarks.rounds import measure
 
@@ -41,7 +41,7 @@ def run(
     loops: Sequence[Loop],
     extent: Extent,
     told: Told,
-    sides: Sides = TOGETHER,
+    mode: Mode = "together",
 ) -> Results:
     """Measure.
 
@@ -51,21 +51,23 @@ def run(
         loops: the first one runs all cases, the second one some.
         extent: how much.
         told: is told of the start, and of each case when it is measured.
-        sides: the processors of the clients and of the server.
+        mode: whether the clients and the server share the processors; on a machine where they cannot be
+            divided, they do.
 
     Raises ``UnknownContenderError``.
     """
     began = time.monotonic()
     made, missing = contenders.make(names)
-    with open_database(extent.leads, sides) as place:
-        results = _begin(made, missing, place, extent, sides)
+    mode = mode if are_enough() else "together"
+    with open_database(extent.leads) as place:
+        results = _begin(made, missing, place, extent, mode)
         told.start(results)
 
         def tell(one: Measured) -> None:
             results.measured.append(one)
             told.case(one, results.names)
 
-        measuring = _Measuring(made, place, extent, began + extent.seconds, tell, results.left_out)
+        measuring = _Measuring(made, place, extent, mode, began + extent.seconds, tell, results.left_out)
         for loop in loops:
             measuring.cases(
                 [
@@ -86,13 +88,8 @@ def run(
 
 
 def _begin(
-    made: Mapping[str, Contender], missing: dict[str, str], place: Place, extent: Extent, sides: Sides
+    made: Mapping[str, Contender], missing: dict[str, str], place: Place, extent: Extent, mode: Mode
 ) -> Results:
-    divided = (
-        "the clients have one processor, the server the others"
-        if sides.client
-        else "the clients and the server share the processors"
-    )
     return Results(
         machine=describe_machine(
             place.version, [name for contender in made.values() for name in contender.distributions]
@@ -105,7 +102,7 @@ def _begin(
         conditions=[
             f"one server, one set of data, on a Unix socket of this machine; {extent.leads:,} rows to read",
             f"everybody has {POOL_SIZE} connections, and reads {PREFETCH} rows ahead in streams",
-            divided,
+            _PROCESSORS[mode],
             "a scratch server without fsync: what is compared are clients, not disks",
             "answers are compared before anything is timed; contenders take turns; no warm-up counts",
             "garbage collection is on; it runs before every slice, and leaves out what is older",
@@ -119,6 +116,13 @@ def _begin(
     )
 
 
+_PROCESSORS: Final[Mapping[Mode, str]] = {
+    "auto": "one processor for the clients and the others for the server; many calls at once share them all",
+    "apart": "one processor for the clients and the others for the server",
+    "together": "the clients and the server share the processors",
+}
+
+
 def _is_wanted(case: str, only: Sequence[str]) -> bool:
     return not only or any(case.startswith(name) for name in only)
 
@@ -130,6 +134,7 @@ class _Measuring:
     made: Mapping[str, Contender]
     place: Place
     extent: Extent
+    mode: Mode
     deadline: float
     tell: Callable[[Measured], None]
     left_out: list[str]
@@ -141,7 +146,9 @@ class _Measuring:
 
     def streams(self) -> None:
         if not self._is_late(streams.NAME):
-            self.tell(streams.measure_streams(self.made, self.place, self.extent, self.deadline))
+            with self._processors(tasks=1):
+                one = streams.measure_streams(self.made, self.place, self.extent, self.deadline)
+            self.tell(one)
 
     def imports(self) -> None:
         if not self._is_late(imports.NAME):
@@ -166,10 +173,15 @@ class _Measuring:
                     opened[name] = contender
             for case in cases:
                 if not self._is_late(f"{case.name} ({loop})"):
-                    one = await measure(case, opened, admin, loop, self.extent, self.deadline)
+                    with self._processors(case.tasks):
+                        one = await measure(case, opened, admin, loop, self.extent, self.deadline)
                     one.skipped |= skipped
                     one.failed |= failed
                     self.tell(one)
+
+    def _processors(self, tasks: int) -> AbstractContextManager[None]:
+        apart = self.mode == "apart" or (self.mode == "auto" and tasks == 1)
+        return divided(self.place.pid) if apart else nullcontext()
 
     def _is_late(self, name: str) -> bool:
         late = time.monotonic() > self.deadline

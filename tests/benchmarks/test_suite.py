@@ -17,6 +17,7 @@ import pytest
 from benchmarks import contenders, data, processors, spread
 from benchmarks.cases.base import Admin, Case, Work, WrongAnswerError, expect
 from benchmarks.contenders import UnknownContenderError
+from benchmarks.contenders.asyncpg_pool import PoolWithStructs
 from benchmarks.contenders.base import Contender, NotOfferedError
 from benchmarks.database import open_database
 from benchmarks.extent import QUICK
@@ -125,17 +126,48 @@ def test_the_generated_queries_are_up_to_date() -> None:
 
 
 async def test_the_clients_and_the_server_run_apart_and_all_is_as_before_afterwards() -> None:
-    sides = processors.apart()
-    if sides is None:
+    if not processors.are_enough():
         pytest.skip("this takes Linux and two processors")
-    before = processors.allowed()
-    with open_database(100, sides) as place:
-        connection: Any = await asyncpg.connect(place.url)
-        assert processors.allowed() == sides.client
-        assert processors.allowed(connection.get_server_pid()) == sides.server
-        await connection.close()
-    assert processors.allowed() == before
-    assert sides.client.isdisjoint(sides.server)
+    everything = processors.allowed()
+    with open_database(100) as place:
+        old: Any = await asyncpg.connect(place.url)
+        with processors.divided(place.pid):
+            new: Any = await asyncpg.connect(place.url)
+            ours = processors.allowed()
+            theirs = [processors.allowed(one.get_server_pid()) for one in (old, new)]
+        assert ours
+        assert theirs == [everything - ours] * 2
+        for process in (0, place.pid, old.get_server_pid(), new.get_server_pid()):
+            assert processors.allowed(process) == everything
+        await old.close()
+        await new.close()
+
+
+@pytest.mark.parametrize(
+    ("mode", "alone", "many"), [("auto", True, False), ("apart", True, True), ("together", False, False)]
+)
+def test_with_one_call_at_a_time_they_run_apart(
+    monkeypatch: pytest.MonkeyPatch, mode: processors.Mode, alone: bool, many: bool
+) -> None:
+    if not processors.are_enough():
+        pytest.skip("this takes Linux and two processors")
+    everything = processors.allowed()
+    seen: set[bool] = set()
+    found: dict[str, set[bool]] = {}
+    get_lead = PoolWithStructs.get_lead
+
+    async def look(self: PoolWithStructs, id: int) -> Any:
+        seen.add(processors.allowed() != everything)
+        return await get_lead(self, id)
+
+    def tell(one: Measured, _: Mapping[str, str]) -> None:
+        found[one.case] = set(seen)
+        seen.clear()
+
+    monkeypatch.setattr(PoolWithStructs, "get_lead", look)
+    cases = ["point-read/1", "point-read/64"]
+    run(["asyncpg-pool"], cases, ["asyncio"], TINY, Told(start=lambda _: None, case=tell), mode)
+    assert found == {"point-read/1": {alone}, "point-read/64": {many}}
 
 
 # -- One case, with contenders that are made for it
