@@ -38,8 +38,17 @@ def _print_cache(console: Console, found: dict[str, Any]) -> None:
         table.add_column(f"{name} {result['version']}", justify="right")
     for what in columns:
         values = [result.get(what) for result in found["results"].values()]
-        shown = ["-" if v is None else f"{v:.2f}" if isinstance(v, float) else str(v) for v in values]
-        table.add_row(what.replace("_", " "), *shown)
+        table.add_row(what.replace("_", " "), *map(_shown, values))
     console.print(table)
     for name in found["skipped"]:
         console.print(f"without {name}: not installed", style="yellow")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, dict):  # of many misses at once
+        failed = sum(value.get("errors", {}).values())
+        told = f"{value['seconds'] * 1000:.0f} ms, {value['database_reads']} read"
+        return told + (f", {failed} failed" if failed else "")
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
