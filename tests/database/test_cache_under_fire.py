@@ -228,6 +228,7 @@ async def test_a_first_read_survives_the_loss_of_an_idle_connection(url: str, ou
         await get.fresh(db, id=ID)
         await outside.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'idle'"
+            " and datname = current_database()"
         )
         assert await text(db) == "old"
 

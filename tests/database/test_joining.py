@@ -215,7 +215,10 @@ async def _abandon_together(db: plainsql.Database, outside: Any) -> None:
     first = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(1, 9)]  # each goes alone
     await asyncio.sleep(0)
     calls = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(9, 14)]
-    sleeping = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '%unnest%'"
+    sleeping = (
+        "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '%unnest%'"
+        " and datname = current_database()"
+    )
     async with asyncio.timeout(10):
         while not await outside.fetchval(sleeping):
             await asyncio.sleep(0)
@@ -274,7 +277,7 @@ async def test_a_joined_statement_that_lost_its_connection_is_run_again(
     async with asyncio.timeout(10):
         while not await outside.fetchval(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity "
-            "where query like '%unnest%' and pid <> pg_backend_pid()"
+            "where query like '%unnest%' and pid <> pg_backend_pid() and datname = current_database()"
         ):
             await asyncio.sleep(0)
     assert await asyncio.gather(*calls) == [[f"n{n}"] for n in range(1, 9)]

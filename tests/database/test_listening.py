@@ -71,6 +71,7 @@ async def test_it_goes_on_after_a_lost_connection_and_tells_of_the_gap(
             elif lose == "kill":
                 await outside.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where query like 'LISTEN%'"
+                    " and datname = current_database()"
                 )
             else:
                 proxy.refuse()

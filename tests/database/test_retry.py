@@ -191,6 +191,7 @@ async def test_a_lock_that_was_lost_is_not_taken_for_held(db: plainsql.Database,
         async with db.lock("job"):
             await outside.execute(
                 "select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and granted"
+                " and database = (select oid from pg_database where datname = current_database())"
             )
             await settled(lambda: all(c.is_closed() for c in _leased(db)))
     async with db.lock("job", wait=False) as held:
