@@ -27,9 +27,11 @@ EVERY: Final = 2.0
 """Seconds after which a process looks again whether an audit is asked for."""
 
 _KEPT = 60.0
-# Seconds that results are kept for who has asked.
+"""Seconds that results are kept for who has asked."""
+
 _LAST_AUDITS = 2.0
-# Seconds that a process waits at the end for what it is reading again.
+"""Seconds that a process waits at the end for what it is reading again."""
+
 _DEADLINE = 1.0
 _HERE = "plainsql.cache"
 

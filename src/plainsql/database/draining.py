@@ -19,8 +19,9 @@ __all__ = ["Acquire", "Drainer", "check_outbox", "drain_all"]
 _log = logging.getLogger("plainsql")
 
 _LOCK = f"select pg_try_advisory_lock(hashtextextended('{OUTBOX}', 0))"
+
 _TURN = 2.0
-# Seconds after which another process looks whether the one that drains is still there.
+"""Seconds after which another process looks whether the one that drains is still there."""
 
 Acquire = Callable[[], AbstractAsyncContextManager[Any]]
 """Takes a connection; or one that is in a transaction."""

@@ -213,7 +213,7 @@ class OneShot(Direct):
         self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
     ) -> R:
         reading = through.reading(query) if through.identity is not None else await self._reading(query)
-        if query.row_security is not None:
+        if query.row_security is not None and self._tenant is None:
             await self._admit(query)
         if reading is None:
             return await self._run_direct(query, args, call)
@@ -247,7 +247,7 @@ class OneShot(Direct):
         self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
     ) -> R:
         plan, values = query.plan(args)
-        if query.row_security is not None:
+        if query.row_security is not None and self._tenant is None:
             await self._admit(query)
         if through.quiet or not asks_what_it_returned(query):
             async with self._telling(query, [args]):
