@@ -82,8 +82,8 @@ class Function:
     analysis: Analysis
     effect: str
     """What is proved of all its variants: ``plainsql.query.Effect``."""
-    joins: bool = True
-    """Whether concurrent calls may run as one statement, where it only reads."""
+    joins: bool = False
+    """Whether concurrent calls may run as one statement."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By table: settings without which row-level security lets nothing of it through."""
     cache: CachedRead | None = None
@@ -177,8 +177,12 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
         returned = Annotation(statement.returns.row)
     parameters, wraps = _plan_parameters(item, module)
     row_security = dict(table for variant in item.variants for table in variant.settings)
-    joins = statement.join and not any(variant.lost_by_joining for variant in item.variants)
     effect = _effect(item.variants)
+    joins = (
+        statement.join
+        and effect == "reads"
+        and all(variant.by_key and not variant.lost_by_joining for variant in item.variants)
+    )
     cache, changes = _cache(item), changes_of_all(item.variants)
     return Function(
         statement, returned, parameters, wraps, analysis, effect, joins, row_security, cache, changes

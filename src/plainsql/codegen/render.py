@@ -181,13 +181,17 @@ def _function(function: Function, names: Names, sql: str) -> str:
     if function.item is not None:
         decorator += f"[{names.annotation(function.item)}]"
     effect = "" if function.effect == "unknown" else f', effect="{function.effect}"'
-    effect += "" if function.joins else ", joins=False"
+    effect += ", joins=True" if function.joins else ""
     if function.row_security:
         tables = ", ".join(
             f'"{table}": {_tuple(names)}' for table, names in sorted(function.row_security.items())
         )
         effect += f", row_security={{{tables}}}"
     effect += rendered_reach(function, names.of)
+    if function.effect == "reads" and not statement.join:
+        effect += ", pipelines=False"
+    if any(allowance.finding == "star" for allowance in statement.allow):
+        effect += ", more_columns=True"
     return (
         f'\n\n@{decorator}("{statement.name}", "{path}", {statement.body_line}, """\\\n'
         f'{_escape(statement.body)}\n"""{effect})\n'
