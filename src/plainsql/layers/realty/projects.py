@@ -363,7 +363,7 @@ select
   n.distance
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
-order by n.distance, n.id
+order by n.distance + 0, n.id
 """, effect="reads", cache=CachedRead(3600, (
     Dependence("realty.projects"),
     Dependence("realty.properties"),
@@ -463,7 +463,7 @@ worded as (
 ranked as (
   select
     n.id,
-    row_number() over (order by n.distance, n.id) as rank
+    row_number() over (order by n.distance + 0, n.id) as rank
   from nearest as n
   union all
   select
