@@ -16,9 +16,9 @@ from plainsql.statements import scan
 from tests.statements.oracle import Oracle
 
 LEXED = Path(__file__).with_name("lexed.jsonl")
-"""Texts strung together at random, half of them such that CPython 3.11.2 once read them otherwise, and their tokens.
+"""Fragments strung together at random, and their tokens; half are what CPython 3.11.2 can read otherwise.
 
-With ``PLAINSQL_UPDATE_GOLDEN=1`` the tokens are written anew: that the server agrees is another test's to say.
+With ``PLAINSQL_UPDATE_GOLDEN=1`` the tokens are written again; another test says if the server agrees.
 """
 TEXTS: list[str] = [json.loads(line)["text"] for line in LEXED.read_text("utf-8").splitlines()]
 
