@@ -15,7 +15,7 @@ Nothing is refused and nothing is dropped: a token where a field's name should s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 __all__ = ["Node", "NodeTextError", "Value", "read_tree"]
@@ -35,12 +35,13 @@ class NodeTextError(ValueError):
 class Node:
     """One node: ``kind`` as the server writes it (``VAR``), and its fields."""
 
-    __slots__ = ("extra", "fields", "kind")
+    __slots__ = ("_children", "extra", "fields", "kind")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.fields: dict[str, Value] = {}
         self.extra: list[Value] = []
+        self._children: list[Node] | None = None
 
     def __repr__(self) -> str:
         return f"<{self.kind} {' '.join(self.fields)}>"
@@ -93,12 +94,17 @@ class Node:
         value = self.fields.get(field)
         return value if isinstance(value, bytes) else None
 
-    def children(self) -> Iterator[Node]:
+    def children(self) -> Sequence[Node]:
         """The nodes right below this one, in the order of the fields."""
-        for value in self.fields.values():
-            yield from _nodes_in(value)
-        for value in self.extra:
-            yield from _nodes_in(value)
+        # Collected once: every question about a statement walks its tree.
+        if self._children is None:
+            self._children = []
+            for value in (*self.fields.values(), *self.extra):
+                if isinstance(value, Node):
+                    self._children.append(value)
+                elif isinstance(value, list):
+                    _collect_nodes(value, self._children)
+        return self._children
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it, parents first."""
@@ -106,15 +112,15 @@ class Node:
         while pending:
             node = pending.pop()
             yield node
-            pending.extend(reversed(list(node.children())))
+            pending.extend(reversed(node.children()))
 
 
-def _nodes_in(value: Value) -> Iterator[Node]:
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _nodes_in(item)
+def _collect_nodes(values: list[Value], found: list[Node]) -> None:
+    for value in values:
+        if isinstance(value, Node):
+            found.append(value)
+        elif isinstance(value, list):
+            _collect_nodes(value, found)
 
 
 def _unescape(token: str) -> str:

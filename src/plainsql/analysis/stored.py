@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.equalities import conjuncts
@@ -36,6 +37,7 @@ def stored_column(prover: Nullability, relation: Relation, column: int, *, with_
     return verdict
 
 
+@lru_cache(maxsize=4096)
 def _excludes_null(text: str, column: int) -> bool:
     # A check passes where it is null: only `is not null` itself says something, not a comparison.
     tree = read_tree(text)
