@@ -309,8 +309,8 @@ def expression_children(node: Node) -> Iterator[Node]:
 def once_per_query(ask: Callable[[_Owner, Scope], _Answer]) -> Callable[[_Owner, Scope], _Answer]:
     """Remember what a function answers about a query.
 
-    A ``with`` item that is read twice, and reads another twice, would otherwise be asked about four times, and
-    the eightieth of a chain more often than there is time for.
+    A ``with`` item that is read twice, and reads another twice, would otherwise be asked about four times,
+    and the eightieth of a chain more often than there is time for.
     """
 
     @wraps(ask)
