@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 __all__ = ["Node", "NodeTextError", "Value", "read_tree"]
@@ -130,11 +131,18 @@ def _unescape(token: str) -> str:
 
 
 def read_tree(text: str) -> Value:
-    """Read one value: a node, or a list of them.
+    """Read one value: a node, or a list of them. Nobody changes it: it may be another reader's too.
 
     Raises:
-        NodeTextError: where brackets do not match or nothing is there.
+        NodeTextError: brackets do not match, or nothing is there.
     """
+    # Checks, defaults and policies are the schema's: every statement on their tables asks for them again.
+    # A query is each reader's own, as its nodes tell one mention of a view from another.
+    is_expression = text.startswith("{") and not text.startswith("{QUERY")
+    return _read_kept(text) if is_expression else _read(text)
+
+
+def _read(text: str) -> Value:
     tokens = _TOKEN.findall(text)
     tokens.append("")
     # An explicit stack: a long chain of operators nests deeper than Python's own stack allows.
@@ -190,3 +198,6 @@ def read_tree(text: str) -> Value:
             field = ""
         else:
             top.extra.append(value)
+
+
+_read_kept = lru_cache(maxsize=512)(_read)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.equalities import conjuncts
@@ -37,7 +36,6 @@ def stored_column(prover: Nullability, relation: Relation, column: int, *, with_
     return verdict
 
 
-@lru_cache(maxsize=4096)
 def _excludes_null(text: str, column: int) -> bool:
     # A check passes where it is null: only `is not null` itself says something, not a comparison.
     tree = read_tree(text)
