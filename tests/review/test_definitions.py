@@ -43,7 +43,7 @@ QUERIES = {
 }
 
 OF_NOTES = {"loud_name", "moods", "owner_gone", "size", "starry"}
-"""What leads to notes: by name, through a view, in a string, and from owners, whose deletion deletes notes."""
+"""What leads to notes: by name, in a string, by a view, and from owners, whose deletion deletes notes."""
 
 OF_PAGES = OF_NOTES | {"page_added"}
 """What leads to pages: the deletion of notes deletes them."""
