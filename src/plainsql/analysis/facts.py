@@ -156,7 +156,7 @@ class Inference:
         if node.kind == "NULLTEST":
             return self.if_false(node, scope)
         if node.kind == "BOOLEXPR" and node.text("boolop") == "or":
-            return union(self.if_not_true(arg, scope) for arg in node.nodes("args"))
+            return union([self.if_not_true(arg, scope) for arg in node.nodes("args")])
         return NOTHING
 
     def if_not_null(self, node: Node, scope: Scope) -> Facts:
@@ -168,11 +168,11 @@ class Inference:
             case "VAR":
                 return facts | self._variable(node, scope)
             case "FUNCEXPR" if self._is_strict(node.number("funcid"), 0):
-                return facts | union(self.if_not_null(arg, scope) for arg in args)
+                return facts | union([self.if_not_null(arg, scope) for arg in args])
             case "OPEXPR" | "NULLIFEXPR" if self._is_strict(node.number("opfuncid"), node.number("opno")):
                 # `nullif(a, b)` is not null only where a is not.
                 needed = args if node.kind == "OPEXPR" else args[:1]
-                return facts | union(self.if_not_null(arg, scope) for arg in needed)
+                return facts | union([self.if_not_null(arg, scope) for arg in needed])
             case (
                 "COERCETODOMAIN"
                 | "RELABELTYPE"
@@ -187,7 +187,7 @@ class Inference:
             case "SCALARARRAYOPEXPR" if len(args) == 2:
                 return facts | self.if_not_null(args[1], scope)
             case "BOOLEXPR" if node.text("boolop") == "not":
-                return facts | union(self.if_not_null(arg, scope) for arg in args)
+                return facts | union([self.if_not_null(arg, scope) for arg in args])
             case "SUBSCRIPTINGREF" if node.node("refassgnexpr") is None:
                 arg = node.node("refexpr")
                 return facts | self.if_not_null(arg, scope) if arg is not None else facts

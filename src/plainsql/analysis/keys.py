@@ -124,11 +124,12 @@ class Keys:
             (
                 node.kind,
                 home.query.id if home is not None else None,
-                *(
+                # A list: a generator would take a piece of C's stack for each level of the tree.
+                *[
                     (name, self._value(field, scope))
                     for name, field in node.fields.items()
                     if name not in _PLACES
-                ),
+                ],
             )
         )
 
@@ -136,5 +137,5 @@ class Keys:
         if isinstance(value, Node):
             return self.structure(value, scope)
         if isinstance(value, list):
-            return tuple(self._value(item, scope) for item in value)
+            return tuple([self._value(item, scope) for item in value])
         return value
