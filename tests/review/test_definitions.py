@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from unittest.mock import patch
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from plainsql.analysis import Analyser
+from plainsql.analysis.definitions import Definitions
 from plainsql.review.project import Review, review
 from plainsql.settings import Project
 from tests.review.conftest import Write
@@ -163,6 +166,50 @@ def test_what_a_migration_changes_is_analysed_again(
     everything, _ = analysed(project, database_url, anew=True)
     assert found.files == everything.files
     assert found.findings == everything.findings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 'no'\n  'tes'::regclass",
+        "select 'no'  -- half\n  -- of it\n'tes'::regclass",
+        r"select e'n\157tes'::regclass",
+        r'select x from U&"n\006ftes"',
+        """select x from u&"n!006ftes" uescape '!'""",
+    ],
+)
+def test_a_name_that_does_not_show_leads_everywhere(database_url: str, text: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("create schema hidden; set search_path = hidden")
+        before = Definitions(connection).digest_for([text])
+        connection.execute("create table hidden.notes (x int)")
+        after = Definitions(connection).digest_for([text])
+        connection.execute("drop schema hidden cascade")
+    assert after != before
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('select x from "Two Words"', "Two Words"),
+        ("select x from NOTES", "notes"),
+        ("select x from a$b", "a$b"),
+        ('select x from "é-b"', "é-b"),
+        ('select x from "-+"', "-+"),
+        (f"select x from {'n' * 70}", "n" * 63),
+        ("select 'notes'::regclass", "notes"),
+        ("select $tag$notes$tag$::regclass", "notes"),
+    ],
+)
+def test_a_name_is_found_however_it_is_written(database_url: str, text: str, name: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("create schema shown")
+        before, other = (Definitions(connection).digest_for([each]) for each in (text, "select 1"))
+        connection.execute(sql.SQL("create table shown.{} (x int)").format(sql.Identifier(name)))
+        definitions = Definitions(connection)
+        connection.execute("drop schema shown cascade")
+    assert definitions.digest_for([text]) != before
+    assert (definitions.digest_for(["select 1"]) == other) is (name != "-+")
 
 
 def test_types_have_the_oids_of_the_database_that_is_there(

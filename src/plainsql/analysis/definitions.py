@@ -27,7 +27,8 @@ FIRST_USER_OID = 16384
 _WORD = re.compile(r"\w+")
 _NAME_BYTES = 63
 # A name can be written so that its words do not show: by escapes, or as a string in two parts.
-_HIDDEN = re.compile(r"""[uU]&['"]|[eE]'(?=[\s\S]*\\)|'(?=[^']*[\n\r])(?:\s|--[^\n\r]*)+'""")
+_ESCAPED = re.compile(r"[uUeE]&?['\"]")
+_IN_PARTS = re.compile(r"'(?=[^']*[\n\r])(?:\s|--[^\n\r]*+)+'")
 
 # Rows of (name, definition, what the definition names). What an extension made is known by its version.
 _OWN = """
@@ -149,7 +150,8 @@ where coalesce(c.relkind, 'c') = 'c' and {_own("t", "pg_type")}
 
 # What is used without being named. Rows of (definition, the function that it calls).
 _UNNAMED = f"""
-select concat_ws(' ', 'version', current_setting('server_version'), current_setting('server_encoding')), null
+select concat_ws(' ', 'version', current_setting('server_version'), current_setting('server_encoding'),
+  current_user), null
 union all
 select concat_ws(' ', 'extension', e.extname, e.extversion, e.extnamespace::regnamespace), null
 from pg_catalog.pg_extension as e
@@ -277,7 +279,8 @@ def _words(texts: Iterable[str]) -> frozenset[str] | None:
     """The words that may be names, in lower case; ``None`` if some may not show."""
     found: set[str] = set()
     for text in texts:
-        if _HIDDEN.search(text):
+        # With uescape, the escape need not be a backslash.
+        if _IN_PARTS.search(text) or ("\\" in text and _ESCAPED.search(text)) or "uescape" in text.lower():
             return None
         found.update(_folded(_WORD.findall(text)))
     return frozenset(found)
