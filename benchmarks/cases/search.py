@@ -29,7 +29,8 @@ class Search(Case):
         found = await asyncio.gather(*(contender.search(*search) for search in searches))
         hits = wanted = 0
         for (embedding, below, limit), rows in zip(searches, found, strict=True):
-            alone, exact = [], []
+            alone: list[int] = []
+            exact: list[int] = []
             for answer_ids, indexes in ((alone, "on"), (exact, "off")):
                 async with admin.transaction():
                     await admin.execute(f"set local enable_indexscan = {indexes}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def nick(*, id: int) -> Args:
 
 
 RIGHT = Person(3, "e3", "n3", None)
-QUERIES = [named, star, touch]
+QUERIES: list[Any] = [named, star, touch]
 
 CHANGES = {
     "a column is added": ("alter table person add column phone text default '555'", {"star", "touch"}),
@@ -118,6 +119,10 @@ def table(database_url: str) -> str:
 def _alter(url: str, change: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(change.encode())
+
+
+def _are_at_least(seen: list[Any], calls: int) -> bool:
+    return len(seen) >= calls
 
 
 def _is_refusal(error: BaseException) -> bool:
@@ -204,7 +209,7 @@ async def test_programs_go_on_while_columns_come_and_go(table: str) -> None:
                 statements = f"begin; alter table person {change}; {fill}; commit"
                 calls = len(seen) + 30
                 await asyncio.to_thread(_alter, table, statements)
-                await settled(lambda calls=calls: len(seen) >= calls)
+                await settled(partial(_are_at_least, seen, calls))
         done.set()
         await asyncio.gather(*callers)
     assert sum(row == RIGHT for row in seen) > 500
