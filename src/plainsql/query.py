@@ -11,6 +11,7 @@ that came back (``result``).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,7 +26,7 @@ from typing import (
 )
 from typing import overload as _overload
 
-from plainsql.binding import Args, Binder, bounded
+from plainsql.binding import Args, Binder, NullError, bounded, null_error
 from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
 from plainsql.reach import CachedRead, Change
 from plainsql.rows import (
@@ -37,6 +38,8 @@ from plainsql.rows import (
     dynamic_row,
     elements,
     is_plain,
+    refusing_null,
+    tuples,
     value_builder,
     width,
 )
@@ -64,8 +67,10 @@ __all__ = [
     "count",
     "elements",
     "many",
+    "null_error",
     "one",
     "optional",
+    "tuples",
 ]
 
 P = ParamSpec("P")
@@ -135,6 +140,7 @@ class Query(Generic[P, T, R]):
         row_security: Mapping[str, tuple[str, ...]] | None = None,
         cache: CachedRead | None = None,
         changes: tuple[Change, ...] = (),
+        not_null: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         """The path as a name: ``realty.leads.get_by_id``."""
@@ -148,6 +154,8 @@ class Query(Generic[P, T, R]):
         """How it is cached, and what it depends on; ``None``: not at all."""
         self.changes = changes
         """What it may change, for cached reads; ``plainsql.load`` knows nothing: ``EVERYTHING``."""
+        self.not_null = not_null
+        """Columns of which its header alone says that they are never null: a null raises ``DecodeError``."""
         self._source = (path, line, body)
         self._bind = bind
         self._item = item
@@ -165,7 +173,7 @@ class Query(Generic[P, T, R]):
         # By reference, as a function is: the name it was declared under is this object's. One that was
         # loaded has no such name; the other process compiles it anew.
         if isinstance(self._bind, Binder):
-            facts = (self.effect, self.joins, self.row_security, self.cache, self.changes)
+            facts = (self.effect, self.joins, self.row_security, self.cache, self.changes, self.not_null)
             return type(self), (self.name, *self._source, self._bind, None, *facts)
         bind: Any = self._bind
         return str(bind.__qualname__)
@@ -334,11 +342,14 @@ class Query(Generic[P, T, R]):
         if (build := self._build) is None:
             item: Any = self._item
             if isinstance(item, type) and issubclass(item, Row):
-                build = self._build = builder(item)
-                if is_plain(item):
+                build = builder(item)
+                if is_plain(item) and not self.not_null:
                     self._make = cast("Callable[..., T]", item)
             else:
-                build = self._build = value_builder(item, self.name)
+                build = value_builder(item, self.name)
+            if self.not_null:
+                build = refusing_null(build, item, self.not_null, self.name, self.file)
+            self._build = build
         try:
             return build(records)
         except TypeError:
@@ -433,6 +444,8 @@ class Query(Generic[P, T, R]):
         )
 
     def _bind_error(self, error: TypeError, kwargs: dict[str, Any]) -> BindError:
+        if isinstance(error, NullError):
+            return self._null_given(error)
         if isinstance(error, BindError):
             return BindError(f"{self.name}: {error.message}", detail=error.detail, hint=error.hint)
         expected, required = self._names()
@@ -446,6 +459,14 @@ class Query(Generic[P, T, R]):
         if not wrong:  # an error inside the function itself: say what it said
             return BindError(f"{self.name}: {error}")
         return BindError(f"{self.name}: {'; '.join(wrong)}", hint=f"call {self._signature()}")
+
+    def _null_given(self, error: NullError) -> BindError:
+        hints: dict[str, str] = getattr(self._bind, "__annotations__", {})
+        given = [f"{name}: expected {hints[name].removesuffix(' | UnsetType')}" for name in error.names]
+        return BindError(
+            f"{self.name}: {', '.join(given)}, got None",
+            hint="plainsql describe says why it cannot be null",
+        )
 
     def _names(self) -> tuple[list[str], list[str]]:
         """The names of all parameters, and of those that must be given."""
@@ -539,6 +560,7 @@ class _Declared:
         row_security: Mapping[str, tuple[str, ...]] | None = None,
         cache: CachedRead | None = None,
         changes: tuple[Change, ...] = (),
+        not_null: tuple[str, ...] = (),
     ) -> None:
         self.source = (name, path, line, body)
         self.facts: dict[str, Any] = {
@@ -547,6 +569,7 @@ class _Declared:
             "row_security": row_security,
             "cache": cache,
             "changes": changes,
+            "not_null": not_null,
         }
 
 
@@ -562,7 +585,7 @@ class _Declare(_Declared, Generic[T]):
 
             def declare(*source, **facts):
                 declared = cls(*source, **facts)
-                declared.item = item
+                declared.item = NoneType if item is None else item
                 return declared
 
             return declare

@@ -74,7 +74,9 @@ def review(
             raise
         # First things first: there is no database to ask, but these files are wrong without one.
         return Review((), Inspection((), ()), tuple(errors), (), {}, 0)
-    modules, contradictions = codegen.plan_modules(inspection.checked, project.import_name)
+    modules, contradictions = codegen.plan_modules(
+        inspection.checked, project.import_name, project.output_folder
+    )
     errors += [refusal(error) for error in inspection.errors]
     errors += [problem_of(error, "contract") for error in contradictions]
     caches = any(statement.cache is not None for statement in catalog.values())
