@@ -10,7 +10,7 @@ from plainsql.errors import BindError
 from plainsql.rows import composite
 from plainsql.types import UNSET
 
-__all__ = ["Args", "Binder", "NullError", "bounded", "null_error"]
+__all__ = ["Args", "Binder", "NullError", "bounded"]
 
 N = TypeVar("N")
 
@@ -45,16 +45,10 @@ class Binder:
 
 
 class NullError(BindError):
-    """A null for parameters that cannot be null; a query makes of it the error that it raises."""
+    """A null for a parameter that cannot be null; a query that catches it says for which one."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        super().__init__(f"{', '.join(names)}: expected a value, got None")
-        self.names = names
-
-
-def null_error(**values: object) -> NullError:
-    """Return the error for those of the values that are ``None``, by the names of their parameters."""
-    return NullError(tuple(name for name, value in values.items() if value is None))
+    def __init__(self) -> None:
+        super().__init__("a parameter that cannot be null is None")
 
 
 def bounded(name: str, value: N, low: Any, high: Any) -> N:

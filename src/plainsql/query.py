@@ -10,6 +10,7 @@ that came back (``result``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import (
@@ -26,7 +27,7 @@ from typing import (
 )
 from typing import overload as _overload
 
-from plainsql.binding import Args, Binder, NullError, bounded, null_error
+from plainsql.binding import Args, Binder, NullError, bounded
 from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
 from plainsql.reach import CachedRead, Change
 from plainsql.rows import (
@@ -57,6 +58,7 @@ __all__ = [
     "CountQuery",
     "Effect",
     "ManyQuery",
+    "NullError",
     "OneQuery",
     "OptionalQuery",
     "Plan",
@@ -67,7 +69,6 @@ __all__ = [
     "count",
     "elements",
     "many",
-    "null_error",
     "one",
     "optional",
     "tuples",
@@ -445,7 +446,7 @@ class Query(Generic[P, T, R]):
 
     def _bind_error(self, error: TypeError, kwargs: dict[str, Any]) -> BindError:
         if isinstance(error, NullError):
-            return self._null_given(error)
+            return self._null_given(kwargs)
         if isinstance(error, BindError):
             return BindError(f"{self.name}: {error.message}", detail=error.detail, hint=error.hint)
         expected, required = self._names()
@@ -460,12 +461,19 @@ class Query(Generic[P, T, R]):
             return BindError(f"{self.name}: {error}")
         return BindError(f"{self.name}: {'; '.join(wrong)}", hint=f"call {self._signature()}")
 
-    def _null_given(self, error: NullError) -> BindError:
+    def _null_given(self, kwargs: dict[str, Any]) -> BindError:
         hints: dict[str, str] = getattr(self._bind, "__annotations__", {})
-        given = [f"{name}: expected {hints[name].removesuffix(' | UnsetType')}" for name in error.names]
+        types = {name: hints.get(name, "a value") for name, value in kwargs.items() if value is None}
+        # The labels of an enum may hold anything.
+        bare = {name: re.sub(r'"(?:[^"\\]|\\.)*"', "", type).split(" | ") for name, type in types.items()}
+        given = [
+            f"{name}: expected {type.removesuffix(' | UnsetType')}, got None"
+            for name, type in types.items()
+            if "None" not in bare[name]
+        ]
         return BindError(
-            f"{self.name}: {', '.join(given)}, got None",
-            hint="plainsql describe says why it cannot be null",
+            f"{self.name}: {'; '.join(given)}",
+            hint=f"plainsql describe {self.name} says why it cannot be null",
         )
 
     def _names(self) -> tuple[list[str], list[str]]:

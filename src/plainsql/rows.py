@@ -223,12 +223,13 @@ def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, fil
         for record in records:
             for name, index, group in checks:
                 # A record of another width is refused when it is built.
-                if len(record) > index and record[index] is None:
-                    if group is None or any(value is not None for value in record[group]):
-                        raise DecodeError(
-                            f"{query}: {name} is null, and the header says that it is not",
-                            hint=f"remove 'column {name}: not null' from {file}, or correct the data",
-                        )
+                if len(record) <= index or record[index] is not None:
+                    continue
+                if group is None or any(value is not None for value in record[group]):
+                    raise DecodeError(
+                        f"{query}: {name} is null, and the header says that it is not",
+                        hint=f"remove 'column {name}: not null' from {file}, or correct the data",
+                    )
         return build(records)
 
     return build_checked

@@ -334,6 +334,10 @@ def test_a_choice_that_is_no_text_is_refused(queries: Any) -> None:
 def test_a_bound_refuses_what_is_no_number(queries: Any) -> None:
     from decimal import Decimal
 
-    for wrong in (Decimal("nan"), "3", object()):
+    for wrong in ("three", object(), [3]):
         with pytest.raises(plainsql.BindError, match="n: expected a number, got "):
             queries.items.within.bind((), {"n": wrong})
+    for outside in (Decimal("nan"), Decimal("snan"), float("nan"), "nan", "7"):
+        with pytest.raises(plainsql.BindError, match=r"n: the value is out of bounds, expected 1\.\.5"):
+            queries.items.within.bind((), {"n": outside})
+    assert queries.items.within.bind((), {"n": "3.5"}) == ("3.5",)

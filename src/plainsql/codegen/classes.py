@@ -178,7 +178,7 @@ class Classes:
             row, _, prefix = new.key.removeprefix("nested ").partition(".")
             message = f'its "{prefix}." differs from the "{prefix}." of the {row} of {known.source.path}'
             hint = (
-                f'select the same columns "{prefix}.…" in the same order, or name another row in "returns:"'
+                f'select the same columns "{prefix}.…" in the same order, or name another row in the header'
             )
         else:
             message = f"its {new.name} differs from the {new.name} of {known.source.path}"

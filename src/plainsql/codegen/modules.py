@@ -92,8 +92,8 @@ def plan_modules(
 ) -> tuple[list[Module], list[ContractError]]:
     """Plan the modules of a package, in the order of their names.
 
-    ``package`` is the import name of the generated package, and ``folder`` is its folder: types of JSON columns
-    are looked up from there; without a folder they are taken for defined.
+    ``package`` is the import name of the generated package, and ``folder`` its folder: types of JSON columns
+    are looked up from there; without a folder, they are taken for defined.
     All that contradicts is returned, not raised: a module with errors is not to be written.
     """
     modules: dict[str, Module] = {}
@@ -144,7 +144,7 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 
 
 _IMPORTED = {
-    **dict.fromkeys(("Args", "bounded", "composite", "elements", "null_error", "tuples"), "plainsql.query"),
+    **dict.fromkeys(("Args", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
     **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependence"), "plainsql.reach"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),

@@ -1,7 +1,7 @@
 """Names and texts from outside → Python source: class names, field names, string literals, docstrings.
 
-Names of tables, types, columns, labels and files are data. Each goes through one of these functions on its way
-into a module, so that none of them can end a string, hide what it says, or be no name at all.
+Names of tables, types, columns, labels and files are data. Each goes through one of these functions on its
+way into a module, so that none of them can end a string, hide what it says, or be no name at all.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _continues(character: str) -> bool:
 
 
 def _visible(character: str) -> str:
-    """The character, or its escape where it cannot be seen: a control, a mark of direction, a half of a pair."""
+    """The character, or its escape if it cannot be seen: a control, a mark of direction, half of a pair."""
     if " " <= character <= "~" or character in _JOINERS:
         return character
     if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):

@@ -44,7 +44,7 @@ def render(module: Module, sql: str) -> str:
         "# ruff: noqa\n"
         "# fmt: off\n"
         # A function asks whether it was given a null that its types do not allow.
-        "# mypy: no-warn-unreachable\n"
+        '# mypy: disable-error-code="redundant-expr,unreachable"\n'
         "# pyright: reportUnnecessaryComparison=false\n"
         f'"""{docstring_text(f"The queries of {folder}.")}"""\n\n'
         "from __future__ import annotations\n\n"
@@ -150,7 +150,7 @@ def _called(function: Function) -> Iterator[str]:
         if planned.wrap:
             yield planned.wrap
         if planned.required:
-            yield "null_error"
+            yield "NullError"
     for parameter in function.statement.parameters:
         if parameter.encryption is not None:
             yield "encrypt"
@@ -161,7 +161,7 @@ def _called(function: Function) -> Iterator[str]:
 
 
 _CALLED = {
-    **dict.fromkeys(("bounded", "composite", "elements", "null_error", "tuples"), "plainsql.query"),
+    **dict.fromkeys(("bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
     "Decimal": "decimal",
 }
@@ -249,8 +249,7 @@ def _null_check(function: Function, names: Names) -> str:
     condition = " or ".join(f"{name} is None" for name in required)
     if len(condition) > _WIDTH - 8:
         condition = "(\n        " + "\n        or ".join(f"{name} is None" for name in required) + "\n    )"
-    given = ", ".join(f"{name}={name}" for name in required)
-    return f"    if {condition}:\n        raise {names.of('null_error')}({given})\n"
+    return f"    if {condition}:\n        raise {names.of('NullError')}\n"
 
 
 def _signature(function: Function, names: Names) -> str:

@@ -1,8 +1,8 @@
 """How values travel between Python and asyncpg where the driver's own way is not ours.
 
 JSON stays text until a row is built, where its type is known; vectors become pgvector's values. citext and
-ltree, which asyncpg knows as text only, travel in the binary format, so that they can be in composite types and
-ranges. A codec belongs to a connection, so this runs once for each that the pool opens.
+ltree, which asyncpg knows as text only, travel in the binary format, so that they can be in composite types
+and ranges. A codec belongs to a connection, so this runs once for each that the pool opens.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Codecs:
                     name, schema=schema, codec_name="text", format="binary"
                 )
                 continue
-            encode, decode = _ltree if name == "ltree" else _vector(name)
+            encode, decode = _LTREE if name == "ltree" else _vector(name)
             await connection.set_type_codec(
                 name, schema=schema, format="binary", encoder=encode, decoder=decode
             )
@@ -73,7 +73,7 @@ def _encode_ltree(value: Any) -> bytes:
     return _LTREE_VERSION + value.encode()
 
 
-_ltree = (_encode_ltree, lambda data: data[1:].decode())
+_LTREE = (_encode_ltree, lambda data: data[1:].decode())
 
 
 def _encode_json(value: Any) -> bytes:
