@@ -32,15 +32,37 @@ def _inside(type: PgType, within: frozenset[int], container: str, parameter: boo
     if type.kind == "composite":
         return _composite(type, within, parameter)
     if type.kind in ("range", "multirange") and type.element is not None:
+        if (made := _made_by_rows(type.element)) is not None:
+            return f"holds {made} in the {type.kind} {type}, and bounds are not decoded"
         return _inside(type.element, within, f"the {type.kind} {type}", parameter)
     if type.kind == "array" and type.element is not None:
-        if parameter and below_domains(type.element).name == "path":
-            # A list of points and a list of paths look alike to asyncpg.
-            return "has paths in an array, which asyncpg cannot send"
+        if parameter and (problem := _unsendable(type, below_domains(type.element))):
+            return problem
         return _inside(type.element, within, container, parameter)
     if container and type.name in _TEXT_ONLY:
         return f"holds {type} in {container}, and asyncpg knows {type} as text only"
     return None
+
+
+def _unsendable(array: PgType, element: PgType) -> str | None:
+    """Why an array is no parameter, if it is none."""
+    if array.name in ("int2vector", "oidvector"):
+        return "counts its elements from 0, which asyncpg cannot send"
+    if element.name == "path":
+        # A list of points and a list of paths look alike to asyncpg.
+        return "has paths in an array, which asyncpg cannot send"
+    # An array of a domain over an array: lists in lists are taken for more dimensions of it.
+    if element.kind == "array" and element.element is not None and _made_by_rows(element.element):
+        return f"has arrays of {below_domains(element.element)} in an array, which no driver can send"
+    return None
+
+
+def _made_by_rows(type: PgType) -> PgType | None:
+    """The type of what a row's maker would have to make inside of a range: JSON values, composite values."""
+    type = below_domains(type)
+    if type.kind == "composite" or type.name in ("json", "jsonb"):
+        return type
+    return None if type.element is None else _made_by_rows(type.element)
 
 
 def _composite(type: PgType, within: frozenset[int], parameter: bool) -> str | None:
