@@ -40,7 +40,7 @@ def _inside(type: PgType, within: frozenset[int], container: str, parameter: boo
             return problem
         return _inside(type.element, within, container, parameter)
     if container and type.name in _TEXT_ONLY:
-        return f"holds {type} in {container}, and asyncpg knows {type} as text only"
+        return f"holds {type} in {container}, which asyncpg cannot carry there"
     return None
 
 

@@ -7,7 +7,7 @@ columns must be the same in all of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plainsql.analysis.dependences import cached_read, changes_of_all
@@ -334,12 +334,17 @@ def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, .
     statement = item.statement
     facts = item.parameters
     planned: list[PlannedParameter] = []
+    # What encrypts says itself that a key is null.
+    keys = {
+        key for parameter in statement.parameters if parameter.encryption for key in parameter.encryption.keys
+    }
     for parameter in statement.parameters:
         fact = facts[parameter.name]
         annotation = PARAMETER
         if parameter.encryption is None:
             annotation = annotate_value(module.classes, statement, parameter, fact.type)
-        planned.append(plan_parameter(statement, parameter, fact, annotation))
+        one = plan_parameter(statement, parameter, fact, annotation)
+        planned.append(replace(one, required=False) if parameter.name in keys else one)
     return (*planned, *plan_choices(statement))
 
 
