@@ -326,7 +326,7 @@ def _decoder(annotation: Any, where: str) -> Decode | None:
         element = _decoder(inner, where)
         return None if element is None else _list_decoder(element)
     if isinstance(annotation, type) and issubclass(annotation, Composite):
-        return _composite_decoder(annotation)
+        return _composite_decoder(annotation, where)
     return None
 
 
@@ -356,20 +356,28 @@ def _list_decoder(element: Decode) -> Decode:
     return decode_list
 
 
-def _composite_decoder(target: type[Composite]) -> Decode:
+def _composite_decoder(target: type[Composite], where: str) -> Decode:
     hints = get_type_hints(target, include_extras=True)
-    decoders = [
-        _decoder(hints[field.name], f"{target.__name__}.{field.name}")
-        for field in msgspec.structs.fields(target)
-    ]
-    if not any(decoders):
-        return lambda record: target(*record)
-    return lambda record: target(
-        *(
-            value if decode is None or value is None else decode(value)
-            for value, decode in zip(record, decoders, strict=True)
+    fields = msgspec.structs.fields(target)
+    decoders = [_decoder(hints[field.name], f"{target.__name__}.{field.name}") for field in fields]
+    plain = not any(decoders)
+
+    def decode_composite(record: Any) -> Composite:
+        if len(record) != len(fields):
+            raise ContractError(
+                f"{where}: {target.__name__} has {len(fields)} fields, the database returns {len(record)}",
+                hint="the composite type has changed since the module was generated: generate again",
+            )
+        if plain:
+            return target(*record)
+        return target(
+            *(
+                value if decode is None or value is None else decode(value)
+                for value, decode in zip(record, decoders, strict=True)
+            )
         )
-    )
+
+    return decode_composite
 
 
 def _nested_builder(row: type[Row], hints: dict[str, Any]) -> Build:

@@ -183,7 +183,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
     row_security = dict(table for variant in item.variants for table in variant.settings)
     joins = statement.join and not any(variant.lost_by_joining for variant in item.variants)
     effect = _effect(item.variants)
-    not_null = tuple(hint.name for hint in statement.columns if hint.nullable is False)
+    not_null = tuple(normalized(h.name) for h in statement.columns if h.nullable is False)
     cache, changes = _cache(item), changes_of_all(item.variants)
     return Function(
         statement, returned, parameters, analysis, effect, joins, row_security, not_null, cache, changes
