@@ -33,6 +33,7 @@ __all__ = [
     "dynamic_row",
     "elements",
     "is_plain",
+    "leaves",
     "refusing_null",
     "tuples",
     "value_builder",
@@ -203,9 +204,20 @@ def _check_names(name: str, columns: Sequence[str]) -> None:
 
 def width(row: type[Row]) -> int:
     """The number of columns that a row takes, those of its nested rows among them."""
+    return len(leaves(row))
+
+
+def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
+    """The columns that a row takes, in order: the name of each (``lead.id`` in a nested row) and its
+    annotation.
+    """
     hints = get_type_hints(row, include_extras=True)
-    nested = [_nested_row(hints[field.name]) for field in msgspec.structs.fields(row)]
-    return sum(1 if inner is None else width(inner) for inner in nested)
+    found: list[tuple[str, Any]] = []
+    for field in msgspec.structs.fields(row):
+        name, annotation = prefix + field.name, hints[field.name]
+        inner = _nested_row(annotation)
+        found += [(name, annotation)] if inner is None else leaves(inner, f"{name}.")
+    return found
 
 
 def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, file: str) -> Build:

@@ -95,7 +95,7 @@ def _analyse(
             analysis = analyser.analyse(variant.sql, variant.parameters)
         except RefusedError as error:
             raise _placed(error, variant) from None
-        if analysis.read_only and analysis.session_safe:
+        if analysis.by_key and analysis.read_only and analysis.session_safe:
             analysis = replace(analysis, lost_by_joining=lost_by_joining(connection, variant))
         analyses.append(analysis)
     others = [variant for variant in variants if variant not in set(chosen)]
