@@ -18,7 +18,7 @@ from plainsql.query import Binder, OneQuery
 
 
 def query(sql: str, *, item: Any = None) -> OneQuery[..., Any]:
-    """A query of one value, its parameters in the order ``a``, ``b``, ``c``; of the type that the server says."""
+    """A query of one value, its parameters in the order ``a``, ``b``, ``c``; its type is the server's."""
     names = [name for name in "abc" if f":{name}" in sql.replace("::", "")]
     return OneQuery("test.types.value", "sql/test/types/value.sql", 3, sql, Binder(names, {}, {}, None), item)
 

@@ -102,8 +102,8 @@ def plan_modules(
     json_types = JsonTypes(package, folder)
     for item in checked:
         statement = item.statement
-        folder = statement.module.replace(".", "/")
-        module = modules.setdefault(statement.module, Module(statement.module or "queries", folder))
+        below = statement.module.replace(".", "/")
+        module = modules.setdefault(statement.module, Module(statement.module or "queries", below))
         try:
             module.functions.append(_plan_function(item, module, json_types))
             same_keys.check(statement, item.variants)
