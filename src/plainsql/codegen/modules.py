@@ -144,7 +144,9 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 
 
 _IMPORTED = {
-    **dict.fromkeys(("Args", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
+    **dict.fromkeys(
+        ("Args", "bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"
+    ),
     **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependence"), "plainsql.reach"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
