@@ -353,6 +353,9 @@ class Query(Generic[P, T, R]):
                 f"{self.name} returns no columns, its header says it does",
                 hint=f"declare 'returns: count' in {self.file}",
             )
+        # What returns nothing is null, whatever a header says.
+        nothing = {column.name for column in columns if column.type_name == "void"}
+        self.not_null = tuple(name for name in self.not_null if name not in nothing)
         row_name = getattr(self._bind, "row_name", None)
         if row_name is None:
             if len(columns) > 1:
