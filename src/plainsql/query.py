@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from types import NoneType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -640,7 +639,7 @@ class _Declare(_Declared, Generic[T]):
 
             def declare(*source, **facts):
                 declared = cls(*source, **facts)
-                declared.item = NoneType if item is None else item
+                declared.item = type(None) if item is None else item
                 return declared
 
             return declare

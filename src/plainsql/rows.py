@@ -290,7 +290,8 @@ def bits(value: Any) -> Any:
     as_array = getattr(value, "__array__", None)
     numbers = value if as_array is None else as_array().tolist()
     if isinstance(numbers, list | tuple) and all(type(number) is bool for number in numbers):
-        return types.BitString("".join("01"[number] for number in numbers))
+        written = "".join("01"[number] for number in numbers)
+        return types.BitString.from_int(int(written or "0", 2), len(written))
     return value
 
 
