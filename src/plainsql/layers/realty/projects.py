@@ -385,7 +385,7 @@ select
   n.distance
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
-order by n.distance, n.id
+order by n.distance + 0, n.id
 """, effect="reads", not_null=("distance",), cache=CachedRead(3600, (
     Dependence("realty.projects"),
     Dependence("realty.properties"),
@@ -496,7 +496,7 @@ worded as (
 ranked as (
   select
     n.id,
-    row_number() over (order by n.distance, n.id) as rank
+    row_number() over (order by n.distance + 0, n.id) as rank
   from nearest as n
   union all
   select

@@ -432,7 +432,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 15, """\
+@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 18, """\
 with
 nearest as (
   select
@@ -481,7 +481,7 @@ from nearest as n
 inner join realty.properties as p on n.id = p.id
 inner join realty.projects as pr on p.project_id = pr.id
 inner join realty.typologies as t on p.typology_id = t.id
-order by n.distance, n.id
+order by n.distance + 0, n.id
 """, effect="reads", not_null=("distance",), cache=CachedRead(3600, (
     Dependence("realty.projects"),
     Dependence("realty.properties"),
@@ -507,7 +507,10 @@ def search(
     index's order and the scan ends at the limit.
 
     Filters are applied to what the index yields, so that the scan must be able to go on: plainsql's
-    connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = relaxed_order.
+    connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = strict_order.
+
+    The outer order is by distance + 0: an expression that the planner does not take for the index's
+    order, so that it sorts. With relaxed_order that index's order is only nearly one.
 
     limit: 1..200, 5 by default.
     Reads realty.projects, realty.properties, realty.typologies.
@@ -580,7 +583,7 @@ worded as (
 ranked as (
   select
     n.id,
-    row_number() over (order by n.distance, n.id) as rank
+    row_number() over (order by n.distance + 0, n.id) as rank
   from nearest as n
   union all
   select
