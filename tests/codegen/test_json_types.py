@@ -58,6 +58,23 @@ def test_a_type_that_is_nowhere_is_refused_at_its_line(
     assert problem.path.endswith("sql/a/q.sql")
 
 
+def test_packages_without_an_init_are_looked_through(
+    make: Made, folder: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "loose/inner/deep/types_of_ours.py": "raise RuntimeError\nclass Payload: ...\n",
+        "sql/a/q.sql": query(
+            "'{}'::jsonb as j", "one Thing", "-- column j: loose.inner.deep.types_of_ours.Payload\n"
+        ),
+    }
+    assert make(files).errors == ()
+    monkeypatch.syspath_prepend(folder.root)
+    assert make(files).errors == ()
+    missing = query("'{}'::jsonb as j", "one Thing", "-- column j: loose.inner.deep.types_of_ours.Other\n")
+    (problem,) = make(files | {"sql/a/q.sql": missing}).errors
+    assert problem.message.endswith("which loose.inner.deep.types_of_ours does not define")
+
+
 DEFINED = """
 from __future__ import annotations
 import sys

@@ -6,7 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec, PathFinder
+from os.path import normpath
 from pathlib import Path
 from typing import Final
 
@@ -102,23 +102,25 @@ class JsonTypes:
                 if file.is_file():
                     return _names(file)
         # The folder that the package is imported from need not be where the command looks for modules.
-        path = [*sys.path, str(self._folder.joinpath(*[".."] * len(package)))]
-        origin: str | None = None
-        for depth in range(1, module.count(".") + 2):
-            spec = _spec(".".join(module.split(".")[:depth]), None if depth == 1 else path, path)
-            if spec is None:
-                return frozenset()
-            origin, path = spec.origin, list(spec.submodule_search_locations or ())
-        return _names(Path(origin)) if origin and origin.endswith(".py") else None
+        # It may not exist yet, so that ".." does not lead out of it.
+        return _names_of(module, Path(normpath(self._folder.joinpath(*[".."] * len(package)))))
 
 
-def _spec(name: str, within: list[str] | None, path: list[str]) -> ModuleSpec | None:
-    """Find a module without importing what it lies in; ``within`` are the folders of its package."""
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, within)
-        if spec is not None:
-            return spec
-    return PathFinder.find_spec(name, path)
+def _names_of(module: str, root: Path) -> frozenset[str] | None:
+    """The names that an importable module defines, or one below ``root``; nothing of it is imported."""
+    top, *between, last = module.split(".")
+    spec = next((spec for finder in sys.meta_path if (spec := finder.find_spec(top, None))), None)
+    if spec is not None and spec.submodule_search_locations is None:
+        return None
+    folders = [root / top, *map(Path, (spec and spec.submodule_search_locations) or ())]
+    for part in between:
+        folders = [folder / part for folder in folders]
+    for folder in folders:
+        for file in (folder / f"{last}.py", folder / last / "__init__.py"):
+            if file.is_file():
+                return _names(file)
+    is_compiled = any(True for folder in folders for _ in folder.glob(f"{last}.*"))
+    return None if is_compiled else frozenset()
 
 
 def _target(written: str, place: Place, column: ColumnFact, statement: Statement) -> tuple[str, str]:
