@@ -269,6 +269,8 @@ def _kind_of(annotation: Any) -> object:
     if annotation is object or annotation is Any:
         return _ANY
     kind = origin or annotation
+    if isinstance(kind, type) and issubclass(kind, Composite):  # which may be called like any other class
+        return Composite
     name = getattr(kind, "__name__", "")
     if name == "Range":
         return frozenset(map(_kind_of, get_args(annotation)))
@@ -276,6 +278,4 @@ def _kind_of(annotation: Any) -> object:
         return name
     if name in _ADDRESSES:
         return _ADDRESS
-    if isinstance(kind, type) and issubclass(kind, Composite):
-        return Composite
     return kind if kind in _KINDS.values() else _UNKNOWN

@@ -10,6 +10,7 @@ that came back (``result``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
@@ -25,7 +26,7 @@ from typing import (
 )
 from typing import overload as _overload
 
-from plainsql.binding import Args, Binder, bounded
+from plainsql.binding import Args, Binder, NullError, bounded
 from plainsql.description import Described, Expectation, expectations, mismatch
 from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
 from plainsql.reach import CachedRead, Change
@@ -33,11 +34,14 @@ from plainsql.rows import (
     Build,
     Record,
     Row,
+    bits,
     builder,
     composite,
     dynamic_row,
     elements,
     is_plain,
+    refusing_null,
+    tuples,
     value_builder,
     width,
 )
@@ -55,11 +59,13 @@ __all__ = [
     "Described",
     "Effect",
     "ManyQuery",
+    "NullError",
     "OneQuery",
     "OptionalQuery",
     "Plan",
     "Query",
     "SyncExecutor",
+    "bits",
     "bounded",
     "composite",
     "count",
@@ -67,6 +73,7 @@ __all__ = [
     "many",
     "one",
     "optional",
+    "tuples",
 ]
 
 P = ParamSpec("P")
@@ -130,6 +137,7 @@ class Query(Generic[P, T, R]):
         changes: tuple[Change, ...] = (),
         pipelines: bool = True,
         more_columns: bool = False,
+        not_null: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         """The path as a name: ``realty.leads.get_by_id``."""
@@ -149,6 +157,8 @@ class Query(Generic[P, T, R]):
         """How it is cached, and what it depends on; ``None``: not at all."""
         self.changes = changes
         """What it may change, for cached reads; ``plainsql.load`` knows nothing: ``EVERYTHING``."""
+        self.not_null = not_null
+        """Columns of which its header alone says that they are never null: a null raises ``DecodeError``."""
         self._source = (path, line, body)
         self._bind = bind
         self._item = item
@@ -172,7 +182,7 @@ class Query(Generic[P, T, R]):
         # loaded has no such name; the other process compiles it anew.
         if isinstance(self._bind, Binder):
             facts = (self.effect, self.joins, self.row_security, self.cache, self.changes)
-            more = (self.pipelines, self.more_columns)
+            more = (self.pipelines, self.more_columns, self.not_null)
             return type(self), (self.name, *self._source, self._bind, None, *facts, *more)
         bind: Any = self._bind
         return str(bind.__qualname__)
@@ -342,6 +352,9 @@ class Query(Generic[P, T, R]):
                 f"{self.name} returns no columns, its header says it does",
                 hint=f"declare 'returns: count' in {self.file}",
             )
+        # What returns nothing is null, whatever a header says.
+        nothing = {column.name for column in columns if column.type_name == "void"}
+        self.not_null = tuple(name for name in self.not_null if name not in nothing)
         row_name = getattr(self._bind, "row_name", None)
         if row_name is None:
             if len(columns) > 1:
@@ -368,11 +381,13 @@ class Query(Generic[P, T, R]):
                 build = builder(item)
                 if self.more_columns:
                     build = _shortened(build, width(item))
-                self._build = build
-                if is_plain(item) and not self.more_columns:
+                if is_plain(item) and not (self.more_columns or self.not_null):
                     self._make = cast("Callable[..., T]", item)
             else:
-                build = self._build = value_builder(item, self.name)
+                build = value_builder(item, self.name)
+            if self.not_null:
+                build = refusing_null(build, item, self.not_null, self.name, self.file)
+            self._build = build
         try:
             return build(records)
         except TypeError:
@@ -467,6 +482,8 @@ class Query(Generic[P, T, R]):
         )
 
     def _bind_error(self, error: TypeError, kwargs: dict[str, Any]) -> BindError:
+        if isinstance(error, NullError):
+            return self._null_given(kwargs)
         if isinstance(error, BindError):
             return BindError(f"{self.name}: {error.message}", detail=error.detail, hint=error.hint)
         expected, required = self._names()
@@ -480,6 +497,21 @@ class Query(Generic[P, T, R]):
         if not wrong:  # an error inside the function itself: say what it said
             return BindError(f"{self.name}: {error}")
         return BindError(f"{self.name}: {'; '.join(wrong)}", hint=f"call {self._signature()}")
+
+    def _null_given(self, kwargs: dict[str, Any]) -> BindError:
+        hints: dict[str, str] = getattr(self._bind, "__annotations__", {})
+        types = {name: hints.get(name, "a value") for name, value in kwargs.items() if value is None}
+        # The labels of an enum may hold anything.
+        bare = {name: re.sub(r'"(?:[^"\\]|\\.)*"', "", type).split(" | ") for name, type in types.items()}
+        given = [
+            f"{name}: expected {type.removesuffix(' | UnsetType')}, got None"
+            for name, type in types.items()
+            if "None" not in bare[name]
+        ]
+        return BindError(
+            f"{self.name}: {'; '.join(given)}",
+            hint=f"plainsql describe {self.name} says why it cannot be null",
+        )
 
     def _names(self) -> tuple[list[str], list[str]]:
         """The names of all parameters, and of those that must be given."""
@@ -580,6 +612,7 @@ class _Declared:
         changes: tuple[Change, ...] = (),
         pipelines: bool = True,
         more_columns: bool = False,
+        not_null: tuple[str, ...] = (),
     ) -> None:
         self.source = (name, path, line, body)
         self.facts: dict[str, Any] = {
@@ -590,6 +623,7 @@ class _Declared:
             "changes": changes,
             "pipelines": pipelines,
             "more_columns": more_columns,
+            "not_null": not_null,
         }
 
 
@@ -605,7 +639,7 @@ class _Declare(_Declared, Generic[T]):
 
             def declare(*source, **facts):
                 declared = cls(*source, **facts)
-                declared.item = item
+                declared.item = type(None) if item is None else item
                 return declared
 
             return declare

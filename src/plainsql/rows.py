@@ -13,13 +13,15 @@ column needs on its way is read from the row type's annotations, once for each q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import starmap
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from plainsql import types
 from plainsql.errors import ContractError, DecodeError
 from plainsql.types import JsonMark, Opaque, RowMark
 
@@ -27,12 +29,15 @@ __all__ = [
     "Composite",
     "Record",
     "Row",
+    "bits",
     "builder",
     "composite",
     "dynamic_row",
     "elements",
     "is_plain",
     "leaves",
+    "refusing_null",
+    "tuples",
     "value_builder",
     "width",
 ]
@@ -217,10 +222,58 @@ def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
+def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, file: str) -> Build:
+    """Make a builder that raises ``DecodeError`` for a null in one of the named columns.
+
+    A nested row's column (``"lead.id"``) may be null where there is no nested row.
+    """
+    if isinstance(item, type) and issubclass(item, Row):
+        checks = [column for column in _columns(item, 0, "", None) if column[0] in names]
+    else:
+        checks = [(names[0], 0, None)]
+
+    def build_checked(records: Iterable[Record]) -> list[Any]:
+        records = list(records)
+        for name, index, group in checks:
+            # Records of another width are refused when they are built.
+            for record in records if records and len(records[0]) > index else ():
+                if record[index] is None and (group is None or _is_there(record[group])):
+                    raise DecodeError(
+                        f"{query}: {name} is null, and the header says that it is not",
+                        hint=f"remove 'column {name}: not null' from {file}, or correct the data",
+                    )
+        return build(records)
+
+    return build_checked
+
+
+def _is_there(nested: Sequence[Any]) -> bool:
+    """Whether columns are those of a nested row: all are null where there is none."""
+    return any(value is not None for value in nested)
+
+
+def _columns(
+    row: type[Row], start: int, prefix: str, group: slice | None
+) -> Iterator[tuple[str, int, slice | None]]:
+    """The columns of a row: name, position, and the columns of the nested row that may be missing with it."""
+    hints = get_type_hints(row, include_extras=True)
+    for field in msgspec.structs.fields(row):
+        inner = _nested_row(hints[field.name])
+        if inner is None:
+            yield prefix + field.name, start, group
+            start += 1
+            continue
+        end = start + width(inner)
+        nullable = _without_null(hints[field.name]) is not hints[field.name]
+        yield from _columns(inner, start, f"{field.name}.", slice(start, end) if nullable else group)
+        start = end
+
+
 def composite(value: Any) -> Any:
     """Turn a ``Composite`` into what the drivers take: a tuple, and so on for all that is in it."""
     if isinstance(value, Composite):
-        return tuple(composite(part) for part in msgspec.structs.astuple(value))
+        parts = zip(_encoders(type(value)), msgspec.structs.astuple(value), strict=True)
+        return tuple(part if part is None else encode(part) for encode, part in parts)
     if isinstance(value, list):
         return [composite(element) for element in value]
     return value
@@ -233,6 +286,42 @@ def elements(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [None if element is None else Opaque(element) for element in value]
     return value
+
+
+def bits(value: Any) -> Any:
+    """Turn bools, in a list or in what NumPy can read, into bits; to the drivers, an array is its bytes."""
+    as_array = getattr(value, "__array__", None)
+    numbers = value if as_array is None else as_array().tolist()
+    if isinstance(numbers, list | tuple) and all(type(number) is bool for number in numbers):
+        written = "".join("01"[number] for number in numbers)
+        return types.BitString.from_int(int(written or "0", 2), len(written))
+    return value
+
+
+def tuples(value: Any) -> Any:
+    """Make the elements of an array tuples: to the drivers, lists in a list are a second dimension of it."""
+    if isinstance(value, list | tuple):
+        return [None if element is None else tuple(element) for element in value]
+    return value
+
+
+@lru_cache
+def _encoders(target: type[Composite]) -> list[Callable[[Any], Any]]:
+    """What the value of each field passes through on its way to a driver."""
+    hints = get_type_hints(target, include_extras=True)
+    return [_encoder(hints[field.name]) for field in msgspec.structs.fields(target)]
+
+
+def _encoder(annotation: Any) -> Callable[[Any], Any]:
+    annotation = _without_null(annotation)
+    if get_origin(annotation) is not list:
+        return composite
+    element = _without_null(get_args(annotation)[0])
+    if get_origin(element) is list or getattr(element, "__name__", "") == "Polygon":
+        return tuples
+    is_json = get_origin(element) is Annotated and any(isinstance(m, JsonMark) for m in get_args(element)[1:])
+    is_vector = getattr(element, "__module__", "").partition(".")[0] == "pgvector"
+    return elements if is_json or is_vector else composite
 
 
 def _nested_row(annotation: Any) -> type[Row] | None:
@@ -264,7 +353,7 @@ def _decoder(annotation: Any, where: str) -> Decode | None:
         element = _decoder(inner, where)
         return None if element is None else _list_decoder(element)
     if isinstance(annotation, type) and issubclass(annotation, Composite):
-        return _composite_decoder(annotation)
+        return _composite_decoder(annotation, where)
     return None
 
 
@@ -294,20 +383,28 @@ def _list_decoder(element: Decode) -> Decode:
     return decode_list
 
 
-def _composite_decoder(target: type[Composite]) -> Decode:
+def _composite_decoder(target: type[Composite], where: str) -> Decode:
     hints = get_type_hints(target, include_extras=True)
-    decoders = [
-        _decoder(hints[field.name], f"{target.__name__}.{field.name}")
-        for field in msgspec.structs.fields(target)
-    ]
-    if not any(decoders):
-        return lambda record: target(*record)
-    return lambda record: target(
-        *(
-            value if decode is None or value is None else decode(value)
-            for value, decode in zip(record, decoders, strict=True)
+    fields = msgspec.structs.fields(target)
+    decoders = [_decoder(hints[field.name], f"{target.__name__}.{field.name}") for field in fields]
+    plain = not any(decoders)
+
+    def decode_composite(record: Any) -> Composite:
+        if len(record) != len(fields):
+            raise ContractError(
+                f"{where}: {target.__name__} has {len(fields)} fields, the database returns {len(record)}",
+                hint="the composite type has changed since the module was generated: generate again",
+            )
+        if plain:
+            return target(*record)
+        return target(
+            *(
+                value if decode is None or value is None else decode(value)
+                for value, decode in zip(record, decoders, strict=True)
+            )
         )
-    )
+
+    return decode_composite
 
 
 def _nested_builder(row: type[Row], hints: dict[str, Any]) -> Build:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import plainsql
-from plainsql.query import elements
+from plainsql.query import bits, elements
 from plainsql.types import BitString
 from plainsql.vector import HalfVector, SparseVector, Vector
 from tests.types.both import Both
@@ -54,6 +54,51 @@ def test_sparse_vectors_come_back_to_the_last_bit(both: Both, numbers: dict[int,
 )
 def test_sequences_of_numbers_are_vectors(both: Both, type_name: str, make: Any, numbers: Any) -> None:
     assert both.sent_back(type_name, numbers) == make([1.0, 2.5])
+
+
+class Tensor:
+    """What PyTorch's tensors, JAX's arrays and pandas' series have in common: NumPy can read them."""
+
+    def __init__(self, numbers: list[float]) -> None:
+        self._numbers = numbers
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        numpy = pytest.importorskip("numpy")
+        return numpy.array(self._numbers, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "make"), [("vector", Vector), ("halfvec", HalfVector), ("sparsevec", SparseVector)]
+)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
+def test_what_numpy_can_read_is_a_vector(both: Both, type_name: str, make: Any, dtype: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    numbers = numpy.array([1.0, 9.0, 2.0], dtype)
+    for sent in (numbers, numbers[::2], Tensor([1.0, 2.0])):
+        expected = make([float(number) for number in numpy.asarray(sent)])
+        assert both.sent_back(type_name, sent) == expected
+    assert both.sent_back(f"{type_name}[]", elements([numbers, Tensor([3.0])])) == [
+        make([1.0, 9.0, 2.0]),
+        make([3.0]),
+    ]
+
+
+@pytest.mark.parametrize("type_name", ["bit(9)", "bit varying(9)"])
+def test_bools_are_bits(both: Both, type_name: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    bools = [True, False, True, True, False, False, False, False, True]
+    sent: object
+    for sent in (bools, tuple(bools), numpy.array(bools), BitString.from_int(0b101100001, 9)):
+        assert both.sent_back(type_name, bits(sent)) == BitString.from_int(0b101100001, 9)
+    packed = numpy.packbits(bools[:8])  # a buffer of bytes, as it was
+    assert both.sent_back("bit(8)", bits(packed)) == BitString.from_int(0b10110000, 8)
+    assert bits(None) is None
+
+
+def test_an_array_of_another_shape_is_no_vector(both: Both) -> None:
+    numpy = pytest.importorskip("numpy")
+    message = both.refusals("select :a::vector", a=numpy.zeros((2, 2)))
+    assert message == "test.types.value: a: expected vector, got ndarray"
 
 
 @pytest.mark.parametrize("type_name", ["vector", "halfvec", "sparsevec"])

@@ -74,9 +74,14 @@ def review(
             raise
         # First things first: there is no database to ask, but these files are wrong without one.
         return Review((), Inspection((), ()), tuple(errors), (), {}, 0)
-    modules, contradictions = codegen.plan_modules(inspection.checked, project.import_name)
+    modules, contradictions = codegen.plan_modules(
+        inspection.checked, project.import_name, project.output_folder
+    )
     errors += [refusal(error) for error in inspection.errors]
     errors += [problem_of(error, "contract") for error in contradictions]
+    files = codegen.sources(modules, project.sql)
+    if not errors:
+        errors += [problem_of(error, "contract") for error in codegen.verify(files)]
     caches = any(statement.cache is not None for statement in catalog.values())
     findings = [problem for checked in inspection.checked for problem in findings_of(checked, caches=caches)]
     return Review(
@@ -84,7 +89,7 @@ def review(
         inspection,
         tuple(sorted(errors, key=lambda problem: problem.order)),
         tuple(sorted(findings, key=lambda problem: problem.order)),
-        codegen.sources(modules, project.sql),
+        files,
         len(modules),
     )
 
