@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from plainsql.analysis.dependences import cached_read, changes_of_all
+from plainsql.analysis.merged import merged, merged_parameters, widest_column
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
 from plainsql.codegen.encryption import PARAMETER, SameKeys, annotate_encrypted, check_encrypted
 from plainsql.codegen.naming import class_name, is_field_name, string_literal
@@ -32,18 +33,13 @@ class Checked:
 
     @property
     def analysis(self) -> Analysis:
-        """The first variant: what all of them agree on, the columns, stands in it."""
-        return self.variants[0]
+        """What holds for all variants together."""
+        return merged(self.variants)
 
     @property
     def parameters(self) -> dict[str, ParameterFact]:
         """By name, of all variants together: null where all that have it take null."""
-        facts: dict[str, ParameterFact] = {}
-        for variant in self.variants:
-            for fact in variant.parameters:
-                if fact.name not in facts or (facts[fact.name].nullable and not fact.nullable):
-                    facts[fact.name] = fact
-        return facts
+        return merged_parameters(self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +162,12 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
     _check_shape(statement, analysis)
     check_encrypted(statement, item.variants)
     for other in item.variants[1:]:
-        _check_same_columns(statement, analysis, other)
+        _check_same_columns(statement, item.variants[0], other)
     returned: Annotation | None = None
     if statement.returns.value:
-        returned = _annotate_column(statement, _widest(item.variants, 0), package, nested=False)
+        returned = _annotate_column(statement, widest_column(item.variants, 0), package, nested=False)
         _add_composites(module, returned, statement)
-        returned = returned.or_null() if _widest(item.variants, 0).nullable else returned
+        returned = returned.or_null() if widest_column(item.variants, 0).nullable else returned
     elif statement.returns.row is not None:
         _add_row(module, statement.returns.row, item.variants, statement, package)
         returned = Annotation(statement.returns.row)
@@ -243,12 +239,6 @@ def _check_same_columns(statement: Statement, first: Analysis, other: Analysis) 
         )
 
 
-def _widest(variants: Sequence[Analysis], index: int) -> ColumnFact:
-    """A column as the variant has it in which it can be null, if there is one."""
-    facts = [variant.columns[index] for variant in variants]
-    return next((fact for fact in facts if fact.nullable), facts[0])
-
-
 def _add_row(
     module: Module, name: str, variants: Sequence[Analysis], statement: Statement, package: str
 ) -> None:
@@ -256,7 +246,7 @@ def _add_row(
     groups: dict[str, list[int]] = {}
     previous = ""
     for number in range(1, len(variants[0].columns) + 1):
-        column = _widest(variants, number - 1)
+        column = widest_column(variants, number - 1)
         outer, dot, inner = column.name.partition(".")
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(

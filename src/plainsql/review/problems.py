@@ -11,7 +11,8 @@ import msgspec
 from plainsql.analysis.findings import applicable
 from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound
-from plainsql.errors import ContractError, Place, PlainsqlError, SqlFileError, SqlFolderError
+from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
+from plainsql.review.refusals import FaultError
 
 __all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_files"]
 
@@ -37,7 +38,7 @@ class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong."""
 
     name: str
-    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``outdated``, ``allow``."""
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``."""
     path: str
     line: int
     column: int
@@ -71,9 +72,11 @@ def problems_of_files(error: SqlFileError) -> list[Problem]:
     return [problem_of(one, "sql-file") for one in errors]
 
 
-def refusal(error: ContractError) -> Problem:
-    """Turn a refusal of the server, or a contradiction with the header, into a problem."""
-    return problem_of(error, "refused" if error.sqlstate else "contract")
+def refusal(error: PlainsqlError) -> Problem:
+    """Turn a refusal of the server, a contradiction with the header, or a fault of ours into a problem."""
+    if isinstance(error, FaultError):
+        return problem_of(error, "fault")
+    return problem_of(error, "refused" if getattr(error, "sqlstate", None) else "contract")
 
 
 def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:

@@ -10,9 +10,11 @@ from typing import Any
 from plainsql import codegen, statements
 from plainsql.analysis.scratch import schema_digest, scratch_database
 from plainsql.errors import PlainsqlError, SqlFileError
+from plainsql.review.generated import generated
 from plainsql.review.inspect import Inspection, inspect
 from plainsql.review.memory import Memory
-from plainsql.review.problems import Problem, findings_of, problem_of, problems_of_files, refusal
+from plainsql.review.problems import Problem, findings_of, problems_of_files, refusal
+from plainsql.review.refusals import fault_of, place_of
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -74,18 +76,22 @@ def review(
             raise
         # First things first: there is no database to ask, but these files are wrong without one.
         return Review((), Inspection((), ()), tuple(errors), (), {}, 0)
-    modules, contradictions = codegen.plan_modules(inspection.checked, project.import_name)
-    errors += [refusal(error) for error in inspection.errors]
-    errors += [problem_of(error, "contract") for error in contradictions]
+    planned = generated(inspection.checked, project.import_name, project.sql)
+    errors += [refusal(error) for error in (*inspection.errors, *planned.errors)]
     caches = any(statement.cache is not None for statement in catalog.values())
-    findings = [problem for checked in inspection.checked for problem in findings_of(checked, caches=caches)]
+    findings: list[Problem] = []
+    for checked in inspection.checked:
+        try:
+            findings += findings_of(checked, caches=caches)
+        except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
+            errors.append(refusal(fault_of(error, place_of(checked.statement))))
     return Review(
         chosen,
         inspection,
         tuple(sorted(errors, key=lambda problem: problem.order)),
         tuple(sorted(findings, key=lambda problem: problem.order)),
-        codegen.sources(modules, project.sql),
-        len(modules),
+        planned.files,
+        planned.modules,
     )
 
 

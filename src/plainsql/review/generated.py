@@ -1,0 +1,52 @@
+"""Checked statements → the generated files of a project, and what stands against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainsql import codegen
+from plainsql.codegen import Checked
+from plainsql.errors import Place, PlainsqlError
+from plainsql.review.refusals import fault_of, place_of
+
+__all__ = ["Generated", "generated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What a project's modules would be."""
+
+    files: dict[Path, str]
+    """By path relative to the output folder; of no use where there are errors."""
+    modules: int
+    errors: tuple[PlainsqlError, ...]
+
+
+def generated(checked: Sequence[Checked], package: str, sql: str) -> Generated:
+    """Make the modules of a package. What keeps one from being made is among the errors, not raised.
+
+    ``package`` is its import name, ``sql`` the SQL folder relative to the project's root.
+    """
+    try:
+        return _generated(checked, package, sql)
+    except Exception as unforeseen:  # noqa: BLE001 (named with its file, and the others are checked)
+        faults: list[PlainsqlError] = []
+        sound: list[Checked] = []
+        for item in checked:
+            try:
+                _generated([item], package, sql)
+            except Exception as error:  # noqa: BLE001 (a fault of ours, named with its file)
+                faults.append(fault_of(error, place_of(item.statement)))
+            else:
+                sound.append(item)
+        if not faults:  # no statement alone is the cause
+            return Generated({}, 0, (fault_of(unforeseen, Place(sql)),))
+        rest = _generated(sound, package, sql)
+        return Generated(rest.files, rest.modules, (*faults, *rest.errors))
+
+
+def _generated(checked: Sequence[Checked], package: str, sql: str) -> Generated:
+    modules, contradictions = codegen.plan_modules(checked, package)
+    return Generated(codegen.sources(modules, sql), len(modules), tuple(contradictions))

@@ -1,0 +1,177 @@
+"""What is said of a query holds for every text that it can become, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+from plainsql.cli.app import main
+from plainsql.review.project import Review, review
+from plainsql.settings import Project
+from tests.review.conftest import Write
+
+SCHEMA = {
+    "0001_t.sql": "create table t (id int primary key, k int not null, a int, b int, c int, s text);\n"
+    "create index on t (k);\ncreate table u (id int primary key, t_id int references t (id));\n"
+}
+LINES = "\n".join(f"  and t.c < :w{number}  --?" for number in range(1, 4))
+"""Lines that only make the texts more."""
+
+Inspect = Callable[..., Review]
+
+
+@pytest.fixture
+def inspect(migrations: Write, tmp_path: Path, database_url: str) -> Inspect:
+    """Review one query."""
+
+    def run(sql: str, *header: str) -> Review:
+        migrations(SCHEMA)
+        (tmp_path / "sql" / "things").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sql" / "things" / "q.sql").write_text("\n".join(["-- It.", *header, sql, ""]))
+        return review(Project(root=tmp_path), database_url)
+
+    return run
+
+
+def module(found: Review) -> str:
+    assert [str(error) for error in found.errors] == []
+    return next(source for path, source in found.files.items() if path.name == "things.py")
+
+
+PAIR = (
+    "select t.id, t.a\nfrom t\nwhere (\n    t.a > 0\n    or t.id = :r  --?\n  )\n"
+    "  and (\n    t.a is not null\n    or t.b = :z  --?\n  )\n"
+)
+"""Two lines, each of which alone leaves `a` proved; together they do not."""
+
+
+@pytest.mark.parametrize("others", [0, 3, 5])
+def test_two_lines_that_act_together_make_a_column_nullable(inspect: Inspect, others: int) -> None:
+    lines = "\n".join(f"  and t.c < :w{number}  --?" for number in range(others))
+    found = inspect(f"{PAIR}{lines}\norder by t.id\nlimit 10", "-- returns: many Thing")
+    assert "a: int | None" in module(found)
+    assert len(found.inspection.checked[0].variants) == 4 * 2**others
+
+
+def test_an_order_and_two_lines_make_a_column_nullable(inspect: Inspect) -> None:
+    orders = "\n".join(f"order by t.id, t.a + {n}  --? order=by_{n}" for n in range(5))
+    found = inspect(f"{PAIR}{orders}\nlimit 10", "-- returns: many Thing")
+    assert "a: int | None" in module(found)
+
+
+def test_two_lines_that_act_together_let_a_second_row_come(inspect: Inspect) -> None:
+    sql = (
+        "select t.s\nfrom t\nwhere (\n    t.id = :i\n    or t.a = :x  --?\n  )\n"
+        "  and (\n    t.id = :j\n    or t.b = :z  --?\n  )\n"
+    )
+    found = inspect(f"{sql}{LINES}", "-- returns: optional value")
+    assert [finding.name for finding in found.findings] == ["unproved-one"]
+    assert [finding.name for finding in inspect(sql, "-- returns: optional value").findings] == [
+        "unproved-one"
+    ]
+
+
+def test_two_lines_that_act_together_take_a_partition_away(inspect: Inspect) -> None:
+    sql = (
+        "select t.s\nfrom t\nwhere (\n    t.k = :k\n    or t.id = :r  --?\n  )\n"
+        "  and (\n    t.k = :k\n    or t.b = :z  --?\n  )\n"
+    )
+    header = ("-- returns: many value", "-- cache: 5m")
+    source = module(inspect(f"{sql}{LINES}\norder by t.id\nlimit 10", *header))
+    assert 'Dependence("public.t")' in source
+    assert 'Dependence("public.t", "k"' not in source
+
+
+def test_a_table_that_only_some_lines_read_is_depended_on(inspect: Inspect) -> None:
+    sql = (
+        f"select t.s\nfrom t\nwhere t.k = :k\n{LINES}\n  and t.a = :a  --?\n"
+        "  and exists (select from u where u.t_id = t.id and u.id > :u)  --?\norder by t.id\nlimit 10"
+    )
+    source = module(inspect(sql, "-- returns: many value", "-- cache: 5m"))
+    assert 'Dependence("public.t", "k", "k"),\n    Dependence("public.u"),\n' in source
+    assert "Reads public.t, public.u." in source
+
+
+def test_a_line_that_may_write_makes_the_whole_a_write(inspect: Inspect) -> None:
+    sql = (
+        f"select t.s\nfrom t\nwhere t.k = :k\n{LINES}\n  and t.id = nextval(:q)  --?\norder by t.id\nlimit 5"
+    )
+    assert 'effect="reads"' not in module(inspect(sql, "-- returns: many value"))
+
+
+def test_all_texts_are_analysed(inspect: Inspect) -> None:
+    """The most there may be."""
+    lines = "\n".join(f"  and t.c < :w{number}  --?" for number in range(10))
+    found = inspect(
+        f"select t.s\nfrom t\nwhere t.k = :k\n{lines}\norder by t.id\nlimit 5", "-- returns: many value"
+    )
+    assert len(found.inspection.checked[0].variants) == 1024
+
+
+def test_a_parameter_of_two_types_is_refused(inspect: Inspect) -> None:
+    sql = (
+        "select t.s\nfrom t\nwhere true\n  and t.k = :x  --? by=number\n  and t.s = :x  --? by=text\nlimit 1"
+    )
+    (error,) = inspect(sql, "-- returns: optional value", "-- allow: partial-order: any").errors
+    assert (error.message, error.hint) == (
+        ":x is integer with some lines and text with others",
+        "cast it wherever it stands: :x::integer",
+    )
+    assert (error.line, error.column) == (7, 13)
+
+
+def test_what_one_text_is_refused_for_names_its_lines(inspect: Inspect) -> None:
+    sql = "select t.s\nfrom t\nwhere\n  t.a = :a  --?\n  and t.b = :b  --?\norder by t.id\nlimit 5"
+    (error,) = inspect(sql, "-- returns: many value").errors
+    assert (error.message, error.line, error.detail) == (
+        'syntax error at or near "order"',
+        8,
+        "without any optional line",
+    )
+
+
+def test_lines_are_named_with_their_choices(inspect: Inspect) -> None:
+    sql = (
+        "select t.s\nfrom t\nwhere true\n  and t.a = :a  --?\n  and t.b = :b + nope  --?\n"
+        "order by t.id  --? order=up\norder by t.id desc  --? order=down\nlimit 5"
+    )
+    (error,) = inspect(sql, "-- returns: many value").errors
+    assert (error.message, error.detail) == ('column "nope" does not exist', None)
+    sql = sql.replace(" + nope", "").replace("t.id desc", "t.nope")
+    (error,) = inspect(sql, "-- returns: many value").errors
+    assert error.detail == "with order=down"
+
+
+def test_what_all_texts_are_refused_for_names_no_lines(inspect: Inspect) -> None:
+    sql = "select t.nope\nfrom t\nwhere true\n  and t.a = :a  --?\nlimit 5"
+    (error,) = inspect(sql, "-- returns: many value").errors
+    assert (error.message, error.detail) == ("column t.nope does not exist", None)
+
+
+def test_describe_says_what_holds_for_all(
+    inspect: Inspect,
+    database_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    inspect(f"{PAIR}order by t.id\nlimit 10", "-- returns: many Thing")
+    monkeypatch.chdir(tmp_path)
+    assert main(["describe", "things.q", "--json", "--database", database_url]) == 0
+    described = msgspec.json.decode(capsys.readouterr().out)
+    assert [column["nullable"] for column in described["columns"]] == [False, True]
+
+
+def test_the_answer_is_what_the_database_gives(inspect: Inspect, database_url: str) -> None:
+    """The row that the two lines let through, on data."""
+    found = inspect(f"{PAIR}{LINES}\norder by t.id\nlimit 10", "-- returns: many Thing")
+    variant = found.inspection.checked[0].statement.variant({"r", "z"})
+    with psycopg.connect(database_url) as connection:
+        connection.execute("create temporary table t (id int, k int, a int, b int, c int, s text)")
+        connection.execute("insert into t values (1, 1, null, 7, 1, '')")
+        cursor = psycopg.RawCursor(connection)
+        assert cursor.execute(variant.sql.encode(), [1, 7]).fetchall() == [(1, None)]
