@@ -21,6 +21,7 @@ class Places:
     """Turns the tree's byte offsets into positions in the text."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self._bytes = text.encode()
 
     def of(self, node: Node | None) -> int:
