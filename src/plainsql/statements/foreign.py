@@ -1,17 +1,32 @@
-"""Placeholders of other tools: ``?``, ``%s``, ``%(id)s``, ``=@id``, found in a text that the server refused.
+"""What other tools write, with what to write instead: their placeholders, and the marks of their queries.
 
-Each is an operator to PostgreSQL, and so may be meant. Only a text that is refused is searched, and only for
-what no expression could be.
+Placeholders such as ``?``, ``%s`` and ``%(id)s`` are operators to PostgreSQL, and so may be meant: only a
+text that it refuses is searched for them, and only for what no expression could be.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
-from .scanner import Token
+from plainsql.errors import SqlFileError
 
-__all__ = ["foreign_placeholder"]
+from .scanner import Token, scan
+from .source import Source
+
+__all__ = ["foreign_placeholder", "lone_at", "other_tools_mark"]
+
+# aiosql's `-- name: get-user^` and sqlc's `-- name: GetUser :one`.
+_MARK: Final = re.compile(r"^--[ \t]*(name:[ \t]*[\w-]+[ \t]*(:\w+|\^|<!|\*!|[!$#])?)", re.MULTILINE)
+_RETURNS: Final = {
+    "^": "optional Lead",
+    ":one": "one Lead",
+    "$": "value",
+    "<!": "one Lead",
+    **dict.fromkeys((":many", ""), "many Lead"),
+    **dict.fromkeys(("!", "*!", "#", ":exec", ":execrows", ":execresult"), "count"),
+}
 
 # Behind these an operator with two operands cannot stand.
 _OPENING: Final = frozenset(
@@ -27,6 +42,40 @@ _ENDING: Final = frozenset(
         *("end", "on", "having", "union", "for", "as", "asc", "desc"),
     }
 )
+
+
+def other_tools_mark(source: Source) -> SqlFileError | None:
+    """The error for a file whose header is aiosql's or sqlc's, or None."""
+    found = _MARK.search(source.text)
+    if found is None:
+        return None
+    returns = _RETURNS.get(found[2] or "", "many Lead")
+    named = ", with the name of the row's type" if "Lead" in returns else ""
+    return source.error(
+        found.start(1),
+        f"{found[1].rstrip()!r} is the mark of another tool, and does not say what the query returns",
+        detail="The name of a query is that of its file.",
+        hint=f"Write returns: {returns} instead{named}.",
+    )
+
+
+def lone_at(source: Source) -> SqlFileError | None:
+    """The error for ``@id``, which is not a parameter but the absolute value of a column, or None."""
+    text = source.text
+    if "@" not in text:
+        return None
+    tokens = scan(text, path=source.path, line=source.line)
+    for index, token in enumerate(tokens):
+        if token.kind == "operator" and text[token.start : token.end] == "@":
+            following = _adjacent(tokens, index)
+            if following is not None and following.kind == "word":
+                name = text[following.start : following.end]
+                return source.error(
+                    token.start,
+                    f"@{name} is no parameter: to PostgreSQL it is the absolute value of {name}",
+                    hint=f"Write :{name}; or abs({name}), if that is meant.",
+                )
+    return None
 
 
 def foreign_placeholder(sql: str, tokens: Sequence[Token]) -> tuple[int, str] | None:

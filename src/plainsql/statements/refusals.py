@@ -17,12 +17,16 @@ from .foreign import foreign_placeholder
 from .scanner import Token, scan
 from .variants import Variant
 
-__all__ = ["Refusal", "refusal", "with_names"]
+__all__ = ["REFUSED_WHEN_READ", "Refusal", "refusal", "with_names"]
 
-# The SQLSTATEs whose texts name parameters. Others may quote a value of the statement that looks like one.
 _INDETERMINATE, _AMBIGUOUS, _SYNTAX, _NO_OPERATOR = "42P18", "42P08", "42601", "42883"
+REFUSED_WHEN_READ: Final = frozenset({_INDETERMINATE, _AMBIGUOUS, _SYNTAX})
+"""The SQLSTATEs whose texts name parameters. Others may quote a value that looks like one."""
+# Syntax, a function or operator, a column: as what another tool's placeholder is refused.
+_UNKNOWN: Final = frozenset({_SYNTAX, _NO_OPERATOR, "42703"})
 _PARAMETER: Final = re.compile(r"(?<=parameter )\$(\d+)|(?<=\")\$(\d+)(?=\")")
 _OPERATOR: Final = re.compile(r"operator does not exist: (.+?) (\S+) (.+)")
+_VERSUS: Final = re.compile(r"(.+) versus (.+)")
 _TYPES: Final = frozenset(
     {
         *("bigint", "boolean", "bytea", "char", "date", "inet", "integer", "interval", "json", "jsonb"),
@@ -56,7 +60,7 @@ def refusal(
 
     ``position`` is the server's: 1-based, in characters of that text.
     """
-    said = _Said(variant, message, sqlstate, position)
+    said = _Said(variant, message, sqlstate, position, detail or "")
     found = said.foreign() or said.parameter() or said.operator()
     start, own_hint = found or (position - 1 if position else None, None)
     place = variant.place(start + 1 if start is not None else 1)
@@ -75,7 +79,7 @@ def with_names(variant: Variant, text: str, sqlstate: str | None) -> str:
         number = int(found[1] or found[2])
         return f":{variant.parameters[number - 1]}" if 0 < number <= len(variant.parameters) else found[0]
 
-    if sqlstate not in (_INDETERMINATE, _AMBIGUOUS, _SYNTAX):
+    if sqlstate not in REFUSED_WHEN_READ:
         return text
     return _PARAMETER.sub(name, text)
 
@@ -83,10 +87,13 @@ def with_names(variant: Variant, text: str, sqlstate: str | None) -> str:
 class _Said:
     """A refusal with the tokens of the text that it is about."""
 
-    def __init__(self, variant: Variant, message: str, sqlstate: str | None, position: int | None) -> None:
+    def __init__(
+        self, variant: Variant, message: str, sqlstate: str | None, position: int | None, detail: str
+    ) -> None:
         self.variant = variant
         self.message = message
         self.sqlstate = sqlstate
+        self.detail = detail
         self.sql = variant.sql
         self.tokens = [
             token for token in scan(self.sql, path="") if token.kind not in ("line_comment", "block_comment")
@@ -95,12 +102,14 @@ class _Said:
 
     def foreign(self) -> tuple[int, str] | None:
         """A placeholder of another tool, in a text that the server cannot read."""
+        if self.sqlstate not in _UNKNOWN:
+            return None
         return foreign_placeholder(self.sql, self.tokens)
 
     def parameter(self) -> tuple[int, str | None] | None:
         """The place of the parameter that a message is about, and what to write."""
         found = _PARAMETER.search(self.message)
-        if found is None or self.sqlstate not in (_INDETERMINATE, _AMBIGUOUS, _SYNTAX):
+        if found is None or self.sqlstate not in REFUSED_WHEN_READ:
             return None
         written = f"${found[1] or found[2]}"
         index = self.at
@@ -109,12 +118,12 @@ class _Said:
         if index is None:
             return None
         name = with_names(self.variant, f'"{written}"', _SYNTAX).strip('":')
-        if self.sqlstate == _INDETERMINATE:
-            hint: str | None = f"say its type where it stands: :{name}::text, or another type"
-        elif self.sqlstate == _AMBIGUOUS:
-            hint = f"cast it to one type wherever it stands, such as :{name}::text"
-        else:
+        if self.sqlstate == _SYNTAX:
             hint = self._misplaced(index, name)
+        elif (types := _VERSUS.fullmatch(self.detail)) is not None:
+            hint = f"cast it to one type wherever it stands, such as :{name}::{types[1]}"
+        else:
+            hint = f"say its type where it stands: :{name}::text, or another type"
         return self.tokens[index].start, hint
 
     def operator(self) -> tuple[int, str] | None:
