@@ -51,8 +51,10 @@ CASES = {
     "frozen-literal": (f"{ALL}\nwhere n.id = 1\n  and n.at > 'today'", "optional Note", 6, 14),
     "star": ("select n.*\nfrom notes as n\nwhere n.id = 1", "optional Note", 3, 8),
     "nested-without-key": (
-        'select n.id,\n  m.author as "m.author"\nfrom notes as n\n'
-        "left join notes as m on m.id = n.stars\nwhere n.id = 1",
+        (
+            'select n.id,\n  m.author as "m.author"\nfrom notes as n\n'
+            "left join notes as m on m.id = n.stars\nwhere n.id = 1"
+        ),
         "optional Note",
         4,
         15,

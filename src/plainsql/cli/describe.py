@@ -14,7 +14,7 @@ from rich.text import Text
 
 from plainsql.cli.exits import FINDINGS, FINE
 from plainsql.codegen.modules import Checked
-from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError
+from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.review.lines import as_json, describe_lines, parameters_as_json
 from plainsql.review.project import review
 from plainsql.settings import Project
@@ -103,7 +103,7 @@ def _print(checked: Checked) -> None:
     console = Console(soft_wrap=True)
     console.print(f"[bold]{statement.name}[/]  {statement.path}", highlight=False)
     if statement.description:
-        console.print(statement.description, highlight=False, markup=False)
+        console.print(printable(statement.description), highlight=False, markup=False)
     console.print(f"returns {statement.returns}: {analysis.rows} ({analysis.rows_because})", highlight=False)
     facts = checked.parameters
     if statement.parameters or statement.choices:
@@ -122,7 +122,11 @@ def _print(checked: Checked) -> None:
         for column in analysis.columns:
             origin = str(column.origin or "")
             table.add_row(
-                column.name, str(column.type), "yes" if column.nullable else "no", column.because, origin
+                printable(column.name),
+                str(column.type),
+                "yes" if column.nullable else "no",
+                column.because,
+                origin,
             )
         console.print(table)
     for what in ("reads", "writes"):
