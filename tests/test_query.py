@@ -147,8 +147,12 @@ def test_bounds_let_null_and_unset_pass_and_refuse_what_is_no_number() -> None:
     assert bounded("n", None, 1, 2) is None
     assert bounded("n", UNSET, 1, 2) is UNSET
     assert bounded("n", 1, 1, None) == 1
+    assert bounded("n", "1.5", 1, 2) == "1.5"  # the drivers take the text of a number for a numeric
     with pytest.raises(plainsql.BindError, match=r"^n: expected a number, got str$"):
-        bounded("n", "1", 1, 2)
+        bounded("n", "one", 1, 2)
+    for text in ("3", "nan", "inf"):
+        with pytest.raises(plainsql.BindError, match=r"^n: the value is out of bounds, expected 1\.\.2$"):
+            bounded("n", text, 1, 2)
     with pytest.raises(plainsql.BindError, match=r"expected \.\.2$"):
         bounded("n", 3, None, 2)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any, TypeVar
 
 from plainsql.errors import BindError
 from plainsql.rows import composite
 from plainsql.types import UNSET
 
-__all__ = ["Args", "Binder", "bounded"]
+__all__ = ["Args", "Binder", "NullError", "bounded"]
 
 N = TypeVar("N")
 
@@ -43,19 +44,42 @@ class Binder:
         return tuple(composite(kwargs[name]) for name in self.names)
 
 
+class NullError(BindError):
+    """A null for a parameter that cannot be null; a query that catches it says for which one."""
+
+    def __init__(self) -> None:
+        super().__init__("a parameter that cannot be null is None")
+
+
 def bounded(name: str, value: N, low: Any, high: Any) -> N:
     """Return the value where it lies within the bounds of the query's header (inclusive), or is not given.
 
-    Raises ``BindError`` otherwise; the text does not hold the value.
+    The text of a number is one, as it is to the drivers. Raises ``BindError`` otherwise, which does not hold
+    the value.
     """
     number: Any = value
     if number is None or number is UNSET:
         return value
+    if isinstance(number, str):
+        number = _read_number(number)
     try:
         within = (low is None or number >= low) and (high is None or number <= high)
-    except (TypeError, ArithmeticError):  # a Decimal that is no number
-        raise BindError(f"{name}: expected a number, got {type(value).__name__}") from None
+    except (TypeError, ArithmeticError):
+        if not isinstance(number, Number):
+            raise BindError(f"{name}: expected a number, got {type(value).__name__}") from None
+        within = False  # NaN
     if not within:
         low_text, high_text = ("" if low is None else low), ("" if high is None else high)
         raise BindError(f"{name}: the value is out of bounds, expected {low_text}..{high_text}")
     return value
+
+
+def _read_number(text: str) -> object:
+    """The number that a text holds; the text itself if it holds none."""
+    # Few calls need it, and it takes a millisecond to import.
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text

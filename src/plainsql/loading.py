@@ -132,5 +132,12 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
         binder = Binder(names, defaults, bounds, statement.returns.row)
     binder.__doc__ = statement.description
     return _CLASSES[statement.returns.kind](
-        statement.name, statement.path, statement.body_line, statement.body, binder, None, changes=EVERYTHING
+        statement.name,
+        statement.path,
+        statement.body_line,
+        statement.body,
+        binder,
+        None,
+        changes=EVERYTHING,
+        not_null=tuple(hint.name for hint in statement.columns if hint.nullable is False),
     )

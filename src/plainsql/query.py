@@ -10,7 +10,9 @@ that came back (``result``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,7 +27,7 @@ from typing import (
 )
 from typing import overload as _overload
 
-from plainsql.binding import Args, Binder, bounded
+from plainsql.binding import Args, Binder, NullError, bounded
 from plainsql.errors import BindError, ContractError, NoRowError, PlainsqlError, TooManyRowsError
 from plainsql.reach import CachedRead, Change
 from plainsql.rows import (
@@ -37,6 +39,8 @@ from plainsql.rows import (
     dynamic_row,
     elements,
     is_plain,
+    refusing_null,
+    tuples,
     value_builder,
     width,
 )
@@ -54,6 +58,7 @@ __all__ = [
     "CountQuery",
     "Effect",
     "ManyQuery",
+    "NullError",
     "OneQuery",
     "OptionalQuery",
     "Plan",
@@ -66,6 +71,7 @@ __all__ = [
     "many",
     "one",
     "optional",
+    "tuples",
 ]
 
 P = ParamSpec("P")
@@ -135,6 +141,7 @@ class Query(Generic[P, T, R]):
         row_security: Mapping[str, tuple[str, ...]] | None = None,
         cache: CachedRead | None = None,
         changes: tuple[Change, ...] = (),
+        not_null: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         """The path as a name: ``realty.leads.get_by_id``."""
@@ -148,6 +155,8 @@ class Query(Generic[P, T, R]):
         """How it is cached, and what it depends on; ``None``: not at all."""
         self.changes = changes
         """What it may change, for cached reads; ``plainsql.load`` knows nothing: ``EVERYTHING``."""
+        self.not_null = not_null
+        """Columns of which its header alone says that they are never null: a null raises ``DecodeError``."""
         self._source = (path, line, body)
         self._bind = bind
         self._item = item
@@ -165,7 +174,7 @@ class Query(Generic[P, T, R]):
         # By reference, as a function is: the name it was declared under is this object's. One that was
         # loaded has no such name; the other process compiles it anew.
         if isinstance(self._bind, Binder):
-            facts = (self.effect, self.joins, self.row_security, self.cache, self.changes)
+            facts = (self.effect, self.joins, self.row_security, self.cache, self.changes, self.not_null)
             return type(self), (self.name, *self._source, self._bind, None, *facts)
         bind: Any = self._bind
         return str(bind.__qualname__)
@@ -334,11 +343,14 @@ class Query(Generic[P, T, R]):
         if (build := self._build) is None:
             item: Any = self._item
             if isinstance(item, type) and issubclass(item, Row):
-                build = self._build = builder(item)
-                if is_plain(item):
+                build = builder(item)
+                if is_plain(item) and not self.not_null:
                     self._make = cast("Callable[..., T]", item)
             else:
-                build = self._build = value_builder(item, self.name)
+                build = value_builder(item, self.name)
+            if self.not_null:
+                build = refusing_null(build, item, self.not_null, self.name, self.file)
+            self._build = build
         try:
             return build(records)
         except TypeError:
@@ -444,6 +456,8 @@ class Query(Generic[P, T, R]):
         )
 
     def _bind_error(self, error: TypeError, kwargs: dict[str, Any]) -> BindError:
+        if isinstance(error, NullError):
+            return self._null_given(kwargs)
         if isinstance(error, BindError):
             return BindError(f"{self.name}: {error.message}", detail=error.detail, hint=error.hint)
         expected, required = self._names()
@@ -457,6 +471,21 @@ class Query(Generic[P, T, R]):
         if not wrong:  # an error inside the function itself: say what it said
             return BindError(f"{self.name}: {error}")
         return BindError(f"{self.name}: {'; '.join(wrong)}", hint=f"call {self._signature()}")
+
+    def _null_given(self, kwargs: dict[str, Any]) -> BindError:
+        hints: dict[str, str] = getattr(self._bind, "__annotations__", {})
+        types = {name: hints.get(name, "a value") for name, value in kwargs.items() if value is None}
+        # The labels of an enum may hold anything.
+        bare = {name: re.sub(r'"(?:[^"\\]|\\.)*"', "", type).split(" | ") for name, type in types.items()}
+        given = [
+            f"{name}: expected {type.removesuffix(' | UnsetType')}, got None"
+            for name, type in types.items()
+            if "None" not in bare[name]
+        ]
+        return BindError(
+            f"{self.name}: {'; '.join(given)}",
+            hint=f"plainsql describe {self.name} says why it cannot be null",
+        )
 
     def _names(self) -> tuple[list[str], list[str]]:
         """The names of all parameters, and of those that must be given."""
@@ -550,6 +579,7 @@ class _Declared:
         row_security: Mapping[str, tuple[str, ...]] | None = None,
         cache: CachedRead | None = None,
         changes: tuple[Change, ...] = (),
+        not_null: tuple[str, ...] = (),
     ) -> None:
         self.source = (name, path, line, body)
         self.facts: dict[str, Any] = {
@@ -558,6 +588,7 @@ class _Declared:
             "row_security": row_security,
             "cache": cache,
             "changes": changes,
+            "not_null": not_null,
         }
 
 
@@ -573,7 +604,7 @@ class _Declare(_Declared, Generic[T]):
 
             def declare(*source, **facts):
                 declared = cls(*source, **facts)
-                declared.item = item
+                declared.item = NoneType if item is None else item
                 return declared
 
             return declare

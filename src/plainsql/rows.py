@@ -13,7 +13,8 @@ column needs on its way is read from the row type's annotations, once for each q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import starmap
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -32,6 +33,8 @@ __all__ = [
     "dynamic_row",
     "elements",
     "is_plain",
+    "refusing_null",
+    "tuples",
     "value_builder",
     "width",
 ]
@@ -205,10 +208,55 @@ def width(row: type[Row]) -> int:
     return sum(1 if inner is None else width(inner) for inner in nested)
 
 
+def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, file: str) -> Build:
+    """Make a builder that raises ``DecodeError`` for a null in one of the named columns.
+
+    A nested row's column (``"lead.id"``) may be null where there is no nested row.
+    """
+    if isinstance(item, type) and issubclass(item, Row):
+        checks = [column for column in _columns(item, 0, "", None) if column[0] in names]
+    else:
+        checks = [(names[0], 0, None)]
+
+    def build_checked(records: Iterable[Record]) -> list[Any]:
+        records = list(records)
+        for record in records:
+            for name, index, group in checks:
+                # A record of another width is refused when it is built.
+                if len(record) <= index or record[index] is not None:
+                    continue
+                if group is None or any(value is not None for value in record[group]):
+                    raise DecodeError(
+                        f"{query}: {name} is null, and the header says that it is not",
+                        hint=f"remove 'column {name}: not null' from {file}, or correct the data",
+                    )
+        return build(records)
+
+    return build_checked
+
+
+def _columns(
+    row: type[Row], start: int, prefix: str, group: slice | None
+) -> Iterator[tuple[str, int, slice | None]]:
+    """The columns of a row: name, position, and the columns of the nested row that may be missing with it."""
+    hints = get_type_hints(row, include_extras=True)
+    for field in msgspec.structs.fields(row):
+        inner = _nested_row(hints[field.name])
+        if inner is None:
+            yield prefix + field.name, start, group
+            start += 1
+            continue
+        end = start + width(inner)
+        nullable = _without_null(hints[field.name]) is not hints[field.name]
+        yield from _columns(inner, start, f"{field.name}.", slice(start, end) if nullable else group)
+        start = end
+
+
 def composite(value: Any) -> Any:
     """Turn a ``Composite`` into what the drivers take: a tuple, and so on for all that is in it."""
     if isinstance(value, Composite):
-        return tuple(composite(part) for part in msgspec.structs.astuple(value))
+        parts = zip(_encoders(type(value)), msgspec.structs.astuple(value), strict=True)
+        return tuple(part if part is None else encode(part) for encode, part in parts)
     if isinstance(value, list):
         return [composite(element) for element in value]
     return value
@@ -221,6 +269,32 @@ def elements(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [None if element is None else Opaque(element) for element in value]
     return value
+
+
+def tuples(value: Any) -> Any:
+    """Make the elements of an array tuples: to the drivers, lists in a list are a second dimension of it."""
+    if isinstance(value, list | tuple):
+        return [None if element is None else tuple(element) for element in value]
+    return value
+
+
+@lru_cache
+def _encoders(target: type[Composite]) -> list[Callable[[Any], Any]]:
+    """What the value of each field passes through on its way to a driver."""
+    hints = get_type_hints(target, include_extras=True)
+    return [_encoder(hints[field.name]) for field in msgspec.structs.fields(target)]
+
+
+def _encoder(annotation: Any) -> Callable[[Any], Any]:
+    annotation = _without_null(annotation)
+    if get_origin(annotation) is not list:
+        return composite
+    element = _without_null(get_args(annotation)[0])
+    if get_origin(element) is list or getattr(element, "__name__", "") == "Polygon":
+        return tuples
+    is_json = get_origin(element) is Annotated and any(isinstance(m, JsonMark) for m in get_args(element)[1:])
+    is_vector = getattr(element, "__module__", "").partition(".")[0] == "pgvector"
+    return elements if is_json or is_vector else composite
 
 
 def _nested_row(annotation: Any) -> type[Row] | None:

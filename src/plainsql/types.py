@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
 from msgspec import UNSET, UnsetType
 
@@ -51,6 +51,7 @@ __all__ = [
     "Polygon",
     "Range",
     "RowMark",
+    "SupportsArray",
     "UnsetType",
 ]
 
@@ -96,6 +97,12 @@ class RowMark(ABC):
     @abstractmethod
     def read(self, value: Any, others: Sequence[object]) -> Any:
         """Turn a value that arrived, which is not null, into the field's. ``others`` are as they arrived."""
+
+
+class SupportsArray(Protocol):
+    """What NumPy can read: its own arrays, tensors, series. NumPy itself is not imported for it."""
+
+    def __array__(self) -> Any: ...
 
 
 class Opaque:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import pickle
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -18,68 +17,15 @@ import plainsql
 import plainsql.sync
 from plainsql import ContractError, codegen
 from plainsql.query import Query
-from plainsql.review.project import Review, review
 from plainsql.rows import builder
 from plainsql.settings import Project
-
-SCHEMA = """
-create type mood as enum ('a"b', E'tab\\there', E'cr\\rlf\\n', E'\\x0b\\u2028', '{x}', 'back\\', '');
-create type nothing as enum ();
-create table cooks (id bigint primary key, name text not null, mail text);
-create table dishes (
-  id bigint primary key,
-  cook_id bigint references cooks (id),
-  mood mood,
-  nothing nothing,
-  payload jsonb,
-  documents jsonb[],
-  stars integer not null
-);
-"""
-
-Made = Callable[[Mapping[str, str]], Review]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Project:
-    return Project(root=tmp_path, output=f"package_of_{tmp_path.name}")
-
-
-@pytest.fixture
-def make(folder: Project, database_url: str) -> Made:
-    """Write files below the project, and review it."""
-
-    def run(files: Mapping[str, str]) -> Review:
-        for name, text in {"migrations/0001_all.sql": SCHEMA, **files}.items():
-            (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder.root / name).write_text(text)
-        return review(folder, database_url)
-
-    return run
-
-
-@pytest.fixture
-def load(folder: Project, make: Made, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
-    """Generate from files, and import one of the modules."""
-
-    def run(module: str, files: Mapping[str, str]) -> ModuleType:
-        found = make(files)
-        assert [str(error) for error in found.errors] == []
-        codegen.write(found.files, folder.output_folder)
-        monkeypatch.syspath_prepend(folder.root)
-        return importlib.import_module(f"{folder.import_name}.{module}")
-
-    return run
+from tests.codegen.conftest import SCHEMA, Made, query
 
 
 def types_of(row: type) -> dict[str, Any]:
     # What a type checker reads: resolved where the class stands, its own fields first.
     builder(row)
     return {field.name: field.type for field in msgspec.structs.fields(row)}
-
-
-def query(columns: str, returns: str = "many Dish", header: str = "", tail: str = "") -> str:
-    return f"-- It.\n-- returns: {returns}\n{header}select {columns}\n{tail}"
 
 
 def test_labels_of_enums_hold_whatever_they_like(load: Callable[..., ModuleType]) -> None:
@@ -334,6 +280,10 @@ def test_a_choice_that_is_no_text_is_refused(queries: Any) -> None:
 def test_a_bound_refuses_what_is_no_number(queries: Any) -> None:
     from decimal import Decimal
 
-    for wrong in (Decimal("nan"), "3", object()):
+    for wrong in ("three", object(), [3]):
         with pytest.raises(plainsql.BindError, match="n: expected a number, got "):
             queries.items.within.bind((), {"n": wrong})
+    for outside in (Decimal("nan"), Decimal("snan"), float("nan"), "nan", "7"):
+        with pytest.raises(plainsql.BindError, match=r"n: the value is out of bounds, expected 1\.\.5"):
+            queries.items.within.bind((), {"n": outside})
+    assert queries.items.within.bind((), {"n": "3.5"}) == ("3.5",)

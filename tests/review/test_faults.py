@@ -129,10 +129,10 @@ def test_what_no_query_alone_is_the_cause_of_is_said_of_the_folder(
 ) -> None:
     original = modules.plan_modules
 
-    def plan(checked: Any, package: str) -> Any:
+    def plan(checked: Any, *others: Any) -> Any:
         if len(checked) > 1:
             raise RecursionError
-        return original(checked, package)
+        return original(checked, *others)
 
     monkeypatch.setattr("plainsql.codegen.plan_modules", plan)
     names = [(error.name, error.path) for error in review(project, database_url).errors]

@@ -119,6 +119,5 @@ def _annotation(problem: Problem) -> str:
     lines = [problem.message]
     lines += [f"DETAIL: {problem.detail}"] if problem.detail else []
     lines += [f"HINT: {problem.hint}"] if problem.hint else []
-    lines = [printable(line) for line in lines]
     title = attribute(f"plainsql {problem.name}")
-    return f"::error {place},title={title}::{data(chr(10).join(lines))}"
+    return f"::error {place},title={title}::{printable(data(chr(10).join(lines)))}"

@@ -1,9 +1,10 @@
-"""Facts → Python source: python_types · modules · render · writing, in the order in which data goes through
-them.
+"""Facts → Python source: python_types · annotations · parameters · classes · modules · render · verification
+· writing, in the order in which data goes through them.
 """
 
 from plainsql.codegen.modules import Checked, plan_modules
 from plainsql.codegen.render import MARK
+from plainsql.codegen.verification import verify
 from plainsql.codegen.writing import Changes, compare, sources, write
 
-__all__ = ["MARK", "Changes", "Checked", "compare", "plan_modules", "sources", "write"]
+__all__ = ["MARK", "Changes", "Checked", "compare", "plan_modules", "sources", "verify", "write"]

@@ -7,19 +7,24 @@ columns must be the same in all of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from plainsql.analysis.dependences import cached_read, changes_of_all
 from plainsql.analysis.merged import merged, merged_parameters, widest_column
-from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, PgType
-from plainsql.codegen.encryption import PARAMETER, SameKeys, annotate_encrypted, check_encrypted
-from plainsql.codegen.naming import class_name, is_field_name, string_literal
-from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
+from plainsql.codegen.annotations import annotate_column, annotate_value
+from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
+from plainsql.codegen.encryption import PARAMETER, SameKeys, check_encrypted
+from plainsql.codegen.json_types import JsonTypes
+from plainsql.codegen.naming import is_field_name, normalized
+from plainsql.codegen.parameters import PlannedParameter, plan_choices, plan_parameter
+from plainsql.codegen.python_types import Annotation, reference
 from plainsql.errors import ContractError, Place
 from plainsql.reach import CachedRead, Change
-from plainsql.statements import Bounds, Statement, Variant
+from plainsql.statements import Statement, Variant
 
-__all__ = ["Checked", "Field", "Function", "Module", "RowClass", "plan_modules"]
+__all__ = ["Checked", "Function", "Module", "plan_modules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +48,14 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a class to generate."""
-
-    name: str
-    annotation: Annotation
-    nullable: bool
-
-
-@dataclass(slots=True)
-class RowClass:
-    """A class to generate: a row, a nested row or a composite."""
-
-    name: str
-    fields: list[Field]
-    base: str
-    described: str
-    """What its docstring says."""
-    source: Statement | None = None
-    """The statement that first asked for it, for messages."""
-
-
-@dataclass(frozen=True, slots=True)
 class Function:
     """A query of a module."""
 
     statement: Statement
     item: Annotation | None
     """What one row is: a class of the module or a value's type; None for a count."""
-    parameters: tuple[tuple[str, Annotation, str], ...]
-    """``(name, annotation, default as source or empty)``, in the order of the SQL, then of the choices."""
-    wraps: dict[str, str]
-    """By parameter: the function of ``plainsql.query`` that its value passes through."""
+    parameters: tuple[PlannedParameter, ...]
+    """In the order of the SQL, then of the choices."""
     analysis: Analysis
     effect: str
     """What is proved of all its variants: ``plainsql.query.Effect``."""
@@ -82,6 +63,8 @@ class Function:
     """Whether concurrent calls may run as one statement, where it only reads."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By table: settings without which row-level security lets nothing of it through."""
+    not_null: tuple[str, ...] = ()
+    """Columns of which the header alone says that they are never null."""
     cache: CachedRead | None = None
     changes: tuple[Change, ...] = ()
 
@@ -96,25 +79,29 @@ class Module:
     """The SQL folder it is made from, relative to the folder of all queries; empty for that itself."""
     package: bool = False
     """Whether it is a folder even without modules in it: its layer's ``types`` stand there."""
-    classes: dict[str, RowClass] = field(default_factory=dict)
+    classes: Classes = field(default_factory=Classes)
     functions: list[Function] = field(default_factory=list)
 
 
-def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module], list[ContractError]]:
+def plan_modules(
+    checked: Iterable[Checked], package: str, folder: Path | None = None
+) -> tuple[list[Module], list[ContractError]]:
     """Plan the modules of a package, in the order of their names.
 
-    ``package`` is the import name of the generated package: types of JSON columns are looked up from there.
+    ``package`` is the import name of the generated package, and ``folder`` its folder: types of JSON columns
+    are looked up from there; without a folder, they are taken for defined.
     All that contradicts is returned, not raised: a module with errors is not to be written.
     """
     modules: dict[str, Module] = {}
     errors: list[ContractError] = []
     same_keys = SameKeys()
+    json_types = JsonTypes(package, folder)
     for item in checked:
         statement = item.statement
         folder = statement.module.replace(".", "/")
         module = modules.setdefault(statement.module, Module(statement.module or "queries", folder))
         try:
-            module.functions.append(_plan_function(item, module, package))
+            module.functions.append(_plan_function(item, module, json_types))
             same_keys.check(statement, item.variants)
         except ContractError as error:
             errors.append(error)
@@ -128,26 +115,43 @@ def plan_modules(checked: Iterable[Checked], package: str) -> tuple[list[Module]
             )
         )
     for module in modules.values():
-        errors += _import_twice(module)
+        twice = list(_import_twice(module))
+        errors += twice or [e for f in module.functions for e in json_types.missing(f.statement)]
+        module.classes.choose_names(_own_names(module))
     imported = {name for module in modules.values() for name, _, _ in _imports(module)}
     for module in modules.values():
         module.package = f"{package}.{module.name}.types" in imported
     return [modules[name] for name in sorted(modules)], errors
 
 
+def _own_names(module: Module) -> Iterable[str]:
+    yield from (field.name for row in module.classes for field in row.fields)
+    yield from (function.statement.function for function in module.functions)
+
+
 def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
     """What a module's annotations import: ``(module, name, the statement that asks for it)``."""
-    annotations = [(f.annotation, c.source) for c in module.classes.values() for f in c.fields]
+    annotations = [(f.annotation, c.source) for c in module.classes for f in c.fields]
     for function in module.functions:
-        annotations += [(annotation, function.statement) for _, annotation, _ in function.parameters]
+        annotations += [(planned.annotation, function.statement) for planned in function.parameters]
         if function.item is not None:
             annotations.append((function.item, function.statement))
     return [(*pair, source) for annotation, source in annotations for pair in sorted(annotation.imports)]
 
 
+_IMPORTED = {
+    **dict.fromkeys(("Args", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
+    **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
+    **dict.fromkeys(("CachedRead", "Change", "Dependence"), "plainsql.reach"),
+    **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
+    "encrypt": "plainsql.crypto",
+}
+"""What modules import beside types."""
+
+
 def _import_twice(module: Module) -> Iterable[ContractError]:
     """Types of one name from two modules, of which one would hide the other."""
-    known = {"Args": "plainsql.query", "Composite": "plainsql.rows", "Row": "plainsql.rows"}
+    known = dict(_IMPORTED)
     for source, name, statement in _imports(module):
         if known.setdefault(name, source) != source and statement is not None:
             yield _error(
@@ -157,7 +161,7 @@ def _import_twice(module: Module) -> Iterable[ContractError]:
             )
 
 
-def _plan_function(item: Checked, module: Module, package: str) -> Function:
+def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Function:
     statement, analysis = item.statement, item.analysis
     _check_shape(statement, analysis)
     check_encrypted(statement, item.variants)
@@ -165,19 +169,20 @@ def _plan_function(item: Checked, module: Module, package: str) -> Function:
         _check_same_columns(statement, item.variants[0], other)
     returned: Annotation | None = None
     if statement.returns.value:
-        returned = _annotate_column(statement, widest_column(item.variants, 0), package, nested=False)
-        _add_composites(module, returned, statement)
-        returned = returned.or_null() if widest_column(item.variants, 0).nullable else returned
+        column = widest_column(item.variants, 0)
+        returned = annotate_column(module.classes, statement, column, json_types)
+        returned = returned.or_null() if column.nullable else returned
     elif statement.returns.row is not None:
-        _add_row(module, statement.returns.row, item.variants, statement, package)
-        returned = Annotation(statement.returns.row)
-    parameters, wraps = _plan_parameters(item, module)
+        _add_row(module, statement.returns.row, item.variants, statement, json_types)
+        returned = Annotation(reference(row_key(statement.returns.row)))
+    parameters = _plan_parameters(item, module)
     row_security = dict(table for variant in item.variants for table in variant.settings)
     joins = statement.join and not any(variant.lost_by_joining for variant in item.variants)
     effect = _effect(item.variants)
+    not_null = tuple(hint.name for hint in statement.columns if hint.nullable is False)
     cache, changes = _cache(item), changes_of_all(item.variants)
     return Function(
-        statement, returned, parameters, wraps, analysis, effect, joins, row_security, cache, changes
+        statement, returned, parameters, analysis, effect, joins, row_security, not_null, cache, changes
     )
 
 
@@ -206,7 +211,8 @@ def _effect(variants: Sequence[Analysis]) -> str:
 
 def _check_shape(statement: Statement, analysis: Analysis) -> None:
     returns, columns = statement.returns, analysis.columns
-    if returns.kind == "count" and columns:
+    # A call of a function that returns nothing has a column, and nothing in it.
+    if returns.kind == "count" and not all(column.type.name == "void" for column in columns):
         raise _error(
             statement,
             f"returns columns ({', '.join(column.name for column in columns)}), "
@@ -233,14 +239,14 @@ def _check_same_columns(statement: Statement, first: Analysis, other: Analysis) 
             statement,
             "its columns differ with the optional lines that are taken",
             "keep optional lines and choices out of the select list",
-            detail=_side_by_side(
+            detail=side_by_side(
                 [(c.name, str(c.type)) for c in first.columns], [(c.name, str(c.type)) for c in other.columns]
             ),
         )
 
 
 def _add_row(
-    module: Module, name: str, variants: Sequence[Analysis], statement: Statement, package: str
+    module: Module, name: str, variants: Sequence[Analysis], statement: Statement, json_types: JsonTypes
 ) -> None:
     fields: list[Field] = []
     groups: dict[str, list[int]] = {}
@@ -254,6 +260,7 @@ def _add_row(
                 f"column {number} is called {column.name!r}, which no field can be called",
                 "give it an alias: as total",
             )
+        outer = normalized(outer)
         if dot:
             if outer in groups and previous != outer:
                 raise _error(
@@ -263,31 +270,33 @@ def _add_row(
                 )
             groups.setdefault(outer, []).append(number - 1)
             if previous != outer:
-                fields.append(Field(outer, Annotation(class_name(outer)), False))
+                fields.append(Field(outer, Annotation(reference(f"nested {name}.{outer}")), False))
         else:
-            annotation = _annotate_column(statement, column, package, nested=False)
-            _add_composites(module, annotation, statement)
+            annotation = annotate_column(module.classes, statement, column, json_types)
             fields.append(Field(outer, annotation, column.nullable))
         previous = outer if dot else ""
-    names = [f.name for f in fields]
-    for duplicate in sorted({n for n in names if names.count(n) > 1}):
-        raise _error(statement, f"two columns are called {duplicate!r}", "give one of them an alias")
+    _refuse_twins(statement, [f.name for f in fields], "")
     for outer, indexes in groups.items():
         parts = [[variant.columns[index] for index in indexes] for variant in variants]
-        fields = _add_nested(module, outer, parts, fields, statement, package)
-    described = f"A row of `{statement.module}`."
-    _add_class(module, RowClass(name, fields, "Row", described, statement), statement)
+        nullable = _add_nested(module, name, outer, parts, statement, json_types)
+        fields = [Field(f.name, f.annotation, nullable) if f.name == outer else f for f in fields]
+    module.classes.add(row_class(name, fields, statement), statement)
+
+
+def _refuse_twins(statement: Statement, names: list[str], prefix: str) -> None:
+    for twin in sorted({name for name in names if names.count(name) > 1}):
+        raise _error(statement, f"two columns are called {prefix + twin!r}", "give one of them an alias")
 
 
 def _add_nested(
     module: Module,
+    row: str,
     outer: str,
     variants: list[list[ColumnFact]],
-    fields: list[Field],
     statement: Statement,
-    package: str,
-) -> list[Field]:
-    """Add the class of a nested row; return the outer row's fields with its nullability set.
+    json_types: JsonTypes,
+) -> bool:
+    """Add the class of a nested row; return whether the nested row can be null.
 
     ``variants`` holds the nested row's columns as each variant has them: which of them are null together is
     a variant's own.
@@ -295,16 +304,15 @@ def _add_nested(
     together = [_null_together(columns) for columns in variants]
     inner = []
     for index, column in enumerate(variants[0]):
-        annotation = _annotate_column(statement, column, package, nested=True)
-        _add_composites(module, annotation, statement)
+        annotation = annotate_column(module.classes, statement, column, json_types)
         nullable = any(
             columns[index].nullable_in_group if grouped else columns[index].nullable
             for columns, grouped in zip(variants, together, strict=True)
         )
-        inner.append(Field(column.name.partition(".")[2], annotation, nullable))
-    name = class_name(outer)
-    _add_class(module, RowClass(name, inner, "Row", f"The nested `{outer}` of a row.", statement), statement)
-    return [Field(f.name, f.annotation, any(together)) if f.name == outer else f for f in fields]
+        inner.append(Field(normalized(column.name.partition(".")[2]), annotation, nullable))
+    _refuse_twins(statement, [f.name for f in inner], f"{outer}.")
+    module.classes.add(nested_class(row, outer, inner, statement), statement)
+    return any(together)
 
 
 def _null_together(columns: Sequence[ColumnFact]) -> bool:
@@ -312,212 +320,24 @@ def _null_together(columns: Sequence[ColumnFact]) -> bool:
     return group is not None and all(column.nullable_group == group for column in columns)
 
 
-def _add_composites(module: Module, annotation: Annotation, statement: Statement) -> None:
-    for type in annotation.composites:
-        fields = []
-        for attribute in type.attributes:
-            inner = _annotate(statement, attribute.name, attribute.type)
-            _add_composites(module, inner, statement)
-            fields.append(Field(attribute.name, inner, not attribute.not_null))
-        _add_class(
-            module,
-            RowClass(class_name(type.name), fields, "Composite", f"The composite type `{type}`.", statement),
-            statement,
-        )
-
-
-def _add_class(module: Module, new: RowClass, statement: Statement) -> None:
-    known = module.classes.get(new.name)
-    if known is None:
-        module.classes[new.name] = new
-        return
-    mine = [(f.name, f.annotation.text) for f in new.fields]
-    theirs = [(f.name, f.annotation.text) for f in known.fields]
-    if mine != theirs or known.base != new.base:
-        other = known.source.path if known.source else module.name
-        raise _error(
-            statement,
-            f"its {new.name} differs from the {new.name} of {other}",
-            "select the same columns in the same order, or name another row in 'returns:'",
-            detail=_side_by_side(mine, theirs),
-        )
-    # The same columns: what can be null in one query can be null in the shared class.
-    known.fields = [
-        Field(old.name, old.annotation, old.nullable or add.nullable)
-        for old, add in zip(known.fields, new.fields, strict=True)
-    ]
-
-
-def _plan_parameters(
-    item: Checked, module: Module
-) -> tuple[tuple[tuple[str, Annotation, str], ...], dict[str, str]]:
+def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, ...]:
     statement = item.statement
     facts = item.parameters
-    planned: list[tuple[str, Annotation, str]] = []
-    wraps: dict[str, str] = {}
+    planned: list[PlannedParameter] = []
+    # What encrypts says itself that a key is null.
+    keys = {
+        key for parameter in statement.parameters if parameter.encryption for key in parameter.encryption.keys
+    }
     for parameter in statement.parameters:
         fact = facts[parameter.name]
-        if parameter.encryption is not None:
-            annotation = PARAMETER
-        else:
-            annotation = _annotate(statement, f":{parameter.name}", fact.type, parameter=True)
-        _add_composites(module, annotation, statement)
-        if wrap := _wrap(fact.type):
-            wraps[parameter.name] = wrap
-        bounds = parameter.bounds
-        default = ""
-        nullable = fact.nullable
-        if bounds is not None and bounds.has_default:
-            default = _default(statement, parameter.name, bounds, fact.type)
-            nullable = nullable or bounds.default is None
-        elif parameter.optional:
-            default = "UNSET"
-        annotation = annotation.or_null() if nullable else annotation
-        if default == "UNSET":
-            annotation = annotation.wrapped(
-                "{} | UnsetType", ("plainsql.types", "UNSET"), ("plainsql.types", "UnsetType")
-            )
-        if "Decimal(" in default or (bounds and "Decimal(" in f"{bounds.low!r} {bounds.high!r}"):
-            annotation = annotation.wrapped("{}", ("decimal", "Decimal"))
-        planned.append((parameter.name, annotation, default))
-    for choice in statement.choices:
-        values = ", ".join(f'"{value}"' for value in choice.values)
-        planned.append(
-            (
-                choice.name,
-                Annotation(f"Literal[{values}]", frozenset({("typing", "Literal")})),
-                "" if choice.default is None else f'"{choice.default}"',
-            )
-        )
-    return tuple(planned), wraps
-
-
-_INTEGERS = {"int2", "int4", "int8", "oid"}
-_FLOATS = {"float4", "float8"}
-_TEXTS = {"text", "varchar", "bpchar", "name", "citext"}
-
-
-def _default(statement: Statement, name: str, bounds: Bounds, type: PgType) -> str:
-    """The default as source, in the parameter's own type."""
-    value = bounds.default
-    while type.kind == "domain" and type.element is not None:
-        type = type.element
-    if value is None:
-        return "None"
-    if isinstance(value, bool):
-        fits, written = type.name == "bool", repr(value)
-    elif isinstance(value, str):
-        fits, written = type.name in _TEXTS or value in type.labels, string_literal(value)
-    elif type.name in _FLOATS:
-        fits, written = True, repr(float(value))
-    elif type.name == "numeric":
-        fits, written = True, f"Decimal({str(value)!r})"
-    else:
-        fits, written = type.name in _INTEGERS and value == int(value), repr(int(value))
-    if not fits:
-        place = bounds.place or Place(statement.path, statement.body_line)
-        raise ContractError(
-            f"{statement.name}: the default of {name} is no {type}, which is its type",
-            place=place,
-            hint="defaults are numbers, texts, labels, true, false or null; else, use coalesce in the SQL",
-        )
-    return written
-
-
-def _wrap(type: PgType) -> str:
-    """The function that a parameter of this type passes through on its way to the driver, if any."""
-    while type.kind == "domain" and type.element is not None:
-        type = type.element
-    if type.kind == "composite":
-        return "composite"
-    if type.kind == "array" and type.element is not None:
-        inner = type.element
-        while inner.kind == "domain" and inner.element is not None:
-            inner = inner.element
-        if inner.kind == "composite":
-            return "composite"
-        if inner.name in ("json", "jsonb", "vector", "halfvec", "sparsevec"):
-            return "elements"
-    return ""
-
-
-def _annotate_column(statement: Statement, column: ColumnFact, package: str, *, nested: bool) -> Annotation:
-    for hint in statement.columns:
-        if hint.name == column.name and hint.encryption is not None:
-            return annotate_encrypted(hint.encryption)
-        if hint.name == column.name and hint.type is not None:
-            written, outer = _json_target(hint.type, hint.place, column, statement)
-            return _json_annotation(written, statement, package).wrapped(outer)
-    return _annotate(statement, column.name, column.type)
-
-
-def _json_target(written: str, place: Place, column: ColumnFact, statement: Statement) -> tuple[str, str]:
-    """The type of one JSON value of a column, and what stands around it: of an array, each element is one."""
-    type = column.type
-    while type.kind == "domain" and type.element is not None:
-        type = type.element
-    if type.name in ("json", "jsonb"):
-        return written, "{}"
-    is_array = type.kind == "array" and type.element is not None and type.element.name in ("json", "jsonb")
-    if is_array and written.startswith("list[") and written.endswith("]"):
-        return written.removeprefix("list[").removesuffix("]"), "list[{}]"
-    raise ContractError(
-        f"{statement.name}: the header gives {column.name} the type {written}, but it is {column.type}",
-        place=place,
-        hint="write list[…] around the type of its elements"
-        if is_array
-        else f"only json and jsonb have types of their own: remove the line, or cast {column.name}::jsonb",
-    )
-
-
-def _json_annotation(written: str, statement: Statement, package: str) -> Annotation:
-    """``whatsapp.Payload`` → ``Annotated[Payload, JSON]``, with ``Payload`` from that layer's ``types``
-    module.
-    """
-    import re
-
-    imports = {("typing", "Annotated"), ("plainsql.types", "JSON")}
-    own_layer = statement.name.split(".")[0] if "." in statement.name else ""
-
-    def resolve(match: re.Match[str]) -> str:
-        path, _, name = match[0].rpartition(".")
-        if not path and name in ("list", "dict", "str", "int", "float", "bool", "None", "tuple", "set"):
-            return name
-        if "." not in path:  # a layer's own types: <package>.<layer>.types
-            layer = path or own_layer
-            imports.add((".".join(part for part in (package, layer, "types") if part), name))
-        else:
-            imports.add((path, name))
-        return name
-
-    text = re.sub(r"[A-Za-z_][\w.]*", resolve, written)
-    return Annotation(f"Annotated[{text}, JSON]", frozenset(imports))
-
-
-def _annotate(statement: Statement, what: str, type: PgType, *, parameter: bool = False) -> Annotation:
-    try:
-        return annotate_parameter(type) if parameter else annotate(type)
-    except LookupError as error:
-        unknown = error.args[0]
-        raise _error(
-            statement,
-            f"{what} has the type {unknown}, which plainsql has no Python type for",
-            f"cast it: {what}::text",
-        ) from None
+        annotation = PARAMETER
+        if parameter.encryption is None:
+            annotation = annotate_value(module.classes, statement, parameter, fact.type)
+        one = plan_parameter(statement, parameter, fact, annotation)
+        planned.append(replace(one, required=False) if parameter.name in keys else one)
+    return (*planned, *plan_choices(statement))
 
 
 def _error(statement: Statement, message: str, hint: str, *, detail: str | None = None) -> ContractError:
     place = Place(statement.path, statement.body_line)
     return ContractError(f"{statement.name}: {message}", place=place, detail=detail, hint=hint)
-
-
-def _side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> str:
-    left = [f"{name}: {type}" for name, type in mine]
-    right = [f"{name}: {type}" for name, type in theirs]
-    width = max(map(len, left), default=0)
-    rows = max(len(left), len(right))
-    left += [""] * (rows - len(left))
-    right += [""] * (rows - len(right))
-    return "\n" + "\n".join(
-        f"    {a:<{width}}  {' ' if a == b else '|'}  {b}".rstrip() for a, b in zip(left, right, strict=True)
-    )

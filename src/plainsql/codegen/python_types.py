@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.naming import class_name, string_literal
+from plainsql.codegen.naming import string_literal
 
-__all__ = ["Annotation", "annotate", "annotate_parameter"]
+__all__ = ["Annotation", "annotate", "annotate_parameter", "below_domains", "reference"]
+
+
+def reference(key: str) -> str:
+    """How an annotation names a class of its module, whose name is chosen when all of them are known."""
+    return f"«{key}»"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +21,15 @@ class Annotation:
     """An annotation as source text, and what it needs around it."""
 
     text: str
+    """Classes of the module stand in it as ``reference`` writes them."""
     imports: frozenset[tuple[str, str]] = frozenset()
     """``(module, name)`` pairs: ``from module import name``; an empty name stands for ``import module``."""
     composites: tuple[PgType, ...] = ()
     """The composite types it names, each needing a class in the module."""
 
     def or_null(self) -> Annotation:
+        if self.text == "None":  # what a function returns that returns nothing
+            return self
         return Annotation(f"{self.text} | None", self.imports, self.composites)
 
     def wrapped(self, outer: str, *imports: tuple[str, str]) -> Annotation:
@@ -128,7 +136,7 @@ def annotate(type: PgType) -> Annotation:
             labels = ", ".join(map(string_literal, type.labels))
             return Annotation(f"Literal[{labels}]", frozenset({("typing", "Literal")}))
         case "composite":
-            return Annotation(class_name(type.name), composites=(type,))
+            return Annotation(reference(f"type {type.oid}"), composites=(type,))
         case "range" if type.element:
             return annotate(type.element).wrapped("Range[{}]", (_TYPES, "Range"))
         case "multirange" if type.element:
@@ -155,12 +163,18 @@ def annotate(type: PgType) -> Annotation:
 
 def annotate_parameter(type: PgType) -> Annotation:
     """Return the annotation of a parameter: what it takes may be wider than what comes back."""
-    base = type
-    while base.kind == "domain" and base.element is not None:
-        base = base.element
+    base = below_domains(type)
     if base.name in ("vector", "halfvec", "sparsevec"):
         kind = {"vector": "Vector", "halfvec": "HalfVector", "sparsevec": "SparseVector"}[base.name]
         return Annotation(
-            f"{kind} | Sequence[float]", frozenset({(_VECTOR, kind), ("collections.abc", "Sequence")})
+            f"{kind} | Sequence[float] | SupportsArray",
+            frozenset({(_VECTOR, kind), ("collections.abc", "Sequence"), (_TYPES, "SupportsArray")}),
         )
     return annotate(type)
+
+
+def below_domains(type: PgType) -> PgType:
+    """The type that a domain stands on, in the end; any other type is itself."""
+    while type.kind == "domain" and type.element is not None:
+        type = type.element
+    return type

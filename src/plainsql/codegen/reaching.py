@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plainsql.codegen.modules import Function
+from plainsql.codegen.naming import string_literal
 from plainsql.reach import CachedRead, Change, Dependence
 
 __all__ = ["reach_names", "rendered_reach"]
@@ -50,23 +51,20 @@ def _cache(cache: CachedRead, name: Callable[[str], str]) -> str:
 
 def _dependence(dependence: Dependence, name: Callable[[str], str]) -> str:
     values = (dependence.table, dependence.column, dependence.parameter)
-    return f"{name('Dependence')}({', '.join(_quoted(value) for value in values if value is not None)})"
+    return (
+        f"{name('Dependence')}({', '.join(string_literal(value) for value in values if value is not None)})"
+    )
 
 
 def _change(change: Change, name: Callable[[str], str]) -> str:
-    known = [f"({', '.join(map(_quoted, each))})" for each in change.known]
-    begin = f"{name('Change')}({_quoted(change.table)}"
+    known = [f"({', '.join(map(string_literal, each))})" for each in change.known]
+    begin = f"{name('Change')}({string_literal(change.table)}"
     if not known:
         return f"{begin})"
     one_line = f"{begin}, ({', '.join(known)}{',' if len(known) == 1 else ''}))"
     if len(one_line) < _WIDTH:
         return one_line
     return f"{begin}, (" + "".join(f"\n        {each}," for each in known) + "\n    ))"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _short(seconds: float | None) -> float | None:

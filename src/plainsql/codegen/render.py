@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from plainsql.analysis.model import Analysis, TableUse
+from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.encryption import encrypting
-from plainsql.codegen.modules import Function, Module, RowClass
+from plainsql.codegen.modules import Function, Module
+from plainsql.codegen.naming import docstring_text, one_line, string_literal
+from plainsql.codegen.parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.reaching import reach_names, rendered_reach
+from plainsql.statements import Parameter
 
 __all__ = ["MARK", "render", "render_package"]
 
@@ -29,10 +32,10 @@ def render(module: Module, sql: str) -> str:
     not be seen in what it writes.
     """
     names = Names(module)
-    folder = f"{sql}/{module.folder}".rstrip("/")
+    folder = one_line(f"{sql}/{module.folder}".rstrip("/"))
     body = "".join(
         [
-            *(_class(row, names) for row in _in_order(module)),
+            *(_class(row, names) for row in _in_order(module.classes)),
             *(_function(function, names, sql) for function in module.functions),
         ]
     )
@@ -40,7 +43,10 @@ def render(module: Module, sql: str) -> str:
         f"{MARK} from {folder}. Do not edit: change the SQL and run `plainsql generate`.\n"
         "# ruff: noqa\n"
         "# fmt: off\n"
-        f'"""The queries of {folder}."""\n\n'
+        # A function asks whether it was given a null that its types do not allow.
+        '# mypy: disable-error-code="redundant-expr,unreachable"\n'
+        "# pyright: reportUnnecessaryComparison=false\n"
+        f'"""{docstring_text(f"The queries of {folder}.")}"""\n\n'
         "from __future__ import annotations\n\n"
         f"{_imports(module, names)}\n"
         f"__all__ = {_listed(module)}\n"
@@ -51,10 +57,9 @@ def render(module: Module, sql: str) -> str:
 def render_package(folder: str, modules: Iterable[str]) -> str:
     """Return the source of the ``__init__`` of a package of generated modules."""
     listed = "".join(f"\n- `{name}`" for name in sorted(modules))
-    return (
-        f"{MARK} from {folder}. Do not edit: change the SQL and run `plainsql generate`.\n"
-        f'"""The queries of {folder}, a module for each folder:\n{listed}\n"""\n'
-    )
+    folder = one_line(folder)
+    text = docstring_text(f"The queries of {folder}, a module for each folder:\n{listed}\n")
+    return f'{MARK} from {folder}. Do not edit: change the SQL and run `plainsql generate`.\n"""{text}"""\n'
 
 
 class Names:
@@ -64,24 +69,31 @@ class Names:
     """
 
     def __init__(self, module: Module) -> None:
-        self._taken = {*module.classes, *(function.statement.function for function in module.functions)}
-        self._taken |= {field.name for row in module.classes.values() for field in row.fields}
+        self._classes = module.classes
+        self._taken = {row.name for row in module.classes}
+        self._taken |= {function.statement.function for function in module.functions}
+        self._taken |= {field.name for row in module.classes for field in row.fields}
         # In the body of a function its parameters hide what it calls.
-        self._taken_in_bodies = {name for function in module.functions for name, _, _ in function.parameters}
+        self._taken_in_bodies = {p.name for function in module.functions for p in function.parameters}
+        self.called = {name for function in module.functions for name in _called(function)}
+        """What the bodies of functions call."""
         self.used_builtins: set[str] = set()
 
-    def of(self, name: str, *, in_body: bool = False) -> str:
+    def of(self, name: str) -> str:
         """How the module writes an imported name."""
-        while name in self._taken or (in_body and name in self._taken_in_bodies):
+        called = name in self.called
+        while name in self._taken or (called and name in self._taken_in_bodies):
             name += "_"
         return name
 
     def annotation(self, annotation: Annotation) -> str:
-        """An annotation as the module writes it. The module's own classes keep their names."""
+        """An annotation as the module writes it."""
         imported = {name for _, name in annotation.imports}
 
         def replace(match: re.Match[str]) -> str:
             word = match[0]
+            if match[1]:
+                return self._classes.name(match[1])
             if word not in imported and word not in _BUILTINS:
                 return word
             written = self.of(word)
@@ -89,15 +101,17 @@ class Names:
                 self.used_builtins.add(word)
             return written
 
-        return re.sub(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[A-Za-z_]\w*""", replace, annotation.text)
+        return _TOKEN.sub(replace, annotation.text)
 
 
+_TOKEN = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|«([^»]*)»|[^\W\d]\w*""")
+"""Of an annotation: a string, a class of the module, a name."""
 _BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
 
 
 def _listed(module: Module) -> str:
     """The module's public names as a list."""
-    names = sorted([*module.classes, *(f.statement.function for f in module.functions)])
+    names = sorted([*(c.name for c in module.classes), *(f.statement.function for f in module.functions)])
     one_line = "[" + ", ".join(f'"{name}"' for name in names) + "]"
     if len(one_line) < _WIDTH - 10:
         return one_line
@@ -106,37 +120,63 @@ def _listed(module: Module) -> str:
 
 def _imports(module: Module, names: Names) -> str:
     wanted: dict[str, set[str]] = defaultdict(set)
-    annotations = [f.annotation for c in module.classes.values() for f in c.fields]
-    in_bodies: set[str] = set()
+    annotations = [f.annotation for c in module.classes for f in c.fields]
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
         wanted["plainsql.reach"] |= reach_names(function)
-        in_bodies |= set(function.wraps.values())
-        if any(
-            p.bounds and (p.bounds.low, p.bounds.high) != (None, None) for p in function.statement.parameters
-        ):
-            in_bodies.add("bounded")
-        annotations += [annotation for _, annotation, _ in function.parameters]
+        annotations += [planned.annotation for planned in function.parameters]
         if function.item is not None:
             annotations.append(function.item)
-    wanted["plainsql.query"] |= in_bodies
-    if any(p.encryption for function in module.functions for p in function.statement.parameters):
-        wanted["plainsql.crypto"].add("encrypt")
-        in_bodies.add("encrypt")
+    for name in names.called:
+        wanted[_CALLED[name]].add(name)
     for annotation in annotations:
         for name, imported in annotation.imports:
             wanted[name].add(imported)
-    wanted["plainsql.rows"] |= {c.base for c in module.classes.values()}
+    wanted["plainsql.rows"] |= {c.base for c in module.classes}
     wanted["builtins"] |= names.used_builtins
     blocks: dict[bool, list[str]] = {False: [], True: []}
     for name in sorted(wanted):
         if wanted[name]:
             imported_names = ", ".join(
-                _imported(imported, names.of(imported, in_body=imported in in_bodies))
-                for imported in sorted(wanted[name])
+                _imported(imported, names.of(imported)) for imported in sorted(wanted[name])
             )
             blocks[name.split(".")[0] not in _STANDARD].append(f"from {name} import {imported_names}\n")
     return "\n".join("".join(lines) for lines in blocks.values() if lines)
+
+
+def _called(function: Function) -> Iterator[str]:
+    """The functions and classes that a function's body calls."""
+    for planned in function.parameters:
+        if planned.wrap:
+            yield planned.wrap
+        if planned.required:
+            yield "NullError"
+    for parameter in function.statement.parameters:
+        if parameter.encryption is not None:
+            yield "encrypt"
+        if _is_bounded(parameter):
+            yield "bounded"
+            if "Decimal(" in _ends(parameter):
+                yield "Decimal"
+
+
+_CALLED = {
+    **dict.fromkeys(("bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
+    "encrypt": "plainsql.crypto",
+    "Decimal": "decimal",
+}
+"""The modules of what bodies call."""
+
+
+def _is_bounded(parameter: Parameter) -> bool:
+    bounds = parameter.bounds
+    return bounds is not None and (bounds.low, bounds.high) != (None, None)
+
+
+def _ends(parameter: Parameter) -> str:
+    """The bounds of a parameter that has some, as source."""
+    assert parameter.bounds is not None
+    return f"{parameter.bounds.low!r}, {parameter.bounds.high!r}"
 
 
 def _imported(name: str, written: str) -> str:
@@ -146,32 +186,28 @@ def _imported(name: str, written: str) -> str:
 _STANDARD = {"builtins", "collections", "datetime", "decimal", "ipaddress", "typing", "uuid"}
 
 
-def _in_order(module: Module) -> list[RowClass]:
+def _in_order(classes: Classes) -> list[RowClass]:
     """Nested classes and composites first, then rows by name."""
-    names = set(module.classes)
-    done: list[RowClass] = []
+    done: dict[RowClass, None] = {}
 
     def add(row: RowClass) -> None:
-        if row in done:
-            return
-        for field in row.fields:
-            inner = field.annotation.text.removeprefix("list[").removesuffix("]")
-            if inner in names and inner != row.name:
-                add(module.classes[inner])
-        done.append(row)
+        if row not in done:
+            for inner in classes.referred(row):
+                add(inner)
+            done[row] = None
 
-    for name in sorted(names):
-        add(module.classes[name])
-    return done
+    for row in sorted(classes, key=lambda row: row.name):
+        add(row)
+    return list(done)
 
 
 def _class(row: RowClass, names: Names) -> str:
     fields = "".join(
-        f"    {f.name}: {names.annotation(f.annotation)}{' | None' if f.nullable else ''}\n"
+        f"    {f.name}: {names.annotation(f.annotation.or_null() if f.nullable else f.annotation)}\n"
         for f in row.fields
     )
-    base = names.of(row.base)
-    return f'\n\nclass {row.name}({base}, frozen=True):\n    """{row.described}"""\n\n{fields}'
+    described = docstring_text(one_line(row.described))
+    return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
 
 
 def _function(function: Function, names: Names, sql: str) -> str:
@@ -180,31 +216,46 @@ def _function(function: Function, names: Names, sql: str) -> str:
     decorator = names.of(statement.returns.kind)
     if function.item is not None:
         decorator += f"[{names.annotation(function.item)}]"
-    effect = "" if function.effect == "unknown" else f', effect="{function.effect}"'
-    effect += "" if function.joins else ", joins=False"
-    if function.row_security:
-        tables = ", ".join(
-            f'"{table}": {_tuple(names)}' for table, names in sorted(function.row_security.items())
-        )
-        effect += f", row_security={{{tables}}}"
-    effect += rendered_reach(function, names.of)
     return (
-        f'\n\n@{decorator}("{statement.name}", "{path}", {statement.body_line}, """\\\n'
-        f'{_escape(statement.body)}\n"""{effect})\n'
+        f"\n\n@{decorator}({string_literal(statement.name)}, {string_literal(path)}, {statement.body_line}, "
+        f'"""\\\n{docstring_text(statement.body + chr(10))}"""{_facts(function, names)})\n'
         f"{_signature(function, names)}"
         f"{_docstring(function, path)}"
+        f"{_null_check(function, names)}"
         f"    return {_values(function, names)}\n"
     )
+
+
+def _facts(function: Function, names: Names) -> str:
+    """What is proved of a query, as the arguments of its decorator that follow the text."""
+    facts = [
+        "" if function.effect == "unknown" else f'effect="{function.effect}"',
+        "" if function.joins else "joins=False",
+    ]
+    if function.row_security:
+        tables = sorted(function.row_security.items())
+        listed = ", ".join(f"{string_literal(table)}: {_tuple(settings)}" for table, settings in tables)
+        facts.append(f"row_security={{{listed}}}")
+    if function.not_null:
+        facts.append(f"not_null={_tuple(function.not_null)}")
+    return "".join(f", {fact}" for fact in facts if fact) + rendered_reach(function, names.of)
+
+
+def _null_check(function: Function, names: Names) -> str:
+    """What a function does first where a parameter cannot be null: the cheapest way there is."""
+    required = [planned.name for planned in function.parameters if planned.required]
+    if not required:
+        return ""
+    condition = " or ".join(f"{name} is None" for name in required)
+    if len(condition) > _WIDTH - 8:
+        condition = "(\n        " + "\n        or ".join(f"{name} is None" for name in required) + "\n    )"
+    return f"    if {condition}:\n        raise {names.of('NullError')}\n"
 
 
 def _signature(function: Function, names: Names) -> str:
     name = function.statement.function
     args = names.of("Args")
-    parts = [
-        f"{parameter}: {names.annotation(annotation)}"
-        + (f" = {names.annotation(Annotation(default, annotation.imports))}" if default else "")
-        for parameter, annotation, default in function.parameters
-    ]
+    parts = [_parameter(planned, names) for planned in function.parameters]
     if not parts:
         return f"def {name}() -> {args}:\n"
     one_line = f"def {name}(*, {', '.join(parts)}) -> {args}:\n"
@@ -213,23 +264,25 @@ def _signature(function: Function, names: Names) -> str:
     return f"def {name}(\n    *,\n" + "".join(f"    {part},\n" for part in parts) + f") -> {args}:\n"
 
 
+def _parameter(planned: PlannedParameter, names: Names) -> str:
+    written = f"{planned.name}: {names.annotation(planned.annotation)}"
+    if not planned.default:
+        return written
+    return f"{written} = {names.annotation(Annotation(planned.default, planned.annotation.imports))}"
+
+
 def _values(function: Function, names: Names) -> str:
     parts = []
-    for name, _, _ in function.parameters:
-        text = name
-        if name in function.wraps:
-            text = f"{names.of(function.wraps[name], in_body=True)}({text})"
-        for parameter in function.statement.parameters:
-            bounds = parameter.bounds
-            if parameter.name == name and parameter.encryption is not None:
-                text = encrypting(parameter, names.of("encrypt", in_body=True))
-            if parameter.name == name and bounds and (bounds.low is not None or bounds.high is not None):
-                checked = names.of("bounded", in_body=True)
-                decimal = frozenset({("decimal", "Decimal")})
-                low, high = (
-                    names.annotation(Annotation(repr(b), decimal)) for b in (bounds.low, bounds.high)
-                )
-                text = f'{checked}("{name}", {text}, {low}, {high})'
+    of_sql = {parameter.name: parameter for parameter in function.statement.parameters}
+    for planned in function.parameters:
+        text, parameter = planned.name, of_sql.get(planned.name)
+        if planned.wrap:
+            text = f"{names.of(planned.wrap)}({text})"
+        if parameter is not None and parameter.encryption is not None:
+            text = encrypting(parameter, names.of("encrypt"))
+        if parameter is not None and _is_bounded(parameter):
+            ends = names.annotation(Annotation(_ends(parameter), frozenset({("decimal", "Decimal")})))
+            text = f'{names.of("bounded")}("{planned.name}", {text}, {ends})'
         parts.append(text)
     one_line = f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
     encrypts = any(parameter.encryption for parameter in function.statement.parameters)
@@ -242,13 +295,13 @@ def _docstring(function: Function, path: str) -> str:
     statement = function.statement
     description = statement.description.strip() or f"{statement.function.replace('_', ' ').capitalize()}."
     facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
-    text = _escape(description) + "\n\n" + "\n".join(facts)
-    return textwrap.indent(f'"""{text}\n"""\n', "    ", lambda line: bool(line.strip()))
+    text = docstring_text(description + "\n\n" + "\n".join(map(one_line, facts)) + "\n")
+    return textwrap.indent(f'"""{text}"""\n', "    ", lambda line: bool(line.strip()))
 
 
 def _tuple(texts: Sequence[str]) -> str:
-    """A tuple of strings as source, quoted as the rest of the module."""
-    parts = ", ".join(json.dumps(text) for text in texts)
+    """A tuple of strings as source."""
+    parts = ", ".join(map(string_literal, texts))
     return f"({parts}{',' if len(texts) == 1 else ''})"
 
 
@@ -274,7 +327,3 @@ def _tables(analysis: Analysis) -> list[str]:
     if analysis.writes:
         lines.append(f"Writes {listed(analysis.writes)}.")
     return lines
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

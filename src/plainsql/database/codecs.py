@@ -1,7 +1,8 @@
 """How values travel between Python and asyncpg where the driver's own way is not ours.
 
-JSON stays text until a row is built, where its type is known; vectors become pgvector's values. A codec
-belongs to a connection, so this runs once for each that the pool opens.
+JSON stays text until a row is built, where its type is known; vectors become pgvector's values. citext and
+ltree, which asyncpg knows as text only, travel in the binary format, so that they can be in composite types
+and ranges. A codec belongs to a connection, so this runs once for each that the pool opens.
 """
 
 from __future__ import annotations
@@ -14,43 +15,65 @@ from plainsql.types import Opaque
 
 __all__ = ["Codecs"]
 
-_VECTOR_TYPES = """
+_OF_EXTENSIONS = """
 select t.typname::text as name, n.nspname::text as schema
 from pg_catalog.pg_type as t
 inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
 inner join pg_catalog.pg_depend as d on d.objid = t.oid and d.deptype = 'e'
 inner join pg_catalog.pg_extension as e on e.oid = d.refobjid
-where e.extname = 'vector' and t.typname in ('vector', 'halfvec', 'sparsevec')
+where (
+    e.extname = 'vector' and t.typname in ('vector', 'halfvec', 'sparsevec')
+    or e.extname in ('citext', 'ltree') and t.typname::text = e.extname::text
+  )
   and d.classid = 'pg_catalog.pg_type'::regclass and d.refclassid = 'pg_catalog.pg_extension'::regclass
 """
+_ALL = 5
 
 _JSONB_VERSION = b"\x01"
+_LTREE_VERSION = b"\x01"
 
 
 class Codecs:
     """Sets up each connection of one database; remembers what it learnt about it."""
 
     def __init__(self) -> None:
-        self._vectors: list[tuple[str, str]] | None = None
+        self._found: list[tuple[str, str]] = []
 
     async def install(self, connection: Any) -> None:
-        """Set the codecs of JSON, and of vectors where the database has pgvector."""
+        """Set the codecs of JSON, and of the types of those extensions that the database has."""
         await connection.set_type_codec(
             "json", schema="pg_catalog", format="binary", encoder=_encode_json, decoder=bytes
         )
         await connection.set_type_codec(
             "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_jsonb_text
         )
-        if not self._vectors:  # asked again as long as there is no pgvector: it may be installed meanwhile
-            self._vectors = [(row["name"], row["schema"]) for row in await connection.fetch(_VECTOR_TYPES)]
-        if self._vectors:
-            from plainsql.vector import codecs
-
-            for name, schema in self._vectors:
-                encode, decode = codecs.BINARY[name]
-                await connection.set_type_codec(
-                    name, schema=schema, format="binary", encoder=encode, decoder=decode
+        if len(self._found) < _ALL:  # an extension may have been installed meanwhile
+            self._found = [(row["name"], row["schema"]) for row in await connection.fetch(_OF_EXTENSIONS)]
+        for name, schema in self._found:
+            if name == "citext":
+                await connection.set_builtin_type_codec(
+                    name, schema=schema, codec_name="text", format="binary"
                 )
+                continue
+            encode, decode = _LTREE if name == "ltree" else _vector(name)
+            await connection.set_type_codec(
+                name, schema=schema, format="binary", encoder=encode, decoder=decode
+            )
+
+
+def _vector(name: str) -> tuple[Any, Any]:
+    from plainsql.vector import codecs
+
+    return codecs.BINARY[name]
+
+
+def _encode_ltree(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError(f"expected str, got {type(value).__name__}")
+    return _LTREE_VERSION + value.encode()
+
+
+_LTREE = (_encode_ltree, lambda data: data[1:].decode())
 
 
 def _encode_json(value: Any) -> bytes:

@@ -10,6 +10,7 @@ from plainsql import codegen
 from plainsql.codegen import Checked
 from plainsql.errors import Place, PlainsqlError
 from plainsql.review.refusals import fault_of, place_of
+from plainsql.settings import Project
 
 __all__ = ["Generated", "generated"]
 
@@ -24,29 +25,32 @@ class Generated:
     errors: tuple[PlainsqlError, ...]
 
 
-def generated(checked: Sequence[Checked], package: str, sql: str) -> Generated:
-    """Make the modules of a package. What keeps one from being made is among the errors, not raised.
+def generated(checked: Sequence[Checked], project: Project, *, verify: bool) -> Generated:
+    """Make the modules of a project. What keeps one from being made is among the errors, not raised.
 
-    ``package`` is its import name, ``sql`` the SQL folder relative to the project's root.
+    With ``verify``, what is made is compiled and looked through, if nothing else is wrong with it.
     """
     try:
-        return _generated(checked, package, sql)
+        return _generated(checked, project, verify=verify)
     except Exception as unforeseen:  # noqa: BLE001 (named with its file, and the others are checked)
         faults: list[PlainsqlError] = []
         sound: list[Checked] = []
         for item in checked:
             try:
-                _generated([item], package, sql)
+                _generated([item], project, verify=verify)
             except Exception as error:  # noqa: BLE001 (a fault of ours, named with its file)
                 faults.append(fault_of(error, place_of(item.statement)))
             else:
                 sound.append(item)
         if not faults:  # no statement alone is the cause
-            return Generated({}, 0, (fault_of(unforeseen, Place(sql)),))
-        rest = _generated(sound, package, sql)
+            return Generated({}, 0, (fault_of(unforeseen, Place(project.sql)),))
+        rest = _generated(sound, project, verify=False)
         return Generated(rest.files, rest.modules, (*faults, *rest.errors))
 
 
-def _generated(checked: Sequence[Checked], package: str, sql: str) -> Generated:
-    modules, contradictions = codegen.plan_modules(checked, package)
-    return Generated(codegen.sources(modules, sql), len(modules), tuple(contradictions))
+def _generated(checked: Sequence[Checked], project: Project, *, verify: bool) -> Generated:
+    modules, errors = codegen.plan_modules(checked, project.import_name, project.output_folder)
+    files = codegen.sources(modules, project.sql)
+    if verify and not errors:
+        errors = list(codegen.verify(files))
+    return Generated(files, len(modules), tuple(errors))

@@ -76,8 +76,9 @@ def review(
             raise
         # First things first: there is no database to ask, but these files are wrong without one.
         return Review((), Inspection((), ()), tuple(errors), (), {}, 0)
-    planned = generated(inspection.checked, project.import_name, project.sql)
-    errors += [refusal(error) for error in (*inspection.errors, *planned.errors)]
+    errors += [refusal(error) for error in inspection.errors]
+    made = generated(inspection.checked, project, verify=not errors)
+    errors += [refusal(error) for error in made.errors]
     caches = any(statement.cache is not None for statement in catalog.values())
     findings: list[Problem] = []
     for checked in inspection.checked:
@@ -90,8 +91,8 @@ def review(
         inspection,
         tuple(sorted(errors, key=lambda problem: problem.order)),
         tuple(sorted(findings, key=lambda problem: problem.order)),
-        planned.files,
-        planned.modules,
+        made.files,
+        made.modules,
     )
 
 

@@ -33,8 +33,11 @@ def as_sparse_vector(value: Any) -> SparseVector:
 
 
 def _numbers(value: Any) -> Any:
-    if isinstance(value, list) or hasattr(value, "__array__"):
+    if isinstance(value, list):
         return value
+    as_array = getattr(value, "__array__", None)  # NumPy's own, and tensors and series of others
+    if as_array is not None:
+        return as_array()
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return list(value)
     numbers = getattr(value, "tolist", None)  # array.array, and whatever else is a buffer of numbers

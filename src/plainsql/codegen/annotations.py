@@ -1,0 +1,86 @@
+"""The annotation of a column or parameter, with the classes that it needs; or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plainsql.analysis.model import ColumnFact, PgType
+from plainsql.codegen.carried import uncarried
+from plainsql.codegen.classes import Classes, Field, composite_class
+from plainsql.codegen.encryption import annotate_encrypted
+from plainsql.codegen.json_types import JsonTypes
+from plainsql.codegen.naming import field_names
+from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter, below_domains
+from plainsql.errors import ContractError, Place
+from plainsql.statements import Parameter, Statement
+
+__all__ = ["annotate_column", "annotate_value"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A column, or a parameter, which has a place."""
+
+    statement: Statement
+    name: str
+    type: PgType
+    place: Place | None = None
+
+    def error(self, problem: str) -> ContractError:
+        cast = f"{self.name}::text" + "[]" * (below_domains(self.type).kind == "array")
+        return ContractError(
+            f"{self.statement.name}: {self.name} {problem}",
+            place=self.place or Place(self.statement.path, self.statement.body_line),
+            hint=f"cast it: {cast}" if self.place is None else f"take it as text: {cast}::{self.type}",
+        )
+
+
+def annotate_column(
+    classes: Classes, statement: Statement, column: ColumnFact, json_types: JsonTypes
+) -> Annotation:
+    """Return the annotation of a result column, without its null; add the classes that it names.
+
+    Raises ``ContractError`` where there is no annotation, or where a driver does not carry the type.
+    """
+    for hint in statement.columns:
+        if hint.name == column.name and hint.encryption is not None:
+            return annotate_encrypted(hint.encryption)
+        if hint.name == column.name and hint.type is not None:
+            return json_types.annotate(hint.type, hint.place, column, statement)
+    return _annotate(classes, _Subject(statement, column.name, column.type))
+
+
+def annotate_value(classes: Classes, statement: Statement, parameter: Parameter, type: PgType) -> Annotation:
+    """Return the annotation of a parameter, without its null; add the classes that it names.
+
+    Raises ``ContractError`` as ``annotate_column`` does.
+    """
+    return _annotate(classes, _Subject(statement, f":{parameter.name}", type, parameter.places[0]))
+
+
+def _annotate(classes: Classes, subject: _Subject) -> Annotation:
+    problem = uncarried(subject.type, parameter=subject.place is not None)
+    if problem is not None:
+        raise subject.error(f"is {subject.type}: it {problem}")
+    try:
+        annotation = annotate_parameter(subject.type) if subject.place else annotate(subject.type)
+        _add_composites(classes, annotation, subject)
+    except LookupError as error:
+        part: PgType = error.args[0]
+        if part is subject.type:
+            raise subject.error(f"has the type {part}, which plainsql has no Python type for") from None
+        raise subject.error(
+            f"is {subject.type}: it holds {part}, which plainsql has no Python type for"
+        ) from None
+    return annotation
+
+
+def _add_composites(classes: Classes, annotation: Annotation, subject: _Subject) -> None:
+    for type in annotation.composites:
+        fields = []
+        names = field_names([attribute.name for attribute in type.attributes])
+        for name, attribute in zip(names, type.attributes, strict=True):
+            inner = annotate(attribute.type)
+            _add_composites(classes, inner, subject)
+            fields.append(Field(name, inner, not attribute.not_null))
+        classes.add(composite_class(type, fields, subject.statement), subject.statement)

@@ -1,0 +1,210 @@
+"""The classes of a module: rows, nested rows and composite types, each named when all of them are known.
+
+A row has the name that its header says. A nested row is called by its prefix and a composite type by its own
+name, as long as that means one thing in the module; what would mean two is called by more: ``LeadOwner``,
+``ShopItem``. Which it is does not depend on the order of the files.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from plainsql.analysis.model import PgType
+from plainsql.codegen.naming import class_name
+from plainsql.codegen.python_types import Annotation
+from plainsql.errors import ContractError, Place
+from plainsql.statements import Statement
+
+__all__ = [
+    "Classes",
+    "Field",
+    "RowClass",
+    "composite_class",
+    "nested_class",
+    "row_class",
+    "row_key",
+    "side_by_side",
+]
+
+_REFERENCE = re.compile("«([^»]*)»")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a class to generate."""
+
+    name: str
+    annotation: Annotation
+    nullable: bool
+
+
+@dataclass(slots=True, eq=False)
+class RowClass:
+    """A class to generate: a row, a nested row or a composite."""
+
+    key: str
+    """What annotations refer to it by: ``row Lead``, ``nested Lead.owner``, ``type 16384``."""
+    name: str
+    """Its own, or the one that it has if that means one thing in the module."""
+    qualified: str
+    """The name that it has otherwise; a row's is its own."""
+    fields: list[Field]
+    base: str
+    described: str
+    """What its docstring says."""
+    source: Statement
+    """The statement that first asked for it, for messages."""
+
+    @property
+    def shape(self) -> list[tuple[str, str]]:
+        """What must be the same where two are one class."""
+        return [(f.name, f.annotation.text) for f in self.fields]
+
+    def absorb(self, other: RowClass) -> None:
+        """Take over what can be null in another of the same shape."""
+        self.fields = [
+            Field(mine.name, mine.annotation, mine.nullable or theirs.nullable)
+            for mine, theirs in zip(self.fields, other.fields, strict=True)
+        ]
+
+
+def row_key(name: str) -> str:
+    """The key of the row that a header names."""
+    return f"row {name}"
+
+
+def row_class(name: str, fields: list[Field], statement: Statement) -> RowClass:
+    """Make the class of a row that a header names."""
+    described = f"A row of `{statement.module}`."
+    return RowClass(row_key(name), name, name, fields, "Row", described, statement)
+
+
+def nested_class(row: str, prefix: str, fields: list[Field], statement: Statement) -> RowClass:
+    """Make the class of the columns ``"prefix.…"`` of a row."""
+    name, described = class_name(prefix), f"The nested `{prefix}` of a row."
+    return RowClass(f"nested {row}.{prefix}", name, row + name, fields, "Row", described, statement)
+
+
+def composite_class(type: PgType, fields: list[Field], statement: Statement) -> RowClass:
+    """Make the class of a composite type."""
+    name, described = class_name(type.name), f"The composite type `{type}`."
+    qualified = class_name(type.schema) + name
+    return RowClass(f"type {type.oid}", name, qualified, fields, "Composite", described, statement)
+
+
+class Classes:
+    """The classes of one module."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, RowClass] = {}
+
+    def __iter__(self) -> Iterator[RowClass]:
+        """Each class once."""
+        return iter(dict.fromkeys(self._by_key.values()))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_key
+
+    def name(self, key: str) -> str:
+        """The name of the class with this key."""
+        return self._by_key[key].name
+
+    def referred(self, row: RowClass) -> list[RowClass]:
+        """The classes that a class's annotations name, in their order."""
+        keys = [key for field in row.fields for key in _REFERENCE.findall(field.annotation.text)]
+        return [self._by_key[key] for key in keys]
+
+    def add(self, new: RowClass, statement: Statement) -> None:
+        """Add a class, or let it be one with the class of its key.
+
+        Raises ``ContractError`` where that has other fields.
+        """
+        known = self._by_key.setdefault(new.key, new)
+        if known is new:
+            return
+        if known.shape != new.shape:
+            raise self._differs(known, new, statement)
+        # The same columns: what can be null in one query can be null in the shared class.
+        known.absorb(new)
+
+    def choose_names(self, others: Iterable[str]) -> None:
+        """Give each class its name; ``others`` are those that the module's own fields and functions have."""
+        taken = {*others, *keyword.kwlist}
+        rows = {row.name: row for row in self if row.key == row_key(row.name)}
+        chosen = set(rows)
+        for name, nested in self._grouped("nested "):
+            row = rows.get(name) or nested[0]
+            same = [each for each in nested if each.shape == row.shape]
+            if name in taken or (name not in rows and len(same) < len(nested)):
+                same = []
+            for each in same:
+                self._unite(row, each)
+            chosen |= {name} if same else set()
+            self._qualify([each for each in nested if each not in same], chosen | taken, chosen)
+        for name, composites in self._grouped("type "):
+            if len(composites) == 1 and name not in chosen | taken:
+                chosen.add(name)
+            else:
+                self._qualify(composites, chosen | taken, chosen)
+
+    def _grouped(self, kind: str) -> list[tuple[str, list[RowClass]]]:
+        """The classes of a kind that would like to have one name, in an order that the SQL alone decides."""
+        groups: dict[str, list[RowClass]] = defaultdict(list)
+        for row in sorted(self, key=lambda row: (row.qualified, row.described)):
+            if row.key.startswith(kind):
+                groups[row.name].append(row)
+        return sorted(groups.items())
+
+    def _qualify(self, rows: Iterable[RowClass], taken: set[str], chosen: set[str]) -> None:
+        for row in rows:
+            name, number = row.qualified, 1
+            while name in taken or name in chosen:
+                number += 1
+                name = f"{row.qualified}{number}"
+            row.name = name
+            chosen.add(name)
+
+    def _unite(self, row: RowClass, other: RowClass) -> None:
+        if row is not other:
+            row.absorb(other)
+            self._by_key[other.key] = row
+
+    def _differs(self, known: RowClass, new: RowClass, statement: Statement) -> ContractError:
+        if new.key.startswith("nested "):
+            row, _, prefix = new.key.removeprefix("nested ").partition(".")
+            message = f'its "{prefix}." differs from the "{prefix}." of the {row} of {known.source.path}'
+            hint = (
+                f'select the same columns "{prefix}.…" in the same order, or name another row in the header'
+            )
+        else:
+            message = f"its {new.name} differs from the {new.name} of {known.source.path}"
+            hint = "select the same columns in the same order, or name another row in 'returns:'"
+        return ContractError(
+            f"{statement.name}: {message}",
+            place=Place(statement.path, statement.body_line),
+            detail=side_by_side(self._shown(new), self._shown(known)),
+            hint=hint,
+        )
+
+    def _shown(self, row: RowClass) -> list[tuple[str, str]]:
+        def shown(annotation: str) -> str:
+            return _REFERENCE.sub(lambda found: self.name(found[1]), annotation)
+
+        return [(name, shown(annotation)) for name, annotation in row.shape]
+
+
+def side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> str:
+    """Two lists of names and types, a line for each pair, marked where they differ."""
+    left = [f"{name}: {type}" for name, type in mine]
+    right = [f"{name}: {type}" for name, type in theirs]
+    width = max(map(len, left), default=0)
+    rows = max(len(left), len(right))
+    left += [""] * (rows - len(left))
+    right += [""] * (rows - len(right))
+    return "\n" + "\n".join(
+        f"    {a:<{width}}  {' ' if a == b else '|'}  {b}".rstrip() for a, b in zip(left, right, strict=True)
+    )

@@ -1,0 +1,172 @@
+"""The types that headers give to JSON columns: looked up in the project's sources, which are not executed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Final
+
+from plainsql.analysis.model import ColumnFact
+from plainsql.codegen.python_types import Annotation, below_domains
+from plainsql.errors import ContractError, Place
+from plainsql.statements import Statement
+
+__all__ = ["JsonTypes"]
+
+_BUILTINS: Final = frozenset(
+    {"list", "dict", "str", "int", "float", "bool", "None", "tuple", "set", "frozenset"}
+)
+_WORD: Final = re.compile(r"[A-Za-z_][\w.]*")
+_COMPOUND: Final = (ast.If, ast.Try, ast.With, ast.For, ast.While)
+
+
+class JsonTypes:
+    """The types of JSON columns of one project."""
+
+    def __init__(self, package: str, folder: Path | None) -> None:
+        self._package = package
+        """The import name of the generated package."""
+        self._folder = folder
+        """Its folder; None where it is not known, and no type is looked up."""
+        self._known: dict[str, frozenset[str] | None] = {}
+
+    def annotate(self, written: str, place: Place, column: ColumnFact, statement: Statement) -> Annotation:
+        """Return the annotation of a column: ``whatsapp.Payload`` → ``Annotated[Payload, JSON]``.
+
+        Raises ``ContractError`` where the column is no JSON.
+        """
+        target, outer = _target(written, place, column, statement)
+        imports = {("typing", "Annotated"), ("plainsql.types", "JSON")}
+
+        def resolve(match: re.Match[str]) -> str:
+            path, _, name = match[0].rpartition(".")
+            if not path and name in _BUILTINS:
+                return name
+            imports.add((self._module(path, statement), name))
+            return name
+
+        text = _WORD.sub(resolve, target)
+        return Annotation(f"Annotated[{text}, JSON]", frozenset(imports)).wrapped(outer)
+
+    def missing(self, statement: Statement) -> Iterator[ContractError]:
+        """Say which types of a statement's header are in no module."""
+        for hint in statement.columns:
+            for word in _WORD.findall(hint.type or ""):
+                path, _, name = word.rpartition(".")
+                if path or name not in _BUILTINS:
+                    error = self._missing(self._module(path, statement), name)
+                    if error is not None:
+                        message, remedy = error
+                        yield ContractError(
+                            f"{statement.name}: the header gives {hint.name} the type {word}, {message}",
+                            place=hint.place,
+                            hint=remedy,
+                        )
+
+    def _module(self, path: str, statement: Statement) -> str:
+        """The module that a type is imported from: a layer's own types, or the module that is written out."""
+        if "." in path:
+            return path
+        layer = path or (statement.name.split(".")[0] if "." in statement.name else "")
+        return ".".join(part for part in (self._package, layer, "types") if part)
+
+    def _missing(self, module: str, name: str) -> tuple[str, str] | None:
+        """What is wrong with a type, and what to do; None where nothing is, or where it cannot be told."""
+        if self._folder is None:
+            return None
+        if module not in self._known:
+            self._known[module] = self._defined(module)
+        names = self._known[module]
+        if names is None or name in names:
+            return None
+        if names:
+            return f"which {module} does not define", f"define {name} there, or correct the name"
+        if name == "Json":
+            return f"and there is no module {module}", "remove the type: any JSON value is the default"
+        return (
+            f"and there is no module {module}",
+            f"define {name} in {module.replace('.', '/')}.py, or correct the name",
+        )
+
+    def _defined(self, module: str) -> frozenset[str] | None:
+        """The names that a module defines; none if there is no such module, None if they cannot be told."""
+        assert self._folder is not None
+        package = self._package.split(".")
+        if module.split(".")[: len(package)] == package:
+            stem = self._folder.joinpath(*module.split(".")[len(package) :])
+            for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+                if file.is_file():
+                    return _names(file)
+        # The folder that the package is imported from need not be where the command looks for modules.
+        path = [*sys.path, str(self._folder.joinpath(*[".."] * len(package)))]
+        for depth in range(1, module.count(".") + 2):
+            spec = _spec(".".join(module.split(".")[:depth]), None if depth == 1 else path, path)
+            if spec is None:
+                return frozenset()
+            path = list(spec.submodule_search_locations or ())
+        return _names(Path(spec.origin)) if spec.origin and spec.origin.endswith(".py") else None
+
+
+def _spec(name: str, within: list[str] | None, path: list[str]) -> ModuleSpec | None:
+    """Find a module without importing what it lies in; ``within`` are the folders of its package."""
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, within)
+        if spec is not None:
+            return spec
+    return PathFinder.find_spec(name, path)
+
+
+def _target(written: str, place: Place, column: ColumnFact, statement: Statement) -> tuple[str, str]:
+    """The type of one JSON value of a column, and what stands around it: of an array, each element is one."""
+    type = below_domains(column.type)
+    if type.name in ("json", "jsonb"):
+        return written, "{}"
+    is_array = (
+        type.kind == "array"
+        and type.element is not None
+        and below_domains(type.element).name in ("json", "jsonb")
+    )
+    if is_array and written.startswith("list[") and written.endswith("]"):
+        return written.removeprefix("list[").removesuffix("]"), "list[{}]"
+    raise ContractError(
+        f"{statement.name}: the header gives {column.name} the type {written}, but it is {column.type}",
+        place=place,
+        hint="write list[…] around the type of its elements"
+        if is_array
+        else f"only json and jsonb have types of their own: remove the line, or cast {column.name}::jsonb",
+    )
+
+
+def _names(file: Path) -> frozenset[str] | None:
+    """The names that a module defines at its top; None where they cannot be told without running it."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    names: set[str] = set()
+    pending: list[ast.AST] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            if any(alias.name == "*" for alias in node.names):
+                return None
+            names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        else:
+            names |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and _is_stored(each)}
+            if isinstance(node, _COMPOUND):
+                pending += ast.iter_child_nodes(node)
+            elif isinstance(node, ast.ExceptHandler | ast.match_case):
+                pending += node.body
+            if "__getattr__" in names:
+                return None
+    return None if "__getattr__" in names else frozenset(names)
+
+
+def _is_stored(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)

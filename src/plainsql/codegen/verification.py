@@ -1,0 +1,87 @@
+"""The last look at generated sources: each is compiled, and every name in it is one that it has.
+
+It is a net below all that makes the sources. A module that cannot be imported takes every query of its folder
+with it, so none is written.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from plainsql.errors import ContractError, Place
+
+__all__ = ["verify"]
+
+
+def verify(files: Mapping[Path, str]) -> list[ContractError]:
+    """Return an error for each generated source that could not be imported; nothing is executed."""
+    return [error for path, source in sorted(files.items()) if (error := _verify(path, source)) is not None]
+
+
+def _verify(path: Path, source: str) -> ContractError | None:
+    try:
+        tree = ast.parse(source, str(path))
+        compile(tree, str(path), "exec", dont_inherit=True)
+        problem, line = next(_unknown_names(tree), ("", 0))
+    except (SyntaxError, ValueError, RecursionError) as error:
+        problem, line = str(error), getattr(error, "lineno", None) or 0
+    if not problem:
+        return None
+    return ContractError(
+        f"no module can be made of these queries: {problem}",
+        place=Place(_query(source, line) or str(path)),
+        hint="rename the column, the type or the table whose name plainsql does not translate, and report it",
+    )
+
+
+def _unknown_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Names that are used and not there, or that stand for two things; with the line."""
+    defined = [(name, node.lineno) for node in tree.body for name in _defined(node)]
+    yield from _twice(defined, "the module")
+    known = {name for name, _ in defined} | set(dir(builtins))
+    for node in tree.body:
+        local: set[str] = set()
+        if isinstance(node, ast.FunctionDef):
+            local = {argument.arg for argument in node.args.kwonlyargs}
+        elif isinstance(node, ast.ClassDef):
+            fields = [(_field(each), each.lineno) for each in node.body if isinstance(each, ast.AnnAssign)]
+            yield from _twice(fields, f"the class {node.name}")
+            # Inside of the class, a field hides what is called so outside.
+            known_here = known - {name for name, _ in fields}
+            yield from _unknown(node, known_here)
+            continue
+        yield from _unknown(node, known | local)
+
+
+def _unknown(node: ast.AST, known: set[str]) -> Iterator[tuple[str, int]]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id not in known:
+            yield f"the name {each.id} is not defined", each.lineno
+
+
+def _twice(names: list[tuple[str, int]], where: str) -> Iterator[tuple[str, int]]:
+    seen: set[str] = set()
+    for name, line in names:
+        if name in seen:
+            yield f"{where} would have the name {name} twice", line
+        seen.add(name)
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [alias.asname or alias.name for alias in node.names]
+    return [node.name] if isinstance(node, ast.ClassDef | ast.FunctionDef) else []
+
+
+def _field(node: ast.AnnAssign) -> str:
+    return node.target.id if isinstance(node.target, ast.Name) else ""
+
+
+def _query(source: str, line: int) -> str | None:
+    """The SQL file of the query that stands at a line of a source, as its decorator names it."""
+    marks = [text for text in source.splitlines()[:line] if text.startswith("@")]
+    parts = marks[-1].split('", "') if marks else []
+    return parts[1] if len(parts) > 1 and parts[1].endswith(".sql") else None
