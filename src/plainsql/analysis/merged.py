@@ -68,9 +68,10 @@ def merged_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:
 
 
 def widest_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
-    """A column as the variant has it in which it can be null, if there is one."""
+    """A column as the variant has it in which it can be null, if there is one; its place is the first's."""
     return _widest([variant.columns[index] for variant in variants])
 
 
 def _widest(facts: Sequence[ColumnFact]) -> ColumnFact:
-    return next((fact for fact in facts if fact.nullable), facts[0])
+    found = next((fact for fact in facts if fact.nullable), facts[0])
+    return replace(found, position=facts[0].position)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from plainsql import codegen
 from plainsql.codegen import Checked
+from plainsql.codegen.places import statement_place
 from plainsql.errors import Place, PlainsqlError
-from plainsql.review.refusals import fault_of, place_of
+from plainsql.review.refusals import fault_of
 from plainsql.settings import Project
 
 __all__ = ["Generated", "generated"]
@@ -39,7 +40,7 @@ def generated(checked: Sequence[Checked], project: Project, *, verify: bool) -> 
             try:
                 _generated([item], project, verify=verify)
             except Exception as error:  # noqa: BLE001 (a fault of ours, named with its file)
-                faults.append(fault_of(error, place_of(item.statement)))
+                faults.append(fault_of(error, statement_place(item.statement)))
             else:
                 sound.append(item)
         if not faults:  # no statement alone is the cause

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.analysis.joined_plans import lost_by_joining
-from plainsql.analysis.model import ParameterFact
+from plainsql.analysis.model import PgType
+from plainsql.analysis.prepare import prepare_all
 from plainsql.codegen import Checked
+from plainsql.codegen.places import statement_place
 from plainsql.codegen.python_types import annotate_parameter
 from plainsql.errors import ContractError, PlainsqlError
 from plainsql.review.memory import Memory
-from plainsql.review.refusals import fault_of, lines_taken, place_of, placed
+from plainsql.review.refusals import fault_of, lines_taken, placed
 from plainsql.statements import Statement, Variant
+from plainsql.statements.representatives import representatives
 
 __all__ = ["Inspection", "inspect"]
 
@@ -32,7 +35,8 @@ class Inspection:
 def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) -> Inspection:
     """Analyse statements on a scratch database's connection. Nothing is executed.
 
-    Every variant is analysed. What is in ``memory`` is taken from there; what is found is put there.
+    Every variant is prepared, and what is said holds for all. What is in ``memory`` is taken from there;
+    what is found is put there.
     """
     checked: list[Checked] = []
     errors: list[PlainsqlError] = []
@@ -45,24 +49,32 @@ def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) ->
             except Exception as error:
                 if connection.closed:  # the server is gone, and all statements with it
                     raise
-                errors.append(fault_of(error, place_of(statement)))
+                errors.append(fault_of(error, statement_place(statement)))
     return Inspection(tuple(checked), tuple(errors))
 
 
 def _inspect(analyser: Analyser, connection: Any, statement: Statement, memory: Memory) -> Checked:
     variants = statement.variants()
+    # Where a value is bound to its row, what two lines set may be of one row only together.
+    chosen = representatives(statement.compiled, variants, apart=not statement.encryptions)
     key = memory.key((variant.sql, variant.parameters) for variant in variants)
     analyses = memory.get(key)
-    if analyses is None or len(analyses) != len(variants):
-        analyses = _analyse(analyser, connection, variants)
+    if analyses is None or len(analyses) != len(chosen):
+        analyses = _analyse(analyser, connection, statement, variants, chosen)
         memory.put(key, analyses)
-    _check_parameter_types(statement, variants, analyses)
-    return _with_overrides(Checked(statement, tuple(analyses), variants))
+    return _with_overrides(Checked(statement, tuple(analyses), chosen))
 
 
-def _analyse(analyser: Analyser, connection: Any, variants: tuple[Variant, ...]) -> list[Analysis]:
-    analyses = []
-    for variant in variants:
+def _analyse(
+    analyser: Analyser,
+    connection: Any,
+    statement: Statement,
+    variants: tuple[Variant, ...],
+    chosen: tuple[Variant, ...],
+) -> list[Analysis]:
+    analyses: list[Analysis] = []
+    prepared: list[tuple[Variant, Sequence[PgType]]] = []
+    for variant in chosen:
         try:
             analysis = analyser.analyse(variant.sql, variant.parameters)
         except RefusedError as error:
@@ -70,6 +82,18 @@ def _analyse(analyser: Analyser, connection: Any, variants: tuple[Variant, ...])
         if analysis.read_only and analysis.session_safe:
             analysis = replace(analysis, lost_by_joining=lost_by_joining(connection, variant))
         analyses.append(analysis)
+        prepared.append((variant, [fact.type for fact in analysis.parameters]))
+    # The others are what these say, as long as PostgreSQL takes them, and as the same types.
+    others = [variant for variant in variants if variant not in set(chosen)]
+    columns = [(column.name, column.type.oid) for column in analyses[0].columns]
+    for variant, answer in zip(others, prepare_all(connection, [other.sql for other in others]), strict=True):
+        if isinstance(answer, RefusedError):
+            raise _refused(analyser, answer, variant, variants)
+        if list(answer.columns) != columns:
+            refused = RefusedError("the columns differ with the optional lines that are taken")
+            raise _refused(analyser, refused, variant, variants)
+        prepared.append((variant, [analyser.catalogue.type(oid) for oid in answer.parameters]))
+    _check_parameter_types(statement, prepared)
     return analyses
 
 
@@ -112,24 +136,24 @@ def _is_refused_alike(analyser: Analyser, known: ContractError, variant: Variant
 
 
 def _check_parameter_types(
-    statement: Statement, variants: tuple[Variant, ...], analyses: list[Analysis]
+    statement: Statement, prepared: Iterable[tuple[Variant, Sequence[PgType]]]
 ) -> None:
     """Raise where a parameter is of one Python type in one variant and of another in another."""
-    known: dict[str, ParameterFact] = {}
-    for analysis in analyses:
-        for fact in analysis.parameters:
-            first = known.setdefault(fact.name, fact)
-            if first.type.oid != fact.type.oid and _python_type(first) != _python_type(fact):
+    known: dict[str, PgType] = {}
+    for variant, types in prepared:
+        for name, type in zip(variant.parameters, types, strict=False):
+            first = known.setdefault(name, type)
+            if first.oid != type.oid and _python_type(first) != _python_type(type):
                 raise ContractError(
-                    f":{fact.name} is {first.type} with some lines and {fact.type} with others",
-                    place=statement.parameter(fact.name).places[0],
-                    hint=f"cast it wherever it stands: :{fact.name}::{first.type}",
+                    f":{name} is {first} with some lines and {type} with others",
+                    place=statement.parameter(name).places[0],
+                    hint=f"cast it wherever it stands: :{name}::{first}",
                 )
 
 
-def _python_type(fact: ParameterFact) -> str:
+def _python_type(type: PgType) -> str:
     try:
-        return annotate_parameter(fact.type).text
+        return annotate_parameter(type).text
     except LookupError:  # reported where the module is planned
         return ""
 

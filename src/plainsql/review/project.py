@@ -9,12 +9,13 @@ from typing import Any
 
 from plainsql import codegen, statements
 from plainsql.analysis.scratch import schema_digest, scratch_database
+from plainsql.codegen.places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.review.generated import generated
 from plainsql.review.inspect import Inspection, inspect
 from plainsql.review.memory import Memory
 from plainsql.review.problems import Problem, findings_of, problems_of_files, refusal
-from plainsql.review.refusals import fault_of, place_of
+from plainsql.review.refusals import fault_of
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -85,7 +86,7 @@ def review(
         try:
             findings += findings_of(checked, caches=caches)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
-            errors.append(refusal(fault_of(error, place_of(checked.statement))))
+            errors.append(refusal(fault_of(error, statement_place(checked.statement))))
     return Review(
         chosen,
         inspection,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from plainsql.analysis import RefusedError
 from plainsql.errors import ContractError, Place, PlainsqlError
-from plainsql.statements import Statement, Variant
+from plainsql.statements import Variant
 from plainsql.statements.faults import FAULT_HINT, fault_detail
 from plainsql.statements.refusals import refusal
 
-__all__ = ["FaultError", "fault_of", "lines_taken", "place_of", "placed"]
+__all__ = ["FaultError", "fault_of", "lines_taken", "placed"]
 
 
 class FaultError(PlainsqlError):
@@ -39,11 +39,6 @@ def lines_taken(variant: Variant, *, lines: bool, choices: bool) -> str:
     if lines and not variant.given:
         parts.append("without any optional line")
     return " and ".join(parts)
-
-
-def place_of(statement: Statement) -> Place:
-    """The line on which a statement begins."""
-    return Place(statement.path, statement.body_line)
 
 
 def fault_of(error: Exception, place: Place) -> FaultError:
