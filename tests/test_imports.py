@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 # A part is a module or a folder right under the package. The parts above a part may import it, never the
 # reverse; what stands on the same floor is independent unless it says so. A new part needs a line here.
 FLOOR = {"errors", "reach", "types"}
-CORE = FLOOR | {"statements", "rows", "binding", "query"}
+CORE = FLOOR | {"statements", "rows", "description", "binding", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "reach": set(),
@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statements": {"errors"},
     "rows": FLOOR | {"statements"},
     "binding": FLOOR | {"rows"},
-    "query": FLOOR | {"statements", "rows", "binding"},
+    "description": FLOOR | {"rows"},
+    "query": FLOOR | {"statements", "rows", "description", "binding"},
     "vector": CORE,
     "database": CORE | {"settings", "diagnose", "vector", "cache", "redis_link"},
     "otel": CORE | {"database"},

@@ -10,7 +10,19 @@ from typing import Any, Literal
 import pytest
 
 import plainsql
-from plainsql.query import Args, Binder, Column, ManyQuery, Plan, Query, bounded, count, many, one, optional
+from plainsql.query import (
+    Args,
+    Binder,
+    Described,
+    ManyQuery,
+    Plan,
+    Query,
+    bounded,
+    count,
+    many,
+    one,
+    optional,
+)
 from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
@@ -24,7 +36,7 @@ class Lead(Row, frozen=True, gc=False):
 class Recorder:
     """An executor that answers with the records it was given, and keeps what it was asked."""
 
-    def __init__(self, *records: Sequence[Any], columns: Sequence[Column] = ()) -> None:
+    def __init__(self, *records: Sequence[Any], columns: Sequence[Described] = ()) -> None:
         self.records = records
         self.columns = columns
         self.sql = ""
@@ -208,27 +220,27 @@ def loaded(row_name: str | None = "Lead", **defaults: object) -> ManyQuery[..., 
 
 
 def test_a_loaded_query_takes_its_row_type_from_the_columns() -> None:
-    db = Recorder((1, b"[2]"), columns=[Column("n", False), Column("payload", True)])
+    db = Recorder((1, b"[2]"), columns=[Described("n", 25, "text"), Described("payload", 3802, "jsonb")])
     (row,) = loaded()(db, a=1, b=2)
     assert repr(row) == "Lead(n=1, payload=[2])"
 
 
 def test_a_loaded_query_of_values_decodes_json() -> None:
-    assert loaded(None)(Recorder((b"[2]",), columns=[Column("x", True)]), a=1, b=2) == [[2]]
-    assert loaded(None)(Recorder((b"[2]",), columns=[Column("x", False)]), a=1, b=2) == [b"[2]"]
+    assert loaded(None)(Recorder((b"[2]",), columns=[Described("x", 3802, "jsonb")]), a=1, b=2) == [[2]]
+    assert loaded(None)(Recorder((b"[2]",), columns=[Described("x", 25, "text")]), a=1, b=2) == [b"[2]"]
 
 
 def test_a_loaded_query_with_impossible_columns_is_told_by_its_name() -> None:
     with pytest.raises(
         plainsql.ContractError, match=r"^q: the column '\?column\?' cannot be a field of Lead"
     ):
-        loaded()(Recorder((1,), columns=[Column("?column?", False)]), a=1, b=2)
+        loaded()(Recorder((1,), columns=[Described("?column?", 25, "text")]), a=1, b=2)
     with pytest.raises(plainsql.BindError, match="q returns no columns, its header says it does"):
         loaded()(Recorder(), a=1, b=2)
 
 
 def test_a_loaded_query_checks_names_defaults_and_bounds() -> None:
-    columns = [Column("n", False)]
+    columns = [Described("n", 25, "text")]
     db = Recorder((1,), columns=columns)
     loaded(b=5)(db, a=1)
     assert db.values == (1, 5)

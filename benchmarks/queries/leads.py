@@ -53,7 +53,7 @@ select
   l.created_at
 from bench.leads as l
 where l.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: int) -> Args:
     """The lead with this id.
 

@@ -28,6 +28,7 @@ from typing import (
 from typing import overload as _overload
 
 from plainsql.binding import Args, Binder, NullError, bounded
+from plainsql.description import Described, Expectation, expectations, mismatch
 from plainsql.errors import BindError, ContractError, NoRowError, PlainsqlError, TooManyRowsError
 from plainsql.reach import CachedRead, Change
 from plainsql.rows import (
@@ -54,8 +55,8 @@ __all__ = [
     "Args",
     "AsyncExecutor",
     "Binder",
-    "Column",
     "CountQuery",
+    "Described",
     "Effect",
     "ManyQuery",
     "NullError",
@@ -106,14 +107,6 @@ Effect = Literal["reads", "writes", "unknown"]
 session; it leaves nothing behind in the session; nothing."""
 
 
-class Column(NamedTuple):
-    """A result column as a driver describes it, for queries without a generated row type."""
-
-    name: str
-    json: bool
-    """Whether it arrives as JSON text."""
-
-
 class Plan(NamedTuple):
     """The text to send for one combination of optional lines and choices."""
 
@@ -137,10 +130,12 @@ class Query(Generic[P, T, R]):
         bind: Callable[P, Args],
         item: Any,
         effect: Effect = "unknown",
-        joins: bool = True,
+        joins: bool = False,
         row_security: Mapping[str, tuple[str, ...]] | None = None,
         cache: CachedRead | None = None,
         changes: tuple[Change, ...] = (),
+        pipelines: bool = True,
+        more_columns: bool = False,
         not_null: tuple[str, ...] = (),
     ) -> None:
         self.name = name
@@ -148,7 +143,13 @@ class Query(Generic[P, T, R]):
         self.effect = effect
         """What is proved of it; ``plainsql generate`` says."""
         self.joins = joins
-        """Whether concurrent calls may run as one statement, where it only reads."""
+        """Whether concurrent calls may run as one statement: a read by a unique key, whose plan and rows are
+        the same in that form."""
+        self.pipelines = pipelines
+        """Whether concurrent calls may share a round trip, if it only reads."""
+        self.more_columns = more_columns
+        """Whether columns that the tables gain are left out at the end of a row: the text has a ``*`` and the
+        header allows it."""
         self.row_security = row_security
         """By table: settings of the session without which row-level security lets nothing of it through."""
         self.cache = cache
@@ -167,6 +168,11 @@ class Query(Generic[P, T, R]):
         self._static: Plan | None = None
         self._plans: dict[Args, Plan] = {}
         self._dynamic: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        self.compared = False
+        """Whether a description of its result was compared with its row type."""
+        self._expected: tuple[Expectation, ...] = ()
+        self._fitting: set[tuple[Described, ...]] = set()
+        """The descriptions that were compared and fit."""
         self.__doc__ = bind.__doc__
         self.__module__ = bind.__module__
 
@@ -174,8 +180,9 @@ class Query(Generic[P, T, R]):
         # By reference, as a function is: the name it was declared under is this object's. One that was
         # loaded has no such name; the other process compiles it anew.
         if isinstance(self._bind, Binder):
-            facts = (self.effect, self.joins, self.row_security, self.cache, self.changes, self.not_null)
-            return type(self), (self.name, *self._source, self._bind, None, *facts)
+            facts = (self.effect, self.joins, self.row_security, self.cache, self.changes)
+            more = (self.pipelines, self.more_columns, self.not_null)
+            return type(self), (self.name, *self._source, self._bind, None, *facts, *more)
         bind: Any = self._bind
         return str(bind.__qualname__)
 
@@ -313,8 +320,32 @@ class Query(Generic[P, T, R]):
         """Whether ``adopt`` must be called before ``result``: the row type is not known yet."""
         return self._item is None
 
-    def adopt(self, columns: Sequence[Column]) -> None:
+    def compare(self, columns: tuple[Described, ...]) -> None:
+        """Compare the server's description of a result with the row type.
+
+        Raises ``ContractError`` where it has other columns: rows are built by position.
+        """
+        if columns in self._fitting or self.kind == "count":
+            self.compared = True
+            return
+        if not self._expected:
+            self._expected = expectations(self._item)
+        difference = mismatch(self._expected, columns, more=self.more_columns)
+        if difference is not None:
+            item: Any = self._item
+            row = isinstance(item, type) and issubclass(item, Row)
+            what = f"the row type {item.__name__}" if row else "its declared value"
+            raise ContractError(
+                f"{self.name}: the result does not fit {what}: {difference}",
+                hint=f"the tables have changed since {self.file} was loaded or generated: generate again"
+                + (", or name its columns instead of '*'" if "*" in self._source[2] else ""),
+            )
+        self._fitting.add(columns)
+        self.compared = True
+
+    def adopt(self, columns: Sequence[Described]) -> None:
         """Make the row type from the columns that the server describes."""
+        self.compared = True
         if not columns:
             raise BindError(
                 f"{self.name} returns no columns, its header says it does",
@@ -327,9 +358,9 @@ class Query(Generic[P, T, R]):
                     f"{self.name} returns {len(columns)} columns, its header says it returns a value",
                     hint=f"name a row in {self.file}, such as 'returns: many Thing'",
                 )
-            self._item = Json if columns[0].json else object
+            self._item = Json if columns[0].is_json else object
             return
-        json = frozenset(index for index, column in enumerate(columns) if column.json)
+        json = frozenset(index for index, column in enumerate(columns) if column.is_json)
         try:
             marks = getattr(self._bind, "marks", None)
             self._item = dynamic_row(row_name, [column.name for column in columns], json, marks)
@@ -344,7 +375,9 @@ class Query(Generic[P, T, R]):
             item: Any = self._item
             if isinstance(item, type) and issubclass(item, Row):
                 build = builder(item)
-                if is_plain(item) and not self.not_null:
+                if self.more_columns:
+                    build = _shortened(build, width(item))
+                if is_plain(item) and not (self.more_columns or self.not_null):
                     self._make = cast("Callable[..., T]", item)
             else:
                 build = value_builder(item, self.name)
@@ -547,6 +580,11 @@ class CountQuery(Query[P, Any, int]):
         return len(records)
 
 
+def _shortened(build: Build, width: int) -> Build:
+    """Make rows of the first ``width`` columns of each record."""
+    return lambda records: build([record[:width] for record in records])
+
+
 def _not_one(query: Query[..., Any, Any], found: int) -> NoRowError | TooManyRowsError:
     at_most = "at most one row" if query.kind == "optional" else "exactly one row"
     if found == 0:
@@ -575,10 +613,12 @@ class _Declared:
         body: str,
         /,
         effect: Effect = "unknown",
-        joins: bool = True,
+        joins: bool = False,
         row_security: Mapping[str, tuple[str, ...]] | None = None,
         cache: CachedRead | None = None,
         changes: tuple[Change, ...] = (),
+        pipelines: bool = True,
+        more_columns: bool = False,
         not_null: tuple[str, ...] = (),
     ) -> None:
         self.source = (name, path, line, body)
@@ -588,6 +628,8 @@ class _Declared:
             "row_security": row_security,
             "cache": cache,
             "changes": changes,
+            "pipelines": pipelines,
+            "more_columns": more_columns,
             "not_null": not_null,
         }
 

@@ -33,6 +33,7 @@ __all__ = [
     "dynamic_row",
     "elements",
     "is_plain",
+    "leaves",
     "refusing_null",
     "tuples",
     "value_builder",
@@ -203,9 +204,20 @@ def _check_names(name: str, columns: Sequence[str]) -> None:
 
 def width(row: type[Row]) -> int:
     """The number of columns that a row takes, those of its nested rows among them."""
+    return len(leaves(row))
+
+
+def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
+    """The columns that a row takes, in order: the name of each (``lead.id`` in a nested row) and its
+    annotation.
+    """
     hints = get_type_hints(row, include_extras=True)
-    nested = [_nested_row(hints[field.name]) for field in msgspec.structs.fields(row)]
-    return sum(1 if inner is None else width(inner) for inner in nested)
+    found: list[tuple[str, Any]] = []
+    for field in msgspec.structs.fields(row):
+        name, annotation = prefix + field.name, hints[field.name]
+        inner = _nested_row(annotation)
+        found += [(name, annotation)] if inner is None else leaves(inner, f"{name}.")
+    return found
 
 
 def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, file: str) -> Build:
@@ -326,7 +338,7 @@ def _decoder(annotation: Any, where: str) -> Decode | None:
         element = _decoder(inner, where)
         return None if element is None else _list_decoder(element)
     if isinstance(annotation, type) and issubclass(annotation, Composite):
-        return _composite_decoder(annotation)
+        return _composite_decoder(annotation, where)
     return None
 
 
@@ -356,20 +368,28 @@ def _list_decoder(element: Decode) -> Decode:
     return decode_list
 
 
-def _composite_decoder(target: type[Composite]) -> Decode:
+def _composite_decoder(target: type[Composite], where: str) -> Decode:
     hints = get_type_hints(target, include_extras=True)
-    decoders = [
-        _decoder(hints[field.name], f"{target.__name__}.{field.name}")
-        for field in msgspec.structs.fields(target)
-    ]
-    if not any(decoders):
-        return lambda record: target(*record)
-    return lambda record: target(
-        *(
-            value if decode is None or value is None else decode(value)
-            for value, decode in zip(record, decoders, strict=True)
+    fields = msgspec.structs.fields(target)
+    decoders = [_decoder(hints[field.name], f"{target.__name__}.{field.name}") for field in fields]
+    plain = not any(decoders)
+
+    def decode_composite(record: Any) -> Composite:
+        if len(record) != len(fields):
+            raise ContractError(
+                f"{where}: {target.__name__} has {len(fields)} fields, the database returns {len(record)}",
+                hint="the composite type has changed since the module was generated: generate again",
+            )
+        if plain:
+            return target(*record)
+        return target(
+            *(
+                value if decode is None or value is None else decode(value)
+                for value, decode in zip(record, decoders, strict=True)
+            )
         )
-    )
+
+    return decode_composite
 
 
 def _nested_builder(row: type[Row], hints: dict[str, Any]) -> Build:

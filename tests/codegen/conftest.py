@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import psycopg
 import pytest
 
+import plainsql
+import plainsql.sync
 from plainsql import codegen
 from plainsql.review.project import Review, review
 from plainsql.settings import Project
@@ -60,7 +65,13 @@ create table dishes (
 );
 """
 
+FUNCTIONS = """
+create function nothing_at_all(x integer) returns void language plpgsql as $$ begin perform x; end $$;
+create function nothing_often(x integer) returns setof void language sql as $$ select $$;
+"""
+
 Made = Callable[[Mapping[str, str]], Review]
+Load = Callable[..., ModuleType]
 
 
 @pytest.fixture
@@ -97,3 +108,59 @@ def load(folder: Project, make: Made, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 def query(columns: str, returns: str = "many Dish", header: str = "", tail: str = "") -> str:
     return f"-- It.\n-- returns: {returns}\n{header}select {columns}\n{tail}"
+
+
+class Sides:
+    """One database, over both drivers."""
+
+    def __init__(
+        self, runner: asyncio.Runner, first: plainsql.Database, second: plainsql.sync.Database
+    ) -> None:
+        self._runner, self._first, self._second = runner, first, second
+
+    def ask(self, query: Any, /, **parameters: object) -> Any:
+        """Call a query over both, and return what both answer."""
+        first = self._runner.run(query(self._first, **parameters))
+        assert query(self._second, **parameters) == first
+        return first
+
+    def refused(self, query: Any, error: type[plainsql.PlainsqlError], /, **parameters: object) -> Any:
+        """Call a query over both, and return the error that both raise."""
+        with pytest.raises(error) as raised:
+            self._runner.run(query(self._first, **parameters))
+        with pytest.raises(error) as again:
+            query(self._second, **parameters)
+        assert str(raised.value) == str(again.value)
+        return raised.value
+
+    def run(self, use: Callable[[plainsql.Database], Awaitable[Any]]) -> Any:
+        """Use the asynchronous side alone."""
+
+        async def run() -> Any:
+            return await use(self._first)
+
+        return self._runner.run(run())
+
+    @property
+    def sync(self) -> plainsql.sync.Database:
+        return self._second
+
+
+@pytest.fixture
+def sides(fresh_database_url: str) -> Iterator[Sides]:
+    with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+        connection.execute((SCHEMA + FUNCTIONS).encode())
+        connection.execute(
+            "insert into cooks values (1, 'Ana', null), (2, 'Bob', 'b@b.b');"
+            "insert into dishes (id, cook_id, stars) values (1, 1, 5), (2, 2, 4), (3, null, 3)"
+        )
+    with asyncio.Runner() as runner, plainsql.sync.connect(fresh_database_url) as second:
+        first = runner.run(plainsql.connect(fresh_database_url, min_size=1, max_size=2)._open())
+        try:
+            yield Sides(runner, first, second)
+        finally:
+            runner.run(first.close())
+
+
+def of_schema(files: dict[str, str]) -> dict[str, str]:
+    return {"migrations/0001_all.sql": SCHEMA + FUNCTIONS} | {f"sql/{n}": t for n, t in files.items()}

@@ -110,7 +110,8 @@ def checked(plainsql_databases: Databases, tmp_path_factory: pytest.TempPathFact
 
 def _schema(url: str) -> tuple[str, dict[str, Case]]:
     """Make the types in the database; return the migration and the cases that there are."""
-    statements, cases = [SCHEMA], {}
+    statements: list[str] = [SCHEMA]
+    cases: dict[str, Case] = {}
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode())
         for name in TYPES:

@@ -139,7 +139,9 @@ def test_types_may_be_called_like_what_a_module_imports(load: Load, ask: Callabl
     }
     module = load("a", files)
     answer = ask(text, module.q)
-    composites = [value for value in msgspec.structs.astuple(answer) if isinstance(value, Composite)]
+    composites: list[Any] = [
+        value for value in msgspec.structs.astuple(answer) if isinstance(value, Composite)
+    ]
     assert len(composites) == len({type(value) for value in composites}) == len(names)
     assert {str(value.a) for value in composites} == {id.strip("'")}
     assert issubclass(module.UUID, Composite)
@@ -237,6 +239,13 @@ def test_one_row_that_nests_differently_is_refused_with_what_can_be_done(make: M
 def test_names_are_compared_as_python_reads_them(make: Made, columns: str, message: str) -> None:
     (problem,) = make({"sql/a/get.sql": query(columns)}).errors
     assert problem.message == f"a.get: {message}"
+
+
+def test_queries_may_be_called_like_anything_that_a_module_has(load: Load) -> None:
+    names = ("annotations", "print", "type", "row", "args", "builtins", "optional", "count", "match", "dict")
+    module = load("a", {f"sql/a/{name}.sql": query("1 as annotations", "one Thing") for name in names})
+    assert module.__all__ == sorted(["Thing", *names])
+    assert all(getattr(module, name).build([(1,)]) == [module.Thing(1)] for name in names)
 
 
 def test_parameters_may_be_called_like_what_a_function_calls(load: Load) -> None:

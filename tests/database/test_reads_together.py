@@ -25,12 +25,16 @@ class Thing(Row, frozen=True):
     tags: list[str]
 
 
-@optional[Thing]("t.get", "t.sql", 1, "select id, name, tags from thing where id = :id", effect="reads")
+@optional[Thing](
+    "t.get", "t.sql", 1, "select id, name, tags from thing where id = :id", effect="reads", joins=True
+)
 def get(*, id: int) -> Args:
     return (id,)
 
 
-@one[Thing]("t.need", "t.sql", 1, "select id, name, tags from thing where id = :id", effect="reads")
+@one[Thing](
+    "t.need", "t.sql", 1, "select id, name, tags from thing where id = :id", effect="reads", joins=True
+)
 def need(*, id: int) -> Args:
     return (id,)
 
@@ -93,24 +97,32 @@ async def _statements(db: plainsql.Database, calls: list[Any], monkeypatch: pyte
     sent: list[str] = []
     fetch = driver.fetch
 
-    async def spy(connection: Any, sql: str, values: Any) -> list[Any]:
+    fetch_many = driver.fetch_many
+
+    async def spy(connection: Any, sql: str, *rest: Any) -> list[Any]:
         sent.append(sql)
-        return await fetch(connection, sql, values)
+        return await fetch(connection, sql, *rest)
+
+    async def spy_many(connection: Any, sql: str, *rest: Any) -> list[Any]:
+        sent.append(sql)
+        return await fetch_many(connection, sql, *rest)
 
     monkeypatch.setattr(driver, "fetch", spy)
+    monkeypatch.setattr(driver, "fetch_many", spy_many)
     await asyncio.gather(*calls)
     return sent
 
 
 async def test_sixty_four_calls_are_a_few_statements(
-    db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
+    db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await asyncio.gather(*(get(db, id=n) for n in range(8)))  # the joined text is made
     sent = await _statements(db, [get(db, id=n) for n in range(64)], monkeypatch)
     # Some alone and the others together; in more where the machine is busy, and calls seem to cost much.
     assert len(sent) <= 32
-    assert "unnest" not in sent[0]
-    assert any("unnest" in text for text in sent[1:])
+    assert "plainsql_read" not in sent[0]
+    assert any("plainsql_read" in text for text in sent[1:])
+    assert any("unnest" in text for text in sent[1:]) == (form == "joined")
 
 
 async def test_a_lone_call_is_sent_as_it_is(db: plainsql.Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from plainsql import sync
 from plainsql.query import Binder, OneQuery
 
 
-def query(sql: str, *, item: Any = object) -> OneQuery[..., Any]:
-    """A query of one value, its parameters in the order ``a``, ``b``, ``c``."""
+def query(sql: str, *, item: Any = None) -> OneQuery[..., Any]:
+    """A query of one value, its parameters in the order ``a``, ``b``, ``c``; its type is the server's."""
     names = [name for name in "abc" if f":{name}" in sql.replace("::", "")]
     return OneQuery("test.types.value", "sql/test/types/value.sql", 3, sql, Binder(names, {}, {}, None), item)
 
@@ -33,7 +33,7 @@ class Both:
         self.over_asyncpg = over_asyncpg
         self.over_psycopg = over_psycopg
 
-    def value(self, sql: str, *, item: Any = object, **parameters: object) -> Any:
+    def value(self, sql: str, *, item: Any = None, **parameters: object) -> Any:
         """Ask both for one value, hold that the answers are the same, and return it."""
         asked = query(sql, item=item)
         first = self.runner.run(asked(self.over_asyncpg, **parameters))

@@ -56,6 +56,39 @@ def test_sequences_of_numbers_are_vectors(both: Both, type_name: str, make: Any,
     assert both.sent_back(type_name, numbers) == make([1.0, 2.5])
 
 
+class Tensor:
+    """What PyTorch's tensors, JAX's arrays and pandas' series have in common: NumPy can read them."""
+
+    def __init__(self, numbers: list[float]) -> None:
+        self._numbers = numbers
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        numpy = pytest.importorskip("numpy")
+        return numpy.array(self._numbers, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "make"), [("vector", Vector), ("halfvec", HalfVector), ("sparsevec", SparseVector)]
+)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
+def test_what_numpy_can_read_is_a_vector(both: Both, type_name: str, make: Any, dtype: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    numbers = numpy.array([1.0, 9.0, 2.0], dtype)
+    for sent in (numbers, numbers[::2], Tensor([1.0, 2.0])):
+        expected = make([float(number) for number in numpy.asarray(sent)])
+        assert both.sent_back(type_name, sent) == expected
+    assert both.sent_back(f"{type_name}[]", elements([numbers, Tensor([3.0])])) == [
+        make([1.0, 9.0, 2.0]),
+        make([3.0]),
+    ]
+
+
+def test_an_array_of_another_shape_is_no_vector(both: Both) -> None:
+    numpy = pytest.importorskip("numpy")
+    message = both.refusals("select :a::vector", a=numpy.zeros((2, 2)))
+    assert message == "test.types.value: a: expected vector, got ndarray"
+
+
 @pytest.mark.parametrize("type_name", ["vector", "halfvec", "sparsevec"])
 def test_arrays_of_vectors_come_back(both: Both, type_name: str) -> None:
     back = both.sent_back(f"{type_name}[]", elements([[1.0, 0.0], None, [0.5, 2.0]]))

@@ -10,9 +10,12 @@ from decimal import Decimal
 from typing import Literal, assert_type
 from uuid import UUID
 
+import numpy as np
+
 from plainsql import Database, Transaction
 from plainsql.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
 from plainsql.sync import Database as SyncDatabase
+from plainsql.types import SupportsArray
 from plainsql.vector import Vector
 from tests.codegen.kitchen.queries import kitchen
 from tests.codegen.kitchen.queries.kitchen import deep
@@ -31,6 +34,14 @@ async def each_kind_of_result(db: Database) -> None:
     assert_type(await kitchen.int(db, str=1, list=[1]), list[int | None])
     assert_type(await kitchen.update(db, id=1, stars=None), int)
     assert_type(await deep.nearest(db, embedding=[1.0, 0.0], farthest=1.0), list[deep.Near])
+
+
+async def whatever_numpy_can_read_is_a_vector(
+    db: Database, array: np.ndarray[tuple[int], np.dtype[np.float32]], other: SupportsArray
+) -> None:
+    assert_type(await deep.nearest(db, embedding=array, farthest=1.0), list[deep.Near])
+    assert_type(await deep.nearest(db, embedding=other, farthest=1.0), list[deep.Near])
+    await deep.nearest(db, embedding=None, farthest=1.0)  # type: ignore[call-overload]
 
 
 async def every_executor(db: Database, tx: Transaction, sync: SyncDatabase) -> None:

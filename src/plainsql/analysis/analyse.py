@@ -16,6 +16,7 @@ from plainsql.analysis.facts import NullJoin
 from plainsql.analysis.findings import Examined, Places, examine
 from plainsql.analysis.frozen_literals import frozen_literals
 from plainsql.analysis.index_findings import examine_indexes
+from plainsql.analysis.keyed_reads import reads_by_key
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nullability import Nullability
 from plainsql.analysis.outputs import Outputs
@@ -100,6 +101,7 @@ class Analyser:
             row_security=tuple(sorted(effects.row_security)),
             settings=tuple(sorted(effects.settings.items())),
             opaque=tuple(sorted(effects.opaque)),
+            by_key=reads_by_key(cardinality, scope),
             findings=(
                 *examine(examined),
                 *examine_indexes(examined),

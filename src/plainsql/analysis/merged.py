@@ -51,6 +51,7 @@ def merged(variants: Sequence[Analysis]) -> Analysis:
         row_security=tuple(sorted(all_of(lambda variant: variant.row_security))),
         settings=tuple((table, tuple(sorted(names))) for table, names in sorted(settings.items())),
         opaque=tuple(sorted(all_of(lambda variant: variant.opaque))),
+        by_key=all(variant.by_key for variant in variants),
         lost_by_joining=next((v.lost_by_joining for v in variants if v.lost_by_joining), ""),
         dependences=all_of(lambda variant: variant.dependences),
         changes=all_of(lambda variant: variant.changes),

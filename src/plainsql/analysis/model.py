@@ -196,8 +196,11 @@ class Analysis:
     ``("shop.orders", ("app.jwt_tenant",))``."""
     opaque: tuple[str, ...] = ()
     """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
+    by_key: bool = False
+    """Whether it finds at most one row by a unique key that its parameters are compared with, and nothing
+    else depends on them: concurrent calls of it may run as one statement."""
     lost_by_joining: str = ""
-    """What its plan would lose where concurrent calls run as one statement, in one phrase."""
+    """What its plan would lose if concurrent calls ran as one statement, in one phrase."""
     findings: tuple[Finding, ...] = field(default=())
     dependences: tuple[Dependence, ...] = ()
     """The rows that its result depends on."""

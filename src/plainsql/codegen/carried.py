@@ -24,21 +24,21 @@ _TEXT_ONLY: Final = frozenset(
 
 def uncarried(type: PgType, *, parameter: bool = False) -> str | None:
     """Return why values of the type do not travel on both drivers, as what follows "it"; None if they do."""
-    return _inside(type, frozenset(), "", parameter)
+    return _inside(type, "", parameter)
 
 
-def _inside(type: PgType, within: frozenset[int], container: str, parameter: bool) -> str | None:
+def _inside(type: PgType, container: str, parameter: bool) -> str | None:
     type = below_domains(type)
     if type.kind == "composite":
-        return _composite(type, within, parameter)
+        return _composite(type, parameter)
     if type.kind in ("range", "multirange") and type.element is not None:
         if (made := _made_by_rows(type.element)) is not None:
             return f"holds {made} in the {type.kind} {type}, and bounds are not decoded"
-        return _inside(type.element, within, f"the {type.kind} {type}", parameter)
+        return _inside(type.element, f"the {type.kind} {type}", parameter)
     if type.kind == "array" and type.element is not None:
         if parameter and (problem := _unsendable(type, below_domains(type.element))):
             return problem
-        return _inside(type.element, within, container, parameter)
+        return _inside(type.element, container, parameter)
     if container and type.name in _TEXT_ONLY:
         return f"holds {type} in {container}, which asyncpg cannot carry there"
     return None
@@ -65,11 +65,8 @@ def _made_by_rows(type: PgType) -> PgType | None:
     return None if type.element is None else _made_by_rows(type.element)
 
 
-def _composite(type: PgType, within: frozenset[int], parameter: bool) -> str | None:
-    if type.oid in within:
-        return f"holds {type} inside of itself, which asyncpg cannot read"
+def _composite(type: PgType, parameter: bool) -> str | None:
     if not type.attributes:
         return f"holds {type}, a composite type without fields, which asyncpg cannot read"
-    within |= {type.oid}
-    parts = (_inside(part.type, within, f"the composite type {type}", parameter) for part in type.attributes)
+    parts = (_inside(part.type, f"the composite type {type}", parameter) for part in type.attributes)
     return next((problem for problem in parts if problem is not None), None)

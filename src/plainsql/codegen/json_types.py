@@ -103,12 +103,13 @@ class JsonTypes:
                     return _names(file)
         # The folder that the package is imported from need not be where the command looks for modules.
         path = [*sys.path, str(self._folder.joinpath(*[".."] * len(package)))]
+        origin: str | None = None
         for depth in range(1, module.count(".") + 2):
             spec = _spec(".".join(module.split(".")[:depth]), None if depth == 1 else path, path)
             if spec is None:
                 return frozenset()
-            path = list(spec.submodule_search_locations or ())
-        return _names(Path(spec.origin)) if spec.origin and spec.origin.endswith(".py") else None
+            origin, path = spec.origin, list(spec.submodule_search_locations or ())
+        return _names(Path(origin)) if origin and origin.endswith(".py") else None
 
 
 def _spec(name: str, within: list[str] | None, path: list[str]) -> ModuleSpec | None:

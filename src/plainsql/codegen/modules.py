@@ -64,8 +64,8 @@ class Function:
     analysis: Analysis
     effect: str
     """What is proved of all its variants: ``plainsql.query.Effect``."""
-    joins: bool = True
-    """Whether concurrent calls may run as one statement, where it only reads."""
+    joins: bool = False
+    """Whether concurrent calls may run as one statement."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By table: settings without which row-level security lets nothing of it through."""
     not_null: tuple[str, ...] = ()
@@ -103,8 +103,8 @@ def plan_modules(
     json_types = JsonTypes(package, folder)
     for item in checked:
         statement = item.statement
-        folder = statement.module.replace(".", "/")
-        module = modules.setdefault(statement.module, Module(statement.module or "queries", folder))
+        below = statement.module.replace(".", "/")
+        module = modules.setdefault(statement.module, Module(statement.module or "queries", below))
         try:
             module.functions.append(_plan_function(item, module, json_types))
             same_keys.check(statement, item.variants)
@@ -182,9 +182,13 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
         returned = Annotation(reference(row_key(statement.returns.row)))
     parameters = _plan_parameters(item, module)
     row_security = dict(table for variant in item.variants for table in variant.settings)
-    joins = statement.join and not any(variant.lost_by_joining for variant in item.variants)
     effect = _effect(item.variants)
-    not_null = tuple(hint.name for hint in statement.columns if hint.nullable is False)
+    joins = (
+        statement.join
+        and effect == "reads"
+        and all(variant.by_key and not variant.lost_by_joining for variant in item.variants)
+    )
+    not_null = tuple(normalized(h.name) for h in statement.columns if h.nullable is False)
     cache, changes = _cache(item), changes_of_all(item.variants)
     return Function(
         statement, returned, parameters, analysis, effect, joins, row_security, not_null, cache, changes

@@ -104,7 +104,8 @@ def _in_range(type: PgType, number: int | Decimal) -> bool:
     if type.name in _INTEGERS:
         low, high = _INTEGERS[type.name]
         return low <= number <= high
-    return type.name not in _FLOATS or abs(number) <= _FLOATS[type.name]
+    greatest = _FLOATS.get(type.name)
+    return greatest is None or -greatest <= number <= greatest
 
 
 def _default(statement: Statement, name: str, bounds: Bounds, type: PgType) -> str:

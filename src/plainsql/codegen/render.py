@@ -228,17 +228,24 @@ def _function(function: Function, names: Names, sql: str) -> str:
 
 def _facts(function: Function, names: Names) -> str:
     """What is proved of a query, as the arguments of its decorator that follow the text."""
-    facts = [
-        "" if function.effect == "unknown" else f'effect="{function.effect}"',
-        "" if function.joins else "joins=False",
-    ]
+    statement = function.statement
+    facts: list[str] = []
+    if function.effect != "unknown":
+        facts.append(f'effect="{function.effect}"')
+    if function.joins:
+        facts.append("joins=True")
     if function.row_security:
         tables = sorted(function.row_security.items())
         listed = ", ".join(f"{string_literal(table)}: {_tuple(settings)}" for table, settings in tables)
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
-    return "".join(f", {fact}" for fact in facts if fact) + rendered_reach(function, names.of)
+    written = "".join(f", {fact}" for fact in facts) + rendered_reach(function, names.of)
+    if function.effect == "reads" and not statement.join:
+        written += ", pipelines=False"
+    if any(allowance.finding == "star" for allowance in statement.allow):
+        written += ", more_columns=True"
+    return written
 
 
 def _null_check(function: Function, names: Names) -> str:

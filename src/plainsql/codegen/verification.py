@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from plainsql.errors import ContractError, Place
 
 __all__ = ["verify"]
+
+_DECORATOR: Final = re.compile(r'^@.*\("[^"]*", "([^"]*\.sql)", \d+, """', re.MULTILINE)
 
 
 def verify(files: Mapping[Path, str]) -> list[ContractError]:
@@ -71,7 +75,7 @@ def _twice(names: list[tuple[str, int]], where: str) -> Iterator[tuple[str, int]
 
 
 def _defined(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.ImportFrom):
+    if isinstance(node, ast.ImportFrom) and node.module != "__future__":
         return [alias.asname or alias.name for alias in node.names]
     return [node.name] if isinstance(node, ast.ClassDef | ast.FunctionDef) else []
 
@@ -82,6 +86,5 @@ def _field(node: ast.AnnAssign) -> str:
 
 def _query(source: str, line: int) -> str | None:
     """The SQL file of the query that stands at a line of a source, as its decorator names it."""
-    marks = [text for text in source.splitlines()[:line] if text.startswith("@")]
-    parts = marks[-1].split('", "') if marks else []
-    return parts[1] if len(parts) > 1 and parts[1].endswith(".sql") else None
+    found = _DECORATOR.findall("\n".join(source.splitlines()[:line]))
+    return str(found[-1]) if found else None

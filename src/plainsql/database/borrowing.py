@@ -17,11 +17,11 @@ from typing import Any, Literal, TypeVar
 from asyncpg import exceptions
 
 from plainsql.database.failure import as_closed, is_lost
-from plainsql.database.joined import JoinedStatement
-from plainsql.database.joining import Joiner
+from plainsql.database.forms import Forms
 from plainsql.database.leases import Lease, Leases, Tenant
 from plainsql.database.observing import Call, OnCall
 from plainsql.database.outcome import Ending, note_of_statement, was_not_sent
+from plainsql.database.scheduler import Scheduler
 from plainsql.database.tenancy import Admission, local_settings, set_session
 from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
@@ -53,8 +53,9 @@ class Core:
     """None where nothing is cached."""
     in_transaction: Counter[asyncio.Task[Any] | None] = field(default_factory=Counter)
     """Tasks inside of transactions, and of how many."""
-    joined: dict[str, JoinedStatement] = field(default_factory=dict)
-    joiners: dict[tuple[Tenant | None, str], Joiner] = field(default_factory=dict)
+    forms: dict[int, Forms] = field(default_factory=dict)
+    """By the identity of a query's plan, which each of them keeps alive."""
+    schedulers: dict[tuple[Tenant | None, int], Scheduler] = field(default_factory=dict)
 
 
 class Borrower:
@@ -187,11 +188,9 @@ class Borrower:
         plan: Plan,
         values: Any,
         call: Call | None,
-        measured: JoinedStatement | None = None,
     ) -> T:
-        """Run work on a connection of its own, and take note of what it costs where that is asked for.
-
-        A second time where its connection was lost, and it changes nothing or was not sent at all.
+        """Run work on a connection of its own; a second time if its connection was lost, and it changes
+        nothing or was not sent at all.
         """
         effect: Any = query.effect
         again = False
@@ -205,12 +204,7 @@ class Borrower:
             try:
                 if self._local is not None:
                     await connection.execute(f"begin; {self._local}")
-                if measured is None:
-                    result = await work(connection, query, plan, values)
-                else:
-                    began = perf_counter()
-                    result = await work(connection, query, plan, values)
-                    measured.measured(perf_counter() - began)
+                result = await work(connection, query, plan, values)
                 if self._local is not None and effect != "reads":
                     await connection.execute("commit")
             except BaseException as raised:

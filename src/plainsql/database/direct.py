@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from time import perf_counter
 from typing import Any, TypeVar
 
 from plainsql.database.borrowing import Borrower
+from plainsql.database.driver import is_prepared
 from plainsql.database.execution import execute, fetch
-from plainsql.database.joined import JoinedStatement
-from plainsql.database.joining import Joiner, Reader, Waiting
+from plainsql.database.forms import Form, Forms
 from plainsql.database.many import (
-    CHUNK,
     divide,
     execute_many,
     pipelined_sql,
@@ -23,19 +22,20 @@ from plainsql.database.many import (
     write_pipelined,
 )
 from plainsql.database.observing import Call
+from plainsql.database.scheduler import Runner, Scheduler, Waiting
 from plainsql.query import Args, Plan, Query
 
 __all__ = ["Direct"]
 
 R = TypeVar("R")
 
-_JOINERS = 1000
-"""About so many joiners are kept, the oldest of those at rest go first: one is needed for each query and
+_SCHEDULERS = 1000
+"""About so many schedulers are kept, the oldest of those at rest go first: one is needed for each query and
 tenant."""
 
 
 class Direct(Borrower):
-    """Runs queries where nothing is stored of them, and joins concurrent reads."""
+    """Runs queries of which nothing is stored, and sends concurrent reads together."""
 
     async def _run_direct(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
         plan, values = query.plan(args)
@@ -43,24 +43,22 @@ class Direct(Borrower):
             await self._admit(query)
         if query.effect != "reads":
             return await self._on_lease(execute, query, plan, values, call)
-        joiner = self._core.joiners.get((self._tenant, plan.sql))
-        if joiner is None:
-            if not (query.joins and self._core.joins) or query.needs_columns:
+        scheduler = self._core.schedulers.get((self._tenant, id(plan)))
+        if scheduler is None:
+            if not (query.pipelines and self._core.joins) or query.needs_columns:
                 return query.result(await self._on_lease(fetch, query, plan, values, call))
-            joiner = self._core.joiners[self._tenant, plan.sql] = self._joiner(query, plan)
-        if (joiner.under_way or joiner.crowded) and joiner.takes():
+            scheduler = self._scheduler(query, plan)
+        if (scheduler.under_way or scheduler.crowded) and scheduler.takes():
             try:
-                return query.result(await joiner.join(values, call))
+                return query.result(await scheduler.join(values, call))
             except asyncio.CancelledError:
-                joiner.abandoned()
+                scheduler.abandoned()
                 raise
-        joiner.under_way += 1
-        # What a call costs matters where there are others.
-        measured = joiner.statement if joiner.under_way > 1 else None
+        work = _measuring(scheduler) if scheduler.begin() else fetch
         try:
-            records = await self._on_lease(fetch, query, plan, values, call, measured)
+            records = await self._on_lease(work, query, plan, values, call)
         finally:
-            joiner.ended()
+            scheduler.end()
         return query.result(records)
 
     async def _batch_direct(
@@ -72,9 +70,8 @@ class Direct(Borrower):
             for plan, values in runs:
                 if len(values) == 1:
                     results.append(await self._on_lease(execute, query, plan, values[0], call))
-                    continue
-                for start in range(0, len(values), CHUNK):
-                    results += await self._read_chunk(query, plan, values[start : start + CHUNK], call)
+                else:
+                    results += await self._read_together(query, plan, values, call)
             return results
         if query.effect == "writes" and len(runs) == 1 and not query.needs_columns:
             plan, values = runs[0]
@@ -102,45 +99,60 @@ class Direct(Borrower):
             async with self._in_transaction(call) as connection:
                 await execute_many(connection, query, sets)
 
-    async def _read_chunk(
+    async def _read_together(
         self, query: Query[..., Any, R], plan: Plan, values: Sequence[Any], call: Call | None
     ) -> list[R]:
-        statement = self._statement(plan)
+        forms = self._forms(query, plan)
 
         async def read(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
-            return await read_together(connection, query, plan, values, statement)
+            return await read_together(connection, query, plan, values, forms)
 
         return await self._on_lease(read, query, plan, values, call)
 
-    def _statement(self, plan: Plan) -> JoinedStatement:
-        statement = self._core.joined.get(plan.sql)
-        if statement is None:
-            statement = self._core.joined[plan.sql] = JoinedStatement(plan)
-        return statement
+    def _forms(self, query: Query[..., Any, Any], plan: Plan) -> Forms:
+        forms = self._core.forms.get(id(plan))
+        if forms is None:
+            forms = self._core.forms[id(plan)] = Forms(query, plan, joins=query.joins and self._core.joins)
+        return forms
 
-    def _joiner(self, query: Query[..., Any, Any], plan: Plan) -> Joiner:
-        joiners = self._core.joiners
-        if len(joiners) >= _JOINERS:  # there may be many tenants
-            for key in [*islice(joiners, 16)]:
-                if joiners[key].at_rest:
-                    del joiners[key]
-        statement = self._statement(plan)
+    def _scheduler(self, query: Query[..., Any, Any], plan: Plan) -> Scheduler:
+        schedulers = self._core.schedulers
+        if len(schedulers) >= _SCHEDULERS:  # there may be many tenants
+            for key in [*islice(schedulers, 16)]:
+                if schedulers[key].at_rest:
+                    del schedulers[key]
 
-        async def fetch_joined(
-            connection: Any, _: object, __: object, waiting: list[Waiting]
-        ) -> list[list[Any]] | None:
-            if self._core.on_call is not None:
-                now = perf_counter()
-                for _values, _future, call in waiting:
-                    if call is not None:
-                        call.joined, call.lease_wait = len(waiting), now - call.began
-            return await statement.fetch(connection, [values for values, _, _ in waiting])
+        def together(form: Form, waiting: list[Waiting]) -> Awaitable[list[list[Any]] | None]:
+            async def fetch_together(
+                connection: Any, _: object, __: object, waiting: list[Waiting]
+            ) -> list[list[Any]] | None:
+                if self._core.on_call is not None:
+                    now = perf_counter()
+                    for _values, _future, call in waiting:
+                        if call is not None:
+                            call.joined, call.lease_wait = len(waiting), now - call.began
+                return await form.fetch(connection, [values for values, _, _ in waiting])
 
-        def together(waiting: list[Waiting]) -> Awaitable[list[list[Any]] | None]:
-            return self._on_lease(fetch_joined, query, plan, waiting, None)
+            return self._on_lease(fetch_together, query, plan, waiting, None)
 
-        def alone(waiting: Waiting) -> Awaitable[Sequence[Any]]:
+        def alone(waiting: Waiting, measured: bool) -> Awaitable[Sequence[Any]]:
             values, _, call = waiting
-            return self._on_lease(fetch, query, plan, values, call, statement)
+            return self._on_lease(_measuring(made) if measured else fetch, query, plan, values, call)
 
-        return Joiner(statement, Reader(self._leases.max_size, together, alone))
+        runner = Runner(self._leases.max_size, together, alone)
+        made = schedulers[self._tenant, id(plan)] = Scheduler(self._forms(query, plan), runner)
+        return made
+
+
+def _measuring(scheduler: Scheduler) -> Callable[..., Awaitable[list[Any]]]:
+    """Make a ``fetch`` that tells the scheduler how long it took."""
+
+    async def fetch_measured(
+        connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+    ) -> list[Any]:
+        began, prepared = perf_counter(), is_prepared(connection, plan.sql)
+        records = await fetch(connection, query, plan, values)
+        scheduler.measured(perf_counter() - began, prepared=prepared)
+        return records
+
+    return fetch_measured

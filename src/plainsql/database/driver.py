@@ -1,22 +1,39 @@
-"""A statement that its connection has prepared, sent without what asyncpg puts in front of it.
+"""A statement on its connection: prepared, its description compared with the row type, and sent without what
+asyncpg puts in front of it.
 
 Between ``Connection.fetch`` and the wire are five calls: for exclusive use, loggers, the time limit, the
 statement cache, and a second try where the statement has grown old. Where the statement is in the cache, the
 wire alone is needed; the rest is some 7 % of what a read by its key takes. This is the one place that reaches
 behind asyncpg's public methods for speed, and a reason for which its version is capped.
+
+Only `prepare` puts a query's statement into the cache, so what is found there has been compared.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Any
 
 from asyncpg import Record, exceptions
 
-__all__ = ["fetch"]
+from plainsql.description import Described
+from plainsql.errors import ContractError
+from plainsql.query import Query
+
+__all__ = ["describe", "fetch", "fetch_many", "is_prepared", "prepare"]
 
 
-async def fetch(connection: Any, sql: str, values: tuple[object, ...] | list[object]) -> list[Any]:
-    """Return all records, as ``connection.fetch(sql, *values)`` does, and raise what that raises."""
+async def fetch(
+    connection: Any, sql: str, values: Sequence[object], query: Query[..., Any, Any], own: int = 0
+) -> list[Any]:
+    """Return all records, as ``connection.fetch(sql, *values)`` does, and raise what that raises.
+
+    ``own`` columns at the end are not the query's.
+
+    Raises:
+        ContractError: the result has other columns than the query's row type; nothing was executed.
+    """
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
         try:
@@ -33,4 +50,109 @@ async def fetch(connection: Any, sql: str, values: tuple[object, ...] | list[obj
             connection._drop_global_statement_cache()
             if connection.is_in_transaction():
                 raise
-    return await connection.fetch(sql, *values)  # type: ignore[no-any-return]
+    return await _prepared(
+        connection,
+        sql,
+        query,
+        own,
+        lambda statement, timeout: connection._protocol.bind_execute(
+            statement, values, "", 0, False, timeout
+        ),
+        lambda timeout: connection.fetch(sql, *values, timeout=timeout),
+    )
+
+
+async def fetch_many(
+    connection: Any, sql: str, sets: Sequence[Sequence[object]], query: Query[..., Any, Any], own: int
+) -> list[Any]:
+    """Run a statement for each set of values in one round trip and return all records in one list.
+
+    As ``connection.fetchmany(sql, sets)``, without what stands in front of it. The sets of a read must be
+    fewer than four, or less than three times 32 kB on the wire: beyond that asyncpg waits for the socket to
+    take them, and a caller who is cancelled there never returns.
+    """
+    statement = connection._stmt_cache.get((sql, Record, False))
+    if statement is not None and not connection._query_loggers:
+        try:
+            records: list[Any] = await connection._protocol.bind_execute_many(statement, sets, "", None, True)
+            return records
+        except exceptions.OutdatedSchemaCacheError:
+            await connection.reload_schema_state()
+            raise
+        except exceptions.InvalidCachedStatementError:
+            connection._drop_global_statement_cache()
+            if connection.is_in_transaction():
+                raise
+    return await _prepared(
+        connection,
+        sql,
+        query,
+        own,
+        lambda statement, timeout: connection._protocol.bind_execute_many(statement, sets, "", timeout, True),
+        lambda timeout: connection.fetchmany(sql, sets, timeout=timeout),
+    )
+
+
+async def prepare(
+    connection: Any, sql: str, query: Query[..., Any, Any], own: int = 0, timeout: float | None = None
+) -> Any:
+    """Return the statement from the connection's cache, prepared and its description compared.
+
+    Raises:
+        ContractError: the result has other columns than the query's row type.
+    """
+    connection._check_open()
+    statement = await connection._get_statement(sql, timeout)
+    try:
+        describe(statement, query, own)
+    except ContractError:
+        # What stays in the cache would not be compared again.
+        connection._drop_local_statement_cache()
+        raise
+    return statement
+
+
+def is_prepared(connection: Any, sql: str) -> bool:
+    """Whether a connection has prepared a text."""
+    return connection._stmt_cache.get((sql, Record, False)) is not None
+
+
+def describe(statement: Any, query: Query[..., Any, Any], own: int = 0) -> None:
+    """Compare a statement's result with the query's row type; it is made from it where there is none yet."""
+    attributes = statement._get_attributes()
+    if own:
+        attributes = attributes[:-own]
+    columns = tuple(Described(name, type_.oid, type_.name) for name, type_ in attributes)
+    if query.needs_columns:
+        query.adopt(columns)
+    else:
+        query.compare(columns)
+
+
+async def _prepared(
+    connection: Any,
+    sql: str,
+    query: Query[..., Any, Any],
+    own: int,
+    run: Callable[[Any, float | None], Awaitable[list[Any]]],
+    run_logged: Callable[[float | None], Awaitable[list[Any]]],
+) -> list[Any]:
+    """Prepare a statement and run it within the connection's time limit for both."""
+    timeout: float | None = connection._protocol._get_timeout(None)
+    began = monotonic()
+    statement = await prepare(connection, sql, query, own, timeout)
+    if timeout is not None:
+        timeout = max(timeout - (monotonic() - began), 0.001)
+    if connection._query_loggers:
+        return await run_logged(timeout)
+    try:
+        return await run(statement, timeout)
+    except exceptions.OutdatedSchemaCacheError:
+        await connection.reload_schema_state()
+        raise
+    except exceptions.InvalidCachedStatementError:
+        # It changed between the two, or it was in the cache from a time before the tables changed.
+        connection._drop_global_statement_cache()
+        if connection.is_in_transaction():
+            raise
+        return await run(await prepare(connection, sql, query, own, timeout), timeout)

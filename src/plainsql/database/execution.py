@@ -10,7 +10,7 @@ from asyncpg import exceptions
 
 from plainsql.database import driver
 from plainsql.database.failure import explain
-from plainsql.query import Args, Column, Plan, Query
+from plainsql.query import Args, Plan, Query
 
 __all__ = ["EXPLAINED", "execute", "fetch", "iterate"]
 
@@ -47,9 +47,10 @@ async def execute(connection: Any, query: Query[..., Any, R], plan: Plan, values
 async def fetch(connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args) -> list[Any]:
     """Run a query to its end and return its records."""
     try:
-        if query.needs_columns:
-            await _adopt(connection, query, plan)
-        return await driver.fetch(connection, plan.sql, values)
+        if not query.compared:
+            # Another query of the same text may have prepared it.
+            await driver.prepare(connection, plan.sql, query)
+        return await driver.fetch(connection, plan.sql, values, query)
     except EXPLAINED as error:
         explained = await explain(error, connection, query, plan, values)
         if explained is error:
@@ -61,8 +62,7 @@ async def iterate(connection: Any, query: Query[..., T, Any], args: Args, prefet
     """Run a query through a cursor, ``prefetch`` rows at a time. The connection is in a transaction."""
     plan, values = query.plan(args)
     try:
-        if query.needs_columns:
-            await _adopt(connection, query, plan)
+        await driver.prepare(connection, plan.sql, query)
         cursor = await connection.cursor(plan.sql, *values)
         while records := await cursor.fetch(prefetch):
             for row in query.build(records):
@@ -78,8 +78,3 @@ def affected(status: str) -> int:
     """Read the number of rows from a command's status: ``INSERT 0 3`` is 3, ``CREATE TABLE`` is 0."""
     last = status.rpartition(" ")[2]
     return int(last) if last.isdecimal() else 0
-
-
-async def _adopt(connection: Any, query: Query[..., Any, Any], plan: Plan) -> None:
-    statement = await connection.prepare(plan.sql)
-    query.adopt([Column(a.name, a.type.name in ("json", "jsonb")) for a in statement.get_attributes()])

@@ -25,9 +25,17 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, exceptions.PostgresError):
         state: str | None = getattr(error, "sqlstate", None)
         return state is not None and (state.startswith("08") or state in _SHUT_DOWN)
+    if _is_unreadable(error):
+        return False
     # The driver's own state is confused where the server's farewell came just before our statement.
     lost = ConnectionError | exceptions.InterfaceError | exceptions.InternalClientError
     return isinstance(error, lost) and not isinstance(error, PlainsqlError)
+
+
+def _is_unreadable(error: BaseException) -> bool:
+    """Whether the driver could not make sense of a type: it has none for a composite type without fields."""
+    is_confused = isinstance(error, exceptions.InternalClientError)
+    return is_confused and str(error).startswith("type record missing field types")
 
 
 def as_closed(error: BaseException) -> BaseException:
@@ -54,9 +62,9 @@ async def explain(
     error = as_closed(error)
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
         return await _unfit(error, connection, query, plan, values)
-    if isinstance(error, exceptions.UnsupportedClientFeatureError):
+    if isinstance(error, exceptions.UnsupportedClientFeatureError) or _is_unreadable(error):
         # Ranges and composite types, with a part that asyncpg knows only as text: a tsvector, a type of an
-        # extension.
+        # extension. `plainsql check` refuses them; queries that are loaded at run time get here.
         return DecodeError(
             f"{query.name}: a type that asyncpg has no way for",
             detail=str(error).partition("\n")[0],

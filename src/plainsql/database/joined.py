@@ -1,27 +1,31 @@
-"""One read for many sets of parameters: the text of the joined statement, and who gets which of its records.
+"""One read by a unique key for many sets of parameters: the joined statement, and whose each of its records
+is.
 
 Each set is a row of ``unnest`` over arrays of the parameters; the query stands in a lateral sub-select, where
-each parameter is that row's column. It is planned with the same indexes as the query alone: a lateral
-sub-select is run for each row, with the row's values as the index's keys.
+each parameter is that row's column::
+
+    select plainsql_read.*, plainsql_call.plainsql_number
+    from unnest($1::uuid[]) with ordinality as plainsql_call (plainsql_1, plainsql_number)
+    cross join lateral (
+      select … where l.id = plainsql_call.plainsql_1
+    ) as plainsql_read
+
+In this form the planner does not see the values. Only a read whose parameters are all compared with a unique
+key is run so: it finds its one row by the same index, whatever the values are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from time import perf_counter
 from typing import Any
 
 from plainsql.database import driver
-from plainsql.query import Plan, elements
+from plainsql.database.cost import Cost
+from plainsql.database.pipelined import Values
+from plainsql.query import Plan, Query, elements
 from plainsql.statements.joined import PARAMETER_TYPES, ParameterType, joined_sql
 
-__all__ = ["JoinedStatement", "Values"]
-
-Values = tuple[object, ...]
-"""The arguments of one call, in the order of ``$n``."""
-
-_MEMORY = 0.2
-"""The weight of the newest measurement in the running mean of a call's cost."""
+__all__ = ["JoinedStatement"]
 
 _TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
 
@@ -31,18 +35,17 @@ class JoinedStatement:
     types.
     """
 
-    __slots__ = ("_last", "_opaque", "_plan", "_sql", "_types", "cost", "refused")
+    __slots__ = ("_opaque", "_plan", "_query", "_sql", "_types", "cost", "refused")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, query: Query[..., Any, Any], plan: Plan) -> None:
+        self._query = query
         self._plan = plan
         self._sql: str | None = None
         self._types: Sequence[ParameterType] = ()
         self._opaque: Sequence[bool] = ()
         """Of each parameter, whether a list is one value of it, and must not be taken for an array of
         values."""
-        self.cost = 0.0
-        """Seconds that a call takes, its share of the round trip included: a running mean."""
-        self._last = 0.0
+        self.cost = Cost()
         self.refused = "plainsql_" in plan.sql  # it might mean one of our names
         """True where PostgreSQL takes the query alone, but not in this form."""
 
@@ -56,26 +59,16 @@ class JoinedStatement:
         if arguments is None:
             return None
         found: list[list[Any]] = [[] for _ in calls]
-        began = perf_counter()
-        records = await driver.fetch(connection, sql, arguments)
-        self.measured((perf_counter() - began) / len(calls))
-        for record in records:
+        for record in await driver.fetch(connection, sql, arguments, self._query, 1):
             found[record[-1] - 1].append(record[:-1])
         return found
-
-    def measured(self, seconds: float) -> None:
-        """Take note of what a call has cost."""
-        # Of two in a row the lesser one: the first on each connection prepares, and now and then one waits
-        # for a lock. Bounded, so that a longer time of trouble is soon forgotten.
-        self.cost += _MEMORY * (min(seconds, self._last, 0.05) - self.cost)
-        self._last = seconds
 
     def forget(self) -> None:
         """Describe the parameters anew at the next use: their types may have changed under us."""
         self._sql = None
 
     async def _describe(self, connection: Any) -> str:
-        parameters = (await connection.prepare(self._plan.sql)).get_parameters()
+        parameters = (await driver.prepare(connection, self._plan.sql, self._query))._get_parameters()
         described: list[Any] = []
         if parameters:
             described = await connection.fetch(PARAMETER_TYPES, [parameter.oid for parameter in parameters])

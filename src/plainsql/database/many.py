@@ -1,6 +1,6 @@
 """Many sets of parameters for one query: in one round trip where that can be.
 
-Reads go as joined statements. Writes go through the driver's pipeline, each with its number::
+Reads go as pipelines or joined statements. Writes go through the driver's pipeline, each with its number::
 
     with plainsql_write as (
       insert into … returning …
@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine, Sequence
+from time import perf_counter
 from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.database import driver
 from plainsql.database.execution import EXPLAINED, execute
 from plainsql.database.failure import explain, is_lost
-from plainsql.database.joined import JoinedStatement, Values
+from plainsql.database.forms import Form, Forms
+from plainsql.database.pipelined import PipelinedStatement, Values, fitting, unfit_call
 from plainsql.errors import NoRowError, TooManyRowsError
 from plainsql.query import Args, Plan, Query
 
 __all__ = [
-    "CHUNK",
     "divide",
     "execute_many",
     "pipelined_sql",
@@ -39,8 +41,14 @@ __all__ = [
 R = TypeVar("R")
 T = TypeVar("T")
 
-CHUNK = 1000
-"""At the most so many reads in one statement: the answer to one is in memory as a whole."""
+_CHUNK = 1000
+"""At most so many reads in one statement: the answer to one is in memory as a whole."""
+
+_LONGEST_S = 0.02
+"""Seconds that a statement for several reads should take at most: the connection's time limit is for one."""
+
+_FIRST_CHUNK = 100
+"""So many reads go together at first, as long as it is not known what they cost."""
 
 # With a `with` of its own a statement cannot stand in ours: PostgreSQL takes writes only in the outermost
 # one. That the word may stand in a comment costs speed, not correctness.
@@ -48,7 +56,6 @@ _WRITE = re.compile(r"\s*(?:--[^\n]*\n\s*)*(insert|update|delete|merge)\b", re.I
 _WITH = re.compile(r"\bwith\b", re.IGNORECASE)
 _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
 
-_ELEMENT = re.compile(r"invalid input for query argument \$\d+ in element #(\d+) of")
 _MISCOUNTED = re.compile(r"plainsql set (\d+): (\d+) rows")
 
 
@@ -62,10 +69,9 @@ async def run_batch(connection: Any, query: Query[..., Any, R], sets: Sequence[A
         if len(values) == 1 or query.needs_columns:
             results += [await execute(connection, query, plan, one) for one in values]
         elif query.effect == "reads":
-            joined = JoinedStatement(plan)
-            for start in range(0, len(values), CHUNK):
-                chunk = values[start : start + CHUNK]
-                results += await read_together(connection, query, plan, chunk, joined)
+            results += await read_together(
+                connection, query, plan, values, Forms(query, plan, joins=query.joins)
+            )
         elif (sql := pipelined_sql(query, plan)) is not None:
             results += await write_pipelined(connection, query, plan, values, sql)
         else:
@@ -91,26 +97,44 @@ def divide(query: Query[..., Any, Any], sets: Sequence[Args]) -> list[tuple[Plan
 
 
 async def read_together(
-    connection: Any,
-    query: Query[..., Any, R],
-    plan: Plan,
-    values: Sequence[Values],
-    joined: JoinedStatement,
+    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], forms: Forms
 ) -> list[R]:
-    """Run a read for each set of values as one statement."""
+    """Run a read for each set of values, in few statements, and return the results in order."""
+    results: list[R] = []
+    while len(results) < len(values):
+        rest = values[len(results) :]
+        form = forms.choose(len(rest))
+        known = form is not None and form.cost.known
+        most = min(_CHUNK, forms.most(form, _LONGEST_S)) if form is not None and known else _FIRST_CHUNK
+        if isinstance(form, PipelinedStatement):
+            most = fitting(rest[:most], most)
+        if form is None or most == 1:
+            results.append(await execute(connection, query, plan, rest[0]))
+        else:
+            results += await _read_chunk(connection, query, plan, rest[:most], form)
+    return results
+
+
+async def _read_chunk(
+    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], form: Form
+) -> list[R]:
     found: list[list[Any]] | None = None
-    if not joined.refused:
-        try:
-            found = await joined.fetch(connection, values)
-        except EXPLAINED as error:
-            joined.forget()
-            unsent = isinstance(error, exceptions.PostgresError) and getattr(error, "severity", None) is None
-            if is_lost(error) or isinstance(error, TimeoutError | OSError):
-                raise
-            if connection.is_in_transaction() and not unsent:
-                # The position is one of the joined text.
-                error.add_note(query.note(plan, None))
-                raise
+    began = perf_counter()
+    try:
+        found = await form.fetch(connection, values)
+        form.cost.measured(perf_counter() - began, len(values), 1)
+    except EXPLAINED as error:
+        if not isinstance(form, PipelinedStatement):
+            form.forget()
+        unsent = isinstance(error, exceptions.PostgresError) and getattr(error, "severity", None) is None
+        if is_lost(error) or isinstance(error, OSError):
+            raise
+        if isinstance(error, TimeoutError) and connection.is_closed():
+            raise
+        if connection.is_in_transaction() and not unsent:
+            # The position is one of the text around the query.
+            error.add_note(query.note(plan, None))
+            raise
     if found is None:
         # One after the other, until one raises what is wrong with it.
         return [await execute(connection, query, plan, one) for one in values]
@@ -151,7 +175,13 @@ async def write_pipelined(
 ) -> list[R]:
     """Run a write for each set of values in one round trip, all or none; ``sql`` is of `pipelined_sql`."""
     numbered = [(*one, number) for number, one in enumerate(values, 1)]
-    records = await _explained(connection, query, plan, values, connection.fetchmany(sql, numbered))
+
+    async def write() -> list[Any]:
+        await driver.prepare(connection, sql, query, 1)
+        records: list[Any] = await connection.fetchmany(sql, numbered)
+        return records
+
+    records = await _explained(connection, query, plan, values, write())
     if query.kind == "count":
         return [record[0] for record in records]
     if query.kind == "one":  # the server has counted
@@ -183,12 +213,12 @@ async def _explained(
             miscounted = _MISCOUNTED.search(str(error))
             if miscounted is not None:
                 raise _not_one(query, *map(int, miscounted.groups())) from None
-        element = _ELEMENT.match(str(error))
+        element = unfit_call(error)
         if isinstance(error, exceptions.PostgresError) and element is None:
             # The server's: its position, where it gives one, is of the text around the query as well.
             error.add_note(query.note(plan, None))
             raise
-        explained = await explain(error, connection, query, plan, values[int(element[1]) if element else 0])
+        explained = await explain(error, connection, query, plan, values[element or 0])
         if explained is error:
             raise
         raise explained from None

@@ -40,7 +40,7 @@ class Call:
     lease_wait: float = 0.0
     """Of these, seconds before there was a connection for it, or for the calls that it was joined with."""
     joined: int = 1
-    """How many calls were run as one statement, this one included."""
+    """How many calls were sent together, in one round trip, this one included."""
     cached: bool = False
     """Whether PostgreSQL was not asked by this call: its result was stored, or another call's."""
     rows: int = 0

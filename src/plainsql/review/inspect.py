@@ -79,7 +79,7 @@ def _analyse(
             analysis = analyser.analyse(variant.sql, variant.parameters)
         except RefusedError as error:
             raise _refused(analyser, error, variant, variants) from None
-        if analysis.read_only and analysis.session_safe:
+        if analysis.by_key and analysis.read_only and analysis.session_safe:
             analysis = replace(analysis, lost_by_joining=lost_by_joining(connection, variant))
         analyses.append(analysis)
         prepared.append((variant, [fact.type for fact in analysis.parameters]))

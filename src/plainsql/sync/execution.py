@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors, pq
 
 from plainsql.errors import DecodeError
-from plainsql.query import Args, Column, Plan, Query
+from plainsql.query import Args, Described, Plan, Query
 from plainsql.sync.codecs.codec import UNFIT
 from plainsql.sync.session import Prepared, Session
 
@@ -41,7 +41,6 @@ def execute(session: Session, query: Query[..., Any, R], args: Args) -> R:
         if query.kind == "count":
             # Its result is an int by its class; the type checker knows only R.
             return result.command_tuples or 0  # type: ignore[return-value]
-        _adopt(query, prepared)
         return query.result(_records(session, query, plan, prepared, result))
 
 
@@ -53,12 +52,11 @@ def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: i
     plan, values = query.plan(args)
     with session.lock:
         try:
-            prepared = session.prepare(plan.sql)
+            prepared = _prepare(session, query, plan)
             data = _encode(query, plan, prepared, values)
         except psycopg.Error as error:
             error.add_note(_note(error, query, plan))
             raise
-        _adopt(query, prepared)
         try:
             cursor = _declare(session, plan, prepared, data)
             result = None if cursor else session.run(prepared, data)
@@ -90,7 +88,7 @@ def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: i
 def _send(
     session: Session, query: Query[..., Any, Any], plan: Plan, values: Args
 ) -> tuple[Prepared, pq.abc.PGresult]:
-    prepared = session.prepare(plan.sql)
+    prepared = _prepare(session, query, plan)
     try:
         return prepared, session.run(prepared, _encode(query, plan, prepared, values))
     except _STALE as error:
@@ -102,7 +100,7 @@ def _send(
         session.forget(plan.sql)
         if session.in_transaction:  # which the error has ended
             raise
-        prepared = session.prepare(plan.sql)
+        prepared = _prepare(session, query, plan)
         return prepared, session.run(prepared, _encode(query, plan, prepared, values))
 
 
@@ -127,14 +125,22 @@ def _declare(session: Session, plan: Plan, prepared: Prepared, data: Sequence[by
     return name if prepared.through_cursor else None
 
 
-def _adopt(query: Query[..., Any, Any], prepared: Prepared) -> None:
-    if query.needs_columns:
-        query.adopt(
-            [
-                Column(name, codec.name in ("json", "jsonb"))
-                for name, codec in zip(prepared.column_names, prepared.columns, strict=True)
-            ]
+def _prepare(session: Session, query: Query[..., Any, Any], plan: Plan) -> Prepared:
+    """Prepare a statement, and compare its result with the query's row type before it is run."""
+    prepared = session.prepare(plan.sql)
+    if query.kind != "count" and prepared.compared_for is not query:
+        columns = tuple(
+            Described(name, oid, codec.name)
+            for name, oid, codec in zip(
+                prepared.column_names, prepared.column_types, prepared.columns, strict=True
+            )
         )
+        if query.needs_columns:
+            query.adopt(columns)
+        else:
+            query.compare(columns)
+        prepared.compared_for = query
+    return prepared
 
 
 def _encode(query: Query[..., Any, Any], plan: Plan, prepared: Prepared, values: Args) -> list[bytes | None]:

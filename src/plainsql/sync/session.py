@@ -23,7 +23,16 @@ _COPYING: Final = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.
 class Prepared:
     """A statement that the server has prepared, and what it said about it."""
 
-    __slots__ = ("column_names", "columns", "name", "parameter_types", "parameters", "through_cursor")
+    __slots__ = (
+        "column_names",
+        "column_types",
+        "columns",
+        "compared_for",
+        "name",
+        "parameter_types",
+        "parameters",
+        "through_cursor",
+    )
 
     def __init__(
         self,
@@ -31,6 +40,7 @@ class Prepared:
         parameter_types: Sequence[int],
         parameters: Sequence[Codec],
         column_names: Sequence[str],
+        column_types: Sequence[int],
         columns: Sequence[Codec],
     ) -> None:
         self.name = name
@@ -38,7 +48,11 @@ class Prepared:
         """The numbers of the parameters' types."""
         self.parameters = parameters
         self.column_names = column_names
+        self.column_types = column_types
+        """The numbers of the columns' types."""
         self.columns = columns
+        self.compared_for: object = None
+        """The query whose row type its result was compared with last."""
         self.through_cursor: bool | None = None
         """Whether a cursor can be declared for it; None as long as nobody has tried."""
 
@@ -110,7 +124,9 @@ class Session:
         columns = [described.ftype(index) for index in range(described.nfields)]
         names = [(described.fname(index) or b"").decode() for index in range(described.nfields)]
         codecs = self._catalog.codecs(self.connection, [*parameters, *columns])
-        return Prepared(name, parameters, codecs[: len(parameters)], names, codecs[len(parameters) :])
+        return Prepared(
+            name, parameters, codecs[: len(parameters)], names, columns, codecs[len(parameters) :]
+        )
 
     def _result(self) -> pq.abc.PGresult:
         """Wait for the server's answer. Ctrl-C cancels what runs there."""

@@ -187,7 +187,7 @@ select
   s.updated_at
 from marketplace.bot_sessions as s
 where s.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: int) -> Args:
     """The bot session with this id.
 
@@ -213,7 +213,7 @@ select
   s.updated_at
 from marketplace.bot_sessions as s
 where s.session_key = :session_key
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_session_key(*, session_key: str) -> Args:
     """The bot session with this key.
 

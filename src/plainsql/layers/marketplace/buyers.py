@@ -314,7 +314,7 @@ select
   b.updated_at
 from marketplace.buyers as b
 where b.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: int) -> Args:
     """The buyer with this id.
 
@@ -344,7 +344,7 @@ select
   b.updated_at
 from marketplace.buyers as b
 where b.wallapop_user_id = :wallapop_user_id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_wallapop_user_id(*, wallapop_user_id: str) -> Args:
     """The buyer whom the platform knows by this id.
 

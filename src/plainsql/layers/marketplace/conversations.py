@@ -448,7 +448,7 @@ select
   c.updated_at
 from marketplace.conversations as c
 where c.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: int) -> Args:
     """The conversation with this id.
 
@@ -479,7 +479,7 @@ select
   c.updated_at
 from marketplace.conversations as c
 where c.wallapop_chat_id = :wallapop_chat_id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
     """The conversation of this chat of the platform.
 

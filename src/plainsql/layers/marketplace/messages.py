@@ -471,7 +471,7 @@ select
   m.updated_at
 from marketplace.messages as m
 where m.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: int) -> Args:
     """The message with this id.
 

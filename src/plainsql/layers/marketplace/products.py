@@ -358,7 +358,7 @@ select
   p.updated_at
 from marketplace.products as p
 where p.id = :id
-""", effect="reads", cache=CachedRead(300, (
+""", effect="reads", joins=True, cache=CachedRead(300, (
     Dependence("marketplace.products", "id", "id"),
 )))
 def get_by_id(*, id: int) -> Args:
@@ -396,7 +396,7 @@ select
   p.updated_at
 from marketplace.products as p
 where p.wallapop_id = :wallapop_id
-""", effect="reads", cache=CachedRead(300, (
+""", effect="reads", joins=True, cache=CachedRead(300, (
     Dependence("marketplace.products", "wallapop_id", "wallapop_id"),
 )))
 def get_by_wallapop_id(*, wallapop_id: str) -> Args:
@@ -753,7 +753,7 @@ from marketplace.products as p
 left join marketplace.buyers as kept on p.reserved_for_id = kept.id
 left join marketplace.buyers as bought on p.sold_to_id = bought.id
 where p.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def standing(*, id: int) -> Args:
     """Whether a product can be reserved or sold now, and if not, what stands in the way: its status,
     for whom it is kept and since when, to whom it was sold and when. Never from a cache.

@@ -342,7 +342,7 @@ select
   a.created_at
 from realty.appointments as a
 where a.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: UUID) -> Args:
     """The appointment with this id.
 

@@ -152,7 +152,7 @@ select
   c.updated_at
 from realty.conversations as c
 where c.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: UUID) -> Args:
     """The conversation with this id.
 

@@ -134,7 +134,7 @@ select
   l.updated_at
 from realty.leads as l
 where l.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: UUID) -> Args:
     """The lead with this id.
 
@@ -182,7 +182,7 @@ select
   l.updated_at
 from realty.leads as l
 where l.telegram_chat_id = :telegram_chat_id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     """The lead who talks to us from this Telegram chat.
 

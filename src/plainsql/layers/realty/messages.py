@@ -196,7 +196,7 @@ select
   m.created_at
 from realty.messages as m
 where m.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: UUID) -> Args:
     """The message with this id.
 

@@ -236,7 +236,7 @@ select
   pr.updated_at
 from realty.projects as pr
 where pr.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: UUID) -> Args:
     """The project with this id.
 
@@ -254,7 +254,7 @@ from realty.projects as pr
 where
   pr.id = :id
   and pr.embedding is not null
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_embedding(*, id: UUID) -> Args:
     """The embedding of a project; nothing where it is still to be computed.
 

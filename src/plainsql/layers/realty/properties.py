@@ -254,7 +254,7 @@ select
   p.updated_at
 from realty.properties as p
 where p.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: UUID) -> Args:
     """The property with this id.
 
@@ -272,7 +272,7 @@ from realty.properties as p
 where
   p.id = :id
   and p.embedding is not null
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_embedding(*, id: UUID) -> Args:
     """The embedding of a property; nothing where it is still to be computed.
 

@@ -129,7 +129,7 @@ select
   t.updated_at
 from realty.typologies as t
 where t.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_by_id(*, id: UUID) -> Args:
     """The typology with this id.
 

@@ -253,7 +253,7 @@ select
   e.nothing
 from everything as e
 where e.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def everything(*, id: UUID) -> Args:
     """A column of every type.
 
@@ -525,7 +525,7 @@ def store(
 select d.tags
 from dishes as d
 where d.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def tags(*, id: int_) -> Args:
     """The tags of a dish, or nothing.
 

@@ -97,7 +97,7 @@ select
   c.refresh_token
 from vault.channels as c
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get(*, tenant_id: UUID, id: UUID) -> Args:
     """A channel.
 
@@ -132,7 +132,7 @@ def get_credentials(*, tenant_id: UUID, id: UUID) -> Args:
 select c.access_token
 from vault.channels as c
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="reads")
+""", effect="reads", joins=True)
 def get_stored(*, tenant_id: UUID, id: UUID) -> Args:
     """The token as it is stored.
 

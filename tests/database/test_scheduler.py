@@ -1,5 +1,5 @@
-"""Joined reads: the same answers as alone, for all types; nobody waits for another's trouble; nothing is left
-behind."""
+"""Calls that are sent together: the same answers as alone, for all types; no caller meets another's error;
+nothing is left behind."""
 
 # ruff: noqa: ASYNC110 (what is waited for happens in the server)
 
@@ -15,15 +15,26 @@ import asyncpg
 import pytest
 
 import plainsql
+from plainsql.database import direct
 from plainsql.database.joined import JoinedStatement
+from plainsql.database.pipelined import PipelinedStatement
 from plainsql.errors import PoolTimeoutError
 from plainsql.query import Binder, ManyQuery
 from tests.database.stepping import at_every_wait, settled
 
 
-def read(sql: str, *names: str, joins: bool = True) -> ManyQuery[..., Any]:
-    """A read that returns the values of its only column."""
-    return ManyQuery("t.read", "t.sql", 1, sql, Binder(names, {}, {}, None), object, "reads", joins)
+def read(sql: str, *names: str, joins: bool = True, pipelines: bool = True) -> ManyQuery[..., Any]:
+    """A read that returns the values of its only column, whatever its type."""
+    query: ManyQuery[..., Any] = ManyQuery(
+        "t.read", "t.sql", 1, sql, Binder(names, {}, {}, None), None, "reads", joins, pipelines=pipelines
+    )
+    query._item = Any
+    query.compare = _whatever  # type: ignore[method-assign]
+    return query
+
+
+def _whatever(_: object) -> None:
+    """JSON texts are values here."""
 
 
 BitString: Any = asyncpg.BitString  # its annotations are wrong
@@ -69,14 +80,12 @@ async def outside(tables: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-def _joiners(db: plainsql.Database) -> list[Any]:
-    return list(db._core.joiners.values())
+def _schedulers(db: plainsql.Database) -> list[Any]:
+    return list(db._core.schedulers.values())
 
 
 def _at_rest(db: plainsql.Database) -> bool:
-    return db.stats().in_use == 0 and all(
-        not (j.under_way or j._waiting or j._running or j._tasks) for j in _joiners(db)
-    )
+    return db.stats().in_use == 0 and all(s.at_rest and not (s._groups or s._sent) for s in _schedulers(db))
 
 
 # The same as alone ------------------------------------------------------------------------------------
@@ -125,7 +134,9 @@ def _at_rest(db: plainsql.Database) -> bool:
         ("select max(:v::int) from item", [1, 2, 3]),
     ],
 )
-async def test_every_type_is_answered_as_alone(db: plainsql.Database, sql: str, values: list[Any]) -> None:
+async def test_every_type_is_answered_as_alone(
+    db: plainsql.Database, form: str, sql: str, values: list[Any]
+) -> None:
     from plainsql.types import Opaque
 
     query = read(sql, "v")
@@ -136,7 +147,7 @@ async def test_every_type_is_answered_as_alone(db: plainsql.Database, sql: str, 
         assert await asyncio.gather(*(query(db, v=value) for value in given * 2)) == alone * 2
 
 
-async def test_a_list_for_a_scalar_is_refused_as_alone(db: plainsql.Database) -> None:
+async def test_a_list_for_a_scalar_is_refused_as_alone(db: plainsql.Database, form: str) -> None:
     """Several lists are an array of two dimensions: they must not be taken for more calls."""
     answers = await asyncio.gather(*(GET(db, id=[n]) for n in range(1, 5)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [plainsql.BindError] * 4
@@ -145,7 +156,9 @@ async def test_a_list_for_a_scalar_is_refused_as_alone(db: plainsql.Database) ->
     assert [type(answer) for answer in answers] == [plainsql.BindError] * 4
 
 
-async def test_a_column_that_python_cannot_hold_hurts_its_caller_alone(db: plainsql.Database) -> None:
+async def test_a_column_that_python_cannot_hold_hurts_its_caller_alone(
+    db: plainsql.Database, form: str
+) -> None:
     query = read("select (date '0001-01-01' - :v::int)", "v")
     answers = await asyncio.gather(*(query(db, v=n) for n in (0, 0, 5, 0)), return_exceptions=True)
     assert [answer for n, answer in enumerate(answers) if n != 2] == [[date.min]] * 3
@@ -153,13 +166,14 @@ async def test_a_column_that_python_cannot_hold_hurts_its_caller_alone(db: plain
     await settled(lambda: _at_rest(db))
 
 
-async def test_a_query_that_postgresql_does_not_take_joined_goes_alone_from_then_on(
-    db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("form", ["joined"], indirect=True)
+async def test_a_query_that_postgresql_does_not_take_joined_is_not_joined_again(
+    db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = read("select max(:v::int) from item", "v")
-    await asyncio.gather(*(query(db, v=n) for n in range(10)))
-    [joiner] = _joiners(db)
-    assert joiner.statement.refused
+    await asyncio.gather(*(query(db, v=n) for n in range(40)))
+    [scheduler] = _schedulers(db)
+    assert scheduler.forms.joined.refused
 
     async def never(*_: Any) -> None:
         pytest.fail("joined")
@@ -169,31 +183,54 @@ async def test_a_query_that_postgresql_does_not_take_joined_goes_alone_from_then
     await settled(lambda: _at_rest(db))
 
 
-async def test_a_bad_call_does_not_stop_its_query_from_being_joined(db: plainsql.Database) -> None:
+@pytest.mark.parametrize("form", ["pipelined"], indirect=True)
+async def test_a_query_that_postgresql_takes_in_no_other_form_goes_alone(
+    db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = ", ".join(f"{n} as c{n}" for n in range(1664))  # the most that a row may have
+    query = read(f"select {columns} where :v > 0", "v", joins=False)
+    async with asyncio.timeout(30):
+        while not all(scheduler.forms.pipelined.refused for scheduler in _schedulers(db)) or not _schedulers(
+            db
+        ):
+            await asyncio.gather(*(query(db, v=n) for n in range(1, 21)))
+
+    async def never(*_: Any) -> None:
+        pytest.fail("pipelined")
+
+    monkeypatch.setattr(PipelinedStatement, "fetch", never)
+    assert len(await asyncio.gather(*(query(db, v=n) for n in range(1, 21)))) == 20
+    await settled(lambda: _at_rest(db))
+
+
+async def test_a_bad_call_does_not_stop_its_query_from_being_sent_together(
+    db: plainsql.Database, form: str
+) -> None:
     await asyncio.gather(*(GET(db, id="x") for _ in range(5)), return_exceptions=True)
     await asyncio.gather(*(GET(db, id=n) for n in range(1, 5)))
-    [joiner] = _joiners(db)
-    assert not joiner.statement.refused
+    [scheduler] = _schedulers(db)
+    assert not scheduler.forms.joined.refused
+    assert not scheduler.forms.pipelined.refused
 
 
 async def test_a_query_and_a_database_can_do_without(tables: str) -> None:
     async with plainsql.connect(tables, join=False) as db:
         assert await asyncio.gather(*(GET(db, id=n) for n in range(1, 9))) == [[f"n{n}"] for n in range(1, 9)]
-        assert _joiners(db) == []
+        assert _schedulers(db) == []
     async with plainsql.connect(tables) as db:
-        quiet = read("select name from item where id = :id", "id", joins=False)
+        quiet = read("select name from item where id = :id", "id", pipelines=False)
         await asyncio.gather(*(quiet(db, id=n) for n in range(1, 9)))
-        assert _joiners(db) == []
+        assert _schedulers(db) == []
 
 
 # Nobody waits for another ------------------------------------------------------------------------------
 
 
-async def test_a_call_that_hangs_holds_up_no_other(db: plainsql.Database, outside: Any) -> None:
+async def test_a_call_that_hangs_holds_up_no_other(db: plainsql.Database, form: str, outside: Any) -> None:
     """The first call of a query is on its way and stays there: those behind it are sent beside it."""
     await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
     hanging = asyncio.create_task(LOCKED(db, id=1, wait=True))
-    await settled(lambda: any(joiner.under_way for joiner in _joiners(db)))
+    await settled(lambda: any(scheduler.under_way for scheduler in _schedulers(db)))
     async with asyncio.timeout(5):
         for _ in range(3):
             answers = await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
@@ -212,27 +249,26 @@ async def test_a_statement_that_nobody_waits_for_is_cancelled_on_the_server(
 
 
 async def _abandon_together(db: plainsql.Database, outside: Any) -> None:
+    async def until(sleeping: int) -> None:
+        async with asyncio.timeout(10):
+            while sleeping != await outside.fetchval(
+                "select count(*) from pg_stat_activity"
+                " where wait_event = 'PgSleep' and datname = current_database()"
+            ):
+                await asyncio.sleep(0)
+
     first = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(1, 9)]  # each goes alone
     await asyncio.sleep(0)
     calls = [asyncio.create_task(LOCKED(db, id=n, wait=True)) for n in range(9, 14)]
-    sleeping = (
-        "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '%unnest%'"
-        " and datname = current_database()"
-    )
-    async with asyncio.timeout(10):
-        while not await outside.fetchval(sleeping):
-            await asyncio.sleep(0)
+    await until(9)
     for call in calls[1:-1]:
         call.cancel()
     await asyncio.wait(calls[1:-1])
-    await asyncio.sleep(0.01)
-    assert await outside.fetchval(sleeping) == 1, "one still waits for it"
+    await until(9)  # two still wait for it
     calls[-1].cancel()
     calls[0].cancel()
     await asyncio.wait(calls)
-    async with asyncio.timeout(10):
-        while await outside.fetchval(sleeping):
-            await asyncio.sleep(0)
+    await until(8)
     for call in first:
         call.cancel()
     await asyncio.wait(first)
@@ -269,21 +305,22 @@ async def test_other_queries_get_their_turn_while_one_query_is_called_without_en
     await asyncio.gather(*floods)
 
 
-async def test_a_joined_statement_that_lost_its_connection_is_run_again(
-    db: plainsql.Database, outside: Any
+async def test_a_group_that_lost_its_connection_is_run_again(
+    db: plainsql.Database, form: str, outside: Any
 ) -> None:
-    query = read("select pg_sleep(0.3)::text || name from item where id = :id", "id")
-    calls = [asyncio.create_task(query(db, id=n)) for n in range(1, 9)]
+    query = read("select pg_sleep(:nap)::text || name from item where id = :id", "nap", "id")
+    await asyncio.gather(*(query(db, id=n, nap=0.0) for n in range(1, 60)))  # it seems to cost little
+    calls = [asyncio.create_task(query(db, id=n, nap=0.3)) for n in range(1, 9)]
     async with asyncio.timeout(10):
         while not await outside.fetchval(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity "
-            "where query like '%unnest%' and pid <> pg_backend_pid() and datname = current_database()"
+            "where query like '%plainsql_read%' and pid <> pg_backend_pid() and datname = current_database()"
         ):
             await asyncio.sleep(0)
     assert await asyncio.gather(*calls) == [[f"n{n}"] for n in range(1, 9)]
 
 
-async def test_the_statement_timeout_of_the_joined_statement_is_nobodys(tables: str) -> None:
+async def test_the_statement_timeout_of_a_group_is_nobodys(tables: str, form: str) -> None:
     """Eight short naps in one statement are too long for the timeout; each alone is not."""
     nap = read("select pg_sleep(0.1)::text || name from item where id = :id", "id")
     both: list[dict[str, Any]] = [
@@ -300,7 +337,7 @@ async def test_the_statement_timeout_of_the_joined_statement_is_nobodys(tables: 
 
 
 async def test_a_caller_that_is_cancelled_anywhere_takes_nothing_from_the_others(
-    db: plainsql.Database,
+    db: plainsql.Database, form: str
 ) -> None:
     others: list[asyncio.Task[Any]] = []
 
@@ -317,7 +354,7 @@ async def test_a_caller_that_is_cancelled_anywhere_takes_nothing_from_the_others
     assert await at_every_wait(lambda: GET(db, id=7), check, start=start) >= 1
 
 
-async def test_the_first_caller_may_be_cancelled_anywhere(db: plainsql.Database) -> None:
+async def test_the_first_caller_may_be_cancelled_anywhere(db: plainsql.Database, form: str) -> None:
     others: list[asyncio.Task[Any]] = []
 
     async def call() -> None:
@@ -331,7 +368,7 @@ async def test_the_first_caller_may_be_cancelled_anywhere(db: plainsql.Database)
     assert await at_every_wait(call, check) >= 1
 
 
-async def test_callers_that_time_out_at_random_hurt_nobody(db: plainsql.Database) -> None:
+async def test_callers_that_time_out_at_random_hurt_nobody(db: plainsql.Database, form: str) -> None:
     async def call(n: int) -> None:
         try:
             async with asyncio.timeout(0.0004 * (n % 7)):
@@ -347,12 +384,10 @@ async def test_callers_that_time_out_at_random_hurt_nobody(db: plainsql.Database
     await settled(lambda: _at_rest(db))
 
 
-async def test_many_tenants_leave_a_bounded_number_of_joiners_behind(
+async def test_many_tenants_leave_a_bounded_number_of_schedulers_behind(
     db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from plainsql.database import direct
-
-    monkeypatch.setattr(direct, "_JOINERS", 20)
+    monkeypatch.setattr(direct, "_SCHEDULERS", 20)
 
     async def some(tenant: int) -> None:
         await asyncio.gather(*(GET(db.tenant(tenant), id=n) for n in range(1, 9)))
@@ -362,4 +397,4 @@ async def test_many_tenants_leave_a_bounded_number_of_joiners_behind(
         for tenant in range(100):
             await GET(db.tenant(tenant), id=1)
     await settled(lambda: _at_rest(db))
-    assert len(_joiners(db)) <= 20
+    assert len(_schedulers(db)) <= 20

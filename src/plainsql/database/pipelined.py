@@ -1,0 +1,82 @@
+"""One read for many sets of arguments, sent in one round trip: a statement, prepared once and executed for
+each.
+
+The statement is the query itself with the number of the call behind each row, so that the rows can be told
+apart::
+
+    select plainsql_read.*, $2::int4 from (
+      select … where l.id = $1
+    ) as plainsql_read
+
+PostgreSQL plans it as it plans the query, but for one Subquery Scan on top, and executes it for each set by
+itself: the rows, their order and the indexes are those of the query alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from plainsql.database import driver
+from plainsql.database.cost import Cost
+from plainsql.database.wire_size import wire_size
+from plainsql.query import Plan, Query
+
+__all__ = ["MAX_PIPELINE_BYTES", "PipelinedStatement", "Values", "fitting", "unfit_call"]
+
+Values = tuple[object, ...]
+"""The arguments of one call, in the order of ``$n``."""
+
+MAX_PIPELINE_BYTES = 80 * 1024
+"""What the arguments of a pipeline may take: asyncpg sends up to 96 kB in one piece. Beyond that it waits
+for the socket between pieces, and a caller who is cancelled there never returns."""
+
+_ONE_PIECE = 3
+"""So many calls are one piece whatever they take: asyncpg closes a buffer behind the argument that fills
+it, and sends four."""
+
+_OVERHEAD = 80
+"""Bytes of the messages around one call's arguments."""
+
+_ELEMENT = re.compile(r"invalid input for query argument \$\d+ in element #(\d+) of")
+
+
+class PipelinedStatement:
+    """The pipelined form of one variant of a query."""
+
+    __slots__ = ("_query", "cost", "refused", "sql")
+
+    def __init__(self, query: Query[..., Any, Any], plan: Plan) -> None:
+        number = len(plan.variant.parameters) + 1
+        self.sql = f"select plainsql_read.*, ${number}::int4 from (\n{plan.sql}\n) as plainsql_read"
+        self._query = query
+        self.cost = Cost()
+        self.refused = "plainsql_" in plan.sql  # it might mean one of our names
+        """True if PostgreSQL takes the query alone, but not in this form: it returns 1,664 columns."""
+
+    async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]]:
+        """Run the query for each set of values and return each one's records, in the order of the calls."""
+        found: list[list[Any]] = [[] for _ in calls]
+        numbered = [(*values, number) for number, values in enumerate(calls)]
+        for record in await driver.fetch_many(connection, self.sql, numbered, self._query, 1):
+            found[record[-1]].append(record[:-1])
+        return found
+
+
+def fitting(calls: Sequence[Values], most: int) -> int:
+    """Return how many of the first calls, up to ``most``, make a pipeline that is sent in one piece."""
+    size = 0
+    for number, values in enumerate(calls[:most]):
+        size += _OVERHEAD + wire_size(values)
+        if size > MAX_PIPELINE_BYTES:
+            return max(number, min(_ONE_PIECE, most, len(calls)))
+    return min(most, len(calls))
+
+
+def unfit_call(error: BaseException) -> int | None:
+    """Return the number of the call whose arguments asyncpg could not encode, if that is what an error
+    says.
+    """
+    found = _ELEMENT.match(str(error))
+    return int(found[1]) if found else None

@@ -1,0 +1,511 @@
+"""Concurrent calls of one read, sent together if that costs less than sending each alone.
+
+Sixty-four tasks that each read one row by its key are sixty-four round trips, one after the other on each
+connection. Together they are a few: calls that arrive while others of their kind are under way wait until the
+loop has gone round, or until one of these ends, and are then sent as one pipeline or one joined statement
+(`forms` says which).
+
+Three promises hold whoever else calls:
+
+- A call returns the rows of the query alone, in its order. Only reads that are proved to change nothing are
+  run so, in forms that keep the plan.
+- No call meets another's error. If a group fails, the call that is to blame is run alone, and the others
+  again.
+- No call waits long for another's. If a group takes several times what its calls cost, those without an
+  answer are run alone beside it, and whichever answers first counts; and for a statement that hangs nobody
+  waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from asyncpg import exceptions
+
+from plainsql.database.forms import Form, Forms
+from plainsql.database.joined import JoinedStatement
+from plainsql.database.observing import Call
+from plainsql.database.pipelined import Values, fitting, unfit_call
+from plainsql.errors import PlainsqlError
+
+__all__ = ["Runner", "Scheduler", "Waiting"]
+
+MAX_JOINED = 256
+"""At most so many calls in one joined statement."""
+
+MAX_PIPELINED = 64
+"""At most so many calls in one pipeline: from some 32 on a call costs no less."""
+
+_CHEAP_S = 0.0005
+"""Seconds. What costs less for each call goes in few statements at a time: the next grows meanwhile.
+What costs more is spread over the pool's connections, so that the server's other processors work on it
+too."""
+
+_AT_ONCE = 2
+"""Statements of a cheap query under way: the server works on one while the other's rows are read here.
+More of them are smaller, and a statement costs as much as the calls that it saves (measured: with three, 5 to
+20 % less)."""
+
+_FEW = 8
+"""So many calls of a cheap query go alone, side by side, if there are the connections: a statement for so few
+costs more than it saves."""
+
+_LONGEST_S = 0.02
+"""Seconds that a statement for several calls should take at most: a caller waits for all that run with it."""
+
+_PATIENCE_S = 0.005
+"""Seconds in which one of the statements under way must end, before the calls that wait for it are sent
+beside it, and in which a group may take longer than its calls cost."""
+
+_SLOWER = 4
+"""A group that takes so many times what its calls cost holds a slow one: the others are run beside it."""
+
+_ON_TRIAL = 4
+"""At least so many calls go together to see what it costs, if they cost less alone until now."""
+
+_TRIAL_S = 0.005
+"""Seconds that they should take at most."""
+
+_SAMPLE = 8
+"""One of so many calls that go alone is measured."""
+
+_HALVED_FROM = 8
+"""A group of more calls is halved if one of them fails on the server, which does not say which one."""
+
+_INTERVENTION = "57"
+"""The class of SQLSTATE of a statement that was cancelled, for a time limit or by an operator."""
+
+_NOT_UNDERSTOOD = ("42", "0A", "54")
+"""The classes of SQLSTATE by which PostgreSQL refuses a statement's text: what it says, or its size."""
+
+_EQUAL_IF_ALIKE: frozenset[type] = frozenset({int, str, bytes, bool, type(None), UUID})
+"""Types whose equal values are the same argument for every parameter: not floats (0.0 and -0.0), decimals
+(1.0 and 1.00) or times (of several zones).
+"""
+
+Waiting = tuple[Values, asyncio.Future[Sequence[Any]], Call | None]
+"""A call's arguments, what brings its records, and what is told of it afterwards."""
+
+
+class Runner:
+    """What a scheduler needs of its database."""
+
+    __slots__ = ("alone", "parallel", "together")
+
+    def __init__(
+        self,
+        parallel: int,
+        together: Callable[[Form, list[Waiting]], Awaitable[list[list[Any]] | None]],
+        alone: Callable[[Waiting, bool], Awaitable[Sequence[Any]]],
+    ) -> None:
+        self.parallel = parallel
+        """So many statements of one query at once, at most."""
+        self.together = together
+        """Runs calls in a form: the records of each, or None if their values cannot be run in it."""
+        self.alone = alone
+        """Runs one call, and says if asked what it took."""
+
+
+class _Group:
+    """Calls that were sent together."""
+
+    __slots__ = ("began", "calls", "counted", "form", "is_refused", "rescue", "task", "timer", "under_way")
+
+    def __init__(self, calls: list[Waiting], form: Form, began: float, under_way: int) -> None:
+        self.calls = calls
+        self.form = form
+        self.began = began
+        self.under_way = under_way
+        """Statements of the query when it was sent, itself included."""
+        self.counted = True
+        """Whether it takes one of the places for statements under way."""
+        self.is_refused = False
+        """Whether PostgreSQL does not understand the text in this form, or one call's values."""
+        self.task: asyncio.Task[object] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.rescue: asyncio.Task[object] | None = None
+        """Runs its calls alone, beside it."""
+
+    @property
+    def is_answered(self) -> bool:
+        return all(future.done() for _, future, _ in self.calls)
+
+    def part(self, calls: list[Waiting]) -> _Group:
+        """Make a group of some of its calls, which is no statement more under way."""
+        part = _Group(calls, self.form, self.began, self.under_way)
+        part.counted = False
+        return part
+
+
+class Scheduler:
+    """The concurrent calls of one variant of one query, for one tenant."""
+
+    __slots__ = (
+        "_ends",
+        "_few",
+        "_groups",
+        "_loop",
+        "_runner",
+        "_scheduled",
+        "_sent",
+        "_tasks",
+        "_timer",
+        "_until_measured",
+        "_waiting",
+        "crowded",
+        "forms",
+        "under_way",
+    )
+
+    def __init__(self, forms: Forms, runner: Runner) -> None:
+        self.forms = forms
+        self._runner = runner
+        self._loop = asyncio.get_running_loop()
+        self._few = min(_FEW, runner.parallel)
+        self._waiting: list[Waiting] = []
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._ends = 0
+        """How many statements have ended."""
+        self._sent = 0
+        """Groups that take a place among the statements under way."""
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._groups: set[_Group] = set()
+        self._until_measured = 0
+        self.crowded = False
+        """Whether many came together the last time: those who have their answers ask again at once."""
+        self.under_way = 0
+        """Statements of this query that are running, those of single calls included."""
+
+    def takes(self) -> bool:
+        """Whether a call should come here, and not go alone."""
+        forms = self.forms
+        if forms.prefers_alone and not forms.trial:
+            return False
+        if self.crowded or self._sent or self._waiting:
+            return True
+        return self.under_way >= (self._few if forms.call_s < _CHEAP_S else self._runner.parallel)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way and nobody waits."""
+        return not (self.under_way or self._waiting or self._tasks)
+
+    def join(self, values: Values, call: Call | None) -> asyncio.Future[Sequence[Any]]:
+        """Add a call to the next group; the future brings its records."""
+        future: asyncio.Future[Sequence[Any]] = self._loop.create_future()
+        self._waiting.append((values, future, call))
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._send_scheduled)
+        return future
+
+    def abandoned(self) -> None:
+        """A caller was cancelled: cancel the statements that nobody waits for any more."""
+        for group in self._groups:
+            if group.is_answered:
+                self._stop(group)
+
+    def begin(self) -> bool:
+        """Count a call that goes alone, and say whether it should be measured."""
+        self.under_way += 1
+        if 2 * self.under_way < self._few:
+            return False  # what a call costs matters if there are others
+        self._until_measured -= 1
+        if self._until_measured > 0 and self.forms.alone.known:
+            return False
+        self._until_measured = _SAMPLE
+        return True
+
+    def measured(self, elapsed_s: float, *, prepared: bool) -> None:
+        """Take note of what a call that went alone took on its connection, which had its statement prepared
+        or not.
+        """
+        beside = min(self.under_way, self._runner.parallel)
+        self.forms.measured_alone(elapsed_s, beside, prepared=prepared)
+
+    def end(self) -> None:
+        """Count a call that went alone as ended."""
+        self._ended()
+
+    # --------------------------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        self.under_way -= 1
+        self._ends += 1
+        if self._waiting and not self._scheduled:
+            # When those who have their answer now had their turn: many ask again at once.
+            self._scheduled = True
+            self._loop.call_soon(self._send_scheduled)
+
+    def _send_scheduled(self) -> None:
+        self._scheduled = False
+        self._send()
+
+    def _send(self, *, beside: int = 0) -> None:
+        """Send what waits in as many statements as may be under way, and ``beside`` more."""
+        forms, parallel = self.forms, self._runner.parallel
+        self.crowded = len(self._waiting) > self._few
+        if forms.prefers_alone and self._waiting:
+            self._send_alone()
+        # If nothing is known yet of what a call costs, the first answer says it.
+        elif forms.alone.known or beside or not self.under_way:
+            if self.crowded and forms.tries_alone():
+                few, self._waiting = self._waiting[: self._few], self._waiting[self._few :]
+                self._start(self._run_alone(few, measured=True))
+            cheap = forms.call_s < _CHEAP_S
+            places = _AT_ONCE - self._sent if cheap else parallel - self.under_way
+            places = min(max(places, beside), parallel - self.under_way)
+            while self._waiting and places > 0:
+                places -= self._send_group(-(-len(self._waiting) // places))
+        if self._waiting and self._timer is None:
+            self._timer = self._loop.call_later(_PATIENCE_S, self._lose_patience, self._ends)
+
+    def _send_alone(self) -> None:
+        """Send each call that waits alone; on trial, a few of them together before."""
+        self.crowded = False
+        if self.forms.trial:
+            self.forms.trial = False
+            self._send_group(max(_ON_TRIAL, self.forms.most(self.forms.pipelined, _TRIAL_S)))
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._start(self._run_alone(waiting))
+
+    def _send_group(self, share: int) -> int:
+        """Send so many of those that wait, or as many as may go together; return how many statements it
+        is.
+        """
+        forms = self.forms
+        share = min(share, len(self._waiting))
+        form = forms.choose(share)
+        if form is None:
+            share, form = 1, forms.pipelined
+        else:
+            most = forms.most(form, _LONGEST_S)
+            if isinstance(form, JoinedStatement):
+                share = min(share, MAX_JOINED, most)
+            else:
+                share = min(share, MAX_PIPELINED, most)
+                share = fitting([values for values, _, _ in self._waiting[:share]], share)
+        taken, self._waiting = self._waiting[:share], self._waiting[share:]
+        calls = [call for call in taken if not call[1].done()]  # cancelled meanwhile
+        if not calls:
+            return 0
+        calls = self._without_repetitions(calls)
+        self.under_way += 1
+        self._sent += 1
+        group = _Group(calls, form, perf_counter(), self.under_way)
+        self._groups.add(group)
+        if len(calls) > 1:
+            patience_s = max(_PATIENCE_S, _SLOWER * forms.seconds(form, len(calls)))
+            group.timer = self._loop.call_later(patience_s, self._rescue, group)
+        group.task = self._start(self._run(group))
+        return 1
+
+    def _start(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        task: asyncio.Task[object] = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _lose_patience(self, ends: int) -> None:
+        self._timer = None
+        if self._waiting:
+            self._send(beside=1 if ends == self._ends else 0)
+
+    def _without_repetitions(self, calls: list[Waiting]) -> list[Waiting]:
+        """Send what several callers ask alike once."""
+        if len(calls) < 2:
+            return calls
+        try:
+            if len({values for values, _, _ in calls}) == len(calls):
+                return calls
+        except TypeError:  # a list among them
+            return calls
+        alike: dict[Any, list[Waiting]] = {}
+        for call in calls:
+            kinds = tuple(map(type, call[0]))
+            key = (call[0], kinds) if _EQUAL_IF_ALIKE.issuperset(kinds) else call[1]
+            alike.setdefault(key, []).append(call)
+        return [same[0] if len(same) == 1 else self._shared(same) for same in alike.values()]
+
+    def _shared(self, calls: list[Waiting]) -> Waiting:
+        """Make one call of several that are alike."""
+        shared: asyncio.Future[Sequence[Any]] = self._loop.create_future()
+
+        def hand_out(_: object) -> None:
+            if (first := calls[0][2]) is not None:
+                for _, _, call in calls:
+                    if call is not None:
+                        call.joined, call.lease_wait = first.joined, first.lease_wait
+            if shared.cancelled():
+                for _, future, _ in calls:
+                    future.cancel()
+            elif (error := shared.exception()) is not None:
+                _fail(calls, error)
+            else:
+                for _, future, _ in calls:
+                    if not future.done():
+                        future.set_result(shared.result())
+
+        def drop(_: object) -> None:
+            if not shared.done() and all(future.done() for _, future, _ in calls):
+                shared.cancel()
+
+        shared.add_done_callback(hand_out)
+        for _, future, _ in calls:
+            future.add_done_callback(drop)
+        return calls[0][0], shared, calls[0][2]
+
+    # Groups ---------------------------------------------------------------------------------------------
+
+    async def _run(self, group: _Group) -> None:
+        try:
+            if len(group.calls) > 1:
+                await self._run_together(group)
+                if group.counted:
+                    self._measure(group)
+            else:
+                await self._run_alone(group.calls)
+        except BaseException as error:
+            if group.rescue is None:
+                _fail(group.calls, error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            if group.timer is not None:
+                group.timer.cancel()
+            self._groups.discard(group)
+            if group.rescue is not None and not group.rescue.done() and group.is_answered:
+                # What is about to end by itself need not be cancelled, which costs more.
+                self._loop.call_later(_PATIENCE_S, group.rescue.cancel)
+            if group.counted:
+                self._leave_place(group)
+
+    async def _run_together(self, group: _Group) -> None:
+        calls = group.calls
+        try:
+            found = await self._runner.together(group.form, calls)
+        except PlainsqlError:
+            raise  # no connection, or other columns: for none of them
+        except Exception as error:  # noqa: BLE001 (one caller's value, a limit, a column that cannot be decoded, a lost connection)
+            if group.rescue is None:
+                await self._run_again(group, error)
+            else:
+                group.is_refused = _state_of(error)[:2] in _NOT_UNDERSTOOD
+            return
+        if found is None:
+            await self._run_alone(calls)
+            return
+        for (_, future, _), rows in zip(calls, found, strict=True):
+            if not future.done():
+                future.set_result(rows)
+
+    async def _run_again(self, group: _Group, error: Exception) -> None:
+        """Run the calls of a group that failed, so that the one that is to blame is alone with its error."""
+        form, calls = group.form, group.calls
+        if isinstance(form, JoinedStatement):
+            form.forget()
+        if (blamed := unfit_call(error)) is not None:
+            rest = group.part([*calls[:blamed], *calls[blamed + 1 :]])
+            await asyncio.gather(self._run_alone([calls[blamed]]), self._run_together(rest))
+            return
+        state = _state_of(error)
+        if state[:2] in _NOT_UNDERSTOOD:
+            if await self._run_alone(calls):
+                self.forms.refuse(form)
+        elif state and state[:2] != _INTERVENTION and len(calls) > _HALVED_FROM:
+            half = len(calls) // 2
+            await asyncio.gather(
+                self._run_together(group.part(calls[:half])), self._run_together(group.part(calls[half:]))
+            )
+        else:
+            await self._run_alone(calls)
+
+    def _rescue(self, group: _Group) -> None:
+        """Run the calls of a group that takes long alone, beside it."""
+        group.timer = None
+        if group.counted:
+            self._measure(group)  # it has cost the others this much
+            self._leave_place(group)
+        group.rescue = self._start(self._run_beside(group))
+
+    async def _run_beside(self, group: _Group) -> None:
+        answered = await self._run_alone(group.calls)
+        if answered and group.is_refused:
+            self.forms.refuse(group.form)
+        if group in self._groups:
+            self._stop(group)
+
+    def _measure(self, group: _Group) -> None:
+        elapsed_s = perf_counter() - group.began
+        beside = (group.under_way + self.under_way) / 2
+        self.forms.measured(group.form, elapsed_s, len(group.calls), beside)
+
+    def _leave_place(self, group: _Group) -> None:
+        group.counted = False
+        self._sent -= 1
+        self._ended()
+
+    @staticmethod
+    def _stop(group: _Group) -> None:
+        for task in (group.task, group.rescue):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+
+    async def _run_alone(self, calls: Sequence[Waiting], *, measured: bool = False) -> bool:
+        """Run each call by itself, and say whether one of them was answered."""
+        answered = False
+        waiting = iter(calls)
+
+        async def run() -> None:
+            nonlocal answered
+            for call in waiting:
+                future = call[1]
+                if future.done():
+                    continue
+                try:
+                    records = await self._runner.alone(call, measured)
+                except Exception as error:  # noqa: BLE001 (it is the caller's)
+                    if not future.done():
+                        future.set_exception(error)
+                else:
+                    answered = True
+                    if not future.done():
+                        future.set_result(records)
+
+        # No more at a time than there are connections: those that another answers meanwhile are not begun.
+        runs = min(len(calls), self._runner.parallel)
+        if runs == 1:
+            await run()
+        else:
+            await asyncio.gather(*(run() for _ in range(runs)))
+        return answered
+
+
+def _state_of(error: BaseException) -> str:
+    """Return the server's SQLSTATE, or an empty text if the server did not send the error."""
+    state: str | None = (
+        getattr(error, "sqlstate", None) if isinstance(error, exceptions.PostgresError) else None
+    )
+    return state or ""
+
+
+def _fail(calls: list[Waiting], error: BaseException) -> None:
+    """Give all callers the error, to each one of its own: a traceback and notes belong to one call."""
+    for _, future, _ in calls:
+        if future.done():
+            continue
+        if not isinstance(error, Exception):
+            future.cancel()
+        else:
+            own = copy.copy(error)
+            own.__cause__, own.__context__ = error.__cause__, error.__context__
+            if notes := getattr(error, "__notes__", None):
+                own.__notes__ = list(notes)
+            future.set_exception(own)
