@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import asyncpg
 import psycopg
 import pytest
+from asyncpg.exceptions import PostgresError
 
 import plainsql
 
-CASES = {
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "in a list": (
         "select 1\nwhere 1 in :ids",
         {"ids": [1]},
@@ -54,7 +55,7 @@ async def test_the_note_speaks_of_names(
     monkeypatch.chdir(tmp_path)
     query = load(Path(), sql).q
     async with plainsql.connect(database_url) as db:
-        with pytest.raises(asyncpg.PostgresError) as caught:
+        with pytest.raises(PostgresError) as caught:
             await query(db, **values)
     with plainsql.sync.connect(database_url) as session, pytest.raises(psycopg.Error) as refused:
         query(session, **values)

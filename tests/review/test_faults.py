@@ -113,7 +113,7 @@ def test_describe_names_the_file(
     stumble(monkeypatch, "analysing")
     monkeypatch.chdir(project.root)
     assert main(["describe", "notes.deep", "--database", database_url]) == 1
-    assert "sql/notes/deep.sql:3: this query cannot be checked [fault]" in "".join(capsys.readouterr())
+    assert "sql/notes/deep.sql:3:1: this query cannot be checked [fault]" in "".join(capsys.readouterr())
 
 
 def test_loading_names_the_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,10 @@ class JsonTypes:
             spec = _spec(".".join(module.split(".")[:depth]), None if depth == 1 else path, path)
             if spec is None:
                 return frozenset()
-            origin, path = spec.origin, list(spec.submodule_search_locations or ())
+            try:
+                origin, path = spec.origin, list(spec.submodule_search_locations or ())
+            except KeyError:  # of a package without a file, in one that is not imported
+                return None
         return _names(Path(origin)) if origin and origin.endswith(".py") else None
 
 
