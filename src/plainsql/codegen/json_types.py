@@ -104,14 +104,14 @@ class JsonTypes:
         # The folder that the package is imported from need not be where the command looks for modules.
         path = [*sys.path, str(self._folder.joinpath(*[".."] * len(package)))]
         origin: str | None = None
-        for depth in range(1, module.count(".") + 2):
-            spec = _spec(".".join(module.split(".")[:depth]), None if depth == 1 else path, path)
-            if spec is None:
-                return frozenset()
-            try:
+        try:
+            for depth in range(1, module.count(".") + 2):
+                spec = _spec(".".join(module.split(".")[:depth]), None if depth == 1 else path, path)
+                if spec is None:
+                    return frozenset()
                 origin, path = spec.origin, list(spec.submodule_search_locations or ())
-            except KeyError:  # of a package without a file, in one that is not imported
-                return None
+        except KeyError:  # a folder without __init__.py in a package that is not imported
+            return None
         return _names(Path(origin)) if origin and origin.endswith(".py") else None
 
 
