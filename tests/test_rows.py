@@ -176,3 +176,37 @@ def test_elements_of_json_arrays_stay_one_element_each() -> None:
     assert [element and element.value for element in wrapped] == [[1, 2], None, {"a": 1}]
     assert isinstance(wrapped[0], Opaque)
     assert elements(None) is None
+
+
+class Size(Composite, frozen=True):
+    height: int
+    width: int
+
+
+class Box(Row, frozen=True):
+    sizes: list[Size]
+
+
+@pytest.mark.parametrize("record", [(1,), (1, 2, 3), ()])
+def test_a_composite_value_of_another_width_is_named(record: tuple[int, ...]) -> None:
+    with pytest.raises(plainsql.ContractError) as raised:
+        builder(Box)([([record],)])
+    assert raised.value.message == f"Box.sizes: Size has 2 fields, the database returns {len(record)}"
+    assert raised.value.hint == (
+        "the composite type has changed since the module was generated: generate again"
+    )
+
+
+class Polygonal(Composite, frozen=True):
+    documents: list[Annotated[Any, JSON]]
+    words: list[list[str] | None]
+    inner: Size | None
+    plain: list[int] | None
+
+
+def test_what_is_in_a_composite_value_is_made_ready_for_the_drivers() -> None:
+    sent = composite(Polygonal([[1], {"a": 2}], [["a"], None], Size(1, 2), [3]))
+    documents, words, inner, plain = sent
+    assert [part.value for part in documents] == [[1], {"a": 2}]
+    assert (words, inner, plain) == ([("a",), None], (1, 2), [3])
+    assert composite([Size(1, 2), None]) == [(1, 2), None]

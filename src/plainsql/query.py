@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from types import NoneType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -35,6 +34,7 @@ from plainsql.rows import (
     Build,
     Record,
     Row,
+    bits,
     builder,
     composite,
     dynamic_row,
@@ -65,6 +65,7 @@ __all__ = [
     "Plan",
     "Query",
     "SyncExecutor",
+    "bits",
     "bounded",
     "composite",
     "count",
@@ -351,6 +352,9 @@ class Query(Generic[P, T, R]):
                 f"{self.name} returns no columns, its header says it does",
                 hint=f"declare 'returns: count' in {self.file}",
             )
+        # What returns nothing is null, whatever a header says.
+        nothing = {column.name for column in columns if column.type_name == "void"}
+        self.not_null = tuple(name for name in self.not_null if name not in nothing)
         row_name = getattr(self._bind, "row_name", None)
         if row_name is None:
             if len(columns) > 1:
@@ -646,7 +650,7 @@ class _Declare(_Declared, Generic[T]):
 
             def declare(*source, **facts):
                 declared = cls(*source, **facts)
-                declared.item = NoneType if item is None else item
+                declared.item = type(None) if item is None else item
                 return declared
 
             return declare

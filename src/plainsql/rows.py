@@ -21,6 +21,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from plainsql import types
 from plainsql.errors import ContractError, DecodeError
 from plainsql.types import JsonMark, Opaque, RowMark
 
@@ -28,6 +29,7 @@ __all__ = [
     "Composite",
     "Record",
     "Row",
+    "bits",
     "builder",
     "composite",
     "dynamic_row",
@@ -280,6 +282,16 @@ def elements(value: Any) -> Any:
     """
     if isinstance(value, list | tuple):
         return [None if element is None else Opaque(element) for element in value]
+    return value
+
+
+def bits(value: Any) -> Any:
+    """Turn bools, in a list or in what NumPy can read, into bits; to the drivers, an array is its bytes."""
+    as_array = getattr(value, "__array__", None)
+    numbers = value if as_array is None else as_array().tolist()
+    if isinstance(numbers, list | tuple) and all(type(number) is bool for number in numbers):
+        written = "".join("01"[number] for number in numbers)
+        return types.BitString.from_int(int(written or "0", 2), len(written))
     return value
 
 

@@ -211,6 +211,19 @@ def test_queries_that_nest_one_prefix_differently_have_a_class_each(load: Load) 
     assert importlib.import_module(f"{package}.c").__all__[:3] == ["Cook", "Dish", "DishCook"]
 
 
+def test_a_name_with_more_in_it_is_no_name_that_another_class_has(load: Load) -> None:
+    columns = 'd.id as "id", c.id as "cook.id", c.id as "dish_cook.number", c.id as "dishCook2.x"'
+    files = {
+        "sql/a/one.sql": query(columns, tail=FROM),
+        "sql/a/two.sql": query('c.name as "cook.name"', "many Other", tail=FROM),
+    }
+    module = load("a", files)
+    hints = get_type_hints(module.Dish, vars(module), {})
+    classes = [hints["cook"], hints["dish_cook"], hints["dishCook2"]]
+    assert [cls.__name__ for cls in classes] == ["DishCook3", "DishCook", "DishCook2"]
+    assert [list(get_type_hints(cls)) for cls in classes] == [["id"], ["number"], ["x"]]
+
+
 def test_one_row_that_nests_differently_is_refused_with_what_can_be_done(make: Made) -> None:
     found = make(
         {

@@ -23,12 +23,13 @@ def test_what_returns_nothing_is_none_once(load: Load, sides: Sides) -> None:
                 "a/of_rows.sql": query("*", "many value", tail="from nothing_at_all(:x)\n"),
                 "a/row.sql": query("nothing_at_all(:x) as v, 1 as w", "one Thing"),
                 "a/locked.sql": query("pg_advisory_xact_lock(:x)", "value"),
+                "a/denied.sql": query("nothing_at_all(:x)", "value", "-- column nothing_at_all: not null\n"),
                 "a/count.sql": query("nothing_at_all(:x)", "count"),
                 "a/counts.sql": query("nothing_at_all(:x), nothing_at_all(:x)", "count"),
             }
         ),
     )
-    for name in ("value", "maybe", "locked"):
+    for name in ("value", "maybe", "locked", "denied"):
         assert sides.ask(getattr(module, name), x=1) is None
     assert sides.ask(module.all, x=1) == []
     assert sides.ask(module.of_rows, x=1) == [None]
@@ -42,11 +43,12 @@ def test_loaded_queries_know_nothing_too(folder: Project, make: Made, sides: Sid
         {
             "sql/value.sql": query("nothing_at_all(:x)", "value"),
             "sql/row.sql": query("nothing_at_all(:x) as v, 1 as w", "one Thing"),
+            "sql/denied.sql": query("nothing_at_all(:x)", "value", "-- column nothing_at_all: not null\n"),
             "sql/count.sql": query("nothing_at_all(:x)", "count"),
         }
     )
     queries = plainsql.load(folder.sql_folder)
-    assert sides.ask(queries.value, x=1) is None
+    assert sides.ask(queries.value, x=1) is sides.ask(queries.denied, x=1) is None
     assert sides.ask(queries.row, x=1).v is None
     assert sides.ask(queries.count, x=1) == 1
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import plainsql
-from plainsql.query import elements
+from plainsql.query import bits, elements
 from plainsql.types import BitString
 from plainsql.vector import HalfVector, SparseVector, Vector
 from tests.types.both import Both
@@ -81,6 +81,18 @@ def test_what_numpy_can_read_is_a_vector(both: Both, type_name: str, make: Any, 
         make([1.0, 9.0, 2.0]),
         make([3.0]),
     ]
+
+
+@pytest.mark.parametrize("type_name", ["bit(9)", "bit varying(9)"])
+def test_bools_are_bits(both: Both, type_name: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    bools = [True, False, True, True, False, False, False, False, True]
+    sent: object
+    for sent in (bools, tuple(bools), numpy.array(bools), BitString.from_int(0b101100001, 9)):
+        assert both.sent_back(type_name, bits(sent)) == BitString.from_int(0b101100001, 9)
+    packed = numpy.packbits(bools[:8])  # a buffer of bytes, as it was
+    assert both.sent_back("bit(8)", bits(packed)) == BitString.from_int(0b10110000, 8)
+    assert bits(None) is None
 
 
 def test_an_array_of_another_shape_is_no_vector(both: Both) -> None:

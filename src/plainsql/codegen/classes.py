@@ -108,9 +108,6 @@ class Classes:
         """Each class once."""
         return iter(dict.fromkeys(self._by_key.values()))
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._by_key
-
     def name(self, key: str) -> str:
         """The name of the class with this key."""
         return self._by_key[key].name
@@ -138,6 +135,7 @@ class Classes:
         taken = {*others, *keyword.kwlist}
         rows = {row.name: row for row in self if row.key == row_key(row.name)}
         chosen = set(rows)
+        ambiguous: list[RowClass] = []
         for name, nested in self._grouped("nested "):
             row = rows.get(name) or nested[0]
             same = [each for each in nested if each.shape == row.shape]
@@ -145,13 +143,19 @@ class Classes:
                 same = []
             for each in same:
                 self._unite(row, each)
-            chosen |= {name} if same else set()
-            self._qualify([each for each in nested if each not in same], chosen | taken, chosen)
+                chosen.add(name)
+            ambiguous += [each for each in nested if each not in same]
         for name, composites in self._grouped("type "):
             if len(composites) == 1 and name not in chosen | taken:
                 chosen.add(name)
             else:
-                self._qualify(composites, chosen | taken, chosen)
+                ambiguous += composites
+        for row in ambiguous:
+            row.name, number = row.qualified, 1
+            while row.name in chosen | taken:
+                number += 1
+                row.name = f"{row.qualified}{number}"
+            chosen.add(row.name)
 
     def _grouped(self, kind: str) -> list[tuple[str, list[RowClass]]]:
         """The classes of a kind that would like to have one name, in an order that the SQL alone decides."""
@@ -160,15 +164,6 @@ class Classes:
             if row.key.startswith(kind):
                 groups[row.name].append(row)
         return sorted(groups.items())
-
-    def _qualify(self, rows: Iterable[RowClass], taken: set[str], chosen: set[str]) -> None:
-        for row in rows:
-            name, number = row.qualified, 1
-            while name in taken or name in chosen:
-                number += 1
-                name = f"{row.qualified}{number}"
-            row.name = name
-            chosen.add(name)
 
     def _unite(self, row: RowClass, other: RowClass) -> None:
         if row is not other:

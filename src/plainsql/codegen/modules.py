@@ -145,7 +145,9 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
 
 
 _IMPORTED = {
-    **dict.fromkeys(("Args", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
+    **dict.fromkeys(
+        ("Args", "bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"
+    ),
     **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
     **dict.fromkeys(("CachedRead", "Change", "Dependence"), "plainsql.reach"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
@@ -188,11 +190,18 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
         and effect == "reads"
         and all(variant.by_key and not variant.lost_by_joining for variant in item.variants)
     )
-    not_null = tuple(normalized(h.name) for h in statement.columns if h.nullable is False)
+    not_null = _claimed_not_null(item)
     cache, changes = _cache(item), changes_of_all(item.variants)
     return Function(
         statement, returned, parameters, analysis, effect, joins, row_security, not_null, cache, changes
     )
+
+
+def _claimed_not_null(item: Checked) -> tuple[str, ...]:
+    """The columns that the header calls not null; what returns nothing is null, whatever it says."""
+    claimed = {hint.name for hint in item.statement.columns if hint.nullable is False}
+    columns = item.analysis.columns
+    return tuple(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void")
 
 
 def _cache(item: Checked) -> CachedRead | None:

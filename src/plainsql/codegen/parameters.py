@@ -145,6 +145,8 @@ def _wrap(type: PgType) -> str:
     type = below_domains(type)
     if type.kind == "composite":
         return "composite"
+    if type.name in ("bit", "varbit"):
+        return "bits"
     if type.kind == "array" and type.element is not None:
         inner = below_domains(type.element)
         if inner.kind == "composite":

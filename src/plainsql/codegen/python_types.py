@@ -170,6 +170,11 @@ def annotate_parameter(type: PgType) -> Annotation:
             f"{kind} | Sequence[float] | SupportsArray",
             frozenset({(_VECTOR, kind), ("collections.abc", "Sequence"), (_TYPES, "SupportsArray")}),
         )
+    if base.name in ("bit", "varbit"):
+        return Annotation(
+            "BitString | Sequence[bool] | SupportsArray",
+            frozenset({(_TYPES, "BitString"), ("collections.abc", "Sequence"), (_TYPES, "SupportsArray")}),
+        )
     return annotate(type)
 
 

@@ -161,7 +161,7 @@ def _called(function: Function) -> Iterator[str]:
 
 
 _CALLED = {
-    **dict.fromkeys(("bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
+    **dict.fromkeys(("bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
     "Decimal": "decimal",
 }

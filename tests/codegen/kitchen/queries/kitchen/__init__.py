@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Literal
 from uuid import UUID
 
-from plainsql.query import Args, NullError, bounded as bounded_, composite, count as count_, elements, many, one, optional
+from plainsql.query import Args, NullError, bits, bounded as bounded_, composite, count as count_, elements, many, one, optional
 from plainsql.reach import Change
 from plainsql.rows import Composite, Row
 from plainsql.types import BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
@@ -435,7 +435,7 @@ def store(
     a_multirange: list_[Range[date_]],
     an_address: IPv4Address | IPv6Address,
     a_network: IPv4Network | IPv6Network,
-    some_bits: BitString,
+    some_bits: BitString | Sequence[bool] | SupportsArray,
     a_point: Point,
     a_vector: Vector | Sequence[float] | SupportsArray,
     a_half: HalfVector | Sequence[float] | SupportsArray,
@@ -505,7 +505,7 @@ def store(
         a_multirange,
         an_address,
         a_network,
-        some_bits,
+        bits(some_bits),
         a_point,
         a_vector,
         a_half,
