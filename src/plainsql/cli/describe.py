@@ -104,7 +104,8 @@ def _print(checked: Checked) -> None:
     console.print(f"[bold]{statement.name}[/]  {statement.path}", highlight=False)
     if statement.description:
         console.print(printable(statement.description), highlight=False, markup=False)
-    console.print(f"returns {statement.returns}: {analysis.rows} ({analysis.rows_because})", highlight=False)
+    because = printable(analysis.rows_because)
+    console.print(f"returns {statement.returns}: {analysis.rows} ({because})", highlight=False)
     facts = checked.parameters
     if statement.parameters or statement.choices:
         table = Table("parameter", "type", "null", "because")
@@ -112,7 +113,8 @@ def _print(checked: Checked) -> None:
             fact = facts[parameter.name]
             has_default = parameter.bounds is not None and parameter.bounds.has_default
             name = _may_be_missing(parameter.name, parameter.optional or has_default)
-            table.add_row(name, str(fact.type), "yes" if fact.nullable else "no", fact.because)
+            null = "yes" if fact.nullable else "no"
+            table.add_row(name, printable(str(fact.type)), null, printable(fact.because))
         for choice in statement.choices:
             name = _may_be_missing(choice.name, choice.default is not None)
             table.add_row(name, " or ".join(choice.values), "no", "chooses lines")
@@ -132,7 +134,7 @@ def _print(checked: Checked) -> None:
     for what in ("reads", "writes"):
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
-            console.print(f"{what} {', '.join(sorted(uses))}", highlight=False)
+            console.print(printable(f"{what} {', '.join(sorted(uses))}"), highlight=False)
 
 
 def _may_be_missing(name: str, may: bool) -> Text:

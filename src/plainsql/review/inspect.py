@@ -10,6 +10,7 @@ from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.analysis.joined_plans import lost_by_joining
 from plainsql.analysis.model import PgType
 from plainsql.analysis.prepare import prepare_all
+from plainsql.analysis.representatives import representatives
 from plainsql.codegen import Checked
 from plainsql.codegen.places import statement_place
 from plainsql.codegen.python_types import annotate_parameter
@@ -17,7 +18,6 @@ from plainsql.errors import ContractError, PlainsqlError
 from plainsql.review.memory import Memory
 from plainsql.review.refusals import fault_of, lines_taken, placed
 from plainsql.statements import Statement, Variant
-from plainsql.statements.representatives import representatives
 
 __all__ = ["Inspection", "inspect"]
 

@@ -12,6 +12,7 @@ from plainsql.analysis import Analysis, RefusedError
 from plainsql.analysis.bench import Bench
 from plainsql.analysis.merged import merged
 from plainsql.analysis.model import ParameterFact
+from plainsql.analysis.representatives import representatives
 from plainsql.analysis.scratch import empty_databases
 from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.review.refusals import placed
@@ -58,7 +59,8 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
 def _describe(bench: Bench, asked: _Line) -> dict[str, Any]:
     analyser = bench.enter(asked.schema)
     analyses = []
-    for variant in compile_body(asked.sql, name="", path="sql").variants():
+    compiled = compile_body(asked.sql, name="", path="sql")
+    for variant in representatives(compiled, compiled.variants()):
         try:
             analyses.append(analyser.analyse(variant.sql, variant.parameters))
         except RefusedError as error:

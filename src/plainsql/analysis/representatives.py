@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from .scanner import Token, scan
-from .variants import Compiled, Variant
+from plainsql.statements.scanner import Token, scan
+from plainsql.statements.variants import Compiled, Variant
 
 __all__ = ["representatives"]
 
