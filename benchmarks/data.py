@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -18,15 +20,22 @@ __all__ = [
     "LIST_LEADS",
     "NOTES_PER_TENANT",
     "NOTE_COLUMNS",
+    "PASSAGES",
+    "SEARCH",
+    "SEARCHES",
     "SET_TENANT",
     "TENANTS",
     "Lead",
     "Note",
+    "Passage",
     "arrivals",
     "lead",
     "note",
+    "passages",
     "random_ids",
+    "search",
     "values",
+    "vector_text",
 ]
 
 COLUMNS = ("id", "name", "email", "score", "created_at")
@@ -50,6 +59,11 @@ class Note(msgspec.Struct, frozen=True, gc=False):
     created_at: datetime
 
 
+class Passage(msgspec.Struct, frozen=True, gc=False):
+    id: int
+    distance: float
+
+
 # The statements of benchmarks/sql, for the contenders that take text with $1.
 
 GET_LEAD = "select l.id, l.name, l.email, l.score, l.created_at from bench.leads as l where l.id = $1"
@@ -63,6 +77,24 @@ SET_TENANT = "select set_config('app.jwt_tenant', $1, true)"
 INSERT_ARRIVAL = (
     "insert into bench.arrivals (name, email, score, created_at) values ($1, $2, $3, $4) returning id"
 )
+
+SEARCH = """
+with nearest as (
+  select p.id, p.embedding <=> $1::text::vector as distance
+  from bench.passages as p
+  where p.bucket < $2
+  order by p.embedding <=> $1::text::vector
+  limit $3
+)
+select n.id, n.distance from nearest as n order by n.distance + 0, n.id
+"""
+
+PASSAGES = 20_000
+"""Rows of bench.passages at most; their vectors lie in clusters, as those of texts do."""
+SEARCHES = 500
+"""Different vectors to search for."""
+_DIMENSIONS = 64
+_CLUSTERS = 100
 
 TENANTS = tuple(uuid.UUID(int=number) for number in range(1, 101))
 NOTES_PER_TENANT = 100
@@ -99,6 +131,27 @@ def note(tenant: uuid.UUID, id: int) -> tuple[Any, ...]:
     """Return what the tenant has in bench.notes under this id, in the order of ``NOTE_COLUMNS``."""
     title = f"Note {id} of tenant {tenant.int}"
     return (id, title, "text " * 20, _BEGINNING + timedelta(minutes=id))
+
+
+@cache
+def search(number: int) -> tuple[list[float], int]:
+    """Return a vector to search for and the buckets, of 1,000, to search in: all, a tenth, or a few."""
+    chance = random.Random(number)
+    center = random.Random(-1 - number % _CLUSTERS)
+    vector = [center.gauss(0, 1) + chance.gauss(0, 0.7) for _ in range(_DIMENSIONS)]
+    return vector, (1000, 100, 3)[number % 3]
+
+
+def passages(count: int) -> Iterator[tuple[int, int, str]]:
+    """Make the rows of bench.passages: id, bucket, and the vector as text."""
+    for number in range(count):
+        vector, _ = search.__wrapped__(SEARCHES + number)
+        yield number, number * 7919 % 1000, vector_text(vector)
+
+
+def vector_text(vector: list[float]) -> str:
+    """Return a vector as PostgreSQL reads it."""
+    return f"[{','.join(f'{x:.6g}' for x in vector)}]"
 
 
 def values(row: Any, columns: tuple[str, ...] = COLUMNS) -> tuple[Any, ...]:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 
-from benchmarks.data import NOTES_PER_TENANT, TENANTS
+import psycopg
+
+from benchmarks.data import NOTES_PER_TENANT, PASSAGES, TENANTS, passages
 from plainsql import embedded
 
 __all__ = ["SETTINGS", "Place", "open_database"]
@@ -79,6 +81,7 @@ def open_database(leads: int) -> Iterator[Place]:
             if migration.name.endswith(".sql") and not migration.name.endswith(".rollback.sql"):
                 server.execute(migration.read_text(encoding="utf-8"), "bench")
         server.execute(_FILL, "bench", leads=str(leads))
+        _fill_passages(server.url("bench"), min(leads, PASSAGES))
         server.execute("vacuum (analyze, freeze)", "bench")
         yield Place(
             url=server.url("bench", _ROLE),
@@ -90,3 +93,13 @@ def open_database(leads: int) -> Iterator[Place]:
             version=server.version,
             pid=server.pid or 0,
         )
+
+
+def _fill_passages(url: str, count: int) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        with connection.cursor() as cursor, cursor.copy("copy bench.passages from stdin") as copy:
+            for row in passages(count):
+                copy.write_row(row)
+        # After the rows: an index that grows with them takes several times as long.
+        connection.execute("set maintenance_work_mem = '256MB'")
+        connection.execute("create index on bench.passages using hnsw (embedding vector_cosine_ops)")

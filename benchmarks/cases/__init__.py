@@ -8,6 +8,7 @@ from benchmarks.cases.bulk_insert import BulkInsert
 from benchmarks.cases.insert import Insert
 from benchmarks.cases.many_rows import ManyRows
 from benchmarks.cases.point_read import PointRead
+from benchmarks.cases.search import Search
 from benchmarks.cases.tenant_read import TenantRead
 from benchmarks.extent import Extent
 
@@ -27,6 +28,8 @@ def make_cases(extent: Extent) -> list[Case]:
             TenantRead(1),
             TenantRead(1, in_a_row=10),
             TenantRead(1, in_a_row=None),
+            Search(1),
+            Search(60),
             Insert(1),
             BulkInsert(extent.bulk_rows),
         ]
@@ -42,6 +45,8 @@ def make_cases(extent: Extent) -> list[Case]:
         TenantRead(1, in_a_row=10),
         TenantRead(1, in_a_row=None),
         TenantRead(64),
+        Search(1),
+        Search(60),
         Insert(1),
         Insert(64),
         BulkInsert(extent.bulk_rows),

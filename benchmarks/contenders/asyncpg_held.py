@@ -23,9 +23,12 @@ from benchmarks.data import (
     GET_NOTE,
     INSERT_ARRIVAL,
     LIST_LEADS,
+    SEARCH,
     SET_TENANT,
     Lead,
     Note,
+    Passage,
+    vector_text,
 )
 from benchmarks.database import Place
 
@@ -37,7 +40,10 @@ class HeldConnections(Contender):
     distributions = ("asyncpg",)
 
     async def open(self, place: Place) -> None:
-        self.connections: list[Any] = [await asyncpg.connect(place.url) for _ in range(POOL_SIZE)]
+        settings = {"hnsw.iterative_scan": "strict_order"}
+        self.connections: list[Any] = [
+            await asyncpg.connect(place.url, server_settings=settings) for _ in range(POOL_SIZE)
+        ]
         self.free = deque(self.connections)
         self.waiting: deque[asyncio.Future[Any]] = deque()
 
@@ -68,6 +74,14 @@ class HeldConnections(Contender):
         finally:
             self._hand_on(connection)
         return list(starmap(Lead, records))
+
+    async def search(self, embedding: list[float], below: int, limit: int) -> Sequence[Any]:
+        connection = self.free.pop() if self.free else await self._wait()
+        try:
+            records = await connection.fetch(SEARCH, vector_text(embedding), below, limit)
+        finally:
+            self._hand_on(connection)
+        return list(starmap(Passage, records))
 
     async def get_note(self, tenant: UUID, id: int) -> Any:
         connection = self.free.pop() if self.free else await self._wait()

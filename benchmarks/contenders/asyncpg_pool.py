@@ -18,9 +18,12 @@ from benchmarks.data import (
     GET_NOTE,
     INSERT_ARRIVAL,
     LIST_LEADS,
+    SEARCH,
     SET_TENANT,
     Lead,
     Note,
+    Passage,
+    vector_text,
 )
 from benchmarks.database import Place
 
@@ -34,7 +37,12 @@ class PoolWithRecords(Contender):
     distributions = ("asyncpg",)
 
     async def open(self, place: Place) -> None:
-        self.pool: Any = await asyncpg.create_pool(place.url, min_size=POOL_SIZE, max_size=POOL_SIZE)
+        self.pool: Any = await asyncpg.create_pool(
+            place.url,
+            min_size=POOL_SIZE,
+            max_size=POOL_SIZE,
+            server_settings={"hnsw.iterative_scan": "strict_order"},
+        )
 
     async def close(self) -> None:
         await self.pool.close()
@@ -54,6 +62,10 @@ class PoolWithRecords(Contender):
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(SET_TENANT, str(tenant))
             return await connection.fetchrow(GET_NOTE, id)
+
+    async def search(self, embedding: list[float], below: int, limit: int) -> Sequence[Any]:
+        records: list[Any] = await self.pool.fetch(SEARCH, vector_text(embedding), below, limit)
+        return records
 
     async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
         id: int = await self.pool.fetchval(INSERT_ARRIVAL, name, email, score, created_at)
@@ -75,6 +87,10 @@ class PoolWithStructs(PoolWithRecords):
     """Rows as objects with types, built by position: what a careful caller writes by hand."""
 
     name = "asyncpg pool, structs"
+
+    async def search(self, embedding: list[float], below: int, limit: int) -> Sequence[Any]:
+        records = await self.pool.fetch(SEARCH, vector_text(embedding), below, limit)
+        return list(starmap(Passage, records))
 
     async def get_lead(self, id: int) -> Any:
         record = await self.pool.fetchrow(GET_LEAD, id)

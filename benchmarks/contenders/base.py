@@ -59,6 +59,10 @@ class Contender(ABC):
         """Return the note with this id that row-level security lets the tenant see."""
         raise NotOfferedError("no tenant read")
 
+    async def search(self, embedding: list[float], below: int, limit: int) -> Sequence[Any]:
+        """Return the passages nearest to a vector in the buckets below one, nearest first."""
+        raise NotOfferedError("no search by vectors here")
+
     async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
         """Insert one row and return its id."""
         raise NotOfferedError("no insert")

@@ -10,7 +10,7 @@ from uuid import UUID
 from benchmarks.contenders import plainsql_paths
 from benchmarks.contenders.base import Arrival, Contender
 from benchmarks.database import Place
-from benchmarks.queries import arrivals, leads, notes
+from benchmarks.queries import arrivals, leads, notes, passages
 
 __all__ = ["Plainsql", "PlainsqlUnjoined"]
 
@@ -38,6 +38,10 @@ class Plainsql(Contender):
 
     async def get_note(self, tenant: UUID, id: int) -> Any:
         return await notes.get_by_id(plainsql_paths.tenant(self.db, tenant), id=id)
+
+    async def search(self, embedding: list[float], below: int, limit: int) -> Sequence[Any]:
+        rows: Sequence[Any] = await passages.nearest(self.db, embedding=embedding, below=below, limit=limit)
+        return rows
 
     async def insert(self, name: str, email: str, score: int, created_at: datetime) -> int:
         id: int = await arrivals.create(self.db, name=name, email=email, score=score, created_at=created_at)

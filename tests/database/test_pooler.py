@@ -222,7 +222,7 @@ async def test_session_mode_is_as_without_a_pooler(folder: Path, pooled_url: str
                 await connection.execute("notify news, 'hello'")
             assert (await anext(notifications)).payload == "hello"
         async with db.acquire() as connection:
-            assert await connection.fetchval("show hnsw.iterative_scan") == "relaxed_order"
+            assert await connection.fetchval("show hnsw.iterative_scan") == "strict_order"
 
 
 def test_a_pooler_that_does_not_exist_is_refused() -> None:

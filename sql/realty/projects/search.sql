@@ -55,4 +55,4 @@ select
   n.distance
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
-order by n.distance, n.id
+order by n.distance + 0, n.id

@@ -57,7 +57,7 @@ worded as (
 ranked as (
   select
     n.id,
-    row_number() over (order by n.distance, n.id) as rank
+    row_number() over (order by n.distance + 0, n.id) as rank
   from nearest as n
   union all
   select

@@ -143,7 +143,7 @@ def _bind(statement: Statement, call: Query[..., Any, Any], given: dict[str, Giv
 def _connected(url: str) -> psycopg.Connection[Any]:
     try:
         # As plainsql's own connections: with a filter, an HNSW scan must go on until it has found enough.
-        options = f"{conninfo_to_dict(url).get('options') or ''} -c hnsw.iterative_scan=relaxed_order"
+        options = f"{conninfo_to_dict(url).get('options') or ''} -c hnsw.iterative_scan=strict_order"
         return psycopg.connect(
             url,
             autocommit=True,

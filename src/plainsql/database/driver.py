@@ -24,6 +24,10 @@ from plainsql.query import Query
 __all__ = ["describe", "fetch", "fetch_many", "is_prepared", "prepare"]
 
 
+_ATTEMPTS = 5
+"""So many times a statement is prepared whose tables go on changing."""
+
+
 async def fetch(
     connection: Any, sql: str, values: Sequence[object], query: Query[..., Any, Any], own: int = 0
 ) -> list[Any]:
@@ -139,20 +143,22 @@ async def _prepared(
 ) -> list[Any]:
     """Prepare a statement and run it within the connection's time limit for both."""
     timeout: float | None = connection._protocol._get_timeout(None)
-    began = monotonic()
-    statement = await prepare(connection, sql, query, own, timeout)
-    if timeout is not None:
-        timeout = max(timeout - (monotonic() - began), 0.001)
-    if connection._query_loggers:
-        return await run_logged(timeout)
-    try:
-        return await run(statement, timeout)
-    except exceptions.OutdatedSchemaCacheError:
-        await connection.reload_schema_state()
-        raise
-    except exceptions.InvalidCachedStatementError:
-        # It changed between the two, or it was in the cache from a time before the tables changed.
-        connection._drop_global_statement_cache()
-        if connection.is_in_transaction():
+    ends = None if timeout is None else monotonic() + timeout
+    attempt = 0
+    while True:
+        attempt += 1
+        statement = await prepare(connection, sql, query, own, timeout)
+        if ends is not None:
+            timeout = max(ends - monotonic(), 0.001)
+        if connection._query_loggers:
+            return await run_logged(timeout)
+        try:
+            return await run(statement, timeout)
+        except exceptions.OutdatedSchemaCacheError:
+            await connection.reload_schema_state()
             raise
-        return await run(await prepare(connection, sql, query, own, timeout), timeout)
+        except exceptions.InvalidCachedStatementError:
+            # It was in the cache from a time before the tables changed, or they changed between the two.
+            connection._drop_global_statement_cache()
+            if attempt == _ATTEMPTS or connection.is_in_transaction():
+                raise

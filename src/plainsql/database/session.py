@@ -21,9 +21,11 @@ __all__ = [
 ]
 
 SETTINGS = {
-    # With a filter, an HNSW scan must go on until it has found enough. A database without pgvector takes this
-    # for a setting of an extension that is yet to be loaded.
-    "hnsw.iterative_scan": "relaxed_order",
+    # With a filter, an HNSW scan must go on until it has found enough, and give its rows in the order that
+    # the statement asks for: with `relaxed_order` it does not, and the planner, which relies on the index's
+    # order, does not sort them again. A database without pgvector takes this for a setting of an extension
+    # that is yet to be loaded.
+    "hnsw.iterative_scan": "strict_order",
 }
 
 # asyncpg's own reset leaves these: a role that was taken on, which would read with its rights for the next

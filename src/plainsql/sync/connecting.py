@@ -17,8 +17,10 @@ from plainsql.sync.database import Database
 
 __all__ = ["connect"]
 
-# Values are read from their text, which these settings shape. They are the defaults of PostgreSQL; a role or
-# a database may have others. Nothing is set where nothing differs: a pooler may hand the session to others.
+# Values are read from their text, which these settings shape. They are the defaults of PostgreSQL; a role
+# or a database may have others. A filtered search by vectors goes on until it has found enough, as on the
+# asynchronous side, unless a role or a database says how. Nothing is set where nothing differs: a pooler
+# may hand the session to others.
 _SETTINGS: Final = """
 select set_config(name, wanted, false)
 from (
@@ -26,7 +28,12 @@ from (
     ('DateStyle', 'ISO', split_part(current_setting('DateStyle'), ',', 1) = 'ISO'),
     ('IntervalStyle', 'postgres', current_setting('IntervalStyle') = 'postgres'),
     ('bytea_output', 'hex', current_setting('bytea_output') = 'hex'),
-    ('extra_float_digits', '1', current_setting('extra_float_digits')::int >= 1)
+    ('extra_float_digits', '1', current_setting('extra_float_digits')::int >= 1),
+    (
+      'hnsw.iterative_scan',
+      'strict_order',
+      coalesce(current_setting('hnsw.iterative_scan', true), 'off') <> 'off'
+    )
 ) as setting(name, wanted, as_wanted)
 where not as_wanted
 """

@@ -385,8 +385,13 @@ select
   n.distance
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
+<<<<<<< HEAD
 order by n.distance, n.id
 """, effect="reads", not_null=("distance",), cache=CachedRead(3600, (
+=======
+order by n.distance + 0, n.id
+""", effect="reads", cache=CachedRead(3600, (
+>>>>>>> main
     Dependence("realty.projects"),
     Dependence("realty.properties"),
     Dependence("realty.typologies"),
@@ -496,7 +501,7 @@ worded as (
 ranked as (
   select
     n.id,
-    row_number() over (order by n.distance, n.id) as rank
+    row_number() over (order by n.distance + 0, n.id) as rank
   from nearest as n
   union all
   select

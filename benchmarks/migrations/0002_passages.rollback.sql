@@ -1,0 +1,2 @@
+drop table bench.passages;
+drop extension vector;

@@ -1,0 +1,20 @@
+-- The passages nearest in meaning among those of some buckets, nearest first.
+-- returns: many Passage
+-- param limit: 1..200 = 10
+-- column distance: not null
+with
+nearest as (
+  select
+    p.id,
+    p.embedding <=> :embedding as distance
+  from bench.passages as p
+  where p.bucket < :below
+  order by p.embedding <=> :embedding
+  limit :limit
+)
+
+select
+  n.id,
+  n.distance
+from nearest as n
+order by n.distance + 0, n.id

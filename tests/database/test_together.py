@@ -1,0 +1,245 @@
+"""A call returns what it returns alone, and as soon as it can, whoever calls at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+import plainsql
+from plainsql.database import driver
+from plainsql.database.pipelined import MAX_PIPELINE_BYTES
+from plainsql.query import Args, many, one
+from plainsql.types import Json
+from tests.database.stepping import settled
+
+
+@many[int](
+    "t.top",
+    "t.sql",
+    1,
+    "select id from score where team = :team and points < :below order by points desc, id limit :limit",
+    effect="reads",
+)
+def top(*, team: int, below: int, limit: int) -> Args:
+    return (team, below, limit)
+
+
+@one[int]("t.count", "t.sql", 1, "select count(*) from score where team = :team", effect="reads", joins=True)
+def count_of(*, team: int) -> Args:
+    return (team,)
+
+
+@one[int](
+    "t.nap",
+    "t.sql",
+    1,
+    "select :n::int from pg_sleep(case when :n::int = 13 then :nap::float8 else 0 end)",
+    effect="reads",
+    joins=True,
+)
+def nap(*, n: int, nap: float) -> Args:
+    return (n, nap)
+
+
+@one[int]("t.divide", "t.sql", 1, "select 100 / :by::int as x", effect="reads", joins=True)
+def divide(*, by: Any) -> Args:
+    return (by,)
+
+
+@one[Json]("t.echo", "t.sql", 1, "select :value::jsonb as value", effect="reads", joins=True)
+def echo(*, value: Any) -> Args:
+    return (value,)
+
+
+@one[int]("t.length", "t.sql", 1, "select length(:text::text) as n", effect="reads")
+def length(*, text: str) -> Args:
+    return (text,)
+
+
+@pytest.fixture
+async def db(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[plainsql.Database]:
+    if "form" in request.fixturenames:
+        request.getfixturevalue("form")  # before anything is measured
+    async with plainsql.connect(database_url, max_size=6, cache=None) as db:
+        async with db.acquire() as connection:
+            await connection.execute(
+                """
+                create table if not exists score (id int primary key, team int not null, points int not null);
+                insert into score
+                select n, case when n % 50 = 0 then n % 7 else 99 end, n * 7919 % 10007
+                from generate_series(1, 20000) as n
+                on conflict do nothing;
+                create index if not exists score_team on score (team);
+                create index if not exists score_points on score (points desc, id);
+                analyze score;
+                """
+            )
+        await asyncio.gather(*(nap(db, n=n, nap=0.0) for n in range(100)))  # they seem to cost little
+        yield db
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """The texts and sets of arguments of all pipelines."""
+    calls: list[tuple[str, Any]] = []
+    fetch_many = driver.fetch_many
+
+    async def spy(connection: Any, sql: str, sets: Any, *rest: Any) -> list[Any]:
+        calls.append((sql, sets))
+        return await fetch_many(connection, sql, sets, *rest)
+
+    monkeypatch.setattr(driver, "fetch_many", spy)
+    return calls
+
+
+def _at_rest(db: plainsql.Database) -> bool:
+    return db.stats().in_use == 0 and all(s.at_rest for s in db._core.schedulers.values())
+
+
+async def test_rows_and_order_are_those_of_a_single_call(db: plainsql.Database, form: str) -> None:
+    chance = random.Random(5)
+    calls = [
+        {"team": chance.choice([*range(7), 99]), "below": chance.choice([50, 5000, 10007]), "limit": limit}
+        for limit in (1, 3, 40, 500)
+        for _ in range(40)
+    ]
+    alone = [await top(db, **call) for call in calls]
+    for _ in range(3):
+        assert await asyncio.gather(*(top(db, **call) for call in calls)) == alone
+        assert await top.batch(db, calls) == alone
+
+
+async def test_only_a_read_by_key_is_joined(db: plainsql.Database, sent: list[tuple[str, Any]]) -> None:
+    assert not top.joins
+    calls = [{"team": 1, "below": below, "limit": 5} for below in range(60)]
+    await asyncio.gather(*(top(db, **call) for call in calls))
+    await top.batch(db, calls)
+    assert all("unnest" not in sql for sql, _ in sent)
+    assert any(len(sets) > 1 for _, sets in sent)
+
+
+async def test_a_call_that_takes_long_holds_up_no_call_that_was_sent_with_it(
+    db: plainsql.Database, form: str
+) -> None:
+    calls = {n: asyncio.create_task(nap(db, n=n, nap=60.0)) for n in range(60)}
+    slow = calls.pop(13)
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*calls.values()) == [*calls]
+        assert not slow.done()
+        for _ in range(20):  # and none that comes later
+            assert await asyncio.gather(*(nap(db, n=n, nap=60.0) for n in range(20, 60))) == [*range(20, 60)]
+    slow.cancel()
+    await asyncio.wait([slow])
+    await settled(lambda: _at_rest(db))
+
+
+async def test_a_call_over_its_time_limit_fails_at_that_time(database_url: str, form: str) -> None:
+    async with (
+        plainsql.connect(database_url, max_size=6, statement_timeout=1.5) as db,
+        plainsql.connect(database_url, join=False, statement_timeout=1.5) as other,
+    ):
+        await asyncio.gather(*(nap(db, n=n, nap=0.0) for n in range(100)))
+        order: list[str] = []
+
+        async def run(name: str, on: plainsql.Database, n: int) -> None:
+            with pytest.raises(TimeoutError):
+                await nap(on, n=n, nap=60.0)
+            order.append(name)
+
+        async def twice_alone() -> None:
+            await run("alone", other, 13)
+            await run("alone again", other, 13)
+
+        clock = asyncio.create_task(twice_alone())
+        slow = asyncio.create_task(run("with others", db, 13))
+        others = [n for n in range(60) if n != 13]
+        assert await asyncio.gather(*(nap(db, n=n, nap=60.0) for n in others)) == others
+        await asyncio.gather(clock, slow)
+        assert order.index("with others") < order.index("alone again")
+        await settled(lambda: _at_rest(db))
+
+
+async def test_errors_are_their_callers_alone(db: plainsql.Database, form: str) -> None:
+    for bad in ([0], [0, "x"], ["x"], [2**40], [0, 0, 0, "x", "y", 2**40]):
+        values: list[Any] = [*range(1, 41), *bad]
+        random.Random(len(bad)).shuffle(values)
+        answers = await asyncio.gather(*(divide(db, by=value) for value in values), return_exceptions=True)
+        for value, answer in zip(values, answers, strict=True):
+            if value == 0:
+                assert isinstance(answer, asyncpg.DivisionByZeroError)
+                assert "query: t.divide" in answer.__notes__[0]
+            elif isinstance(value, str) or value > 2**31:
+                assert isinstance(answer, plainsql.BindError)
+            else:
+                assert answer == 100 // value
+    await settled(lambda: _at_rest(db))
+
+
+@pytest.mark.parametrize("form", ["pipelined"], indirect=True)
+async def test_equal_calls_are_sent_once(
+    db: plainsql.Database, form: str, sent: list[tuple[str, Any]]
+) -> None:
+    expected = [await count_of(db, team=n % 5) for n in range(60)]
+    sent.clear()
+    assert await asyncio.gather(*(count_of(db, team=n % 5) for n in range(60))) == expected
+    assert sent
+    for _, sets in sent:
+        assert len({arguments[:-1] for arguments in sets}) == len(sets)
+
+
+async def test_callers_of_equal_calls_may_be_cancelled(db: plainsql.Database, form: str) -> None:
+    for left in (0, 5, 39):
+        calls = [asyncio.create_task(_team(db)) for _ in range(40)]
+        await asyncio.sleep(0)
+        for number, call in enumerate(calls):
+            if number != left:
+                call.cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert answers[left] == await _team(db)
+    await settled(lambda: _at_rest(db))
+
+
+async def _team(db: plainsql.Database) -> int:
+    return await count_of(db, team=3)
+
+
+async def test_values_that_python_takes_for_equal_are_not_confused(db: plainsql.Database, form: str) -> None:
+    values: list[Any] = [1, True, 1.0, 0, False, 0.0, -0.0, None, "1"] * 4
+    answers = await asyncio.gather(*(echo(db, value=value) for value in values))
+    assert [(type(answer), repr(answer)) for answer in answers] == [
+        (type(answer), repr(answer)) for answer in [await echo(db, value=value) for value in values]
+    ]
+
+
+@pytest.mark.parametrize("size", [10, 3_000, 40_000, 200_000])
+async def test_a_pipeline_is_sent_in_one_piece(
+    db: plainsql.Database, sent: list[tuple[str, Any]], form: str, size: int
+) -> None:
+    texts = [chr(97 + n % 26) * (size + n) for n in range(60)]
+    assert await asyncio.gather(*(length(db, text=text) for text in texts)) == [len(text) for text in texts]
+    for _, sets in sent:
+        assert len(sets) <= 3 or sum(len(arguments[0]) for arguments in sets) < MAX_PIPELINE_BYTES
+
+
+async def test_readers_who_give_up_while_large_arguments_are_sent_leave_nothing_behind(
+    db: plainsql.Database, form: str
+) -> None:
+    for turns in range(1, 6):
+        calls = [asyncio.create_task(_length(db, "x" * 30_000)) for _ in range(64)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
+    async with asyncio.timeout(20):
+        await settled(lambda: _at_rest(db))
+        assert await _length(db, "abc") == 3
+
+
+async def _length(db: plainsql.Database, text: str) -> int:
+    return await length(db, text=text)
