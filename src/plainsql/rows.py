@@ -234,12 +234,10 @@ def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, fil
 
     def build_checked(records: Iterable[Record]) -> list[Any]:
         records = list(records)
-        for record in records:
-            for name, index, group in checks:
-                # A record of another width is refused when it is built.
-                if len(record) <= index or record[index] is not None:
-                    continue
-                if group is None or any(value is not None for value in record[group]):
+        for name, index, group in checks:
+            # Records of another width are refused when they are built.
+            for record in records if records and len(records[0]) > index else ():
+                if record[index] is None and (group is None or _is_there(record[group])):
                     raise DecodeError(
                         f"{query}: {name} is null, and the header says that it is not",
                         hint=f"remove 'column {name}: not null' from {file}, or correct the data",
@@ -247,6 +245,11 @@ def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, fil
         return build(records)
 
     return build_checked
+
+
+def _is_there(nested: Sequence[Any]) -> bool:
+    """Whether columns are those of a nested row: all are null where there is none."""
+    return any(value is not None for value in nested)
 
 
 def _columns(
