@@ -385,13 +385,8 @@ select
   n.distance
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
-<<<<<<< HEAD
-order by n.distance, n.id
-""", effect="reads", not_null=("distance",), cache=CachedRead(3600, (
-=======
 order by n.distance + 0, n.id
-""", effect="reads", cache=CachedRead(3600, (
->>>>>>> main
+""", effect="reads", not_null=("distance",), cache=CachedRead(3600, (
     Dependence("realty.projects"),
     Dependence("realty.properties"),
     Dependence("realty.typologies"),
