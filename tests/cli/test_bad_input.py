@@ -79,11 +79,13 @@ HINT: Did you mean Note?
     "a row whose columns differ from those of its other queries": (
         {"sql/notes/get.sql": GET.replace(", n.stars", "")},
         """\
-sql/notes/get.sql:3: notes.get: its Note differs from the Note of sql/notes/add.sql [contract]
+sql/notes/get.sql:2:4: notes.get: its Note differs from the Note of sql/notes/add.sql [contract]
+    -- returns: optional Note
+       ^
 DETAIL:
     id: int       id: int
     text: str     text: str
-               |  stars: int
+               |  stars: int | None
 HINT: select the same columns in the same order, or name another row in 'returns:'
 """,
     ),
