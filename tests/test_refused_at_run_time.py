@@ -10,6 +10,7 @@ import pytest
 from asyncpg.exceptions import PostgresError
 
 import plainsql
+from plainsql.loading import Queries
 
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "in a list": (
@@ -42,7 +43,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-def load(folder: Path, sql: str) -> plainsql.loading.Queries:
+def load(folder: Path, sql: str) -> Queries:
     (folder / "q.sql").write_text(f"-- returns: count\n{sql}\n")
     return plainsql.load(folder)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount, Volatility
 
 __all__ = ["merged", "merged_parameters", "widest_column"]
 
-_ROWS: Final = ("none", "one", "optional", "many")
-_VOLATILITIES: Final = ("immutable", "stable", "volatile")
+_ROWS: Final[tuple[RowCount, ...]] = ("none", "one", "optional", "many")
+_VOLATILITIES: Final[tuple[Volatility, ...]] = ("immutable", "stable", "volatile")
 
 
 def merged(variants: Sequence[Analysis]) -> Analysis:
@@ -43,7 +43,7 @@ def merged(variants: Sequence[Analysis]) -> Analysis:
         reads=all_of(lambda variant: variant.reads),
         writes=all_of(lambda variant: variant.writes),
         triggers=tuple(sorted(all_of(lambda variant: variant.triggers))),
-        volatility=max((variant.volatility for variant in variants), key=_VOLATILITIES.index),
+        volatility=_VOLATILITIES[max(_VOLATILITIES.index(variant.volatility) for variant in variants)],
         read_only=writing.read_only,
         session_safe=leaving.session_safe,
         not_read_only=writing.not_read_only,
