@@ -19,7 +19,7 @@ export PYTHON
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # -- The two commands to begin with
 
@@ -32,6 +32,10 @@ demo: environment-demo ## Set everything up and show plainsql at work
 test: environment-dev servers ## Set up what the tests need and run them
 	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 	@echo "test: ok"
+
+.PHONY: test-system
+test-system: servers ## Run what reads SQL on the system's Python, if it is 3.11.0 to 3.11.4
+	@sh scripts/test_system.sh $(ARGS)
 
 # -- The project's own SQL
 
@@ -86,8 +90,8 @@ down: compose ## Stop them (ARGS=--volumes: and delete their data)
 	@docker compose down $(ARGS)
 
 .PHONY: clean
-clean: ## Delete .venv, caches and built packages; no data
-	@rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Delete the environments, caches and built packages; no data
+	@rm -rf .venv .venv-system dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 	@echo "clean: ok"
 

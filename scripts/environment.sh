@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds .venv: what requirements/$1.txt pins, by hash, and this checkout on top of it, editable.
+# Builds .venv, or the folder that PLAINSQL_VENV names: what requirements/$1.txt pins, by hash, and this checkout on
+# top of it, editable.
 #
 #   PYTHON=python3.12 scripts/environment.sh demo|dev|lock|bench
 #
@@ -10,10 +11,11 @@ cd "$(dirname "$0")/.."
 
 set=$1
 root=$(pwd -P)
-venv=$root/.venv
+folder=${PLAINSQL_VENV:-.venv}
+venv=$root/$folder
 requirements=requirements/$set.txt
-unfinished=.venv/.unfinished
-stamp=.venv/.installed-$set
+unfinished=$venv/.unfinished
+stamp=$venv/.installed-$set
 
 # What may stand in a person's shell must not reach into the environment that is built here.
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_HASHES || true
@@ -50,8 +52,8 @@ fail_for_venv() {
 
 # The activation script holds the folder that the environment was made for: its commands work nowhere else.
 is_sound() {
-  [ ! -e "$unfinished" ] && is_new_enough .venv/bin/python && .venv/bin/python -c 'import pip' 2>/dev/null &&
-    grep -qF "$venv" .venv/bin/activate 2>/dev/null
+  [ ! -e "$unfinished" ] && is_new_enough "$venv"/bin/python && "$venv"/bin/python -c 'import pip' 2>/dev/null &&
+    grep -qF "$venv" "$venv"/bin/activate 2>/dev/null
 }
 
 wanted() { cksum "$requirements" pyproject.toml scripts/environment.sh; }
@@ -62,16 +64,16 @@ if is_sound; then
   if is_installed "$stamp"; then exit 0; fi
 else
   find_python
-  if [ -e .venv ]; then say "the .venv that is here cannot be used (unfinished, moved, or its Python gone): building it anew"; fi
-  rm -rf .venv
-  say "making .venv with Python $(version_of "$PYTHON")"
-  mkdir .venv
+  if [ -e "$venv" ]; then say "the $folder that is here cannot be used (unfinished, moved, or its Python gone): building it anew"; fi
+  rm -rf "$venv"
+  say "making $folder with Python $(version_of "$PYTHON")"
+  mkdir "$venv"
   : > "$unfinished"
-  "$PYTHON" -m venv .venv
+  "$PYTHON" -m venv "$venv"
 fi
 
 : > "$unfinished"
-pip() { .venv/bin/python -m pip --disable-pip-version-check --no-input "$@"; }
+pip() { "$venv"/bin/python -m pip --disable-pip-version-check --no-input "$@"; }
 say "installing $(grep -c '==' "$requirements") pinned packages of $requirements"
 # The file is a whole resolution: pip need not look for dependencies, only check the hashes.
 pip install --quiet --quiet --progress-bar off --require-hashes --no-deps -r "$requirements"
@@ -82,4 +84,4 @@ if [ "$set" != lock ]; then
 fi
 wanted > "$stamp"
 rm "$unfinished"
-say "ready: .venv, Python $(version_of .venv/bin/python)"
+say "ready: $folder, Python $(version_of "$venv"/bin/python)"

@@ -165,7 +165,7 @@ def test_a_script_gets_the_right_row_or_an_error(table: str, change: str) -> Non
                     with pytest.raises((plainsql.ContractError, psycopg.errors.UndefinedColumn)):
                         query(db, id=3)
                     with pytest.raises((plainsql.ContractError, psycopg.errors.UndefinedColumn)):
-                        [*query.stream(db, id=3)]
+                        list(query.stream(db, id=3))
                 else:
                     assert query(db, id=3) == _expected(change)
 

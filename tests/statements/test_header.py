@@ -183,3 +183,10 @@ def test_all_that_is_wrong_in_a_file_is_said_at_once() -> None:
         read("-- returns: some Lead\n-- param limit: many\n-- cash: 5m", "select ':x")
     assert all(type(error) is SqlFileError for error in caught.value.errors)
     assert [error.place.line for error in caught.value.errors if error.place] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("value", ["1..{}", "{}..", "1.. = {}", "..-{}"])
+def test_a_number_has_an_end(value: str) -> None:
+    """Longer ones than Python reads are refused as all else is, with their place."""
+    with pytest.raises(SqlFileError, match=r"q\.sql:2:.*expected 1000 at most"):
+        read(f"-- It.\n-- param limit: {value.format('9' * 5000)}")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -9,6 +14,13 @@ from hypothesis import strategies as st
 from plainsql.errors import SqlFileError
 from plainsql.statements import scan
 from tests.statements.oracle import Oracle
+
+LEXED = Path(__file__).with_name("lexed.jsonl")
+"""Fragments strung together at random, and their tokens; half are what CPython 3.11.2 can read otherwise.
+
+With ``PLAINSQL_UPDATE_GOLDEN=1`` the tokens are written again; another test says if the server agrees.
+"""
+TEXTS: list[str] = [json.loads(line)["text"] for line in LEXED.read_text("utf-8").splitlines()]
 
 _SETTINGS = settings(
     deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -109,6 +121,30 @@ def tokens(text: str) -> list[tuple[str, str]]:
 @example("U&'a'\n'b'")
 @example("=" * 60 + "+-")
 def test_every_token_is_the_servers_own(oracle: Oracle, text: str) -> None:
+    assert_tokens_are_the_servers(oracle, text)
+
+
+def test_the_server_agrees_with_the_tokens_that_are_kept(oracle: Oracle) -> None:
+    for text in TEXTS:
+        assert_tokens_are_the_servers(oracle, text)
+
+
+def test_every_python_finds_the_same_tokens() -> None:
+    """Regular expressions differ between releases of Python: what is kept was the same on all of them."""
+    lines = [json.dumps(lexed(text), ensure_ascii=False) for text in TEXTS]
+    if os.environ.get("PLAINSQL_UPDATE_GOLDEN"):
+        LEXED.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    assert lines == LEXED.read_text("utf-8").splitlines()
+
+
+def lexed(text: str) -> dict[str, Any]:
+    try:
+        return {"text": text, "tokens": tokens(text)}
+    except SqlFileError as error:
+        return {"text": text, "refused": f"{error.place}: {error.message}"}
+
+
+def assert_tokens_are_the_servers(oracle: Oracle, text: str) -> None:
     try:
         found = scan(text)
     except SqlFileError as error:
@@ -202,7 +238,15 @@ def test_a_nul_character_is_refused_even_in_a_string() -> None:
 
 def test_time_is_linear_where_expressions_like_to_backtrack() -> None:
     """Unfinished continuations and comments of a megabyte: minutes, if anything were tried twice."""
-    for text in ("'a' " + "--x" * 100_000, "'a'\n" + "-- \n" * 100_000, "+" * 100_000, "a-+" * 50_000):
+    for text in (
+        "'a' " + "--x" * 100_000,
+        "'a'\n" + "-- \n" * 100_000,
+        "'a'" + "\n" * 100_000,
+        ("'a'" + "\n" * 1000) * 100,
+        "1_0" * 100_000,
+        "+" * 100_000,
+        "a-+" * 50_000,
+    ):
         assert scan(text)
     with pytest.raises(SqlFileError, match="has no end"):
         scan("'" + "''" * 100_000)

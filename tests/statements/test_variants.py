@@ -198,3 +198,9 @@ def test_a_line_stays_exactly_when_all_of_its_parameters_are_given(
                 statement.variant(given_names)
         else:
             assert statement.variant(given_names).sql.count("--?") == len(stay)
+
+
+def test_texts_are_counted_out_only_so_far() -> None:
+    lines = "\n".join(f"  and t.a <> :x{i} --?" for i in range(15_000))
+    with pytest.raises(SqlFileError, match="more than 1000000000000000000 texts can arise"):
+        compile_body(f"select t.a\nfrom t\nwhere true\n{lines}", name="a.b", path="sql/a/b.sql")

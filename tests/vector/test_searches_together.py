@@ -66,9 +66,9 @@ def passages(database_url: str) -> tuple[str, list[Vector]]:
     centers = [[chance.gauss(0, 1) for _ in range(DIMENSIONS)] for _ in range(100)]
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
-            f"""
+            """
             create extension if not exists vector;
-            create table passage (id int primary key, bucket int not null, e vector({DIMENSIONS}) not null);
+            create table passage (id int primary key, bucket int not null, e vector(48) not null);
             """
         )
         with connection.cursor() as cursor, cursor.copy("copy passage from stdin") as copy:

@@ -10,6 +10,7 @@ from psycopg import Connection, pq
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.dependences import changes_of, dependences_of
+from plainsql.analysis.depth import with_deep_stack
 from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects import effects_of
 from plainsql.analysis.facts import NullJoin
@@ -72,6 +73,15 @@ class Analyser:
             ``position``.
         """
         described = self._probe.describe(sql)
+        try:
+            return with_deep_stack(lambda: self._analysis(sql, parameters, described))
+        except RecursionError:
+            raise RefusedError(
+                "the statement nests too deep to be analysed",
+                hint="divide its longest expression, for example by a subquery in from, or by an array",
+            ) from None
+
+    def _analysis(self, sql: str, parameters: tuple[str, ...], described: Description) -> Analysis:
         names = [*parameters, *(f"${n + 1}" for n in range(len(parameters), len(described.parameters)))]
         tree = read_tree(described.trees[0]) if described.trees else None
         if not isinstance(tree, Node):

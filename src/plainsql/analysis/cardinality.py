@@ -12,7 +12,7 @@ from plainsql.analysis.facts import Facts, Inference, facts_of_rows, is_true
 from plainsql.analysis.reader import Node
 from plainsql.analysis.relations import Relation
 from plainsql.analysis.scopes import Scopes
-from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
+from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope, once_per_query
 
 __all__ = ["AtMostOne", "Cardinality", "constant_count"]
 
@@ -61,6 +61,7 @@ class Cardinality:
             known = self._at_most_one[scope.query.id] = self._count_at_most(scope)
         return known
 
+    @once_per_query
     def at_least_one(self, scope: Scope) -> bool:
         """Whether the query always gives a row."""
         query = scope.query
@@ -239,6 +240,7 @@ class Cardinality:
                     pass
         return AtMostOne(False, "union: rows of both arms")
 
+    @once_per_query
     def output_keys(self, scope: Scope) -> list[OutputKey]:
         """The sets of output columns that no two rows of the query share."""
         query = scope.query

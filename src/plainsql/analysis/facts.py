@@ -8,12 +8,14 @@ or below the join.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from plainsql.analysis.calls import function_of
 from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.reader import Node, Value
-from plainsql.analysis.tree import JoinType, Kind, Scope, Sublink, expression_children
+from plainsql.analysis.keys import Key, Keys
+from plainsql.analysis.reader import Node
+from plainsql.analysis.tree import JoinType, Kind, Scope, Sublink
 
 __all__ = [
     "Facts",
@@ -27,32 +29,8 @@ __all__ = [
     "null_joins",
 ]
 
-Key = Hashable
-"""An expression, written so that equal keys are equal values in one row."""
-
 NullJoin = tuple[int, int, str]
 """A query's id, a join's index there, and the side that it fills with nulls."""
-
-# Fields that say where an expression was written, not what it is.
-_PLACES = frozenset(
-    {
-        "location",
-        "stmt_location",
-        "stmt_len",
-        "varnosyn",
-        "varattnosyn",
-        "coerceformat",
-        "funcformat",
-        "relabelformat",
-        "convertformat",
-        "row_format",
-        "rexpr_list_start",
-        "rexpr_list_end",
-        "list_start",
-        "list_end",
-        "opfuncid",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,58 +89,16 @@ class Inference:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
+        self._keys = Keys(catalogue)
 
     def key(self, node: Node, scope: Scope) -> Key | None:
         """The expression's key; ``None`` where two evaluations may differ (volatile calls, sub-selects)."""
-        if node.kind == "VAR":
-            home = scope.up(node.number("varlevelsup"))
-            if home is None or node.number("varreturningtype"):
-                return None
-            return ("var", home.query.id, node.number("varno"), node.number("varattno"))
-        for part in expression_children(node):
-            if part.kind == "PARAM" and part.number("paramkind"):
-                return None
-            if part.kind in ("SUBLINK", "WINDOWFUNC", "SETTODEFAULT", "NEXTVALUEEXPR", "CASETESTEXPR"):
-                return None
-            if (oid := function_of(part, self._catalogue)) is not None:
-                function = self._catalogue.function(oid)
-                if function is None or function.volatility == "volatile" or function.returns_set:
-                    return None
-        return self._structure(node, scope)
+        return self._keys.key(node, scope)
 
     def grouping_key(self, node: Node, scope: Scope) -> Key:
         """A key by which ``group by`` knows an expression again, whatever it calls."""
-        key = self.key(node, scope)
-        return key if key is not None else ("as written", self._structure(node, scope))
-
-    def _structure(self, value: Value, scope: Scope) -> Key:
-        if isinstance(value, Node):
-            if value.kind == "VAR":
-                home = scope.up(value.number("varlevelsup"))
-                return (
-                    "var",
-                    home.query.id if home else None,
-                    value.number("varno"),
-                    value.number("varattno"),
-                    value.number("varreturningtype"),
-                    value.numbers("varnullingrels"),
-                )
-            home = None
-            if value.kind in ("AGGREF", "GROUPINGFUNC"):
-                # Two queries may hold the same aggregate of the same constant.
-                home = scope.up(value.number("agglevelsup"))
-            return (
-                value.kind,
-                home.query.id if home is not None else None,
-                *(
-                    (name, self._structure(field, scope))
-                    for name, field in value.fields.items()
-                    if name not in _PLACES
-                ),
-            )
-        if isinstance(value, list):
-            return tuple(self._structure(item, scope) for item in value)
-        return value
+        key = self._keys.key(node, scope)
+        return key if key is not None else ("as written", self._keys.structure(node, scope))
 
     def if_true(self, node: Node | None, scope: Scope) -> Facts:
         """What holds in a row for which the condition is true."""
@@ -220,7 +156,7 @@ class Inference:
         if node.kind == "NULLTEST":
             return self.if_false(node, scope)
         if node.kind == "BOOLEXPR" and node.text("boolop") == "or":
-            return union(self.if_not_true(arg, scope) for arg in node.nodes("args"))
+            return union([self.if_not_true(arg, scope) for arg in node.nodes("args")])
         return NOTHING
 
     def if_not_null(self, node: Node, scope: Scope) -> Facts:
@@ -232,11 +168,11 @@ class Inference:
             case "VAR":
                 return facts | self._variable(node, scope)
             case "FUNCEXPR" if self._is_strict(node.number("funcid"), 0):
-                return facts | union(self.if_not_null(arg, scope) for arg in args)
+                return facts | union([self.if_not_null(arg, scope) for arg in args])
             case "OPEXPR" | "NULLIFEXPR" if self._is_strict(node.number("opfuncid"), node.number("opno")):
                 # `nullif(a, b)` is not null only where a is not.
                 needed = args if node.kind == "OPEXPR" else args[:1]
-                return facts | union(self.if_not_null(arg, scope) for arg in needed)
+                return facts | union([self.if_not_null(arg, scope) for arg in needed])
             case (
                 "COERCETODOMAIN"
                 | "RELABELTYPE"
@@ -251,7 +187,7 @@ class Inference:
             case "SCALARARRAYOPEXPR" if len(args) == 2:
                 return facts | self.if_not_null(args[1], scope)
             case "BOOLEXPR" if node.text("boolop") == "not":
-                return facts | union(self.if_not_null(arg, scope) for arg in args)
+                return facts | union([self.if_not_null(arg, scope) for arg in args])
             case "SUBSCRIPTINGREF" if node.node("refassgnexpr") is None:
                 arg = node.node("refexpr")
                 return facts | self.if_not_null(arg, scope) if arg is not None else facts
@@ -336,25 +272,6 @@ def null_joins(variable: Node, home: Scope) -> list[NullJoin]:
             if variable.number("varno") in members:
                 found.append((home.query.id, index, side))
     return found
-
-
-def function_of(node: Node, catalogue: Catalogue) -> int | None:
-    """The function that a node calls, if it calls one."""
-    match node.kind:
-        case "FUNCEXPR":
-            return node.number("funcid")
-        case "OPEXPR" | "DISTINCTEXPR" | "NULLIFEXPR" | "SCALARARRAYOPEXPR":
-            oid = node.number("opfuncid")
-            if not oid and (operator := catalogue.operator(node.number("opno"))) is not None:
-                oid = operator.function
-            return oid
-        case "AGGREF":
-            return node.number("aggfnoid")
-        case "WINDOWFUNC":
-            return node.number("winfnoid")
-        case _:
-            pass
-    return None
 
 
 def facts_of_rows(inference: Inference, scope: Scope, at_least_one: Callable[[Node, Scope], bool]) -> Facts:

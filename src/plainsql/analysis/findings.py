@@ -13,7 +13,7 @@ from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import Analysis, Finding
 from plainsql.analysis.nullability import Nullability
 from plainsql.analysis.reader import Node
-from plainsql.analysis.tree import Command, Entry, Kind, Scope, Sublink
+from plainsql.analysis.tree import Command, Entry, Kind, Scope, Sublink, once_per_query
 from plainsql.statements.scanner import scan
 
 __all__ = ["Examined", "Places", "applicable", "examine"]
@@ -149,6 +149,7 @@ def _key_hint(examined: Examined) -> str:
     return ""
 
 
+@once_per_query
 def _is_bounded(examined: Examined, scope: Scope) -> bool:
     query = scope.query
     if query.node.node("limitCount") is not None:

@@ -15,7 +15,8 @@ Nothing is refused and nothing is dropped: a token where a field's name should s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 __all__ = ["Node", "NodeTextError", "Value", "read_tree"]
@@ -35,12 +36,13 @@ class NodeTextError(ValueError):
 class Node:
     """One node: ``kind`` as the server writes it (``VAR``), and its fields."""
 
-    __slots__ = ("extra", "fields", "kind")
+    __slots__ = ("_children", "extra", "fields", "kind")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.fields: dict[str, Value] = {}
         self.extra: list[Value] = []
+        self._children: list[Node] | None = None
 
     def __repr__(self) -> str:
         return f"<{self.kind} {' '.join(self.fields)}>"
@@ -93,12 +95,17 @@ class Node:
         value = self.fields.get(field)
         return value if isinstance(value, bytes) else None
 
-    def children(self) -> Iterator[Node]:
+    def children(self) -> Sequence[Node]:
         """The nodes right below this one, in the order of the fields."""
-        for value in self.fields.values():
-            yield from _nodes_in(value)
-        for value in self.extra:
-            yield from _nodes_in(value)
+        # Collected once: every question about a statement walks its tree.
+        if self._children is None:
+            self._children = []
+            for value in (*self.fields.values(), *self.extra):
+                if isinstance(value, Node):
+                    self._children.append(value)
+                elif isinstance(value, list):
+                    _collect_nodes(value, self._children)
+        return self._children
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it, parents first."""
@@ -106,15 +113,15 @@ class Node:
         while pending:
             node = pending.pop()
             yield node
-            pending.extend(reversed(list(node.children())))
+            pending.extend(reversed(node.children()))
 
 
-def _nodes_in(value: Value) -> Iterator[Node]:
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _nodes_in(item)
+def _collect_nodes(values: list[Value], found: list[Node]) -> None:
+    for value in values:
+        if isinstance(value, Node):
+            found.append(value)
+        elif isinstance(value, list):
+            _collect_nodes(value, found)
 
 
 def _unescape(token: str) -> str:
@@ -124,11 +131,18 @@ def _unescape(token: str) -> str:
 
 
 def read_tree(text: str) -> Value:
-    """Read one value: a node, or a list of them.
+    """Read one value: a node, or a list of them. Nobody changes it: it may be another reader's too.
 
     Raises:
-        NodeTextError: where brackets do not match or nothing is there.
+        NodeTextError: brackets do not match, or nothing is there.
     """
+    # Checks, defaults and policies are the schema's: every statement on their tables asks for them again.
+    # A query is each reader's own, as its nodes tell one mention of a view from another.
+    is_expression = text.startswith("{") and not text.startswith("{QUERY")
+    return _read_kept(text) if is_expression else _read(text)
+
+
+def _read(text: str) -> Value:
     tokens = _TOKEN.findall(text)
     tokens.append("")
     # An explicit stack: a long chain of operators nests deeper than Python's own stack allows.
@@ -184,3 +198,6 @@ def read_tree(text: str) -> Value:
             field = ""
         else:
             top.extra.append(value)
+
+
+_read_kept = lru_cache(maxsize=512)(_read)

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 from plainsql.analysis.reader import Node
 
-__all__ = ["Command", "Entry", "Join", "JoinType", "Kind", "Query", "Scope", "Sublink", "expression_children"]
+__all__ = [
+    "Command",
+    "Entry",
+    "Join",
+    "JoinType",
+    "Kind",
+    "Query",
+    "Scope",
+    "Sublink",
+    "expression_children",
+    "once_per_query",
+]
+
+_Owner = TypeVar("_Owner")
+_Answer = TypeVar("_Answer")
 
 
 class Command(IntEnum):
@@ -123,6 +138,8 @@ class Query:
         self.node = node
         self.id = next(Query._serial)
         """Tells the variables of one query from those of another."""
+        self.answers: dict[str, tuple[Any, Any]] = {}
+        """What ``once_per_query`` remembers, by function."""
 
     @cached_property
     def command(self) -> int:
@@ -287,3 +304,22 @@ def expression_children(node: Node) -> Iterator[Node]:
         current = pending.pop()
         yield current
         pending.extend(child for child in current.children() if child.kind != "QUERY")
+
+
+def once_per_query(ask: Callable[[_Owner, Scope], _Answer]) -> Callable[[_Owner, Scope], _Answer]:
+    """Remember what a function answers about a query.
+
+    A ``with`` item that is read twice, and reads another twice, would otherwise be asked about four times,
+    and the eightieth of a chain more often than there is time for.
+    """
+
+    @wraps(ask)
+    def remembered(owner: _Owner, scope: Scope) -> _Answer:
+        answers = scope.query.answers
+        known = answers.get(ask.__qualname__)
+        if known is None or known[0] is not owner:
+            known = answers[ask.__qualname__] = owner, ask(owner, scope)
+        answer: _Answer = known[1]
+        return answer
+
+    return remembered

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.database.cost import Floor
 from plainsql.database.failure import as_closed, is_lost
 from plainsql.database.forms import Forms
 from plainsql.database.leases import Lease, Leases, Tenant
@@ -51,6 +52,8 @@ class Core:
     admission: Admission
     through: Through | None
     """None where nothing is cached."""
+    floor: Floor
+    """What a round trip to the server takes."""
     in_transaction: Counter[asyncio.Task[Any] | None] = field(default_factory=Counter)
     """Tasks inside of transactions, and of how many."""
     forms: dict[int, Forms] = field(default_factory=dict)

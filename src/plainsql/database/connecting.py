@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
@@ -14,6 +15,7 @@ from plainsql.cache import Cache, Mode
 from plainsql.database import session
 from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.codecs import Codecs
+from plainsql.database.cost import Floor
 from plainsql.database.database import Database
 from plainsql.database.leases import Leases
 from plainsql.database.observing import OnCall
@@ -174,6 +176,10 @@ class Options(NamedTuple):
         return Through(cache, shared=True, settings=settings)
 
 
+_MEASURED = 3
+"""On so many connections the round trip is measured when they open."""
+
+
 class Connecting:
     """A database that is about to be connected: await it, or enter it with ``async with``."""
 
@@ -219,6 +225,7 @@ class Connecting:
                 options.on_call,
                 Admission(options.tenant_settings[0]),
                 options.open_cache(),
+                opened.floor,
             )
             database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
             if options.cache_outbox:
@@ -263,7 +270,7 @@ class Connecting:
     async def _pool(
         self, url: str, connection_class: type, pooler: Pooler | None, check: Any = None, **options: Any
     ) -> _Opened:
-        codecs = Codecs()
+        codecs, floor = Codecs(), Floor()
 
         async def install(connection: Any) -> None:
             if check is not None:
@@ -271,6 +278,10 @@ class Connecting:
             if connection_class is session.SessionPooledConnection:
                 await connection.execute(session.set_settings())
             await codecs.install(connection)
+            if floor.measurements < _MEASURED:
+                began = perf_counter()
+                await connection.execute("select")
+                floor.measured(perf_counter() - began)
 
         create_pool: Any = asyncpg.create_pool  # untyped
         pool: Any = create_pool(
@@ -283,7 +294,7 @@ class Connecting:
         except BaseException:
             pool.terminate()
             raise
-        return _Opened(pool, leases, pooler)
+        return _Opened(pool, leases, pooler, floor)
 
     async def _pooler_keeps_statements(self, url: str) -> bool:
         connect_to: Any = asyncpg.connect
@@ -303,6 +314,7 @@ class _Opened(NamedTuple):
     pool: Any
     leases: Leases
     pooler: Pooler | None
+    floor: Floor
 
 
 class _BehindPoolerError(Exception):

@@ -112,7 +112,8 @@ class Direct(Borrower):
     def _forms(self, query: Query[..., Any, Any], plan: Plan) -> Forms:
         forms = self._core.forms.get(id(plan))
         if forms is None:
-            forms = self._core.forms[id(plan)] = Forms(query, plan, joins=query.joins and self._core.joins)
+            joins = query.joins and self._core.joins
+            forms = self._core.forms[id(plan)] = Forms(query, plan, joins=joins, floor=self._core.floor)
         return forms
 
     def _scheduler(self, query: Query[..., Any, Any], plan: Plan) -> Scheduler:

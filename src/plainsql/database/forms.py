@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from plainsql.database.cost import Cost
+from plainsql.database.cost import Cost, Floor
 from plainsql.database.joined import JoinedStatement
 from plainsql.database.pipelined import PipelinedStatement
 from plainsql.query import Plan, Query
@@ -27,13 +27,9 @@ _JOINED_FROM = 8
 """So many calls are joined rather than pipelined, as long as nothing is measured: fewer save less than the
 joined statement costs (measured: equal at 8 to 16 calls)."""
 
-_EXPENSIVE_S = 0.0003
-"""Seconds for each call. What costs more is not run together before that was seen to cost less: there is
-little to save, and calls that are sent together wait for each other."""
-
-_GAIN = 0.8
-"""What calls together must cost of what they cost alone: for less they are not made to wait for each
-other."""
+_WORK = 4
+"""A statement that takes so many round trips' time is mostly work, which costs the same in every form: its
+calls go alone. Together they would only wait for each other."""
 
 _NEVER_S = 1e9
 """The cost of a form that was not measured."""
@@ -52,6 +48,7 @@ class Forms:
     """The forms of one variant of a query, shared by all tenants."""
 
     __slots__ = (
+        "_floor",
         "_is_exact",
         "_turns",
         "_until_alone",
@@ -63,7 +60,10 @@ class Forms:
         "trial",
     )
 
-    def __init__(self, query: Query[..., Any, Any], plan: Plan, *, joins: bool) -> None:
+    def __init__(
+        self, query: Query[..., Any, Any], plan: Plan, *, joins: bool, floor: Floor | None = None
+    ) -> None:
+        self._floor = floor or Floor()
         self.alone = Cost()
         self.pipelined = PipelinedStatement(query, plan)
         self.joined = JoinedStatement(query, plan) if joins else None
@@ -127,10 +127,12 @@ class Forms:
             self._is_exact = True
         if prepared or not self._is_exact:
             self.alone.measured(elapsed_s, 1, beside)
+        if prepared:
+            self._floor.measured(elapsed_s)
         self._compare()
         self._turns += 1
         if self.prefers_alone and self._turns % _TRIAL_ALONE == 0:
-            self.trial = not self._refused
+            self.trial = self.pipelined.cost.known and not self._refused
 
     def measured(self, form: Form, elapsed_s: float, calls: int, beside: float) -> None:
         """Take note of calls that ran together."""
@@ -159,9 +161,8 @@ class Forms:
         if joined is not None and joined.cost.known and not joined.refused:
             together_s = min(together_s, joined.cost.call_s)
         self.call_s = min(alone_s, together_s)
-        if self._refused:
-            self.prefers_alone = True
-        elif together_s < _NEVER_S:
-            self.prefers_alone = together_s > _GAIN * alone_s
+        is_work = self._is_exact and self.alone.least_s > _WORK * self._floor.statement_s
+        if self._refused or is_work:
+            self.prefers_alone, self.trial = True, False
         else:
-            self.prefers_alone = self.trial = self._is_exact and alone_s > _EXPENSIVE_S
+            self.prefers_alone = alone_s <= together_s < _NEVER_S

@@ -71,6 +71,16 @@ _ON_TRIAL = 4
 _TRIAL_S = 0.005
 """Seconds that they should take at most."""
 
+_SLOW_SHARE = 0.001
+"""From this share of slow calls on, groups are small and many: one slow call in a large one holds up half
+of all."""
+
+_SMALL = 8
+"""Calls in a group, and groups at a time, if many calls are slow."""
+
+_REMEMBERED = 0.001
+"""The weight of a call in the share of slow ones."""
+
 _SAMPLE = 8
 """One of so many calls that go alone is measured."""
 
@@ -114,7 +124,18 @@ class Runner:
 class _Group:
     """Calls that were sent together."""
 
-    __slots__ = ("began", "calls", "counted", "form", "is_refused", "rescue", "task", "timer", "under_way")
+    __slots__ = (
+        "began",
+        "calls",
+        "counted",
+        "form",
+        "is_refused",
+        "is_slow",
+        "rescue",
+        "task",
+        "timer",
+        "under_way",
+    )
 
     def __init__(self, calls: list[Waiting], form: Form, began: float, under_way: int) -> None:
         self.calls = calls
@@ -124,6 +145,7 @@ class _Group:
         """Statements of the query when it was sent, itself included."""
         self.counted = True
         """Whether it takes one of the places for statements under way."""
+        self.is_slow = False
         self.is_refused = False
         """Whether PostgreSQL does not understand the text in this form, or one call's values."""
         self.task: asyncio.Task[object] | None = None
@@ -153,6 +175,7 @@ class Scheduler:
         "_runner",
         "_scheduled",
         "_sent",
+        "_slow_share",
         "_tasks",
         "_timer",
         "_until_measured",
@@ -176,6 +199,8 @@ class Scheduler:
         """Groups that take a place among the statements under way."""
         self._tasks: set[asyncio.Task[object]] = set()
         self._groups: set[_Group] = set()
+        self._slow_share = 0.0
+        """Of the last thousand calls or so, how many took several times what they should."""
         self._until_measured = 0
         self.crowded = False
         """Whether many came together the last time: those who have their answers ask again at once."""
@@ -258,8 +283,11 @@ class Scheduler:
             if self.crowded and forms.tries_alone():
                 few, self._waiting = self._waiting[: self._few], self._waiting[self._few :]
                 self._start(self._run_alone(few, measured=True))
-            cheap = forms.call_s < _CHEAP_S
-            places = _AT_ONCE - self._sent if cheap else parallel - self.under_way
+            places = parallel - self.under_way
+            if self._slow_share > _SLOW_SHARE:
+                places = min(places, _SMALL - self._sent)
+            elif forms.call_s < _CHEAP_S:
+                places = _AT_ONCE - self._sent
             places = min(max(places, beside), parallel - self.under_way)
             while self._waiting and places > 0:
                 places -= self._send_group(-(-len(self._waiting) // places))
@@ -281,7 +309,7 @@ class Scheduler:
         is.
         """
         forms = self.forms
-        share = min(share, len(self._waiting))
+        share = min(share, len(self._waiting), _SMALL if self._slow_share > _SLOW_SHARE else MAX_JOINED)
         form = forms.choose(share)
         if form is None:
             share, form = 1, forms.pipelined
@@ -430,6 +458,7 @@ class Scheduler:
     def _rescue(self, group: _Group) -> None:
         """Run the calls of a group that takes long alone, beside it."""
         group.timer = None
+        group.is_slow = True
         if group.counted:
             self._measure(group)  # it has cost the others this much
             self._leave_place(group)
@@ -446,6 +475,9 @@ class Scheduler:
         elapsed_s = perf_counter() - group.began
         beside = (group.under_way + self.under_way) / 2
         self.forms.measured(group.form, elapsed_s, len(group.calls), beside)
+        # One call of it is slow, as a rule.
+        slow = 1.0 if group.is_slow else 0.0
+        self._slow_share += _REMEMBERED * (slow - len(group.calls) * self._slow_share)
 
     def _leave_place(self, group: _Group) -> None:
         group.counted = False

@@ -262,25 +262,19 @@ def _read_script(path: Path, errors: list[MigrationError]) -> Script | None:
 def _unrunnable(where: str, script: Script, *, transactional: bool) -> Iterable[MigrationError]:
     """Statements that the server would refuse late, or take otherwise than the author means them."""
     for statement in script.statements:
-        words, place = statement.words, place_at(where, script.source, statement.start)
+        words = statement.words
         if statement.text.startswith("\\"):
-            yield MigrationError(
-                "a backslash command is psql's, not SQL",
-                place=place,
-                hint="delete the line, or write it in SQL",
-            )
+            message, hint = "a backslash command is psql's, not SQL", "delete the line, or write it in SQL"
         elif transactional and _ends_transaction(words):
-            yield MigrationError(
-                f"{statement.first_line!r} would end the transaction that the file's record is part of",
-                place=place,
-                hint="delete it; or start the file with '-- transactional: false'",
-            )
+            message = f"{statement.first_line!r} would end the transaction that the file's record is part of"
+            hint = "delete it; or start the file with '-- transactional: false'"
         elif words[:1] == ("copy",) and {"stdin", "stdout"} & set(words):
-            yield MigrationError(
-                "a migration has no standard input or output to copy",
-                place=place,
-                hint="write an insert instead",
-            )
+            message = "a migration has no standard input or output to copy"
+            hint = "write an insert instead"
+        else:
+            continue
+        # The place is looked for in the whole text: only for what is wrong.
+        yield MigrationError(message, place=place_at(where, script.source, statement.start), hint=hint)
 
 
 def _ends_transaction(words: tuple[str, ...]) -> bool:

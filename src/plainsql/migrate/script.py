@@ -161,9 +161,11 @@ def _header(directives: list[tuple[int, str, str]], first: int) -> tuple[Header,
 
 def place_at(path: str, source: str, offset: int) -> Place:
     """The place of the character at a 0-based offset."""
-    before = _LINE_END.split(source[:offset])
-    rest = _LINE_END.split(source[offset:], maxsplit=1)[0]
-    return Place(path, len(before), len(before[-1]) + 1, before[-1] + rest)
+    ends = (source.count(end, 0, offset) for end in ("\n", "\r"))
+    line = 1 + sum(ends) - source.count("\r\n", 0, offset)
+    start = 1 + max(source.rfind("\n", 0, offset), source.rfind("\r", 0, offset))
+    rest = _LINE_END.search(source, offset)
+    return Place(path, line, offset - start + 1, source[start : rest.start() if rest else len(source)])
 
 
 def checksum(source: str) -> str:

@@ -1,31 +1,40 @@
-"""What earlier reviews found: a statement whose text and schema have not changed is not analysed again."""
+"""What earlier reviews found: a statement is analysed again only if its text has changed, or a definition in
+the database on which its analysis depends.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
 import plainsql.analysis
-from plainsql.analysis import Analysis
+from plainsql.analysis import Analysis, PgType
+from plainsql.analysis.definitions import FIRST_USER_OID, Definitions
 
 __all__ = ["Memory"]
+
+# The query's name, which each text ends with: its words name nothing in the database.
+_NAME_COMMENT = re.compile(r"/\* [\w.]+ \*/\s*\Z")
 
 
 class Memory:
     """Analyses by the digest of what they depend on, in a file that may be removed at any time."""
 
-    def __init__(self, file: Path, *, schema: str, anew: bool = False) -> None:
-        """``schema`` identifies the database: its migrations and its server. With ``anew`` nothing is
+    def __init__(self, file: Path, *, definitions: Definitions, anew: bool = False) -> None:
+        """``definitions`` are those of the database that statements are analysed on. With ``anew`` nothing is
         known.
         """
         self._file = file
-        self._salt = _digest(schema, _analysis_version()).encode()
+        self._definitions = definitions
+        self._salt = _analysis_version().encode()
         self._known: dict[str, list[Analysis]] = {}
         self._used: dict[str, list[Analysis]] = {}
         self._unsaved = anew
@@ -36,20 +45,47 @@ class Memory:
             )
 
     def key(self, variants: Iterable[tuple[str, tuple[str, ...]]]) -> str:
-        """The key of a statement: by the text of each variant, and the names of its parameters, which are
-        no part of it.
+        """The key of a statement: by the text of each variant, the names of its parameters, which are no part
+        of it, and what the texts depend on in the database.
         """
         digest = hashlib.blake2b(self._salt, digest_size=16)
+        texts = []
         for text, parameters in variants:
+            texts.append(_NAME_COMMENT.sub("", text))
             digest.update("\0".join((text, *parameters, "")).encode() + b"\0")
+        digest.update(self._definitions.digest_for(texts).encode())
         return digest.hexdigest()
 
     def get(self, key: str) -> list[Analysis] | None:
         """Return what is known, in the order of the variants, or None."""
         known = self._known.get(key)
-        if known is not None:
-            self._used[key] = known
-        return known
+        if known is None:
+            return None
+        self._used[key] = known
+        try:
+            return [self._renumbered(analysis) for analysis in known]
+        except KeyError:
+            return None  # a type that is not there: the file is damaged
+
+    def _renumbered(self, analysis: Analysis) -> Analysis:
+        """The analysis with the oids that types have in this database: each that is built has its own."""
+        return replace(
+            analysis,
+            parameters=tuple(replace(each, type=self._type(each.type)) for each in analysis.parameters),
+            columns=tuple(replace(each, type=self._type(each.type)) for each in analysis.columns),
+        )
+
+    def _type(self, type_: PgType) -> PgType:
+        if type_.element is None and not type_.attributes and type_.oid < FIRST_USER_OID:
+            return type_
+        return replace(
+            type_,
+            oid=type_.oid
+            if type_.oid < FIRST_USER_OID
+            else self._definitions.type_oids[type_.schema, type_.name],
+            element=self._type(type_.element) if type_.element is not None else None,
+            attributes=tuple(replace(each, type=self._type(each.type)) for each in type_.attributes),
+        )
 
     def put(self, key: str, analyses: list[Analysis]) -> None:
         """Remember."""
@@ -82,7 +118,3 @@ def _analysis_version() -> str:
         if file.name.endswith(".py"):
             digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from plainsql import codegen, statements
-from plainsql.analysis.scratch import schema_digest, scratch_database
+from plainsql.analysis.definitions import Definitions
+from plainsql.analysis.scratch import scratch_database
 from plainsql.codegen.places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.review.generated import generated
@@ -103,22 +103,10 @@ def _inspect(
     with scratch_database(project.migrations_folder, database, anew=anew) as connection:
         memory = Memory(
             project.root / ".plainsql" / "review.msgpack",
-            schema=_identity(connection, project.migrations_folder),
+            definitions=Definitions(connection),
             anew=anew,
         )
         inspection = inspect(connection, chosen, memory)
     # What is remembered of a file that cannot be read now is for when it can.
     memory.save(keep_others=keep_others)
     return inspection
-
-
-def _identity(connection: Any, migrations: Path) -> str:
-    """What the answers depend on beside the statements: the schema, the server, where names are looked up."""
-    found = connection.execute(
-        """
-        select current_setting('server_version'), current_setting('search_path'),
-          (select string_agg(e.extname || e.extversion, ',' order by e.extname) from pg_catalog.pg_extension
-          as e)
-        """
-    ).fetchone()
-    return " ".join([schema_digest(migrations), *map(str, found)])

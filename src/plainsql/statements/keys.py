@@ -34,6 +34,9 @@ FORMS: Final = (
 """What may stand behind ``returns:``."""
 _FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
 _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
+_MAX_DIGITS: Final = 1000
+"""No column holds more in use, and Python reads 4,300 at most."""
+
 _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
 _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
@@ -208,8 +211,8 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
                 f"{value.strip()!r} is no range, expected such as 1..200, 1.. or ..200",
                 hint="Give the least and the greatest value with two dots between; both are allowed.",
             )
-        low = _number(found[1]) if found[1] else None
-        high = _number(found[2]) if found[2] else None
+        low = _number(source, found[1], entry.value_offset) if found[1] else None
+        high = _number(source, found[2], entry.value_offset) if found[2] else None
         if low is not None and high is not None and low > high:
             raise source.error(
                 entry.value_offset,
@@ -243,7 +246,13 @@ def _check_default(
         )
 
 
-def _number(text: str) -> Number:
+def _number(source: Source, text: str, offset: int) -> Number:
+    if len(text) > _MAX_DIGITS:
+        raise source.error(
+            offset,
+            f"a number has {len(text)} characters, expected {_MAX_DIGITS} at most",
+            hint="Give a smaller number, or leave the bound out.",
+        )
     if "." not in text:
         return int(text)
     # Few headers need it, and it takes a millisecond to import.
@@ -254,7 +263,7 @@ def _number(text: str) -> Number:
 
 def _constant(source: Source, text: str, offset: int) -> Constant:
     if re.fullmatch(_NUMBER, text):
-        return _number(text)
+        return _number(source, text, offset)
     if string := _STRING.fullmatch(text):
         return string[1].replace("''", "'")
     words: dict[str, bool | None] = {"true": True, "false": False, "null": None}

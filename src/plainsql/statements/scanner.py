@@ -6,8 +6,9 @@ its own: strings of every kind with their continuations over lines, dollar quote
 comments, ``::``, ``:=``, and identifiers, which may contain dollars.
 
 One regular expression describes every token that is regular; nested comments and dollar quotes are not, and
-are walked. Repetitions are possessive wherever a text could make them backtrack, so time is linear in the
-length of the text.
+are walked. Nothing that a text could make it try twice can backtrack, so time is linear in the length of the
+text. Of a single character, such a repetition is possessive, ``[^']*+``; of a group it is atomic,
+``(?>(?:…)*)``: CPython before 3.11.5 matches possessive groups wrongly (gh-106052, gh-100061).
 """
 
 from __future__ import annotations
@@ -57,11 +58,12 @@ _LETTER = r"[^\x00-@\[-^`{-\x7f]"
 _TAG = r"[^\x00-/:-@\[-^`{-\x7f]"  # and digits
 _NAME = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # and dollars
 # What may stand between the parts of a string: blanks and line comments, with a line end among them.
-_CONTINUED = r"(?>(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+)"
-_PLAIN = r"[^']*+(?:''[^']*+)*+'"
+_COMMENT = r"--[^\n\r]*+"
+_CONTINUED = rf"(?>[ \t\f\v]*+(?:{_COMMENT})?[\n\r]{_SPACE}*+(?:{_COMMENT}[\n\r]{_SPACE}*+)*)"
+_PLAIN = r"[^']*+(?>(?:''[^']*+)*)'"
 _BITS = r"[^']*+'"  # a quote cannot be doubled in these
-_ESCAPED = r"[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+'"
-_DIGITS = r"[0-9](?:_?[0-9])*+"
+_ESCAPED = r"[^'\\]*+(?>(?:(?:\\.|'')[^'\\]*+)*)'"
+_DIGITS = r"[0-9](?:_?[0-9])*"
 
 _TOKEN = rf"""{_SPACE}*+(?:
     (?P<word>(?![eEbBxX]'|[uU]&['"]){_LETTER}{_NAME}*+)
@@ -69,29 +71,29 @@ _TOKEN = rf"""{_SPACE}*+(?:
   | (?P<open>[(\[])
   | (?P<close>[)\]])
   | (?P<parameter>:[A-Za-z_][A-Za-z0-9_]*+)
-  | (?P<string>[eE]'{_ESCAPED}(?:{_CONTINUED}'{_ESCAPED})*+
-              |(?:[uU]&)?'{_PLAIN}(?:{_CONTINUED}'{_PLAIN})*+
-              |[bBxX]'{_BITS}(?:{_CONTINUED}'{_BITS})*+)
-  | (?P<number>0[xX](?:_?[0-9A-Fa-f])++ | 0[oO](?:_?[0-7])++ | 0[bB](?:_?[01])++
-             | (?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?+)?+|\.{_DIGITS})(?:[eE][-+]?+{_DIGITS})?+
-    )(?P<junk>{_TAG}{_NAME}*+)?+
+  | (?P<string>[eE]'{_ESCAPED}(?:{_CONTINUED}'{_ESCAPED})*
+              |(?:[uU]&)?'{_PLAIN}(?:{_CONTINUED}'{_PLAIN})*
+              |[bBxX]'{_BITS}(?:{_CONTINUED}'{_BITS})*)
+  | (?P<number>0[xX](?:_?[0-9A-Fa-f])+ | 0[oO](?:_?[0-7])+ | 0[bB](?:_?[01])+
+             | (?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][-+]?+{_DIGITS})?
+    )(?P<junk>{_TAG}{_NAME}*+)?
   | (?P<dots>\.\.)
   | (?P<dot>\.)
-  | (?P<line_comment>--[^\n\r]*+)
+  | (?P<line_comment>{_COMMENT})
   | (?P<nested>/\*)
   | (?P<operator>
         # Ends in + or - only if it holds one of the characters that no operator of the SQL standard has.
         # It has 63 characters at most; without that limit a long run of signs would be searched from each.
-        (?>(?:(?!/\*|--)[+\-*/<>=]){{0,62}}+[~!@\#^&|`?%](?:(?!/\*|--)[~!@\#^&|`?%+\-*/<>=])*+)
+        (?>(?>(?:(?!/\*|--)[+\-*/<>=]){{0,62}})[~!@\#^&|`?%](?:(?!/\*|--)[~!@\#^&|`?%+\-*/<>=])*)
       | (?>(?:(?!/\*|--)[+\-*/<>=]){{0,62}}(?!/\*)[*/<>=])
       | [+\-])
   | (?P<cast>::)
   | (?P<assign>:=)
   | (?P<colon>:)
-  | (?P<quoted_name>(?:[uU]&)?"[^"]*+(?:""[^"]*+)*+")
+  | (?P<quoted_name>(?:[uU]&)?"[^"]*+(?>(?:""[^"]*+)*)")
   | (?P<semicolon>;)
   | (?P<positional>\$[0-9]++)
-  | (?P<dollar>\$(?:{_LETTER}{_TAG}*+)?+\$)
+  | (?P<dollar>\$(?:{_LETTER}{_TAG}*+)?\$)
   | (?P<other>.)
     )"""
 # Groups of the expression that are no tokens yet.

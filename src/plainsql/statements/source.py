@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
+
 from plainsql.errors import Place, SqlFileError
 
 __all__ = ["Source"]
@@ -13,21 +16,26 @@ class Source:
     ``line`` is the 1-based line of the file at whose start ``text`` begins.
     """
 
-    __slots__ = ("line", "path", "text")
+    __slots__ = ("_starts", "line", "path", "text")
 
     def __init__(self, text: str, path: str, line: int = 1) -> None:
         self.text = text
         self.path = path
         self.line = line
+        self._starts: list[int] | None = None
 
     def place(self, offset: int) -> Place:
         """The place of the character at ``offset``: 0-based, in characters, the end of the text included."""
         text = self.text
-        start = text.rfind("\n", 0, offset) + 1
+        if self._starts is None:
+            # Once for a text: a header has a place for each of its keys.
+            self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        number = bisect_right(self._starts, offset)
+        start = self._starts[number - 1]
         end = text.find("\n", offset)
         return Place(
             self.path,
-            self.line + text.count("\n", 0, start),
+            self.line + number - 1,
             offset - start + 1,
             text[start : len(text) if end < 0 else end].rstrip("\r"),
         )

@@ -155,9 +155,9 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
                     hint="Remove the line.",
                 )
             )
-        elif name not in compiled.parameters and name not in keys.bounds:
+        elif name not in compiled.offsets and name not in keys.bounds:
             errors.append(_not_there(source, compiled, name, keys.bounds_offsets[name]))
-    known = {name: each for name, each in keys.encrypted.items() if name in compiled.parameters}
+    known = {name: each for name, each in keys.encrypted.items() if name in compiled.offsets}
     check_parameters(source, compiled.offsets, known, keys.bounds_offsets, errors)
     for name, bounds in keys.bounds.items():
         offset = keys.bounds_offsets[name]
@@ -176,7 +176,7 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
                         hint=f"Write, for example, param {name}: = '{values[0]}'",
                     )
                 )
-        elif name not in compiled.parameters:
+        elif name not in compiled.offsets:
             errors.append(_not_there(source, compiled, name, offset))
         elif bounds.has_default and name in compiled.optional:
             errors.append(

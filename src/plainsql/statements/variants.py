@@ -22,6 +22,8 @@ from .source import Source
 __all__ = ["MAX_VARIANTS", "Compiled", "Variant", "compile_body"]
 
 MAX_VARIANTS: Final = 1024
+_MANY: Final = 10**18
+"""More texts than this are not counted out: Python refuses to write numbers of thousands of digits."""
 _BLANKS: Final = " \t\n\r\f\v"
 
 
@@ -99,9 +101,10 @@ class Compiled:
         for values in self.choices.values():
             count *= len(values)
         if count > MAX_VARIANTS:
+            texts = f"{count}" if count < _MANY else f"more than {_MANY}"
             raise source.error(
                 next(block.mark for block in blocks if block.mark >= 0),
-                f"{count} texts can arise from the marked lines, expected {MAX_VARIANTS} at most",
+                f"{texts} texts can arise from the marked lines, expected {MAX_VARIANTS} at most",
                 hint="Split the query, or make lines unconditional: (:name is null or column = :name).",
             )
 

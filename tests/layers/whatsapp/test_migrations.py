@@ -220,6 +220,9 @@ def test_databases_that_are_migrated_and_rolled_back_at_once_do_not_disturb_each
     ):
         for done in [pool.submit(turn, url) for url in (a, b, c, d)]:
             done.result()
+        # Two that are rolled back at the same moment still see each other, and leave the role to the next one.
+        role.up(a)
+        role.down(a)
         assert not role.exists
 
 
