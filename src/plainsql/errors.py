@@ -38,7 +38,22 @@ __all__ = [
     "TenantError",
     "TooManyRowsError",
     "TransactionError",
+    "printable",
 ]
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would act on: control characters, changes of direction.
+
+    They come from files, names and servers, and are shown by their numbers.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\t\n" else _escaped(ord(c)) for c in text)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +78,8 @@ class Place:
         if not (self.column and self.excerpt.strip()):
             return ""
         # Tabs are kept in the caret's line, so that it stands right whatever a tab's width is.
-        lead = "".join("\t" if c == "\t" else " " for c in self.excerpt[: self.column - 1])
-        return f"    {self.excerpt}\n    {lead}^"
+        lead = "".join("\t" if c == "\t" else " " for c in printable(self.excerpt[: self.column - 1]))
+        return f"    {printable(self.excerpt)}\n    {lead}^"
 
 
 class PlainsqlError(Exception):
@@ -85,13 +100,13 @@ class PlainsqlError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        lines = [f"{self.place}: {self.message}" if self.place else self.message]
+        lines = [printable(f"{self.place}: {self.message}" if self.place else self.message)]
         if self.place and (caret := self.place.caret()):
             lines.append(caret)
         if self.detail:
-            lines.append(f"DETAIL: {self.detail}")
+            lines.append(f"DETAIL: {printable(self.detail)}")
         if self.hint:
-            lines.append(f"HINT: {self.hint}")
+            lines.append(f"HINT: {printable(self.hint)}")
         return "\n".join(lines)
 
 

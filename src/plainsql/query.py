@@ -28,7 +28,7 @@ from typing import overload as _overload
 
 from plainsql.binding import Args, Binder, NullError, bounded
 from plainsql.description import Described, Expectation, expectations, mismatch
-from plainsql.errors import BindError, ContractError, NoRowError, TooManyRowsError
+from plainsql.errors import BindError, ContractError, NoRowError, PlainsqlError, TooManyRowsError
 from plainsql.reach import CachedRead, Change
 from plainsql.rows import (
     Build,
@@ -403,14 +403,25 @@ class Query(Generic[P, T, R]):
                 pass  # `build` says what is wrong
         return self.build(records)[0]
 
-    def note(self, plan: Plan, position: str | None) -> str:
+    def note(
+        self, plan: Plan, position: str | None, *, sqlstate: str | None = None, message: str = ""
+    ) -> str:
         """What an error of the server gets as its note: the query and its place.
 
         ``position`` is the server's: 1-based, in characters of the text that was sent; None where it gave
-        none.
+        none. Where ``message`` may speak of ``$1``, the note says it with the parameter's name.
         """
-        if position and position.isdecimal():
-            place = plan.variant.place(int(position))
+        at = int(position) if position and position.isdecimal() else None
+        if "$" in message:
+            # Errors alone need it.
+            from plainsql.statements.refusals import refusal
+
+            told = refusal(plan.variant, message, sqlstate=sqlstate, position=at)
+            if told.message != message:
+                said = PlainsqlError(told.message, place=told.place, hint=told.hint)
+                return f"query: {self.name}\n{said}"
+        if at is not None:
+            place = plan.variant.place(at)
             caret = place.caret()
             return f"query: {self.name}\n{place}" + (f"\n{caret}" if caret else "")
         return f"query: {self.name} ({self.file})"

@@ -79,11 +79,13 @@ HINT: Did you mean Note?
     "a row whose columns differ from those of its other queries": (
         {"sql/notes/get.sql": GET.replace(", n.stars", "")},
         """\
-sql/notes/get.sql:3: notes.get: its Note differs from the Note of sql/notes/add.sql [contract]
+sql/notes/get.sql:2:4: notes.get: its Note differs from the Note of sql/notes/add.sql [contract]
+    -- returns: optional Note
+       ^
 DETAIL:
     id: int       id: int
     text: str     text: str
-               |  stars: int
+               |  stars: int | None
 HINT: select the same columns in the same order, or name another row in 'returns:'
 """,
     ),
@@ -122,8 +124,8 @@ def test_a_bad_sql_file_is_one_message_and_nothing_is_generated(
     folder = write(NOTES | files)
     before = tree(folder)
     done = command("generate")
-    assert (done.code, done.out) == (1, "")
-    assert _trimmed(done.err) == f"{message}\n1 error; nothing was written\n"
+    assert (done.code, done.err) == (1, "")
+    assert _trimmed(done.out) == f"{message}\n1 error; nothing was written\n"
     assert tree(folder) == before
 
 
@@ -131,9 +133,9 @@ def test_check_says_all_of_it_in_the_order_of_the_places(write: Write, command: 
     messages = [FILES["an empty file"], FILES["an unknown key"]]
     write(NOTES | {"sql/notes/a.sql": "", "sql/notes/get.sql": messages[1][0]["sql/notes/get.sql"]})
     done = command("check")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.err) == (1, "")
     first, second = messages[0][1].replace("get.sql", "a.sql"), messages[1][1]
-    assert done.err == f"{first}\n{second}\n2 problems in 1 query, 0.0 s\n"
+    assert done.out == f"{first}\n{second}\n2 problems in 1 query, 0.0 s\n"
 
 
 FOLDERS = {
@@ -169,7 +171,7 @@ def test_a_folder_that_cannot_be_read_is_named(write: Write, command: Command, c
         (folder / "sql").symlink_to(link)
     done = command("check")
     assert done.code == 1
-    assert done.err == f"{message.format(folder=folder)}\n1 problem in 0 queries, 0.0 s\n"
+    assert done.out == f"{message.format(folder=folder)}\n1 problem in 0 queries, 0.0 s\n"
     assert command("run", "notes.get").code == 2
 
 
@@ -181,7 +183,7 @@ def test_a_folder_that_this_user_may_not_read_is_named(write: Write, command: Co
         done = command("check")
     finally:
         (folder / "sql").chmod(0o755)
-    assert done.err.startswith("sql: the folder cannot be read: permission denied [sql-file]\n")
+    assert done.out.startswith("sql: the folder cannot be read: permission denied [sql-file]\n")
 
 
 SETTINGS = {

@@ -47,8 +47,8 @@ def test_check_finds_a_module_that_is_not_what_the_sql_makes(write: Write, comma
     command("generate")
     write({GET_FILE: GET})
     done = command("check")
-    assert (done.code, done.out) == (1, "")
-    assert done.err == (
+    assert (done.code, done.err) == (1, "")
+    assert done.out == (
         "queries/notes.py: this module is not what the SQL makes [outdated]\n"
         "HINT: run `plainsql generate`\n\n1 problem in 2 queries, 0.0 s\n"
     )

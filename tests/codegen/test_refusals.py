@@ -23,17 +23,17 @@ REFUSED = {
     "two columns of a value": (
         "-- returns: value\nselect 1 as one, 2 as two\n",
         "returns 2 columns, but its header says 'returns: value', which is one column",
-        "name a row instead: 'returns: many Thing'",
+        "name a row instead: 'returns: one Thing'",
     ),
     "no name": (
         "-- returns: one Sum\nselect 1 + 1\n",
         "column 1 is called '?column?', which no field can be called",
-        "give it an alias: as total",
+        "declare 'returns: value': it is the only column",
     ),
     "a keyword": (
         "-- returns: one Sum\nselect 1 as class\n",
         "column 1 is called 'class', which no field can be called",
-        "give it an alias: as total",
+        "give it an alias: as class_",
     ),
     "one name twice": (
         "-- returns: one Sum\nselect 1 as id, 2 as id\n",
@@ -72,6 +72,7 @@ def test_it_is_refused_with_its_place(copy: Path, database_url: str, case: str) 
     assert (problem.name, problem.hint) == ("contract", hint)
     assert problem.path.endswith("sql/kitchen/zz.sql")
     assert problem.line > 1
+    assert problem.column
 
 
 def test_files_at_the_top_and_a_folder_queries_do_not_share_a_module(copy: Path, database_url: str) -> None:

@@ -136,7 +136,7 @@ def test_only_a_cached_query_is_asked_what_it_depends_on(check: Check, name: str
 def test_only_what_is_proved_to_read_can_be_cached(check: Check, sql: str, because: str) -> None:
     found = check("create sequence tickets;", it=f"-- It.\n-- returns: optional value\n-- cache: 5m\n{sql}\n")
     (error,) = found.errors
-    assert (error.name, error.line) == ("contract", 4)
+    assert (error.name, error.line, error.column) == ("contract", 3, 4)
     assert error.message == f"notes.it: its header caches it, and it is not proved to only read: {because}"
     assert error.hint
 

@@ -12,7 +12,8 @@ from plainsql.review.project import review
 from plainsql.settings import Project
 
 SCHEMA = (
-    "create table notes (id bigint primary key, author text, stars integer, text text not null);\n"
+    "create table notes (id bigint primary key, author text, stars integer, text text not null,"
+    " at date);\n"
     "create index on notes (stars);\n"
 )
 Find = Callable[..., list[Problem]]
@@ -46,6 +47,17 @@ CASES = {
         "optional Note",
         6,
         14,
+    ),
+    "frozen-literal": (f"{ALL}\nwhere n.id = 1\n  and n.at > 'today'", "optional Note", 6, 14),
+    "star": ("select n.*\nfrom notes as n\nwhere n.id = 1", "optional Note", 3, 8),
+    "nested-without-key": (
+        (
+            'select n.id,\n  m.author as "m.author"\nfrom notes as n\n'
+            "left join notes as m on m.id = n.stars\nwhere n.id = 1"
+        ),
+        "optional Note",
+        4,
+        15,
     ),
     "cast-defeats-index": (f"{ALL}\nwhere n.stars::text = :stars\nlimit 1", "optional Note", 5, 7),
 }
@@ -110,3 +122,35 @@ def test_a_moved_statement_has_its_findings_where_it_stands_now(find: Find) -> N
     assert [found.line for found in find(sql)] == [5]
     # From memory: the text of the statement has not changed.
     assert [found.line for found in find(sql, "", "")] == [7]
+
+
+@pytest.mark.parametrize(
+    ("columns", "join"),
+    [
+        ('m.text as "m.text", m.author as "m.author"', "left join notes as m on m.id = n.stars"),
+        ('m.author as "m.author"', "inner join notes as m on m.id = n.stars"),
+        ('m.id as "m.id", m.author as "m.author"', "left join notes as m on m.id = n.stars"),
+        # Not of one join: such a nested row is never None.
+        ('m.author as "m.author", n.author as "m.other"', "left join notes as m on m.id = n.stars"),
+    ],
+)
+def test_a_nested_row_that_can_be_told_from_no_match_is_left_alone(
+    find: Find, columns: str, join: str
+) -> None:
+    sql = f"select n.id, {columns}\nfrom notes as n\n{join}\nwhere n.id = 1"
+    assert find(sql, returns="optional Note") == []
+
+
+def test_a_header_that_knows_better_makes_a_nested_row_one_that_can_be_told(find: Find) -> None:
+    sql = (
+        'select n.id, m.author as "m.author"\nfrom notes as n\n'
+        "left join notes as m on m.id = n.stars\nwhere n.id = 1"
+    )
+    assert find(sql, '-- column "m.author": not null', returns="optional Note") == []
+
+
+def test_a_star_names_the_columns_to_paste(find: Find) -> None:
+    (found,) = find("select *\nfrom notes as n\nwhere n.id = 1", returns="optional Note")
+    assert found.hint == "name them: n.id, n.author, n.stars, n.text, n.at"
+    names = str(found.hint).removeprefix("name them: ")
+    assert find(f"select {names}\nfrom notes as n\nwhere n.id = 1", returns="optional Note") == []

@@ -15,14 +15,17 @@ from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects import effects_of
 from plainsql.analysis.facts import NullJoin
 from plainsql.analysis.findings import Examined, Places, examine
+from plainsql.analysis.frozen_literals import frozen_literals
 from plainsql.analysis.index_findings import examine_indexes
 from plainsql.analysis.keyed_reads import reads_by_key
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nullability import Nullability
+from plainsql.analysis.outputs import Outputs
 from plainsql.analysis.parameters import Landing, parameter_landings
 from plainsql.analysis.places import places_of
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.scopes import Scopes
+from plainsql.analysis.stars import stars
 from plainsql.analysis.steadiness import caching_findings
 from plainsql.analysis.tree import Query, Scope
 from plainsql.analysis.verdict import Verdict, nullable
@@ -94,7 +97,7 @@ class Analyser:
         examined = Examined(scope, nullability, Places(sql))
         return Analysis(
             parameters=self._parameters(described, names, parameter_landings(self.catalogue, scopes, scope)),
-            columns=self._columns(described, verdicts),
+            columns=self._columns(described, verdicts, Outputs(sql, scope)),
             rows=rows,
             rows_because=because,
             reads=tuple(effects.reads),
@@ -109,7 +112,12 @@ class Analyser:
             settings=tuple(sorted(effects.settings.items())),
             opaque=tuple(sorted(effects.opaque)),
             by_key=reads_by_key(cardinality, scope),
-            findings=(*examine(examined), *examine_indexes(examined)),
+            findings=(
+                *examine(examined),
+                *examine_indexes(examined),
+                *frozen_literals(examined),
+                *stars(examined),
+            ),
             dependences=dependences_of(self.catalogue, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
             caching=tuple(caching_findings(self.catalogue, places, effects, examined.places)),
@@ -150,7 +158,10 @@ class Analyser:
             return "one", most.because
         return "optional", most.because
 
-    def _columns(self, described: Description, verdicts: list[Verdict]) -> tuple[ColumnFact, ...]:
+    def _columns(
+        self, described: Description, verdicts: list[Verdict], outputs: Outputs
+    ) -> tuple[ColumnFact, ...]:
+        positions = outputs.positions([column.name for column in described.columns])
         groups: dict[frozenset[NullJoin], int] = {}
         facts: list[ColumnFact] = []
         for i, column in enumerate(described.columns):
@@ -166,6 +177,7 @@ class Analyser:
                     if verdict.joins
                     else None,
                     nullable_in_group=verdict.nullable_when_matched if verdict.joins else verdict.nullable,
+                    position=positions[i],
                 )
             )
         return tuple(facts)

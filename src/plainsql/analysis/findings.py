@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from plainsql.analysis.determined import from_entries, ungrouped
@@ -13,6 +14,7 @@ from plainsql.analysis.model import Analysis, Finding
 from plainsql.analysis.nullability import Nullability
 from plainsql.analysis.reader import Node
 from plainsql.analysis.tree import Command, Entry, Kind, Scope, Sublink, once_per_query
+from plainsql.statements.scanner import scan
 
 __all__ = ["Examined", "Places", "applicable", "examine"]
 
@@ -21,6 +23,7 @@ class Places:
     """Turns the tree's byte offsets into positions in the text."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self._bytes = text.encode()
 
     def of(self, node: Node | None) -> int:
@@ -33,6 +36,25 @@ class Places:
         if offset < 0 or offset > len(self._bytes):
             return 0
         return len(self._bytes[:offset].decode(errors="replace")) + 1
+
+    def order_by(self, limit: int) -> int:
+        """The position of the `order by` that belongs to a limit at this position, or 0.
+
+        It is the last one before the limit inside of the same brackets; without a position, outside of all.
+        """
+        tokens = [t for t in scan(self.text, path="") if t.kind not in ("line_comment", "block_comment")]
+        found = [0]
+        for token, after in pairwise(tokens):
+            if limit and token.start + 1 >= limit:
+                return found[-1]
+            words = [self.text[each.start : each.end].lower() for each in (token, after)]
+            if words == ["order", "by"]:
+                found[-1] = token.start + 1
+            elif token.kind == "open":
+                found.append(0)
+            elif token.kind == "close" and len(found) > 1:
+                found.pop()
+        return found[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +136,11 @@ def _key_hint(examined: Examined) -> str:
         relation = examined.prover.catalogue.relation(entry.relation) if entry.relation else None
         if entry.index in fixed.relations or relation is None or relation.is_view:
             continue
-        keys = [
+        # A constraint and an index may be of the same columns.
+        keys = dict.fromkeys(
             ", ".join(relation.columns[column].name for column in key.columns)
             for key in sorted(relation.unique_keys, key=lambda key: (not key.primary, key.name))
-        ]
+        )
         return (
             f"compare a unique key of {entry.alias} for equality: {' or '.join(f'({key})' for key in keys)}"
             if keys
@@ -219,10 +242,13 @@ def _order(examined: Examined) -> Iterator[Finding]:
         return
     if query.set_operation() is None and _is_total(examined, [e for e in expressions if e is not None]):
         return
+    last = examined.places.of(expressions[-1])
+    clause = examined.places.order_by(examined.places.of(limit))
     yield Finding(
         "partial-order",
         "the order under a limit is not total: rows that are equal in it come back by chance",
-        examined.places.of(expressions[-1]),
+        # What is also selected stands in the select list.
+        max(clause, last),
         "end the order by with a unique key",
     )
 

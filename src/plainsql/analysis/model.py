@@ -125,6 +125,8 @@ class ColumnFact:
     """Whether it can be null where the outer join did match; equals ``nullable`` without a group."""
     overridden: bool = False
     """Whether the header overrode the answer."""
+    position: int = 0
+    """Of its alias or expression: 1-based, in characters of the text analysed; 0 where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

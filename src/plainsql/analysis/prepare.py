@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection, pq
 
 from plainsql.analysis.describe import RefusedError
 
-__all__ = ["prepare_all"]
+__all__ = ["Prepared", "prepare_all"]
 
 # The server's answers to so many fit into the socket's buffers, so that neither side waits for the other.
 _BATCH = 32
 
 
-def prepare_all(
-    connection: Connection[Any], texts: Sequence[str]
-) -> list[tuple[tuple[str, int], ...] | RefusedError]:
+class Prepared(NamedTuple):
+    """What the server says of a text that it takes."""
+
+    parameters: tuple[int, ...]
+    """The type oids of its parameters."""
+    columns: tuple[tuple[str, int], ...]
+    """The names and type oids of its columns."""
+
+
+def prepare_all(connection: Connection[Any], texts: Sequence[str]) -> list[Prepared | RefusedError]:
     """Prepare and describe each text; nothing is executed, and no statement stays prepared.
 
-    Returns, in the order of the texts, the ``(name, type oid)`` of each one's columns, or why it is refused.
-    The connection is in autocommit mode and idle.
+    Returns, in the order of the texts, what each one takes and returns, or why it is refused. The connection
+    is in autocommit mode and idle.
     """
-    answers: list[tuple[tuple[str, int], ...] | RefusedError] = []
+    answers: list[Prepared | RefusedError] = []
     server = connection.pgconn
     server.enter_pipeline_mode()
     try:
@@ -39,20 +46,21 @@ def prepare_all(
     return answers
 
 
-def _answer(server: pq.abc.PGconn) -> tuple[tuple[str, int], ...] | RefusedError:
+def _answer(server: pq.abc.PGconn) -> Prepared | RefusedError:
     refused: RefusedError | None = None
-    columns: tuple[tuple[str, int], ...] = ()
+    found = Prepared((), ())
     while True:
         result = server.get_result()
         if result is None:
             continue  # the end of one command of the pipeline
         if result.status == pq.ExecStatus.PIPELINE_SYNC:
-            return refused or columns
+            return refused or found
         if result.status == pq.ExecStatus.FATAL_ERROR:
             refused = _refusal(result)
-        elif result.nfields:
-            columns = tuple(
-                ((result.fname(i) or b"").decode(), result.ftype(i)) for i in range(result.nfields)
+        elif result.nfields or result.nparams:
+            found = Prepared(
+                tuple(result.param_type(i) for i in range(result.nparams)),
+                tuple(((result.fname(i) or b"").decode(), result.ftype(i)) for i in range(result.nfields)),
             )
 
 

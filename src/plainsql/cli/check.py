@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.errors import printable
 from plainsql.review.invalidation import CacheEntry, invalidations
 from plainsql.review.problems import Problem
 from plainsql.review.project import review
@@ -33,6 +34,8 @@ def check(
     line the tables or partitions that it depends on, and below them each query that writes there. The columns
     in brackets are those by which it leaves results of other values alone; without, all results of the read
     are stale.
+
+    What is found goes to standard output.
 
     Exits with 0 where everything holds, 1 where something is found, 2 where it could not run.
 
@@ -65,11 +68,14 @@ def check(
             print(_annotation(problem))
     else:
         for problem in problems:
-            print(f"{problem}\n", file=sys.stderr)
+            print(f"{problem}\n")
         for entry in entries if cache else ():
-            print(f"{_entry(entry)}\n")
+            print(f"{printable(_entry(entry))}\n")
     if problems:
-        print(f"{_counted(len(problems), 'problem')} in {summary}", file=sys.stderr)
+        print(
+            f"{_counted(len(problems), 'problem')} in {summary}",
+            file=sys.stdout if format == "text" else sys.stderr,
+        )
         return FINDINGS
     if format == "text":
         print(f"clean: {summary}")
@@ -114,4 +120,4 @@ def _annotation(problem: Problem) -> str:
     lines += [f"DETAIL: {problem.detail}"] if problem.detail else []
     lines += [f"HINT: {problem.hint}"] if problem.hint else []
     title = attribute(f"plainsql {problem.name}")
-    return f"::error {place},title={title}::{data(chr(10).join(lines))}"
+    return f"::error {place},title={title}::{printable(data(chr(10).join(lines)))}"

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from plainsql.cli.exits import FINDINGS, FINE
 from plainsql.codegen.modules import Checked
-from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError
+from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.review.lines import as_json, describe_lines, parameters_as_json
 from plainsql.review.project import review
 from plainsql.settings import Project
@@ -103,8 +103,9 @@ def _print(checked: Checked) -> None:
     console = Console(soft_wrap=True)
     console.print(f"[bold]{statement.name}[/]  {statement.path}", highlight=False)
     if statement.description:
-        console.print(statement.description, highlight=False, markup=False)
-    console.print(f"returns {statement.returns}: {analysis.rows} ({analysis.rows_because})", highlight=False)
+        console.print(printable(statement.description), highlight=False, markup=False)
+    because = printable(analysis.rows_because)
+    console.print(f"returns {statement.returns}: {analysis.rows} ({because})", highlight=False)
     facts = checked.parameters
     if statement.parameters or statement.choices:
         table = Table("parameter", "type", "null", "because")
@@ -112,7 +113,8 @@ def _print(checked: Checked) -> None:
             fact = facts[parameter.name]
             has_default = parameter.bounds is not None and parameter.bounds.has_default
             name = _may_be_missing(parameter.name, parameter.optional or has_default)
-            table.add_row(name, str(fact.type), "yes" if fact.nullable else "no", fact.because)
+            null = "yes" if fact.nullable else "no"
+            table.add_row(name, printable(str(fact.type)), null, printable(fact.because))
         for choice in statement.choices:
             name = _may_be_missing(choice.name, choice.default is not None)
             table.add_row(name, " or ".join(choice.values), "no", "chooses lines")
@@ -122,13 +124,17 @@ def _print(checked: Checked) -> None:
         for column in analysis.columns:
             origin = str(column.origin or "")
             table.add_row(
-                column.name, str(column.type), "yes" if column.nullable else "no", column.because, origin
+                printable(column.name),
+                str(column.type),
+                "yes" if column.nullable else "no",
+                column.because,
+                origin,
             )
         console.print(table)
     for what in ("reads", "writes"):
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
-            console.print(f"{what} {', '.join(sorted(uses))}", highlight=False)
+            console.print(printable(f"{what} {', '.join(sorted(uses))}"), highlight=False)
 
 
 def _may_be_missing(name: str, may: bool) -> Text:

@@ -25,6 +25,8 @@ def generate(
 
     Nothing is written where a query is refused: fix what is shown, and run it again.
 
+    What is refused goes to standard output.
+
     Exits with 0 where the modules are up to date, 1 where a query is refused or --check finds a module that
     is not, 2 where it could not run.
 
@@ -39,10 +41,10 @@ def generate(
     project = Project.load()
     found = review(project, database)
     for error in found.errors:
-        print(f"{error}\n", file=sys.stderr)
+        print(f"{error}\n")
     if found.errors:
         count = len(found.errors)
-        print(f"{count} error{'' if count == 1 else 's'}; nothing was written", file=sys.stderr)
+        print(f"{count} error{'' if count == 1 else 's'}; nothing was written")
         return FINDINGS
     output = project.output_folder
     changes = (codegen.compare if check else codegen.write)(found.files, output)

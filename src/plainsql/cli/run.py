@@ -37,6 +37,7 @@ from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
 from plainsql.statements.folder import find_files, read_text
 from plainsql.statements.header import close_match
+from plainsql.statements.refusals import REFUSED_WHEN_READ, refusal
 from plainsql.types import UNSET
 
 __all__ = ["run"]
@@ -260,20 +261,28 @@ _PARAMETER = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
 def _refused(error: psycopg.Error, statement: Statement, plan: Plan) -> ContractError:
     """The server's error, with its place in the file."""
     said = error.diag
-    place = Place(statement.path)
-    number = _PARAMETER.match(said.context or "")
-    if said.statement_position:
-        place = plan.variant.place(int(said.statement_position))
-    elif number:
-        place = statement.parameter(plan.variant.parameters[int(number[1]) - 1]).places[0]
-    hint = said.message_hint
+    told = refusal(
+        plan.variant,
+        said.message_primary or type(error).__name__,
+        sqlstate=error.sqlstate,
+        position=int(said.statement_position) if said.statement_position else None,
+        detail=said.message_detail,
+        hint=said.message_hint,
+    )
+    place = told.place
+    if not said.statement_position and error.sqlstate not in REFUSED_WHEN_READ:
+        # It ran: the statement as a whole is meant, or a parameter that could not be read.
+        number = _PARAMETER.match(said.context or "")
+        name = plan.variant.parameters[int(number[1]) - 1] if number else None
+        place = statement.parameter(name).places[0] if name else Place(statement.path)
+    hint = told.hint
     if hint is None and error.sqlstate in ("42P01", "3F000"):
         hint = "apply the migrations: plainsql migrate"
     return ContractError(
-        f"{said.message_primary} (SQLSTATE {error.sqlstate})",
+        f"{told.message} (SQLSTATE {error.sqlstate})",
         sqlstate=error.sqlstate,
         place=place,
-        detail=said.message_detail,
+        detail=told.detail,
         hint=hint,
     )
 

@@ -10,6 +10,7 @@ from plainsql.codegen.classes import Classes, Field, composite_class
 from plainsql.codegen.encryption import annotate_encrypted
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.naming import field_names
+from plainsql.codegen.places import column_place
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter, below_domains
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Parameter, Statement
@@ -19,20 +20,21 @@ __all__ = ["annotate_column", "annotate_value"]
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """A column, or a parameter, which has a place."""
+    """A column or a parameter."""
 
     statement: Statement
     name: str
     type: PgType
-    place: Place | None = None
+    place: Place
+    is_parameter: bool = False
 
     def error(self, problem: str) -> ContractError:
         cast = f"{self.name}::text" + "[]" * (below_domains(self.type).kind == "array")
-        return ContractError(
-            f"{self.statement.name}: {self.name} {problem}",
-            place=self.place or Place(self.statement.path, self.statement.body_line),
-            hint=f"cast it: {cast}" if self.place is None else f"take it as text: {cast}::{self.type}",
-        )
+        if self.type.kind == "pseudo":
+            hint = f"cast it to the type that is meant: {self.name}::…"
+        else:
+            hint = f"take it as text: {cast}::{self.type}" if self.is_parameter else f"cast it: {cast}"
+        return ContractError(f"{self.statement.name}: {self.name} {problem}", place=self.place, hint=hint)
 
 
 def annotate_column(
@@ -47,7 +49,7 @@ def annotate_column(
             return annotate_encrypted(hint.encryption)
         if hint.name == column.name and hint.type is not None:
             return json_types.annotate(hint.type, hint.place, column, statement)
-    return _annotate(classes, _Subject(statement, column.name, column.type))
+    return _annotate(classes, _Subject(statement, column.name, column.type, column_place(statement, column)))
 
 
 def annotate_value(classes: Classes, statement: Statement, parameter: Parameter, type: PgType) -> Annotation:
@@ -55,15 +57,15 @@ def annotate_value(classes: Classes, statement: Statement, parameter: Parameter,
 
     Raises ``ContractError`` as ``annotate_column`` does.
     """
-    return _annotate(classes, _Subject(statement, f":{parameter.name}", type, parameter.places[0]))
+    return _annotate(classes, _Subject(statement, f":{parameter.name}", type, parameter.places[0], True))
 
 
 def _annotate(classes: Classes, subject: _Subject) -> Annotation:
-    problem = uncarried(subject.type, parameter=subject.place is not None)
+    problem = uncarried(subject.type, parameter=subject.is_parameter)
     if problem is not None:
         raise subject.error(f"is {subject.type}: it {problem}")
     try:
-        annotation = annotate_parameter(subject.type) if subject.place else annotate(subject.type)
+        annotation = annotate_parameter(subject.type) if subject.is_parameter else annotate(subject.type)
         _add_composites(classes, annotation, subject)
     except LookupError as error:
         part: PgType = error.args[0]

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from plainsql.analysis.model import PgType
 from plainsql.codegen.naming import class_name
+from plainsql.codegen.places import key_place
 from plainsql.codegen.python_types import Annotation
-from plainsql.errors import ContractError, Place
+from plainsql.errors import ContractError
 from plainsql.statements import Statement
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "side_by_side",
 ]
 
+_NULL = " | None"
 _REFERENCE = re.compile("«([^»]*)»")
 
 
@@ -180,7 +182,7 @@ class Classes:
             hint = "select the same columns in the same order, or name another row in 'returns:'"
         return ContractError(
             f"{statement.name}: {message}",
-            place=Place(statement.path, statement.body_line),
+            place=key_place(statement, "returns"),
             detail=side_by_side(self._shown(new), self._shown(known)),
             hint=hint,
         )
@@ -189,11 +191,11 @@ class Classes:
         def shown(annotation: str) -> str:
             return _REFERENCE.sub(lambda found: self.name(found[1]), annotation)
 
-        return [(name, shown(annotation)) for name, annotation in row.shape]
+        return [(f.name, shown(f.annotation.text) + _NULL * f.nullable) for f in row.fields]
 
 
 def side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> str:
-    """Two lists of names and types, a line for each pair, marked where they differ."""
+    """Two lists of names and types, a line for each pair, marked where they differ by more than null."""
     left = [f"{name}: {type}" for name, type in mine]
     right = [f"{name}: {type}" for name, type in theirs]
     width = max(map(len, left), default=0)
@@ -201,5 +203,6 @@ def side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> 
     left += [""] * (rows - len(left))
     right += [""] * (rows - len(right))
     return "\n" + "\n".join(
-        f"    {a:<{width}}  {' ' if a == b else '|'}  {b}".rstrip() for a, b in zip(left, right, strict=True)
+        f"    {a:<{width}}  {' ' if a.removesuffix(_NULL) == b.removesuffix(_NULL) else '|'}  {b}".rstrip()
+        for a, b in zip(left, right, strict=True)
     )

@@ -6,11 +6,14 @@ columns must be the same in all of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from keyword import iskeyword
 from pathlib import Path
 
 from plainsql.analysis.dependences import cached_read, changes_of_all
+from plainsql.analysis.merged import merged, merged_parameters, widest_column
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
@@ -18,10 +21,13 @@ from plainsql.codegen.encryption import PARAMETER, SameKeys, check_encrypted
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.naming import is_field_name, normalized
 from plainsql.codegen.parameters import PlannedParameter, plan_choices, plan_parameter
+from plainsql.codegen.places import column_place, key_place, statement_place
 from plainsql.codegen.python_types import Annotation, reference
 from plainsql.errors import ContractError, Place
 from plainsql.reach import CachedRead, Change
 from plainsql.statements import Statement, Variant
+
+_RETURNING = ("insert", "update", "delete")
 
 __all__ = ["Checked", "Function", "Module", "plan_modules"]
 
@@ -37,18 +43,13 @@ class Checked:
 
     @property
     def analysis(self) -> Analysis:
-        """The first variant: what all of them agree on, the columns, stands in it."""
-        return self.variants[0]
+        """What holds for all variants together."""
+        return merged(self.variants)
 
     @property
     def parameters(self) -> dict[str, ParameterFact]:
         """By name, of all variants together: null where all that have it take null."""
-        facts: dict[str, ParameterFact] = {}
-        for variant in self.variants:
-            for fact in variant.parameters:
-                if fact.name not in facts or (facts[fact.name].nullable and not fact.nullable):
-                    facts[fact.name] = fact
-        return facts
+        return merged_parameters(self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +173,10 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
     _check_shape(statement, analysis)
     check_encrypted(statement, item.variants)
     for other in item.variants[1:]:
-        _check_same_columns(statement, analysis, other)
+        _check_same_columns(statement, item.variants[0], other)
     returned: Annotation | None = None
     if statement.returns.value:
-        column = _widest(item.variants, 0)
+        column = widest_column(item.variants, 0)
         returned = annotate_column(module.classes, statement, column, json_types)
         returned = returned.or_null() if column.nullable else returned
     elif statement.returns.row is not None:
@@ -213,6 +214,7 @@ def _cache(item: Checked) -> CachedRead | None:
             statement,
             f"its header caches it, and it is not proved to only read: {because}",
             "remove the cache line: what a statement writes invalidates cached reads without it",
+            place=key_place(statement, "cache"),
         )
     return cached_read(statement.cache, item.variants)
 
@@ -235,18 +237,23 @@ def _check_shape(statement: Statement, analysis: Analysis) -> None:
             f"returns columns ({', '.join(column.name for column in columns)}), "
             "but its header says 'returns: count'",
             "drop the columns, or declare 'returns: many …'",
+            place=key_place(statement, "returns"),
         )
     if returns.kind != "count" and not columns:
         raise _error(
             statement,
             f"returns no columns, but its header says 'returns: {returns}'",
-            "declare 'returns: count', or add a 'returning' clause",
+            "declare 'returns: count', or add a 'returning' clause"
+            if any(use.action in _RETURNING for use in analysis.writes)
+            else "declare 'returns: count'",
+            place=key_place(statement, "returns"),
         )
     if returns.value and len(columns) != 1:
         raise _error(
             statement,
             f"returns {len(columns)} columns, but its header says 'returns: {returns}', which is one column",
-            "name a row instead: 'returns: many Thing'",
+            f"name a row instead: 'returns: {returns.kind} Thing'",
+            place=key_place(statement, "returns"),
         )
 
 
@@ -262,12 +269,6 @@ def _check_same_columns(statement: Statement, first: Analysis, other: Analysis) 
         )
 
 
-def _widest(variants: Sequence[Analysis], index: int) -> ColumnFact:
-    """A column as the variant has it in which it can be null, if there is one."""
-    facts = [variant.columns[index] for variant in variants]
-    return next((fact for fact in facts if fact.nullable), facts[0])
-
-
 def _add_row(
     module: Module, name: str, variants: Sequence[Analysis], statement: Statement, json_types: JsonTypes
 ) -> None:
@@ -275,13 +276,14 @@ def _add_row(
     groups: dict[str, list[int]] = {}
     previous = ""
     for number in range(1, len(variants[0].columns) + 1):
-        column = _widest(variants, number - 1)
+        column = widest_column(variants, number - 1)
         outer, dot, inner = column.name.partition(".")
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(
                 statement,
                 f"column {number} is called {column.name!r}, which no field can be called",
-                "give it an alias: as total",
+                _alias_hint(statement, column, number, len(variants[0].columns)),
+                place=column_place(statement, column),
             )
         outer = normalized(outer)
         if dot:
@@ -290,6 +292,7 @@ def _add_row(
                     statement,
                     f"the columns of {outer!r} do not stand side by side",
                     f'move "{column.name}" to the other columns of "{outer}"',
+                    place=column_place(statement, column),
                 )
             groups.setdefault(outer, []).append(number - 1)
             if previous != outer:
@@ -298,7 +301,8 @@ def _add_row(
             annotation = annotate_column(module.classes, statement, column, json_types)
             fields.append(Field(outer, annotation, column.nullable))
         previous = outer if dot else ""
-    _refuse_twins(statement, [f.name for f in fields], "")
+    outers = [normalized(column.name.partition(".")[0]) for column in variants[0].columns]
+    _refuse_twins(statement, [f.name for f in fields], outers, variants[0].columns)
     for outer, indexes in groups.items():
         parts = [[variant.columns[index] for index in indexes] for variant in variants]
         nullable = _add_nested(module, name, outer, parts, statement, json_types)
@@ -306,9 +310,36 @@ def _add_row(
     module.classes.add(row_class(name, fields, statement), statement)
 
 
-def _refuse_twins(statement: Statement, names: list[str], prefix: str) -> None:
-    for twin in sorted({name for name in names if names.count(name) > 1}):
-        raise _error(statement, f"two columns are called {prefix + twin!r}", "give one of them an alias")
+def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: int) -> str:
+    """What to do about a column whose name no field can have."""
+    if column.name == "?column?":
+        if count == 1:
+            kind = statement.returns.kind
+            return (
+                f"declare 'returns: {'value' if kind == 'one' else f'{kind} value'}': it is the only column"
+            )
+        return "give it an alias: as total"
+    names = [re.sub(r"\W+", "_", part).strip("_") for part in column.name.split(".", 1)]
+    names = [f"{name}_" if iskeyword(name) else name for name in names]
+    if not all(map(is_field_name, names)):
+        return f"give it an alias: as column_{number}"
+    return (
+        f"give it an alias: as {names[0]}" if len(names) == 1 else f'give it an alias: as "{".".join(names)}"'
+    )
+
+
+def _refuse_twins(
+    statement: Statement, fields: list[str], names: list[str], columns: Sequence[ColumnFact]
+) -> None:
+    """Raise where two fields have one name; ``names`` are those of the fields that the columns make."""
+    for twin in sorted({name for name in fields if fields.count(name) > 1}):
+        last = [column for column, name in zip(columns, names, strict=True) if name == twin][-1]
+        raise _error(
+            statement,
+            f"two columns are called {last.name!r}",
+            "give one of them an alias",
+            place=column_place(statement, last),
+        )
 
 
 def _add_nested(
@@ -333,7 +364,8 @@ def _add_nested(
             for columns, grouped in zip(variants, together, strict=True)
         )
         inner.append(Field(normalized(column.name.partition(".")[2]), annotation, nullable))
-    _refuse_twins(statement, [f.name for f in inner], f"{outer}.")
+    names = [f.name for f in inner]
+    _refuse_twins(statement, names, names, variants[0])
     module.classes.add(nested_class(row, outer, inner, statement), statement)
     return any(together)
 
@@ -361,6 +393,8 @@ def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, .
     return (*planned, *plan_choices(statement))
 
 
-def _error(statement: Statement, message: str, hint: str, *, detail: str | None = None) -> ContractError:
-    place = Place(statement.path, statement.body_line)
+def _error(
+    statement: Statement, message: str, hint: str, *, place: Place | None = None, detail: str | None = None
+) -> ContractError:
+    place = place or statement_place(statement)
     return ContractError(f"{statement.name}: {message}", place=place, detail=detail, hint=hint)

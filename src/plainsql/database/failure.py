@@ -77,7 +77,14 @@ async def explain(
             f"{query.name}: a column holds a value that Python does not have",
             hint=f"cast dates and times beyond Python's years to text in {query.file}",
         )
-    error.add_note(query.note(plan, getattr(error, "position", None)))
+    error.add_note(
+        query.note(
+            plan,
+            getattr(error, "position", None),
+            sqlstate=getattr(error, "sqlstate", None),
+            message=str(error).partition("\n")[0],
+        )
+    )
     return error
 
 

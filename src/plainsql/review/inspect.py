@@ -1,23 +1,25 @@
-"""Statements → what PostgreSQL says of each: variants analysed, every refusal with its place in the file."""
+"""Statements → what PostgreSQL says of each: all variants analysed, every refusal with its place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.analysis.joined_plans import lost_by_joining
+from plainsql.analysis.model import PgType
 from plainsql.analysis.prepare import prepare_all
+from plainsql.analysis.representatives import representatives
 from plainsql.codegen import Checked
-from plainsql.errors import ContractError
+from plainsql.codegen.places import statement_place
+from plainsql.codegen.python_types import annotate_parameter
+from plainsql.errors import ContractError, PlainsqlError
 from plainsql.review.memory import Memory
+from plainsql.review.refusals import fault_of, lines_taken, placed
 from plainsql.statements import Statement, Variant
 
 __all__ = ["Inspection", "inspect"]
-
-_FULLY = 16
-"""Up to so many variants are all analysed; of more, those that tell everything their lines can do alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,60 +28,41 @@ class Inspection:
 
     checked: tuple[Checked, ...]
     """In the order of their names: the statements that PostgreSQL accepts."""
-    errors: tuple[ContractError, ...]
-    """In the order of their names: what it refuses."""
+    errors: tuple[PlainsqlError, ...]
+    """In the order of their names: what it refuses, and faults."""
 
 
 def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) -> Inspection:
     """Analyse statements on a scratch database's connection. Nothing is executed.
 
-    Every variant is prepared. What is in ``memory`` is taken from there; what is found is put there.
+    Every variant is prepared, and what is said holds for all. What is in ``memory`` is taken from there;
+    what is found is put there.
     """
     checked: list[Checked] = []
-    errors: list[ContractError] = []
+    errors: list[PlainsqlError] = []
     with Analyser(connection) as analyser:
         for statement in statements:
-            variants = statement.variants()
-            key = memory.key((variant.sql, variant.parameters) for variant in variants)
-            chosen = _telling(statement, variants)
             try:
-                analyses = memory.get(key)
-                if analyses is None or len(analyses) != len(chosen):
-                    analyses = _analyse(analyser, connection, statement, variants, chosen)
-                    memory.put(key, analyses)
-                checked.append(_with_overrides(Checked(statement, tuple(analyses), chosen)))
+                checked.append(_inspect(analyser, connection, statement, memory))
             except ContractError as error:
                 errors.append(error)
+            except Exception as error:
+                if connection.closed:  # the server is gone, and all statements with it
+                    raise
+                errors.append(fault_of(error, statement_place(statement)))
     return Inspection(tuple(checked), tuple(errors))
 
 
-def _telling(statement: Statement, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-    """The variants to analyse: all, or, where there are many, with no, one, all but one and all optional
-    lines.
-    """
-    if len(variants) <= _FULLY:
-        return variants
-    # Of each choice for itself: one that needs more parameters must not stand for the others.
-    by_choices: dict[tuple[str, ...], list[Variant]] = {}
-    for variant in variants:
-        by_choices.setdefault(tuple(variant.choices.values()), []).append(variant)
-    chosen: set[Variant] = set()
-    for group in by_choices.values():
-        least = frozenset.intersection(*(variant.given for variant in group))
-        most = frozenset[str]().union(*(variant.given for variant in group))
-        one = _smallest(variant.given - least for variant in group)
-        all_but_one = _smallest(most - variant.given for variant in group)
-        chosen |= {v for v in group if v.given - least in one or most - v.given in all_but_one}
-    return tuple(variant for variant in variants if variant in chosen)
-
-
-def _smallest(sets: Iterable[frozenset[str]]) -> set[frozenset[str]]:
-    """The empty set, and the others that hold no other one: what a line's parameters are, one or several."""
-    found: set[frozenset[str]] = {frozenset()}
-    for names in sorted(sets, key=len):
-        if not any(smaller <= names for smaller in found if smaller):
-            found.add(names)
-    return found
+def _inspect(analyser: Analyser, connection: Any, statement: Statement, memory: Memory) -> Checked:
+    variants = statement.variants()
+    # Where a value is bound to its row, what two lines set may be of one row only together.
+    chosen = representatives(statement.compiled, variants, apart=not statement.encryptions)
+    key = memory.key((variant.sql, variant.parameters) for variant in variants)
+    analyses = memory.get(key)
+    if analyses is None or len(analyses) != len(chosen):
+        analyses = _analyse(analyser, connection, statement, variants, chosen)
+        memory.put(key, analyses)
+    return _with_overrides(Checked(statement, tuple(analyses), chosen))
 
 
 def _analyse(
@@ -89,38 +72,90 @@ def _analyse(
     variants: tuple[Variant, ...],
     chosen: tuple[Variant, ...],
 ) -> list[Analysis]:
-    analyses = []
+    analyses: list[Analysis] = []
+    prepared: list[tuple[Variant, Sequence[PgType]]] = []
     for variant in chosen:
         try:
             analysis = analyser.analyse(variant.sql, variant.parameters)
         except RefusedError as error:
-            raise _placed(error, variant) from None
+            raise _refused(analyser, error, variant, variants) from None
         if analysis.by_key and analysis.read_only and analysis.session_safe:
             analysis = replace(analysis, lost_by_joining=lost_by_joining(connection, variant))
         analyses.append(analysis)
+        prepared.append((variant, [fact.type for fact in analysis.parameters]))
+    # The others are what these say, as long as PostgreSQL takes them, and as the same types.
     others = [variant for variant in variants if variant not in set(chosen)]
-    expected = tuple((column.name, column.type.oid) for column in analyses[0].columns)
+    columns = [(column.name, column.type.oid) for column in analyses[0].columns]
     for variant, answer in zip(others, prepare_all(connection, [other.sql for other in others]), strict=True):
         if isinstance(answer, RefusedError):
-            raise _placed(answer, variant)
-        if answer != expected:
-            raise _placed(RefusedError("the columns differ with the optional lines that are taken"), variant)
+            raise _refused(analyser, answer, variant, variants)
+        if list(answer.columns) != columns:
+            refused = RefusedError("the columns differ with the optional lines that are taken")
+            raise _refused(analyser, refused, variant, variants)
+        prepared.append((variant, [analyser.catalogue.type(oid) for oid in answer.parameters]))
+    _check_parameter_types(statement, prepared)
     return analyses
 
 
-def _placed(error: RefusedError, variant: Variant) -> ContractError:
-    detail = error.detail
-    if variant.given or variant.choices:
-        taken = [*sorted(variant.given), *(f"{name}={value}" for name, value in variant.choices.items())]
-        with_lines = f"with {', '.join(taken)}"
-        detail = f"{detail} ({with_lines})" if detail else with_lines
-    return ContractError(
-        error.message,
-        sqlstate=error.sqlstate,
-        place=variant.place(error.position or 1),
-        detail=detail,
-        hint=error.hint,
+def _refused(
+    analyser: Analyser, error: RefusedError, variant: Variant, variants: tuple[Variant, ...]
+) -> ContractError:
+    found = placed(error, variant)
+    if len(variants) > 1:
+        lines = _what_matters(analyser, found, variant, variants)
+        if lines:
+            found.detail = f"{found.detail} ({lines})" if found.detail else lines
+    return found
+
+
+def _what_matters(
+    analyser: Analyser, refused: ContractError, variant: Variant, variants: tuple[Variant, ...]
+) -> str:
+    """The lines and choices with which the first variant that is refused is made, where others pass.
+
+    What the file is refused for whatever is taken is no matter of them.
+    """
+    alike = [other for other in variants if other.choices == variant.choices]
+    lines = len(alike) > 1 and (variant is alike[-1] or not _is_refused_alike(analyser, refused, alike[-1]))
+    others = [
+        other for other in variants if other.given == variant.given and other.choices != variant.choices
+    ]
+    choices = variants[0].choices != variant.choices or (
+        bool(others) and not _is_refused_alike(analyser, refused, others[-1])
     )
+    return lines_taken(variant, lines=lines, choices=choices)
+
+
+def _is_refused_alike(analyser: Analyser, known: ContractError, variant: Variant) -> bool:
+    try:
+        analyser.analyse(variant.sql, variant.parameters)
+    except RefusedError as error:
+        other = placed(error, variant)
+        return (other.message, other.place) == (known.message, known.place)
+    return False
+
+
+def _check_parameter_types(
+    statement: Statement, prepared: Iterable[tuple[Variant, Sequence[PgType]]]
+) -> None:
+    """Raise where a parameter is of one Python type in one variant and of another in another."""
+    known: dict[str, PgType] = {}
+    for variant, types in prepared:
+        for name, type in zip(variant.parameters, types, strict=False):
+            first = known.setdefault(name, type)
+            if first.oid != type.oid and _python_type(first) != _python_type(type):
+                raise ContractError(
+                    f":{name} is {first} with some lines and {type} with others",
+                    place=statement.parameter(name).places[0],
+                    hint=f"cast it wherever it stands: :{name}::{first}",
+                )
+
+
+def _python_type(type: PgType) -> str:
+    try:
+        return annotate_parameter(type).text
+    except LookupError:  # reported where the module is planned
+        return ""
 
 
 def _with_overrides(checked: Checked) -> Checked:

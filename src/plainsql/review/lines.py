@@ -10,9 +10,12 @@ import msgspec
 
 from plainsql.analysis import Analysis, RefusedError
 from plainsql.analysis.bench import Bench
+from plainsql.analysis.merged import merged
 from plainsql.analysis.model import ParameterFact
+from plainsql.analysis.representatives import representatives
 from plainsql.analysis.scratch import empty_databases
 from plainsql.errors import ConnectError, PlainsqlError
+from plainsql.review.refusals import placed
 from plainsql.statements import compile_body
 
 __all__ = ["as_json", "describe_lines", "parameters_as_json"]
@@ -55,11 +58,14 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
 
 def _describe(bench: Bench, asked: _Line) -> dict[str, Any]:
     analyser = bench.enter(asked.schema)
-    variant = compile_body(asked.sql, name="", path="sql").variants()[-1]
-    try:
-        return as_json(analyser.analyse(variant.sql, variant.parameters))
-    except RefusedError as error:
-        raise _placed(error, variant.place(error.position or 1)) from None
+    analyses = []
+    compiled = compile_body(asked.sql, name="", path="sql")
+    for variant in representatives(compiled, compiled.variants()):
+        try:
+            analyses.append(analyser.analyse(variant.sql, variant.parameters))
+        except RefusedError as error:
+            raise placed(error, variant) from None
+    return as_json(merged(analyses))
 
 
 def parameters_as_json(facts: Iterable[ParameterFact]) -> list[dict[str, Any]]:
@@ -81,14 +87,6 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "read_only": analysis.read_only,
         "session_safe": analysis.session_safe,
     }
-
-
-def _placed(error: RefusedError, place: Any) -> PlainsqlError:
-    placed = RefusedError(
-        error.message, sqlstate=error.sqlstate, position=error.position, detail=error.detail, hint=error.hint
-    )
-    placed.place = place
-    return placed
 
 
 def _error(error: PlainsqlError) -> dict[str, Any]:

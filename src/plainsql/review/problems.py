@@ -11,7 +11,9 @@ import msgspec
 from plainsql.analysis.findings import applicable
 from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound
-from plainsql.errors import ContractError, Place, PlainsqlError, SqlFileError, SqlFolderError
+from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
+from plainsql.review.nested import keyless
+from plainsql.review.refusals import FaultError
 
 __all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_files"]
 
@@ -19,10 +21,13 @@ FINDINGS: Final = {
     "cache-unsteady": "a cached query whose result depends on time, chance or the session",
     "cache-untracked": "a cached query over what plainsql does not see written",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
+    "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
     "joined-plan": "a read that would lose an index where concurrent calls of it run as one statement",
     "hidden-writes": "a write whose trigger or function may write any table, where results are cached",
+    "nested-without-key": "a nested row of an outer join that cannot be told from no match",
     "not-in-nullable": "`not in` over what can be null",
     "partial-order": "rows that a limit cuts off are ordered only in part",
+    "star": "`select *` or `returning *`: the columns of the result are what a table has when it runs",
     "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
     "unbounded": "a `many` without a limit and without a key that bounds it",
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
@@ -37,7 +42,7 @@ class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong."""
 
     name: str
-    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``outdated``, ``allow``."""
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``."""
     path: str
     line: int
     column: int
@@ -71,9 +76,11 @@ def problems_of_files(error: SqlFileError) -> list[Problem]:
     return [problem_of(one, "sql-file") for one in errors]
 
 
-def refusal(error: ContractError) -> Problem:
-    """Turn a refusal of the server, or a contradiction with the header, into a problem."""
-    return problem_of(error, "refused" if error.sqlstate else "contract")
+def refusal(error: PlainsqlError) -> Problem:
+    """Turn a refusal of the server, a contradiction with the header, or a fault of ours into a problem."""
+    if isinstance(error, FaultError):
+        return problem_of(error, "fault")
+    return problem_of(error, "refused" if getattr(error, "sqlstate", None) else "contract")
 
 
 def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
@@ -90,7 +97,7 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
         found = applicable(
             analysis, statement.returns.kind, joins=statement.join, cached=cached, caches=caches
         )
-        for finding in (*found, *unbound(statement, analysis)):
+        for finding in (*found, *unbound(statement, analysis), *keyless(statement, analysis)):
             place = (
                 variant.place(finding.position)
                 if finding.position

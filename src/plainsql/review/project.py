@@ -9,10 +9,13 @@ from pathlib import Path
 from plainsql import codegen, statements
 from plainsql.analysis.definitions import Definitions
 from plainsql.analysis.scratch import scratch_database
+from plainsql.codegen.places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
+from plainsql.review.generated import generated
 from plainsql.review.inspect import Inspection, inspect
 from plainsql.review.memory import Memory
-from plainsql.review.problems import Problem, findings_of, problem_of, problems_of_files, refusal
+from plainsql.review.problems import Problem, findings_of, problems_of_files, refusal
+from plainsql.review.refusals import fault_of
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -74,23 +77,23 @@ def review(
             raise
         # First things first: there is no database to ask, but these files are wrong without one.
         return Review((), Inspection((), ()), tuple(errors), (), {}, 0)
-    modules, contradictions = codegen.plan_modules(
-        inspection.checked, project.import_name, project.output_folder
-    )
     errors += [refusal(error) for error in inspection.errors]
-    errors += [problem_of(error, "contract") for error in contradictions]
-    files = codegen.sources(modules, project.sql)
-    if not errors:
-        errors += [problem_of(error, "contract") for error in codegen.verify(files)]
+    made = generated(inspection.checked, project, verify=not errors)
+    errors += [refusal(error) for error in made.errors]
     caches = any(statement.cache is not None for statement in catalog.values())
-    findings = [problem for checked in inspection.checked for problem in findings_of(checked, caches=caches)]
+    findings: list[Problem] = []
+    for checked in inspection.checked:
+        try:
+            findings += findings_of(checked, caches=caches)
+        except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
+            errors.append(refusal(fault_of(error, statement_place(checked.statement))))
     return Review(
         chosen,
         inspection,
         tuple(sorted(errors, key=lambda problem: problem.order)),
         tuple(sorted(findings, key=lambda problem: problem.order)),
-        files,
-        len(modules),
+        made.files,
+        made.modules,
     )
 
 

@@ -104,7 +104,19 @@ def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileEr
             errors.extend(several.errors)
         except SqlFileError as error:
             errors.append(error)
+        except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are read all the same)
+            errors.append(_unforeseen(error, file.path))
     return Catalog(str(top), statements), tuple(sorted(errors, key=_position))
+
+
+def _unforeseen(error: Exception, path: Path) -> SqlFileError:
+    from .faults import FAULT_HINT, fault_detail
+
+    found = SqlFileError(
+        "this file cannot be read", place=Place(str(path)), detail=fault_detail(error), hint=FAULT_HINT
+    )
+    found.__cause__ = error
+    return found
 
 
 def _shown(folder: Path) -> Path:

@@ -9,8 +9,10 @@ from typing import NoReturn
 from plainsql.errors import SqlFileError, SqlFolderError
 
 from .encryption import check_parameters
+from .foreign import lone_at, other_tools_mark
 from .header import close_match, read_layout
 from .keys import FORMS, Keys, read_keys
+from .misplaced import check_kind
 from .model import Choice, Parameter, Statement
 from .scanner import scan
 from .source import Source
@@ -53,6 +55,8 @@ def parse(text: str, *, name: str, path: str) -> Statement:
             compiled = compile_body(text[start:], name=name, path=path, line=line)
         except SqlFileError as error:
             errors.append(error)
+        else:
+            errors += [error for error in (check_kind(compiled.source), lone_at(compiled.source)) if error]
     if compiled is None:
         _raise(errors)
     _check_parameters(source, compiled, keys, errors)
@@ -117,6 +121,8 @@ def _no_returns(source: Source, after: int) -> SqlFileError:
             detail="The header ends at the first line that is empty or no comment of two dashes.",
             hint="Move it up to the comment lines at the top of the file.",
         )
+    if mark := other_tools_mark(source):
+        return mark
     return source.error(
         0,
         "the header does not say what the query returns",

@@ -150,6 +150,16 @@ class Compiled:
                     found[given, values] = self.variant(given, choices)
         return tuple(found.values())
 
+    def optional_spans(self) -> list[tuple[int, int]]:
+        """Begin and end in the body of each optional line that is of no choice."""
+        return [(block.start, block.end) for block in self._blocks if block.needs]
+
+    def optional_lines(self, variant: Variant) -> frozenset[int]:
+        """The beginnings of those that a variant has."""
+        return frozenset(
+            block.start for block in self._blocks if block.needs and block.needs <= variant.given
+        )
+
     def _groups(self) -> list[frozenset[str]]:
         """What the optional lines need, each set once."""
         return list(dict.fromkeys(block.needs for block in self._blocks if block.needs))

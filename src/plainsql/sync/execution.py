@@ -22,6 +22,13 @@ T = TypeVar("T")
 _STALE: Final = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
 
 
+def _note(error: psycopg.Error, query: Query[..., Any, Any], plan: Plan) -> str:
+    said = error.diag
+    return query.note(
+        plan, said.statement_position, sqlstate=error.sqlstate, message=said.message_primary or ""
+    )
+
+
 def execute(session: Session, query: Query[..., Any, R], args: Args) -> R:
     """Run a query to its end and build its result."""
     plan, values = query.plan(args)
@@ -29,7 +36,7 @@ def execute(session: Session, query: Query[..., Any, R], args: Args) -> R:
         try:
             prepared, result = _send(session, query, plan, values)
         except psycopg.Error as error:
-            error.add_note(query.note(plan, error.diag.statement_position))
+            error.add_note(_note(error, query, plan))
             raise
         if query.kind == "count":
             # Its result is an int by its class; the type checker knows only R.
@@ -48,7 +55,7 @@ def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: i
             prepared = _prepare(session, query, plan)
             data = _encode(query, plan, prepared, values)
         except psycopg.Error as error:
-            error.add_note(query.note(plan, error.diag.statement_position))
+            error.add_note(_note(error, query, plan))
             raise
         try:
             cursor = _declare(session, plan, prepared, data)

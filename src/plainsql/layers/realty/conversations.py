@@ -305,7 +305,7 @@ def update(
     """Change what is given of a conversation, and leave the rest.
 
     Reads realty.conversations.
-    Writes realty.conversations.
+    Writes realty.appointments, realty.conversations.
     SQL: sql/realty/conversations/update.sql
     """
     if lead_id is None or last_message_at is None or is_answered_by_lead is None or id is None:

@@ -758,7 +758,7 @@ def update(
     until set_embedding gives a new one.
 
     Reads realty.properties.
-    Writes realty.properties.
+    Writes realty.appointments, realty.properties.
     SQL: sql/realty/properties/update.sql
     """
     if (
