@@ -70,32 +70,19 @@ def applicable(
     analysis: Analysis,
     returns: Literal["one", "optional", "many", "count"],
     *,
-    joins: bool = True,
     cached: bool = False,
     caches: bool = False,
 ) -> tuple[Finding, ...]:
     """The findings that matter for what the header says comes back.
 
-    With ``joins``, concurrent calls may run as one statement; with ``cached``, the header asks for its result
-    to be cached; with ``caches``, that of some query is.
+    With ``cached``, the header asks for its result to be cached; with ``caches``, that of some query is.
     """
     leave = {"unproved-one"} if returns in ("many", "count") else {"unbounded"}
     if returns == "count":
         leave |= {"unbounded"}
     leave |= set() if cached else {"cache-unsteady", "cache-untracked"}
     leave |= set() if caches and not cached else {"hidden-writes"}
-    found = tuple(finding for finding in (*analysis.findings, *analysis.caching) if finding.name not in leave)
-    if not (joins and analysis.lost_by_joining):
-        return found
-    return (
-        *found,
-        Finding(
-            "joined-plan",
-            f"concurrent calls do not run as one statement: {analysis.lost_by_joining}",
-            hint="write 'join: off' in the header where that is as it should be, or give the query an index "
-            "that serves it with any values",
-        ),
-    )
+    return tuple(finding for finding in (*analysis.findings, *analysis.caching) if finding.name not in leave)
 
 
 def examine(examined: Examined) -> Iterator[Finding]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from plainsql.analysis.cardinality import constant_count
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.equalities import plain_variable, strip_relabel
 from plainsql.analysis.findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.reader import Node
 from plainsql.analysis.relations import Relation
-from plainsql.analysis.tree import Kind, Scope, expression_children
+from plainsql.analysis.tree import Kind, Query, Scope, expression_children
 
 __all__ = ["examine_indexes"]
 
@@ -167,6 +168,24 @@ def _distances(examined: Examined) -> Iterator[Finding]:
                     place,
                     f"order by {name} {operator.name} the vector itself, and compute with it outside",
                 )
+            elif (limit := _constant_limit(query)) and _filters_by_parameter(query):
+                yield Finding(
+                    "generic-plan",
+                    f"limit {limit} is a constant beside a filter by a parameter: after some calls the plan may be"
+                    " one that does not know the filter's value",
+                    place,
+                    "make the limit a parameter: 'limit :limit', with"
+                    f" '-- param limit: 1..{max(limit, 200)} = {limit}' in the header",
+                )
+
+
+def _constant_limit(query: Query) -> int | None:
+    return constant_count(query.node.node("limitCount"))
+
+
+def _filters_by_parameter(query: Query) -> bool:
+    tree = query.node.node("jointree")
+    return tree is not None and any(part.kind == "PARAM" for part in expression_children(tree))
 
 
 def _distance_of(examined: Examined, node: Node) -> tuple[Relation, int] | None:

@@ -22,7 +22,7 @@ FINDINGS: Final = {
     "cache-untracked": "a cached query over what plainsql does not see written",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
-    "joined-plan": "a read that would lose an index where concurrent calls of it run as one statement",
+    "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
     "hidden-writes": "a write whose trigger or function may write any table, where results are cached",
     "nested-without-key": "a nested row of an outer join that cannot be told from no match",
     "not-in-nullable": "`not in` over what can be null",
@@ -94,9 +94,7 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
     seen: set[tuple[str, int, int, str]] = set()
     cached = statement.cache is not None
     for analysis, variant in zip(checked.variants, checked.texts, strict=True):
-        found = applicable(
-            analysis, statement.returns.kind, joins=statement.join, cached=cached, caches=caches
-        )
+        found = applicable(analysis, statement.returns.kind, cached=cached, caches=caches)
         for finding in (*found, *unbound(statement, analysis), *keyless(statement, analysis)):
             place = (
                 variant.place(finding.position)
