@@ -47,6 +47,7 @@ class Analyser:
             connection.autocommit = True
         self.catalogue = Catalogue(connection)
         self._probe = Probe(connection)
+        self.catalogue.read_bodies(self._probe)
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +113,7 @@ class Analyser:
             findings=(*examine(examined), *examine_indexes(examined)),
             dependences=dependences_of(self.catalogue, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
-            caching=tuple(caching_findings(self.catalogue, places, effects, examined.places)),
+            caching=tuple(caching_findings(self.catalogue, effects, examined.places)),
         )
 
     def _parameters(

@@ -7,6 +7,9 @@ from typing import Any
 
 from psycopg import Connection
 
+from plainsql.analysis.attached import Attached, load_attached
+from plainsql.analysis.bodies import Bodies, Body
+from plainsql.analysis.describe import Probe
 from plainsql.analysis.model import ColumnRef, PgType
 from plainsql.analysis.pgtypes import Types, load_types
 from plainsql.analysis.relations import Relation, Trigger, load_relations
@@ -30,6 +33,8 @@ class Catalogue:
         self.routines: Routines = load_routines(connection)
         self._relations = load_relations(connection, self.version)
         self._views: dict[int, str | None] = {}
+        self.attached: Attached = load_attached(connection, self.routines)
+        self._bodies: Bodies | None = None
         self._read_triggers()
 
     def type(self, oid: int, modifier: int = -1) -> PgType:
@@ -76,6 +81,14 @@ class Catalogue:
     def function(self, oid: int) -> Function | None:
         """The function with this oid."""
         return self.routines.functions.get(oid)
+
+    def read_bodies(self, probe: Probe) -> None:
+        """Have the bodies of functions read through a probe of the same connection."""
+        self._bodies = Bodies(self._connection, probe)
+
+    def body(self, function: Function) -> Body | None:
+        """What is known of a function's body; ``None`` for languages that are not read."""
+        return self._bodies.of(function) if self._bodies is not None else Body(read=False)
 
     def operator(self, oid: int) -> Operator | None:
         """The operator with this oid."""

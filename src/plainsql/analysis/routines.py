@@ -107,6 +107,7 @@ class Routines:
         self.nondeterministic_collations = nondeterministic
         self.casts = casts
         self.index_operators = index_operators
+        self._named: dict[str, list[Function]] | None = None
         self._operators_of: dict[int, list[Operator]] = {}
         for operator in operators.values():
             self._operators_of.setdefault(operator.function, []).append(operator)
@@ -132,6 +133,14 @@ class Routines:
     def operators_of(self, function: int) -> list[Operator]:
         """The operators that a function is behind."""
         return self._operators_of.get(function, [])
+
+    def named(self, name: str) -> list[Function]:
+        """The functions of this name, in any schema."""
+        if self._named is None:
+            self._named = {}
+            for function in self.functions.values():
+                self._named.setdefault(function.name, []).append(function)
+        return self._named.get(name, [])
 
     def is_overloaded(self, name: str) -> bool:
         """Whether a user has made a function of this name; extensions' are trusted."""
