@@ -60,7 +60,8 @@ FLAVOURS = {
     ),
     "PL/pgSQL, executed text": (
         "create function f(v integer) returns integer language plpgsql stable"
-        " as $$ declare r integer; begin execute 'select effects.le' || 'ak($1)' into r using v; return r; end $$"
+        " as $$ declare r integer;"
+        " begin execute 'select effects.le' || 'ak($1)' into r using v; return r; end $$"
     ),
 }
 
@@ -111,7 +112,8 @@ create operator =# (leftarg = coin, rightarg = coin, function = coin_eq, merges)
 create operator >=# (leftarg = coin, rightarg = coin, function = coin_ge);
 create operator ># (leftarg = coin, rightarg = coin, function = coin_gt);
 create operator class coin_ops default for type coin using btree as
-  operator 1 <#, operator 2 <=#, operator 3 =#, operator 4 >=#, operator 5 >#, function 1 coin_cmp(coin, coin);
+  operator 1 <#, operator 2 <=#, operator 3 =#, operator 4 >=#, operator 5 >#,
+  function 1 coin_cmp(coin, coin);
 create type purse as (c coin);
 create type coins as range (subtype = coin);
 create table till (id integer primary key, c coin not null);
@@ -139,8 +141,10 @@ _EXPRESSIONS = (
     "(select tally(b.id) filter (where b.id > 0) from t as b group by b.x limit 1)",
     "(select tally_end(b.id) from t as b)",
     "(select tally(b.id) over (order by b.id) from t as b limit 1)",
-    "(select max(m.v) from (select tally_moving(b.id) over (order by b.id"
-    " rows between current row and 1 following) as v from t as b) as m)",
+    (
+        "(select max(m.v) from (select tally_moving(b.id) over (order by b.id"
+        " rows between current row and 1 following) as v from t as b) as m)"
+    ),
     "with_default(t.id)",
     "with_default(v => t.id)",
     "t.id <~> 1",
@@ -392,7 +396,12 @@ def written_statements(flavour: str) -> dict[str, tuple[str, Sequence[str]]]:
 
 
 def judge(
-    connection: psycopg.Connection[Any], analyser: Analyser, flavour: str, sql: str, tally: Tally, role: str = ""
+    connection: psycopg.Connection[Any],
+    analyser: Analyser,
+    flavour: str,
+    sql: str,
+    tally: Tally,
+    role: str = "",
 ) -> Violation | None:
     """Run a statement and hold what it did against what is claimed."""
     tally.statements += 1

@@ -108,6 +108,7 @@ class Analyser:
             not_session_safe=effects.not_session_safe,
             row_security=tuple(sorted(effects.row_security)),
             settings=tuple(sorted(effects.settings.items())),
+            settings_read=tuple(sorted(effects.settings_read)),
             opaque=tuple(sorted(effects.opaque)),
             by_key=reads_by_key(cardinality, scope),
             findings=(*examine(examined), *examine_indexes(examined)),

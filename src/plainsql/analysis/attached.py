@@ -70,7 +70,8 @@ cross join lateral (values (g.rngtypid), (g.rngmultitypid)) as r (type)
 where c.opcfamily = any(%s)
 """
 
-# Input and output in text and binary, and what else a type brings; casts to JSON, which JSON's functions look up.
+# Input and output in text and binary, and what else a type brings; casts to JSON, which the functions of JSON
+# look up.
 _TYPE_FUNCTIONS = """
 select t.oid, f.oid
 from pg_catalog.pg_type as t
@@ -92,7 +93,9 @@ where c.castfunc >= 16384 and c.casttarget in ('json'::regtype, 'jsonb'::regtype
 """
 
 _DOMAIN_CHECKS = """
-select k.contypid, k.conbin::text from pg_catalog.pg_constraint as k where k.contypid <> 0 and k.conbin is not null
+select k.contypid, k.conbin::text
+from pg_catalog.pg_constraint as k
+where k.contypid <> 0 and k.conbin is not null
 """
 
 _TYPE_DEFAULTS = """

@@ -62,7 +62,7 @@ class Bodies:
         self._known: dict[int, Body | None] = {}
 
     def of(self, function: Function) -> Body | None:
-        """The body of a function; None for languages that are not read here, where the label is all there is."""
+        """The body of a function; None for a language that is not read: its label is all there is."""
         if function.language not in ("sql", "plpgsql"):
             return None
         if function.oid not in self._known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, cast
@@ -470,9 +470,9 @@ class _Collector:
         for trigger in relation.triggers_on(event):
             name = f"{relation}.{trigger.name}"
             self._effects.triggers.add(name)
-            if (of := self._catalogue.attached.tables.get(relation.oid)) is not None:
-                if (condition := of.conditions.get(trigger.name)) is not None:
-                    self._evaluator.expression(condition, f"trigger {name}")
+            of = self._catalogue.attached.tables.get(relation.oid)
+            if of is not None and (condition := of.conditions.get(trigger.name)) is not None:
+                self._evaluator.expression(condition, f"trigger {name}")
             if trigger.body is not None:
                 self._evaluator.operators(f"trigger {name}")
             else:

@@ -25,6 +25,11 @@ from plainsql.analysis.tree import Command
 
 __all__ = ["Effects", "Evaluated", "Evaluator"]
 
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _ORDER: dict[Volatility, int] = {"immutable": 0, "stable": 1, "volatile": 2}
 _SEQUENCES = ("nextval", "setval", "currval", "lastval")
 _RANGE_TABLE_KINDS = 10
@@ -33,9 +38,11 @@ _RANGE_TABLE_KINDS = 10
 _INPUT_BY_NAME = ("pg_input_is_valid", "pg_input_error_info")
 # They show all settings, or one that is not a constant's.
 _SHOW_SETTINGS = ("pg_show_all_settings",)
-_CLOCK_WORDS = frozenset(
-    "now current_timestamp current_date current_time localtime localtimestamp statement_timestamp"
-    " transaction_timestamp clock_timestamp timeofday".split()
+_CLOCK_WORDS = _names(
+    """
+    now current_timestamp current_date current_time localtime localtimestamp statement_timestamp
+    transaction_timestamp clock_timestamp timeofday
+    """
 )
 
 

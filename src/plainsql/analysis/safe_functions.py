@@ -38,8 +38,8 @@ _WRITES = _names(
     """
 )
 
-# Of the extensions that are known here, by their names: the volatile functions that are harmless. An extension
-# that does not stand here may do anything, whatever its functions are labelled.
+# Of each extension that is known here: its volatile functions that are harmless. One that does not stand here
+# may do anything, whatever its functions are labelled.
 _EXTENSIONS = {
     "pgcrypto": _names(
         """
@@ -58,8 +58,8 @@ _EXTENSIONS = {
     **dict.fromkeys(
         _names(
             """
-            bloom btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore intagg
-            intarray isn lo ltree pg_trgm postgis seg unaccent xml2
+            bloom btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore
+            intagg intarray isn lo ltree pg_trgm postgis seg unaccent xml2
             """
         ),
         frozenset[str](),
@@ -79,7 +79,8 @@ _EXTENSIONS_RUNNING_SQL = {
     "xml2": _names("xpath_table"),
     # They read the statistics of a table that is named to them.
     "postgis": _names(
-        "st_estimatedextent _postgis_stats _postgis_selectivity _postgis_join_selectivity _postgis_index_extent"
+        "st_estimatedextent _postgis_stats _postgis_selectivity _postgis_join_selectivity"
+        " _postgis_index_extent"
     ),
 }
 

@@ -30,7 +30,13 @@ _SESSION = frozenset(
         *("current_query", "pg_backend_pid", "inet_client_addr", "inet_client_port", "inet_server_addr"),
         *("inet_server_port", "pg_current_xact_id", "txid_current", "pg_current_xact_id_if_assigned"),
         *("txid_current_if_assigned", "pg_current_snapshot", "txid_current_snapshot", "pg_is_in_recovery"),
-        *("pg_my_temp_schema", "pg_listening_channels", "pg_cursor", "pg_prepared_statement", "pg_export_snapshot"),
+        *(
+            "pg_my_temp_schema",
+            "pg_listening_channels",
+            "pg_cursor",
+            "pg_prepared_statement",
+            "pg_export_snapshot",
+        ),
     ]
 )
 # `SQLVALUEFUNCTION.op`: current_date to localtimestamp, then current_role to current_schema.

@@ -99,7 +99,7 @@ class Written:
 
 
 def defaulted(query: Node, relation: Relation) -> frozenset[int]:
-    """The columns that a write may set to their ``default`` by name: all, where it stands in a list of rows."""
+    """The columns that a write may set to their ``default`` by name; all of them, of a row of values."""
     targets = list(query.nodes("targetList"))
     if (conflict := query.node("onConflict")) is not None:
         targets += conflict.nodes("onConflictSet")

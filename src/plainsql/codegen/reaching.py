@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from plainsql.codegen.modules import Function
@@ -36,12 +37,13 @@ def _cache(cache: CachedRead, name: Callable[[str], str]) -> str:
     lines = "".join(f"\n    {_dependence(each, name)}," for each in cache.dependences)
     dependences = f"({lines}\n)" if lines else "()"
     options = [
-        f", {option}={value!r}"
+        f", {option}={_source(value)}"
         for option, value, default in (
             ("local", _short(cache.local), None),
             ("stale", _short(cache.stale), None),
             ("negative", cache.negative, True),
             ("scoped", cache.scoped, False),
+            ("settings", cache.settings, ()),
         )
         if value != default
     ]
@@ -64,9 +66,14 @@ def _change(change: Change, name: Callable[[str], str]) -> str:
     return f"{begin}, (" + "".join(f"\n        {each}," for each in known) + "\n    ))"
 
 
+def _source(value: object) -> str:
+    if not isinstance(value, tuple):
+        return repr(value)
+    return f"({', '.join(map(_quoted, value))}{',' if len(value) == 1 else ''})"
+
+
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _short(seconds: float | None) -> float | None:

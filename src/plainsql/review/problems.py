@@ -13,10 +13,10 @@ from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound
 from plainsql.errors import ContractError, Place, PlainsqlError, SqlFileError, SqlFolderError
 
-__all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_files"]
+__all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_of", "problems_of_files"]
 
 FINDINGS: Final = {
-    "cache-unsteady": "a cached query whose result depends on time, chance or the session",
+    "cache-unsteady": "a cached query whose result depends on time, chance or one session",
     "cache-untracked": "a cached query over what plainsql does not see written",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "joined-plan": "a read that would lose an index where concurrent calls of it run as one statement",
@@ -31,6 +31,9 @@ FINDINGS: Final = {
     "vector-operator": "a distance operator that no index on the column serves",
 }
 """The findings that a header may allow, with what each says. docs/findings.md has a section for each."""
+
+WRONG_WHEN_CACHED: Final = frozenset(["cache-unsteady", "cache-untracked"])
+"""Findings of cached queries that ``generate`` refuses as ``check`` does, unless the header allows them."""
 
 
 class Problem(msgspec.Struct, frozen=True):

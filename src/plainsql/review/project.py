@@ -12,7 +12,14 @@ from plainsql.analysis.scratch import scratch_database
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.review.inspect import Inspection, inspect
 from plainsql.review.memory import Memory
-from plainsql.review.problems import Problem, findings_of, problem_of, problems_of_files, refusal
+from plainsql.review.problems import (
+    WRONG_WHEN_CACHED,
+    Problem,
+    findings_of,
+    problem_of,
+    problems_of_files,
+    refusal,
+)
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -78,7 +85,10 @@ def review(
     errors += [refusal(error) for error in inspection.errors]
     errors += [problem_of(error, "contract") for error in contradictions]
     caches = any(statement.cache is not None for statement in catalog.values())
-    findings = [problem for checked in inspection.checked for problem in findings_of(checked, caches=caches)]
+    found = [problem for checked in inspection.checked for problem in findings_of(checked, caches=caches)]
+    # A result that is not what the next caller should get is no matter of taste: no code caches it.
+    errors += [problem for problem in found if problem.name in WRONG_WHEN_CACHED]
+    findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
     return Review(
         chosen,
         inspection,
