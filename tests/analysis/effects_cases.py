@@ -191,8 +191,10 @@ _CONTEXTS = (
     "update t set x = 1 returning ({e})::text",
     "delete from t where ({e}) is null",
     "insert into t (id) select 9 from t where ({e}) is not null limit 1",
-    "merge into t using (select 1 as one) as s on ({e}) is not null and t.id = s.one"
-    " when matched then update set x = 3",
+    (
+        "merge into t using (select 1 as one) as s on ({e}) is not null and t.id = s.one"
+        " when matched then update set x = 3"
+    ),
     "select t.id from t limit (select count(({e})::text) from t)",
 )
 
@@ -208,18 +210,27 @@ _WRITTEN: dict[str, tuple[str, Sequence[str]]] = {
             "update w set no = default",
             "update w set (id, no) = row (1, default)",
             "insert into w (id, no) values (0, 7) on conflict (id) do update set no = default",
-            "merge into w using (values (0)) as s (id) on w.id = s.id when matched then update set no = default",
-            "merge into w using (values (8)) as s (id) on w.id = s.id"
-            " when not matched then insert (id, no) values (s.id, default)",
-            "merge into w using (values (8)) as s (id) on w.id = s.id"
-            " when not matched and s.id > 5 then insert (id) values (s.id)"
-            " when not matched then insert (id, no) values (s.id, 1)",
+            (
+                "merge into w using (values (0)) as s (id) on w.id = s.id"
+                " when matched then update set no = default"
+            ),
+            (
+                "merge into w using (values (8)) as s (id) on w.id = s.id"
+                " when not matched then insert (id, no) values (s.id, default)"
+            ),
+            (
+                "merge into w using (values (8)) as s (id) on w.id = s.id"
+                " when not matched and s.id > 5 then insert (id) values (s.id)"
+                " when not matched then insert (id, no) values (s.id, 1)"
+            ),
             "with n as (insert into w (id, no) values (1, default) returning id) select id from n",
         ],
     ),
     "view column default": (
-        "create table w (id integer, no integer); create view wv as select id, no from w;"
-        " alter view wv alter column no set default f(1); create view wvv as select id, no from wv",
+        (
+            "create table w (id integer, no integer); create view wv as select id, no from w;"
+            " alter view wv alter column no set default f(1); create view wvv as select id, no from wv"
+        ),
         [
             "insert into wv (id) values (1)",
             "insert into wv (id, no) values (1, default)",
@@ -260,68 +271,87 @@ _WRITTEN: dict[str, tuple[str, Sequence[str]]] = {
         ["insert into w values (1, 1)", "update w set no = 1"],
     ),
     "trigger condition": (
-        "create table w (id integer, no integer);"
-        " create function same() returns trigger language plpgsql as 'begin return new; end';"
-        " create trigger same before insert or update on w for each row when (f(new.id) > 0)"
-        " execute function same()",
+        (
+            "create table w (id integer, no integer);"
+            " create function same() returns trigger language plpgsql as 'begin return new; end';"
+            " create trigger same before insert or update on w for each row when (f(new.id) > 0)"
+            " execute function same()"
+        ),
         ["insert into w values (1, 1)", "update w set no = 1"],
     ),
     "trigger condition after": (
-        "create table w (id integer, no integer);"
-        " create function same() returns trigger language plpgsql as 'begin return null; end';"
-        " create trigger same after delete on w for each row when (f(old.id) is null)"
-        " execute function same()",
+        (
+            "create table w (id integer, no integer);"
+            " create function same() returns trigger language plpgsql as 'begin return null; end';"
+            " create trigger same after delete on w for each row when (f(old.id) is null)"
+            " execute function same()"
+        ),
         ["delete from w"],
     ),
     "trigger body": (
-        "create table w (id integer, no integer);"
-        " create function calls() returns trigger language plpgsql"
-        " as 'begin new.no := f(new.id); return new; end';"
-        " create trigger calls before insert or update on w for each row execute function calls()",
+        (
+            "create table w (id integer, no integer);"
+            " create function calls() returns trigger language plpgsql"
+            " as 'begin new.no := f(new.id); return new; end';"
+            " create trigger calls before insert or update on w for each row execute function calls()"
+        ),
         ["insert into w values (1, 1)", "update w set no = 1"],
     ),
     "trigger body with an operator": (
-        "create table w (id integer, no boolean);"
-        " create function calls() returns trigger language plpgsql"
-        " as 'begin new.no := new.id <~> 1; return new; end';"
-        " create trigger calls before insert or update on w for each row execute function calls()",
+        (
+            "create table w (id integer, no boolean);"
+            " create function calls() returns trigger language plpgsql"
+            " as 'begin new.no := new.id <~> 1; return new; end';"
+            " create trigger calls before insert or update on w for each row execute function calls()"
+        ),
         ["insert into w values (1, null)", "update w set no = null"],
     ),
     "trigger of a partition that a row moves to": (
-        "create table w (id integer, no integer) partition by list (id);"
-        " create table w_0 partition of w for values in (0); create table w_1 partition of w for values in (1);"
-        " create function calls() returns trigger language plpgsql"
-        " as 'begin new.no := f(new.id); return new; end';"
-        " create trigger calls before insert on w_1 for each row execute function calls()",
+        (
+            "create table w (id integer, no integer) partition by list (id);"
+            " create table w_0 partition of w for values in (0);"
+            " create table w_1 partition of w for values in (1);"
+            " create function calls() returns trigger language plpgsql"
+            " as 'begin new.no := f(new.id); return new; end';"
+            " create trigger calls before insert on w_1 for each row execute function calls()"
+        ),
         ["update w set id = 1"],
     ),
     "set default by a foreign key": (
-        "create table p (id integer primary key); insert into p values (0), (1), (5);"
-        " create table w (id integer, no integer default f(5) references p (id) on delete set default);"
-        " insert into w values (1, 1)",
+        (
+            "create table p (id integer primary key); insert into p values (0), (1), (5);"
+            " create table w (id integer, no integer default f(5) references p (id) on delete set default);"
+            " insert into w values (1, 1)"
+        ),
         ["delete from p where id = 1"],
     ),
     "index on an operator class": (
-        "create table w (id integer, no coin); create unique index on w (no); insert into w values (3, row(3))",
+        "create table w (id int, no coin); create unique index on w (no); insert into w values (3, '(3)')",
         ["insert into w values (1, row(1))", "update w set no = row(4)::coin where id = 3"],
     ),
     "rule": (
-        "create table w (id integer, no integer);"
-        " create rule w_rule as on insert to w do also select f(new.id)",
+        (
+            "create table w (id integer, no integer);"
+            " create rule w_rule as on insert to w do also select f(new.id)"
+        ),
         ["insert into w values (1, 1)"],
     ),
     "policy": (
-        "create table w (id integer, no integer); alter table w enable row level security;"
-        " alter table w force row level security; create policy w_all on w using (f(id) is not null);"
-        " grant all on all tables in schema effects to pg_monitor;"
-        " grant usage on schema effects to pg_monitor",
+        (
+            "create table w (id integer, no integer); alter table w enable row level security;"
+            " alter table w force row level security; create policy w_all on w using (f(id) is not null);"
+            " grant all on all tables in schema effects to pg_monitor;"
+            " grant usage on schema effects to pg_monitor"
+        ),
         ["select id from w", "update w set no = 1", "delete from w", "insert into w values (3, 3)"],
     ),
     "policy over a view": (
-        "create table w (id integer, no integer); alter table w enable row level security;"
-        " create policy w_all on w using (exists (select from seen where v is not null));"
-        " grant all on all tables in schema effects to pg_monitor;"
-        " grant usage on schema effects to pg_monitor",
+        (
+            "create table w (id integer, no integer); alter table w enable row level security;"
+            " create policy w_all on w using (exists (select from seen where v is not null));"
+            " grant all on all tables in schema effects to pg_monitor;"
+            " grant usage on schema effects to pg_monitor"
+        ),
         ["select id from w", "update w set no = 1"],
     ),
 }
@@ -340,8 +370,10 @@ _IMMUTABLE = {
         ["insert into w values (1)", "update w set id = 3"],
     ),
     "partition key": (
-        "create table w (id integer, no integer) partition by list (f(id));"
-        " create table w_0 partition of w default",
+        (
+            "create table w (id integer, no integer) partition by list (f(id));"
+            " create table w_0 partition of w default"
+        ),
         ["insert into w values (1)"],
     ),
 }

@@ -1,4 +1,4 @@
-"""What a statement calls without saying so: no statement that writes or changes its session is claimed not to."""
+"""Effects, also of what is evaluated without a call in the tree, against what a statement really does."""
 
 from __future__ import annotations
 

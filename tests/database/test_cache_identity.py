@@ -1,4 +1,4 @@
-"""Whose results are whose: what a tenant, a role or a setting may decide is part of what a result is stored under.
+"""The key of a cached result holds the tenant, the role and the settings that may decide about it.
 
 The cached reads are what the analysis derives, not what a test says.
 """
