@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -103,6 +104,36 @@ async def test_a_tenant_that_was_set_by_hand_counts_in_its_transaction_only(url:
         async with db.transaction() as tx:
             await tx.connection.execute("select set_config('app.jwt_tenant', 'b', true)")
             assert await letters(tx) == [2]
+        with pytest.raises(TenantError):
+            await letters(db)
+
+
+def _setting_a_tenant(effect: Any, local: bool) -> Any:
+    @many[str](
+        "t.set",
+        "t.sql",
+        1,
+        f"select set_config('app.jwt_tenant', 'b', {local})",
+        effect=effect,
+        row_security=None,
+    )
+    def set_tenant() -> Args:
+        return ()
+
+    return set_tenant
+
+
+@pytest.mark.parametrize(("effect", "local"), [("unknown", False), ("unknown", True), ("writes", True)])
+async def test_a_query_that_sets_a_tenant_opens_no_table_to_later_calls(
+    url: str, effect: Any, local: bool
+) -> None:
+    async with plainsql.connect(url, max_size=1) as db:
+        async with db.transaction() as tx:
+            await _setting_a_tenant(effect, local)(tx)
+            assert await letters(tx) == [2]
+        with pytest.raises(TenantError):
+            await letters(db)
+        await _setting_a_tenant("unknown", False)(db)
         with pytest.raises(TenantError):
             await letters(db)
 
