@@ -118,6 +118,15 @@ create type purse as (c coin);
 create type coins as range (subtype = coin);
 create table till (id integer primary key, c coin not null);
 insert into till values (1, row(1)), (2, row(2)), (3, row(2));
+create function rows_of() returns table (c checked) language sql stable as 'select 1';
+create function row_of(out c checked, out d integer) language plpgsql immutable
+  as $$ begin c := 1; d := 2; end $$;
+create function of_column(v integer) returns integer language plpgsql immutable
+  as $$ declare c effects.held.v%type; begin c := v; return c; end $$;
+create function loosely(v anyelement) returns anyelement language sql stable
+  as $$ select v from effects.f(1) $$;
+create function to_json(v coin) returns json language sql immutable as $$ select to_json(f(v.v)) $$;
+create cast (coin as json) with function to_json (coin);
 create view seen as select t.id, f(t.id) as v from t;
 """
 
@@ -170,6 +179,14 @@ _EXPRESSIONS = (
     "(select count(*) from till as a inner join till as b on a.c =# b.c)",
     "(select s.v from seen as s where s.id = t.id)",
     "f(t.id)",
+    "(select r.c from rows_of() as r)",
+    "(select r.d from row_of() as r)",
+    "of_column(t.id)",
+    "loosely(t.id)",
+    "to_jsonb(row(t.id)::coin)",
+    "(select jsonb_agg(till) from till)",
+    "mode() within group (order by row(t.id)::coin)",
+    "max(array[row(t.id)::coin])",
     "(array['a', 'b'])[f(t.id)]",
     "case when t.id > 0 then f(t.id) end",
     "coalesce(null, f(t.id))",

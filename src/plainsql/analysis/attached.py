@@ -124,6 +124,14 @@ from pg_catalog.pg_proc as p
 where p.oid >= 16384 and p.proargdefaults is not null
 """
 
+# What a function returns, and what it is given: a declared type is one that values are made of.
+_SIGNATURES = """
+select p.oid, s.type
+from pg_catalog.pg_proc as p
+cross join lateral unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]) || p.prorettype) as s (type)
+where p.oid >= 16384 and s.type = any(%s)
+"""
+
 _INDEXES = """
 select i.indrelid, coalesce(i.indexprs::text, ''), coalesce(i.indpred::text, ''),
   array(
@@ -190,6 +198,8 @@ class Attached:
     arguments: dict[int, tuple[int, str]] = field(default_factory=dict)
     """By function: how many arguments it has, and what stands for those that are left out."""
     types: dict[int, OfType] = field(default_factory=dict)
+    signatures: dict[int, set[int]] = field(default_factory=dict)
+    """By function: those of ``types`` that its arguments and its result have."""
     defaults: dict[int, str] = field(default_factory=dict)
     """By domain: its own default, in the server's node format."""
     tables: dict[int, OfTable] = field(default_factory=dict)
@@ -230,6 +240,8 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
             found.types.setdefault(type_, OfType()).checks.add(text)
     if found.types:
         _spread(found.types, rows(_PARTS))
+        for function, type_ in rows(_SIGNATURES, list(found.types)):
+            found.signatures.setdefault(function, set()).add(type_)
     for type_, text in rows(_TYPE_DEFAULTS):
         found.defaults[type_] = text
     for function, count, text in rows(_ARGUMENTS):

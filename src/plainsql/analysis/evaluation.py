@@ -272,8 +272,9 @@ class Evaluator:
             self._functions.add(oid)
             for support in self._attached.aggregates[oid]:
                 self._call(support, None, via)
-        for state in self._attached.states.get(oid, ()):
-            self._type(state, via, made=True)
+        for made in (self._attached.states, self._attached.signatures):
+            for type_ in made.get(oid, ()):
+                self._type(type_, via, made=True)
         effects.at_least(function.volatility)
         if function.is_builtin and function.volatility == "immutable":
             return
@@ -339,7 +340,6 @@ class Evaluator:
             for other in routines.named(name):
                 if not other.is_builtin or other.volatility == "volatile":
                     self._call(other.oid, None, via)
+        # A variable may have any type: of a column's, of a row's.
         for type_ in self._attached.types:
-            row = self._catalogue.types.row(type_)
-            if row is not None and row.name.lower() in body.words:
-                self._type(type_, via, made=True)
+            self._type(type_, via, made=True)
