@@ -8,6 +8,10 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
+from plainsql.analysis.dependences import cached_read
+from plainsql.analysis.evaluation import Effects, Evaluator
+from plainsql.reach import EVERYTHING
+from plainsql.statements.model import CachePolicy
 from tests.analysis.effects_cases import FLAVOURS, Tally, build, judge, run, written_statements
 
 SEED, STATEMENTS = 5, 2400
@@ -40,3 +44,227 @@ def test_what_a_table_evaluates_is_followed(
     # Each statement runs, and nearly each of them reaches the function.
     assert not tally.refused + tally.failed
     assert tally.left >= max(1, tally.statements - 1)
+
+
+@pytest.fixture
+def honest(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """A database in which the function is labelled as what it is."""
+    build(connection, "honest")
+    return connection
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select $1::checked",
+        "select id from t where id = $1::nested",
+        "select id from t where id = any ($1::checked[])",
+        "select ($1::pair).w",
+        "select pg_input_is_valid($1, 'checked')",
+    ],
+)
+def test_a_parameter_of_a_domain_is_checked_when_it_is_bound(
+    honest: psycopg.Connection[Any], sql: str
+) -> None:
+    with Analyser(honest) as analyser:
+        claim = analyser.analyse(sql)
+    assert not claim.read_only
+    assert not claim.session_safe
+
+
+def test_reading_a_column_of_a_domain_runs_no_check(honest: psycopg.Connection[Any]) -> None:
+    with Analyser(honest) as analyser:
+        claim = analyser.analyse("select h.v, (h.p).v as pv from held as h where h.v = 1 order by h.v")
+    assert claim.read_only
+    assert claim.session_safe
+
+
+_EXTENSIONS = [
+    ("tablefunc", "select a from crosstab('select id, id, x from t order by 1') as c (a integer, b integer)"),
+    ("tablefunc", "select a from connectby('t', 'id', 'x', '1', 0) as c (a integer, b integer, l integer)"),
+    ("dblink", "select a from dblink('dbname=x', 'select 1') as d (a integer)"),
+    ("dblink", "select dblink_get_connections()"),
+    ("pgrowlocks", "select locker from pgrowlocks('t')"),
+    ("pgstattuple", "select table_len from pgstattuple('t')"),
+    ("", "select word from ts_stat('select to_tsvector(x::text) from t')"),
+    ("", "select ts_rewrite('a'::tsquery, 'select a, b from pairs')"),
+    ("", "select table_to_xml('t', true, false, '')"),
+    ("", "select query_to_xml('select 1', true, false, '')"),
+]
+
+
+@pytest.mark.parametrize(("extension", "sql"), _EXTENSIONS, ids=[sql for _, sql in _EXTENSIONS])
+def test_what_runs_sql_from_its_arguments_may_do_anything(
+    honest: psycopg.Connection[Any], extension: str, sql: str
+) -> None:
+    if extension:
+        honest.execute(f"create extension if not exists {extension} schema effects".encode())
+    with Analyser(honest) as analyser:
+        claim = analyser.analyse(sql)
+    assert not claim.read_only
+    assert not claim.session_safe
+    assert claim.opaque
+    assert claim.changes == EVERYTHING
+
+
+_COMPUTING = [
+    ("tablefunc", "select normal_rand(1, 2, 3)"),
+    ("citext", "select 'a'::citext = 'A'"),
+    ("hstore", "select 'a=>1'::hstore -> 'a'"),
+    ("intarray", "select sort(array[2, 1])"),
+    ("ltree", "select 'a.b'::ltree <@ 'a'"),
+    ("pg_trgm", "select similarity('a', 'b')"),
+    ("unaccent", "select unaccent('é')"),
+    ("vector", "select '[1,2]'::vector <-> '[2,3]'"),
+    ("tsm_system_rows", "select id from t tablesample system_rows (1)"),
+    ("earthdistance", "select earth_distance(ll_to_earth(1, 2), ll_to_earth(2, 3))"),
+    ("isn", "select isbn('0-393-04002-X')"),
+]
+
+
+@pytest.mark.parametrize(("extension", "sql"), _COMPUTING, ids=[name for name, _ in _COMPUTING])
+def test_what_an_extension_computes_is_harmless(
+    honest: psycopg.Connection[Any], extension: str, sql: str
+) -> None:
+    honest.execute(f"create extension if not exists {extension} schema effects cascade".encode())
+    with Analyser(honest) as analyser:
+        claim = analyser.analyse(sql)
+    assert claim.read_only, claim.not_read_only
+    assert claim.session_safe, claim.not_session_safe
+    assert not claim.opaque
+
+
+def test_a_kind_of_node_that_is_not_known_ends_every_proof(honest: psycopg.Connection[Any]) -> None:
+    with Analyser(honest) as analyser:
+        effects = Effects()
+        evaluator = Evaluator(analyser.catalogue, effects, lambda *_: None, lambda *_: False)
+        evaluator.expression("{NEWERKIND :arg {CONST :consttype 23}}")
+    assert effects.not_read_only == effects.not_session_safe == "newerkind, a kind of node that is not known"
+    assert effects.hidden_writes
+
+
+@pytest.mark.parametrize(
+    ("made", "sql"),
+    [
+        ("create function g(integer) returns integer language sql stable as 'select broken'", "select g(1)"),
+        ("create function g(integer) returns integer language sql stable as ''", "select g(1)"),
+    ],
+)
+def test_a_body_that_cannot_be_read_may_do_anything(
+    honest: psycopg.Connection[Any], made: str, sql: str
+) -> None:
+    honest.execute(f"set check_function_bodies = off; {made}; reset check_function_bodies".encode())
+    with Analyser(honest) as analyser:
+        claim = analyser.analyse(sql)
+        # The refusal of the body has left the connection as it was.
+        assert analyser.analyse("select 1").read_only
+    assert claim.not_session_safe == "the body of effects.g(integer) cannot be read"
+
+
+def test_a_body_is_read_inside_a_transaction(honest: psycopg.Connection[Any]) -> None:
+    honest.execute(
+        b"set check_function_bodies = off; create function g(integer) returns integer language sql stable"
+        b" as 'select broken'; create function h(integer) returns integer language sql stable as 'select $1';"
+        b" reset check_function_bodies"
+    )
+    with honest.transaction(), Analyser(honest) as analyser:
+        assert not analyser.analyse("select g(1)").session_safe
+        assert analyser.analyse("select h(1)").session_safe
+
+
+@pytest.mark.parametrize("path", ["", " set search_path = other"])
+def test_a_body_is_read_on_the_path_of_its_function(honest: psycopg.Connection[Any], path: str) -> None:
+    honest.execute("drop schema if exists other cascade")
+    honest.execute(
+        "create schema other; create function other.g() returns integer language sql as 'select f(1)'"
+    )
+    honest.execute("create function g() returns integer language sql immutable as 'select 1'")
+    honest.execute("set check_function_bodies = off")
+    honest.execute(f"create function h() returns integer language sql stable{path} as 'select g()'".encode())
+    with Analyser(honest) as analyser:
+        assert analyser.analyse("select h()").session_safe is (not path)
+        assert analyser.analyse("select g()").session_safe
+
+
+_UNSTEADY = [
+    ("create function g() returns timestamptz language sql stable as 'select now()'", "select g() as v"),
+    (
+        "create function g() returns timestamptz language sql stable begin atomic select now(); end",
+        "select g() as v",
+    ),
+    (
+        "create function g() returns date language plpgsql stable as 'begin return current_date; end'",
+        "select g() as v",
+    ),
+    (
+        "create function g(v date default current_date) returns date language sql immutable as 'select v'",
+        "select g() as v",
+    ),
+    ("create view g as select t.id from t where now() > '2020-01-01'", "select g.id from g"),
+    (
+        "create function g() returns integer language sql stable as 'select pg_backend_pid()'",
+        "select g() as v",
+    ),
+    (
+        (
+            "create table g (id integer); alter table g enable row level security;"
+            " create policy g_now on g using (now() > '2020-01-01')"
+        ),
+        "select g.id from g",
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "sql"), _UNSTEADY, ids=[made for made, _ in _UNSTEADY])
+def test_time_and_session_are_found_below_what_is_called(
+    honest: psycopg.Connection[Any], made: str, sql: str
+) -> None:
+    honest.execute(made.encode())
+    with Analyser(honest) as analyser:
+        caching = analyser.analyse(sql).caching
+    assert "cache-unsteady" in {finding.name for finding in caching}
+
+
+_SETTINGS = [
+    ("", "select current_setting('app.Region', true) as v", ("app.region",)),
+    ("", "select current_setting($1, true) as v", ("*",)),
+    ("", "select t.id from t", ()),
+    ("", "select current_user as v", ()),
+    (
+        "create function g() returns text language sql stable as $$ select current_setting('app.a') $$",
+        "select g() as v",
+        ("app.a",),
+    ),
+    (
+        "create function g() returns text language plpgsql stable as 'begin return 1; end'",
+        "select g() as v",
+        ("*",),
+    ),
+    (
+        "create function g() returns text language plpgsql immutable as 'begin return 1; end'",
+        "select g() as v",
+        (),
+    ),
+    ("create view g as select current_setting('app.a') as v", "select g.v from g", ("app.a",)),
+    (
+        (
+            "create table g (id integer); alter table g enable row level security;"
+            " create policy g_a on g using (id::text = current_setting('app.a'))"
+        ),
+        "select g.id from g",
+        ("app.a",),
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "sql", "settings"), _SETTINGS, ids=[f"{m} {s}" for m, s, _ in _SETTINGS])
+def test_the_settings_that_a_result_depends_on_are_known_by_name(
+    honest: psycopg.Connection[Any], made: str, sql: str, settings: tuple[str, ...]
+) -> None:
+    honest.execute((made or "select").encode())
+    with Analyser(honest) as analyser:
+        analysis = analyser.analyse(sql)
+    assert analysis.settings_read == settings
+    read = cached_read(CachePolicy(60), [analysis])
+    assert read.settings == tuple(name for name in settings if name != "*")
+    assert read.scoped is bool(settings)

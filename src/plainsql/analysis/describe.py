@@ -20,6 +20,7 @@ _SETTINGS = {
     "debug_pretty_print": "off",
     "debug_print_rewritten": "off",
     "debug_print_plan": "off",
+    "check_function_bodies": "on",
     "client_encoding": "UTF8",
     "client_min_messages": "log",
 }
