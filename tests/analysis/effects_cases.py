@@ -114,6 +114,16 @@ create operator ># (leftarg = coin, rightarg = coin, function = coin_gt);
 create operator class coin_ops default for type coin using btree as
   operator 1 <#, operator 2 <=#, operator 3 =#, operator 4 >=#, operator 5 >#,
   function 1 coin_cmp(coin, coin);
+create function odd_lt(a integer, b integer) returns boolean language plpgsql immutable
+  as $$ begin return a < b; end $$;
+create function odd_eq(a integer, b integer) returns boolean language plpgsql immutable
+  as $$ begin return a = b; end $$;
+create function odd_cmp(a integer, b integer) returns integer language plpgsql immutable
+  as $$ begin return f(a) - b; end $$;
+create operator <? (leftarg = integer, rightarg = integer, function = odd_lt);
+create operator =? (leftarg = integer, rightarg = integer, function = odd_eq, merges);
+create operator class odd_ops for type integer using btree as
+  operator 1 <?, operator 3 =?, function 1 odd_cmp(integer, integer);
 create type purse as (c coin);
 create type coins as range (subtype = coin);
 create table till (id integer primary key, c coin not null);
@@ -178,6 +188,7 @@ _EXPRESSIONS = (
     "('[\"(1)\",\"(' || t.id || ')\"]')::coins",
     "(select count(*) from till as a inner join till as b on a.c =# b.c)",
     "(select s.v from seen as s where s.id = t.id)",
+    "(select array_agg(b.id order by b.id using <?) from t as b)",
     "f(t.id)",
     "(select r.c from rows_of() as r)",
     "(select r.d from row_of() as r)",
@@ -345,6 +356,10 @@ _WRITTEN: dict[str, tuple[str, Sequence[str]]] = {
     "index on an operator class": (
         "create table w (id int, no coin); create unique index on w (no); insert into w values (3, '(3)')",
         ["insert into w values (1, row(1))", "update w set no = row(4)::coin where id = 3"],
+    ),
+    "index on another operator class": (
+        "create table w (id int, no int); create index on w (no odd_ops); insert into w values (3, 3)",
+        ["insert into w values (1, 1)", "update w set no = 4 where id = 3"],
     ),
     "rule": (
         (

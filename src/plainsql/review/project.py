@@ -86,8 +86,10 @@ def review(
     errors += [problem_of(error, "contract") for error in contradictions]
     caches = any(statement.cache is not None for statement in catalog.values())
     found = [problem for checked in inspection.checked for problem in findings_of(checked, caches=caches)]
-    # A result that is not what the next caller should get is no matter of taste: no code caches it.
-    errors += [problem for problem in found if problem.name in WRONG_WHEN_CACHED]
+    # A result that is not what the next caller should get is no matter of taste: no code caches it. What is
+    # refused already is not refused again.
+    refused = {problem.path for problem in errors}
+    errors += [p for p in found if p.name in WRONG_WHEN_CACHED and p.path not in refused]
     findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
     return Review(
         chosen,
