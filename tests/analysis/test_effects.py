@@ -187,6 +187,10 @@ def test_a_body_is_read_on_the_path_of_its_function(honest: psycopg.Connection[A
 
 
 _UNSTEADY = [
+    ("", "select t.id from t where '2020-01-01'::date < 'today'"),
+    ("", "select 'now'::timestamptz as v"),
+    ("", "select date 'Yesterday' as v"),
+    ("", "select t.id from t where now() > timestamp ' tomorrow 12:00'"),
     ("create function g() returns timestamptz language sql stable as 'select now()'", "select g() as v"),
     (
         "create function g() returns timestamptz language sql stable begin atomic select now(); end",
@@ -215,14 +219,20 @@ _UNSTEADY = [
 ]
 
 
-@pytest.mark.parametrize(("made", "sql"), _UNSTEADY, ids=[made for made, _ in _UNSTEADY])
+@pytest.mark.parametrize(("made", "sql"), _UNSTEADY, ids=[made or sql for made, sql in _UNSTEADY])
 def test_time_and_session_are_found_below_what_is_called(
     honest: psycopg.Connection[Any], made: str, sql: str
 ) -> None:
-    honest.execute(made.encode())
+    honest.execute((made or "select").encode())
     with Analyser(honest) as analyser:
         caching = analyser.analyse(sql).caching
     assert "cache-unsteady" in {finding.name for finding in caching}
+
+
+def test_a_moment_that_stays_is_steady(honest: psycopg.Connection[Any]) -> None:
+    with Analyser(honest) as analyser:
+        sql = "select t.id, 'now' as word, 'today' from t where '2020-01-01'::date < '2021-01-01 00:00'"
+        assert not analyser.analyse(sql).caching
 
 
 _SETTINGS = [

@@ -493,6 +493,7 @@ class _Collector:
         uses, action = (self._effects.reads, "read") if verb == "reads" else (self._effects.writes, "cascade")
         for relation in relations:
             if relation is not None:
+                self._policies(relation)
                 self._use(uses, relation, cast("Action", action), (), {}, via, with_children=True)
         return True
 

@@ -31,6 +31,8 @@ def _names(text: str) -> frozenset[str]:
 
 
 _ORDER: dict[Volatility, int] = {"immutable": 0, "stable": 1, "volatile": 2}
+_TIMES = (1082, 1114, 1184, 1266)
+"""``date``, ``timestamp`` with and without time zone, ``timetz``."""
 _SEQUENCES = ("nextval", "setval", "currval", "lastval")
 _RANGE_TABLE_KINDS = 10
 """``RTEKind`` counts from 0 to ``RTE_GROUP``."""
@@ -186,6 +188,9 @@ class Evaluator:
         match node.kind:
             case "SQLVALUEFUNCTION":
                 effects.at_least("stable")
+                effects.evaluated.append(Evaluated(node, None, via))
+            case "CONST" if not via and node.number("consttype") in _TIMES:
+                # Made from text when the statement was parsed: from 'today', perhaps.
                 effects.evaluated.append(Evaluated(node, None, via))
             case "TABLESAMPLECLAUSE":
                 effects.evaluated.append(Evaluated(node, None, via))

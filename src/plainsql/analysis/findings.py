@@ -34,6 +34,11 @@ class Places:
             return 0
         return len(self._bytes[:offset].decode(errors="replace")) + 1
 
+    def written(self, node: Node, length: int = 80) -> str:
+        """The text from where a node was written on; empty where it has no place."""
+        offset = node.number("location", -1)
+        return self._bytes[offset : offset + length].decode(errors="replace") if offset >= 0 else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:

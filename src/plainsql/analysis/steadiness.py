@@ -8,6 +8,7 @@ reads nobody sees. Of the server's stable functions those of the clock and of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from plainsql.analysis.catalogue import Catalogue
@@ -42,6 +43,9 @@ _SESSION = frozenset(
 # `SQLVALUEFUNCTION.op`: current_date to localtimestamp, then current_role to current_schema.
 _LAST_CLOCK_VALUE = 8
 
+# The texts that date and time types take for a moment that moves.
+_RELATIVE = re.compile(r"[^']{0,40}'\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+
 _TIME_HINT = "give the time as a parameter, cut to what the answer needs: a day, an hour"
 _SESSION_HINT = "give it as a parameter, or do not cache the query"
 _CHANCE_HINT = "give it as a parameter, or do not cache the query"
@@ -51,7 +55,7 @@ def caching_findings(catalogue: Catalogue, effects: Effects, positions: Places) 
     """What to say of a statement where results are cached."""
     # What a write evaluates, defaults and checks, is no part of a result that could be stored.
     for each in () if effects.writes else effects.evaluated:
-        for because, hint in _unsteady(each):
+        for because, hint in _unsteady(each, positions):
             position = positions.of(each.node) if each.node is not None and not each.via else 0
             inside = f", in {each.via}" if each.via and not each.via.startswith("view ") else ""
             yield Finding("cache-unsteady", f"{because}{inside}", position, hint)
@@ -81,12 +85,15 @@ def caching_findings(catalogue: Catalogue, effects: Effects, positions: Places) 
         )
 
 
-def _unsteady(evaluated: Evaluated) -> Iterator[tuple[str, str]]:
+def _unsteady(evaluated: Evaluated, positions: Places) -> Iterator[tuple[str, str]]:
     """Why a value is not the same for the same rows, parameters and settings, and what to do."""
     node, function = evaluated.node, evaluated.function
     if function is None:
         if node is None or (node.kind == "SQLVALUEFUNCTION" and node.number("op") <= _LAST_CLOCK_VALUE):
             yield "the result depends on the time", _TIME_HINT
+        elif node.kind == "CONST":
+            if _RELATIVE.match(positions.written(node)):
+                yield "the result depends on the time at which the statement was prepared", _TIME_HINT
         elif node.kind == "TABLESAMPLECLAUSE" and node.node("repeatable") is None:
             yield "the result depends on chance (tablesample)", _CHANCE_HINT
         return
