@@ -100,9 +100,12 @@ def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Ten
 
 
 async def set_session(connection: Any, former: Tenant | None, tenant: Tenant | None) -> None:
-    """Make a session a tenant's, or nobody's, in one round trip."""
+    """Make a session a tenant's, or nobody's, in one round trip. Nobody's has what it began with."""
+    if tenant is None:
+        await connection.execute("; ".join(f"reset {_identifiers(name)}" for name, _ in former or ()))
+        return
     # What the former tenant has set and this one does not must go too.
-    settings = {name: "" for name, _ in former or ()} | dict(tenant or ())
+    settings = {name: "" for name, _ in former or ()} | dict(tenant)
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, false)" for i in range(len(settings)))
     await connection.fetch(f"select {calls}", *(part for setting in settings.items() for part in setting))
 
@@ -114,6 +117,10 @@ def local_settings(tenant: Tenant) -> str:
     in the text.
     """
     return f"select {', '.join(f'set_config({_hex(name)}, {_hex(value)}, true)' for name, value in tenant)}"
+
+
+def _identifiers(name: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 
 def _hex(text: str) -> str:
