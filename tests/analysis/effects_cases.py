@@ -90,6 +90,15 @@ create function with_default(v integer, w integer default f(1)) returns integer 
 create function meets(a integer, b integer) returns boolean language sql immutable
   as 'select f(a) = b';
 create operator <~> (leftarg = integer, rightarg = integer, function = meets);
+create function may_meet(a integer, b integer) returns boolean language sql immutable
+  as 'select a > b';
+create function may_not_meet(a integer, b integer) returns boolean language sql immutable
+  as 'select f(a) > b';
+create operator <!> (leftarg = integer, rightarg = integer, function = may_meet, negator = <!!>);
+create operator <!!> (leftarg = integer, rightarg = integer, function = may_not_meet, negator = <!>);
+create function leaks(t) returns integer language sql immutable as 'select f($1.id)';
+create function attribute_of(t) returns integer language plpgsql stable
+  as $$ begin return ($1).leaks; end $$;
 create type dress as (v integer);
 create function as_dress(v integer) returns dress language sql immutable as 'select row(f(v))::dress';
 create cast (integer as dress) with function as_dress (integer);
@@ -169,6 +178,11 @@ _EXPRESSIONS = (
     "t.id <~> 1",
     "t.id <~> any (array[1, 2])",
     "nullif(t.id <~> 1, true)",
+    "not (t.id <!> 1)",
+    "'{5}'::checked[]",
+    "'(5,1)'::pair",
+    "'[1,2]'::span",
+    "attribute_of(t)",
     "t.id::dress",
     "(select c from till order by c limit 1)",
     "(select count(distinct c) from till)",
@@ -440,12 +454,14 @@ class Violation:
         )
 
 
-def build(connection: psycopg.Connection[Any], flavour: str, more: str = "") -> None:
+def build(
+    connection: psycopg.Connection[Any], flavour: str, more: str = "", *, schema: str = _SCHEMA
+) -> None:
     """Make the schema, and a table ``w`` on which the function hangs."""
     connection.execute("drop schema if exists effects cascade")
     connection.execute("create schema effects")
     connection.execute("set search_path to effects")
-    connection.execute(f"{_LEAK}; {FLAVOURS[flavour]}; {_SCHEMA}; {more}".encode())
+    connection.execute(f"{_LEAK}; {FLAVOURS[flavour]}; {schema}; {more}".encode())
     if "create table w " in more and "partition of w default" not in more:
         connection.execute("begin; set local session_replication_role = replica")
         connection.execute(b"insert into w (id) select 0 where not exists (select from w where id = 0)")

@@ -46,6 +46,112 @@ def test_what_a_table_evaluates_is_followed(
     assert tally.left >= max(1, tally.statements - 1)
 
 
+_CHECKED = "create domain checked as integer check (f(value) is distinct from -1)"
+_ALONE = {
+    "columns of a function": (
+        (
+            f"{_CHECKED}; create function g() returns table (c checked, d integer) language sql stable"
+            " as 'select 1, 2'"
+        ),
+        "select c, d from g()",
+    ),
+    "a result parameter": (
+        (
+            f"{_CHECKED}; create function g(out c checked, out d integer) language plpgsql immutable"
+            " as 'begin c := 1; d := 2; end'"
+        ),
+        "select d from g()",
+    ),
+    "a variable of a column's type": (
+        (
+            f"{_CHECKED}; create table held (v checked);"
+            " create function g(v integer) returns integer language plpgsql immutable"
+            " as 'declare c effects.held.v%type; begin c := v; return c; end'"
+        ),
+        "select g(1)",
+    ),
+    "an attribute in PL/pgSQL": (
+        (
+            "create table t (id integer); insert into t values (1);"
+            " create function leaks(t) returns integer language sql as 'select f($1.id)';"
+            " create function g(t) returns integer language plpgsql stable as 'begin return ($1).leaks; end'"
+        ),
+        "select g(t) from t",
+    ),
+    "a quoted name in PL/pgSQL": (
+        (
+            'create function "F ""x"() returns integer language sql as \'select f(1)\';'
+            " create function g() returns integer language plpgsql stable"
+            ' as \'begin return "F ""x"/**/(); end\''
+        ),
+        "select g()",
+    ),
+    "an escaped name in PL/pgSQL": (
+        (
+            "create function g() returns integer language plpgsql stable"
+            " as 'begin return u&\"le\\0061k\"(1); end'"
+        ),
+        "select g()",
+    ),
+    "an operator in PL/pgSQL": (
+        (
+            "create function meets(a integer, b integer) returns boolean language sql as 'select f(a) = b';"
+            " create operator <~> (leftarg = integer, rightarg = integer, function = meets);"
+            " create function g() returns boolean language plpgsql immutable as 'begin return 1 <~> 2; end'"
+        ),
+        "select g()",
+    ),
+    "a cast in PL/pgSQL": (
+        (
+            "create type dress as (v integer);"
+            " create function as_dress(integer) returns dress language sql as 'select row(f($1))::dress';"
+            " create cast (integer as dress) with function as_dress (integer) as assignment;"
+            " create function g() returns dress language plpgsql immutable"
+            " as 'declare d dress; begin d := 1::dress; return d; end'"
+        ),
+        "select g()",
+    ),
+    "the negator of an operator": (
+        (
+            "create function yes(a integer, b integer) returns boolean language plpgsql immutable"
+            " as 'begin return a > b; end';"
+            " create function no(a integer, b integer) returns boolean language sql volatile"
+            " as 'select f(a) > b';"
+            " create operator <!> (leftarg = integer, rightarg = integer, function = yes, negator = <!!>);"
+            " create operator <!!> (leftarg = integer, rightarg = integer, function = no, negator = <!>);"
+        ),
+        "select v from (values (1), (2)) as q (v) where not (v <!> 2)",
+    ),
+    "a class of operators by its order": (
+        (
+            "create function lt(a integer, b integer) returns boolean language plpgsql immutable"
+            " as 'begin return a < b; end';"
+            " create function compare(a integer, b integer) returns integer language plpgsql"
+            " as 'begin return f(a) - b; end';"
+            " create operator <? (leftarg = integer, rightarg = integer, function = lt);"
+            " create function eq(a integer, b integer) returns boolean language plpgsql immutable"
+            " as 'begin return a = b; end';"
+            " create operator =? (leftarg = integer, rightarg = integer, function = eq);"
+            " create operator class odd_ops for type integer using btree as"
+            " operator 1 <?, operator 3 =?, function 1 compare(integer, integer)"
+        ),
+        "select v from (values (1), (2)) as q (v) order by v using <?",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _ALONE)
+def test_one_way_to_a_function_is_enough(connection: psycopg.Connection[Any], name: str) -> None:
+    """Nothing else in the database could be the reason for the answer."""
+    made, sql = _ALONE[name]
+    build(connection, "honest", schema=made)
+    tally = Tally()
+    with Analyser(connection) as analyser:
+        found = judge(connection, analyser, "honest", sql, tally)
+    assert found is None, str(found)
+    assert tally.left == tally.statements, "it is reached"
+
+
 @pytest.fixture
 def honest(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """A database in which the function is labelled as what it is."""

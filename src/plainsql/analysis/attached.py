@@ -194,7 +194,7 @@ class Attached:
     states: dict[int, set[int]] = field(default_factory=dict)
     """By aggregate: the types of its state."""
     operators: dict[int, set[int]] = field(default_factory=dict)
-    """By operator: the functions of its families, which a plan may use in its place."""
+    """By operator: the functions of its families and mates, which a plan may use in its place."""
     arguments: dict[int, tuple[int, str]] = field(default_factory=dict)
     """By function: how many arguments it has, and what stands for those that are left out."""
     types: dict[int, OfType] = field(default_factory=dict)
@@ -232,6 +232,12 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
             found.operators.setdefault(operator, set()).update(families[family])
         for type_, family in rows(_DEFAULT_CLASSES, list(families), list(families)):
             found.types.setdefault(type_, OfType()).functions.update(families[family])
+    for operator in routines.operators.values():
+        # The planner turns `not (a = b)` into `a <> b`, and sides round.
+        for mate in (operator.commutator, operator.negator):
+            known = routines.operators.get(mate)
+            if mate >= _USERS and mate != operator.oid and known is not None and counts(known.function):
+                found.operators.setdefault(operator.oid, set()).add(known.function)
     for type_, oid in rows(_TYPE_FUNCTIONS):
         if counts(oid):
             found.types.setdefault(type_, OfType()).functions.add(oid)

@@ -16,6 +16,8 @@ from psycopg import Connection
 
 from plainsql.analysis.reader import Node, NodeTextError, read_tree
 from plainsql.analysis.routines import Function
+from plainsql.errors import SqlFileError
+from plainsql.statements.scanner import scan
 
 if TYPE_CHECKING:
     from plainsql.analysis.describe import Probe
@@ -36,6 +38,7 @@ from pg_catalog.pg_proc as p where p.oid = %s
 
 # A word that is called, with its quotes if it has any; and any other word.
 _CALLED = re.compile(r'(?:"((?:[^"]|"")+)"|([^\W\d][\w$]*))\s*\(')
+_ESCAPED = re.compile(r'\bu&\s*"', re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d][\w$]*")
 
 
@@ -75,15 +78,13 @@ class Bodies:
             return Body(read=False)
         source, standard, polymorphic, path = row
         if function.language == "plpgsql":
-            names = {(a.replace('""', '"') if a else b.lower()) for a, b in _CALLED.findall(source)}
-            return Body(called=frozenset(names), words=frozenset(_WORD.findall(source.lower())))
+            return _named_in(source)
         try:
             if standard is not None:
                 trees = [read_tree(standard)]
             elif polymorphic:
                 # The validator leaves it alone: its types are known at a call only.
-                names = {(a.replace('""', '"') if a else b.lower()) for a, b in _CALLED.findall(source)}
-                return Body(called=frozenset(names), words=frozenset(_WORD.findall(source.lower())))
+                return _named_in(source)
             else:
                 trees = [read_tree(text) for text in self._probe.trees_of_function(function.oid, path)]
         except (psycopg.Error, NodeTextError):
@@ -91,6 +92,22 @@ class Bodies:
         nodes = tuple(_nodes(trees))
         # None at all: the server was told not to look at bodies.
         return Body(trees=nodes, read=bool(nodes))
+
+
+def _named_in(source: str) -> Body:
+    """The names in a body, without its comments."""
+    try:
+        tokens = scan(source)
+    except SqlFileError:
+        return Body(read=False)
+    text = " ".join(source[t.start : t.end] for t in tokens if not t.kind.endswith("comment"))
+    if _ESCAPED.search(text):
+        # A name that is written with escapes is another one than it looks.
+        return Body(read=False)
+    names = {
+        (quoted.replace('""', '"') if quoted else word.lower()) for quoted, word in _CALLED.findall(text)
+    }
+    return Body(called=frozenset(names), words=frozenset(_WORD.findall(text.lower())))
 
 
 def _nodes(values: Any) -> list[Node]:

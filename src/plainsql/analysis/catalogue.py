@@ -14,6 +14,7 @@ from plainsql.analysis.model import ColumnRef, PgType
 from plainsql.analysis.pgtypes import Types, load_types
 from plainsql.analysis.relations import Relation, Trigger, load_relations
 from plainsql.analysis.routines import Function, Operator, Routines, load_routines
+from plainsql.analysis.safe_functions import only_computes
 from plainsql.analysis.trigger_bodies import TriggerBody, builtin_body, read_body
 
 __all__ = ["Catalogue"]
@@ -173,9 +174,13 @@ class Catalogue:
         body = read_body(trigger.source) if trigger.source else None
         # A name is the server's own function only while nobody has made another of that name, and an
         # operator or a cast only computes while nobody has made one that does more.
-        if body is None or any(self.routines.is_overloaded(name) for name in body.calls):
+        if body is None or any(self._may_be_another(name) for name in body.calls):
             return None
         return None if self.routines.has_volatile_operators() else body
+
+    def _may_be_another(self, name: str) -> bool:
+        """Whether a function of this name is neither the server's nor of an extension that only computes."""
+        return any(not f.is_builtin and not only_computes(f) for f in self.routines.named(name))
 
     def column_is_not_null(
         self, relation: Relation, number: int, *, with_children: bool = True

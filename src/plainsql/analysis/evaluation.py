@@ -225,8 +225,7 @@ class Evaluator:
                 self._effects.unknown("an unknown operator")
             else:
                 self._call(operator.function, node, via)
-            for function in attached.operators.get(oid, ()):
-                self._call(function, None, via)
+            self._mates(oid, via)
         if node.kind == "FUNCEXPR" and (given := attached.arguments.get(node.number("funcid"))) is not None:
             count, defaults = given
             if len(node.items("args")) < count:
@@ -235,6 +234,11 @@ class Evaluator:
             made = makes_values(node)
             for type_ in types_met(node) & attached.types.keys():
                 self._type(type_, via, made=made)
+
+    def _mates(self, operator: int, via: str) -> None:
+        """Follow what a plan may use in the place of an operator."""
+        for function in self._attached.operators.get(operator, ()):
+            self._call(function, None, via)
 
     def _entry(self, node: Node, via: str, *, hidden: bool) -> None:
         if not 0 <= node.number("rtekind", -1) < _RANGE_TABLE_KINDS:
@@ -341,9 +345,10 @@ class Evaluator:
             effects.evaluated.append(Evaluated(None, None, via))
         self.operators(via)
         routines = self._catalogue.routines
-        for name in body.called:
+        # Without a parenthesis too: `(row).f` is a call of `f`.
+        for name in body.called | body.words:
             for other in routines.named(name):
-                if not other.is_builtin or other.volatility == "volatile":
+                if not other.is_builtin or (other.volatility == "volatile" and name in body.called):
                     self._call(other.oid, None, via)
         # A variable may have any type: of a column's, of a row's.
         for type_ in self._attached.types:

@@ -142,10 +142,6 @@ class Routines:
                 self._named.setdefault(function.name, []).append(function)
         return self._named.get(name, [])
 
-    def is_overloaded(self, name: str) -> bool:
-        """Whether a user has made a function of this name; extensions' are trusted."""
-        return any(f.name == name and not f.is_builtin and not f.extension for f in self.functions.values())
-
     def has_volatile_operators(self) -> bool:
         """Whether a user has made an operator or cast whose function may do more than compute."""
         behind = {operator.function for operator in self.operators.values()} | set(self.casts.values())
