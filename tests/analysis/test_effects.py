@@ -111,6 +111,27 @@ _ALONE = {
         ),
         "select g()",
     ),
+    "the condition of a trigger": (
+        (
+            "create table w (id integer);"
+            " create function same() returns trigger language plpgsql as 'begin return new; end';"
+            " create trigger same before insert on w for each row when (f(new.id) > 0)"
+            " execute function same()"
+        ),
+        "insert into w values (1)",
+    ),
+    "an operator in a trigger": (
+        (
+            "create table w (id integer, no boolean);"
+            " create function meets(a integer, b integer) returns boolean language sql stable"
+            " as 'select f(a) = b';"
+            " create operator <~> (leftarg = integer, rightarg = integer, function = meets);"
+            " create function same() returns trigger language plpgsql"
+            " as 'begin new.no := new.id <~> 1; return new; end';"
+            " create trigger same before insert on w for each row execute function same()"
+        ),
+        "insert into w values (1)",
+    ),
     "the negator of an operator": (
         (
             "create function yes(a integer, b integer) returns boolean language plpgsql immutable"
