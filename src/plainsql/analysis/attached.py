@@ -215,7 +215,11 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
 
     def counts(oid: int) -> bool:
         function = routines.functions.get(oid)
-        return function is None or not only_computes(function)
+        if function is None:
+            return True
+        # What an extension hangs on its types is input, output and comparison: there its label is believed.
+        # Whoever calls a function of an extension that is not known may do anything.
+        return not only_computes(function) and not (function.extension and function.volatility != "volatile")
 
     found = Attached()
     for aggregate, oid in rows(_AGGREGATES):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from plainsql.analysis.attached import operators_of_node
 from plainsql.analysis.bodies import Body
@@ -122,7 +123,7 @@ class Evaluator:
         catalogue: Catalogue,
         effects: Effects,
         read: Callable[[Relation, str], None],
-        declared: Callable[[Function, str], bool],
+        declared: Callable[[Function, Literal["reads", "writes"]], bool],
     ) -> None:
         self._catalogue = catalogue
         self._attached = catalogue.attached
@@ -212,8 +213,8 @@ class Evaluator:
                 self._hidden_query(node, via)
             case _:
                 pass
-        if (oid := function_of(node, self._catalogue)) is not None:
-            self._call(oid, node, via)
+        if (function := function_of(node, self._catalogue)) is not None:
+            self._call(function, node, via)
         self._unnamed(node, via)
 
     def _unnamed(self, node: Node, via: str) -> None:
