@@ -63,7 +63,7 @@ class CachedRead:
     stale: float | None = None
     negative: bool = True
     scoped: bool = False
-    """Whether the tenant and its user may decide about the result: it is then stored for each of them.
+    """True if the tenant and its user may decide about the result: it is then stored for each of them.
 
     False only where it is proved that no setting of theirs is read: by the query, by row-level security, by
     a view or by a function.

@@ -1,4 +1,4 @@
-"""Everything that makes the server call a function, and what the call really does: the oracle of effects.
+"""All that makes the server call a function, and what the call really does: the oracle of effects.
 
 One function writes a row and sets a setting for the session. It hangs on all that PostgreSQL evaluates:
 domains, aggregates, operator classes, defaults, triggers. Statements that reach it are run, and what they did
@@ -427,7 +427,7 @@ _IMMUTABLE = {
 
 @dataclass(slots=True)
 class Tally:
-    """What a run did."""
+    """Counts of a run."""
 
     statements: int = 0
     refused: int = 0

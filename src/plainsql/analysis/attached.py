@@ -1,4 +1,4 @@
-"""What the server evaluates although no statement says so: it hangs on types, operators, tables, functions.
+"""Functions that the server calls although no statement names them: of types, operators, aggregates, tables.
 
 An aggregate runs its support functions, a sort the comparisons of an operator class, a cast to a domain the
 domain's checks, an insert the expressions of indexes. Only what is not the server's own plain computing is
@@ -165,7 +165,7 @@ _CALLING_FIELDS = ("opno", "eqop", "sortop", "cycle_mark_neop")
 
 @dataclass(slots=True)
 class OfType:
-    """What hangs on a type, and on those that it is made of."""
+    """The functions and checks of a type, and of the types that it is made of."""
 
     functions: set[int] = field(default_factory=set)
     """Input, output, comparison: they may run wherever a value is met."""
@@ -175,12 +175,12 @@ class OfType:
 
 @dataclass(slots=True)
 class OfTable:
-    """What is evaluated when rows of a table are written."""
+    """The expressions and functions that are evaluated when rows of a table are written."""
 
     expressions: list[str] = field(default_factory=list)
-    """Of indexes, of their conditions, and of the key of partitions, in the server's node format."""
+    """Those of indexes, of their conditions and of the key of partitions, in the server's node format."""
     functions: set[int] = field(default_factory=set)
-    """Of the operator classes of its indexes."""
+    """Functions of the operator classes of its indexes."""
     conditions: dict[str, str] = field(default_factory=dict)
     """By trigger: its ``when``."""
 
@@ -276,7 +276,7 @@ def operators_of_node(node: Node) -> Iterable[int]:
 
 
 def _is_more_than_plain(text: str, routines: Routines) -> bool:
-    """Whether an expression has anything in it but the server's own computing."""
+    """Say whether an expression has anything in it but the server's own computing."""
     try:
         tree = read_tree(text)
     except NodeTextError:

@@ -44,16 +44,16 @@ _WORD = re.compile(r"[^\W\d][\w$]*")
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is known of a body."""
+    """The facts known of a body."""
 
     trees: tuple[Node, ...] = ()
-    """Of SQL: the analysed trees of its statements."""
+    """The analysed trees of its statements, if it is SQL."""
     called: frozenset[str] = frozenset()
-    """Of PL/pgSQL: the names before a parenthesis."""
+    """The names before a parenthesis, if it is not parsed."""
     words: frozenset[str] = frozenset()
-    """Of PL/pgSQL: all its words, in lower case."""
+    """All its words in lower case, if it is not parsed."""
     read: bool = True
-    """Whether it could be read; not so where the server refuses it."""
+    """False if the server refuses it."""
 
 
 class Bodies:

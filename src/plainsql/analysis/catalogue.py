@@ -88,7 +88,7 @@ class Catalogue:
         self._bodies = Bodies(self._connection, probe)
 
     def body(self, function: Function) -> Body | None:
-        """What is known of a function's body; ``None`` for languages that are not read."""
+        """Return what is known of a function's body; ``None`` for languages that are not read."""
         return self._bodies.of(function) if self._bodies is not None else Body(read=False)
 
     def operator(self, oid: int) -> Operator | None:
@@ -179,7 +179,7 @@ class Catalogue:
         return None if self.routines.has_volatile_operators() else body
 
     def _may_be_another(self, name: str) -> bool:
-        """Whether a function of this name is neither the server's nor of an extension that only computes."""
+        """Say whether a function of this name is not known to only compute."""
         return any(not f.is_builtin and not only_computes(f) for f in self.routines.named(name))
 
     def column_is_not_null(

@@ -1,4 +1,4 @@
-"""What the expressions of a statement call, and what all that does: proved harmless, or not.
+"""The functions that the expressions of a statement call, and their effects: proved harmless, or not.
 
 Followed are the functions that a tree names, and those that it does not: support functions of aggregates,
 operator classes, checks and defaults of domains, default arguments, the bodies of functions. What is not
@@ -57,7 +57,7 @@ class Evaluated:
     """None for a name of the clock's in a body that is not parsed."""
     function: Function | None
     via: str
-    """What the statement does not write itself: a view, a policy, a function; empty where it does."""
+    """The view, policy or function that it stands in; empty if the statement itself has it."""
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Effects:
     settings_read: set[str] = field(default_factory=set)
     """The settings that anything evaluated reads; ``*`` for those whose names are not known."""
     evaluated: list[Evaluated] = field(default_factory=list)
-    """What may differ from call to call."""
+    """The nodes whose values may differ from call to call."""
     opaque: set[str] = field(default_factory=set)
     hidden_writes: set[str] = field(default_factory=set)
     """Those of the opaque that may write: which tables is not known."""

@@ -86,7 +86,7 @@ _EXTENSIONS_RUNNING_SQL = {
 
 
 def runs_sql(function: Function) -> bool:
-    """Whether a call runs SQL that nobody sees: from its arguments, or of an extension that is not known."""
+    """Say whether a call may run SQL that is not analysed: from its arguments, or in an unknown extension."""
     if function.is_builtin:
         # Of the two forms of `ts_rewrite`, one runs a query.
         return function.name in _RUNS_SQL or (
@@ -99,14 +99,14 @@ def runs_sql(function: Function) -> bool:
 
 
 def only_computes(function: Function) -> bool:
-    """Whether a call does nothing but compute from its arguments, and nobody needs to look at how."""
+    """Say whether a call is known to do nothing but compute from its arguments."""
     if function.volatility != "immutable":
         return False
     return function.is_builtin or (bool(function.extension) and not runs_sql(function))
 
 
 def only_reads(function: Function) -> bool:
-    """Whether a call changes nothing in the database, by its label and by what is known of it."""
+    """Say whether a call changes nothing in the database, by its label and by what is known of it."""
     if runs_sql(function):
         return False
     if function.volatility != "volatile":

@@ -160,7 +160,7 @@ class Through:
         names = {*_SETTINGS, *settings, *given}
         self._settings = sorted(name for name in names if not name.endswith("_timeout"))
         self._values: dict[str, str | None] = {}
-        """Of settings that queries name: what nobody's sessions have."""
+        """The values that nobody's sessions have of the settings that queries name."""
         self._shared = shared
         self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
         self._identity: str | None = None
@@ -171,7 +171,7 @@ class Through:
         return not (self._shared or self._readings)
 
     def knows(self, query: Query[..., Any, Any]) -> bool:
-        """Whether ``reading`` has what it needs; else ``ask`` comes first."""
+        """Say whether ``reading`` has what it needs; if not, ``ask`` comes first."""
         return query in self._readings
 
     async def ask(self, connection: Any, query: Query[..., Any, Any]) -> None:

@@ -66,7 +66,7 @@ class Transaction:
         self._doubtful = False
         """Of the outermost: whether a statement may have failed, and with it the transaction."""
         self._altered = False
-        """Of the outermost: whether its role and settings may be others than the session's."""
+        """True of the outermost if its role and settings may be others than the session's."""
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
