@@ -134,8 +134,8 @@ _ALONE = {
     ),
     "the negator of an operator": (
         (
-            "create function yes(a integer, b integer) returns boolean language plpgsql immutable"
-            " as 'begin return a > b; end';"
+            "create function yes(a integer, b integer) returns boolean language sql immutable"
+            " as 'select a > b limit 1';"
             " create function no(a integer, b integer) returns boolean language sql volatile"
             " as 'select f(a) > b';"
             " create operator <!> (leftarg = integer, rightarg = integer, function = yes, negator = <!!>);"
