@@ -17,6 +17,8 @@ import pytest
 import plainsql
 from plainsql.analysis import Analyser
 from plainsql.analysis.dependences import cached_read
+from plainsql.cache import Cache
+from plainsql.database.through import Through
 from plainsql.query import Args, many
 from plainsql.statements.model import CachePolicy
 
@@ -160,6 +162,22 @@ async def test_a_setting_of_the_database_is_part_of_the_key(
         found[region] = await stored(db, query)
     await owner.close()
     assert found == {"eu": [1], "us": [2, 3]}
+
+
+async def test_a_setting_that_a_query_names_is_part_of_the_key_wherever_it_comes_from(url: str) -> None:
+    """From the configuration of a server, or from what a pooler sets."""
+    query = cached(url, _BY_REGION.format("current_setting('app.region', true)"))
+    keys = set()
+    for region in ("eu", "us"):
+        connection = await asyncpg.connect(url)
+        await connection.execute(f"set app.region = '{region}'")
+        through = Through(Cache(), shared=False)
+        await through.ask(connection, query)
+        await connection.close()
+        reading = through.reading(query)
+        assert reading is not None
+        keys.add(reading.key((), ()))
+    assert len(keys) == 2
 
 
 async def test_a_setting_that_decides_nothing_does_not_keep_programs_apart(

@@ -145,6 +145,29 @@ async def test_a_query_that_sets_a_tenant_opens_no_table_to_later_calls(
             await letters(db)
 
 
+async def test_a_query_that_sets_a_role_opens_no_table_to_later_calls(url: str, database_url: str) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(
+        f"""
+        grant pg_monitor to {_ROLE} with inherit false, set true;
+        grant select on letter to pg_monitor;
+        create policy keeper on letter to pg_monitor using (true);
+        """
+    )
+    await owner.close()
+
+    @many[str]("t.role", "t.sql", 1, "select set_config('role', 'pg_monitor', true)")
+    def set_role() -> Args:
+        return ()
+
+    async with plainsql.connect(url, max_size=1) as db:
+        async with db.transaction() as tx:
+            await set_role(tx)
+            assert await letters(tx) == [1, 2]
+        with pytest.raises(TenantError):
+            await letters(db)
+
+
 async def test_who_passes_by_the_policies_is_served(url: str, database_url: str) -> None:
     async with plainsql.connect(database_url) as db:
         assert await letters(db) == [1, 2]
