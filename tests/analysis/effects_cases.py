@@ -159,6 +159,7 @@ _EXPRESSIONS = (
     "row(t.id, 1)::pair",
     "('(' || t.id || ',1)')::pair",
     "json_populate_record(null::pair, '{\"v\": 1}')",
+    "(select bool_or(jsonb_populate_record_valid(h.p, '{\"v\": 1}')) from held as h)",
     "jsonb_populate_recordset(null::pair, '[{\"v\": 1}]')",
     "(select j.x from json_to_record('{\"x\": 1}') as j (x checked))",
     "(select j.x from json_table('[1]', '$[*]' columns (x checked path '$')) as j)",

@@ -206,6 +206,26 @@ def test_reading_a_column_of_a_domain_runs_no_check(honest: psycopg.Connection[A
     assert claim.session_safe
 
 
+def test_a_write_to_the_servers_own_views_may_set_anything(honest: psycopg.Connection[Any]) -> None:
+    tally = Tally()
+    sql = "update pg_settings set setting = 'left' where name = 'probe.mark'"
+    honest.execute("set probe.mark = 'before'")
+    with Analyser(honest) as analyser:
+        assert judge(honest, analyser, "honest", sql, tally) is None
+        claim = analyser.analyse(sql)
+    honest.execute("reset probe.mark")
+    assert claim.not_session_safe == "a write to pg_catalog.pg_settings"
+
+
+@pytest.mark.parametrize("method", ["system (10)", "bernoulli (10)", "bernoulli (10) repeatable (1)"])
+def test_a_sample_only_reads(honest: psycopg.Connection[Any], method: str) -> None:
+    with Analyser(honest) as analyser:
+        claim = analyser.analyse(f"select t.id from t tablesample {method}")
+    assert claim.read_only
+    assert claim.session_safe
+    assert claim.volatility == ("stable" if "repeatable" in method else "volatile")
+
+
 _EXTENSIONS = [
     ("tablefunc", "select a from crosstab('select id, id, x from t order by 1') as c (a integer, b integer)"),
     ("tablefunc", "select a from connectby('t', 'id', 'x', '1', 0) as c (a integer, b integer, l integer)"),
@@ -314,6 +334,15 @@ def test_a_body_is_read_on_the_path_of_its_function(honest: psycopg.Connection[A
 
 
 _UNSTEADY = [
+    (
+        (
+            "create table g (id integer); alter table g enable row level security;"
+            " create policy g_now on g using (now() > '2020-01-01');"
+            " create function h() returns integer language plpgsql stable as 'begin return 1; end';"
+            " comment on function h() is 'plainsql: reads effects.g'"
+        ),
+        "select h() as v",
+    ),
     ("", "select t.id from t where '2020-01-01'::date < 'today'"),
     ("", "select 'now'::timestamptz as v"),
     ("", "select date 'Yesterday' as v"),

@@ -232,6 +232,9 @@ class _Collector:
         defaults: frozenset[int],
     ) -> None:
         query = place.scope.query
+        if relation.is_system:
+            # `update pg_settings` calls set_config: the rules of the server's own views are not looked at.
+            self._effects.unknown(f"a write to {relation}")
         for rule in relation.rules:
             self._effects.hides(f"rule {relation}.{rule}")
             self._effects.leaves(f"rule {relation}.{rule}")

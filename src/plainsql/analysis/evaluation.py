@@ -195,7 +195,7 @@ class Evaluator:
                 effects.evaluated.append(Evaluated(node, None, via))
             case "TABLESAMPLECLAUSE":
                 effects.evaluated.append(Evaluated(node, None, via))
-                self._call(node.number("tsmhandler"), node, via)
+                self._sample(node, via)
             case "COERCEVIAIO":
                 effects.at_least("stable")
             case "NEXTVALUEEXPR":
@@ -217,6 +217,14 @@ class Evaluator:
             self._call(function, node, via)
         self._unnamed(node, via)
 
+    def _sample(self, node: Node, via: str) -> None:
+        """Follow ``tablesample``; the server's own methods only draw rows by chance."""
+        method = self._catalogue.function(node.number("tsmhandler"))
+        if method is None or not method.is_builtin:
+            self._call(node.number("tsmhandler"), node, via)
+        elif node.node("repeatable") is None:
+            self._effects.at_least("volatile")
+
     def _unnamed(self, node: Node, via: str) -> None:
         """Follow the functions that a node calls and does not name."""
         attached = self._attached
@@ -232,9 +240,18 @@ class Evaluator:
             if len(node.items("args")) < count:
                 self.expression(defaults, via or "the default of an argument")
         if attached.types:
+            if node.kind == "FUNCEXPR" and self._takes_any_type(node):
+                # It may make a value of the type of an argument, and return whether it could.
+                for argument in node.nodes("args"):
+                    for type_ in types_met(argument) & attached.types.keys():
+                        self._type(type_, via, made=True)
             made = makes_values(node)
             for type_ in types_met(node) & attached.types.keys():
                 self._type(type_, via, made=made)
+
+    def _takes_any_type(self, call: Node) -> bool:
+        function = self._catalogue.function(call.number("funcid"))
+        return function is None or "any" in function.arguments
 
     def _mates(self, operator: int, via: str) -> None:
         """Follow what a plan may use in the place of an operator."""
