@@ -391,6 +391,20 @@ def test_a_moment_that_stays_is_steady(honest: psycopg.Connection[Any]) -> None:
         assert not analyser.analyse(sql).caching
 
 
+def test_what_a_function_reads_need_not_be_open_to_its_caller(honest: psycopg.Connection[Any]) -> None:
+    honest.execute(
+        b"create table g (id integer); alter table g enable row level security;"
+        b" create policy g_a on g using (id::text = current_setting('app.a'));"
+        b" create function h() returns bigint language sql stable security definer"
+        b" as 'select count(*) from effects.g'"
+    )
+    with Analyser(honest) as analyser:
+        below, direct = analyser.analyse("select h() as v"), analyser.analyse("select g.id from g")
+    assert (below.settings, direct.settings) == ((), (("effects.g", ("app.a",)),))
+    assert below.settings_read == direct.settings_read == ("app.a",)
+    assert below.row_security == direct.row_security == ("effects.g",)
+
+
 _SETTINGS = [
     ("", "select current_setting('app.Region', true) as v", ("app.region",)),
     ("", "select current_setting($1, true) as v", ("*",)),

@@ -134,7 +134,11 @@ class _Collector:
         """A table that is read by what the server evaluates on its own: a policy, a check, a function."""
         self._fetched(relation)
         self._use(self._effects.reads, relation, "read", (), {}, via, with_children=True)
-        self._policies(relation)
+        if via.startswith("function "):
+            # Not that its tables must be open to the session: a function may run as another role.
+            self._evaluate_policies(relation)
+        else:
+            self._policies(relation)
 
     def _fetched(self, relation: Relation) -> None:
         """Rows of a foreign table are made here, from what another server says."""
@@ -352,7 +356,10 @@ class _Collector:
         self._effects.row_security.add(str(relation))
         if settings := settings_asked(relation, self._is_setting):
             self._effects.settings[str(relation)] = tuple(sorted(settings))
-        for policy in relation.policies:
+        self._evaluate_policies(relation)
+
+    def _evaluate_policies(self, relation: Relation) -> None:
+        for policy in relation.policies if relation.row_security else ():
             for text in policy.expressions:
                 self._evaluator.expression(text, f"policy {policy.name} on {relation}")
 
@@ -496,7 +503,8 @@ class _Collector:
         uses, action = (self._effects.reads, "read") if verb == "reads" else (self._effects.writes, "cascade")
         for relation in relations:
             if relation is not None:
-                self._policies(relation)
+                if verb == "reads":
+                    self._evaluate_policies(relation)
                 self._use(uses, relation, cast("Action", action), (), {}, via, with_children=True)
         return True
 
