@@ -63,4 +63,10 @@ class CachedRead:
     stale: float | None = None
     negative: bool = True
     scoped: bool = False
-    """Whether row-level security decides what is seen: the key then holds tenant, user and role."""
+    """True if the tenant and its user may decide about the result: it is then stored for each of them.
+
+    False only where it is proved that no setting of theirs is read: by the query, by row-level security, by
+    a view or by a function.
+    """
+    settings: tuple[str, ...] = ()
+    """The settings that are read by name on the way to the result: their values are part of its key."""

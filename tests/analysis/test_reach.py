@@ -216,6 +216,7 @@ def test_the_policy_of_the_header_is_kept(analyser: Analyser) -> None:
         stale=30.0,
         negative=False,
         scoped=True,
+        settings=("app.tenant",),
     )
 
 

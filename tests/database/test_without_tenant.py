@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -98,11 +99,71 @@ async def test_a_tenant_that_was_set_by_hand_counts(url: str) -> None:
         assert await letters(db) == [1]
 
 
+async def test_a_session_that_began_with_a_tenant_has_it_again_after_anothers_call(url: str) -> None:
+    async with plainsql.connect(url, max_size=1, server_settings={"app.jwt_tenant": "a"}) as db:
+        assert await letters(db) == [1]
+        assert await letters(db.tenant("b")) == [2]
+        assert await letters(db) == [1]
+
+
 async def test_a_tenant_that_was_set_by_hand_counts_in_its_transaction_only(url: str) -> None:
     async with plainsql.connect(url) as db:
         async with db.transaction() as tx:
             await tx.connection.execute("select set_config('app.jwt_tenant', 'b', true)")
             assert await letters(tx) == [2]
+        with pytest.raises(TenantError):
+            await letters(db)
+
+
+def _setting_a_tenant(effect: Any, local: bool) -> Any:
+    @many[str](
+        "t.set",
+        "t.sql",
+        1,
+        f"select set_config('app.jwt_tenant', 'b', {local})",
+        effect=effect,
+        row_security=None,
+    )
+    def set_tenant() -> Args:
+        return ()
+
+    return set_tenant
+
+
+@pytest.mark.parametrize(("effect", "local"), [("unknown", False), ("unknown", True), ("writes", True)])
+async def test_a_query_that_sets_a_tenant_opens_no_table_to_later_calls(
+    url: str, effect: Any, local: bool
+) -> None:
+    async with plainsql.connect(url, max_size=1) as db:
+        async with db.transaction() as tx:
+            await _setting_a_tenant(effect, local)(tx)
+            assert await letters(tx) == [2]
+        with pytest.raises(TenantError):
+            await letters(db)
+        await _setting_a_tenant("unknown", False)(db)
+        with pytest.raises(TenantError):
+            await letters(db)
+
+
+async def test_a_query_that_sets_a_role_opens_no_table_to_later_calls(url: str, database_url: str) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(
+        f"""
+        grant pg_monitor to {_ROLE} with inherit false, set true;
+        grant select on letter to pg_monitor;
+        create policy keeper on letter to pg_monitor using (true);
+        """
+    )
+    await owner.close()
+
+    @many[str]("t.role", "t.sql", 1, "select set_config('role', 'pg_monitor', true)")
+    def set_role() -> Args:
+        return ()
+
+    async with plainsql.connect(url, max_size=1) as db:
+        async with db.transaction() as tx:
+            await set_role(tx)
+            assert await letters(tx) == [1, 2]
         with pytest.raises(TenantError):
             await letters(db)
 

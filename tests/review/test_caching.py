@@ -107,6 +107,27 @@ def test_what_a_comment_declares_is_believed(check: Check) -> None:
     assert theirs.invalidated == (Invalidation("notes.add", ("public.notes",), ("author",)),)
 
 
+@pytest.mark.parametrize(("name", "call"), [("cache-unsteady", "now()"), ("cache-untracked", "peek()")])
+def test_no_code_is_generated_that_caches_what_differs_from_call_to_call(
+    check: Check, name: str, call: str
+) -> None:
+    sql = f"-- It.\n-- returns: value\n-- cache: 5m\nselect {call} as it\n"
+    found = check(it=sql)
+    assert [problem.name for problem in found.errors] == [name]
+    assert name not in {problem.name for problem in found.findings}
+    allowed = check(it=sql.replace("5m\n", f"5m\n-- allow: {name}: five minutes do no harm\n"))
+    assert not allowed.errors
+    assert any("CachedRead(300" in text for text in allowed.files.values())
+
+
+def test_a_setting_that_is_read_is_part_of_what_a_result_is_stored_under(check: Check) -> None:
+    sql = "-- It.\n-- returns: value\n-- cache: 5m\nselect current_setting('app.region', true) as it\n"
+    found = check(it=sql)
+    assert said(found) == []
+    (text,) = (text for text in found.files.values() if "CachedRead(" in text)
+    assert 'cache=CachedRead(300, (), scoped=True, settings=("app.region",))' in text
+
+
 def test_a_header_may_answer_for_what_is_hidden(check: Check) -> None:
     allowed = ADD.replace("count\n", "count\n-- allow: hidden-writes: it runs once a year\n", 1)
     assert said(check(TRIGGER, add=allowed, tallies=COUNT)) == []

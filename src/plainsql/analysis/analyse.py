@@ -50,6 +50,7 @@ class Analyser:
             connection.autocommit = True
         self.catalogue = Catalogue(connection)
         self._probe = Probe(connection)
+        self.catalogue.read_bodies(self._probe)
 
     def __enter__(self) -> Self:
         return self
@@ -110,6 +111,7 @@ class Analyser:
             not_session_safe=effects.not_session_safe,
             row_security=tuple(sorted(effects.row_security)),
             settings=tuple(sorted(effects.settings.items())),
+            settings_read=tuple(sorted(effects.settings_read)),
             opaque=tuple(sorted(effects.opaque)),
             by_key=reads_by_key(cardinality, scope),
             findings=(
@@ -120,7 +122,7 @@ class Analyser:
             ),
             dependences=dependences_of(self.catalogue, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
-            caching=tuple(caching_findings(self.catalogue, places, effects, examined.places)),
+            caching=tuple(caching_findings(self.catalogue, effects, examined.places)),
         )
 
     def _parameters(

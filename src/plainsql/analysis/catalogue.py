@@ -7,10 +7,14 @@ from typing import Any
 
 from psycopg import Connection
 
+from plainsql.analysis.attached import Attached, load_attached
+from plainsql.analysis.bodies import Bodies, Body
+from plainsql.analysis.describe import Probe
 from plainsql.analysis.model import ColumnRef, PgType
 from plainsql.analysis.pgtypes import Types, load_types
 from plainsql.analysis.relations import Relation, Trigger, load_relations
 from plainsql.analysis.routines import Function, Operator, Routines, load_routines
+from plainsql.analysis.safe_functions import only_computes
 from plainsql.analysis.trigger_bodies import TriggerBody, builtin_body, read_body
 
 __all__ = ["Catalogue"]
@@ -30,6 +34,8 @@ class Catalogue:
         self.routines: Routines = load_routines(connection)
         self._relations = load_relations(connection, self.version)
         self._views: dict[int, str | None] = {}
+        self.attached: Attached = load_attached(connection, self.routines)
+        self._bodies: Bodies | None = None
         self._read_triggers()
 
     def type(self, oid: int, modifier: int = -1) -> PgType:
@@ -76,6 +82,14 @@ class Catalogue:
     def function(self, oid: int) -> Function | None:
         """The function with this oid."""
         return self.routines.functions.get(oid)
+
+    def read_bodies(self, probe: Probe) -> None:
+        """Have the bodies of functions read through a probe of the same connection."""
+        self._bodies = Bodies(self._connection, probe)
+
+    def body(self, function: Function) -> Body | None:
+        """Return what is known of a function's body; ``None`` for languages that are not read."""
+        return self._bodies.of(function) if self._bodies is not None else Body(read=False)
 
     def operator(self, oid: int) -> Operator | None:
         """The operator with this oid."""
@@ -160,9 +174,13 @@ class Catalogue:
         body = read_body(trigger.source) if trigger.source else None
         # A name is the server's own function only while nobody has made another of that name, and an
         # operator or a cast only computes while nobody has made one that does more.
-        if body is None or any(self.routines.is_overloaded(name) for name in body.calls):
+        if body is None or any(self._may_be_another(name) for name in body.calls):
             return None
         return None if self.routines.has_volatile_operators() else body
+
+    def _may_be_another(self, name: str) -> bool:
+        """Say whether a function of this name is not known to only compute."""
+        return any(not f.is_builtin and not only_computes(f) for f in self.routines.named(name))
 
     def column_is_not_null(
         self, relation: Relation, number: int, *, with_children: bool = True

@@ -49,8 +49,14 @@ def cached_read(policy: CachePolicy, variants: Sequence[Analysis]) -> CachedRead
         local=policy.local,
         stale=policy.stale,
         negative=policy.negative,
-        scoped=any(variant.row_security for variant in variants),
+        scoped=any(variant.row_security or _may_ask_for_tenant(variant) for variant in variants),
+        settings=tuple(sorted({name for variant in variants for name in variant.settings_read} - {"*"})),
     )
+
+
+def _may_ask_for_tenant(analysis: Analysis) -> bool:
+    """Say whether a setting is read that may be a tenant's: theirs have a dot, the server's own have none."""
+    return any(name == "*" or "." in name for name in analysis.settings_read)
 
 
 def _united(dependences: Iterable[Dependence]) -> tuple[Dependence, ...]:

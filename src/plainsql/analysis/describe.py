@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ _SETTINGS = {
     "debug_pretty_print": "off",
     "debug_print_rewritten": "off",
     "debug_print_plan": "off",
+    "check_function_bodies": "on",
     "client_encoding": "UTF8",
     "client_min_messages": "log",
 }
@@ -93,7 +95,7 @@ class Probe:
             # The trees need not fill the server's own log.
             settings["log_min_messages"] = "fatal"
         for name, value in settings.items():
-            connection.execute("select pg_catalog.set_config(%s, %s, false)", (name, value))
+            self._set(name, value)
         self._settings = tuple(settings)
 
     def close(self) -> None:
@@ -152,6 +154,31 @@ class Probe:
             ),
             trees,
         )
+
+    def trees_of_function(self, oid: int, search_path: str | None) -> tuple[str, ...]:
+        """Have the server parse and analyse the body of a function in SQL, and return the trees' text.
+
+        ``search_path`` is what the function sets for itself, if it does. Raises ``psycopg.Error`` where the
+        server refuses the body.
+        """
+        guarded = self._connection.info.transaction_status == pq.TransactionStatus.INTRANS
+        with self._connection.transaction() if guarded else nullcontext():
+            before = self._connection.execute("select current_setting('search_path')").fetchone()
+            if search_path is not None:
+                self._set("search_path", search_path)
+            self._trees.clear()
+            self._armed = True
+            try:
+                self._connection.execute("select pg_catalog.fmgr_sql_validator(%s)", (oid,), prepare=False)
+            finally:
+                self._armed = False
+                if search_path is not None and before is not None:
+                    self._set("search_path", before[0])
+            # The first is the tree of the statement that asks.
+            return tuple(self._trees[1:])
+
+    def _set(self, name: str, value: str) -> None:
+        self._connection.execute("select pg_catalog.set_config(%s, %s, false)", (name, value))
 
     def _on_notice(self, notice: Diagnostic) -> None:
         # Not translated by the server: `errmsg_internal`.

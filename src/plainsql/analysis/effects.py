@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, cast
 
 from plainsql.analysis.bounds import Bounds, exact_class
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.declarations import declared_tables
-from plainsql.analysis.facts import function_of
-from plainsql.analysis.model import Action, TableUse, Volatility
+from plainsql.analysis.evaluation import Effects, Evaluator
+from plainsql.analysis.model import Action, TableUse
 from plainsql.analysis.places import Place
 from plainsql.analysis.policies import settings_asked
-from plainsql.analysis.reader import Node, read_tree
+from plainsql.analysis.reader import Node
 from plainsql.analysis.relations import Relation
 from plainsql.analysis.returned import returned_columns
 from plainsql.analysis.routines import Function
-from plainsql.analysis.safe_functions import hides_tables, leaves_nothing, only_reads
 from plainsql.analysis.tree import Command, Entry, Kind, Query
-from plainsql.analysis.written import Event, Written
+from plainsql.analysis.written import Event, Written, defaulted, given_by_all
 
 __all__ = ["Effects", "effects_of"]
 
@@ -28,7 +27,6 @@ _SELECT_PRIVILEGE = 2
 _FIRST_ATTRIBUTE = -7
 """Bit sets of columns count from the lowest system attribute (``FirstLowInvalidHeapAttributeNumber``)."""
 
-_ORDER: dict[Volatility, int] = {"immutable": 0, "stable": 1, "volatile": 2}
 # They lock, tell and set, and change no row.
 _TOUCH_NO_ROWS = {
     f"{name}STMT"
@@ -43,27 +41,6 @@ _TOUCH_NO_ROWS = {
         "CHECKPOINT",
     )
 }
-_SEQUENCES = ("nextval", "setval", "currval", "lastval")
-
-
-@dataclass(slots=True)
-class Effects:
-    """All that a statement does beyond its result."""
-
-    reads: list[TableUse] = field(default_factory=list)
-    writes: list[TableUse] = field(default_factory=list)
-    triggers: set[str] = field(default_factory=set)
-    row_security: set[str] = field(default_factory=set)
-    settings: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """By table: settings without which row-level security lets nothing of it through."""
-    opaque: set[str] = field(default_factory=set)
-    hidden_writes: set[str] = field(default_factory=set)
-    """Those of the opaque that may write: which tables is not known."""
-    volatility: Volatility = "immutable"
-    not_read_only: str = ""
-    """Why it is not proved to change nothing; empty where it is."""
-    not_session_safe: str = ""
-    """Why it is not proved to leave nothing behind; empty where it is."""
 
 
 def effects_of(catalogue: Catalogue, places: list[Place], names: tuple[str, ...]) -> Effects:
@@ -80,7 +57,7 @@ class _Collector:
         self._bounds = Bounds(catalogue, places)
         self._written = Written(catalogue, self._bounds)
         self._effects = Effects()
-        self._expressions_seen: set[str] = set()
+        self._evaluator = Evaluator(catalogue, self._effects, self._read_below, self._declares)
 
     def collect(self) -> Effects:
         for place in self._places:
@@ -88,35 +65,37 @@ class _Collector:
             if query.command == Command.UTILITY:
                 self._utility(query)
                 continue
-            self._calls(query.node.children(), skip_queries=True)
+            self._evaluator.query(query.node, place.via)
             for entry in query.entries:
                 self._read(place, entry)
             if query.command != Command.SELECT:
                 self._write(place)
             if query.node.items("rowMarks"):
-                self._changes("row locks")
+                self._effects.changes("row locks")
         effects = self._effects
         effects.reads = _merged(effects.reads)
         effects.writes = _merged(effects.writes)
         if effects.writes:
             effects.volatility = "volatile"
         elif effects.reads:
-            self._at_least("stable")
+            self._effects.at_least("stable")
         return effects
 
     def _utility(self, query: Query) -> None:
         statement = query.node.node("utilityStmt")
         kind = statement.kind if statement is not None else "unknown"
-        self._changes("a utility statement")
-        self._leaves("a utility statement")
-        self._at_least("volatile")
+        self._effects.changes("a utility statement")
+        self._effects.leaves("a utility statement")
+        self._effects.at_least("volatile")
         if statement is None or kind != "TRUNCATESTMT":
-            self._hides(f"the {kind.removesuffix('STMT').lower()} statement", kind not in _TOUCH_NO_ROWS)
+            self._effects.hides(
+                f"the {kind.removesuffix('STMT').lower()} statement", kind not in _TOUCH_NO_ROWS
+            )
             return
         for name in statement.nodes("relations"):
             relation = self._catalogue.resolve(name.text("schemaname"), name.text("relname") or "")
             if relation is None:
-                self._hides("the truncate statement")
+                self._effects.hides("the truncate statement")
                 continue
             cascades = statement.number("behavior") == 1
             for table in [relation, *self._catalogue.descendants(relation)]:
@@ -124,20 +103,22 @@ class _Collector:
                 self._effects.writes.append(TableUse(table.schema, table.name, action="truncate", via=via))
                 self._fire(table, "truncate")
             if cascades:
-                self._hides("truncate … cascade")
+                self._effects.hides("truncate … cascade")
 
     def _read(self, place: Place, entry: Entry) -> None:
-        relation = self._catalogue.relation(entry.relation) if entry.kind is Kind.RELATION else None
-        if relation is None or entry.node.text("relkind") == "c":
+        if entry.kind is not Kind.RELATION or entry.node.text("relkind") == "c":
+            return
+        relation = self._catalogue.relation(entry.relation)
+        if relation is None:
+            self._effects.unknown("an unknown table")
             return
         permissions = self._permissions(place.scope.query, entry)
         if permissions is None or not permissions.number("requiredPerms") & _SELECT_PRIVILEGE:
             return
-        if relation.kind == "f":
-            self._at_least("volatile")
         if relation.kind == "v":
             return
-        self._policies(relation, place)
+        self._fetched(relation)
+        self._policies(relation)
         bound = self._bounds.of(place.scope, entry.index)
         self._use(
             self._effects.reads,
@@ -148,6 +129,23 @@ class _Collector:
             place.via,
             with_children=entry.with_children,
         )
+
+    def _read_below(self, relation: Relation, via: str) -> None:
+        """A table that is read by what the server evaluates on its own: a policy, a check, a function."""
+        self._fetched(relation)
+        self._use(self._effects.reads, relation, "read", (), {}, via, with_children=True)
+        if via.startswith("function "):
+            # Not that its tables must be open to the session: a function may run as another role.
+            self._evaluate_policies(relation)
+        else:
+            self._policies(relation)
+
+    def _fetched(self, relation: Relation) -> None:
+        """Rows of a foreign table are made here, from what another server says."""
+        if relation.kind == "f":
+            self._effects.at_least("volatile")
+            for column in relation.columns.values():
+                self._evaluator.value(column.type, f"foreign table {relation}", made=True)
 
     def _permissions(self, query: Query, entry: Entry) -> Node | None:
         index = entry.node.number("perminfoindex")
@@ -202,14 +200,15 @@ class _Collector:
         query = place.scope.query
         entry = query.entry(query.result_relation)
         relation = self._catalogue.relation(entry.relation) if entry is not None else None
-        self._changes("it writes")
-        self._at_least("volatile")
+        self._effects.changes("it writes")
+        self._effects.at_least("volatile")
         if entry is None or relation is None:
-            self._hides("a write to an unknown table")
+            self._effects.hides("a write to an unknown table")
             return
         conflict = query.node.node("onConflict")
         for event in self._events(query):
-            self._write_to(place, entry, relation, event, place.via, conflict if event == "update" else None)
+            given = conflict if event == "update" else None
+            self._write_to(place, entry, relation, event, place.via, given, defaulted(query.node, relation))
 
     def _events(self, query: Query) -> list[Event]:
         names: dict[Command, Event] = {
@@ -227,16 +226,29 @@ class _Collector:
         return [names[Command(command)] for command in sorted(commands) if command in names]
 
     def _write_to(
-        self, place: Place, entry: Entry, relation: Relation, event: Event, via: str, conflict: Node | None
+        self,
+        place: Place,
+        entry: Entry,
+        relation: Relation,
+        event: Event,
+        via: str,
+        conflict: Node | None,
+        defaults: frozenset[int],
     ) -> None:
         query = place.scope.query
+        if relation.is_system:
+            # `update pg_settings` calls set_config: the rules of the server's own views are not looked at.
+            self._effects.unknown(f"a write to {relation}")
         for rule in relation.rules:
-            self._hides(f"rule {relation}.{rule}")
-            self._leaves(f"rule {relation}.{rule}")
+            self._effects.hides(f"rule {relation}.{rule}")
+            self._effects.leaves(f"rule {relation}.{rule}")
         self._fire(relation, event)
         permissions = self._permissions(query, entry)
         field_name = {"insert": "insertedCols", "update": "updatedCols"}.get(event, "")
         written = frozenset(_numbers(permissions, field_name)) if permissions is not None else frozenset()
+        if query.command == Command.MERGE and event == "insert":
+            # Each action leaves out what it leaves out.
+            defaults |= written - given_by_all(query.node)
         bound = self._written.bound(place, entry, relation, event, conflict)
         for column, outputs in returned_columns(
             self._catalogue, self._places[0].scope, place.scope, relation
@@ -244,7 +256,7 @@ class _Collector:
             # Complements of the outputs' indexes, where parameters count from 1.
             bound[column] = bound.get(column, set()) | {~output for output in outputs}
         if relation.is_view:
-            self._write_through(place, relation, event, written, bound, via or f"view {relation}")
+            self._write_through(place, relation, event, written, bound, via or f"view {relation}", defaults)
             return
         self._stored(
             relation,
@@ -254,6 +266,7 @@ class _Collector:
             via,
             with_children=entry.with_children or event == "insert",
             moved=self._written.moved(place, entry, relation),
+            defaults=defaults,
         )
 
     def _stored(
@@ -266,6 +279,7 @@ class _Collector:
         *,
         with_children: bool,
         moved: Mapping[int, set[int]] = MappingProxyType({}),
+        defaults: frozenset[int] = frozenset(),
     ) -> None:
         # Rows inserted into a partitioned table land in its partitions; into a plain one, in the table
         # itself.
@@ -277,11 +291,17 @@ class _Collector:
         for table in [relation, *(self._catalogue.descendants(relation) if children else ())]:
             if table is not relation:
                 self._fire(table, event)
+                if event == "update" and relation.kind == "p":
+                    # A row that moves to another partition is deleted here and inserted there.
+                    self._fire(table, "delete")
+                    self._fire(table, "insert")
             # A table that inherits may number its columns in another way.
             numbers = relation.numbers_in(table)
             written_there = frozenset(numbers[number] for number in written if number in numbers)
             bound_there = {numbers[number]: names for number, names in bound.items() if number in numbers}
-            self._implied(table, event, written_there)
+            self._implied(
+                table, event, written_there, frozenset(numbers[n] for n in defaults if n in numbers)
+            )
             if event in ("delete", "update"):
                 changed = self._computed(table, event, written_there)
                 self._cascade(table, event, changed, bound_there, set())
@@ -294,49 +314,58 @@ class _Collector:
         generated = {column.number for column in relation.columns.values() if column.generated}
         return written | triggered | generated
 
-    def _implied(self, relation: Relation, event: Event, written: frozenset[int]) -> None:
+    def _implied(
+        self,
+        relation: Relation,
+        event: Event,
+        written: frozenset[int],
+        defaults: frozenset[int] = frozenset(),
+    ) -> None:
         """What the server computes for a row on its own: defaults, generated columns, checks, policies."""
+        made = event != "delete"
         for column in relation.columns.values():
-            if column.default and (column.generated or (event == "insert" and column.number not in written)):
-                self._hidden_expression(column.default)
-        if event != "delete":
+            self._evaluator.value(column.type, f"column {relation}.{column.name}", made=made)
+        self._defaults(relation, event, written, defaults)
+        if made:
             for check in relation.checks:
-                self._hidden_expression(check.expression)
-        self._policies(relation, None)
+                self._evaluator.expression(check.expression, f"a check of {relation}")
+        if (of := self._catalogue.attached.tables.get(relation.oid)) is not None:
+            for function in of.functions:
+                self._evaluator.function(function, f"an index of {relation}")
+            for expression in of.expressions if made else ():
+                self._evaluator.expression(expression, f"an index of {relation}")
+        self._policies(relation)
 
-    def _policies(self, relation: Relation, place: Place | None) -> None:
+    def _defaults(
+        self, relation: Relation, event: Event, written: frozenset[int], defaults: frozenset[int]
+    ) -> None:
+        """The defaults of what an insert leaves out, and of what is set to its default by name."""
+        for column in relation.columns.values():
+            via = f"column {relation}.{column.name}"
+            taken = column.number in defaults or (event == "insert" and column.number not in written)
+            if not (taken or column.generated):
+                continue
+            if column.default:
+                self._evaluator.expression(column.default, via)
+            else:
+                self._evaluator.default(column.type, via)
+
+    def _policies(self, relation: Relation) -> None:
         if not relation.row_security:
             return
         self._effects.row_security.add(str(relation))
         if settings := settings_asked(relation, self._is_setting):
             self._effects.settings[str(relation)] = tuple(sorted(settings))
-        for policy in relation.policies:
+        self._evaluate_policies(relation)
+
+    def _evaluate_policies(self, relation: Relation) -> None:
+        for policy in relation.policies if relation.row_security else ():
             for text in policy.expressions:
-                self._hidden_expression(text, via=f"policy {policy.name} on {relation}")
+                self._evaluator.expression(text, f"policy {policy.name} on {relation}")
 
     def _is_setting(self, oid: int) -> bool:
         function = self._catalogue.function(oid)
         return function is not None and function.name == "current_setting"
-
-    def _hidden_expression(self, text: str, via: str = "") -> None:
-        if text in self._expressions_seen:
-            return
-        self._expressions_seen.add(text)
-        tree = read_tree(text)
-        if not isinstance(tree, Node):
-            return
-        self._calls([tree], skip_queries=False)
-        for node in tree.walk():
-            if node.kind != "RANGETBLENTRY" or not node.number("relid"):
-                continue
-            relation = self._catalogue.relation(node.number("relid"))
-            if relation is None:
-                continue
-            if relation.kind == "v":
-                self._effects.opaque.add(f"view {relation} in {via or 'an expression of the schema'}")
-                continue
-            self._use(self._effects.reads, relation, "read", (), {}, via, with_children=True)
-            self._policies(relation, None)
 
     def _write_through(
         self,
@@ -346,8 +375,11 @@ class _Collector:
         written: frozenset[int],
         bound: dict[int, set[int]],
         via: str,
+        defaults: frozenset[int],
     ) -> None:
         """A write to a view that the server passes on to the one table below it."""
+        # A view's columns have defaults of their own; where one has none, the table's is taken.
+        self._defaults(view, event, written, defaults)
         if any(trigger.instead for trigger in view.triggers_on(event)) or view.rules:
             # Which tables those write is told, or not, as of any trigger.
             self._effects.opaque.add(f"the triggers of view {view}")
@@ -358,7 +390,7 @@ class _Collector:
         members = [e for e in inner.query.entries if e.index in inner.query.members] if inner else []
         base = self._catalogue.relation(members[0].relation) if len(members) == 1 else None
         if inner is None or base is None:
-            self._hides(f"view {view}")
+            self._effects.hides(f"view {view}")
             return
         columns: dict[int, int] = {}
         for position, output in enumerate(inner.query.outputs, 1):
@@ -366,6 +398,7 @@ class _Collector:
             if expression is not None and expression.kind == "VAR" and not expression.number("varlevelsup"):
                 columns[position] = expression.number("varattno")
         below = frozenset(columns[number] for number in written if number in columns)
+        defaults_below = frozenset(columns[number] for number in defaults if number in columns)
         bound_below = {columns[number]: names for number, names in bound.items() if number in columns}
         if event != "delete":
             bound_below = self._written.untouched(base, event, bound_below)
@@ -376,9 +409,11 @@ class _Collector:
         if base.is_view:
             nested = next((p for p in self._places if p.scope is inner), None)
             if nested is not None:
-                self._write_through(nested, base, event, below, bound_below, via)
+                self._write_through(nested, base, event, below, bound_below, via, defaults_below)
+            else:
+                self._effects.unknown(f"view {base}")
             return
-        self._stored(base, event, below, bound_below, via, with_children=True)
+        self._stored(base, event, below, bound_below, via, with_children=True, defaults=defaults_below)
 
     def _cascade(
         self,
@@ -426,11 +461,10 @@ class _Collector:
             self._use(self._effects.writes, table, "cascade", columns, followed, via, with_children=True)
             for each in [table, *self._catalogue.descendants(table)]:
                 self._fire(each, effect)
-                self._implied(each, effect, frozenset(key.columns))
                 own_numbers = table.numbers_in(each)
-                touched = self._computed(
-                    each, effect, frozenset(own_numbers[n] for n in key.columns if n in own_numbers)
-                )
+                own_columns = frozenset(own_numbers[n] for n in key.columns if n in own_numbers)
+                self._implied(each, effect, own_columns, own_columns if action == "d" else frozenset())
+                touched = self._computed(each, effect, own_columns)
                 follows = followed if effect == "delete" else {}
                 there = {own_numbers[n]: names for n, names in follows.items() if n in own_numbers}
                 self._cascade(each, effect, touched, there, seen)
@@ -446,50 +480,19 @@ class _Collector:
         for trigger in relation.triggers_on(event):
             name = f"{relation}.{trigger.name}"
             self._effects.triggers.add(name)
-            if trigger.body is None:
-                self._leaves(f"trigger {name}")
+            of = self._catalogue.attached.tables.get(relation.oid)
+            if of is not None and (condition := of.conditions.get(trigger.name)) is not None:
+                self._evaluator.expression(condition, f"trigger {name}")
+            if trigger.body is not None:
+                self._evaluator.operators(f"trigger {name}")
+            else:
+                self._effects.leaves(f"trigger {name}")
                 function = self._catalogue.function(trigger.function)
                 if not self._declared(function, "writes", f"trigger {name}"):
-                    self._hides(f"trigger {name}")
+                    self._effects.hides(f"trigger {name}")
 
-    def _calls(self, nodes: Iterable[Node], *, skip_queries: bool) -> None:
-        pending = list(nodes)
-        while pending:
-            node = pending.pop()
-            # The queries inside have a place of their own.
-            pending.extend(child for child in node.children() if not (skip_queries and child.kind == "QUERY"))
-            if node.kind in ("SQLVALUEFUNCTION", "COERCEVIAIO"):
-                self._at_least("stable")
-            elif node.kind == "NEXTVALUEEXPR":
-                self._changes("nextval")
-                self._at_least("volatile")
-            elif (oid := function_of(node, self._catalogue)) is not None:
-                self._call(oid, node)
-
-    def _call(self, oid: int, node: Node) -> None:
-        function = self._catalogue.function(oid)
-        if function is None:
-            self._changes("an unknown function")
-            self._leaves("an unknown function")
-            self._hides("an unknown function")
-            return
-        self._at_least(function.volatility)
-        if function.is_builtin and function.volatility == "immutable":
-            return
-        if not only_reads(function):
-            self._changes(f"{function} may write")
-        if not leaves_nothing(function, node):
-            reads_session = function.name in _SEQUENCES
-            self._leaves(
-                f"{function} reads what an earlier call left"
-                if reads_session
-                else f"{function} may leave something behind"
-            )
-        if hides_tables(function):
-            if not self._declared(function, "reads", f"function {function}"):
-                self._effects.opaque.add(str(function))
-            if not only_reads(function) and not self._declared(function, "writes", f"function {function}"):
-                self._hides(str(function))
+    def _declares(self, function: Function, verb: Literal["reads", "writes"]) -> bool:
+        return self._declared(function, verb, f"function {function}")
 
     def _declared(self, function: Function | None, verb: Literal["reads", "writes"], via: str) -> bool:
         """Whether a function's comment says which tables it reads or writes; they are noted."""
@@ -500,24 +503,10 @@ class _Collector:
         uses, action = (self._effects.reads, "read") if verb == "reads" else (self._effects.writes, "cascade")
         for relation in relations:
             if relation is not None:
+                if verb == "reads":
+                    self._evaluate_policies(relation)
                 self._use(uses, relation, cast("Action", action), (), {}, via, with_children=True)
         return True
-
-    def _hides(self, what: str, writes: bool = True) -> None:
-        """Something may read tables that are not listed, and write them too."""
-        self._effects.opaque.add(what)
-        if writes:
-            self._effects.hidden_writes.add(what)
-
-    def _at_least(self, volatility: Volatility) -> None:
-        if _ORDER[volatility] > _ORDER[self._effects.volatility]:
-            self._effects.volatility = volatility
-
-    def _changes(self, because: str) -> None:
-        self._effects.not_read_only = self._effects.not_read_only or because
-
-    def _leaves(self, because: str) -> None:
-        self._effects.not_session_safe = self._effects.not_session_safe or because
 
 
 def _numbers(permissions: Node, field_name: str) -> list[int]:

@@ -56,6 +56,11 @@ class Places:
                 found.pop()
         return found[-1]
 
+    def written(self, node: Node, length: int = 80) -> str:
+        """The text from where a node was written on; empty where it has no place."""
+        offset = node.number("location", -1)
+        return self._bytes[offset : offset + length].decode(errors="replace") if offset >= 0 else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:

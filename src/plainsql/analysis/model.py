@@ -194,6 +194,8 @@ class Analysis:
     settings: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Tables, and the settings of the session without which row-level security lets nothing of them through:
     ``("shop.orders", ("app.jwt_tenant",))``."""
+    settings_read: tuple[str, ...] = ()
+    """The settings that anything evaluated reads, by name; ``*`` where a name is not known."""
     opaque: tuple[str, ...] = ()
     """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
     by_key: bool = False

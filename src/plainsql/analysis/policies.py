@@ -7,7 +7,7 @@ from collections.abc import Callable
 from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.relations import Policy, Relation
 
-__all__ = ["settings_asked"]
+__all__ = ["setting_name", "settings_asked"]
 
 IsSetting = Callable[[int], bool]
 """Whether a function, by its oid, is ``current_setting``."""
@@ -28,23 +28,20 @@ def settings_asked(relation: Relation, is_setting: IsSetting) -> set[str]:
     return set().union(*(names for _, names in read)) if restricted or not open_to_all else set()
 
 
+def setting_name(call: Node | None) -> str:
+    """The name that ``current_setting`` is called with, where that is a constant; else empty."""
+    arguments = call.nodes("args") if call is not None else []
+    if not arguments or arguments[0].kind != "CONST" or arguments[0].flag("constisnull"):
+        return ""
+    value = arguments[0].datum("constvalue")
+    return value[4:].decode("utf-8", "replace") if value else ""
+
+
 def _read_by(policy: Policy, is_setting: IsSetting) -> set[str]:
     found: set[str] = set()
     for text in policy.expressions:
         tree = read_tree(text)
-        if not isinstance(tree, Node):
-            continue
-        for node in tree.walk():
-            arguments = (
-                node.nodes("args") if node.kind == "FUNCEXPR" and is_setting(node.number("funcid")) else []
-            )
-            if arguments and (name := _text(arguments[0])):
+        for node in tree.walk() if isinstance(tree, Node) else ():
+            if node.kind == "FUNCEXPR" and is_setting(node.number("funcid")) and (name := setting_name(node)):
                 found.add(name)
     return found
-
-
-def _text(node: Node) -> str:
-    value = node.datum("constvalue")
-    if node.kind != "CONST" or node.flag("constisnull") or not value or len(value) < 5:
-        return ""
-    return value[4:].decode("utf-8", "replace")

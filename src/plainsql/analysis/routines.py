@@ -107,6 +107,7 @@ class Routines:
         self.nondeterministic_collations = nondeterministic
         self.casts = casts
         self.index_operators = index_operators
+        self._named: dict[str, list[Function]] | None = None
         self._operators_of: dict[int, list[Operator]] = {}
         for operator in operators.values():
             self._operators_of.setdefault(operator.function, []).append(operator)
@@ -133,9 +134,13 @@ class Routines:
         """The operators that a function is behind."""
         return self._operators_of.get(function, [])
 
-    def is_overloaded(self, name: str) -> bool:
-        """Whether a user has made a function of this name; extensions' are trusted."""
-        return any(f.name == name and not f.is_builtin and not f.extension for f in self.functions.values())
+    def named(self, name: str) -> list[Function]:
+        """The functions of this name, in any schema."""
+        if self._named is None:
+            self._named = {}
+            for function in self.functions.values():
+                self._named.setdefault(function.name, []).append(function)
+        return self._named.get(name, [])
 
     def has_volatile_operators(self) -> bool:
         """Whether a user has made an operator or cast whose function may do more than compute."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from plainsql.analysis.reader import Node
 from plainsql.analysis.routines import Function
 
-__all__ = ["hides_tables", "leaves_nothing", "only_reads"]
+__all__ = ["hides_tables", "leaves_nothing", "only_computes", "only_reads", "runs_sql"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -38,7 +38,8 @@ _WRITES = _names(
     """
 )
 
-# Of extensions, by the extension's name.
+# Of each extension that is known here: its volatile functions that are harmless. One that does not stand here
+# may do anything, whatever its functions are labelled.
 _EXTENSIONS = {
     "pgcrypto": _names(
         """
@@ -46,19 +47,68 @@ _EXTENSIONS = {
         pgp_pub_encrypt_bytea
         """
     ),
+    "tablefunc": _names("normal_rand"),
+    "tsm_system_rows": _names("system_rows"),
+    "tsm_system_time": _names("system_time"),
     "uuid-ossp": _names("uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4"),
+    "vector": _names(
+        "hnswhandler ivfflathandler hnsw_bit_support hnsw_halfvec_support hnsw_sparsevec_support"
+        " ivfflat_bit_support ivfflat_halfvec_support"
+    ),
+    **dict.fromkeys(
+        _names(
+            """
+            bloom btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore
+            intagg intarray isn lo ltree pg_trgm postgis seg unaccent xml2
+            """
+        ),
+        frozenset[str](),
+    ),
 }
 
-# Run SQL that is given to them as text, or read tables named in their arguments.
-_HIDES = _names("""
+# Run SQL that is given to them as text, or read tables named in their arguments: whatever that may be.
+_RUNS_SQL = _names(
+    """
     query_to_xml query_to_xmlschema query_to_xml_and_xmlschema table_to_xml table_to_xmlschema
     table_to_xml_and_xmlschema schema_to_xml schema_to_xmlschema schema_to_xml_and_xmlschema database_to_xml
     database_to_xmlschema database_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema ts_stat
-""")
+    """
+)
+_EXTENSIONS_RUNNING_SQL = {
+    "tablefunc": _names("crosstab crosstab2 crosstab3 crosstab4 connectby"),
+    "xml2": _names("xpath_table"),
+    # They read the statistics of a table that is named to them.
+    "postgis": _names(
+        "st_estimatedextent _postgis_stats _postgis_selectivity _postgis_join_selectivity"
+        " _postgis_index_extent"
+    ),
+}
+
+
+def runs_sql(function: Function) -> bool:
+    """Say whether a call may run SQL that is not analysed: from its arguments, or in an unknown extension."""
+    if function.is_builtin:
+        # Of the two forms of `ts_rewrite`, one runs a query.
+        return function.name in _RUNS_SQL or (
+            function.name == "ts_rewrite" and function.arguments == "tsquery, text"
+        )
+    if not function.extension:
+        return False
+    known = function.extension in _EXTENSIONS
+    return not known or function.name in _EXTENSIONS_RUNNING_SQL.get(function.extension, ())
+
+
+def only_computes(function: Function) -> bool:
+    """Say whether a call is known to do nothing but compute from its arguments."""
+    if function.volatility != "immutable":
+        return False
+    return function.is_builtin or (bool(function.extension) and not runs_sql(function))
 
 
 def only_reads(function: Function) -> bool:
-    """Whether a call changes nothing in the database."""
+    """Say whether a call changes nothing in the database, by its label and by what is known of it."""
+    if runs_sql(function):
+        return False
     if function.volatility != "volatile":
         return True
     if function.is_builtin:
@@ -83,9 +133,10 @@ def _is_transaction_local(call: Node) -> bool:
 
 def hides_tables(function: Function) -> bool:
     """Whether a call may read or write tables that the tree does not name."""
-    if function.is_builtin:
-        return function.name in _HIDES
-    if function.volatility == "immutable":
+    if runs_sql(function):
+        return True
+    if function.is_builtin or function.volatility == "immutable":
         return False
-    # An extension's functions in C compute; those written in SQL or PL/pgSQL are like anyone's.
+    # The C functions of the extensions that are known compute; those written in SQL or PL/pgSQL are like
+    # anyone's.
     return not (function.extension and function.language in ("c", "internal"))

@@ -8,15 +8,13 @@ reads nobody sees. Of the server's stable functions those of the clock and of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 
 from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.effects import Effects
-from plainsql.analysis.facts import function_of
+from plainsql.analysis.evaluation import Effects, Evaluated
 from plainsql.analysis.findings import Places
 from plainsql.analysis.model import Finding
-from plainsql.analysis.places import Place
-from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.relations import Relation
 
 __all__ = ["caching_findings"]
@@ -27,35 +25,41 @@ _CLOCK = frozenset(
         *("pg_postmaster_start_time", "pg_conf_load_time"),
     ]
 )
+# Settings, the role and the search path are not here: they are part of what a result is stored under.
 _SESSION = frozenset(
     [
-        *("current_setting", "current_user", "session_user", "user", "getpgusername", "current_schema"),
-        *("current_schemas", "current_database", "current_query", "pg_backend_pid", "inet_client_addr"),
-        *("inet_client_port", "inet_server_addr", "inet_server_port", "pg_current_xact_id", "txid_current"),
-        *("pg_current_xact_id_if_assigned", "txid_current_if_assigned", "pg_current_snapshot"),
-        *("txid_current_snapshot", "pg_is_in_recovery", "row_security_active", "pg_my_temp_schema"),
+        *("current_query", "pg_backend_pid", "inet_client_addr", "inet_client_port", "inet_server_addr"),
+        *("inet_server_port", "pg_current_xact_id", "txid_current", "pg_current_xact_id_if_assigned"),
+        *("txid_current_if_assigned", "pg_current_snapshot", "txid_current_snapshot", "pg_is_in_recovery"),
+        *(
+            "pg_my_temp_schema",
+            "pg_listening_channels",
+            "pg_cursor",
+            "pg_prepared_statement",
+            "pg_export_snapshot",
+        ),
     ]
 )
 # `SQLVALUEFUNCTION.op`: current_date to localtimestamp, then current_role to current_schema.
 _LAST_CLOCK_VALUE = 8
 
+# The texts that date and time types take for a moment that moves.
+_RELATIVE = re.compile(r"[^']{0,40}'\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+
 _TIME_HINT = "give the time as a parameter, cut to what the answer needs: a day, an hour"
-_SESSION_HINT = "give it as a parameter, or leave it to a policy of row-level security"
+_SESSION_HINT = "give it as a parameter, or do not cache the query"
 _CHANCE_HINT = "give it as a parameter, or do not cache the query"
 
 
-def caching_findings(
-    catalogue: Catalogue, places: Iterable[Place], effects: Effects, positions: Places
-) -> Iterator[Finding]:
+def caching_findings(catalogue: Catalogue, effects: Effects, positions: Places) -> Iterator[Finding]:
     """What to say of a statement where results are cached."""
-    for place in places:
-        for node in _own_nodes(place.scope.query.node):
-            for because, hint in _unsteady(catalogue, node, in_policy=False):
-                position = 0 if place.via else positions.of(node)
-                yield Finding("cache-unsteady", because, position, hint)
+    # What a write evaluates, defaults and checks, is no part of a result that could be stored.
+    for each in () if effects.writes else effects.evaluated:
+        for because, hint in _unsteady(each, positions):
+            position = positions.of(each.node) if each.node is not None and not each.via else 0
+            inside = f", in {each.via}" if each.via and not each.via.startswith("view ") else ""
+            yield Finding("cache-unsteady", f"{because}{inside}", position, hint)
     for relation in _relations(catalogue, effects):
-        for because, hint in _policies(catalogue, relation):
-            yield Finding("cache-unsteady", f"{because}, in a policy on {relation}", hint=hint)
         if what := _untracked(relation):
             yield Finding(
                 "cache-untracked",
@@ -81,49 +85,25 @@ def caching_findings(
         )
 
 
-def _own_nodes(query: Node) -> Iterator[Node]:
-    """All nodes of a query but those of the queries inside it."""
-    pending = list(query.children())
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(child for child in node.children() if child.kind != "QUERY")
-
-
-def _unsteady(catalogue: Catalogue, node: Node, *, in_policy: bool) -> Iterator[tuple[str, str]]:
-    """Why a node's value is not the same for the same rows and parameters, and what to do."""
-    if node.kind == "SQLVALUEFUNCTION":
-        if node.number("op") <= _LAST_CLOCK_VALUE:
-            yield "the result depends on the time", _TIME_HINT
-        elif not in_policy:
-            yield "the result depends on who asks", _SESSION_HINT
-        return
-    if node.kind == "TABLESAMPLECLAUSE" and node.node("repeatable") is None:
-        yield "the result depends on chance (tablesample)", _CHANCE_HINT
-        return
-    oid = function_of(node, catalogue)
-    function = catalogue.function(oid) if oid is not None else None
+def _unsteady(evaluated: Evaluated, positions: Places) -> Iterator[tuple[str, str]]:
+    """Why a value is not the same for the same rows, parameters and settings, and what to do."""
+    node, function = evaluated.node, evaluated.function
     if function is None:
+        if node is None or (node.kind == "SQLVALUEFUNCTION" and node.number("op") <= _LAST_CLOCK_VALUE):
+            yield "the result depends on the time", _TIME_HINT
+        elif node.kind == "CONST":
+            if _RELATIVE.match(positions.written(node)):
+                yield "the result depends on the time at which the statement was prepared", _TIME_HINT
+        elif node.kind == "TABLESAMPLECLAUSE" and node.node("repeatable") is None:
+            yield "the result depends on chance (tablesample)", _CHANCE_HINT
         return
     alone = function.name == "age" and "," not in function.arguments and function.arguments != "xid"
     if function.is_builtin and (function.name in _CLOCK or alone):
         yield f"the result depends on the time: {function.name}()", _TIME_HINT
     elif function.is_builtin and function.name in _SESSION:
-        if not in_policy:
-            yield f"the result depends on the session: {function.name}()", _SESSION_HINT
-    elif function.volatility == "volatile":
+        yield f"the result depends on the session: {function.name}()", _SESSION_HINT
+    elif function.volatility == "volatile" and node is not None and node.kind != "TABLESAMPLECLAUSE":
         yield f"the result differs from call to call: {function} is volatile", _CHANCE_HINT
-
-
-def _policies(catalogue: Catalogue, relation: Relation) -> Iterator[tuple[str, str]]:
-    """The same of row-level security, where who asks is part of what the result is cached under."""
-    if not relation.row_security:
-        return
-    for policy in relation.policies:
-        for text in policy.expressions:
-            tree = read_tree(text)
-            for node in tree.walk() if isinstance(tree, Node) else ():
-                yield from _unsteady(catalogue, node, in_policy=True)
 
 
 def _relations(catalogue: Catalogue, effects: Effects) -> list[Relation]:

@@ -11,7 +11,7 @@ from plainsql.analysis.reader import Node
 from plainsql.analysis.relations import Relation
 from plainsql.analysis.tree import Command, Entry
 
-__all__ = ["Event", "Written"]
+__all__ = ["Event", "Written", "defaulted", "given_by_all"]
 
 Event: TypeAlias = Literal["insert", "update", "delete", "truncate"]
 
@@ -96,3 +96,35 @@ class Written:
         if changed is None:
             return {}
         return {column: names for column, names in bound.items() if column not in changed}
+
+
+def defaulted(query: Node, relation: Relation) -> frozenset[int]:
+    """The columns that a write may set to their ``default`` by name; all of them, of a row of values."""
+    targets = list(query.nodes("targetList"))
+    if (conflict := query.node("onConflict")) is not None:
+        targets += conflict.nodes("onConflictSet")
+    for action in query.nodes("mergeActionList"):
+        targets += action.nodes("targetList")
+    named = [target for target in targets if _is_default(target.node("expr"))]
+    pending, count = list(query.children()), 0
+    while pending:
+        node = pending.pop()
+        count += node.kind == "SETTODEFAULT"
+        pending.extend(child for child in node.children() if child.kind != "QUERY")
+    if count > len(named):
+        return frozenset(relation.columns)
+    return frozenset(target.number("resno") for target in named)
+
+
+def given_by_all(merge: Node) -> frozenset[int]:
+    """The columns to which every insert of a merge gives a value."""
+    inserts = [
+        {target.number("resno") for target in action.nodes("targetList")}
+        for action in merge.nodes("mergeActionList")
+        if action.number("commandType") == Command.INSERT
+    ]
+    return frozenset(set.intersection(*inserts)) if inserts else frozenset()
+
+
+def _is_default(node: Node | None) -> bool:
+    return node is not None and node.kind == "SETTODEFAULT"

@@ -37,12 +37,13 @@ def _cache(cache: CachedRead, name: Callable[[str], str]) -> str:
     lines = "".join(f"\n    {_dependence(each, name)}," for each in cache.dependences)
     dependences = f"({lines}\n)" if lines else "()"
     options = [
-        f", {option}={value!r}"
+        f", {option}={_source(value)}"
         for option, value, default in (
             ("local", _short(cache.local), None),
             ("stale", _short(cache.stale), None),
             ("negative", cache.negative, True),
             ("scoped", cache.scoped, False),
+            ("settings", cache.settings, ()),
         )
         if value != default
     ]
@@ -65,6 +66,12 @@ def _change(change: Change, name: Callable[[str], str]) -> str:
     if len(one_line) < _WIDTH:
         return one_line
     return f"{begin}, (" + "".join(f"\n        {each}," for each in known) + "\n    ))"
+
+
+def _source(value: object) -> str:
+    if not isinstance(value, tuple):
+        return repr(value)
+    return f"({', '.join(map(string_literal, value))}{',' if len(value) == 1 else ''})"
 
 
 def _short(seconds: float | None) -> float | None:

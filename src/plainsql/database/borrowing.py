@@ -139,7 +139,9 @@ class Borrower:
         if query.row_security is None or self._tenant is not None or self._core.admission.knows(query):
             return
         async with self._acquire() as connection:
-            await self._core.admission.check(connection, query)
+            await self._core.admission.check(
+                connection, query, lasting_setting=self._core.pooler != "transaction"
+            )
 
     async def _lease(self, lease: Lease | None = None, *, proved: bool = False) -> Lease:
         """Take a connection whose session is this executor's tenant's, or nobody's.

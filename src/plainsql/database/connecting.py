@@ -158,7 +158,7 @@ class Options(NamedTuple):
     cache_audit: float
     cache_outbox: bool
 
-    def open_cache(self) -> Through | None:
+    def open_cache(self, url: str) -> Through | None:
         """Make the cache; it connects to Redis when it is first needed."""
         if self.cache is None:
             return None
@@ -166,14 +166,14 @@ class Options(NamedTuple):
         settings = [name for name in given if name != "application_name"]
         if self.redis is None:
             local = Cache(mode=self.cache, audit_rate=self.cache_audit)
-            return Through(local, shared=False, settings=settings)
+            return Through(local, shared=False, settings=settings, url=url)
         # Not at the top: who has no Redis needs no redis package.
         from plainsql.cache.redis_store import RedisStore
 
         store = RedisStore(self.redis)
         cache = Cache(store, mode=self.cache, audit_rate=self.cache_audit)
         cache.follow(store.audits)
-        return Through(cache, shared=True, settings=settings)
+        return Through(cache, shared=True, settings=settings, url=url)
 
 
 _MEASURED = 3
@@ -224,7 +224,7 @@ class Connecting:
                 opened.pooler,
                 options.on_call,
                 Admission(options.tenant_settings[0]),
-                options.open_cache(),
+                options.open_cache(url),
                 opened.floor,
             )
             database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)

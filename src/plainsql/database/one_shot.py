@@ -27,7 +27,6 @@ from plainsql.database.observing import Call, observe, observe_rows
 from plainsql.database.retrying import retry
 from plainsql.database.through import (
     ANYTHING,
-    IDENTITY,
     CacheOf,
     Through,
     Traces,
@@ -212,7 +211,7 @@ class OneShot(Direct):
     async def _read_through(
         self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
     ) -> R:
-        reading = through.reading(query) if through.identity is not None else await self._reading(query)
+        reading = through.reading(query) if through.knows(query) else await self._reading(query)
         if query.row_security is not None and self._tenant is None:
             await self._admit(query)
         if reading is None:
@@ -232,15 +231,14 @@ class OneShot(Direct):
         through = self._core.through
         if through is None:
             return None
-        if through.identity is None:
-            settings = through.settings
+        if not through.knows(query):
 
-            async def ask(connection: Any, *_: object) -> str:
-                return str(await connection.fetchval(IDENTITY, settings))
+            async def ask(connection: Any, *_: object) -> None:
+                await through.ask(connection, query)
 
             # On nobody's session: a tenant stands in the keys by itself.
             nobody, no_plan = Borrower(self._core, None), cast("Plan", None)
-            through.identity = await nobody._on_lease(ask, query, no_plan, (), None)
+            await nobody._on_lease(ask, query, no_plan, (), None)
         return through.reading(query)
 
     async def _write_through(

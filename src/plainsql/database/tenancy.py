@@ -15,7 +15,7 @@ __all__ = ["Admission", "local_settings", "set_session", "tenant_of"]
 # that do not force them; where a policy that does not ask lets this role through; and where the session has
 # been given a tenant by other ways.
 _SEES = """
-select coalesce(current_setting($2, true), '') <> '' or not exists (
+select coalesce(current_setting($2, true), '') <> '' as is_set, not exists (
   select from unnest($1::text[]) as t (name)
   where
     row_security_active(to_regclass(t.name))
@@ -34,7 +34,7 @@ select coalesce(current_setting($2, true), '') <> '' or not exists (
           )
       )
     )
-)
+) as is_open
 """
 
 
@@ -53,19 +53,30 @@ class Admission:
         """Whether the query has been found to see something without a tenant."""
         return query.name in self._open
 
-    async def check(self, connection: Any, query: Query[..., Any, Any], *, lasting: bool = True) -> None:
+    async def check(
+        self,
+        connection: Any,
+        query: Query[..., Any, Any],
+        *,
+        lasting: bool = True,
+        lasting_setting: bool = True,
+    ) -> None:
         """Raise ``TenantError`` where the query's tables are closed to this session.
 
-        ``lasting``: whether the session's role and settings are those of every session; not where a
-        transaction may have changed them for itself.
+        ``lasting``: whether the session's role and settings are those that every session begins with; not
+        where a transaction may have changed them for itself. ``lasting_setting``: the same of a tenant that
+        is set; not behind a pooler, where it may be what another program has left.
         """
         if query.name in self._open:
             return
         tables = [
             table for table, settings in (query.row_security or {}).items() if self._setting in settings
         ]
-        if not tables or await connection.fetchval(_SEES, tables, self._setting):
-            if lasting:
+        is_set, is_open = False, True
+        if tables:
+            is_set, is_open = await connection.fetchrow(_SEES, tables, self._setting)
+        if is_set or is_open:
+            if lasting and (is_open or lasting_setting):
                 self._open.add(query.name)
             return
         raise TenantError(
@@ -89,9 +100,12 @@ def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Ten
 
 
 async def set_session(connection: Any, former: Tenant | None, tenant: Tenant | None) -> None:
-    """Make a session a tenant's, or nobody's, in one round trip."""
+    """Make a session a tenant's, or nobody's, in one round trip. Nobody's has what it began with."""
+    if tenant is None:
+        await connection.execute("; ".join(f"reset {_identifiers(name)}" for name, _ in former or ()))
+        return
     # What the former tenant has set and this one does not must go too.
-    settings = {name: "" for name, _ in former or ()} | dict(tenant or ())
+    settings = {name: "" for name, _ in former or ()} | dict(tenant)
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, false)" for i in range(len(settings)))
     await connection.fetch(f"select {calls}", *(part for setting in settings.items() for part in setting))
 
@@ -103,6 +117,10 @@ def local_settings(tenant: Tenant) -> str:
     in the text.
     """
     return f"select {', '.join(f'set_config({_hex(name)}, {_hex(value)}, true)' for name, value in tenant)}"
+
+
+def _identifiers(name: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 
 def _hex(text: str) -> str:

@@ -6,9 +6,11 @@ and a write's arguments and rows become what it has touched.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -22,7 +24,15 @@ from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence
 from plainsql.types import JSON
 
-__all__ = ["ANYTHING", "IDENTITY", "CacheOf", "Through", "Traces", "asks_what_it_returned", "touched_by"]
+__all__ = [
+    "ANYTHING",
+    "CacheOf",
+    "Through",
+    "Traces",
+    "asks_what_it_returned",
+    "settings_of_url",
+    "touched_by",
+]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -31,15 +41,64 @@ _ANY = "*"
 ANYTHING: Touched = {_ANY: {}}
 """What is touched by a write that is not known: every cached read depends on it."""
 
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # What tells the results of one database from those of another that shares a cache with it: where it is, who
-# asks, which tables unqualified names mean, and what its sessions are set to, which policies may ask for.
-IDENTITY = """
+# asks, which tables unqualified names mean, and what its sessions are set to. What is set for the role or the
+# database is taken as it stands there: not every role may ask for every setting.
+_IDENTITY = r"""
 select jsonb_build_array(
   (select system_identifier from pg_control_system()), current_database(), session_user, current_user,
   current_schemas(true),
-  (select jsonb_object_agg(s.name, current_setting(s.name, true)) from unnest($1::text[]) as s (name))
+  (select jsonb_object_agg(s.name, current_setting(s.name, true)) from unnest($1::text[]) as s (name)),
+  (
+    select jsonb_agg(s.setting order by s.setting)
+    from pg_db_role_setting as r
+    cross join lateral unnest(r.setconfig) as s (setting)
+    left join pg_settings as p on p.name = split_part(s.setting, '=', 1)
+    where r.setrole in (0, (select oid from pg_roles where rolname = session_user))
+      and r.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+      and split_part(s.setting, '=', 1) <> 'application_name'
+      and split_part(s.setting, '=', 1) not like '%\_timeout'
+      and split_part(coalesce(p.category, ''), ' / ', 1) <> all (
+        array[
+          'Autovacuum', 'Connections and Authentication', 'Query Tuning', 'Replication',
+          'Reporting and Logging', 'Resource Usage', 'Statistics', 'Vacuuming', 'Write-Ahead Log'
+        ]
+      )
+  )
 )::text
 """
+
+# What the server's own stable functions and its input and output of values go by.
+_SETTINGS = _names(
+    """
+    array_nulls bytea_output datestyle default_text_search_config extra_float_digits
+    gin_fuzzy_search_limit intervalstyle lc_messages lc_monetary lc_numeric lc_time timezone
+    timezone_abbreviations xmlbinary xmloption
+    """
+)
+
+_VALUES = """
+select jsonb_object_agg(s.name, current_setting(s.name, true))::text from unnest($1::text[]) as s (name)
+"""
+
+# Parameters of a URL that are no settings of a session: asyncpg takes them for itself.
+_NO_SETTINGS = _names(
+    """
+    application_name database dbname direct_tls gsslib host krbsrvname passfile password port
+    service servicefile ssl_max_protocol_version ssl_min_protocol_version sslcert sslcrl sslkey
+    sslmode sslnegotiation sslpassword sslrootcert target_session_attrs user
+    """
+)
+
+
+def settings_of_url(url: str) -> dict[str, str]:
+    """Return the settings that a URL gives to its sessions; ``options`` as it stands is one of them."""
+    return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in _NO_SETTINGS}
 
 
 def reading_of(query: Query[..., Any, R], identity: str) -> Reading[R] | None:
@@ -93,27 +152,45 @@ class Through:
     could make stale, and writes pay nothing.
     """
 
-    def __init__(self, cache: Cache, *, shared: bool, settings: Collection[str] = ()) -> None:
+    def __init__(self, cache: Cache, *, shared: bool, settings: Collection[str] = (), url: str = "") -> None:
         self.cache = cache
-        self.settings = sorted({"timezone", *settings})
-        """Those that may tell the sessions of this database from another's."""
+        given = settings_of_url(url)
+        # What stands in `options` is not taken apart.
+        self._options = given.pop("options", "")
+        names = {*_SETTINGS, *settings, *given}
+        self._settings = sorted(name for name in names if not name.endswith("_timeout"))
+        self._values: dict[str, str | None] = {}
+        """The values that nobody's sessions have of the settings that queries name."""
         self._shared = shared
         self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
-        self.identity: str | None = None
-        """What `IDENTITY` says; known at the first read."""
+        self._identity: str | None = None
 
     @property
     def quiet(self) -> bool:
         """Whether nothing can be stored anywhere."""
         return not (self._shared or self._readings)
 
+    def knows(self, query: Query[..., Any, Any]) -> bool:
+        """Say whether ``reading`` has what it needs; if not, ``ask`` comes first."""
+        return query in self._readings
+
+    async def ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
+        """Ask one of nobody's sessions what tells the results of a query from another database's."""
+        if self._identity is None:
+            self._identity = str(await connection.fetchval(_IDENTITY, self._settings))
+        names = [name for name in _named_settings(query) if name not in self._values]
+        if names:
+            self._values |= json.loads(await connection.fetchval(_VALUES, names))
+
     def reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
-        """Return a query as a reading, or None; the identity is known."""
-        try:
-            return self._readings[query]
-        except KeyError:
-            reading = self._readings[query] = reading_of(query, self.identity or "")
-            return reading
+        """Return a query as a reading, or None where its results cannot be stored."""
+        if query not in self._readings:
+            if self._identity is None:
+                raise AssertionError("a reading before the identity was asked for")
+            named = [(name, self._values[name]) for name in _named_settings(query)]
+            identity = json.dumps([self._identity, self._options, named])
+            self._readings[query] = reading_of(query, identity)
+        return self._readings[query]
 
 
 class Traces:
@@ -248,6 +325,12 @@ class CacheOf:
     def stats(self) -> Stats:
         """Return what the cache has done in this process so far."""
         return Stats() if self._cache is None else self._cache.stats()
+
+
+def _named_settings(query: Query[..., Any, Any]) -> list[str]:
+    """The settings that are read by name on the way to a query's result."""
+    named = set(query.cache.settings) if query.cache is not None else set[str]()
+    return sorted(named.union(*(query.row_security or {}).values()))
 
 
 def _is_exact(type_: Any) -> bool:

@@ -65,6 +65,8 @@ class Transaction:
         """Of the outermost: what it has written, as the cache must know it."""
         self._doubtful = False
         """Of the outermost: whether a statement may have failed, and with it the transaction."""
+        self._altered = False
+        """True of the outermost if its role and settings may be others than the session's."""
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
@@ -78,6 +80,7 @@ class Transaction:
         between.
         """
         await self._exclusively(None, lambda connection: self._admit(connection, query))
+        self._note(query)
         self._trace(query, [args])
         rows = iterate(self._claim(), query, args, self._terms.prefetch)
         if (on_call := self._terms.on_call) is not None:
@@ -112,6 +115,7 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        self._outermost._altered = True
         if (traces := self._outermost.traces) is not None:
             traces.add(ANYTHING)  # its triggers may write whatever they like
         return await self._exclusively(
@@ -152,7 +156,7 @@ class Transaction:
     @property
     def connection(self) -> Any:
         """The asyncpg connection underneath, for what queries cannot say: COPY, LISTEN."""
-        self._outermost._doubtful = True
+        self._outermost._doubtful = self._outermost._altered = True
         return self._claim()
 
     async def _exclusively(
@@ -170,6 +174,7 @@ class Transaction:
                 return await work(connection)
             if query.row_security is not None:
                 await self._admit(connection, query)
+            self._note(query)
             if (on_call := self._terms.on_call) is None:
                 return await work(connection)
             call = Call(query, operation, sets, in_transaction=True)
@@ -186,8 +191,14 @@ class Transaction:
 
     async def _admit(self, connection: Any, query: Query[..., Any, Any]) -> None:
         if query.row_security is not None and self._terms.admission is not None:
-            # A role or tenant that was set in here by hand is gone with the transaction.
-            await self._terms.admission.check(connection, query, lasting=not self._outermost._doubtful)
+            # A role or tenant that was set in here is gone with the transaction.
+            own = self._outermost._doubtful or self._outermost._altered
+            await self._terms.admission.check(connection, query, lasting=not own, lasting_setting=False)
+
+    def _note(self, query: Query[..., Any, Any]) -> None:
+        # What only reads sets nothing. A write may set what holds until the end of the transaction.
+        if query.effect != "reads":
+            self._outermost._altered = True
 
     def __repr__(self) -> str:
         return f"<Transaction {'open' if self._open else 'ended'}>"

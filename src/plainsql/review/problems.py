@@ -15,10 +15,10 @@ from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
 from plainsql.review.nested import keyless
 from plainsql.review.refusals import FaultError
 
-__all__ = ["FINDINGS", "Problem", "findings_of", "problem_of", "problems_of_files"]
+__all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_of", "problems_of_files"]
 
 FINDINGS: Final = {
-    "cache-unsteady": "a cached query whose result depends on time, chance or the session",
+    "cache-unsteady": "a cached query whose result depends on time, chance or one session",
     "cache-untracked": "a cached query over what plainsql does not see written",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
@@ -36,6 +36,9 @@ FINDINGS: Final = {
     "vector-operator": "a distance operator that no index on the column serves",
 }
 """The findings that a header may allow, with what each says. docs/findings.md has a section for each."""
+
+WRONG_WHEN_CACHED: Final = frozenset(["cache-unsteady", "cache-untracked"])
+"""Findings of cached queries that ``generate`` refuses as ``check`` does, unless the header allows them."""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -14,7 +14,13 @@ from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.review.generated import generated
 from plainsql.review.inspect import Inspection, inspect
 from plainsql.review.memory import Memory
-from plainsql.review.problems import Problem, findings_of, problems_of_files, refusal
+from plainsql.review.problems import (
+    WRONG_WHEN_CACHED,
+    Problem,
+    findings_of,
+    problems_of_files,
+    refusal,
+)
 from plainsql.review.refusals import fault_of
 from plainsql.settings import Project
 from plainsql.statements import Statement
@@ -81,12 +87,19 @@ def review(
     made = generated(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
     caches = any(statement.cache is not None for statement in catalog.values())
-    findings: list[Problem] = []
+    found: list[Problem] = []
     for checked in inspection.checked:
         try:
-            findings += findings_of(checked, caches=caches)
+            found += findings_of(checked, caches=caches)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_of(error, statement_place(checked.statement))))
+    # A result that is not what the next caller should get is no matter of taste: no code caches it. What is
+    # refused already is not refused again.
+    refused = {problem.path for problem in errors}
+    errors += [
+        problem for problem in found if problem.name in WRONG_WHEN_CACHED and problem.path not in refused
+    ]
+    findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
     return Review(
         chosen,
         inspection,

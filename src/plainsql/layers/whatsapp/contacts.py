@@ -215,7 +215,7 @@ where
   and c.phone_number = :phone_number
 """, effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, cache=CachedRead(300, (
     Dependence("whatsapp.contacts", "phone_number", "phone_number"),
-), scoped=True))
+), scoped=True, settings=("app.jwt_tenant",)))
 def get_by_phone(*, phone_number: str) -> Args:
     """The contact of this number.
 

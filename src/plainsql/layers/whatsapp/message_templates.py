@@ -134,7 +134,7 @@ where
   and t.language = :language
 """, effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, cache=CachedRead(300, (
     Dependence("whatsapp.message_templates", "language", "language"),
-), scoped=True))
+), scoped=True, settings=("app.jwt_tenant",)))
 def get(*, name: str, language: str) -> Args:
     """The template of this name in this language.
 

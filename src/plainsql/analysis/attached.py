@@ -1,0 +1,316 @@
+"""Functions that the server calls although no statement names them: of types, operators, aggregates, tables.
+
+An aggregate runs its support functions, a sort the comparisons of an operator class, a cast to a domain the
+domain's checks, an insert the expressions of indexes. Only what is not the server's own plain computing is
+kept here: in most databases that is little or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import Connection
+
+from plainsql.analysis.reader import Node, NodeTextError, read_tree
+from plainsql.analysis.routines import Function, Routines
+from plainsql.analysis.safe_functions import only_computes
+
+__all__ = ["Attached", "OfTable", "OfType", "load_attached", "operators_of_node"]
+
+_USERS = 16384
+"""The first oid that is not the server's own."""
+
+_AGGREGATES = """
+select a.aggfnoid::oid, f.oid
+from pg_catalog.pg_aggregate as a
+inner join pg_catalog.pg_type as t on t.oid = a.aggtranstype
+left join pg_catalog.pg_operator as o on o.oid = a.aggsortop
+cross join lateral (
+  values (a.aggtransfn::oid), (a.aggfinalfn::oid), (a.aggcombinefn::oid), (a.aggserialfn::oid),
+    (a.aggdeserialfn::oid), (a.aggmtransfn::oid), (a.aggminvtransfn::oid), (a.aggmfinalfn::oid),
+    (o.oprcode::oid), (t.typinput::oid)
+) as f (oid)
+where a.aggfnoid::oid >= 16384 and f.oid <> 0
+"""
+
+# The state of an aggregate is a value that its first value is read into: a domain's checks run.
+_AGGREGATE_STATES = """
+select a.aggfnoid::oid, s.type
+from pg_catalog.pg_aggregate as a
+cross join lateral (values (a.aggtranstype), (a.aggmtranstype)) as s (type)
+where a.aggfnoid::oid >= 16384 and s.type >= 16384
+"""
+
+_FAMILIES = """
+select p.amprocfamily, p.amproc::oid from pg_catalog.pg_amproc as p where p.amproc::oid >= 16384
+union
+select a.amopfamily, o.oprcode::oid
+from pg_catalog.pg_amop as a
+inner join pg_catalog.pg_operator as o on o.oid = a.amopopr
+where o.oprcode::oid >= 16384
+"""
+
+_OPERATOR_FAMILIES = (
+    "select a.amopopr, a.amopfamily from pg_catalog.pg_amop as a where a.amopfamily = any(%s)"
+)
+
+# The default classes are those that comparisons of values, of arrays and of rows look up.
+_DEFAULT_CLASSES = """
+select c.opcintype, c.opcfamily
+from pg_catalog.pg_opclass as c
+inner join pg_catalog.pg_am as m on m.oid = c.opcmethod
+where c.opcdefault and m.amname in ('btree', 'hash') and c.opcfamily = any(%s)
+union
+select r.type, c.opcfamily
+from pg_catalog.pg_range as g
+inner join pg_catalog.pg_opclass as c on c.oid = g.rngsubopc
+cross join lateral (values (g.rngtypid), (g.rngmultitypid)) as r (type)
+where c.opcfamily = any(%s)
+"""
+
+# Input and output in text and binary, and what else a type brings; casts to JSON, which the functions of JSON
+# look up.
+_TYPE_FUNCTIONS = """
+select t.oid, f.oid
+from pg_catalog.pg_type as t
+cross join lateral (
+  values (t.typinput::oid), (t.typoutput::oid), (t.typreceive::oid), (t.typsend::oid), (t.typmodin::oid),
+    (t.typmodout::oid), (t.typsubscript::oid)
+) as f (oid)
+where f.oid >= 16384
+union
+select r.type, f.oid
+from pg_catalog.pg_range as g
+cross join lateral (values (g.rngtypid), (g.rngmultitypid)) as r (type)
+cross join lateral (values (g.rngcanonical::oid), (g.rngsubdiff::oid)) as f (oid)
+where f.oid >= 16384
+union
+select c.castsource, c.castfunc
+from pg_catalog.pg_cast as c
+where c.castfunc >= 16384 and c.casttarget in ('json'::regtype, 'jsonb'::regtype)
+"""
+
+_DOMAIN_CHECKS = """
+select k.contypid, k.conbin::text
+from pg_catalog.pg_constraint as k
+where k.contypid <> 0 and k.conbin is not null
+"""
+
+_TYPE_DEFAULTS = """
+select t.oid, t.typdefaultbin::text from pg_catalog.pg_type as t where t.typdefaultbin is not null
+"""
+
+# Which types are made of which: arrays, domains, ranges, rows.
+_PARTS = """
+select t.oid, t.typbasetype from pg_catalog.pg_type as t where t.typbasetype <> 0
+union all
+select t.oid, t.typelem from pg_catalog.pg_type as t where t.typelem <> 0
+union all
+select r.type, g.rngsubtype
+from pg_catalog.pg_range as g
+cross join lateral (values (g.rngtypid), (g.rngmultitypid)) as r (type)
+union all
+select c.reltype, a.atttypid
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_attribute as a on a.attrelid = c.oid
+where c.reltype <> 0 and c.oid >= 16384 and a.attnum > 0 and not a.attisdropped
+"""
+
+_ARGUMENTS = """
+select p.oid, p.pronargs, p.proargdefaults::text
+from pg_catalog.pg_proc as p
+where p.oid >= 16384 and p.proargdefaults is not null
+"""
+
+# What a function returns, and what it is given: a declared type is one that values are made of.
+_SIGNATURES = """
+select p.oid, s.type
+from pg_catalog.pg_proc as p
+cross join lateral unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]) || p.prorettype) as s (type)
+where p.oid >= 16384 and s.type = any(%s)
+"""
+
+_INDEXES = """
+select i.indrelid, coalesce(i.indexprs::text, ''), coalesce(i.indpred::text, ''),
+  array(
+    select c.opcfamily from unnest(i.indclass::oid[]) as u (oid)
+    inner join pg_catalog.pg_opclass as c on c.oid = u.oid
+  )
+from pg_catalog.pg_index as i
+where i.indrelid >= 16384 and (i.indexprs is not null or i.indpred is not null
+  or exists (
+    select from unnest(i.indclass::oid[]) as u (oid)
+    inner join pg_catalog.pg_opclass as c on c.oid = u.oid
+    where c.opcfamily = any(%s)
+  ))
+union all
+select p.partrelid, coalesce(p.partexprs::text, ''), '',
+  array(
+    select c.opcfamily from unnest(p.partclass::oid[]) as u (oid)
+    inner join pg_catalog.pg_opclass as c on c.oid = u.oid
+  )
+from pg_catalog.pg_partitioned_table as p
+"""
+
+_CONDITIONS = """
+select t.tgrelid, t.tgname, t.tgqual::text
+from pg_catalog.pg_trigger as t
+where t.tgqual is not null and not t.tgisinternal
+"""
+
+_CALLING_FIELDS = ("opno", "eqop", "sortop", "cycle_mark_neop")
+
+
+@dataclass(slots=True)
+class OfType:
+    """The functions and checks of a type, and of the types that it is made of."""
+
+    functions: set[int] = field(default_factory=set)
+    """Input, output, comparison: they may run wherever a value is met."""
+    checks: set[str] = field(default_factory=set)
+    """The checks of domains, in the server's node format: they run where a value is made."""
+
+
+@dataclass(slots=True)
+class OfTable:
+    """The expressions and functions that are evaluated when rows of a table are written."""
+
+    expressions: list[str] = field(default_factory=list)
+    """Those of indexes, of their conditions and of the key of partitions, in the server's node format."""
+    functions: set[int] = field(default_factory=set)
+    """Functions of the operator classes of its indexes."""
+    conditions: dict[str, str] = field(default_factory=dict)
+    """By trigger: its ``when``."""
+
+
+@dataclass(slots=True)
+class Attached:
+    """All of it, of one database."""
+
+    aggregates: dict[int, set[int]] = field(default_factory=dict)
+    """By aggregate: its support functions."""
+    states: dict[int, set[int]] = field(default_factory=dict)
+    """By aggregate: the types of its state."""
+    operators: dict[int, set[int]] = field(default_factory=dict)
+    """By operator: the functions of its families and mates, which a plan may use in its place."""
+    arguments: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """By function: how many arguments it has, and what stands for those that are left out."""
+    types: dict[int, OfType] = field(default_factory=dict)
+    signatures: dict[int, set[int]] = field(default_factory=dict)
+    """By function: those of ``types`` that its arguments and its result have."""
+    defaults: dict[int, str] = field(default_factory=dict)
+    """By domain: its own default, in the server's node format."""
+    tables: dict[int, OfTable] = field(default_factory=dict)
+    behind: set[int] = field(default_factory=set)
+    """The functions behind operators and casts that do more than compute."""
+
+
+def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
+    """Read it all, in a query each."""
+
+    def rows(query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        return connection.execute(query.encode(), parameters or None).fetchall()
+
+    def counts(oid: int) -> bool:
+        function = routines.functions.get(oid)
+        if function is None:
+            return True
+        # What an extension hangs on its types is input, output and comparison: there its label is believed.
+        # Whoever calls a function of an extension that is not known may do anything.
+        return not only_computes(function) and not (function.extension and function.volatility != "volatile")
+
+    found = Attached()
+    for aggregate, oid in rows(_AGGREGATES):
+        if counts(oid):
+            found.aggregates.setdefault(aggregate, set()).add(oid)
+    for aggregate, type_ in rows(_AGGREGATE_STATES):
+        found.states.setdefault(aggregate, set()).add(type_)
+    families: dict[int, set[int]] = {}
+    for family, oid in rows(_FAMILIES):
+        if counts(oid):
+            families.setdefault(family, set()).add(oid)
+    if families:
+        for operator, family in rows(_OPERATOR_FAMILIES, list(families)):
+            found.operators.setdefault(operator, set()).update(families[family])
+        for type_, family in rows(_DEFAULT_CLASSES, list(families), list(families)):
+            found.types.setdefault(type_, OfType()).functions.update(families[family])
+    for operator in routines.operators.values():
+        # The planner turns `not (a = b)` into `a <> b`, and sides round.
+        for mate in (operator.commutator, operator.negator):
+            known = routines.operators.get(mate)
+            if mate >= _USERS and mate != operator.oid and known is not None and counts(known.function):
+                found.operators.setdefault(operator.oid, set()).add(known.function)
+    for type_, oid in rows(_TYPE_FUNCTIONS):
+        if counts(oid):
+            found.types.setdefault(type_, OfType()).functions.add(oid)
+    for type_, text in rows(_DOMAIN_CHECKS):
+        if _is_more_than_plain(text, routines):
+            found.types.setdefault(type_, OfType()).checks.add(text)
+    if found.types:
+        _spread(found.types, rows(_PARTS))
+        for function, type_ in rows(_SIGNATURES, list(found.types)):
+            found.signatures.setdefault(function, set()).add(type_)
+    for type_, text in rows(_TYPE_DEFAULTS):
+        found.defaults[type_] = text
+    for function, count, text in rows(_ARGUMENTS):
+        found.arguments[function] = (count, text)
+    for table, expressions, condition, classes in rows(_INDEXES, list(families)):
+        of = found.tables.setdefault(table, OfTable())
+        of.expressions += [text for text in (expressions, condition) if text]
+        of.functions |= set[int]().union(*(families.get(family, ()) for family in classes))
+    for table, trigger, text in rows(_CONDITIONS):
+        found.tables.setdefault(table, OfTable()).conditions[trigger] = text
+    behind = {operator.function for operator in routines.operators.values()} | set(routines.casts.values())
+    found.behind = {oid for oid in behind if oid >= _USERS and counts(oid)}
+    return found
+
+
+def operators_of_node(node: Node) -> Iterable[int]:
+    """The operators by which a node compares, sorts or groups, beside the functions that it names."""
+    for name in _CALLING_FIELDS:
+        if number := node.number(name):
+            yield number
+    yield from node.numbers("opnos")
+
+
+def _is_more_than_plain(text: str, routines: Routines) -> bool:
+    """Say whether an expression has anything in it but the server's own computing."""
+    try:
+        tree = read_tree(text)
+    except NodeTextError:
+        return True
+    if not isinstance(tree, Node):
+        return True
+    return any(_is_unplain(node, routines) for node in tree.walk())
+
+
+def _is_unplain(node: Node, routines: Routines) -> bool:
+    if node.kind in ("COERCETODOMAIN", "COERCEVIAIO", "SUBLINK", "SQLVALUEFUNCTION"):
+        return True
+    names = ("funcid", "opfuncid", "aggfnoid", "winfnoid")
+    functions: list[Function | None] = [
+        routines.functions.get(oid) for name in names if (oid := node.number(name))
+    ]
+    for operator in operators_of_node(node):
+        known = routines.operators.get(operator)
+        functions.append(routines.functions.get(known.function) if known is not None else None)
+    return any(function is None or not only_computes(function) for function in functions)
+
+
+def _spread(types: dict[int, OfType], parts: list[tuple[int, int]]) -> None:
+    """Have each type carry what its parts carry."""
+    wholes: dict[int, list[int]] = {}
+    for whole, part in parts:
+        wholes.setdefault(part, []).append(whole)
+    pending = list(types)
+    while pending:
+        part = pending.pop()
+        for whole in wholes.get(part, ()):
+            of, carried = types.setdefault(whole, OfType()), types[part]
+            if carried.functions <= of.functions and carried.checks <= of.checks:
+                continue
+            of.functions |= carried.functions
+            of.checks |= carried.checks
+            pending.append(whole)

@@ -1,0 +1,117 @@
+"""The bodies of users' functions: as trees where they are SQL, as the names in them where they are PL/pgSQL.
+
+PostgreSQL believes what a function's label says of it, ``stable`` over a call of ``set_config`` too. So the
+body is read as well. One in SQL is read by the server itself: its validator parses and analyses each
+statement, and ``debug_print_parse`` shows the trees.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import Connection
+
+from plainsql.analysis.reader import Node, NodeTextError, read_tree
+from plainsql.analysis.routines import Function
+from plainsql.errors import SqlFileError
+from plainsql.statements.scanner import scan
+
+if TYPE_CHECKING:
+    from plainsql.analysis.describe import Probe
+
+__all__ = ["Bodies", "Body"]
+
+_BODY = """
+select p.prosrc, p.prosqlbody::text,
+  array(
+    select t.oid from unnest(p.proargtypes::oid[]) as t (oid)
+    inner join pg_catalog.pg_type as y on y.oid = t.oid
+    where y.typname like 'any%%' and y.typnamespace = 'pg_catalog'::regnamespace
+  ) <> '{}',
+  (select c.value from pg_catalog.pg_options_to_table(p.proconfig) as c (name, value)
+   where c.name = 'search_path')
+from pg_catalog.pg_proc as p where p.oid = %s
+"""
+
+# A word that is called, with its quotes if it has any; and any other word.
+_CALLED = re.compile(r'(?:"((?:[^"]|"")+)"|([^\W\d][\w$]*))\s*\(')
+_ESCAPED = re.compile(r'\bu&\s*"', re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d][\w$]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The facts known of a body."""
+
+    trees: tuple[Node, ...] = ()
+    """The analysed trees of its statements, if it is SQL."""
+    called: frozenset[str] = frozenset()
+    """The names before a parenthesis, if it is not parsed."""
+    words: frozenset[str] = frozenset()
+    """All its words in lower case, if it is not parsed."""
+    read: bool = True
+    """False if the server refuses it."""
+
+
+class Bodies:
+    """Reads bodies when they are first asked for, and keeps them."""
+
+    def __init__(self, connection: Connection[Any], probe: Probe) -> None:
+        self._connection = connection
+        self._probe = probe
+        self._known: dict[int, Body | None] = {}
+
+    def of(self, function: Function) -> Body | None:
+        """The body of a function; None for a language that is not read: its label is all there is."""
+        if function.language not in ("sql", "plpgsql"):
+            return None
+        if function.oid not in self._known:
+            self._known[function.oid] = self._read(function)
+        return self._known[function.oid]
+
+    def _read(self, function: Function) -> Body | None:
+        row = self._connection.execute(_BODY, (function.oid,)).fetchone()
+        if row is None:
+            return Body(read=False)
+        source, standard, polymorphic, path = row
+        if function.language == "plpgsql":
+            return _named_in(source)
+        try:
+            if standard is not None:
+                trees = [read_tree(standard)]
+            elif polymorphic:
+                # The validator leaves it alone: its types are known at a call only.
+                return _named_in(source)
+            else:
+                trees = [read_tree(text) for text in self._probe.trees_of_function(function.oid, path)]
+        except (psycopg.Error, NodeTextError):
+            return Body(read=False)
+        nodes = tuple(_nodes(trees))
+        # None at all: the server was told not to look at bodies.
+        return Body(trees=nodes, read=bool(nodes))
+
+
+def _named_in(source: str) -> Body:
+    """The names in a body, without its comments."""
+    try:
+        tokens = scan(source)
+    except SqlFileError:
+        return Body(read=False)
+    text = " ".join(source[t.start : t.end] for t in tokens if not t.kind.endswith("comment"))
+    if _ESCAPED.search(text):
+        # A name that is written with escapes is another one than it looks.
+        return Body(read=False)
+    names = {
+        (quoted.replace('""', '"') if quoted else word.lower()) for quoted, word in _CALLED.findall(text)
+    }
+    return Body(called=frozenset(names), words=frozenset(_WORD.findall(text.lower())))
+
+
+def _nodes(values: Any) -> list[Node]:
+    """The nodes of a value, of lists in lists too: ``begin atomic`` has a list of its statements."""
+    if isinstance(values, Node):
+        return [values]
+    return [node for value in values for node in _nodes(value)] if isinstance(values, list | tuple) else []
