@@ -10,7 +10,6 @@ that came back (``result``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
@@ -20,7 +19,6 @@ from typing import (
     Literal,
     NamedTuple,
     ParamSpec,
-    Protocol,
     TypeVar,
     cast,
 )
@@ -28,7 +26,7 @@ from typing import overload as _overload
 
 from plainsql.binding import Args, Binder, NullError, bounded
 from plainsql.description import Described, Expectation, expectations, mismatch
-from plainsql.errors import BindError, ContractError, NoRowError, PlainsqlError, TooManyRowsError
+from plainsql.errors import BindError, ContractError, PlainsqlError
 from plainsql.reach import CachedRead, Change
 from plainsql.rows import (
     Build,
@@ -45,15 +43,16 @@ from plainsql.rows import (
     value_builder,
     width,
 )
+from plainsql.signature import Signature, not_one
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
 
 if TYPE_CHECKING:
+    from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.statements import Compiled, Variant
 
 __all__ = [
     "Args",
-    "AsyncExecutor",
     "Binder",
     "CountQuery",
     "Described",
@@ -64,7 +63,6 @@ __all__ = [
     "OptionalQuery",
     "Plan",
     "Query",
-    "SyncExecutor",
     "bits",
     "bounded",
     "composite",
@@ -79,28 +77,6 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class AsyncExecutor(Protocol):
-    """What runs queries and is awaited: a ``Database``, a ``Transaction``, a tenant's view of one."""
-
-    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]: ...
-
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]: ...
-
-    def run_batch(
-        self, query: Query[..., Any, R], sets: Sequence[Args], /
-    ) -> Coroutine[Any, Any, list[R]]: ...
-
-    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]: ...
-
-
-class SyncExecutor(Protocol):
-    """What runs queries and returns their results: ``plainsql.sync``'s ``Database`` and ``Transaction``."""
-
-    def run(self, query: Query[..., Any, R], args: Args, /) -> R: ...
-
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]: ...
 
 
 Effect = Literal["reads", "writes", "unknown"]
@@ -202,11 +178,11 @@ class Query(Generic[P, T, R]):
         try:
             values = function(**kwargs)
         except TypeError as error:
-            raise self._bind_error(error, kwargs) from None
+            raise self._signature.refusal(error, kwargs) from None
         try:
             run = db.run
         except AttributeError:
-            raise self._not_an_executor(db) from None
+            raise self._signature.not_an_executor(db) from None
         return run(self, values)
 
     @_overload
@@ -222,7 +198,7 @@ class Query(Generic[P, T, R]):
         try:
             stream = db.stream
         except AttributeError:
-            raise self._not_an_executor(db) from None
+            raise self._signature.not_an_executor(db) from None
         return stream(self, values)
 
     @_overload
@@ -235,7 +211,7 @@ class Query(Generic[P, T, R]):
         try:
             run = getattr(db, "run_fresh", None) or db.run
         except AttributeError:
-            raise self._not_an_executor(db) from None
+            raise self._signature.not_an_executor(db) from None
         return run(self, values)
 
     def batch(self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> Coroutine[Any, Any, list[R]]:
@@ -285,13 +261,13 @@ class Query(Generic[P, T, R]):
         if args:
             raise BindError(
                 f"{self.name}: parameters are given by name, got {len(args)} by position",
-                hint=f"call {self._signature()}",
+                hint=f"call {self._signature.text()}",
             )
         function: Callable[..., Args] = self._bind
         try:
             return function(**kwargs)
         except TypeError as error:
-            raise self._bind_error(error, kwargs) from None
+            raise self._signature.refusal(error, kwargs) from None
 
     def plan(self, args: Args) -> tuple[Plan, Args]:
         """Return the text to send for these arguments, and the arguments that it takes in order."""
@@ -485,61 +461,9 @@ class Query(Generic[P, T, R]):
             "or name the columns",
         )
 
-    def _not_an_executor(self, db: object) -> BindError:
-        return BindError(
-            f"{self.name}: the first argument is an executor (a Database, a Transaction), "
-            f"got {type(db).__name__}",
-            hint=f"call {self._signature()}",
-        )
-
-    def _bind_error(self, error: TypeError, kwargs: dict[str, Any]) -> BindError:
-        if isinstance(error, NullError):
-            return self._null_given(kwargs)
-        if isinstance(error, BindError):
-            return BindError(f"{self.name}: {error.message}", detail=error.detail, hint=error.hint)
-        expected, required = self._names()
-        unknown = [name for name in kwargs if name not in expected]
-        missing = [name for name in required if name not in kwargs]
-        wrong = []
-        if missing:
-            wrong.append(f"missing {', '.join(missing)}")
-        if unknown:
-            wrong.append(f"unknown {', '.join(unknown)}")
-        if not wrong:  # an error inside the function itself: say what it said
-            return BindError(f"{self.name}: {error}")
-        return BindError(f"{self.name}: {'; '.join(wrong)}", hint=f"call {self._signature()}")
-
-    def _null_given(self, kwargs: dict[str, Any]) -> BindError:
-        hints: dict[str, str] = getattr(self._bind, "__annotations__", {})
-        types = {name: hints.get(name, "a value") for name, value in kwargs.items() if value is None}
-        # The labels of an enum may hold anything.
-        bare = {name: re.sub(r'"(?:[^"\\]|\\.)*"', "", type).split(" | ") for name, type in types.items()}
-        given = [
-            f"{name}: expected {type.removesuffix(' | UnsetType')}, got None"
-            for name, type in types.items()
-            if "None" not in bare[name]
-        ]
-        return BindError(
-            f"{self.name}: {'; '.join(given)}",
-            hint=f"plainsql describe {self.name} says why it cannot be null",
-        )
-
-    def _names(self) -> tuple[list[str], list[str]]:
-        """The names of all parameters, and of those that must be given."""
-        bind: Any = self._bind
-        if isinstance(bind, Binder):
-            return list(bind.names), [name for name in bind.names if name not in bind.defaults]
-        names = list(bind.__code__.co_varnames[: bind.__code__.co_kwonlyargcount])
-        return names, [name for name in names if name not in (bind.__kwdefaults__ or {})]
-
-    def _signature(self) -> str:
-        expected, required = self._names()
-        hints: dict[str, str] = getattr(self._bind, "__annotations__", {})
-        parts = [f"{name}: {hints[name]}" if name in hints else name for name in expected]
-        shown = [
-            part if name in required else f"[{part}]" for name, part in zip(expected, parts, strict=True)
-        ]
-        return f"{self.name.rpartition('.')[2]}({', '.join(['db', *shown])})"
+    @property
+    def _signature(self) -> Signature:
+        return Signature(self.name, self._bind)
 
 
 class OneQuery(Query[P, T, T]):
@@ -549,7 +473,7 @@ class OneQuery(Query[P, T, T]):
 
     def result(self, records: Sequence[Record]) -> T:
         if len(records) != 1:
-            raise _not_one(self, len(records))
+            raise not_one(self.name, self.file, len(records), optional=False)
         return self._first(records)
 
 
@@ -562,7 +486,7 @@ class OptionalQuery(Query[P, T, "T | None"]):
         if not records:
             return None
         if len(records) > 1:
-            raise _not_one(self, len(records))
+            raise not_one(self.name, self.file, len(records), optional=True)
         return self._first(records)
 
 
@@ -587,19 +511,6 @@ class CountQuery(Query[P, Any, int]):
 def _shortened(build: Build, width: int) -> Build:
     """Make rows of the first ``width`` columns of each record."""
     return lambda records: build([record[:width] for record in records])
-
-
-def _not_one(query: Query[..., Any, Any], found: int) -> NoRowError | TooManyRowsError:
-    at_most = "at most one row" if query.kind == "optional" else "exactly one row"
-    if found == 0:
-        return NoRowError(
-            f"{query.name}: expected {at_most}, got none",
-            hint=f"where no row is an answer, declare 'returns: optional …' in {query.file}",
-        )
-    return TooManyRowsError(
-        f"{query.name}: expected {at_most}, got {found}",
-        hint=f"where several rows are an answer, declare 'returns: many …' in {query.file}",
-    )
 
 
 # The decorators of generated modules. ``one[Lead](name, path, line, sql)`` is a class to the type checker,

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from plainsql.cli.tables import Column, shorten
 from plainsql.errors import PlainsqlError, TenantError
-from plainsql.query import AsyncExecutor, Query
+from plainsql.executors import AsyncExecutor
+from plainsql.query import Query
 
 __all__ = ["Step", "Story"]
 

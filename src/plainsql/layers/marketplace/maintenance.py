@@ -11,9 +11,9 @@ from datetime import date
 
 import msgspec
 
+from plainsql.executors import AsyncExecutor
 from plainsql.layers.marketplace import buyers, cleanup
 from plainsql.layers.marketplace.report import DailyReport, daily_report
-from plainsql.query import AsyncExecutor
 
 __all__ = [
     "Daily",

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from plainsql.errors import BindError
+from plainsql.executors import AsyncExecutor
 from plainsql.layers.marketplace import reports
-from plainsql.query import AsyncExecutor
 
 __all__ = ["CategoryLine", "DailyReport", "Hour", "Revenue", "daily_report", "yesterday"]
 

@@ -12,8 +12,8 @@ from typing import Generic, Literal, Self, TypeVar
 
 import msgspec
 
+from plainsql.executors import AsyncExecutor
 from plainsql.layers.marketplace import conversations
-from plainsql.query import AsyncExecutor
 from plainsql.redis_link import RedisSource
 from plainsql.sessions import Session, SessionConflictError, SessionOverError, Sessions
 

@@ -1,0 +1,96 @@
+"""What a query is called with and gives back: the names of its parameters, and the errors of calls and
+results that do not fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from plainsql.binding import Args, Binder, NullError
+from plainsql.errors import BindError, NoRowError, TooManyRowsError
+
+__all__ = ["Signature", "not_one"]
+
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+class Signature:
+    """The signature of one query, made when a call does not fit it."""
+
+    def __init__(self, name: str, bind: Callable[..., Args]) -> None:
+        self._name = name
+        self._bind: Any = bind
+        self._hints: dict[str, str] = getattr(bind, "__annotations__", {})
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """Return the names of all parameters, and of those that must be given."""
+        bind = self._bind
+        if isinstance(bind, Binder):
+            return list(bind.names), [name for name in bind.names if name not in bind.defaults]
+        names = list(bind.__code__.co_varnames[: bind.__code__.co_kwonlyargcount])
+        return names, [name for name in names if name not in (bind.__kwdefaults__ or {})]
+
+    def text(self) -> str:
+        """Return it as a call is written: ``get_by_id(db, id: UUID)``."""
+        expected, required = self.names()
+        parts = [f"{name}: {self._hints[name]}" if name in self._hints else name for name in expected]
+        shown = [
+            part if name in required else f"[{part}]" for name, part in zip(expected, parts, strict=True)
+        ]
+        return f"{self._name.rpartition('.')[2]}({', '.join(['db', *shown])})"
+
+    def not_an_executor(self, db: object) -> BindError:
+        """Return the error of a call whose first argument runs no queries."""
+        return BindError(
+            f"{self._name}: the first argument is an executor (a Database, a Transaction), "
+            f"got {type(db).__name__}",
+            hint=f"call {self.text()}",
+        )
+
+    def refusal(self, error: TypeError, given: Mapping[str, Any]) -> BindError:
+        """Return the error of a call that the query's function did not take."""
+        if isinstance(error, NullError):
+            return self._null_given(given)
+        if isinstance(error, BindError):
+            return BindError(f"{self._name}: {error.message}", detail=error.detail, hint=error.hint)
+        expected, required = self.names()
+        unknown = [name for name in given if name not in expected]
+        missing = [name for name in required if name not in given]
+        wrong = []
+        if missing:
+            wrong.append(f"missing {', '.join(missing)}")
+        if unknown:
+            wrong.append(f"unknown {', '.join(unknown)}")
+        if not wrong:  # an error inside the function itself: say what it said
+            return BindError(f"{self._name}: {error}")
+        return BindError(f"{self._name}: {'; '.join(wrong)}", hint=f"call {self.text()}")
+
+    def _null_given(self, given: Mapping[str, Any]) -> BindError:
+        types = {name: self._hints.get(name, "a value") for name, value in given.items() if value is None}
+        # The labels of an enum may hold anything.
+        bare = {name: _TEXT.sub("", type).split(" | ") for name, type in types.items()}
+        refused = [
+            f"{name}: expected {type.removesuffix(' | UnsetType')}, got None"
+            for name, type in types.items()
+            if "None" not in bare[name]
+        ]
+        return BindError(
+            f"{self._name}: {'; '.join(refused)}",
+            hint=f"plainsql describe {self._name} says why it cannot be null",
+        )
+
+
+def not_one(name: str, file: str, found: int, *, optional: bool) -> NoRowError | TooManyRowsError:
+    """Return the error of a query that found another number of rows than its header says."""
+    at_most = "at most one row" if optional else "exactly one row"
+    if found == 0:
+        return NoRowError(
+            f"{name}: expected {at_most}, got none",
+            hint=f"where no row is an answer, declare 'returns: optional …' in {file}",
+        )
+    return TooManyRowsError(
+        f"{name}: expected {at_most}, got {found}",
+        hint=f"where several rows are an answer, declare 'returns: many …' in {file}",
+    )
