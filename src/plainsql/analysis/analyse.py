@@ -13,7 +13,6 @@ from plainsql.analysis.dependences import changes_of, dependences_of
 from plainsql.analysis.depth import with_deep_stack
 from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects import effects_of
-from plainsql.analysis.facts import NullJoin
 from plainsql.analysis.findings import Examined, Places, examine
 from plainsql.analysis.index_findings import examine_indexes
 from plainsql.analysis.keyed_reads import reads_by_key
@@ -25,7 +24,7 @@ from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.steadiness import caching_findings
 from plainsql.analysis.tree import Query, Scope
-from plainsql.analysis.verdict import Verdict, nullable
+from plainsql.analysis.verdict import OuterJoin, Verdict, nullable
 
 __all__ = ["Analyser"]
 
@@ -151,7 +150,7 @@ class Analyser:
         return "optional", most.because
 
     def _columns(self, described: Description, verdicts: list[Verdict]) -> tuple[ColumnFact, ...]:
-        groups: dict[frozenset[NullJoin], int] = {}
+        groups: dict[frozenset[OuterJoin], int] = {}
         facts: list[ColumnFact] = []
         for i, column in enumerate(described.columns):
             verdict = verdicts[i] if len(verdicts) == len(described.columns) else nullable("not understood")

@@ -30,17 +30,25 @@ class AtMostOne:
     because: str
 
 
+_INTEGERS = {21: 2, 23: 4, 20: 8}
+"""``int2``, ``int4`` and ``int8``, each with its bytes."""
+
+_FROM_INT2, _FROM_INT4 = 754, 481
+"""The functions behind the casts of ``int2`` and ``int4`` to ``int8``, which every count becomes."""
+
+
 def constant_count(node: Node | None) -> int | None:
-    """The number that a ``limit`` or ``offset`` writes out; ``None`` where it is computed, given or null."""
+    """The number that a ``limit`` or ``offset`` writes out; ``None`` when it is computed, given or null."""
     if node is None:
         return None
     args = node.nodes("args")
-    if node.kind == "FUNCEXPR" and len(args) == 1:
+    # Any other call computes something, and the cast of a fraction rounds it.
+    if node.kind == "FUNCEXPR" and node.number("funcid") in (_FROM_INT2, _FROM_INT4) and len(args) == 1:
         node = args[0]
-    value = node.datum("constvalue")
-    if node.kind != "CONST" or node.flag("constisnull") or value is None:
+    value, size = node.datum("constvalue"), _INTEGERS.get(node.number("consttype"))
+    if node.kind != "CONST" or node.flag("constisnull") or value is None or size is None:
         return None
-    return int.from_bytes(value[:8], "little", signed=True)
+    return int.from_bytes(value[:size], "little", signed=True)
 
 
 class Cardinality:
@@ -65,6 +73,8 @@ class Cardinality:
     def at_least_one(self, scope: Scope) -> bool:
         """Whether the query always gives a row."""
         query = scope.query
+        if query.returned_sets():
+            return False
         limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
         if limit is not None and not (constant_count(limit) or 0) > 0:
             return False
@@ -72,7 +82,7 @@ class Cardinality:
             return False
         if query.command == Command.INSERT:
             return self._inserts_always(scope)
-        if query.command != Command.SELECT or query.returned_sets():
+        if query.command != Command.SELECT:
             return False
         if (operation := query.set_operation()) is not None:
             return self._union_has_row(operation, scope)
@@ -201,6 +211,8 @@ class Cardinality:
         relation = self.catalogue.relation(target.relation) if target is not None else None
         if target is None or relation is None or relation.rules:
             return AtMostOne(False, "rules on the table")
+        if query.returned_sets():
+            return AtMostOne(False, "a set-returning function among the values")
         if query.command == Command.INSERT:
             rows = self.determined(scope)
             if all(entry.index in rows.relations for entry in from_entries(query)) and not rows.full_join:

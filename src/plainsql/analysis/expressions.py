@@ -139,6 +139,9 @@ def _array_comparison(prover: Nullability, node: Node, context: Context) -> Verd
 def elements_never_null(prover: Nullability, node: Node, context: Context) -> bool:
     """Whether an array is known to hold no nulls."""
     if node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
+        cast = node.node("elemexpr")
+        if node.kind == "ARRAYCOERCEEXPR" and (cast is None or not _cast_keeps(prover, cast)):
+            return False
         return elements_never_null(prover, arg, context)
     if node.kind == "ARRAYEXPR":
         elements = node.nodes("elements")
@@ -153,6 +156,24 @@ def elements_never_null(prover: Nullability, node: Node, context: Context) -> bo
     # An array's header: length, dimensions, and the offset of the data where there is a bitmap of nulls, or
     # 0.
     return node.kind == "CONST" and value is not None and len(value) >= 12 and not any(value[8:12])
+
+
+def _cast_keeps(prover: Nullability, node: Node) -> bool:
+    """Whether the cast of an array's elements gives no null for what is not null."""
+    arg = node.node("arg")
+    match node.kind:
+        case "CASETESTEXPR":
+            return True
+        case "RELABELTYPE" | "COLLATEEXPR" | "COERCEVIAIO" | "COERCETODOMAIN":
+            return arg is not None and _cast_keeps(prover, arg)
+        case "FUNCEXPR":
+            # Behind the element stand constants: the length, and whether the cast was written.
+            args = node.nodes("args")
+            rule = never_null(prover.catalogue, node.number("funcid"))
+            return rule is not None and bool(args) and _cast_keeps(prover, args[0])
+        case _:
+            pass
+    return False
 
 
 def _boolean(prover: Nullability, node: Node, context: Context) -> Verdict:
@@ -203,9 +224,8 @@ def _coalesce(prover: Nullability, node: Node, context: Context) -> Verdict:
     sides = [
         verdict.joins for verdict in verdicts if len(verdict.joins) == 1 and not verdict.nullable_when_matched
     ]
-    for ((query, join, side),) in sides:
-        other = "right" if side == "left" else "left"
-        if frozenset({(query, join, other)}) in sides:
+    for (side,) in sides:
+        if frozenset({side.mirrored()}) in sides:
             return never("one side of the full join is there")
     return nullable("all that coalesce tries may be null")
 

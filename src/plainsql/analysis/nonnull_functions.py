@@ -284,13 +284,13 @@ _EXTENSIONS: dict[str, frozenset[str]] = {
     "citext": _names(
         """
         texticlike texticnlike texticregexeq texticregexne citext citext_smaller citext_larger replace
-        split_part strpos translate regexp_replace regexp_split_to_array
+        strpos translate regexp_replace regexp_split_to_array
         """
     ),
     "unaccent": _names("unaccent"),
     "fuzzystrmatch": _names(
         """
-        levenshtein levenshtein_less_equal soundex metaphone difference daitch_mokotoff
+        levenshtein levenshtein_less_equal soundex metaphone difference
         """
     ),
     "pgcrypto": _names(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from plainsql.analysis.cardinality import Cardinality
@@ -44,16 +45,19 @@ class Nullability:
         self.scopes = scopes
         self.cardinality = cardinality
         self.inference = Inference(catalogue)
-        self._outputs: dict[int, list[Verdict]] = {}
+        # A sub-select is asked for in several places, and not in all of them is as much known.
+        self._outputs: dict[tuple[int, Hashable], list[Verdict]] = {}
+        self._assumed: dict[int, list[Verdict]] = {}
         self._rows: dict[int, Context] = {}
 
     def outputs(self, scope: Scope, outside: Context | None = None) -> list[Verdict]:
         """An answer for each column that a query returns; ``outside`` is the place it stands in."""
-        known = self._outputs.get(scope.query.id)
+        key = (scope.query.id, outside.known if outside is not None else None)
+        known = self._assumed.get(scope.query.id, self._outputs.get(key))
         if known is None:
             compute = self._compute_recursive if self._is_recursive(scope) else self._compute
             known = compute(scope, outside)
-            self._outputs[scope.query.id] = known
+            self._outputs[key] = known
         return known
 
     def expression(self, node: Node, context: Context) -> Verdict:
@@ -73,7 +77,7 @@ class Nullability:
     def rows(self, scope: Scope, outside: Context | None = None) -> Context:
         """What is known in every row that comes out of a query's ``from`` and ``where``."""
         known = self._rows.get(scope.query.id)
-        if known is None:
+        if known is None or outside is not None:
             base = Context(scope)
             if outside is not None:
                 base = replace(outside, scope=scope)
@@ -190,8 +194,9 @@ class Nullability:
         assumed = [never("not null in any step of the recursion") for _ in range(width)]
         before = set(self._outputs), set(self._rows)
         while True:
-            self._outputs[scope.query.id] = assumed
+            self._assumed[scope.query.id] = assumed
             found = self._compute(scope, outside)
+            del self._assumed[scope.query.id]
             # All that was answered under the assumption goes with it.
             self._outputs = {key: value for key, value in self._outputs.items() if key in before[0]}
             self._rows = {key: value for key, value in self._rows.items() if key in before[1]}

@@ -139,5 +139,7 @@ def _default(prover: Nullability, relation: Relation, column: int) -> Verdict:
 
 def _triggered(prover: Nullability, relation: Relation, command: int, column: int) -> bool:
     """Whether a trigger may change the column of the row that is written."""
+    if command == Command.UPDATE and prover.catalogue.may_keep_old_row(relation):
+        return True
     changed = prover.catalogue.changed_by_triggers(relation, _EVENTS[Command(command)])
     return changed is None or column in changed

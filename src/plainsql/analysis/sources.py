@@ -101,7 +101,7 @@ def _stored(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verd
         outside = prover.rows(home) if entry.kind is Kind.SUBQUERY else None
         outputs = prover.outputs(inner, outside)
         if 0 < column <= len(outputs):
-            return outputs[column - 1]
+            return outputs[column - 1].read_by(home.query.id, entry.index)
         return _search_or_cycle(entry, column, len(outputs), home)
     relation = prover.catalogue.relation(entry.relation)
     if relation is None or entry.kind is not Kind.RELATION:
