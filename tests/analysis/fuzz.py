@@ -173,6 +173,11 @@ def attempt(
         tally.refused += 1
         tally.messages[str(error)] = tally.messages.get(str(error), 0) + 1
         return None
+    # A call that binds null to a parameter that refuses it is refused before it is sent.
+    values = [
+        VALUES[type_][0] if value is None and not fact.nullable else value
+        for value, type_, fact in zip(values, types, analysis.parameters, strict=True)
+    ]
     rows = execute(connection, sql, types, values, emptied)
     if rows is None:
         tally.failed += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
@@ -61,8 +62,14 @@ class Analyser:
         if self._connection.info.transaction_status == pq.TransactionStatus.IDLE:
             self._connection.autocommit = self._autocommit
 
-    def analyse(self, sql: str, parameters: tuple[str, ...] = ()) -> Analysis:
+    def analyse(
+        self, sql: str, parameters: tuple[str, ...] = (), *, accepting: Collection[str] = ()
+    ) -> Analysis:
         """Say all that can be proved of a statement; ``parameters`` names its ``$n`` in order.
+
+        Null is never bound to a parameter that is found to refuse it, so no value computed from one is null
+        for that reason. ``accepting`` names those for which null is bound whatever is found: it is their
+        default.
 
         Raises:
             RefusedError: PostgreSQL refuses the statement; a ``ContractError`` with ``sqlstate`` and
@@ -85,14 +92,18 @@ class Analyser:
         scopes = Scopes(self.catalogue)
         scope = Scope(Query(tree))
         cardinality = Cardinality(self.catalogue, scopes)
-        nullability = Nullability(self.catalogue, scopes, cardinality)
+        facts = self._parameters(
+            described, names, parameter_landings(self.catalogue, scopes, scope), accepting
+        )
+        refusing = frozenset(number for number, fact in enumerate(facts, 1) if not fact.nullable)
+        nullability = Nullability(self.catalogue, scopes, cardinality, refusing)
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
         places = places_of(self.catalogue, scopes, scope)
         effects = effects_of(self.catalogue, places, tuple(names))
         examined = Examined(scope, nullability, Places(sql))
         return Analysis(
-            parameters=self._parameters(described, names, parameter_landings(self.catalogue, scopes, scope)),
+            parameters=facts,
             columns=self._columns(described, verdicts),
             rows=rows,
             rows_because=because,
@@ -115,7 +126,11 @@ class Analyser:
         )
 
     def _parameters(
-        self, described: Description, names: list[str], landings: dict[int, list[Landing]]
+        self,
+        described: Description,
+        names: list[str],
+        landings: dict[int, list[Landing]],
+        accepting: Collection[str],
     ) -> tuple[ParameterFact, ...]:
         facts: list[ParameterFact] = []
         for number, (name, oid) in enumerate(zip(names, described.parameters, strict=False), 1):
@@ -123,6 +138,8 @@ class Analyser:
             type_ = self.catalogue.type(oid)
             if type_.not_null:
                 nullable_, because = False, f"{type_} is not null"
+            elif name in accepting:
+                nullable_, because = True, "null by default"
             elif not places:
                 nullable_, because = True, "nothing strict meets it"
             else:

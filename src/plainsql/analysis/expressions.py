@@ -46,6 +46,8 @@ def _constant(prover: Nullability, node: Node, context: Context) -> Verdict:
 
 
 def _parameter(prover: Nullability, node: Node, context: Context) -> Verdict:
+    if not node.number("paramkind") and node.number("paramid") in prover.refusing:
+        return never("a parameter that cannot be null")
     return nullable("a parameter may be null")
 
 

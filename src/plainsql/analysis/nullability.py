@@ -40,10 +40,18 @@ _INTERSECT, _EXCEPT = 2, 3
 class Nullability:
     """Proves, for the queries of one statement, which of their values cannot be null."""
 
-    def __init__(self, catalogue: Catalogue, scopes: Scopes, cardinality: Cardinality) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        scopes: Scopes,
+        cardinality: Cardinality,
+        refusing: frozenset[int] = frozenset(),
+    ) -> None:
+        """``refusing`` are the numbers of the parameters to which null is never bound."""
         self.catalogue = catalogue
         self.scopes = scopes
         self.cardinality = cardinality
+        self.refusing = refusing
         self.inference = Inference(catalogue)
         # A sub-select is asked for in several places, and not in all of them is as much known.
         self._outputs: dict[tuple[int, Hashable], list[Verdict]] = {}

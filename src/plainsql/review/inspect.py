@@ -40,7 +40,9 @@ def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) ->
     with Analyser(connection) as analyser:
         for statement in statements:
             variants = statement.variants()
-            key = memory.key((variant.sql, variant.parameters) for variant in variants)
+            # The defaults are no part of the text, and what is proved depends on them.
+            accepting = _null_by_default(statement)
+            key = memory.key((variant.sql, (*variant.parameters, *accepting)) for variant in variants)
             chosen = _telling(statement, variants)
             try:
                 analyses = memory.get(key)
@@ -92,7 +94,9 @@ def _analyse(
     analyses = []
     for variant in chosen:
         try:
-            analysis = analyser.analyse(variant.sql, variant.parameters)
+            analysis = analyser.analyse(
+                variant.sql, variant.parameters, accepting=_null_by_default(statement)
+            )
         except RefusedError as error:
             raise _placed(error, variant) from None
         if analysis.by_key and analysis.read_only and analysis.session_safe:
@@ -106,6 +110,15 @@ def _analyse(
         if answer != expected:
             raise _placed(RefusedError("the columns differ with the optional lines that are taken"), variant)
     return analyses
+
+
+def _null_by_default(statement: Statement) -> tuple[str, ...]:
+    """The parameters whose default is null: it is bound, whatever the statement makes of it."""
+    return tuple(
+        parameter.name
+        for parameter in statement.parameters
+        if parameter.bounds is not None and parameter.bounds.has_default and parameter.bounds.default is None
+    )
 
 
 def _placed(error: RefusedError, variant: Variant) -> ContractError:
