@@ -16,6 +16,7 @@ from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects import effects_of
 from plainsql.analysis.findings import Examined, Places, examine
 from plainsql.analysis.index_findings import examine_indexes
+from plainsql.analysis.insert_findings import examine_inserts
 from plainsql.analysis.keyed_reads import reads_by_key
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nullability import Nullability
@@ -119,7 +120,7 @@ class Analyser:
             settings=tuple(sorted(effects.settings.items())),
             opaque=tuple(sorted(effects.opaque)),
             by_key=reads_by_key(cardinality, scope),
-            findings=(*examine(examined), *examine_indexes(examined)),
+            findings=(*examine(examined), *examine_indexes(examined), *examine_inserts(examined)),
             dependences=dependences_of(self.catalogue, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
             caching=tuple(caching_findings(self.catalogue, places, effects, examined.places)),

@@ -42,7 +42,7 @@ class Column:
     generated: bool
     identity: bool
     default: str | None
-    """The default's (or generation's) expression, in the server's node format."""
+    """The expression of the default, the generation or the domain's default, in the server's node format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +208,11 @@ def _columns_query(where: str, version: int) -> str:
         )
     return f"""
 select a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull and {valid}, {inherited},
-  a.attgenerated <> '', a.attidentity <> '', d.adbin::text
+  a.attgenerated <> '', a.attidentity <> '', coalesce(d.adbin, t.typdefaultbin)::text
 from pg_catalog.pg_attribute as a
 inner join pg_catalog.pg_class as c on c.oid = a.attrelid
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+inner join pg_catalog.pg_type as t on t.oid = a.atttypid
 left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
 {join}
 where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'v', 'm', 'f', 'p') and {where}"""

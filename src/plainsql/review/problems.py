@@ -21,6 +21,7 @@ FINDINGS: Final = {
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "joined-plan": "a read that would lose an index where concurrent calls of it run as one statement",
     "hidden-writes": "a write whose trigger or function may write any table, where results are cached",
+    "insert-fails": "an insert that leaves out a column that refuses null and has no default",
     "not-in-nullable": "`not in` over what can be null",
     "partial-order": "rows that a limit cuts off are ordered only in part",
     "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
