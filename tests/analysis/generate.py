@@ -10,15 +10,26 @@ import re
 
 from tests.analysis.generate_expressions import LITERALS, SQL_TYPES, TYPES, Column, Schema, Scope, Table
 from tests.analysis.generate_queries import Queries
+from tests.analysis.generate_triggers import Triggers
 
 __all__ = ["SQL_TYPES", "Generator", "Schema"]
 
+DOMAINS = {"int": ("positive",), "text": ("present", "noted")}
 
-class Generator(Queries):
+
+class Generator(Queries, Triggers):
     """Writes cases for one server version."""
 
     def schema(self) -> Schema:
-        statements = ["create type mood as enum ('sad', 'ok', 'happy')"]
+        statements = [
+            "create type mood as enum ('sad', 'ok', 'happy')",
+            "create domain positive as integer check (value > 0)",
+            "create domain present as text not null",
+            "create domain noted as text not null default 'n'",
+            "create function plus(a int, b int default 1) returns int language sql as 'select a + b'",
+            "create function page(n int) returns bigint language sql immutable as 'select n + 1::bigint'",
+            "create aggregate adding(int) (sfunc = int4pl, stype = int)",
+        ]
         rows: list[str] = []
         self.tables = []
         for number in range(self.random.randint(2, 4)):
@@ -43,7 +54,24 @@ class Generator(Queries):
             statements.append(f"create view w{number} ({', '.join(names)}) as {sql}")
             view = Table(f"w{number}", [Column(n, t) for n, t in zip(names, columns, strict=True)], view=True)
             self.tables.append(view)
+        if self.chance(0.6):
+            statements.append(self._outer_join_view())
+        # After the rows: they are the data on which the triggers are tried.
+        for number, table in enumerate(self.tables):
+            if not table.view and self.chance(0.35):
+                rows += self.trigger(table, number)
         return Schema(statements, self.tables, rows)
+
+    def _outer_join_view(self) -> str:
+        """A view over an outer join: read twice, it has outer joins of two readers."""
+        one, other = (self.pick([t for t in self.tables if not t.view]) for _ in range(2))
+        word = self.pick(("full", "full", "left"))
+        columns = [Column("l", "int"), Column("r", "int")]
+        self.tables.append(Table("joined", columns, view=True))
+        return (
+            f"create view joined as select a.id as l, b.id as r"
+            f" from {one.name} as a {word} join {other.name} as b on a.id = b.id"
+        )
 
     def _table(self, name: str) -> tuple[Table, str]:
         columns = [Column("id", "int", nullable=not self.chance(0.8))]
@@ -53,7 +81,11 @@ class Generator(Queries):
         parts = []
         keys: list[tuple[str, ...]] = []
         for column in columns:
-            part = f"{column.name} {SQL_TYPES[column.type]}"
+            sql_type = SQL_TYPES[column.type]
+            if column.name != "id" and column.type in DOMAINS and self.chance(0.15):
+                sql_type = self.pick(DOMAINS[column.type])
+                column.nullable = column.nullable and sql_type == "positive"
+            part = f"{column.name} {sql_type}"
             if not column.nullable:
                 part += " not null"
             if self.chance(0.2):
@@ -130,6 +162,19 @@ class Generator(Queries):
             scope = reach
         else:
             inner, extra = self.source(1, [], plain=False)
+            before = ""
+            if self.chance(0.4):
+                given = [self._value(c, []) for c in own if c.type in ("int", "text")]
+                types = [c.type for c in own if c.type in ("int", "text")]
+                given = [
+                    f"({v})::{SQL_TYPES[t]}" if v != "default" else "null"
+                    for v, t in zip(given, types, strict=True)
+                ]
+                names = ", ".join(f"m{i}" for i in range(len(given)))
+                inner = f"(values ({', '.join(given)})) as s ({names})"
+                if self.chance(0.3):
+                    before, inner = f"with s ({names}) as (values ({', '.join(given)})) ", "s"
+                extra = [(f"s.m{i}", t) for i, t in enumerate(types)]
             ints = [n for n, t in extra if t == "int"] or ["1"]
             assigned = self.random.sample(own, 1)
             actions = [
@@ -144,7 +189,7 @@ class Generator(Queries):
                 )
             if self.version >= 170000 and self.chance(0.3):
                 actions.append("when not matched by source then delete")
-            sql = f"merge into {target} using {inner} on t.id = {self.pick(ints)} {' '.join(actions)}"
+            sql = f"{before}merge into {target} using {inner} on t.id = {self.pick(ints)} {' '.join(actions)}"
             scope = scope + extra
             if self.version < 170000:
                 return sql
@@ -180,6 +225,12 @@ class Generator(Queries):
                 f"({', '.join(self._value(c, []) for c in chosen)})" for _ in range(self.pick((1, 1, 1, 2)))
             ]
             source = f"values {', '.join(rows)}"
+            if len(rows) == 1 and self.chance(0.15):
+                values = [
+                    self.returned_set([]) if c.type == "int" and self.chance(0.6) else self._value(c, [])
+                    for c in chosen
+                ]
+                source = f"values ({', '.join(values)})"
         else:
             source, _ = self.query(1, [], simple=True, types=[c.type for c in chosen])
             if source.startswith("with "):

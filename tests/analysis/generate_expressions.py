@@ -114,6 +114,8 @@ class Expressions(ABC):
         columns = [name for name, t in scope if t == type_]
         if columns and self.chance(0.55 if depth else 0.8):
             return self.pick(columns)
+        if type_ == "int" and depth and self.chance(0.3) and (both := self._two_readers(scope)):
+            return both
         roll = self.random.random()
         if depth <= 0 or roll < 0.12:
             if self.chance(0.2):
@@ -153,6 +155,8 @@ class Expressions(ABC):
                     [
                         lambda: f"({sub('int')} + {sub('int')})",
                         lambda: f"abs({sub('int')})",
+                        lambda: f"plus({sub('int')})",
+                        lambda: f"({sub('int')})::positive",
                         lambda: f"length({sub('text')})",
                         lambda: f"cardinality({sub('ints')})",
                         lambda: f"array_length({sub('ints')}, 1)",
@@ -217,6 +221,17 @@ class Expressions(ABC):
                 pass
         return self.pick(LITERALS[type_])
 
+    def returned_set(self, scope: Scope) -> str:
+        """A call that returns a set of integers."""
+        return self.pick(
+            (
+                f"generate_series({self.expression('int', scope, 0)}, 3)",
+                "generate_series(1, 2)",
+                f"unnest({self.expression('ints', scope, 0)})",
+                "unnest(array[1, 2])",
+            )
+        )
+
     def typed(self, name: str, type_: str, scope: Scope) -> str | None:
         return name if (name, type_) in scope else None
 
@@ -261,6 +276,9 @@ class Expressions(ABC):
             ints = [name for name, t in columns if t == "int"] or ["1"]
             word = self.pick(("in", "not in", "= any", "<> all", "< any", "= all"))
             return f"{sub('int')} {word} (select {self.pick(ints)} from {inner} where {where})"
+        if roll < 0.6:
+            dates = f"array[{sub('date')}, {sub('date')}]::timestamp[]"
+            return f"time '10:00' = any (({dates})::time[])"
         if roll < 0.66:
             return f"{sub('int')} {self.pick(('in', 'not in'))} ({sub('int')}, {sub('int')})"
         if roll < 0.72:
@@ -329,6 +347,8 @@ class Expressions(ABC):
 
     def from_clause(self, depth: int, outer: Scope, *, plain: bool = False) -> tuple[str, Scope]:
         sql, columns = self.source(depth, outer, plain=plain)
+        if self.chance(0.12):
+            return self._read_twice(outer, plain=plain)
         for _ in range(self.pick((0, 0, 1, 1, 2)) if depth else self.pick((0, 0, 0, 1))):
             kind = self.pick(("inner", "left", "left", "left", "right", "full", "cross"))
             reach = outer + columns if kind in ("inner", "left", "cross") else outer
@@ -356,6 +376,27 @@ class Expressions(ABC):
             if self.chance(0.2):
                 sql = f"({sql})"
         return sql, columns
+
+    def _two_readers(self, scope: Scope) -> str:
+        """One side of an outer join as one reader has it, else the other as the same or another has it."""
+        left = [name for name, _ in scope if name.endswith(".l")]
+        right = [name for name, _ in scope if name.endswith(".r")]
+        return f"coalesce({self.pick(left)}, {self.pick(right)})" if left and right else ""
+
+    def _read_twice(self, outer: Scope, *, plain: bool) -> tuple[str, Scope]:
+        """A view, table or ``with`` item joined with itself."""
+        pool = [t for t in self.tables if t.view] + (self._ctes if not plain else []) or self.tables
+        table = self.pick(pool)
+        one, other = self.alias(), self.alias()
+        left: Scope = [(f"{one}.{c.name}", c.type) for c in table.columns]
+        right: Scope = [(f"{other}.{c.name}", c.type) for c in table.columns]
+        word = self.pick(("cross", "inner", "left", "full"))
+        if word == "full":
+            ints = [c.name for c in table.columns if c.type == "int"]
+            condition = f" on {one}.{self.pick(ints)} = {other}.{self.pick(ints)}" if ints else " on true"
+        else:
+            condition = "" if word == "cross" else f" on {self._join_condition(left, right, outer, plain)}"
+        return f"{table.name} as {one} {word} join {table.name} as {other}{condition}", left + right
 
     def _join_condition(self, left: Scope, right: Scope, outer: Scope, plain: bool) -> str:
         types = {t for _, t in left} & {t for _, t in right} - {"jsonb", "ints"}
