@@ -110,7 +110,7 @@ def build(connection: psycopg.Connection[Any], schema: Schema) -> bool:
     connection.execute("drop schema if exists fuzz cascade")
     connection.execute("create schema fuzz")
     connection.execute("set search_path to fuzz")
-    connection.execute("set statement_timeout to '5s'")
+    connection.execute("set statement_timeout to '1s'")
     try:
         for statement in schema.statements:
             connection.execute(statement.encode())

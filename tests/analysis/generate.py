@@ -36,6 +36,8 @@ class Generator(Queries, Triggers):
             table, ddl = self._table(f"t{number}")
             statements.append(ddl)
             self.tables.append(table)
+            if self.chance(0.5):
+                statements.append(self._unique_index(table))
         rows = [row for table in self.tables for row in self._rows(table)]
         if self.chance(0.4):
             parent = self.pick(self.tables)
@@ -106,6 +108,41 @@ class Generator(Queries, Triggers):
             parts.append(f"g {SQL_TYPES[source.type]} generated always as ({source.name}) stored")
             columns.append(Column("g", source.type, generated=True))
         return Table(name, columns, keys=keys), f"create table {name} ({', '.join(parts)})"
+
+    def _unique_index(self, table: Table) -> str:
+        """A unique index on an expression, on some rows, or that takes nulls for equal."""
+        keyed = [c for c in table.columns if c.type in ("int", "text")]
+        column, other = self.pick(keyed), self.pick(table.columns)
+        value, name = f"{{{column.type}}}", column.name
+        match self.random.randint(0, 4):
+            case 0:
+                call = f"coalesce({{t}}{name}, {LITERALS[column.type][0]})"
+                table.lookups.append((f"{call} = {value}",))
+                return f"create unique index on {table.name} (({call.format(t='')}))"
+            case 1 if column.type == "text":
+                table.lookups.append((f"upper({{t}}{name}) = {value}",))
+                return f"create unique index on {table.name} (upper({name}))"
+            case 2:
+                table.lookups.append((f"{{t}}{name} = {value}", f"{{t}}{other.name} is null"))
+                table.lookups.append((f"{{t}}{other.name} is null", f"{{t}}{name} is null"))
+                return f"create unique index on {table.name} ({name}, {other.name}) nulls not distinct"
+            case _:
+                word = self.pick(("is null", "is not null", "is not distinct from null"))
+                table.lookups.append((f"{{t}}{name} = {value}", f"{{t}}{other.name} {word}"))
+                return f"create unique index on {table.name} ({name}) where {other.name} {word}"
+
+    def _lookup(self, table: Table, alias: str) -> list[str]:
+        """The conditions that find one row of a table, or nearly."""
+        types = {c.name: c.type for c in table.columns}
+        if table.lookups and (not table.keys or self.chance(0.6)):
+            parts = [
+                part.format(
+                    t=f"{alias}.", int=self.expression("int", [], 0), text=self.expression("text", [], 0)
+                )
+                for part in self.pick(table.lookups)
+            ]
+            return parts if self.chance(0.8) else parts[:1]
+        return [f"{alias}.{name} = {self.expression(types[name], [], 0)}" for name in table.keys[0]]
 
     def _rows(self, table: Table) -> list[str]:
         statements = []
@@ -267,21 +304,22 @@ class Generator(Queries, Triggers):
 
     def by_key(self) -> str:
         """A query that ought to find one row at most."""
-        keyed = [t for t in self.tables if t.keys]
+        keyed = [t for t in self.tables if t.keys or t.lookups]
         if not keyed:
             return self.query(2, [])[0]
         table = self.pick(keyed)
         scope: Scope = [(f"a.{c.name}", c.type) for c in table.columns]
-        types = {c.name: c.type for c in table.columns}
-        conditions = [f"a.{name} = {self.expression(types[name], [], 0)}" for name in table.keys[0]]
+        conditions = self._lookup(table, "a")
         sql = f"{table.name} as a"
         if self.chance(0.6):
             other = self.pick(keyed)
             kinds = {c.name: c.type for c in other.columns}
             on = []
-            for name in other.keys[0]:
+            for name in other.keys[0] if other.keys else ():
                 same = [n for n, t in scope if t == kinds[name]]
                 on.append(f"b.{name} = {self.pick(same) if same else self.pick(LITERALS[kinds[name]])}")
+            if not on or (other.lookups and self.chance(0.5)):
+                on = self._lookup(other, "b")
             kind = self.pick(("left", "inner", "left", "full", "right"))
             sql += f" {kind} join {other.name} as b on {' and '.join(on)}"
             scope += [(f"b.{c.name}", c.type) for c in other.columns]

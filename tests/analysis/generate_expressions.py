@@ -57,6 +57,8 @@ class Table:
     view: bool = False
     writable: bool = True
     keys: list[tuple[str, ...]] = field(default_factory=list)
+    lookups: list[tuple[str, ...]] = field(default_factory=list)
+    """Conditions that together find one row by a unique index; ``{t}`` is the table, ``{int}`` a value."""
 
 
 @dataclass(slots=True)

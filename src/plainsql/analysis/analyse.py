@@ -78,14 +78,16 @@ class Analyser:
         """
         described = self._probe.describe(sql)
         try:
-            return with_deep_stack(lambda: self._analysis(sql, parameters, described))
+            return with_deep_stack(lambda: self._analysis(sql, parameters, accepting, described))
         except RecursionError:
             raise RefusedError(
                 "the statement nests too deep to be analysed",
                 hint="divide its longest expression, for example by a subquery in from, or by an array",
             ) from None
 
-    def _analysis(self, sql: str, parameters: tuple[str, ...], described: Description) -> Analysis:
+    def _analysis(
+        self, sql: str, parameters: tuple[str, ...], accepting: Collection[str], described: Description
+    ) -> Analysis:
         names = [*parameters, *(f"${n + 1}" for n in range(len(parameters), len(described.parameters)))]
         tree = read_tree(described.trees[0]) if described.trees else None
         if not isinstance(tree, Node):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.conditional_keys import implied_keys
 from plainsql.analysis.determined import Determined, from_entries, ungrouped
 from plainsql.analysis.equalities import families_of, plain_variable
 from plainsql.analysis.facts import Facts, Inference, facts_of_rows, is_true
@@ -332,16 +333,13 @@ class Cardinality:
 
         ``assume`` is a relation that is taken to be, and so are ``columns``.
         """
-        facts = facts_of_rows(self._inference, scope, self.item_at_least_one)
-        if scope.query.command == Command.MERGE:
-            facts = Facts()
-        return Determined(self, scope, facts, assume, columns)
+        return Determined(self, scope, self.facts(scope), assume, columns)
 
     def keys(self, entry: Entry, scope: Scope) -> list[tuple[OutputKey, str]]:
         """The columns that no two rows of a range table entry share, each set with how to call it."""
         relation = self.catalogue.relation(entry.relation) if entry.relation else None
         if relation is not None and not relation.is_view:
-            if relation.kind == "f" or (relation.kind != "p" and entry.with_children and relation.children):
+            if not self.has_own_keys(relation, entry):
                 return []
             return [
                 (
@@ -352,11 +350,43 @@ class Cardinality:
                     f"equality on the unique key {key.name} ({_named(relation, key.columns)})",
                 )
                 for key in relation.unique_keys
-            ]
+            ] + self._conditional_keys(relation, entry, scope)
         inner = self.scopes.of_entry(entry, scope)
         if inner is None or entry.node.flag("self_reference"):
             return []
         return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
+
+    def has_own_keys(self, relation: Relation, entry: Entry) -> bool:
+        """Whether the keys of a table hold for all rows that an entry reads: no tables that inherit."""
+        return not (
+            relation.is_view
+            or relation.kind == "f"
+            or (relation.kind != "p" and entry.with_children and relation.children)
+        )
+
+    def _conditional_keys(
+        self, relation: Relation, entry: Entry, scope: Scope
+    ) -> list[tuple[OutputKey, str]]:
+        """The keys on columns alone whose condition holds in every row of the query."""
+        return [
+            (
+                {
+                    column: frozenset({family})
+                    for i, (column, family) in enumerate(zip(key.columns, key.families, strict=False))
+                    if i not in alike
+                },
+                f"equality on the unique key {key.name} ({_named(relation, key.columns)})",
+            )
+            for key, alike in implied_keys(relation, entry, scope, self.facts(scope))
+            if not key.expressions
+        ]
+
+    def facts(self, scope: Scope) -> Facts:
+        """What holds in every row that comes out of a query's ``from`` and ``where``."""
+        if scope.query.command == Command.MERGE:
+            # A merge acts on rows for which its condition does not hold too.
+            return Facts()
+        return facts_of_rows(self._inference, scope, self.item_at_least_one)
 
     def _equality(self, clause: Node) -> frozenset[int]:
         return families_of(self.catalogue, clause.number("eqop"))

@@ -8,11 +8,13 @@ from typing import Any
 
 from psycopg import Connection
 
+from plainsql.analysis.reader import Node, conjuncts, read_tree
 from plainsql.analysis.trigger_bodies import TriggerBody
 
 __all__ = [
     "Check",
     "Column",
+    "ConditionalKey",
     "ForeignKey",
     "Index",
     "Policy",
@@ -55,6 +57,21 @@ class UniqueKey:
     """The operator family of each column: whose equality the index keeps unique."""
     collations: tuple[int, ...]
     primary: bool
+    nulls_not_distinct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionalKey:
+    """A unique index that is partial, on expressions, or takes nulls for equal."""
+
+    name: str
+    columns: tuple[int, ...]
+    """The columns in order; 0 for an expression."""
+    families: tuple[int, ...]
+    expressions: tuple[Node, ...]
+    """Those of the columns that are 0, in order."""
+    predicate: tuple[Node, ...]
+    """The conditions that must all hold; none for an index of all rows."""
     nulls_not_distinct: bool
 
 
@@ -147,6 +164,7 @@ class Relation:
     row_security: bool = False
     columns: dict[int, Column] = field(default_factory=dict)
     unique_keys: list[UniqueKey] = field(default_factory=list)
+    conditional_keys: list[ConditionalKey] = field(default_factory=list)
     indexes: list[Index] = field(default_factory=list)
     referenced_by: list[ForeignKey] = field(default_factory=list)
     triggers: list[Trigger] = field(default_factory=list)
@@ -233,6 +251,19 @@ where i.indisunique and i.indisvalid and i.indislive and i.indimmediate and not 
   and i.indpred is null and i.indexprs is null
 """
 
+_CONDITIONAL_KEYS = """
+select i.indrelid, c.relname, i.indkey::text, i.indnkeyatts,
+  array(
+    select o.opcfamily::text from unnest(i.indclass) with ordinality as u(oid, n)
+    inner join pg_catalog.pg_opclass as o on o.oid = u.oid order by u.n
+  ),
+  i.indexprs::text, i.indpred::text, i.indnullsnotdistinct
+from pg_catalog.pg_index as i
+inner join pg_catalog.pg_class as c on c.oid = i.indexrelid
+where i.indisunique and i.indisvalid and i.indislive and i.indimmediate and not i.indisexclusion
+  and (i.indpred is not null or i.indexprs is not null or i.indnullsnotdistinct)
+"""
+
 _INDEXES = """
 select i.indrelid, c.relname, m.amname, i.indkey::text, i.indnkeyatts,
   array(
@@ -279,6 +310,13 @@ from pg_catalog.pg_constraint as k where k.contype = 'c' and k.conrelid <> 0
 _INHERITS = "select i.inhparent, i.inhrelid from pg_catalog.pg_inherits as i"
 
 
+def _nodes(text: str | None) -> tuple[Node, ...]:
+    """The nodes of a list: a predicate is one of conditions that are joined by ``and``."""
+    value = read_tree(text) if text else None
+    items = value if isinstance(value, list) else [value]
+    return tuple(part for item in items if isinstance(item, Node) for part in conjuncts(item))
+
+
 def load_relations(
     connection: Connection[Any], version: int, *, oid: int | None = None
 ) -> dict[int, Relation]:
@@ -311,6 +349,18 @@ def load_relations(
             )
     if oid is not None:
         return found
+    for relation, name, keys, count, families, expressions, predicate, nulls in rows(_CONDITIONAL_KEYS):
+        if relation in found:
+            found[relation].conditional_keys.append(
+                ConditionalKey(
+                    name,
+                    tuple(map(int, keys.split()))[:count],
+                    tuple(map(int, families)),
+                    _nodes(expressions),
+                    _nodes(predicate),
+                    nulls,
+                )
+            )
     for relation, name, method, keys, count, families in rows(_INDEXES):
         if relation in found:
             columns = tuple(map(int, keys.split()))[:count]
