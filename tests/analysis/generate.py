@@ -39,6 +39,7 @@ class Generator(Queries, Triggers):
             if self.chance(0.5):
                 statements.append(self._unique_index(table))
         rows = [row for table in self.tables for row in self._rows(table)]
+        statements += [sql for table in self.tables for sql in self._references(table)]
         if self.chance(0.4):
             parent = self.pick(self.tables)
             statements.append(f"create table {parent.name}_child (extra int) inherits ({parent.name})")
@@ -108,6 +109,25 @@ class Generator(Queries, Triggers):
             parts.append(f"g {SQL_TYPES[source.type]} generated always as ({source.name}) stored")
             columns.append(Column("g", source.type, generated=True))
         return Table(name, columns, keys=keys), f"create table {name} ({', '.join(parts)})"
+
+    def _references(self, table: Table) -> list[str]:
+        """Foreign keys of a table to the ``id`` of others."""
+        found = []
+        for column in table.columns:
+            targets = [t for t in self.tables if t.keys and t.keys[0] == ("id",) and t is not table]
+            if column.type != "int" or column.name == "id" or not targets or not self.chance(0.5):
+                continue
+            target = self.pick(targets)
+            action = self.pick(("", "", " on delete cascade", " on delete set null"))
+            deferred = self.pick(("", "", "", " deferrable", " not valid"))
+            if action.endswith("null") and column.generated:
+                action = ""
+            table.references.append((column.name, target.name, not deferred))
+            found.append(
+                f"alter table {table.name} add foreign key ({column.name})"
+                f" references {target.name} (id){action}{deferred}"
+            )
+        return found
 
     def _unique_index(self, table: Table) -> str:
         """A unique index on an expression, on some rows, or that takes nulls for equal."""

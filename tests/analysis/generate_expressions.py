@@ -57,6 +57,8 @@ class Table:
     view: bool = False
     writable: bool = True
     keys: list[tuple[str, ...]] = field(default_factory=list)
+    references: list[tuple[str, str, bool]] = field(default_factory=list)
+    """Columns that refer to the ``id`` of a table, its name, and whether the foreign key always holds."""
     lookups: list[tuple[str, ...]] = field(default_factory=list)
     """Conditions that together find one row by a unique index; ``{t}`` is the table, ``{int}`` a value."""
 
@@ -238,6 +240,20 @@ class Expressions(ABC):
         return name if (name, type_) in scope else None
 
     def scalar(self, type_: str, scope: Scope, depth: int, *, plain: bool) -> str:
+        by_name = {t.name: t for t in self.tables}
+        referring = [
+            (f"{alias}.{column}", by_name[name])
+            for alias in sorted({name.partition(".")[0] for name, _ in scope})
+            for t in self.tables
+            for column, name, _ in t.references
+            if (f"{alias}.{column}", "int") in scope
+        ]
+        if referring and self.chance(0.4):
+            column, table = self.pick(referring)
+            same = [c.name for c in table.columns if c.type == type_]
+            if same:
+                limit = self.pick(("", "", " limit 1", " limit 0"))
+                return f"(select r.{self.pick(same)} from {table.name} as r where r.id = {column}{limit})"
         if self.chance(0.3) and type_ == "int":
             inner, columns = self.from_clause(0, scope, plain=plain)
             where = f" where {self.condition(columns + scope, 1, plain=plain)}" if self.chance(0.6) else ""
@@ -351,6 +367,8 @@ class Expressions(ABC):
         sql, columns = self.source(depth, outer, plain=plain)
         if self.chance(0.12):
             return self._read_twice(outer, plain=plain)
+        if self.chance(0.12) and (followed := self._follow_reference()):
+            return followed
         for _ in range(self.pick((0, 0, 1, 1, 2)) if depth else self.pick((0, 0, 0, 1))):
             kind = self.pick(("inner", "left", "left", "left", "right", "full", "cross"))
             reach = outer + columns if kind in ("inner", "left", "cross") else outer
@@ -384,6 +402,29 @@ class Expressions(ABC):
         left = [name for name, _ in scope if name.endswith(".l")]
         right = [name for name, _ in scope if name.endswith(".r")]
         return f"coalesce({self.pick(left)}, {self.pick(right)})" if left and right else ""
+
+    def _follow_reference(self) -> tuple[str, Scope] | None:
+        """A table with one or two that it refers to, joined along foreign keys or nearly."""
+        tables = {t.name: t for t in self.tables}
+        referring = [t for t in self.tables if t.references]
+        if not referring:
+            return None
+        table = self.pick(referring)
+        one = self.alias()
+        sql, columns = f"{table.name} as {one}", [(f"{one}.{c.name}", c.type) for c in table.columns]
+        for _ in range(self.pick((1, 1, 2))):
+            if not table.references:
+                break
+            column, name, _ = self.pick(table.references)
+            other = self.alias()
+            column = column if self.chance(0.85) else "id"
+            extra = f" and {other}.id > 0" if self.chance(0.1) else ""
+            word = "left" if self.chance(0.8) else self.pick(("full", "inner"))
+            sql += f" {word} join {name} as {other} on {other}.id = {one}.{column}{extra}"
+            columns += [(f"{other}.{c.name}", c.type) for c in tables[name].columns]
+            if self.chance(0.5):
+                table, one = tables[name], other
+        return sql, columns
 
     def _read_twice(self, outer: Scope, *, plain: bool) -> tuple[str, Scope]:
         """A view, table or ``with`` item joined with itself."""

@@ -11,9 +11,10 @@ from plainsql.analysis.determined import Determined, from_entries, ungrouped
 from plainsql.analysis.equalities import families_of, plain_variable
 from plainsql.analysis.facts import Facts, Inference, facts_of_rows, is_true
 from plainsql.analysis.reader import Node
+from plainsql.analysis.references import join_follows_key, select_follows_key
 from plainsql.analysis.relations import Relation
 from plainsql.analysis.scopes import Scopes
-from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope, once_per_query
+from plainsql.analysis.tree import Command, Entry, Join, JoinType, Kind, Query, Scope, once_per_query
 
 __all__ = ["AtMostOne", "Cardinality", "constant_count"]
 
@@ -76,10 +77,7 @@ class Cardinality:
         query = scope.query
         if query.returned_sets():
             return False
-        limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
-        if limit is not None and not (constant_count(limit) or 0) > 0:
-            return False
-        if offset is not None and constant_count(offset) != 0:
+        if not _keeps_first_row(query):
             return False
         if query.command == Command.INSERT:
             return self._inserts_always(scope)
@@ -92,6 +90,10 @@ class Cardinality:
         if query.is_aggregated and not query.is_grouped:
             return True
         return not query.node.nodes("groupingSets") and self.from_has_row(scope)
+
+    def finds_referenced_row(self, scope: Scope, facts: Facts) -> bool:
+        """Whether a sub-select always finds the row that an outer row refers to by a foreign key."""
+        return _keeps_first_row(scope.query) and select_follows_key(self.catalogue, scope, facts)
 
     def from_has_row(self, scope: Scope) -> bool:
         """Whether a row always comes out of ``from`` and ``where``."""
@@ -386,7 +388,10 @@ class Cardinality:
         if scope.query.command == Command.MERGE:
             # A merge acts on rows for which its condition does not hold too.
             return Facts()
-        return facts_of_rows(self._inference, scope, self.item_at_least_one)
+        return facts_of_rows(self._inference, scope, self.item_at_least_one, self._follows_key)
+
+    def _follows_key(self, join: Join, scope: Scope, facts: Facts) -> bool:
+        return join_follows_key(self.catalogue, join, scope, facts)
 
     def _equality(self, clause: Node) -> frozenset[int]:
         return families_of(self.catalogue, clause.number("eqop"))
@@ -398,6 +403,14 @@ class Cardinality:
             if expression is None or expression.flag("funcretset") or expression.flag("opretset"):
                 return False
         return bool(entry.node.nodes("functions"))
+
+
+def _keeps_first_row(query: Query) -> bool:
+    """Whether limit and offset are written out and leave the first row."""
+    limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
+    return (limit is None or (constant_count(limit) or 0) > 0) and (
+        offset is None or constant_count(offset) == 0
+    )
 
 
 def _named(relation: Relation, columns: tuple[int, ...]) -> str:

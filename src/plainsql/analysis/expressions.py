@@ -250,7 +250,10 @@ def _sublink(prover: Nullability, node: Node, context: Context) -> Verdict:
     if inner is None or not outputs:
         return nullable("a sub-select")
     if type_ == Sublink.EXPR:
-        if not prover.cardinality.at_least_one(inner):
+        if not (
+            prover.cardinality.at_least_one(inner)
+            or prover.cardinality.finds_referenced_row(inner, context.facts)
+        ):
             return nullable("a sub-select may find no row")
         return outputs[0].alone()
     if type_ in (Sublink.ANY, Sublink.ALL):

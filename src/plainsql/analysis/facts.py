@@ -15,7 +15,7 @@ from plainsql.analysis.calls import function_of
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.keys import Key, Keys
 from plainsql.analysis.reader import Node
-from plainsql.analysis.tree import JoinType, Kind, Scope, Sublink
+from plainsql.analysis.tree import Join, JoinType, Kind, Scope, Sublink
 
 __all__ = [
     "Facts",
@@ -274,11 +274,16 @@ def null_joins(variable: Node, home: Scope) -> list[NullJoin]:
     return found
 
 
-def facts_of_rows(inference: Inference, scope: Scope, at_least_one: Callable[[Node, Scope], bool]) -> Facts:
+def facts_of_rows(
+    inference: Inference,
+    scope: Scope,
+    at_least_one: Callable[[Node, Scope], bool],
+    follows_key: Callable[[Join, Scope, Facts], bool],
+) -> Facts:
     """What holds in every row that comes out of a query's ``from`` and ``where``.
 
     ``at_least_one`` says whether one side of a join always has a row: `left join lateral (select count(*)
-    …) on true` always finds its match.
+    …) on true` always finds its match. ``follows_key`` says whether a foreign key promises the match.
     """
     query = scope.query
     facts = inference.if_true(query.where, scope)
@@ -295,6 +300,11 @@ def facts_of_rows(inference: Inference, scope: Scope, at_least_one: Callable[[No
     # A join that is known to have matched fulfilled its condition, which may tell of further joins.
     waiting = [join for join in outer if join.type is not None]
     while True:
+        for join in waiting:
+            if follows_key(join, scope, facts):
+                facts |= Facts(
+                    matched=frozenset((query.id, join.index, side) for side, _ in join.nullable_sides())
+                )
         settled = [
             join
             for join in waiting

@@ -8,7 +8,7 @@ from dataclasses import replace
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.expressions import expression_verdict
-from plainsql.analysis.facts import Facts, Inference, Key, facts_of_rows
+from plainsql.analysis.facts import Inference, Key
 from plainsql.analysis.grouping import columns_in_every_set
 from plainsql.analysis.nonnull_functions import never_null
 from plainsql.analysis.reader import Node
@@ -89,11 +89,7 @@ class Nullability:
             base = Context(scope)
             if outside is not None:
                 base = replace(outside, scope=scope)
-            facts = Facts()
-            if scope.query.command != Command.MERGE:
-                # A merge acts on rows for which its condition does not hold too.
-                facts = facts_of_rows(self.inference, scope, self.cardinality.item_at_least_one)
-            known = self._rows[scope.query.id] = base.knowing(facts)
+            known = self._rows[scope.query.id] = base.knowing(self.cardinality.facts(scope))
         return known
 
     def _compute(self, scope: Scope, outside: Context | None) -> list[Verdict]:

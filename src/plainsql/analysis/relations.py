@@ -99,6 +99,8 @@ class ForeignKey:
     on_delete: str
     """``a`` no action, ``r`` restrict, ``c`` cascade, ``n`` set null, ``d`` set default."""
     on_update: str
+    holds: bool = False
+    """Whether every row has its match at the end of every statement: enforced, validated, not deferrable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +278,19 @@ inner join pg_catalog.pg_am as m on m.oid = c.relam
 where i.indisvalid and i.indislive
 """
 
-_FOREIGN_KEYS = """
-select k.conname, k.conrelid, k.conkey::int[], k.confrelid, k.confkey::int[], k.confdeltype, k.confupdtype
+
+def _foreign_keys_query(version: int) -> str:
+    # From 18 on one may be of periods: it is matched by overlap, not by equality.
+    period = "k.conperiod" if version >= 180000 else "false"
+    return f"""
+select k.conname, k.conrelid, k.conkey::int[], k.confrelid, k.confkey::int[], k.confdeltype, k.confupdtype,
+  k.convalidated and not k.condeferrable and not {period} and not exists (
+    select from pg_catalog.pg_trigger as t where t.tgconstraint = k.oid and t.tgenabled <> 'O'
+  )
 from pg_catalog.pg_constraint as k
 where k.contype = 'f' and k.conparentid = 0
 """
+
 
 _TRIGGERS = """
 select t.tgrelid, t.tgname, t.tgfoid, t.tgtype::int, case l.lanname when 'plpgsql' then p.prosrc else '' end
@@ -365,9 +375,9 @@ def load_relations(
         if relation in found:
             columns = tuple(map(int, keys.split()))[:count]
             found[relation].indexes.append(Index(name, method, columns, tuple(map(int, families))))
-    for name, table, columns, referenced, others, on_delete, on_update in rows(_FOREIGN_KEYS):
+    for name, table, columns, referenced, others, *rest in rows(_foreign_keys_query(version)):
         if referenced in found:
-            key = ForeignKey(name, table, tuple(columns), referenced, tuple(others), on_delete, on_update)
+            key = ForeignKey(name, table, tuple(columns), referenced, tuple(others), *rest)
             found[referenced].referenced_by.append(key)
     for relation, *trigger in rows(_TRIGGERS):
         if relation in found:
