@@ -22,6 +22,12 @@ _CURRENT_SCHEMA = 14
 
 _XML_ELEMENT = 1
 
+_JSON_EXISTS = 0
+"""``JSON_EXISTS_OP``."""
+
+_TRUE_FALSE_OR_ERROR = (1, 3, 4)
+"""``JsonBehaviorType``, those of ``json_exists`` that give no null."""
+
 
 def expression_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
     """Whether an expression can be null where it stands."""
@@ -261,18 +267,36 @@ def _sublink(prover: Nullability, node: Node, context: Context) -> Verdict:
         test = node.node("testexpr")
         if found is not None or test is None:
             return nullable("a sub-select's value may be null")
-        if (
-            test.kind != "OPEXPR"
-            or never_null(prover.catalogue, function_of(test, prover.catalogue) or 0) is None
-        ):
-            return nullable("a comparison that may be null")
-        outer = [arg for arg in test.nodes("args") if not any(part.kind == "PARAM" for part in arg.walk())]
-        return first_nullable(prover.expression(arg, context) for arg in outer) or (
-            never("compared with rows that are never null")
-            if len(outer) == 1
-            else nullable("a comparison that may be null")
-        )
+        return _compared_with_rows(prover, test, context)
     return nullable("a sub-select may find no row")
+
+
+def _compared_with_rows(prover: Nullability, test: Node, context: Context) -> Verdict:
+    """Whether a comparison with the columns of a sub-select, none of which is null, can be null."""
+    # `(a, b) in (select …)` compares column by column.
+    for part in test.nodes("args") if test.kind == "BOOLEXPR" else [test]:
+        rule = never_null(prover.catalogue, function_of(part, prover.catalogue) or 0)
+        outer = [arg for arg in part.nodes("args") if not _is_of_sub_select(arg)]
+        if part.kind != "OPEXPR" or rule is None or len(outer) != 1:
+            return nullable("a comparison that may be null")
+        if (found := first_nullable(prover.expression(arg, context) for arg in outer)) is not None:
+            return found
+    return never("compared with rows that are never null")
+
+
+def _is_of_sub_select(node: Node) -> bool:
+    return any(part.kind == "PARAM" and part.number("paramkind") for part in node.walk())
+
+
+def _json(prover: Nullability, node: Node, context: Context) -> Verdict:
+    """``json_exists``: true or false, unless it is told to give null on an error."""
+    document, on_error = node.node("formatted_expr"), node.node("on_error")
+    if node.number("op", -1) != _JSON_EXISTS or document is None or on_error is None:
+        return nullable("a path may find nothing")
+    if on_error.number("btype") not in _TRUE_FALSE_OR_ERROR or node.nodes("passing_values"):
+        return nullable("json_exists may be unknown")
+    verdict = prover.expression(document, context)
+    return verdict.alone() if verdict.nullable else never("json_exists is true or false")
 
 
 def _never(because: str) -> Callable[[Nullability, Node, Context], Verdict]:
@@ -362,6 +386,7 @@ _RULES: dict[str, Callable[[Nullability, Node, Context], Verdict]] = {
     "NEXTVALUEEXPR": _never("a sequence always has a next value"),
     "CURRENTOFEXPR": _never("current of is true or false"),
     "JSONCONSTRUCTOREXPR": _json_constructor,
+    "JSONEXPR": _json,
     "JSONISPREDICATE": lambda prover, node, context: (
         prover.expression(expr, context).alone()
         if (expr := node.node("expr")) is not None

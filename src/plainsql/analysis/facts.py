@@ -18,6 +18,7 @@ from plainsql.analysis.reader import Node
 from plainsql.analysis.tree import Join, JoinType, Kind, Scope, Sublink
 
 __all__ = [
+    "NOTHING",
     "Facts",
     "Inference",
     "Key",
@@ -215,9 +216,23 @@ class Inference:
         if arg is None:
             return NOTHING
         is_not_null = node.number("nulltesttype") == 1
-        # Of a row, `is null` that fails and `is not null` that holds both say that it is a row; not what it
-        # holds.
-        return self.if_not_null(arg, scope) if is_not_null is holds else NOTHING
+        if is_not_null is not holds:
+            return NOTHING
+        # Of a row, `is null` that fails says that it is a row, not what it holds.
+        facts = self.if_not_null(arg, scope)
+        return facts | self._whole_row(arg, scope) if is_not_null and node.flag("argisrow") else facts
+
+    def _whole_row(self, row: Node, scope: Scope) -> Facts:
+        """What holds when a row `is not null`: none of its columns is."""
+        if row.kind == "ROWEXPR":
+            return union(self.if_not_null(arg, scope) for arg in row.nodes("args"))
+        is_whole = row.kind == "VAR" and not row.number("varattno")
+        home = scope.up(row.number("varlevelsup")) if is_whole else None
+        entry = home.query.entry(row.number("varno")) if home is not None else None
+        relation = self._catalogue.relation(entry.relation) if entry is not None and entry.relation else None
+        if home is None or entry is None or relation is None or row.number("varreturningtype"):
+            return NOTHING
+        return Facts(frozenset(("var", home.query.id, entry.index, column) for column in relation.columns))
 
     def _boolean_test(self, node: Node, scope: Scope) -> Facts:
         arg = node.node("arg")

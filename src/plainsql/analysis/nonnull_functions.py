@@ -70,7 +70,8 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
             textlike textnlike texticlike texticnlike textregexeq textregexne texticregexeq
             texticregexne bpcharlike bpcharnlike bpchariclike bpcharicnlike bpcharregexeq bpcharregexne
             bpcharicregexeq bpcharicregexne namelike namenlike nameiclike nameicnlike nameregexeq
-            nameregexne nameicregexeq nameicregexne bytealike byteanlike
+            nameregexne nameicregexeq nameicregexne bytealike byteanlike xideq xidneq
+            xideqint4 xidneqint4
             """
         ),
     ),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.expressions import expression_verdict
-from plainsql.analysis.facts import Inference, Key
+from plainsql.analysis.facts import NOTHING, Facts, Inference, Key
 from plainsql.analysis.grouping import columns_in_every_set
 from plainsql.analysis.nonnull_functions import never_null
 from plainsql.analysis.reader import Node
@@ -58,13 +58,19 @@ class Nullability:
         self._assumed: dict[int, list[Verdict]] = {}
         self._rows: dict[int, Context] = {}
 
-    def outputs(self, scope: Scope, outside: Context | None = None) -> list[Verdict]:
-        """An answer for each column that a query returns; ``outside`` is the place it stands in."""
-        key = (scope.query.id, outside.known if outside is not None else None)
+    def outputs(self, scope: Scope, outside: Context | None = None, of_row: Facts = NOTHING) -> list[Verdict]:
+        """An answer for each column that a query returns.
+
+        ``outside`` is the place it stands in, ``of_row`` what is known of the rows that are looked at.
+        """
+        key = (scope.query.id, outside.known if outside is not None else None, of_row)
         known = self._assumed.get(scope.query.id, self._outputs.get(key))
         if known is None:
-            compute = self._compute_recursive if self._is_recursive(scope) else self._compute
-            known = compute(scope, outside)
+            known = (
+                self._compute_recursive(scope, outside)
+                if self._is_recursive(scope)
+                else self._compute(scope, outside, of_row)
+            )
             self._outputs[key] = known
         return known
 
@@ -92,13 +98,13 @@ class Nullability:
             known = self._rows[scope.query.id] = base.knowing(self.cardinality.facts(scope))
         return known
 
-    def _compute(self, scope: Scope, outside: Context | None) -> list[Verdict]:
+    def _compute(self, scope: Scope, outside: Context | None, of_row: Facts = NOTHING) -> list[Verdict]:
         query = scope.query
         if (operation := query.set_operation()) is not None:
             return self._set_operation(operation, scope, self.rows(scope, outside))
         context = self.rows(scope, outside)
         if query.command == Command.SELECT:
-            context = self._grouped(scope, context)
+            context = self._grouped(scope, context).knowing(of_row)
         else:
             context = facts_after_write(self, scope, context)
         return [

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.expressions import elements_never_null
-from plainsql.analysis.facts import NullJoin
+from plainsql.analysis.facts import Facts, NullJoin
 from plainsql.analysis.nonnull_functions import SET_COLUMNS
 from plainsql.analysis.reader import Node, Value
-from plainsql.analysis.returning import target_verdict
+from plainsql.analysis.returning import excluded_verdict, target_verdict
 from plainsql.analysis.stored import stored_column
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
@@ -78,7 +78,7 @@ def _source(prover: Nullability, entry: Entry, column: int, home: Scope, context
         return nullable("a whole row of a function's result")
     match entry.kind:
         case Kind.RELATION | Kind.SUBQUERY | Kind.CTE:
-            return _stored(prover, entry, column, home)
+            return _stored(prover, entry, column, home, context)
         case Kind.JOIN:
             return _at(prover, entry.node.items("joinaliasvars"), column, home, context)
         case Kind.GROUP:
@@ -94,12 +94,15 @@ def _source(prover: Nullability, entry: Entry, column: int, home: Scope, context
     return nullable("nothing is known of where it comes from")
 
 
-def _stored(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verdict:
+def _stored(prover: Nullability, entry: Entry, column: int, home: Scope, context: Context) -> Verdict:
+    conflict = home.query.node.node("onConflict")
+    if conflict is not None and entry.index == conflict.number("exclRelIndex"):
+        return excluded_verdict(prover, home, column)
     inner = prover.scopes.of_entry(entry, home)
     if inner is not None:
         # A `with` item sees what is around the query that it stands in, and nothing of that query's own rows.
         outside = prover.rows(home) if entry.kind is Kind.SUBQUERY else None
-        outputs = prover.outputs(inner, outside)
+        outputs = prover.outputs(inner, outside, _of_row_read(prover, inner, entry, home, context))
         if 0 < column <= len(outputs):
             return outputs[column - 1].read_by(home.query.id, entry.index)
         return _search_or_cycle(entry, column, len(outputs), home)
@@ -107,6 +110,23 @@ def _stored(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verd
     if relation is None or entry.kind is not Kind.RELATION:
         return nullable("nothing is known of where it comes from")
     return stored_column(prover, relation, column, with_children=entry.with_children)
+
+
+def _of_row_read(prover: Nullability, inner: Scope, entry: Entry, home: Scope, context: Context) -> Facts:
+    """What the columns that are known not to be null tell of the inner row that they come from."""
+    query, facts = inner.query, Facts()
+    # A window function looks at other rows, and an arm of a union is not this one.
+    if (
+        query.command != Command.SELECT
+        or query.set_operation() is not None
+        or query.node.flag("hasWindowFuncs")
+    ):
+        return facts
+    for column, output in enumerate(query.outputs, 1):
+        expression = output.node("expr")
+        if ("var", home.query.id, entry.index, column) in context.facts.keys and expression is not None:
+            facts |= prover.inference.if_not_null(expression, inner)
+    return facts
 
 
 def _search_or_cycle(entry: Entry, column: int, width: int, home: Scope) -> Verdict:
