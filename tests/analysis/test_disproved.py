@@ -99,6 +99,11 @@ NULL = [
         "an array's element may be null after its cast",
         "select '10:00' = any (array(select a.ts from a)::time[])",
     ),
+    ("a set of no rows is null as a value", "select (select generate_series(1, 0))"),
+    (
+        "a set of no rows matches nothing",
+        "select g.n from a left join lateral (select generate_series(1, 0)) as g (n) on true",
+    ),
     ("citext's split_part gives null where text's gives ''", "select split_part('a'::citext, '@', 2)"),
     ("a text without letters has no code", "select daitch_mokotoff('1')"),
 ]

@@ -114,10 +114,11 @@ def _key_hint(examined: Examined) -> str:
         relation = examined.prover.catalogue.relation(entry.relation) if entry.relation else None
         if entry.index in fixed.relations or relation is None or relation.is_view:
             continue
-        keys = [
+        # Two indexes may be on the same columns: once is enough.
+        keys = dict.fromkeys(
             ", ".join(relation.columns[column].name for column in key.columns)
             for key in sorted(relation.unique_keys, key=lambda key: (not key.primary, key.name))
-        ]
+        )
         return (
             f"compare a unique key of {entry.alias} for equality: {' or '.join(f'({key})' for key in keys)}"
             if keys
