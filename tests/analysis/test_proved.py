@@ -153,6 +153,9 @@ NEVER_NULL = [
     "update a set x = null where a.x > 0 returning old.x",
     "delete from a where a.x > 0 and a.id > 2 returning old.x",
     "insert into a (id) values (1) on conflict (id) do update set n = 2 returning (xmax = 0)",
+    "select t.y from unnest(array[1, 2], array['a', 'b']) as t (x, y)",
+    "select t.y from unnest('{1,2}'::int[], '{a,b}'::text[]) as t (x, y)",
+    "select t.n from json_table('[1]'::jsonb, '$[*]' columns (n for ordinality, x int path '$')) as t",
 ]
 
 MAY_BE_NULL = [
@@ -197,6 +200,15 @@ MAY_BE_NULL = [
     "select (a.id, a.n) in (select b.id, b.y from b) from a",
     "update a set x = null where a.x > 0 returning new.x",
     "delete from a where a.x > 0 and a.id > 2 returning new.x",
+    "select t.y from unnest(array[1, 2], array['a']) as t (x, y)",
+    "select t.y from unnest('{1,2}'::int[], '{}'::text[]) as t (x, y)",
+    "select t.y from unnest('{{1,2},{3,4}}'::int[], '{a,b}'::text[]) as t (x, y)",
+    "select t.y from unnest('{1,2}'::int[], array(select 1)) as t (x, y)",
+    "select t.y from unnest(array[1, 2], array['a', null]) as t (x, y)",
+    (
+        "select t.m from json_table('[{\"y\": []}]'::jsonb, '$[*]' columns ("
+        "n for ordinality, nested path '$.y[*]' columns (m for ordinality))) as t"
+    ),
 ]
 
 

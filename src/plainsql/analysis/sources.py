@@ -174,7 +174,11 @@ def _function(prover: Nullability, entry: Entry, column: int, home: Scope) -> Ve
     if entry.node.flag("funcordinality") and column == width + 1:
         return never("ordinality numbers every row")
     if len(calls) != 1:
-        return nullable("the shorter of several sets is filled with nulls")
+        expressions = [call.node("funcexpr") for call in calls]
+        if not 0 < column <= width == len(calls) or not _are_of_one_length(prover, expressions):
+            return nullable("the shorter of several sets is filled with nulls")
+        calls = calls[column - 1 : column]
+        column = 1
     expression = calls[0].node("funcexpr")
     if expression is None:
         return nullable("unknown function")
@@ -187,6 +191,31 @@ def _function(prover: Nullability, entry: Entry, column: int, home: Scope) -> Ve
     if prover.catalogue.types.is_composite(type_field):
         return nullable("a field of a composite may be null")
     return prover.expression(expression, place).alone()
+
+
+def _are_of_one_length(prover: Nullability, calls: list[Node | None]) -> bool:
+    """Whether calls are of ``unnest``, over arrays that are written out with as many elements each."""
+    lengths: set[int | None] = set()
+    for call in calls:
+        function = prover.catalogue.function(call.number("funcid")) if call is not None else None
+        if call is None or function is None or not function.is_builtin or function.name != "unnest":
+            return False
+        lengths.add(_length(call.nodes("args")[0]) if function.arguments == "anyarray" else None)
+    return None not in lengths and len(lengths) == 1
+
+
+def _length(node: Node) -> int | None:
+    """The number of elements of an array that is written out; ``None`` for any other."""
+    while node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
+        node = arg
+    if node.kind == "ARRAYEXPR":
+        return None if node.flag("multidims") else len(node.nodes("elements"))
+    value = node.datum("constvalue")
+    if node.kind != "CONST" or node.flag("constisnull") or value is None or len(value) < 20:
+        return None
+    # An array's header: length, dimensions, offset of the data, type of the elements, the first dimension.
+    dimensions = int.from_bytes(value[4:8], "little")
+    return int.from_bytes(value[16:20], "little") if dimensions == 1 else None
 
 
 def returned_set(prover: Nullability, node: Node, column: int, context: Context) -> Verdict:
@@ -208,7 +237,15 @@ def returned_set(prover: Nullability, node: Node, column: int, context: Context)
 
 def _table_function(entry: Entry, column: int) -> Verdict:
     table = entry.node.node("tablefunc")
-    # `json_table` (functype 1) numbers nested rows, and leaves the number out for those that have none.
-    if table is not None and not table.number("functype") and table.number("ordinalitycol", -1) == column - 1:
+    if table is None:
+        return nullable("unknown table function")
+    if not table.number("functype"):
+        numbered = table.number("ordinalitycol", -1) == column - 1
+    else:
+        # `json_table` has no expression for the number, and leaves it out in rows of other nested paths.
+        plan, values = table.node("plan"), table.items("colvalexprs")
+        nested = plan is None or plan.kind != "JSONTABLEPATHSCAN" or plan.node("child") is not None
+        numbered = not nested and 0 < column <= len(values) and values[column - 1] is None
+    if numbered:
         return never("ordinality numbers every row")
     return nullable("a path may find nothing")
