@@ -111,6 +111,7 @@ MANY_ROWS = [
     "select u.id from users as u where coalesce(u.level, 1) = 0 and u.nick is not null",
     "select u.id from users as u where u.nick = 'n'",
     "select u.id from users as u where u.nick = 'n' and u.note is not null",
+    "select u.id from users as u where u.nick is null and u.note is null",
     "select u.id from users as u where u.email = 'b' and u.deleted_at is null",
     "select u.id from users as u where u.email = 'b' and u.deleted_at is null and u.active is not false",
     "select u.id from users as u where u.email = 'b' and (u.deleted_at is null and u.active or u.id = 3)",

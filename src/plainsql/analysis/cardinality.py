@@ -9,14 +9,16 @@ from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.conditional_keys import implied_keys
 from plainsql.analysis.determined import Determined, from_entries, ungrouped
 from plainsql.analysis.equalities import families_of, plain_variable
-from plainsql.analysis.facts import Facts, Inference, facts_of_rows, is_true
+from plainsql.analysis.facts import Facts, Inference, is_true
+from plainsql.analysis.limits import constant_count, keeps_first_row
 from plainsql.analysis.reader import Node
 from plainsql.analysis.references import join_follows_key, select_follows_key
 from plainsql.analysis.relations import Relation
+from plainsql.analysis.row_facts import facts_of_rows
 from plainsql.analysis.scopes import Scopes
-from plainsql.analysis.tree import Command, Entry, Join, JoinType, Kind, Query, Scope, once_per_query
+from plainsql.analysis.tree import Command, Entry, Join, JoinType, Kind, Scope, once_per_query
 
-__all__ = ["AtMostOne", "Cardinality", "constant_count"]
+__all__ = ["AtMostOne", "Cardinality"]
 
 OutputKey = dict[int, frozenset[int]]
 """Output positions (1-based) that no two rows share, each with the operator families that say so."""
@@ -30,27 +32,6 @@ class AtMostOne:
 
     proved: bool
     because: str
-
-
-_INTEGERS = {21: 2, 23: 4, 20: 8}
-"""``int2``, ``int4`` and ``int8``, each with its bytes."""
-
-_FROM_INT2, _FROM_INT4 = 754, 481
-"""The functions behind the casts of ``int2`` and ``int4`` to ``int8``, which every count becomes."""
-
-
-def constant_count(node: Node | None) -> int | None:
-    """The number that a ``limit`` or ``offset`` writes out; ``None`` when it is computed, given or null."""
-    if node is None:
-        return None
-    args = node.nodes("args")
-    # Any other call computes something, and the cast of a fraction rounds it.
-    if node.kind == "FUNCEXPR" and node.number("funcid") in (_FROM_INT2, _FROM_INT4) and len(args) == 1:
-        node = args[0]
-    value, size = node.datum("constvalue"), _INTEGERS.get(node.number("consttype"))
-    if node.kind != "CONST" or node.flag("constisnull") or value is None or size is None:
-        return None
-    return int.from_bytes(value[:size], "little", signed=True)
 
 
 class Cardinality:
@@ -77,7 +58,7 @@ class Cardinality:
         query = scope.query
         if query.returned_sets():
             return False
-        if not _keeps_first_row(query):
+        if not keeps_first_row(query):
             return False
         if query.command == Command.INSERT:
             return self._inserts_always(scope)
@@ -93,7 +74,7 @@ class Cardinality:
 
     def finds_referenced_row(self, scope: Scope, facts: Facts) -> bool:
         """Whether a sub-select always finds the row that an outer row refers to by a foreign key."""
-        return _keeps_first_row(scope.query) and select_follows_key(self.catalogue, scope, facts)
+        return keeps_first_row(scope.query) and select_follows_key(self.catalogue, scope, facts)
 
     def from_has_row(self, scope: Scope) -> bool:
         """Whether a row always comes out of ``from`` and ``where``."""
@@ -403,14 +384,6 @@ class Cardinality:
             if expression is None or expression.flag("funcretset") or expression.flag("opretset"):
                 return False
         return bool(entry.node.nodes("functions"))
-
-
-def _keeps_first_row(query: Query) -> bool:
-    """Whether limit and offset are written out and leave the first row."""
-    limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
-    return (limit is None or (constant_count(limit) or 0) > 0) and (
-        offset is None or constant_count(offset) == 0
-    )
 
 
 def _named(relation: Relation, columns: tuple[int, ...]) -> str:
