@@ -20,6 +20,11 @@ create table a (
 create table b (id int primary key, aid int references a, y int, m int not null default 0);
 insert into a values (1, null, 0), (2, 5, 1), (3, 1, 9);
 insert into b values (1, 1, null, 0), (2, null, 1, 1), (10, 2, null, 3);
+create table lists (id int primary key, tags text[] not null);
+insert into lists values (1, '{a,null}');
+create type pair as (a int, b int);
+create table pairs (p pair not null);
+insert into pairs values (row(null, null));
 create view either as select a.id as aid, b.id as bid from a full join b on b.aid = a.id;
 create view each_a as select a.id as aid, b.id as bid from a left join b on b.aid = a.id;
 create view deeper as select aid, bid from either;
@@ -98,6 +103,18 @@ NULL = [
     (
         "an array's element may be null after its cast",
         "select '10:00' = any (array(select a.ts from a)::time[])",
+    ),
+    (
+        "an array of arrays has their elements",
+        "select unnest(array(select l.tags from lists as l))",
+    ),
+    (
+        "an array of arrays is compared with their elements",
+        "select 'z' = any (array(select l.tags from lists as l))",
+    ),
+    (
+        "in `from`, a composite is taken apart",
+        "select u.a from unnest(array(select p.p from pairs as p)) as u",
     ),
     ("a set of no rows is null as a value", "select (select generate_series(1, 0))"),
     (

@@ -159,7 +159,10 @@ def elements_never_null(prover: Nullability, node: Node, context: Context) -> bo
     if node.kind == "SUBLINK" and node.number("subLinkType") == Sublink.ARRAY:
         inner = prover.scopes.of_sublink(node, context.scope)
         outputs = prover.outputs(inner, context) if inner is not None else []
-        return bool(outputs) and not outputs[0].nullable
+        # Of arrays it makes one of more dimensions, whose elements are theirs.
+        expression = inner.query.outputs[0].node("expr") if inner is not None and outputs else None
+        of_arrays = prover.catalogue.types.may_be_array(prover.type_of(expression))
+        return bool(outputs) and not outputs[0].nullable and not of_arrays
     value = node.datum("constvalue")
     # An array's header: length, dimensions, and the offset of the data where there is a bitmap of nulls, or
     # 0.

@@ -157,7 +157,7 @@ class Nullability:
         else:
             entry = scope.query.entry(arm.number("rtindex"))
             inner = self.scopes.of_entry(entry, scope) if entry is not None else None
-            sources = [self._type_of(output.node("expr")) for output in inner.query.outputs] if inner else []
+            sources = [self.type_of(output.node("expr")) for output in inner.query.outputs] if inner else []
         return [
             verdict
             if verdict.nullable or self._cast_keeps(source, target)
@@ -165,7 +165,8 @@ class Nullability:
             for verdict, source, target in zip(verdicts, sources, targets, strict=False)
         ]
 
-    def _type_of(self, node: Node | None) -> int:
+    def type_of(self, node: Node | None) -> int:
+        """The type of an expression; 0 if its node does not say it in a way that is known here."""
         if node is None:
             return 0
         if node.kind in _BOOLEAN:
@@ -174,9 +175,9 @@ class Nullability:
             return _BOOL_OID if node.number("subLinkType") < 3 else 0
         if node.kind == "SUBLINK" and (inner := node.node("subselect")) is not None:
             targets = inner.nodes("targetList")
-            return self._type_of(targets[0].node("expr")) if targets else 0
+            return self.type_of(targets[0].node("expr")) if targets else 0
         if node.kind == "COLLATEEXPR":
-            return self._type_of(node.node("arg"))
+            return self.type_of(node.node("arg"))
         return node.number(_TYPE_FIELDS.get(node.kind, ""))
 
     def _cast_keeps(self, source: int, target: int) -> bool:

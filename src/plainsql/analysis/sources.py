@@ -184,6 +184,10 @@ def _function(prover: Nullability, entry: Entry, column: int, home: Scope) -> Ve
         return nullable("unknown function")
     place = prover.rows(home)
     if expression.flag("funcretset") or expression.flag("opretset"):
+        function = prover.catalogue.function(expression.number("funcid"))
+        result = expression.number("funcresulttype")
+        if function is not None and function.name == "unnest" and prover.catalogue.types.is_composite(result):
+            return nullable("a field of a composite may be null")
         return returned_set(prover, expression, column, place)
     if calls[0].number("funccolcount") != 1:
         return nullable("a function's row may be null")
