@@ -54,7 +54,7 @@ class Nullability:
         self.refusing = refusing
         self.inference = Inference(catalogue)
         # A sub-select is asked for in several places, and not in all of them is as much known.
-        self._outputs: dict[tuple[int, Hashable], list[Verdict]] = {}
+        self._outputs: dict[tuple[int, Hashable, Facts], list[Verdict]] = {}
         self._assumed: dict[int, list[Verdict]] = {}
         self._rows: dict[int, Context] = {}
 
