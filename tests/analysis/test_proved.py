@@ -73,7 +73,7 @@ insert into a values (1, null, 0), (2, 5, 1), (3, 1, 9);
 insert into b values (1, 1, null, 0), (2, null, 1, 1), (10, 2, null, 3);
 create view joined as select a.id as aid, b.id as bid, b.m, b.y from a left join b on b.aid = a.id;
 create function empties() returns trigger language plpgsql as $$ begin new.x := null; return new; end $$;
-create table emptied (id int primary key, x int);
+create table emptied (id int primary key, x int, z int);
 create trigger t before insert on emptied for each row execute function empties();
 insert into emptied values (1, 1);
 """
@@ -194,6 +194,7 @@ MAY_BE_NULL = [
     ),
     "select s.m from (select b.m, b.id from b union all select null, 1) as s where s.id is not null",
     "insert into emptied (id, x) values (1, 5) on conflict (id) do update set x = excluded.x returning x",
+    "insert into emptied values (1, 5, 6) on conflict (id) do update set z = excluded.x returning z",
     "insert into a (id, x) values (1, null) on conflict (id) do update set x = excluded.x returning x",
     "insert into a (id) values (1) on conflict (id) do update set x = excluded.x returning x",
     "select a.x from a where not (a is null)",
