@@ -173,6 +173,9 @@ def attempt(
         tally.refused += 1
         tally.messages[str(error)] = tally.messages.get(str(error), 0) + 1
         return None
+    if len(analysis.parameters) != len(values):
+        # Cut out of the statement while it was made smaller.
+        return None
     # A call that binds null to a parameter that refuses it is refused before it is sent.
     values = [
         VALUES[type_][0] if value is None and not fact.nullable else value
