@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
+from plainsql.analysis.definitions import Definitions
 from plainsql.codegen import Checked
 from plainsql.review.inspect import inspect
 from plainsql.review.memory import Memory
@@ -66,7 +67,7 @@ def test_a_default_of_null_in_the_header_is_asked_for(
 ) -> None:
     """Also after the same text without it was analysed, and remembered."""
     text = "-- Days.\n-- returns: value\n{}select :one::date - :other::date as days\n"
-    memory = Memory(tmp_path / "memory", schema="")
+    memory = Memory(tmp_path / "memory", definitions=Definitions(prepared))
 
     def check(header: str) -> Checked:
         statement = parse(text.format(header), name="days", path="days.sql")

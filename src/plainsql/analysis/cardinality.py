@@ -42,7 +42,6 @@ class Cardinality:
         self.scopes = scopes
         self._inference = Inference(catalogue)
         self._at_most_one: dict[int, AtMostOne] = {}
-        self._facts: dict[int, Facts] = {}
 
     def at_most_one(self, scope: Scope) -> AtMostOne:
         """Whether the query gives at most one row each time it runs."""
@@ -365,16 +364,13 @@ class Cardinality:
             if not key.expressions
         ]
 
+    @once_per_query
     def facts(self, scope: Scope) -> Facts:
         """What holds in every row that comes out of a query's ``from`` and ``where``."""
-        known = self._facts.get(scope.query.id)
-        if known is None:
-            known = Facts()
+        if scope.query.command == Command.MERGE:
             # A merge acts on rows for which its condition does not hold too.
-            if scope.query.command != Command.MERGE:
-                known = facts_of_rows(self._inference, scope, self.item_at_least_one, self._follows_key)
-            self._facts[scope.query.id] = known
-        return known
+            return Facts()
+        return facts_of_rows(self._inference, scope, self.item_at_least_one, self._follows_key)
 
     def _follows_key(self, join: Join, scope: Scope, facts: Facts) -> bool:
         return join_follows_key(self.catalogue, join, scope, facts)
