@@ -1,38 +1,34 @@
-"""The protocols of what runs queries. They are for type checkers: nothing is registered, nothing is
-inherited.
+"""The protocols of what runs queries.
+
+They are for type checkers: nothing is registered, nothing is inherited. What a call returns is known from
+the query, so here it is any object.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from plainsql.binding import Args
-from plainsql.query import Query
 
 __all__ = ["AsyncExecutor", "SyncExecutor"]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class AsyncExecutor(Protocol):
     """What runs queries and is awaited: a ``Database``, a ``Transaction``, a tenant's view of one."""
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]: ...
+    def run(self, query: Any, args: Args, /) -> Coroutine[Any, Any, Any]: ...
 
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]: ...
+    def stream(self, query: Any, args: Args, /) -> AsyncIterator[Any]: ...
 
-    def run_batch(
-        self, query: Query[..., Any, R], sets: Sequence[Args], /
-    ) -> Coroutine[Any, Any, list[R]]: ...
+    def run_batch(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, list[Any]]: ...
 
-    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]: ...
+    def run_many(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, None]: ...
 
 
 class SyncExecutor(Protocol):
     """What runs queries and returns their results: ``plainsql.sync``'s ``Database`` and ``Transaction``."""
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> R: ...
+    def run(self, query: Any, args: Args, /) -> Any: ...
 
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]: ...
+    def stream(self, query: Any, args: Args, /) -> Iterator[Any]: ...

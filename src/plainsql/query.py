@@ -27,6 +27,7 @@ from typing import overload as _overload
 from plainsql.binding import Args, Binder, NullError, bounded
 from plainsql.description import Described, Expectation, expectations, mismatch
 from plainsql.errors import BindError, ContractError, PlainsqlError
+from plainsql.executors import AsyncExecutor, SyncExecutor
 from plainsql.reach import CachedRead, Change
 from plainsql.rows import (
     Build,
@@ -48,7 +49,6 @@ from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
 
 if TYPE_CHECKING:
-    from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.statements import Compiled, Variant
 
 __all__ = [

@@ -10,22 +10,36 @@ import re
 
 from tests.analysis.generate_expressions import LITERALS, SQL_TYPES, TYPES, Column, Schema, Scope, Table
 from tests.analysis.generate_queries import Queries
+from tests.analysis.generate_triggers import Triggers
 
 __all__ = ["SQL_TYPES", "Generator", "Schema"]
 
+DOMAINS = {"int": ("positive",), "text": ("present", "noted")}
 
-class Generator(Queries):
+
+class Generator(Queries, Triggers):
     """Writes cases for one server version."""
 
     def schema(self) -> Schema:
-        statements = ["create type mood as enum ('sad', 'ok', 'happy')"]
+        statements = [
+            "create type mood as enum ('sad', 'ok', 'happy')",
+            "create domain positive as integer check (value > 0)",
+            "create domain present as text not null",
+            "create domain noted as text not null default 'n'",
+            "create function plus(a int, b int default 1) returns int language sql as 'select a + b'",
+            "create function page(n int) returns bigint language sql immutable as 'select n + 1::bigint'",
+            "create aggregate adding(int) (sfunc = int4pl, stype = int)",
+        ]
         rows: list[str] = []
         self.tables = []
         for number in range(self.random.randint(2, 4)):
             table, ddl = self._table(f"t{number}")
             statements.append(ddl)
             self.tables.append(table)
+            if self.chance(0.5):
+                statements.append(self._unique_index(table))
         rows = [row for table in self.tables for row in self._rows(table)]
+        statements += [sql for table in self.tables for sql in self._references(table)]
         if self.chance(0.4):
             parent = self.pick(self.tables)
             statements.append(f"create table {parent.name}_child (extra int) inherits ({parent.name})")
@@ -43,7 +57,24 @@ class Generator(Queries):
             statements.append(f"create view w{number} ({', '.join(names)}) as {sql}")
             view = Table(f"w{number}", [Column(n, t) for n, t in zip(names, columns, strict=True)], view=True)
             self.tables.append(view)
+        if self.chance(0.6):
+            statements.append(self._outer_join_view())
+        # After the rows: they are the data on which the triggers are tried.
+        for number, table in enumerate(self.tables):
+            if not table.view and self.chance(0.35):
+                rows += self.trigger(table, number)
         return Schema(statements, self.tables, rows)
+
+    def _outer_join_view(self) -> str:
+        """A view over an outer join: read twice, it has outer joins of two readers."""
+        one, other = (self.pick([t for t in self.tables if not t.view]) for _ in range(2))
+        word = self.pick(("full", "full", "left"))
+        columns = [Column("l", "int"), Column("r", "int")]
+        self.tables.append(Table("joined", columns, view=True))
+        return (
+            f"create view joined as select a.id as l, b.id as r"
+            f" from {one.name} as a {word} join {other.name} as b on a.id = b.id"
+        )
 
     def _table(self, name: str) -> tuple[Table, str]:
         columns = [Column("id", "int", nullable=not self.chance(0.8))]
@@ -53,7 +84,11 @@ class Generator(Queries):
         parts = []
         keys: list[tuple[str, ...]] = []
         for column in columns:
-            part = f"{column.name} {SQL_TYPES[column.type]}"
+            sql_type = SQL_TYPES[column.type]
+            if column.name != "id" and column.type in DOMAINS and self.chance(0.15):
+                sql_type = self.pick(DOMAINS[column.type])
+                column.nullable = column.nullable and sql_type == "positive"
+            part = f"{column.name} {sql_type}"
             if not column.nullable:
                 part += " not null"
             if self.chance(0.2):
@@ -74,6 +109,60 @@ class Generator(Queries):
             parts.append(f"g {SQL_TYPES[source.type]} generated always as ({source.name}) stored")
             columns.append(Column("g", source.type, generated=True))
         return Table(name, columns, keys=keys), f"create table {name} ({', '.join(parts)})"
+
+    def _references(self, table: Table) -> list[str]:
+        """Foreign keys of a table to the ``id`` of others."""
+        found = []
+        for column in table.columns:
+            targets = [t for t in self.tables if t.keys and t.keys[0] == ("id",) and t is not table]
+            if column.type != "int" or column.name == "id" or not targets or not self.chance(0.5):
+                continue
+            target = self.pick(targets)
+            action = self.pick(("", "", " on delete cascade", " on delete set null"))
+            deferred = self.pick(("", "", "", " deferrable", " not valid"))
+            if action.endswith("null") and column.generated:
+                action = ""
+            table.references.append((column.name, target.name, not deferred))
+            found.append(
+                f"alter table {table.name} add foreign key ({column.name})"
+                f" references {target.name} (id){action}{deferred}"
+            )
+        return found
+
+    def _unique_index(self, table: Table) -> str:
+        """A unique index on an expression, on some rows, or that takes nulls for equal."""
+        keyed = [c for c in table.columns if c.type in ("int", "text")]
+        column, other = self.pick(keyed), self.pick(table.columns)
+        value, name = f"{{{column.type}}}", column.name
+        match self.random.randint(0, 4):
+            case 0:
+                call = f"coalesce({{t}}{name}, {LITERALS[column.type][0]})"
+                table.lookups.append((f"{call} = {value}",))
+                return f"create unique index on {table.name} (({call.format(t='')}))"
+            case 1 if column.type == "text":
+                table.lookups.append((f"upper({{t}}{name}) = {value}",))
+                return f"create unique index on {table.name} (upper({name}))"
+            case 2:
+                table.lookups.append((f"{{t}}{name} = {value}", f"{{t}}{other.name} is null"))
+                table.lookups.append((f"{{t}}{other.name} is null", f"{{t}}{name} is null"))
+                return f"create unique index on {table.name} ({name}, {other.name}) nulls not distinct"
+            case _:
+                word = self.pick(("is null", "is not null", "is not distinct from null"))
+                table.lookups.append((f"{{t}}{name} = {value}", f"{{t}}{other.name} {word}"))
+                return f"create unique index on {table.name} ({name}) where {other.name} {word}"
+
+    def _lookup(self, table: Table, alias: str) -> list[str]:
+        """The conditions that find one row of a table, or nearly."""
+        types = {c.name: c.type for c in table.columns}
+        if table.lookups and (not table.keys or self.chance(0.6)):
+            parts = [
+                part.format(
+                    t=f"{alias}.", int=self.expression("int", [], 0), text=self.expression("text", [], 0)
+                )
+                for part in self.pick(table.lookups)
+            ]
+            return parts if self.chance(0.8) else parts[:1]
+        return [f"{alias}.{name} = {self.expression(types[name], [], 0)}" for name in table.keys[0]]
 
     def _rows(self, table: Table) -> list[str]:
         statements = []
@@ -130,6 +219,19 @@ class Generator(Queries):
             scope = reach
         else:
             inner, extra = self.source(1, [], plain=False)
+            before = ""
+            if self.chance(0.4):
+                given = [self._value(c, []) for c in own if c.type in ("int", "text")]
+                types = [c.type for c in own if c.type in ("int", "text")]
+                given = [
+                    f"({v})::{SQL_TYPES[t]}" if v != "default" else "null"
+                    for v, t in zip(given, types, strict=True)
+                ]
+                names = ", ".join(f"m{i}" for i in range(len(given)))
+                inner = f"(values ({', '.join(given)})) as s ({names})"
+                if self.chance(0.3):
+                    before, inner = f"with s ({names}) as (values ({', '.join(given)})) ", "s"
+                extra = [(f"s.m{i}", t) for i, t in enumerate(types)]
             ints = [n for n, t in extra if t == "int"] or ["1"]
             assigned = self.random.sample(own, 1)
             actions = [
@@ -144,7 +246,7 @@ class Generator(Queries):
                 )
             if self.version >= 170000 and self.chance(0.3):
                 actions.append("when not matched by source then delete")
-            sql = f"merge into {target} using {inner} on t.id = {self.pick(ints)} {' '.join(actions)}"
+            sql = f"{before}merge into {target} using {inner} on t.id = {self.pick(ints)} {' '.join(actions)}"
             scope = scope + extra
             if self.version < 170000:
                 return sql
@@ -180,6 +282,12 @@ class Generator(Queries):
                 f"({', '.join(self._value(c, []) for c in chosen)})" for _ in range(self.pick((1, 1, 1, 2)))
             ]
             source = f"values {', '.join(rows)}"
+            if len(rows) == 1 and self.chance(0.15):
+                values = [
+                    self.returned_set([]) if c.type == "int" and self.chance(0.6) else self._value(c, [])
+                    for c in chosen
+                ]
+                source = f"values ({', '.join(values)})"
         else:
             source, _ = self.query(1, [], simple=True, types=[c.type for c in chosen])
             if source.startswith("with "):
@@ -216,21 +324,22 @@ class Generator(Queries):
 
     def by_key(self) -> str:
         """A query that ought to find one row at most."""
-        keyed = [t for t in self.tables if t.keys]
+        keyed = [t for t in self.tables if t.keys or t.lookups]
         if not keyed:
             return self.query(2, [])[0]
         table = self.pick(keyed)
         scope: Scope = [(f"a.{c.name}", c.type) for c in table.columns]
-        types = {c.name: c.type for c in table.columns}
-        conditions = [f"a.{name} = {self.expression(types[name], [], 0)}" for name in table.keys[0]]
+        conditions = self._lookup(table, "a")
         sql = f"{table.name} as a"
         if self.chance(0.6):
             other = self.pick(keyed)
             kinds = {c.name: c.type for c in other.columns}
             on = []
-            for name in other.keys[0]:
+            for name in other.keys[0] if other.keys else ():
                 same = [n for n, t in scope if t == kinds[name]]
                 on.append(f"b.{name} = {self.pick(same) if same else self.pick(LITERALS[kinds[name]])}")
+            if not on or (other.lookups and self.chance(0.5)):
+                on = self._lookup(other, "b")
             kind = self.pick(("left", "inner", "left", "full", "right"))
             sql += f" {kind} join {other.name} as b on {' and '.join(on)}"
             scope += [(f"b.{c.name}", c.type) for c in other.columns]

@@ -57,6 +57,10 @@ class Table:
     view: bool = False
     writable: bool = True
     keys: list[tuple[str, ...]] = field(default_factory=list)
+    references: list[tuple[str, str, bool]] = field(default_factory=list)
+    """Columns that refer to the ``id`` of a table, its name, and whether the foreign key always holds."""
+    lookups: list[tuple[str, ...]] = field(default_factory=list)
+    """Conditions that together find one row by a unique index; ``{t}`` is the table, ``{int}`` a value."""
 
 
 @dataclass(slots=True)
@@ -114,6 +118,8 @@ class Expressions(ABC):
         columns = [name for name, t in scope if t == type_]
         if columns and self.chance(0.55 if depth else 0.8):
             return self.pick(columns)
+        if type_ == "int" and depth and self.chance(0.3) and (both := self._two_readers(scope)):
+            return both
         roll = self.random.random()
         if depth <= 0 or roll < 0.12:
             if self.chance(0.2):
@@ -153,6 +159,8 @@ class Expressions(ABC):
                     [
                         lambda: f"({sub('int')} + {sub('int')})",
                         lambda: f"abs({sub('int')})",
+                        lambda: f"plus({sub('int')})",
+                        lambda: f"({sub('int')})::positive",
                         lambda: f"length({sub('text')})",
                         lambda: f"cardinality({sub('ints')})",
                         lambda: f"array_length({sub('ints')}, 1)",
@@ -217,10 +225,35 @@ class Expressions(ABC):
                 pass
         return self.pick(LITERALS[type_])
 
+    def returned_set(self, scope: Scope) -> str:
+        """A call that returns a set of integers."""
+        return self.pick(
+            (
+                f"generate_series({self.expression('int', scope, 0)}, 3)",
+                "generate_series(1, 2)",
+                f"unnest({self.expression('ints', scope, 0)})",
+                "unnest(array[1, 2])",
+            )
+        )
+
     def typed(self, name: str, type_: str, scope: Scope) -> str | None:
         return name if (name, type_) in scope else None
 
     def scalar(self, type_: str, scope: Scope, depth: int, *, plain: bool) -> str:
+        by_name = {t.name: t for t in self.tables}
+        referring = [
+            (f"{alias}.{column}", by_name[name])
+            for alias in sorted({name.partition(".")[0] for name, _ in scope})
+            for t in self.tables
+            for column, name, _ in t.references
+            if (f"{alias}.{column}", "int") in scope
+        ]
+        if referring and self.chance(0.4):
+            column, table = self.pick(referring)
+            same = [c.name for c in table.columns if c.type == type_]
+            if same:
+                limit = self.pick(("", "", " limit 1", " limit 0"))
+                return f"(select r.{self.pick(same)} from {table.name} as r where r.id = {column}{limit})"
         if self.chance(0.3) and type_ == "int":
             inner, columns = self.from_clause(0, scope, plain=plain)
             where = f" where {self.condition(columns + scope, 1, plain=plain)}" if self.chance(0.6) else ""
@@ -261,6 +294,9 @@ class Expressions(ABC):
             ints = [name for name, t in columns if t == "int"] or ["1"]
             word = self.pick(("in", "not in", "= any", "<> all", "< any", "= all"))
             return f"{sub('int')} {word} (select {self.pick(ints)} from {inner} where {where})"
+        if roll < 0.6:
+            dates = f"array[{sub('date')}, {sub('date')}]::timestamp[]"
+            return f"time '10:00' = any (({dates})::time[])"
         if roll < 0.66:
             return f"{sub('int')} {self.pick(('in', 'not in'))} ({sub('int')}, {sub('int')})"
         if roll < 0.72:
@@ -329,6 +365,10 @@ class Expressions(ABC):
 
     def from_clause(self, depth: int, outer: Scope, *, plain: bool = False) -> tuple[str, Scope]:
         sql, columns = self.source(depth, outer, plain=plain)
+        if self.chance(0.12):
+            return self._read_twice(outer, plain=plain)
+        if self.chance(0.12) and (followed := self._follow_reference()):
+            return followed
         for _ in range(self.pick((0, 0, 1, 1, 2)) if depth else self.pick((0, 0, 0, 1))):
             kind = self.pick(("inner", "left", "left", "left", "right", "full", "cross"))
             reach = outer + columns if kind in ("inner", "left", "cross") else outer
@@ -356,6 +396,50 @@ class Expressions(ABC):
             if self.chance(0.2):
                 sql = f"({sql})"
         return sql, columns
+
+    def _two_readers(self, scope: Scope) -> str:
+        """One side of an outer join as one reader has it, else the other as the same or another has it."""
+        left = [name for name, _ in scope if name.endswith(".l")]
+        right = [name for name, _ in scope if name.endswith(".r")]
+        return f"coalesce({self.pick(left)}, {self.pick(right)})" if left and right else ""
+
+    def _follow_reference(self) -> tuple[str, Scope] | None:
+        """A table with one or two that it refers to, joined along foreign keys or nearly."""
+        tables = {t.name: t for t in self.tables}
+        referring = [t for t in self.tables if t.references]
+        if not referring:
+            return None
+        table = self.pick(referring)
+        one = self.alias()
+        sql, columns = f"{table.name} as {one}", [(f"{one}.{c.name}", c.type) for c in table.columns]
+        for _ in range(self.pick((1, 1, 2))):
+            if not table.references:
+                break
+            column, name, _ = self.pick(table.references)
+            other = self.alias()
+            column = column if self.chance(0.85) else "id"
+            extra = f" and {other}.id > 0" if self.chance(0.1) else ""
+            word = "left" if self.chance(0.8) else self.pick(("full", "inner"))
+            sql += f" {word} join {name} as {other} on {other}.id = {one}.{column}{extra}"
+            columns += [(f"{other}.{c.name}", c.type) for c in tables[name].columns]
+            if self.chance(0.5):
+                table, one = tables[name], other
+        return sql, columns
+
+    def _read_twice(self, outer: Scope, *, plain: bool) -> tuple[str, Scope]:
+        """A view, table or ``with`` item joined with itself."""
+        pool = [t for t in self.tables if t.view] + (self._ctes if not plain else []) or self.tables
+        table = self.pick(pool)
+        one, other = self.alias(), self.alias()
+        left: Scope = [(f"{one}.{c.name}", c.type) for c in table.columns]
+        right: Scope = [(f"{other}.{c.name}", c.type) for c in table.columns]
+        word = self.pick(("cross", "inner", "left", "full"))
+        if word == "full":
+            ints = [c.name for c in table.columns if c.type == "int"]
+            condition = f" on {one}.{self.pick(ints)} = {other}.{self.pick(ints)}" if ints else " on true"
+        else:
+            condition = "" if word == "cross" else f" on {self._join_condition(left, right, outer, plain)}"
+        return f"{table.name} as {one} {word} join {table.name} as {other}{condition}", left + right
 
     def _join_condition(self, left: Scope, right: Scope, outer: Scope, plain: bool) -> str:
         types = {t for _, t in left} & {t for _, t in right} - {"jsonb", "ints"}

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from tests.analysis.generate_expressions import LITERALS, TYPES, Column, Expressions, Scope, Table
 
+COUNTS = (
+    "1",
+    "1",
+    "1",
+    "2",
+    "0",
+    "0.4",
+    "1.4",
+    "1::smallint",
+    "null",
+    "page(0)",
+    "abs(-1::bigint)",
+    "(select 1)",
+)
+
 
 class Queries(Expressions):
     """Writes queries."""
@@ -50,8 +65,14 @@ class Queries(Expressions):
             distinct = "distinct "
         elif not simple and self.chance(0.06):
             distinct = f"distinct on ({outputs[0]}) "
-        if self.chance(0.08):
-            tail += f" limit {self.pick(('1', '1', '2'))}"
+        if not simple and not plain and self.chance(0.05):
+            at = [i for i, t in enumerate(wanted) if t == "int"]
+            for i in self.random.sample(at, min(len(at), self.random.randint(1, 2))):
+                outputs[i] = self.returned_set(reach)
+        if self.chance(0.1):
+            tail += f" limit {self.pick(COUNTS)}"
+            if self.chance(0.2):
+                tail += f" offset {self.pick(COUNTS)}"
         return f"select {distinct}{', '.join(outputs)} from {sql}{where}{tail}", wanted
 
     def _window(self, type_: str, scope: Scope, *, plain: bool) -> str:
@@ -108,6 +129,12 @@ class Queries(Expressions):
                         f"{names[0]}, rollup ({', '.join(names)})",
                     )
                 )
+        if self.chance(0.08):
+            grouping = (
+                f"{grouping}, {self.returned_set(columns)}"
+                if grouping
+                else (f" group by {self.returned_set(columns)}")
+            )
         reach = columns + outer
 
         def call(t: str) -> str:
@@ -124,6 +151,7 @@ class Queries(Expressions):
                             "count(*)",
                             f"sum({value('int')})",
                             f"min({value('int')})",
+                            f"adding({value('int')})",
                         )
                     )
                     return f"({inner}{filter_})::integer"

@@ -59,6 +59,12 @@ CASES = {
         4,
         15,
     ),
+    "insert-fails": (
+        "insert into notes (id, author) values (:id, :author)\nreturning notes.id",
+        "one Note",
+        3,
+        40,
+    ),
     "cast-defeats-index": (f"{ALL}\nwhere n.stars::text = :stars\nlimit 1", "optional Note", 5, 7),
 }
 

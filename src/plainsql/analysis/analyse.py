@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,10 +14,10 @@ from plainsql.analysis.dependences import changes_of, dependences_of
 from plainsql.analysis.depth import with_deep_stack
 from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects import effects_of
-from plainsql.analysis.facts import NullJoin
 from plainsql.analysis.findings import Examined, Places, examine
 from plainsql.analysis.frozen_literals import frozen_literals
 from plainsql.analysis.index_findings import examine_indexes
+from plainsql.analysis.insert_findings import examine_inserts
 from plainsql.analysis.keyed_reads import reads_by_key
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nullability import Nullability
@@ -28,7 +29,7 @@ from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.stars import stars
 from plainsql.analysis.steadiness import caching_findings
 from plainsql.analysis.tree import Query, Scope
-from plainsql.analysis.verdict import Verdict, nullable
+from plainsql.analysis.verdict import OuterJoin, Verdict, nullable
 
 __all__ = ["Analyser"]
 
@@ -66,8 +67,14 @@ class Analyser:
         if self._connection.info.transaction_status == pq.TransactionStatus.IDLE:
             self._connection.autocommit = self._autocommit
 
-    def analyse(self, sql: str, parameters: tuple[str, ...] = ()) -> Analysis:
+    def analyse(
+        self, sql: str, parameters: tuple[str, ...] = (), *, accepting: Collection[str] = ()
+    ) -> Analysis:
         """Say all that can be proved of a statement; ``parameters`` names its ``$n`` in order.
+
+        Null is never bound to a parameter that is found to refuse it, so no value computed from one is null
+        for that reason. ``accepting`` names those for which null is bound whatever is found: it is their
+        default.
 
         Raises:
             RefusedError: PostgreSQL refuses the statement; a ``ContractError`` with ``sqlstate`` and
@@ -75,14 +82,16 @@ class Analyser:
         """
         described = self._probe.describe(sql)
         try:
-            return with_deep_stack(lambda: self._analysis(sql, parameters, described))
+            return with_deep_stack(lambda: self._analysis(sql, parameters, accepting, described))
         except RecursionError:
             raise RefusedError(
                 "the statement nests too deep to be analysed",
                 hint="divide its longest expression, for example by a subquery in from, or by an array",
             ) from None
 
-    def _analysis(self, sql: str, parameters: tuple[str, ...], described: Description) -> Analysis:
+    def _analysis(
+        self, sql: str, parameters: tuple[str, ...], accepting: Collection[str], described: Description
+    ) -> Analysis:
         names = [*parameters, *(f"${n + 1}" for n in range(len(parameters), len(described.parameters)))]
         tree = read_tree(described.trees[0]) if described.trees else None
         if not isinstance(tree, Node):
@@ -90,14 +99,18 @@ class Analyser:
         scopes = Scopes(self.catalogue)
         scope = Scope(Query(tree))
         cardinality = Cardinality(self.catalogue, scopes)
-        nullability = Nullability(self.catalogue, scopes, cardinality)
+        facts = self._parameters(
+            described, names, parameter_landings(self.catalogue, scopes, scope), accepting
+        )
+        refusing = frozenset(number for number, fact in enumerate(facts, 1) if not fact.nullable)
+        nullability = Nullability(self.catalogue, scopes, cardinality, refusing)
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
         places = places_of(self.catalogue, scopes, scope)
         effects = effects_of(self.catalogue, places, tuple(names))
         examined = Examined(scope, nullability, Places(sql))
         return Analysis(
-            parameters=self._parameters(described, names, parameter_landings(self.catalogue, scopes, scope)),
+            parameters=facts,
             columns=self._columns(described, verdicts, Outputs(sql, scope)),
             rows=rows,
             rows_because=because,
@@ -119,6 +132,7 @@ class Analyser:
                 *examine_indexes(examined),
                 *frozen_literals(examined),
                 *stars(examined),
+                *examine_inserts(examined),
             ),
             dependences=dependences_of(self.catalogue, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
@@ -126,7 +140,11 @@ class Analyser:
         )
 
     def _parameters(
-        self, described: Description, names: list[str], landings: dict[int, list[Landing]]
+        self,
+        described: Description,
+        names: list[str],
+        landings: dict[int, list[Landing]],
+        accepting: Collection[str],
     ) -> tuple[ParameterFact, ...]:
         facts: list[ParameterFact] = []
         for number, (name, oid) in enumerate(zip(names, described.parameters, strict=False), 1):
@@ -134,6 +152,8 @@ class Analyser:
             type_ = self.catalogue.type(oid)
             if type_.not_null:
                 nullable_, because = False, f"{type_} is not null"
+            elif name in accepting:
+                nullable_, because = True, "null by default"
             elif not places:
                 nullable_, because = True, "nothing strict meets it"
             else:
@@ -164,7 +184,7 @@ class Analyser:
         self, described: Description, verdicts: list[Verdict], outputs: Outputs
     ) -> tuple[ColumnFact, ...]:
         positions = outputs.positions([column.name for column in described.columns])
-        groups: dict[frozenset[NullJoin], int] = {}
+        groups: dict[frozenset[OuterJoin], int] = {}
         facts: list[ColumnFact] = []
         for i, column in enumerate(described.columns):
             verdict = verdicts[i] if len(verdicts) == len(described.columns) else nullable("not understood")

@@ -6,15 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.conditional_keys import implied_keys
 from plainsql.analysis.determined import Determined, from_entries, ungrouped
 from plainsql.analysis.equalities import families_of, plain_variable
-from plainsql.analysis.facts import Facts, Inference, facts_of_rows, is_true
+from plainsql.analysis.facts import Facts, Inference, is_true
+from plainsql.analysis.limits import constant_count, keeps_first_row
 from plainsql.analysis.reader import Node
+from plainsql.analysis.references import join_follows_key, select_follows_key
 from plainsql.analysis.relations import Relation
+from plainsql.analysis.row_facts import facts_of_rows
 from plainsql.analysis.scopes import Scopes
-from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope, once_per_query
+from plainsql.analysis.tree import Command, Entry, Join, JoinType, Kind, Scope, once_per_query
 
-__all__ = ["AtMostOne", "Cardinality", "constant_count"]
+__all__ = ["AtMostOne", "Cardinality"]
 
 OutputKey = dict[int, frozenset[int]]
 """Output positions (1-based) that no two rows share, each with the operator families that say so."""
@@ -28,19 +32,6 @@ class AtMostOne:
 
     proved: bool
     because: str
-
-
-def constant_count(node: Node | None) -> int | None:
-    """The number that a ``limit`` or ``offset`` writes out; ``None`` where it is computed, given or null."""
-    if node is None:
-        return None
-    args = node.nodes("args")
-    if node.kind == "FUNCEXPR" and len(args) == 1:
-        node = args[0]
-    value = node.datum("constvalue")
-    if node.kind != "CONST" or node.flag("constisnull") or value is None:
-        return None
-    return int.from_bytes(value[:8], "little", signed=True)
 
 
 class Cardinality:
@@ -65,14 +56,13 @@ class Cardinality:
     def at_least_one(self, scope: Scope) -> bool:
         """Whether the query always gives a row."""
         query = scope.query
-        limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
-        if limit is not None and not (constant_count(limit) or 0) > 0:
+        if query.returned_sets():
             return False
-        if offset is not None and constant_count(offset) != 0:
+        if not keeps_first_row(query):
             return False
         if query.command == Command.INSERT:
             return self._inserts_always(scope)
-        if query.command != Command.SELECT or query.returned_sets():
+        if query.command != Command.SELECT:
             return False
         if (operation := query.set_operation()) is not None:
             return self._union_has_row(operation, scope)
@@ -81,6 +71,10 @@ class Cardinality:
         if query.is_aggregated and not query.is_grouped:
             return True
         return not query.node.nodes("groupingSets") and self.from_has_row(scope)
+
+    def finds_referenced_row(self, scope: Scope, facts: Facts) -> bool:
+        """Whether a sub-select always finds the row that an outer row refers to by a foreign key."""
+        return keeps_first_row(scope.query) and select_follows_key(self.catalogue, scope, facts)
 
     def from_has_row(self, scope: Scope) -> bool:
         """Whether a row always comes out of ``from`` and ``where``."""
@@ -201,6 +195,8 @@ class Cardinality:
         relation = self.catalogue.relation(target.relation) if target is not None else None
         if target is None or relation is None or relation.rules:
             return AtMostOne(False, "rules on the table")
+        if query.returned_sets():
+            return AtMostOne(False, "a set-returning function among the values")
         if query.command == Command.INSERT:
             rows = self.determined(scope)
             if all(entry.index in rows.relations for entry in from_entries(query)) and not rows.full_join:
@@ -320,16 +316,13 @@ class Cardinality:
 
         ``assume`` is a relation that is taken to be, and so are ``columns``.
         """
-        facts = facts_of_rows(self._inference, scope, self.item_at_least_one)
-        if scope.query.command == Command.MERGE:
-            facts = Facts()
-        return Determined(self, scope, facts, assume, columns)
+        return Determined(self, scope, self.facts(scope), assume, columns)
 
     def keys(self, entry: Entry, scope: Scope) -> list[tuple[OutputKey, str]]:
         """The columns that no two rows of a range table entry share, each set with how to call it."""
         relation = self.catalogue.relation(entry.relation) if entry.relation else None
         if relation is not None and not relation.is_view:
-            if relation.kind == "f" or (relation.kind != "p" and entry.with_children and relation.children):
+            if not self.has_own_keys(relation, entry):
                 return []
             return [
                 (
@@ -340,11 +333,47 @@ class Cardinality:
                     f"equality on the unique key {key.name} ({_named(relation, key.columns)})",
                 )
                 for key in relation.unique_keys
-            ]
+            ] + self._conditional_keys(relation, entry, scope)
         inner = self.scopes.of_entry(entry, scope)
         if inner is None or entry.node.flag("self_reference"):
             return []
         return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
+
+    def has_own_keys(self, relation: Relation, entry: Entry) -> bool:
+        """Whether the keys of a table hold for all rows that an entry reads: no tables that inherit."""
+        return not (
+            relation.is_view
+            or relation.kind == "f"
+            or (relation.kind != "p" and entry.with_children and relation.children)
+        )
+
+    def _conditional_keys(
+        self, relation: Relation, entry: Entry, scope: Scope
+    ) -> list[tuple[OutputKey, str]]:
+        """The keys on columns alone whose condition holds in every row of the query."""
+        return [
+            (
+                {
+                    column: frozenset({family})
+                    for i, (column, family) in enumerate(zip(key.columns, key.families, strict=False))
+                    if i not in alike
+                },
+                f"equality on the unique key {key.name} ({_named(relation, key.columns)})",
+            )
+            for key, alike in implied_keys(relation, entry, scope, self.facts(scope))
+            if not key.expressions
+        ]
+
+    @once_per_query
+    def facts(self, scope: Scope) -> Facts:
+        """What holds in every row that comes out of a query's ``from`` and ``where``."""
+        if scope.query.command == Command.MERGE:
+            # A merge acts on rows for which its condition does not hold too.
+            return Facts()
+        return facts_of_rows(self._inference, scope, self.item_at_least_one, self._follows_key)
+
+    def _follows_key(self, join: Join, scope: Scope, facts: Facts) -> bool:
+        return join_follows_key(self.catalogue, join, scope, facts)
 
     def _equality(self, clause: Node) -> frozenset[int]:
         return families_of(self.catalogue, clause.number("eqop"))

@@ -134,7 +134,7 @@ class Catalogue:
         """Whether a trigger may leave rows out of a write to the table."""
         return any(
             table.kind == "f"
-            or any(t.rewrites and (t.body is None or t.body.drops) for t in table.triggers_on(each))
+            or any(t.rewrites and (t.body is None or each in t.body.drops) for t in table.triggers_on(each))
             for table, each in self._written_with(relation, event)
         )
 
@@ -152,10 +152,18 @@ class Catalogue:
                 names |= trigger.body.changes
         return frozenset(column.number for column in relation.columns.values() if column.name in names)
 
+    def may_keep_old_row(self, relation: Relation) -> bool:
+        """Whether a trigger may put the old row back in place of what an update assigns."""
+        return any(
+            table.kind == "f"
+            or any(t.rewrites and (t.body is None or t.body.keeps_old) for t in table.triggers_on("update"))
+            for table in (relation, *self.descendants(relation))
+        )
+
     def _written_with(self, relation: Relation, event: str) -> list[tuple[Relation, str]]:
         tables = [relation, *self.descendants(relation)]
-        # An update that moves a row to another partition inserts it there.
-        events = ("update", "insert") if event == "update" and relation.kind == "p" else (event,)
+        # An update that moves a row to another partition deletes it here and inserts it there.
+        events = ("update", "delete", "insert") if event == "update" and relation.kind == "p" else (event,)
         return [(table, each) for table in tables for each in events]
 
     def _read_triggers(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from plainsql.analysis.conditional_keys import expression_equalities, implied_keys
 from plainsql.analysis.equalities import (
     Equality,
     collect_equalities,
@@ -169,7 +170,33 @@ class Determined:
                 for column, families in key.items()
             ):
                 return because
+        return self._expression_key(entry)
+
+    def _expression_key(self, entry: Entry) -> str:
+        """Why a unique index on expressions determines a relation; empty if none does."""
+        relation = self._catalogue.relation(entry.relation) if entry.relation else None
+        if relation is None or not self._cardinality.has_own_keys(relation, entry):
+            return ""
+        for key, alike in implied_keys(relation, entry, self._scope, self._facts):
+            expressions = iter(key.expressions)
+            if key.expressions and all(
+                i in alike
+                or (
+                    frozenset({family}) & self.columns.get((entry.index, column), frozenset())
+                    if column
+                    else self._equals(next(expressions), family, entry)
+                )
+                for i, (column, family) in enumerate(zip(key.columns, key.families, strict=False))
+            ):
+                return f"equality on the unique key {key.name}"
         return ""
+
+    def _equals(self, expression: Node, family: int, entry: Entry) -> bool:
+        """Whether an index's expression is equal to what is determined."""
+        return any(
+            family in equality.families and self._determines(equality)
+            for equality in expression_equalities(self._catalogue, expression, entry, self._scope)
+        )
 
 
 def from_entries(query: Query) -> list[Entry]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.facts import function_of
-from plainsql.analysis.reader import Node
+from plainsql.analysis.reader import Node, conjuncts
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope, expression_children
 
 __all__ = [
     "Equality",
     "collect_equalities",
+    "conditions",
     "families_of",
     "is_steady",
     "plain_variable",
@@ -110,23 +111,22 @@ def sibling_variables(entry: Entry) -> list[Node]:
     return found
 
 
-def conjuncts(node: Node | None) -> list[Node]:
-    """The conditions that must all be true for this one to be."""
-    if node is None:
-        return []
-    if node.kind == "BOOLEXPR" and node.text("boolop") == "and":
-        return [part for arg in node.nodes("args") for part in conjuncts(arg)]
-    return [node]
-
-
 def collect_equalities(catalogue: Catalogue, scope: Scope) -> list[Equality]:
     """All equalities that a query's rows fulfil, each with the relations that it restricts."""
+    return [
+        equality
+        for node, only_for in conditions(scope)
+        for equality in _equalities_in(catalogue, node, only_for, scope)
+    ]
+
+
+def conditions(scope: Scope) -> list[tuple[Node, frozenset[int] | None]]:
+    """The conditions that a query's rows fulfil, each with the relations that it restricts; ``None``: all."""
     query = scope.query
-    found: list[Equality] = []
+    found: list[tuple[Node, frozenset[int] | None]] = []
 
     def add(condition: Node | None, only_for: frozenset[int] | None) -> None:
-        for part in conjuncts(condition):
-            found.extend(_equalities_in(catalogue, part, only_for, scope))
+        found.extend((part, only_for) for part in conjuncts(condition))
 
     if query.command == Command.MERGE:
         # Rows of the source that match nothing count too: the condition restricts the target alone. Before

@@ -22,6 +22,12 @@ _CURRENT_SCHEMA = 14
 
 _XML_ELEMENT = 1
 
+_JSON_EXISTS = 0
+"""``JSON_EXISTS_OP``."""
+
+_TRUE_FALSE_OR_ERROR = (1, 3, 4)
+"""``JsonBehaviorType``, those of ``json_exists`` that give no null."""
+
 
 def expression_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
     """Whether an expression can be null where it stands."""
@@ -46,6 +52,8 @@ def _constant(prover: Nullability, node: Node, context: Context) -> Verdict:
 
 
 def _parameter(prover: Nullability, node: Node, context: Context) -> Verdict:
+    if not node.number("paramkind") and node.number("paramid") in prover.refusing:
+        return never("a parameter that cannot be null")
     return nullable("a parameter may be null")
 
 
@@ -139,6 +147,9 @@ def _array_comparison(prover: Nullability, node: Node, context: Context) -> Verd
 def elements_never_null(prover: Nullability, node: Node, context: Context) -> bool:
     """Whether an array is known to hold no nulls."""
     if node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
+        cast = node.node("elemexpr")
+        if node.kind == "ARRAYCOERCEEXPR" and (cast is None or not _cast_keeps(prover, cast)):
+            return False
         return elements_never_null(prover, arg, context)
     if node.kind == "ARRAYEXPR":
         elements = node.nodes("elements")
@@ -148,11 +159,32 @@ def elements_never_null(prover: Nullability, node: Node, context: Context) -> bo
     if node.kind == "SUBLINK" and node.number("subLinkType") == Sublink.ARRAY:
         inner = prover.scopes.of_sublink(node, context.scope)
         outputs = prover.outputs(inner, context) if inner is not None else []
-        return bool(outputs) and not outputs[0].nullable
+        # Of arrays it makes one of more dimensions, whose elements are theirs.
+        expression = inner.query.outputs[0].node("expr") if inner is not None and outputs else None
+        of_arrays = prover.catalogue.types.may_be_array(prover.type_of(expression))
+        return bool(outputs) and not outputs[0].nullable and not of_arrays
     value = node.datum("constvalue")
     # An array's header: length, dimensions, and the offset of the data where there is a bitmap of nulls, or
     # 0.
     return node.kind == "CONST" and value is not None and len(value) >= 12 and not any(value[8:12])
+
+
+def _cast_keeps(prover: Nullability, node: Node) -> bool:
+    """Whether the cast of an array's elements gives no null for what is not null."""
+    arg = node.node("arg")
+    match node.kind:
+        case "CASETESTEXPR":
+            return True
+        case "RELABELTYPE" | "COLLATEEXPR" | "COERCEVIAIO" | "COERCETODOMAIN":
+            return arg is not None and _cast_keeps(prover, arg)
+        case "FUNCEXPR":
+            # Behind the element stand constants: the length, and whether the cast was written.
+            args = node.nodes("args")
+            rule = never_null(prover.catalogue, node.number("funcid"))
+            return rule is not None and bool(args) and _cast_keeps(prover, args[0])
+        case _:
+            pass
+    return False
 
 
 def _boolean(prover: Nullability, node: Node, context: Context) -> Verdict:
@@ -203,9 +235,8 @@ def _coalesce(prover: Nullability, node: Node, context: Context) -> Verdict:
     sides = [
         verdict.joins for verdict in verdicts if len(verdict.joins) == 1 and not verdict.nullable_when_matched
     ]
-    for ((query, join, side),) in sides:
-        other = "right" if side == "left" else "left"
-        if frozenset({(query, join, other)}) in sides:
+    for (side,) in sides:
+        if frozenset({side.mirrored()}) in sides:
             return never("one side of the full join is there")
     return nullable("all that coalesce tries may be null")
 
@@ -228,7 +259,10 @@ def _sublink(prover: Nullability, node: Node, context: Context) -> Verdict:
     if inner is None or not outputs:
         return nullable("a sub-select")
     if type_ == Sublink.EXPR:
-        if not prover.cardinality.at_least_one(inner):
+        if not (
+            prover.cardinality.at_least_one(inner)
+            or prover.cardinality.finds_referenced_row(inner, context.facts)
+        ):
             return nullable("a sub-select may find no row")
         return outputs[0].alone()
     if type_ in (Sublink.ANY, Sublink.ALL):
@@ -236,18 +270,36 @@ def _sublink(prover: Nullability, node: Node, context: Context) -> Verdict:
         test = node.node("testexpr")
         if found is not None or test is None:
             return nullable("a sub-select's value may be null")
-        if (
-            test.kind != "OPEXPR"
-            or never_null(prover.catalogue, function_of(test, prover.catalogue) or 0) is None
-        ):
-            return nullable("a comparison that may be null")
-        outer = [arg for arg in test.nodes("args") if not any(part.kind == "PARAM" for part in arg.walk())]
-        return first_nullable(prover.expression(arg, context) for arg in outer) or (
-            never("compared with rows that are never null")
-            if len(outer) == 1
-            else nullable("a comparison that may be null")
-        )
+        return _compared_with_rows(prover, test, context)
     return nullable("a sub-select may find no row")
+
+
+def _compared_with_rows(prover: Nullability, test: Node, context: Context) -> Verdict:
+    """Whether a comparison with the columns of a sub-select, none of which is null, can be null."""
+    # `(a, b) in (select …)` compares column by column.
+    for part in test.nodes("args") if test.kind == "BOOLEXPR" else [test]:
+        rule = never_null(prover.catalogue, function_of(part, prover.catalogue) or 0)
+        outer = [arg for arg in part.nodes("args") if not _is_of_sub_select(arg)]
+        if part.kind != "OPEXPR" or rule is None or len(outer) != 1:
+            return nullable("a comparison that may be null")
+        if (found := first_nullable(prover.expression(arg, context) for arg in outer)) is not None:
+            return found
+    return never("compared with rows that are never null")
+
+
+def _is_of_sub_select(node: Node) -> bool:
+    return any(part.kind == "PARAM" and part.number("paramkind") for part in node.walk())
+
+
+def _json(prover: Nullability, node: Node, context: Context) -> Verdict:
+    """``json_exists``: true or false, unless it is told to give null on an error."""
+    document, on_error = node.node("formatted_expr"), node.node("on_error")
+    if node.number("op", -1) != _JSON_EXISTS or document is None or on_error is None:
+        return nullable("a path may find nothing")
+    if on_error.number("btype") not in _TRUE_FALSE_OR_ERROR or node.nodes("passing_values"):
+        return nullable("json_exists may be unknown")
+    verdict = prover.expression(document, context)
+    return verdict.alone() if verdict.nullable else never("json_exists is true or false")
 
 
 def _never(because: str) -> Callable[[Nullability, Node, Context], Verdict]:
@@ -337,6 +389,7 @@ _RULES: dict[str, Callable[[Nullability, Node, Context], Verdict]] = {
     "NEXTVALUEEXPR": _never("a sequence always has a next value"),
     "CURRENTOFEXPR": _never("current of is true or false"),
     "JSONCONSTRUCTOREXPR": _json_constructor,
+    "JSONEXPR": _json,
     "JSONISPREDICATE": lambda prover, node, context: (
         prover.expression(expr, context).alone()
         if (expr := node.node("expr")) is not None

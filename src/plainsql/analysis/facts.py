@@ -15,14 +15,14 @@ from plainsql.analysis.calls import function_of
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.keys import Key, Keys
 from plainsql.analysis.reader import Node
-from plainsql.analysis.tree import JoinType, Kind, Scope, Sublink
+from plainsql.analysis.tree import Kind, Scope, Sublink
 
 __all__ = [
+    "NOTHING",
     "Facts",
     "Inference",
     "Key",
     "NullJoin",
-    "facts_of_rows",
     "function_of",
     "is_true",
     "mentions",
@@ -215,9 +215,23 @@ class Inference:
         if arg is None:
             return NOTHING
         is_not_null = node.number("nulltesttype") == 1
-        # Of a row, `is null` that fails and `is not null` that holds both say that it is a row; not what it
-        # holds.
-        return self.if_not_null(arg, scope) if is_not_null is holds else NOTHING
+        if is_not_null is not holds:
+            return NOTHING
+        # Of a row, `is null` that fails says that it is a row, not what it holds.
+        facts = self.if_not_null(arg, scope)
+        return facts | self._whole_row(arg, scope) if is_not_null and node.flag("argisrow") else facts
+
+    def _whole_row(self, row: Node, scope: Scope) -> Facts:
+        """What holds when a row `is not null`: none of its columns is."""
+        if row.kind == "ROWEXPR":
+            return union(self.if_not_null(arg, scope) for arg in row.nodes("args"))
+        is_whole = row.kind == "VAR" and not row.number("varattno")
+        home = scope.up(row.number("varlevelsup")) if is_whole else None
+        entry = home.query.entry(row.number("varno")) if home is not None else None
+        relation = self._catalogue.relation(entry.relation) if entry is not None and entry.relation else None
+        if home is None or entry is None or relation is None or row.number("varreturningtype"):
+            return NOTHING
+        return Facts(frozenset(("var", home.query.id, entry.index, column) for column in relation.columns))
 
     def _boolean_test(self, node: Node, scope: Scope) -> Facts:
         arg = node.node("arg")
@@ -272,36 +286,3 @@ def null_joins(variable: Node, home: Scope) -> list[NullJoin]:
             if variable.number("varno") in members:
                 found.append((home.query.id, index, side))
     return found
-
-
-def facts_of_rows(inference: Inference, scope: Scope, at_least_one: Callable[[Node, Scope], bool]) -> Facts:
-    """What holds in every row that comes out of a query's ``from`` and ``where``.
-
-    ``at_least_one`` says whether one side of a join always has a row: `left join lateral (select count(*)
-    …) on true` always finds its match.
-    """
-    query = scope.query
-    facts = inference.if_true(query.where, scope)
-    outer = []
-    for join in query.joins.values():
-        if join.type is JoinType.INNER:
-            facts |= inference.if_true(join.condition, scope)
-        else:
-            outer.append(join)
-            if is_true(join.condition):
-                for side, node in (("left", join.left), ("right", join.right)):
-                    if at_least_one(node, scope):
-                        facts |= Facts(matched=frozenset({(query.id, join.index, side)}))
-    # A join that is known to have matched fulfilled its condition, which may tell of further joins.
-    waiting = [join for join in outer if join.type is not None]
-    while True:
-        settled = [
-            join
-            for join in waiting
-            if all((query.id, join.index, side) in facts.matched for side, _ in join.nullable_sides())
-        ]
-        if not settled:
-            return facts
-        for join in settled:
-            waiting.remove(join)
-            facts |= inference.if_true(join.condition, scope)

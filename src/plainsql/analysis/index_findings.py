@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plainsql.analysis.cardinality import constant_count
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.equalities import plain_variable, strip_relabel
 from plainsql.analysis.findings import Examined
+from plainsql.analysis.limits import constant_count
 from plainsql.analysis.model import Finding
 from plainsql.analysis.reader import Node
 from plainsql.analysis.relations import Relation

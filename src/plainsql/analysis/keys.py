@@ -14,13 +14,12 @@ from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.reader import Node, Value
 from plainsql.analysis.tree import Scope
 
-__all__ = ["Key", "Keys"]
+__all__ = ["PLACES", "Key", "Keys"]
 
 Key = Hashable
 """An expression, written so that equal keys are equal values in one row."""
 
-# Fields that say where an expression was written, not what it is.
-_PLACES = frozenset(
+PLACES = frozenset(
     {
         "location",
         "stmt_location",
@@ -39,6 +38,7 @@ _PLACES = frozenset(
         "opfuncid",
     }
 )
+"""Fields that say where an expression was written, not what it is."""
 
 
 class _Structure(tuple[Any, ...]):  # noqa: SLOT001 (tuples have no slots)
@@ -128,7 +128,7 @@ class Keys:
                 *[
                     (name, self._value(field, scope))
                     for name, field in node.fields.items()
-                    if name not in _PLACES
+                    if name not in PLACES
                 ],
             )
         )

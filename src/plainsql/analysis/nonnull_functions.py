@@ -70,7 +70,8 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
             textlike textnlike texticlike texticnlike textregexeq textregexne texticregexeq
             texticregexne bpcharlike bpcharnlike bpchariclike bpcharicnlike bpcharregexeq bpcharregexne
             bpcharicregexeq bpcharicregexne namelike namenlike nameiclike nameicnlike nameregexeq
-            nameregexne nameicregexeq nameicregexne bytealike byteanlike
+            nameregexne nameicregexeq nameicregexne bytealike byteanlike xideq xidneq
+            xideqint4 xidneqint4
             """
         ),
     ),
@@ -284,13 +285,13 @@ _EXTENSIONS: dict[str, frozenset[str]] = {
     "citext": _names(
         """
         texticlike texticnlike texticregexeq texticregexne citext citext_smaller citext_larger replace
-        split_part strpos translate regexp_replace regexp_split_to_array
+        strpos translate regexp_replace regexp_split_to_array
         """
     ),
     "unaccent": _names("unaccent"),
     "fuzzystrmatch": _names(
         """
-        levenshtein levenshtein_less_equal soundex metaphone difference daitch_mokotoff
+        levenshtein levenshtein_less_equal soundex metaphone difference
         """
     ),
     "pgcrypto": _names(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.expressions import expression_verdict
-from plainsql.analysis.facts import Facts, Inference, Key, facts_of_rows
+from plainsql.analysis.facts import NOTHING, Facts, Inference, Key
 from plainsql.analysis.grouping import columns_in_every_set
 from plainsql.analysis.nonnull_functions import never_null
 from plainsql.analysis.reader import Node
@@ -39,21 +40,38 @@ _INTERSECT, _EXCEPT = 2, 3
 class Nullability:
     """Proves, for the queries of one statement, which of their values cannot be null."""
 
-    def __init__(self, catalogue: Catalogue, scopes: Scopes, cardinality: Cardinality) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        scopes: Scopes,
+        cardinality: Cardinality,
+        refusing: frozenset[int] = frozenset(),
+    ) -> None:
+        """``refusing`` are the numbers of the parameters to which null is never bound."""
         self.catalogue = catalogue
         self.scopes = scopes
         self.cardinality = cardinality
+        self.refusing = refusing
         self.inference = Inference(catalogue)
-        self._outputs: dict[int, list[Verdict]] = {}
+        # A sub-select is asked for in several places, and not in all of them is as much known.
+        self._outputs: dict[tuple[int, Hashable, Facts], list[Verdict]] = {}
+        self._assumed: dict[int, list[Verdict]] = {}
         self._rows: dict[int, Context] = {}
 
-    def outputs(self, scope: Scope, outside: Context | None = None) -> list[Verdict]:
-        """An answer for each column that a query returns; ``outside`` is the place it stands in."""
-        known = self._outputs.get(scope.query.id)
+    def outputs(self, scope: Scope, outside: Context | None = None, of_row: Facts = NOTHING) -> list[Verdict]:
+        """An answer for each column that a query returns.
+
+        ``outside`` is the place it stands in, ``of_row`` what is known of the rows that are looked at.
+        """
+        key = (scope.query.id, outside.known if outside is not None else None, of_row)
+        known = self._assumed.get(scope.query.id, self._outputs.get(key))
         if known is None:
-            compute = self._compute_recursive if self._is_recursive(scope) else self._compute
-            known = compute(scope, outside)
-            self._outputs[scope.query.id] = known
+            known = (
+                self._compute_recursive(scope, outside)
+                if self._is_recursive(scope)
+                else self._compute(scope, outside, of_row)
+            )
+            self._outputs[key] = known
         return known
 
     def expression(self, node: Node, context: Context) -> Verdict:
@@ -73,24 +91,20 @@ class Nullability:
     def rows(self, scope: Scope, outside: Context | None = None) -> Context:
         """What is known in every row that comes out of a query's ``from`` and ``where``."""
         known = self._rows.get(scope.query.id)
-        if known is None:
+        if known is None or outside is not None:
             base = Context(scope)
             if outside is not None:
                 base = replace(outside, scope=scope)
-            facts = Facts()
-            if scope.query.command != Command.MERGE:
-                # A merge acts on rows for which its condition does not hold too.
-                facts = facts_of_rows(self.inference, scope, self.cardinality.item_at_least_one)
-            known = self._rows[scope.query.id] = base.knowing(facts)
+            known = self._rows[scope.query.id] = base.knowing(self.cardinality.facts(scope))
         return known
 
-    def _compute(self, scope: Scope, outside: Context | None) -> list[Verdict]:
+    def _compute(self, scope: Scope, outside: Context | None, of_row: Facts = NOTHING) -> list[Verdict]:
         query = scope.query
         if (operation := query.set_operation()) is not None:
             return self._set_operation(operation, scope, self.rows(scope, outside))
         context = self.rows(scope, outside)
         if query.command == Command.SELECT:
-            context = self._grouped(scope, context)
+            context = self._grouped(scope, context).knowing(of_row)
         else:
             context = facts_after_write(self, scope, context)
         return [
@@ -143,7 +157,7 @@ class Nullability:
         else:
             entry = scope.query.entry(arm.number("rtindex"))
             inner = self.scopes.of_entry(entry, scope) if entry is not None else None
-            sources = [self._type_of(output.node("expr")) for output in inner.query.outputs] if inner else []
+            sources = [self.type_of(output.node("expr")) for output in inner.query.outputs] if inner else []
         return [
             verdict
             if verdict.nullable or self._cast_keeps(source, target)
@@ -151,7 +165,8 @@ class Nullability:
             for verdict, source, target in zip(verdicts, sources, targets, strict=False)
         ]
 
-    def _type_of(self, node: Node | None) -> int:
+    def type_of(self, node: Node | None) -> int:
+        """The type of an expression; 0 if its node does not say it in a way that is known here."""
         if node is None:
             return 0
         if node.kind in _BOOLEAN:
@@ -160,9 +175,9 @@ class Nullability:
             return _BOOL_OID if node.number("subLinkType") < 3 else 0
         if node.kind == "SUBLINK" and (inner := node.node("subselect")) is not None:
             targets = inner.nodes("targetList")
-            return self._type_of(targets[0].node("expr")) if targets else 0
+            return self.type_of(targets[0].node("expr")) if targets else 0
         if node.kind == "COLLATEEXPR":
-            return self._type_of(node.node("arg"))
+            return self.type_of(node.node("arg"))
         return node.number(_TYPE_FIELDS.get(node.kind, ""))
 
     def _cast_keeps(self, source: int, target: int) -> bool:
@@ -190,8 +205,9 @@ class Nullability:
         assumed = [never("not null in any step of the recursion") for _ in range(width)]
         before = set(self._outputs), set(self._rows)
         while True:
-            self._outputs[scope.query.id] = assumed
+            self._assumed[scope.query.id] = assumed
             found = self._compute(scope, outside)
+            del self._assumed[scope.query.id]
             # All that was answered under the assumption goes with it.
             self._outputs = {key: value for key, value in self._outputs.items() if key in before[0]}
             self._rows = {key: value for key, value in self._rows.items() if key in before[1]}

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import ColumnRef
 from plainsql.analysis.reader import Node
+from plainsql.analysis.relations import Column, Relation
 from plainsql.analysis.scopes import Scopes
+from plainsql.analysis.stored import excludes_null
 from plainsql.analysis.tree import Command, Entry, Kind, Query, Scope, Sublink
 
 __all__ = ["Landing", "parameter_landings"]
 
 _CASTS = (1, 2)
 """``CoercionForm`` of a call that was written as a cast, or not written at all."""
+
+
+_OLD = 1
+"""``varreturningtype`` of a row as it was before (from PostgreSQL 18 on)."""
 
 
 class Weight(IntEnum):
@@ -51,11 +58,19 @@ _CONDITION = Landing(Weight.STRICT, "a condition that is null holds for no row")
 def parameter_landings(catalogue: Catalogue, scopes: Scopes, scope: Scope) -> dict[int, list[Landing]]:
     """For each parameter number, all of its places; the one that decides about null comes first."""
     walk = _Walk(catalogue, scopes)
-    walk.query(scope, {})
+    size = -1
+    # Each round follows the values one query further down, from what reads it to what it gives.
+    while size != (size := sum(map(len, walk.read.values()))):
+        walk.found.clear()
+        walk.query(scope, {})
     return {
         number: sorted(landings, key=lambda landing: landing.weight)
         for number, landings in walk.found.items()
     }
+
+
+_Variable = tuple[int, int, int]
+"""A query's id, range table index and column; with the index 0, a column that the query gives."""
 
 
 class _Walk:
@@ -63,24 +78,25 @@ class _Walk:
         self._catalogue = catalogue
         self._scopes = scopes
         self.found: dict[int, list[Landing]] = {}
+        self.read: dict[_Variable, dict[Landing, None]] = {}
+        """Where the values of variables land, if that says something of null."""
 
-    def query(self, scope: Scope, landings: dict[int, Landing]) -> None:
+    def query(self, scope: Scope, landings: Mapping[int, Sequence[Landing]]) -> None:
         """Visit a query whose output columns (1-based) land as given."""
         query = scope.query
         for name in query.ctes:
             if (inner := self._scopes.of_cte(name, scope)) is not None:
                 self.query(inner, {})
+        given = {
+            position: (*landings.get(position, ()), *self._read_from((query.id, 0, position)))
+            for position in range(1, len(query.outputs) + 1)
+        }
         written = self._targets(query)
-        for target in query.target_list:
-            number = target.number("resno")
-            landing = (
-                written.get(number, _RETURNED) if written is not None else landings.get(number, _RETURNED)
-            )
-            self.expression(target.node("expr"), landing, scope)
+        self._assigned(query.target_list, written if written is not None else given, scope)
         for entry in query.entries:
-            self._entry(entry, scope, landings, written)
-        for output in query.node.nodes("returningList"):
-            self.expression(output.node("expr"), _RETURNED, scope)
+            self._entry(entry, scope, given)
+        for position, output in enumerate(query.node.nodes("returningList"), 1):
+            self._lands(output.node("expr"), given.get(position, ()), scope)
         self.expression(query.where, _CONDITION, scope)
         for join in query.joins.values():
             self.expression(join.condition, _CONDITION, scope)
@@ -94,65 +110,130 @@ class _Walk:
             for field in ("startOffset", "endOffset"):
                 self.expression(clause.node(field), Landing(Weight.STRICT, "a window's frame"), scope)
 
-    def _targets(self, query: Query) -> dict[int, Landing] | None:
-        """How the columns of the written table take null; ``None`` for a query that writes none."""
+    def _targets(self, query: Query) -> dict[int, tuple[Landing, ...]] | None:
+        """Where the columns of the written table land; ``None`` for a query that writes none."""
         if query.command not in (Command.INSERT, Command.UPDATE, Command.MERGE):
             return None
         entry = query.entry(query.result_relation)
         relation = self._catalogue.relation(entry.relation) if entry is not None else None
-        if relation is None:
+        if entry is None or relation is None:
             return {}
-        landings: dict[int, Landing] = {}
-        for column in relation.columns.values():
-            origin = self._base_column(relation.oid, column.number)
-            if origin is None:
-                landings[column.number] = Landing(Weight.ACCEPTS, f"lands in {column.name}, a view's column")
-            else:
-                refuses = origin or self._catalogue.type(column.type).not_null
-                landings[column.number] = Landing(
-                    Weight.REFUSES if refuses else Weight.ACCEPTS,
-                    f"lands in the {'not-null' if refuses else 'nullable'} column {column.name}",
-                    None if relation.is_view else ColumnRef(relation.schema, relation.name, column.name),
-                )
-        return landings
+        return {
+            column.number: (
+                self._target(relation, column),
+                *self._read_from((query.id, entry.index, column.number)),
+            )
+            for column in relation.columns.values()
+        }
 
-    def _base_column(self, oid: int, number: int) -> bool | None:
-        """Whether the stored column behind a table's or view's column refuses null."""
-        relation = self._catalogue.relation(oid)
-        if relation is None:
+    def _target(self, relation: Relation, column: Column) -> Landing:
+        refuses = self._refuses(relation, column.number)
+        if refuses is None:
+            return Landing(Weight.ACCEPTS, f"lands in {column.name}, a view's column")
+        filled = column.not_null and not relation.is_view
+        because = refuses or (
+            f"lands in {column.name}, which a trigger assigns"
+            if filled
+            else f"lands in the nullable column {column.name}"
+        )
+        origin = None if relation.is_view else ColumnRef(relation.schema, relation.name, column.name)
+        return Landing(Weight.REFUSES if refuses else Weight.ACCEPTS, because, origin)
+
+    def _refuses(self, relation: Relation, number: int) -> str | None:
+        """Why the stored column behind a table's or view's column refuses null; empty if it takes it.
+
+        ``None`` if it is not known which column that is.
+        """
+        column = relation.columns.get(number)
+        if column is None or relation.rules or any(trigger.instead for trigger in relation.triggers):
             return None
         if not relation.is_view:
-            column = relation.columns.get(number)
-            return column.not_null if column is not None else None
-        inner = self._scopes.of_view(oid)
+            return self._stored_refuses(relation, column)
+        inner = self._scopes.of_view(relation.oid)
         outputs = inner.query.outputs if inner is not None else []
         expression = outputs[number - 1].node("expr") if 0 < number <= len(outputs) else None
         if inner is None or expression is None or expression.kind != "VAR":
             return None
         below = inner.query.entry(expression.number("varno"))
-        return (
-            self._base_column(below.relation, expression.number("varattno"))
-            if below and below.relation
-            else None
+        table = self._catalogue.relation(below.relation) if below is not None else None
+        return self._refuses(table, expression.number("varattno")) if table is not None else None
+
+    def _stored_refuses(self, relation: Relation, column: Column) -> str:
+        if column.number in self._filled(relation):
+            return ""
+        if column.not_null or self._catalogue.type(column.type).not_null:
+            return f"lands in the not-null column {column.name}"
+        if any(check.holds and excludes_null(check.expression, column.number) for check in relation.checks):
+            return f"lands in {column.name}, whose check excludes null"
+        return ""
+
+    def _filled(self, relation: Relation) -> frozenset[int]:
+        """The columns that a trigger is known to assign: what is written may be null before it."""
+        return frozenset().union(
+            *(self._catalogue.changed_by_triggers(relation, event) or () for event in ("insert", "update"))
         )
 
-    def _entry(
-        self, entry: Entry, scope: Scope, landings: dict[int, Landing], written: dict[int, Landing] | None
+    def _assigned(
+        self, targets: Sequence[Node], landings: Mapping[int, Sequence[Landing]], scope: Scope
     ) -> None:
-        # `insert … select` and `insert … values` with several rows reach the table through a range table
-        # entry.
-        through: dict[int, Landing] = {}
-        if written is not None and scope.query.command == Command.INSERT:
-            for target in scope.query.target_list:
-                expression = _below_casts(target.node("expr"))
-                if (
-                    expression is not None
-                    and expression.kind == "VAR"
-                    and expression.number("varno") == entry.index
-                ):
-                    through[expression.number("varattno")] = written.get(target.number("resno"), _RETURNED)
-        elif scope.query.set_operation() is not None:
-            through = landings
+        for target in targets:
+            self._lands(target.node("expr"), landings.get(target.number("resno"), ()), scope)
+
+    def _lands(self, node: Node | None, landings: Sequence[Landing], scope: Scope) -> None:
+        for landing in landings or (_RETURNED,):
+            self.expression(node, landing, scope)
+
+    def _read_from(self, variable: _Variable) -> tuple[Landing, ...]:
+        """Where a variable's values land; nothing is refused that one of its readers accepts."""
+        landings = tuple(self.read.get(variable, ()))
+        if not any(landing.weight is Weight.ACCEPTS for landing in landings):
+            return landings
+        accepting = min(landings, key=lambda landing: landing.weight is not Weight.ACCEPTS)
+        return tuple(
+            replace(landing, weight=Weight.ACCEPTS, because=accepting.because) for landing in landings
+        )
+
+    def _variable(self, node: Node, landing: Landing, scope: Scope) -> None:
+        """Note where a variable's value lands, at what gives the value."""
+        home = scope.up(node.number("varlevelsup"))
+        entry = home.query.entry(node.number("varno")) if home is not None else None
+        column = node.number("varattno")
+        if home is None or entry is None or landing.weight not in (Weight.REFUSES, Weight.ACCEPTS):
+            return
+        variable = (home.query.id, entry.index, column)
+        match entry.kind:
+            case Kind.JOIN | Kind.GROUP:
+                items = entry.node.items("joinaliasvars" if entry.kind is Kind.JOIN else "groupexprs")
+                below = items[column - 1] if 0 < column <= len(items) else None
+                if isinstance(below, Node):
+                    self.expression(below, landing, home)
+                return
+            case Kind.SUBQUERY | Kind.CTE:
+                inner = self._scopes.of_entry(entry, home)
+                if inner is None:
+                    return
+                variable = (inner.query.id, 0, column)
+            case Kind.VALUES:
+                pass
+            case Kind.RELATION if self._returns_as_written(node, entry, home.query):
+                pass
+            case _:
+                return
+        self.read.setdefault(variable, {})[landing] = None
+
+    def _returns_as_written(self, node: Node, entry: Entry, query: Query) -> bool:
+        """Whether a variable in ``returning`` is what an insert was given, and no trigger's own value."""
+        relation = self._catalogue.relation(entry.relation)
+        if query.command != Command.INSERT or entry.index != query.result_relation or relation is None:
+            return False
+        if node.number("varreturningtype") == _OLD or query.node.node("onConflict") is not None:
+            return False
+        changed = self._catalogue.changed_by_triggers(relation, "insert")
+        return not relation.rules and changed is not None and node.number("varattno") not in changed
+
+    def _entry(self, entry: Entry, scope: Scope, landings: Mapping[int, Sequence[Landing]]) -> None:
+        # The arms of a set operation give what the query gives.
+        through = landings if scope.query.set_operation() is not None else {}
         match entry.kind:
             case Kind.SUBQUERY:
                 if (inner := self._scopes.of_entry(entry, scope)) is not None:
@@ -161,7 +242,7 @@ class _Walk:
                 for row in entry.node.items("values_lists"):
                     for i, value in enumerate(row if isinstance(row, list) else [], 1):
                         if isinstance(value, Node):
-                            self.expression(value, through.get(i, _RETURNED), scope)
+                            self._lands(value, self._read_from((scope.query.id, entry.index, i)), scope)
             case Kind.FUNCTION | Kind.TABLEFUNC:
                 for child in entry.node.children():
                     if child.kind in ("RANGETBLFUNCTION", "TABLEFUNC"):
@@ -174,9 +255,7 @@ class _Walk:
         conflict = query.node.node("onConflict")
         if conflict is None:
             return
-        written = self._targets(query) or {}
-        for target in conflict.nodes("onConflictSet"):
-            self.expression(target.node("expr"), written.get(target.number("resno"), _RETURNED), scope)
+        self._assigned(conflict.nodes("onConflictSet"), self._targets(query) or {}, scope)
         self.expression(conflict.node("onConflictWhere"), _CONDITION, scope)
         self.expression(conflict.node("arbiterWhere"), _CONDITION, scope)
 
@@ -184,8 +263,7 @@ class _Walk:
         written = self._targets(query) or {}
         for action in query.node.nodes("mergeActionList"):
             self.expression(action.node("qual"), _CONDITION, scope)
-            for target in action.nodes("targetList"):
-                self.expression(target.node("expr"), written.get(target.number("resno"), _RETURNED), scope)
+            self._assigned(action.nodes("targetList"), written, scope)
 
     def expression(self, node: Node | None, landing: Landing, scope: Scope) -> None:
         """Visit an expression whose value lands as given."""
@@ -195,6 +273,8 @@ class _Walk:
         match node.kind:
             case "PARAM":
                 self._note(node, landing)
+            case "VAR":
+                self._variable(node, landing, scope)
             case (
                 "RELABELTYPE"
                 | "COERCEVIAIO"
@@ -280,20 +360,9 @@ class _Walk:
             if type_ in (Sublink.ANY, Sublink.ALL)
             else _RETURNED
         )
-        self.query(inner, {1: lands})
+        self.query(inner, {1: (lands,)})
 
     def _note(self, node: Node, landing: Landing) -> None:
         if node.number("paramkind"):
             return
         self.found.setdefault(node.number("paramid"), []).append(landing)
-
-
-def _below_casts(node: Node | None) -> Node | None:
-    while node is not None:
-        if node.kind in ("RELABELTYPE", "COERCEVIAIO", "ARRAYCOERCEEXPR", "COERCETODOMAIN"):
-            node = node.node("arg")
-        elif node.kind == "FUNCEXPR" and node.number("funcformat") in _CASTS and node.nodes("args"):
-            node = node.nodes("args")[0]
-        else:
-            return node
-    return None

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
-__all__ = ["Node", "NodeTextError", "Value", "read_tree"]
+__all__ = ["Node", "NodeTextError", "Value", "conjuncts", "read_tree"]
 
 Value: TypeAlias = "Node | str | bytes | list[Value] | frozenset[int] | None"
 """What a field holds. Numbers and booleans stay text until they are asked for."""
@@ -114,6 +114,15 @@ class Node:
             node = pending.pop()
             yield node
             pending.extend(reversed(node.children()))
+
+
+def conjuncts(node: Node | None) -> list[Node]:
+    """The conditions that must all be true for this one to be."""
+    if node is None:
+        return []
+    if node.kind == "BOOLEXPR" and node.text("boolop") == "and":
+        return [part for arg in node.nodes("args") for part in conjuncts(arg)]
+    return [node]
 
 
 def _collect_nodes(values: list[Value], found: list[Node]) -> None:

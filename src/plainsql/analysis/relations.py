@@ -8,11 +8,13 @@ from typing import Any
 
 from psycopg import Connection
 
+from plainsql.analysis.reader import Node, conjuncts, read_tree
 from plainsql.analysis.trigger_bodies import TriggerBody
 
 __all__ = [
     "Check",
     "Column",
+    "ConditionalKey",
     "ForeignKey",
     "Index",
     "Policy",
@@ -42,7 +44,7 @@ class Column:
     generated: bool
     identity: bool
     default: str | None
-    """The default's (or generation's) expression, in the server's node format."""
+    """The expression of the default, the generation or the domain's default, in the server's node format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,21 @@ class UniqueKey:
     """The operator family of each column: whose equality the index keeps unique."""
     collations: tuple[int, ...]
     primary: bool
+    nulls_not_distinct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionalKey:
+    """A unique index that is partial, on expressions, or takes nulls for equal."""
+
+    name: str
+    columns: tuple[int, ...]
+    """The columns in order; 0 for an expression."""
+    families: tuple[int, ...]
+    expressions: tuple[Node, ...]
+    """Those of the columns that are 0, in order."""
+    predicate: tuple[Node, ...]
+    """The conditions that must all hold; none for an index of all rows."""
     nulls_not_distinct: bool
 
 
@@ -82,6 +99,8 @@ class ForeignKey:
     on_delete: str
     """``a`` no action, ``r`` restrict, ``c`` cascade, ``n`` set null, ``d`` set default."""
     on_update: str
+    holds: bool = False
+    """Whether every row has its match at the end of every statement: enforced, validated, not deferrable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +166,7 @@ class Relation:
     row_security: bool = False
     columns: dict[int, Column] = field(default_factory=dict)
     unique_keys: list[UniqueKey] = field(default_factory=list)
+    conditional_keys: list[ConditionalKey] = field(default_factory=list)
     indexes: list[Index] = field(default_factory=list)
     referenced_by: list[ForeignKey] = field(default_factory=list)
     triggers: list[Trigger] = field(default_factory=list)
@@ -208,10 +228,11 @@ def _columns_query(where: str, version: int) -> str:
         )
     return f"""
 select a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull and {valid}, {inherited},
-  a.attgenerated <> '', a.attidentity <> '', d.adbin::text
+  a.attgenerated <> '', a.attidentity <> '', coalesce(d.adbin, t.typdefaultbin)::text
 from pg_catalog.pg_attribute as a
 inner join pg_catalog.pg_class as c on c.oid = a.attrelid
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+inner join pg_catalog.pg_type as t on t.oid = a.atttypid
 left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
 {join}
 where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'v', 'm', 'f', 'p') and {where}"""
@@ -232,6 +253,19 @@ where i.indisunique and i.indisvalid and i.indislive and i.indimmediate and not 
   and i.indpred is null and i.indexprs is null
 """
 
+_CONDITIONAL_KEYS = """
+select i.indrelid, c.relname, i.indkey::text, i.indnkeyatts,
+  array(
+    select o.opcfamily::text from unnest(i.indclass) with ordinality as u(oid, n)
+    inner join pg_catalog.pg_opclass as o on o.oid = u.oid order by u.n
+  ),
+  i.indexprs::text, i.indpred::text, i.indnullsnotdistinct
+from pg_catalog.pg_index as i
+inner join pg_catalog.pg_class as c on c.oid = i.indexrelid
+where i.indisunique and i.indisvalid and i.indislive and i.indimmediate and not i.indisexclusion
+  and (i.indpred is not null or i.indexprs is not null or i.indnullsnotdistinct)
+"""
+
 _INDEXES = """
 select i.indrelid, c.relname, m.amname, i.indkey::text, i.indnkeyatts,
   array(
@@ -244,11 +278,19 @@ inner join pg_catalog.pg_am as m on m.oid = c.relam
 where i.indisvalid and i.indislive
 """
 
-_FOREIGN_KEYS = """
-select k.conname, k.conrelid, k.conkey::int[], k.confrelid, k.confkey::int[], k.confdeltype, k.confupdtype
+
+def _foreign_keys_query(version: int) -> str:
+    # From 18 on one may be of periods: it is matched by overlap, not by equality.
+    period = "k.conperiod" if version >= 180000 else "false"
+    return f"""
+select k.conname, k.conrelid, k.conkey::int[], k.confrelid, k.confkey::int[], k.confdeltype, k.confupdtype,
+  k.convalidated and not k.condeferrable and not {period} and not exists (
+    select from pg_catalog.pg_trigger as t where t.tgconstraint = k.oid and t.tgenabled <> 'O'
+  )
 from pg_catalog.pg_constraint as k
 where k.contype = 'f' and k.conparentid = 0
 """
+
 
 _TRIGGERS = """
 select t.tgrelid, t.tgname, t.tgfoid, t.tgtype::int, case l.lanname when 'plpgsql' then p.prosrc else '' end
@@ -276,6 +318,13 @@ from pg_catalog.pg_constraint as k where k.contype = 'c' and k.conrelid <> 0
 """
 
 _INHERITS = "select i.inhparent, i.inhrelid from pg_catalog.pg_inherits as i"
+
+
+def _nodes(text: str | None) -> tuple[Node, ...]:
+    """The nodes of a list: a predicate is one of conditions that are joined by ``and``."""
+    value = read_tree(text) if text else None
+    items = value if isinstance(value, list) else [value]
+    return tuple(part for item in items if isinstance(item, Node) for part in conjuncts(item))
 
 
 def load_relations(
@@ -310,13 +359,25 @@ def load_relations(
             )
     if oid is not None:
         return found
+    for relation, name, keys, count, families, expressions, predicate, nulls in rows(_CONDITIONAL_KEYS):
+        if relation in found:
+            found[relation].conditional_keys.append(
+                ConditionalKey(
+                    name,
+                    tuple(map(int, keys.split()))[:count],
+                    tuple(map(int, families)),
+                    _nodes(expressions),
+                    _nodes(predicate),
+                    nulls,
+                )
+            )
     for relation, name, method, keys, count, families in rows(_INDEXES):
         if relation in found:
             columns = tuple(map(int, keys.split()))[:count]
             found[relation].indexes.append(Index(name, method, columns, tuple(map(int, families))))
-    for name, table, columns, referenced, others, on_delete, on_update in rows(_FOREIGN_KEYS):
+    for name, table, columns, referenced, others, *rest in rows(_foreign_keys_query(version)):
         if referenced in found:
-            key = ForeignKey(name, table, tuple(columns), referenced, tuple(others), on_delete, on_update)
+            key = ForeignKey(name, table, tuple(columns), referenced, tuple(others), *rest)
             found[referenced].referenced_by.append(key)
     for relation, *trigger in rows(_TRIGGERS):
         if relation in found:

@@ -16,7 +16,7 @@ from plainsql.analysis.verdict import Context, Verdict, never, nullable
 if TYPE_CHECKING:
     from plainsql.analysis.nullability import Nullability
 
-__all__ = ["facts_after_write", "target_verdict"]
+__all__ = ["excluded_verdict", "facts_after_write", "target_verdict"]
 
 _OLD, _NEW = 1, 2
 """``varreturningtype`` (from PostgreSQL 18 on)."""
@@ -71,6 +71,10 @@ def target_verdict(prover: Nullability, node: Node, home: Scope, context: Contex
     stored = _stored(prover, relation, column, entry)
     if not stored.nullable or relation.rules or relation.is_view:
         return stored
+    if version == _OLD and query.command in (Command.UPDATE, Command.DELETE):
+        # The condition held for the row as it was found.
+        known = ("var", query.id, query.result_relation, column) in prover.rows(home).facts.keys
+        return never("a condition excludes null") if known else stored
     if column <= 0 or version == _OLD or query.command in (Command.DELETE, Command.MERGE):
         known = ("var", query.id, query.result_relation, column) in context.facts.keys
         return never("a condition excludes null") if known and query.command == Command.DELETE else stored
@@ -80,6 +84,23 @@ def target_verdict(prover: Nullability, node: Node, home: Scope, context: Contex
     if written is None or written.generated or _triggered(prover, relation, query.command, column):
         return stored
     return _written(prover, home, relation, column) or stored
+
+
+def excluded_verdict(prover: Nullability, home: Scope, column: int) -> Verdict:
+    """A column of ``excluded``: the row as it was to be inserted, its triggers and constraints behind it."""
+    query = home.query
+    entry = query.entry(query.result_relation)
+    relation = prover.catalogue.relation(entry.relation) if entry is not None else None
+    if entry is None or relation is None:
+        return nullable("unknown table")
+    stored = _stored(prover, relation, column, entry)
+    written = relation.columns.get(column)
+    if not stored.nullable or relation.is_view or relation.rules or written is None or written.generated:
+        return stored
+    if _triggered(prover, relation, Command.INSERT, column):
+        return stored
+    verdict = _assigned(prover, home, relation, column, query.target_list)
+    return (verdict or _default(prover, relation, column)).alone()
 
 
 def _stored(prover: Nullability, relation: Relation, column: int, entry: Entry) -> Verdict:
@@ -104,29 +125,32 @@ def _stored(prover: Nullability, relation: Relation, column: int, entry: Entry) 
 def _written(prover: Nullability, home: Scope, relation: Relation, column: int) -> Verdict | None:
     """The value that the statement itself writes there, where it is never null."""
     query = home.query
-    place = prover.rows(home)
-
-    def assigned(targets: list[Node]) -> Verdict | None:
-        for target in targets:
-            expression = target.node("expr")
-            if target.number("resno") == column and not target.flag("resjunk") and expression is not None:
-                if expression.kind == "SETTODEFAULT":
-                    return _default(prover, relation, column)
-                return prover.expression(expression, place)
-        return None
-
     if query.command == Command.UPDATE:
-        verdict = assigned(query.target_list)
+        verdict = _assigned(prover, home, relation, column, query.target_list)
         return never("set to what is never null") if verdict is not None and not verdict.nullable else None
-    verdict = assigned(query.target_list) or _default(prover, relation, column)
+    verdict = _assigned(prover, home, relation, column, query.target_list)
+    verdict = verdict or _default(prover, relation, column)
     if verdict.nullable:
         return None
     conflict = query.node.node("onConflict")
     if conflict is not None and conflict.number("action") == 2:
-        verdict = assigned(conflict.nodes("onConflictSet"))
+        verdict = _assigned(prover, home, relation, column, conflict.nodes("onConflictSet"))
         if verdict is None or verdict.nullable or _triggered(prover, relation, Command.UPDATE, column):
             return None
     return never("inserted with what is never null")
+
+
+def _assigned(
+    prover: Nullability, home: Scope, relation: Relation, column: int, targets: list[Node]
+) -> Verdict | None:
+    """What one of the targets gives a column; ``None`` if none does."""
+    for target in targets:
+        expression = target.node("expr")
+        if target.number("resno") == column and not target.flag("resjunk") and expression is not None:
+            if expression.kind == "SETTODEFAULT":
+                return _default(prover, relation, column)
+            return prover.expression(expression, prover.rows(home))
+    return None
 
 
 def _default(prover: Nullability, relation: Relation, column: int) -> Verdict:
@@ -139,5 +163,7 @@ def _default(prover: Nullability, relation: Relation, column: int) -> Verdict:
 
 def _triggered(prover: Nullability, relation: Relation, command: int, column: int) -> bool:
     """Whether a trigger may change the column of the row that is written."""
+    if command == Command.UPDATE and prover.catalogue.may_keep_old_row(relation):
+        return True
     changed = prover.catalogue.changed_by_triggers(relation, _EVENTS[Command(command)])
     return changed is None or column in changed

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.expressions import elements_never_null
-from plainsql.analysis.facts import NullJoin
+from plainsql.analysis.facts import Facts, NullJoin
 from plainsql.analysis.nonnull_functions import SET_COLUMNS
 from plainsql.analysis.reader import Node, Value
-from plainsql.analysis.returning import target_verdict
+from plainsql.analysis.returning import excluded_verdict, target_verdict
 from plainsql.analysis.stored import stored_column
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
@@ -78,7 +78,7 @@ def _source(prover: Nullability, entry: Entry, column: int, home: Scope, context
         return nullable("a whole row of a function's result")
     match entry.kind:
         case Kind.RELATION | Kind.SUBQUERY | Kind.CTE:
-            return _stored(prover, entry, column, home)
+            return _stored(prover, entry, column, home, context)
         case Kind.JOIN:
             return _at(prover, entry.node.items("joinaliasvars"), column, home, context)
         case Kind.GROUP:
@@ -94,19 +94,39 @@ def _source(prover: Nullability, entry: Entry, column: int, home: Scope, context
     return nullable("nothing is known of where it comes from")
 
 
-def _stored(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verdict:
+def _stored(prover: Nullability, entry: Entry, column: int, home: Scope, context: Context) -> Verdict:
+    conflict = home.query.node.node("onConflict")
+    if conflict is not None and entry.index == conflict.number("exclRelIndex"):
+        return excluded_verdict(prover, home, column)
     inner = prover.scopes.of_entry(entry, home)
     if inner is not None:
         # A `with` item sees what is around the query that it stands in, and nothing of that query's own rows.
         outside = prover.rows(home) if entry.kind is Kind.SUBQUERY else None
-        outputs = prover.outputs(inner, outside)
+        outputs = prover.outputs(inner, outside, _of_row_read(prover, inner, entry, home, context))
         if 0 < column <= len(outputs):
-            return outputs[column - 1]
+            return outputs[column - 1].read_by(home.query.id, entry.index)
         return _search_or_cycle(entry, column, len(outputs), home)
     relation = prover.catalogue.relation(entry.relation)
     if relation is None or entry.kind is not Kind.RELATION:
         return nullable("nothing is known of where it comes from")
     return stored_column(prover, relation, column, with_children=entry.with_children)
+
+
+def _of_row_read(prover: Nullability, inner: Scope, entry: Entry, home: Scope, context: Context) -> Facts:
+    """What the columns that are known not to be null tell of the inner row that they come from."""
+    query, facts = inner.query, Facts()
+    # A window function looks at other rows, and an arm of a union is not this one.
+    if (
+        query.command != Command.SELECT
+        or query.set_operation() is not None
+        or query.node.flag("hasWindowFuncs")
+    ):
+        return facts
+    for column, output in enumerate(query.outputs, 1):
+        expression = output.node("expr")
+        if ("var", home.query.id, entry.index, column) in context.facts.keys and expression is not None:
+            facts |= prover.inference.if_not_null(expression, inner)
+    return facts
 
 
 def _search_or_cycle(entry: Entry, column: int, width: int, home: Scope) -> Verdict:
@@ -154,12 +174,20 @@ def _function(prover: Nullability, entry: Entry, column: int, home: Scope) -> Ve
     if entry.node.flag("funcordinality") and column == width + 1:
         return never("ordinality numbers every row")
     if len(calls) != 1:
-        return nullable("the shorter of several sets is filled with nulls")
+        expressions = [call.node("funcexpr") for call in calls]
+        if not 0 < column <= width == len(calls) or not _are_of_one_length(prover, expressions):
+            return nullable("the shorter of several sets is filled with nulls")
+        calls = calls[column - 1 : column]
+        column = 1
     expression = calls[0].node("funcexpr")
     if expression is None:
         return nullable("unknown function")
     place = prover.rows(home)
     if expression.flag("funcretset") or expression.flag("opretset"):
+        function = prover.catalogue.function(expression.number("funcid"))
+        result = expression.number("funcresulttype")
+        if function is not None and function.name == "unnest" and prover.catalogue.types.is_composite(result):
+            return nullable("a field of a composite may be null")
         return returned_set(prover, expression, column, place)
     if calls[0].number("funccolcount") != 1:
         return nullable("a function's row may be null")
@@ -167,6 +195,31 @@ def _function(prover: Nullability, entry: Entry, column: int, home: Scope) -> Ve
     if prover.catalogue.types.is_composite(type_field):
         return nullable("a field of a composite may be null")
     return prover.expression(expression, place).alone()
+
+
+def _are_of_one_length(prover: Nullability, calls: list[Node | None]) -> bool:
+    """Whether calls are of ``unnest``, over arrays that are written out with as many elements each."""
+    lengths: set[int | None] = set()
+    for call in calls:
+        function = prover.catalogue.function(call.number("funcid")) if call is not None else None
+        if call is None or function is None or not function.is_builtin or function.name != "unnest":
+            return False
+        lengths.add(_length(call.nodes("args")[0]) if function.arguments == "anyarray" else None)
+    return None not in lengths and len(lengths) == 1
+
+
+def _length(node: Node) -> int | None:
+    """The number of elements of an array that is written out; ``None`` for any other."""
+    while node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
+        node = arg
+    if node.kind == "ARRAYEXPR":
+        return None if node.flag("multidims") else len(node.nodes("elements"))
+    value = node.datum("constvalue")
+    if node.kind != "CONST" or node.flag("constisnull") or value is None or len(value) < 20:
+        return None
+    # An array's header: length, dimensions, offset of the data, type of the elements, the first dimension.
+    dimensions = int.from_bytes(value[4:8], "little")
+    return int.from_bytes(value[16:20], "little") if dimensions == 1 else None
 
 
 def returned_set(prover: Nullability, node: Node, column: int, context: Context) -> Verdict:
@@ -188,7 +241,15 @@ def returned_set(prover: Nullability, node: Node, column: int, context: Context)
 
 def _table_function(entry: Entry, column: int) -> Verdict:
     table = entry.node.node("tablefunc")
-    # `json_table` (functype 1) numbers nested rows, and leaves the number out for those that have none.
-    if table is not None and not table.number("functype") and table.number("ordinalitycol", -1) == column - 1:
+    if table is None:
+        return nullable("unknown table function")
+    if not table.number("functype"):
+        numbered = table.number("ordinalitycol", -1) == column - 1
+    else:
+        # `json_table` has no expression for the number, and leaves it out in rows of other nested paths.
+        plan, values = table.node("plan"), table.items("colvalexprs")
+        nested = plan is None or plan.kind != "JSONTABLEPATHSCAN" or plan.node("child") is not None
+        numbered = not nested and 0 < column <= len(values) and values[column - 1] is None
+    if numbered:
         return never("ordinality numbers every row")
     return nullable("a path may find nothing")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plainsql.analysis.equalities import conjuncts
-from plainsql.analysis.reader import Node, read_tree
+from plainsql.analysis.reader import Node, conjuncts, read_tree
 from plainsql.analysis.relations import Relation
 from plainsql.analysis.tree import Query, Scope
 from plainsql.analysis.verdict import Context, Verdict, never
@@ -13,7 +12,7 @@ from plainsql.analysis.verdict import Context, Verdict, never
 if TYPE_CHECKING:
     from plainsql.analysis.nullability import Nullability
 
-__all__ = ["stored_column"]
+__all__ = ["excludes_null", "stored_column"]
 
 
 def stored_column(prover: Nullability, relation: Relation, column: int, *, with_children: bool) -> Verdict:
@@ -27,7 +26,7 @@ def stored_column(prover: Nullability, relation: Relation, column: int, *, with_
         if (
             check.holds
             and (alone or (check.inherited and relation.kind == "p"))
-            and _excludes_null(check.expression, column)
+            and excludes_null(check.expression, column)
         ):
             return never("a check constraint excludes null")
     known = relation.columns.get(column)
@@ -36,7 +35,8 @@ def stored_column(prover: Nullability, relation: Relation, column: int, *, with_
     return verdict
 
 
-def _excludes_null(text: str, column: int) -> bool:
+def excludes_null(text: str, column: int) -> bool:
+    """Whether a check constraint's expression says that the column is not null."""
     # A check passes where it is null: only `is not null` itself says something, not a comparison.
     tree = read_tree(text)
     for part in conjuncts(tree if isinstance(tree, Node) else None):

@@ -263,13 +263,15 @@ class Query:
         return self.node.node("setOperations")
 
     def returned_sets(self) -> int:
-        """How many set-returning calls stand in the target list."""
+        """How many set-returning calls stand in the target list, or in ``group by``."""
         if not self.node.flag("hasTargetSRFs"):
             return 0
+        # From PostgreSQL 18 on a grouped expression stands in an entry of its own.
+        groups = (entry.node for entry in self.entries if entry.kind is Kind.GROUP)
         return sum(
             node.flag("funcretset") or node.flag("opretset")
-            for entry in self.target_list
-            for node in expression_children(entry)
+            for root in (*self.target_list, *groups)
+            for node in expression_children(root)
         )
 
 

@@ -8,11 +8,15 @@ no table and leaves nothing in the session. Any other token ends the proof.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from plainsql.errors import SqlFileError
 from plainsql.statements.scanner import Token, scan
 
-__all__ = ["CALLS", "TriggerBody", "builtin_body", "read_body"]
+__all__ = ["CALLS", "EVENTS", "TriggerBody", "builtin_body", "read_body"]
+
+
+EVENTS: Final = frozenset({"insert", "update", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +24,11 @@ class TriggerBody:
     """What a trigger function is proved to do to the row, and to nothing else."""
 
     changes: frozenset[str] | None
-    """The columns of ``new`` that it assigns; ``None`` where they are not known."""
-    drops: bool
-    """Whether it may return null, and so leave the row out."""
+    """The columns of ``new`` that it assigns; ``None`` when they are not known."""
+    drops: frozenset[str] = frozenset()
+    """The events whose row it may leave out: it returns null, or the row that the event does not have."""
+    keeps_old: bool = False
+    """Whether it may return ``old`` for an update: any assigned column then keeps the value it had."""
     calls: frozenset[str] = frozenset()
     """The functions that it calls by name."""
 
@@ -105,9 +111,9 @@ def builtin_body(name: str) -> TriggerBody | None:
     """The server's own trigger functions."""
     match name:
         case "suppress_redundant_updates_trigger":
-            return TriggerBody(frozenset(), drops=True)
+            return TriggerBody(frozenset(), drops=frozenset({"update"}))
         case "tsvector_update_trigger" | "tsvector_update_trigger_column":
-            return TriggerBody(None, drops=False)
+            return TriggerBody(None)
         case _:
             pass
     return None
@@ -122,6 +128,10 @@ def read_body(source: str) -> TriggerBody | None:
     return _Reader(source, tokens).read()
 
 
+class _NotUnderstoodError(Exception):
+    """A token ends the proof."""
+
+
 class _Reader:
     def __init__(self, source: str, tokens: list[Token]) -> None:
         self._tokens = tokens
@@ -133,59 +143,92 @@ class _Reader:
         ]
         self._changes: set[str] = set()
         self._calls: set[str] = set()
-        self._drops = False
+        self._drops: set[str] = set()
+        self._keeps_old = False
 
     def read(self) -> TriggerBody | None:
-        words = self._words
-        if not words or words[0] != "begin":
+        if self._words[:1] != ["begin"]:
             return None
-        i, open_ifs = 1, 0
-        while i < len(words):
-            match words[i]:
-                case "end":
-                    # `end if;` goes on; `end` or `end;` closes the body.
-                    if words[i + 1 : i + 2] == ["if"]:
-                        open_ifs -= 1
-                        i += 2 + (words[i + 2 : i + 3] == [";"])
-                        continue
-                    closed = words[i + 1 :] in ([], [";"]) and not open_ifs
-                    return (
-                        TriggerBody(frozenset(self._changes), self._drops, frozenset(self._calls))
-                        if closed
-                        else None
-                    )
-                case "else":
-                    i += 1
-                case "if" | "elsif" | "elseif":
-                    open_ifs += words[i] == "if"
-                    i = self._expression(i + 1, "then")
+        try:
+            i, _ = self._statements(1, EVENTS)
+        except _NotUnderstoodError:
+            return None
+        if self._words[i:] not in (["end"], ["end", ";"]):
+            return None
+        return TriggerBody(
+            frozenset(self._changes), frozenset(self._drops), self._keeps_old, frozenset(self._calls)
+        )
+
+    def _statements(self, i: int, events: frozenset[str]) -> tuple[int, frozenset[str]]:
+        """Read statements that run for these events; return what follows and the events that come there."""
+        while True:
+            match self._word_at(i):
+                case "if":
+                    i, events = self._if(i, events)
                 case "return":
-                    if words[i + 1 : i + 2] not in (["new"], ["old"], ["null"]) or words[i + 2 : i + 3] != [
-                        ";"
-                    ]:
-                        return None
-                    self._drops = self._drops or words[i + 1] == "null"
-                    i += 3
+                    i = self._return(i, events)
+                    events = frozenset()
                 case "new":
                     i = self._assignment(i)
                 case _:
-                    return None
-            if i < 0:
-                return None
+                    return i, events
+
+    def _if(self, i: int, events: frozenset[str]) -> tuple[int, frozenset[str]]:
+        through: frozenset[str] = frozenset()
+        while self._word_at(i) in ("if", "elsif", "elseif"):
+            holds = self._tested_events(i + 1)
+            i, after = self._statements(
+                self._expression(i + 1, "then"), events if holds is None else events & holds
+            )
+            through |= after
+            events = events if holds is None else events - holds
+        if self._word_at(i) == "else":
+            i, events = self._statements(i + 1, events)
+        return self._expect(i, "end", "if", ";"), through | events
+
+    def _tested_events(self, i: int) -> frozenset[str] | None:
+        """The events for which `tg_op = 'INSERT'` holds; ``None`` for any other condition."""
+        match self._words[i : i + 4]:
+            case ["tg_op", "=", literal, "then"] if (name := literal.strip("'").lower()) in EVENTS:
+                return frozenset({name}) if literal == f"'{name.upper()}'" else None
+            case _:
+                pass
         return None
 
+    def _return(self, i: int, events: frozenset[str]) -> int:
+        match self._word_at(i + 1):
+            case "new":
+                # A deleted row has no new one, and an inserted row no old one: that is null.
+                self._drops |= events & {"delete"}
+            case "old":
+                self._drops |= events & {"insert"}
+                self._keeps_old = self._keeps_old or "update" in events
+            case "null":
+                self._drops |= events
+            case _:
+                raise _NotUnderstoodError
+        return self._expect(i + 2, ";")
+
+    def _word_at(self, i: int) -> str:
+        return self._words[i] if i < len(self._words) else ""
+
+    def _expect(self, i: int, *words: str) -> int:
+        if self._words[i : i + len(words)] != list(words):
+            raise _NotUnderstoodError
+        return i + len(words)
+
     def _assignment(self, i: int) -> int:
-        """Read `new.column := expression;` and return what follows, or -1."""
+        """Read `new.column := expression;` and return what follows."""
         words = self._words
         if words[i + 1 : i + 2] != ["."] or words[i + 3 : i + 4] not in ([":="], ["="]):
-            return -1
+            raise _NotUnderstoodError
         if self._tokens[i + 2].kind not in ("word", "quoted_name"):
-            return -1
+            raise _NotUnderstoodError
         self._changes.add(words[i + 2].strip('"').replace('""', '"'))
         return self._expression(i + 4, ";")
 
     def _expression(self, i: int, end: str) -> int:
-        """Read an expression up to ``end`` and return what follows, or -1."""
+        """Read an expression up to ``end`` and return what follows."""
         words, depth, cases = self._words, 0, 0
         while i < len(words):
             word, token = words[i], self._tokens[i]
@@ -199,22 +242,22 @@ class _Reader:
                 case "string" | "number" | "operator" | "comma":
                     pass
                 case "cast":
-                    if words[i + 1] not in _TYPES:
-                        return -1
+                    if self._word_at(i + 1) not in _TYPES:
+                        raise _NotUnderstoodError
                     i += 1
                 case "word":
                     if not self._word(i):
-                        return -1
+                        raise _NotUnderstoodError
                     cases += (word == "case") - (word == "end")
                     if word in ("new", "old"):
                         # The dot and the column; a whole row is not followed further.
                         if words[i + 1 : i + 2] != ["."]:
-                            return -1
+                            raise _NotUnderstoodError
                         i += 2
                 case _:
-                    return -1
+                    raise _NotUnderstoodError
             i += 1
-        return -1
+        raise _NotUnderstoodError
 
     def _word(self, i: int) -> bool:
         word = self._words[i]

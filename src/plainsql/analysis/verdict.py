@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 from plainsql.analysis.facts import Facts, Key, NullJoin
 from plainsql.analysis.tree import Scope
 
-__all__ = ["Context", "Verdict", "first_nullable", "never", "nullable"]
+__all__ = ["Context", "OuterJoin", "Verdict", "first_nullable", "never", "nullable"]
+
+
+@dataclass(frozen=True, slots=True)
+class OuterJoin:
+    """One side of an outer join, and the range table entries through which the value was read."""
+
+    join: NullJoin
+    readers: tuple[tuple[int, int], ...] = ()
+    """``(query's id, range table index)`` of each reader, the innermost first.
+
+    A view or ``with`` item has one query however often it is read, and each reader has rows of its own.
+    """
+
+    def mirrored(self) -> OuterJoin:
+        """The other side of the same join, read in the same way."""
+        query, index, side = self.join
+        return replace(self, join=(query, index, "right" if side == "left" else "left"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +34,7 @@ class Verdict:
 
     nullable: bool
     because: str
-    joins: frozenset[NullJoin] = frozenset()
+    joins: frozenset[OuterJoin] = frozenset()
     """The outer joins that fill it with nulls; empty where it is not a joined column as it stands."""
     nullable_when_matched: bool = False
     """Whether it can be null even where all these joins found their match."""
@@ -25,7 +42,14 @@ class Verdict:
     def through(self, joins: Iterable[NullJoin], because: str) -> Verdict:
         """The same value seen through outer joins that may fill it with nulls."""
         inside = self.nullable_when_matched or (self.nullable and not self.joins)
-        return Verdict(True, because, self.joins | frozenset(joins), inside)
+        return Verdict(True, because, self.joins | frozenset(map(OuterJoin, joins)), inside)
+
+    def read_by(self, query: int, index: int) -> Verdict:
+        """The same value as a range table entry of an outer query reads it."""
+        if not self.joins:
+            return self
+        read = (OuterJoin(each.join, (*each.readers, (query, index))) for each in self.joins)
+        return replace(self, joins=frozenset(read))
 
     def alone(self) -> Verdict:
         """The same answer for a value made from this one: it no longer stands for a joined row."""
@@ -60,6 +84,11 @@ class Context:
     """Expressions that a grouping set may leave out (before 18, where the tree does not mark them)."""
     returning: frozenset[int] = frozenset()
     """The queries whose ``returning`` list this stands in."""
+
+    @property
+    def known(self) -> Hashable:
+        """All that an answer given here depends on, the place aside."""
+        return self.facts, self.left_out, self.returning
 
     def knowing(self, facts: Facts) -> Context:
         """The same place, with more known."""

@@ -57,7 +57,9 @@ def _inspect(analyser: Analyser, connection: Any, statement: Statement, memory: 
     variants = statement.variants()
     # Where a value is bound to its row, what two lines set may be of one row only together.
     chosen = representatives(statement.compiled, variants, apart=not statement.encryptions)
-    key = memory.key((variant.sql, variant.parameters) for variant in variants)
+    # The defaults are no part of the text, and what is proved depends on them.
+    accepting = _null_by_default(statement)
+    key = memory.key((variant.sql, (*variant.parameters, *accepting)) for variant in variants)
     analyses = memory.get(key)
     if analyses is None or len(analyses) != len(chosen):
         analyses = _analyse(analyser, connection, statement, variants, chosen)
@@ -76,7 +78,9 @@ def _analyse(
     prepared: list[tuple[Variant, Sequence[PgType]]] = []
     for variant in chosen:
         try:
-            analysis = analyser.analyse(variant.sql, variant.parameters)
+            analysis = analyser.analyse(
+                variant.sql, variant.parameters, accepting=_null_by_default(statement)
+            )
         except RefusedError as error:
             raise _refused(analyser, error, variant, variants) from None
         if analysis.by_key and analysis.read_only and analysis.session_safe:
@@ -95,6 +99,15 @@ def _analyse(
         prepared.append((variant, [analyser.catalogue.type(oid) for oid in answer.parameters]))
     _check_parameter_types(statement, prepared)
     return analyses
+
+
+def _null_by_default(statement: Statement) -> tuple[str, ...]:
+    """The parameters whose default is null: it is bound, whatever the statement makes of it."""
+    return tuple(
+        parameter.name
+        for parameter in statement.parameters
+        if parameter.bounds is not None and parameter.bounds.has_default and parameter.bounds.default is None
+    )
 
 
 def _refused(

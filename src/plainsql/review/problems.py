@@ -24,6 +24,7 @@ FINDINGS: Final = {
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
     "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
     "hidden-writes": "a write whose trigger or function may write any table, where results are cached",
+    "insert-fails": "an insert that leaves out a column that refuses null and has no default",
     "nested-without-key": "a nested row of an outer join that cannot be told from no match",
     "not-in-nullable": "`not in` over what can be null",
     "partial-order": "rows that a limit cuts off are ordered only in part",

@@ -1,0 +1,87 @@
+"""Inserts that always fail: a column that refuses null gets none of its own, and nothing fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.findings import Examined
+from plainsql.analysis.model import Finding
+from plainsql.analysis.reader import Node
+from plainsql.analysis.relations import Column, Relation
+from plainsql.analysis.stored import excludes_null
+from plainsql.analysis.tree import Command, Kind, Query
+
+__all__ = ["examine_inserts"]
+
+
+def examine_inserts(examined: Examined) -> Iterator[Finding]:
+    """The inserts of a statement, those of its ``merge`` actions too, that fail for every row."""
+    for scope in examined.prover.scopes.all(examined.scope):
+        query = scope.query
+        entry = query.entry(query.result_relation)
+        relation = examined.prover.catalogue.relation(entry.relation) if entry is not None else None
+        if relation is None:
+            continue
+        for targets in _inserts(query):
+            left = ", ".join(c.name for c in _unfilled(examined.prover.catalogue, query, relation, targets))
+            if left:
+                yield Finding(
+                    "insert-fails",
+                    f"the insert into {relation} always fails: no value for {left}, not null and without"
+                    " a default",
+                    next((place for t in targets if (place := examined.places.of(t.node("expr")))), 0),
+                    f"insert a value for {left}, or add a default in a migration",
+                )
+
+
+def _inserts(query: Query) -> Iterator[list[Node]]:
+    if query.command == Command.INSERT:
+        yield query.target_list
+    if query.command == Command.MERGE:
+        for action in query.node.nodes("mergeActionList"):
+            if action.number("commandType") == Command.INSERT:
+                yield action.nodes("targetList")
+
+
+def _unfilled(catalogue: Catalogue, query: Query, relation: Relation, targets: list[Node]) -> list[Column]:
+    """The columns that are null in every row that would be inserted, and refuse it."""
+    # What an insert into a view, a foreign table or a table with rules writes is not decided here.
+    if relation.kind not in "rp" or relation.rules:
+        return []
+    filled = catalogue.changed_by_triggers(relation, "insert")
+    if filled is None:
+        return []
+    assigned = {t.number("resno") for t in targets if not t.flag("resjunk") and not _is_null(t, query)}
+    return [
+        column
+        for column in relation.columns.values()
+        if column.number not in assigned | filled
+        and not (column.default or column.generated or column.identity)
+        and _refuses_null(catalogue, relation, column)
+    ]
+
+
+def _is_null(target: Node, query: Query) -> bool:
+    """Whether a target is left to a default that is not there, or null as it is written."""
+    node = target.node("expr")
+    if node is not None and node.kind == "VAR" and not node.number("varlevelsup"):
+        # Several rows of values: each of them has to be null.
+        entry = query.entry(node.number("varno"))
+        rows = entry.node.items("values_lists") if entry is not None and entry.kind is Kind.VALUES else []
+        column = node.number("varattno") - 1
+        values = [row[column] for row in rows if isinstance(row, list) and 0 <= column < len(row)]
+        return bool(values) and all(isinstance(value, Node) and _gives_nothing(value) for value in values)
+    return node is not None and _gives_nothing(node)
+
+
+def _gives_nothing(node: Node) -> bool:
+    return node.kind == "SETTODEFAULT" or (node.kind == "CONST" and node.flag("constisnull"))
+
+
+def _refuses_null(catalogue: Catalogue, relation: Relation, column: Column) -> bool:
+    return (
+        column.not_null
+        or catalogue.type(column.type).not_null
+        or any(check.holds and excludes_null(check.expression, column.number) for check in relation.checks)
+    )

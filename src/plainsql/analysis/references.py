@@ -1,0 +1,146 @@
+"""Foreign keys that promise a match: a join or sub-select along one always finds the row referred to.
+
+That holds for rows as a statement finds them, not as it writes them: what ``returning`` shows may refer to a
+row that the same statement inserts and does not see. And it does not hold for rows that are locked: of a
+row that changed in the meantime its new version is joined with what its old version referred to.
+"""
+
+from __future__ import annotations
+
+from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.equalities import families_of, strip_relabel
+from plainsql.analysis.facts import Facts, null_joins
+from plainsql.analysis.reader import Node, conjuncts
+from plainsql.analysis.relations import ForeignKey, Relation
+from plainsql.analysis.tree import Command, Entry, Join, JoinType, Kind, Scope
+
+__all__ = ["join_follows_key", "select_follows_key"]
+
+
+def join_follows_key(catalogue: Catalogue, join: Join, scope: Scope, facts: Facts) -> bool:
+    """Whether an outer join always finds its match, as its condition is that of a foreign key."""
+    sides = {JoinType.LEFT: join.right, JoinType.RIGHT: join.left}
+    side = sides.get(join.type) if join.type is not None else None
+    if side is None or side.kind != "RANGETBLREF" or join.condition is None:
+        return False
+    return _follows(catalogue, join.condition, side.number("rtindex"), scope, facts)
+
+
+def select_follows_key(catalogue: Catalogue, scope: Scope, facts: Facts) -> bool:
+    """Whether a sub-select always finds a row, as its condition is that of a foreign key of an outer row.
+
+    Its limit and offset are not looked at.
+    """
+    query = scope.query
+    leaves_out = (
+        query.command != Command.SELECT
+        or query.is_aggregated
+        or query.set_operation() is not None
+        or query.returned_sets()
+        or query.where is None
+    )
+    if leaves_out or len(query.from_items) != 1 or query.from_items[0].kind != "RANGETBLREF":
+        return False
+    return _follows(catalogue, query.where, query.from_items[0].number("rtindex"), scope, facts)
+
+
+def _follows(catalogue: Catalogue, condition: Node | None, index: int, scope: Scope, facts: Facts) -> bool:
+    referenced = _referenced(catalogue, scope, index)
+    if referenced is None:
+        return False
+    pairs: dict[tuple[int, int], frozenset[int]] = {}
+    homes: list[tuple[Scope, Entry]] = []
+    for part in conjuncts(condition):
+        pair = _pair(catalogue, part, index, scope, facts)
+        if pair is None:
+            return False
+        own, other, home, entry, families = pair
+        pairs[other, own] = families
+        homes.append((home, entry))
+    if not homes or any(home[0] is not homes[0][0] or home[1] is not homes[0][1] for home in homes):
+        return False
+    home, entry = homes[0]
+    table = catalogue.relation(entry.relation)
+    return table is not None and any(
+        key.table == table.oid
+        and key.holds
+        and set(zip(key.columns, key.referenced_columns, strict=True)) == pairs.keys()
+        and _by_its_equality(referenced, pairs, key)
+        and _is_kept(catalogue, table, key)
+        for key in referenced.referenced_by
+    )
+
+
+def _referenced(catalogue: Catalogue, scope: Scope, index: int) -> Relation | None:
+    """The table behind an entry, if all its rows are read."""
+    entry = scope.query.entry(index)
+    relation = catalogue.relation(entry.relation) if entry is not None and entry.relation else None
+    if entry is None or relation is None or relation.kind not in "rp" or relation.row_security:
+        return None
+    sampled = entry.node.node("tablesample") is not None
+    only = relation.kind == "p" and not entry.with_children
+    return None if sampled or only or scope.query.node.items("rowMarks") else relation
+
+
+def _pair(
+    catalogue: Catalogue, node: Node, index: int, scope: Scope, facts: Facts
+) -> tuple[int, int, Scope, Entry, frozenset[int]] | None:
+    """The two columns of `referenced.column = table.column`, with where the latter is and the families."""
+    families = families_of(catalogue, node.number("opno")) if node.kind == "OPEXPR" else frozenset[int]()
+    args = [strip_relabel(arg) for arg in node.nodes("args")]
+    if len(args) != 2 or not families or any(arg.kind != "VAR" for arg in args):
+        return None
+    if node.number("inputcollid") in catalogue.routines.nondeterministic_collations:
+        return None
+    for own, other in (args, args[::-1]):
+        if own.number("varlevelsup") or own.number("varno") != index:
+            continue
+        home = scope.up(other.number("varlevelsup"))
+        entry = home.query.entry(other.number("varno")) if home is not None else None
+        if home is None or entry is None or not _is_found(catalogue, other, home, entry, facts):
+            continue
+        return own.number("varattno"), other.number("varattno"), home, entry, families
+    return None
+
+
+def _is_found(catalogue: Catalogue, variable: Node, home: Scope, entry: Entry, facts: Facts) -> bool:
+    """Whether a variable is a column that is not null, of a row that the statement found in a table."""
+    table = catalogue.relation(entry.relation) if entry.kind is Kind.RELATION else None
+    column = variable.number("varattno")
+    if (
+        table is None
+        or table.kind not in "rp"
+        or (table.kind == "r" and entry.with_children and table.children)
+    ):
+        return False
+    if entry.index == home.query.result_relation or home.query.node.items("rowMarks"):
+        return False
+    if not all(join in facts.matched for join in null_joins(variable, home)):
+        return False
+    known = ("var", home.query.id, entry.index, column) in facts.keys
+    return known or catalogue.column_is_not_null(table, column, with_children=entry.with_children)[0]
+
+
+def _by_its_equality(
+    referenced: Relation, pairs: dict[tuple[int, int], frozenset[int]], key: ForeignKey
+) -> bool:
+    """Whether the columns are compared by the equality that the foreign key is checked by."""
+    unique = next((u for u in referenced.unique_keys if set(u.columns) == set(key.referenced_columns)), None)
+    return unique is not None and all(
+        unique.families[unique.columns.index(other)] in families for (_, other), families in pairs.items()
+    )
+
+
+def _is_kept(catalogue: Catalogue, table: Relation, key: ForeignKey) -> bool:
+    """Whether no trigger or rule of the table can undo what the foreign key does to its rows."""
+    if not {key.on_delete, key.on_update} & set("cnd"):
+        return True
+    changed = catalogue.changed_by_triggers(table, "update")
+    return not (
+        table.rules
+        or changed is None
+        or changed & set(key.columns)
+        or catalogue.may_drop_rows(table, "delete")
+        or catalogue.may_drop_rows(table, "update")
+        or catalogue.may_keep_old_row(table)
+    )
