@@ -162,7 +162,8 @@ union all
 select concat_ws(' ', 'setting', s.setrole::regrole, s.setconfig::text), null
 from pg_catalog.pg_db_role_setting as s
 left join pg_catalog.pg_database as d on d.oid = s.setdatabase
-where s.setdatabase = 0 or d.datname = current_database()
+left join pg_catalog.pg_roles as r on r.oid = s.setrole
+where (s.setdatabase = 0 or d.datname = current_database()) and (s.setrole = 0 or r.rolname = current_user)
 union all
 select concat_ws(' ', 'operator', o.oid::regoperator, o.oprcode::regprocedure, o.oprresult::regtype,
   o.oprcom::regoperator, o.oprnegate::regoperator, o.oprcanmerge, o.oprcanhash, o.oprrest, o.oprjoin),
