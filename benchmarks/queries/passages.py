@@ -24,7 +24,7 @@ class Passage(Row, frozen=True):
     distance: float
 
 
-@many[Passage]("passages.nearest", "sql/passages/nearest.sql", 5, """\
+@many[Passage]("passages.nearest", "sql/passages/nearest.sql", 4, """\
 with
 nearest as (
   select
@@ -41,7 +41,7 @@ select
   n.distance
 from nearest as n
 order by n.distance + 0, n.id
-""", effect="reads", not_null=("distance",))
+""", effect="reads")
 def nearest(*, embedding: Vector | Sequence[float] | SupportsArray, below: int, limit: int = 10) -> Args:
     """The passages nearest in meaning among those of some buckets, nearest first.
 

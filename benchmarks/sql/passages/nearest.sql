@@ -1,7 +1,6 @@
 -- The passages nearest in meaning among those of some buckets, nearest first.
 -- returns: many Passage
 -- param limit: 1..200 = 10
--- column distance: not null
 with
 nearest as (
   select

@@ -10,7 +10,6 @@
 -- of the homes: each condition on them fails on nulls.
 -- returns: many ProjectMatch
 -- param limit: 1..200 = 5
--- column distance: not null
 -- cache: 1h
 with
 nearest as (

@@ -13,7 +13,6 @@
 -- order, so that it sorts. With relaxed_order that index's order is only nearly one.
 -- returns: many PropertyMatch
 -- param limit: 1..200 = 5
--- column distance: not null
 -- cache: 1h
 with
 nearest as (

@@ -341,7 +341,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 15, """\
+@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 14, """\
 with
 nearest as (
   select
@@ -386,7 +386,7 @@ select
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
 order by n.distance + 0, n.id
-""", effect="reads", not_null=("distance",), cache=CachedRead(3600, (
+""", effect="reads", cache=CachedRead(3600, (
     Dependence("realty.projects"),
     Dependence("realty.properties"),
     Dependence("realty.typologies"),

@@ -432,7 +432,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 18, """\
+@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 17, """\
 with
 nearest as (
   select
@@ -482,7 +482,7 @@ inner join realty.properties as p on n.id = p.id
 inner join realty.projects as pr on p.project_id = pr.id
 inner join realty.typologies as t on p.typology_id = t.id
 order by n.distance + 0, n.id
-""", effect="reads", not_null=("distance",), cache=CachedRead(3600, (
+""", effect="reads", cache=CachedRead(3600, (
     Dependence("realty.projects"),
     Dependence("realty.properties"),
     Dependence("realty.typologies"),
