@@ -1,5 +1,7 @@
 """A call returns what it returns alone, and as soon as it can, whoever calls at the same time."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio
@@ -12,6 +14,7 @@ import pytest
 
 import plainsql
 from plainsql.database import driver
+from plainsql.database.forms import Forms
 from plainsql.database.pipelined import MAX_PIPELINE_BYTES
 from plainsql.query import Args, many, one
 from plainsql.types import Json
@@ -243,3 +246,35 @@ async def test_readers_who_give_up_while_large_arguments_are_sent_leave_nothing_
 
 async def _length(db: plainsql.Database, text: str) -> int:
     return await length(db, text=text)
+
+
+async def test_a_call_that_goes_alone_is_cancelled_on_the_server_with_its_caller(
+    db: plainsql.Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that waited to be sent together, and are left to go alone, belong to their callers again."""
+
+    async def until(sleeping: int) -> None:
+        async with asyncio.timeout(20):
+            while sleeping != await outside.fetchval(
+                "select count(*) from pg_stat_activity"
+                " where wait_event = 'PgSleep' and datname = current_database()"
+            ):
+                await asyncio.sleep(0)
+
+    outside: Any = await asyncpg.connect(database_url)
+    [scheduler] = [s for s in db._core.schedulers.values() if s.forms.pipelined.sql.find("t.nap") > 0]
+    monkeypatch.setattr(type(scheduler), "takes", lambda self: True)
+    monkeypatch.setattr(Forms, "_compare", lambda self: None)
+    scheduler.forms.prefers_alone, scheduler.forms.trial, scheduler.crowded = True, False, True
+    calls = [asyncio.create_task(_nap(db)) for _ in range(4)]
+    await until(4)
+    for left in (3, 2, 1, 0):
+        calls[left].cancel()
+        await until(left)
+    await asyncio.wait(calls)
+    await settled(lambda: _at_rest(db))
+    await outside.close()
+
+
+async def _nap(db: plainsql.Database) -> int:
+    return await nap(db, n=13, nap=60.0)

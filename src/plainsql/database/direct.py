@@ -22,7 +22,7 @@ from plainsql.database.many import (
     write_pipelined,
 )
 from plainsql.database.observing import Call
-from plainsql.database.scheduler import Runner, Scheduler, Waiting
+from plainsql.database.scheduler import ALONE, Runner, Scheduler, Waiting
 from plainsql.query import Args, Plan, Query
 
 __all__ = ["Direct"]
@@ -50,10 +50,12 @@ class Direct(Borrower):
             scheduler = self._scheduler(query, plan)
         if (scheduler.under_way or scheduler.crowded) and scheduler.takes():
             try:
-                return query.result(await scheduler.join(values, call))
+                found = await scheduler.join(values, call)
             except asyncio.CancelledError:
                 scheduler.abandoned()
                 raise
+            if found is not ALONE:
+                return query.result(found)
         work = _measuring(scheduler) if scheduler.begin() else fetch
         try:
             records = await self._on_lease(work, query, plan, values, call)
@@ -136,9 +138,9 @@ class Direct(Borrower):
 
             return self._on_lease(fetch_together, query, plan, waiting, None)
 
-        def alone(waiting: Waiting, measured: bool) -> Awaitable[Sequence[Any]]:
+        def alone(waiting: Waiting) -> Awaitable[Sequence[Any]]:
             values, _, call = waiting
-            return self._on_lease(_measuring(made) if measured else fetch, query, plan, values, call)
+            return self._on_lease(fetch, query, plan, values, call)
 
         runner = Runner(self._leases.max_size, together, alone)
         made = schedulers[self._tenant, id(plan)] = Scheduler(self._forms(query, plan), runner)

@@ -33,7 +33,7 @@ from plainsql.database.observing import Call
 from plainsql.database.pipelined import Values, fitting, unfit_call
 from plainsql.errors import PlainsqlError
 
-__all__ = ["Runner", "Scheduler", "Waiting"]
+__all__ = ["ALONE", "Runner", "Scheduler", "Waiting"]
 
 MAX_JOINED = 256
 """At most so many calls in one joined statement."""
@@ -98,6 +98,9 @@ _EQUAL_IF_ALIKE: frozenset[type] = frozenset({int, str, bytes, bool, type(None),
 (1.0 and 1.00) or times (of several zones).
 """
 
+ALONE: Sequence[Any] = ["alone"]
+"""What a call gets instead of records if it is to run alone, in its caller's own task."""
+
 Waiting = tuple[Values, asyncio.Future[Sequence[Any]], Call | None]
 """A call's arguments, what brings its records, and what is told of it afterwards."""
 
@@ -111,14 +114,13 @@ class Runner:
         self,
         parallel: int,
         together: Callable[[Form, list[Waiting]], Awaitable[list[list[Any]] | None]],
-        alone: Callable[[Waiting, bool], Awaitable[Sequence[Any]]],
+        alone: Callable[[Waiting], Awaitable[Sequence[Any]]],
     ) -> None:
         self.parallel = parallel
         """So many statements of one query at once, at most."""
         self.together = together
         """Runs calls in a form: the records of each, or None if their values cannot be run in it."""
         self.alone = alone
-        """Runs one call, and says if asked what it took."""
 
 
 class _Group:
@@ -178,6 +180,7 @@ class Scheduler:
         "_slow_share",
         "_tasks",
         "_timer",
+        "_to_measure",
         "_until_measured",
         "_waiting",
         "crowded",
@@ -201,6 +204,8 @@ class Scheduler:
         self._groups: set[_Group] = set()
         self._slow_share = 0.0
         """Of the last thousand calls or so, how many took several times what they should."""
+        self._to_measure = 0
+        """So many calls that go alone next are measured."""
         self._until_measured = 0
         self.crowded = False
         """Whether many came together the last time: those who have their answers ask again at once."""
@@ -222,7 +227,7 @@ class Scheduler:
         return not (self.under_way or self._waiting or self._tasks)
 
     def join(self, values: Values, call: Call | None) -> asyncio.Future[Sequence[Any]]:
-        """Add a call to the next group; the future brings its records."""
+        """Add a call to the next group; the future brings its records, or ``ALONE``."""
         future: asyncio.Future[Sequence[Any]] = self._loop.create_future()
         self._waiting.append((values, future, call))
         if not self._scheduled:
@@ -239,6 +244,9 @@ class Scheduler:
     def begin(self) -> bool:
         """Count a call that goes alone, and say whether it should be measured."""
         self.under_way += 1
+        if self._to_measure:
+            self._to_measure -= 1
+            return True
         if 2 * self.under_way < self._few:
             return False  # what a call costs matters if there are others
         self._until_measured -= 1
@@ -281,8 +289,8 @@ class Scheduler:
         # If nothing is known yet of what a call costs, the first answer says it.
         elif forms.alone.known or beside or not self.under_way:
             if self.crowded and forms.tries_alone():
-                few, self._waiting = self._waiting[: self._few], self._waiting[self._few :]
-                self._start(self._run_alone(few, measured=True))
+                self._to_measure = self._few
+                self._leave_alone(self._few)
             places = parallel - self.under_way
             if self._slow_share > _SLOW_SHARE:
                 places = min(places, _SMALL - self._sent)
@@ -300,9 +308,14 @@ class Scheduler:
         if self.forms.trial:
             self.forms.trial = False
             self._send_group(max(_ON_TRIAL, self.forms.most(self.forms.pipelined, _TRIAL_S)))
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._start(self._run_alone(waiting))
+        self._leave_alone(len(self._waiting))
+
+    def _leave_alone(self, calls: int) -> None:
+        """Have so many of the calls that wait run in their callers' tasks."""
+        left, self._waiting = self._waiting[:calls], self._waiting[calls:]
+        for _, future, _ in left:
+            if not future.done():
+                future.set_result(ALONE)
 
     def _send_group(self, share: int) -> int:
         """Send so many of those that wait, or as many as may go together; return how many statements it
@@ -490,7 +503,7 @@ class Scheduler:
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
 
-    async def _run_alone(self, calls: Sequence[Waiting], *, measured: bool = False) -> bool:
+    async def _run_alone(self, calls: Sequence[Waiting]) -> bool:
         """Run each call by itself, and say whether one of them was answered."""
         answered = False
         waiting = iter(calls)
@@ -502,7 +515,7 @@ class Scheduler:
                 if future.done():
                     continue
                 try:
-                    records = await self._runner.alone(call, measured)
+                    records = await self._runner.alone(call)
                 except Exception as error:  # noqa: BLE001 (it is the caller's)
                     if not future.done():
                         future.set_exception(error)
