@@ -44,7 +44,8 @@ def wire_size(values: Sequence[object]) -> int:
             total += _SMALL
         elif kind is str:
             text: Any = value
-            total += 8 + (len(text) if text.isascii() else 4 * len(text))
+            # As JSON, quotes and backslashes take two bytes, and control characters six.
+            total += 8 + (2 if text.isascii() and text.isprintable() else _ESCAPED) * len(text)
         else:
             total += _other(value)
     return total

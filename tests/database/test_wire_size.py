@@ -1,0 +1,85 @@
+"""What arguments take on the wire is never more than what is reckoned with."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+import plainsql
+from plainsql.database.wire_size import UNBOUNDED, wire_size
+from plainsql.query import Binder, ManyQuery
+from plainsql.types import Opaque
+from plainsql.vector import SparseVector, Vector
+from tests.proxy import open_proxy
+
+VALUES: list[tuple[str, Any]] = [
+    ("int4", 2**31 - 1),
+    ("int8", -(2**63)),
+    ("numeric", 10**4000),
+    ("numeric", Decimal("1." + "7" * 500)),
+    ("numeric", Decimal("1e-300")),
+    ("float8", math.pi),
+    ("bool", True),
+    ("text", "x" * 1000),
+    ("text", "ü" * 1000),
+    ("text", "\U0001f600" * 1000),
+    ("bytea", b"\0\xff" * 500),
+    ("bytea", bytearray(700)),
+    ("bytea", memoryview(bytes(700))),
+    ("uuid", UUID(int=7)),
+    ("date", date(2026, 1, 1)),
+    ("time", time(12, 30)),
+    ("timestamptz", datetime(2026, 1, 1, tzinfo=UTC)),
+    ("interval", timedelta(days=1, seconds=3)),
+    ("jsonb", {"a": ["\u0001" * 200, 1.5, None, True], "ü" * 50: [{"b": 1e-300}] * 20}),
+    ("jsonb", '\u0001"\\' * 300),
+    ("jsonb[]", [Opaque({"a": "\u0001" * 100}), None] * 10),
+    ("int4[]", list(range(500))),
+    ("int4[]", [[1, 2], [3, 4]] * 50),
+    ("text[]", ["ü" * 30, None, ""] * 40),
+    ("numeric[]", [Decimal("1.5")] * 40),
+    ("vector", Vector([0.1] * 300)),
+    ("vector", [0.1] * 300),
+    ("halfvec", [0.1] * 300),
+    ("sparsevec", SparseVector(dict.fromkeys(range(200), 0.5), 1000)),
+    ("inet", ip_address("2001:db8::1")),
+    ("int4range", asyncpg.Range(1, 5)),
+    ("point", asyncpg.Point(1, 2)),
+    ("bit varying", asyncpg.BitString("101" * 200)),
+]
+
+
+@pytest.mark.parametrize(("type", "value"), VALUES, ids=[f"{n}-{type}" for n, (type, _) in enumerate(VALUES)])
+async def test_the_bytes_that_are_sent_are_not_more(database_url: str, type: str, value: Any) -> None:
+    host = parse_qs(urlsplit(database_url).query)["host"][0]
+    name = urlsplit(database_url).path[1:]
+    # What stands around the value is sent with a null as well.
+    query: ManyQuery[..., Any] = ManyQuery(
+        "t.size", "t.sql", 1, f"select 1 where :v::{type} is null", Binder(("v",), {}, {}, None), int
+    )
+    async with open_proxy(Path(host) / ".s.PGSQL.5432") as proxy:
+        async with plainsql.connect(database_url) as direct, direct.acquire() as connection:
+            await connection.execute("create extension if not exists vector")
+        async with plainsql.connect(proxy.url(name), max_size=1, min_size=1) as db, db.transaction() as tx:
+
+            async def sent(argument: Any) -> int:
+                before = proxy.to_server.bytes
+                await query(tx, v=argument)
+                return proxy.to_server.bytes - before
+
+            await sent(None)
+            await sent(value)
+            assert await sent(value) - await sent(None) <= wire_size((value,))
+
+
+def test_of_an_unknown_value_nothing_is_taken_for_granted() -> None:
+    assert wire_size((object(),)) >= UNBOUNDED
