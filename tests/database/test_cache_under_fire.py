@@ -68,11 +68,15 @@ async def text(db: plainsql.Database) -> str:
 
 async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection(url: str) -> None:
     async with plainsql.connect(url, max_size=2) as db:
+        through = db._core.through
+        assert through is not None
+        async with db.acquire() as connection:
+            await through.ask(connection, get)
         async with db.acquire(), db.acquire():
             write = asyncio.ensure_future(edit(db, id=ID, text="new"))
             while not db.stats().waiting:  # noqa: ASYNC110 (the pool sets no event)
                 await asyncio.sleep(0)
-            db._core.through.reading(get)  # type: ignore[union-attr]  # what a read does first
+            through.reading(get)  # what a read does first
             assert not write.done()
         await write
         assert db.cache.stats().writes == 1
