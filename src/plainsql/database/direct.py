@@ -125,7 +125,9 @@ class Direct(Borrower):
                 if schedulers[key].at_rest:
                     del schedulers[key]
 
-        def together(form: Form, waiting: list[Waiting]) -> Awaitable[list[list[Any]] | None]:
+        def together(
+            form: Form, waiting: list[Waiting], begin: Callable[[], None]
+        ) -> Awaitable[list[list[Any]] | None]:
             async def fetch_together(
                 connection: Any, _: object, __: object, waiting: list[Waiting]
             ) -> list[list[Any]] | None:
@@ -134,6 +136,7 @@ class Direct(Borrower):
                     for _values, _future, call in waiting:
                         if call is not None:
                             call.joined, call.lease_wait = len(waiting), now - call.began
+                begin()
                 return await form.fetch(connection, [values for values, _, _ in waiting])
 
             return self._on_lease(fetch_together, query, plan, waiting, None)
@@ -142,7 +145,8 @@ class Direct(Borrower):
             values, _, call = waiting
             return self._on_lease(fetch, query, plan, values, call)
 
-        runner = Runner(self._leases.max_size, together, alone)
+        leases = self._leases
+        runner = Runner(leases.max_size, lambda: leases.in_use, together, alone)
         made = schedulers[self._tenant, id(plan)] = Scheduler(self._forms(query, plan), runner)
         return made
 

@@ -108,18 +108,22 @@ Waiting = tuple[Values, asyncio.Future[Sequence[Any]], Call | None]
 class Runner:
     """What a scheduler needs of its database."""
 
-    __slots__ = ("alone", "parallel", "together")
+    __slots__ = ("alone", "in_use", "parallel", "together")
 
     def __init__(
         self,
         parallel: int,
-        together: Callable[[Form, list[Waiting]], Awaitable[list[list[Any]] | None]],
+        in_use: Callable[[], int],
+        together: Callable[[Form, list[Waiting], Callable[[], None]], Awaitable[list[list[Any]] | None]],
         alone: Callable[[Waiting], Awaitable[Sequence[Any]]],
     ) -> None:
         self.parallel = parallel
         """So many statements of one query at once, at most."""
+        self.in_use = in_use
+        """How many connections are in use, by whatever query: what a statement takes is for all of these."""
         self.together = together
-        """Runs calls in a form: the records of each, or None if their values cannot be run in it."""
+        """Runs calls in a form: the records of each, or None if their values cannot be run in it. It calls
+        what it is given when it has a connection."""
         self.alone = alone
 
 
@@ -136,15 +140,13 @@ class _Group:
         "rescue",
         "task",
         "timer",
-        "under_way",
     )
 
-    def __init__(self, calls: list[Waiting], form: Form, began: float, under_way: int) -> None:
+    def __init__(self, calls: list[Waiting], form: Form) -> None:
         self.calls = calls
         self.form = form
-        self.began = began
-        self.under_way = under_way
-        """Statements of the query when it was sent, itself included."""
+        self.began = 0.0
+        """When it had a connection; 0 before."""
         self.counted = True
         """Whether it takes one of the places for statements under way."""
         self.is_slow = False
@@ -161,7 +163,7 @@ class _Group:
 
     def part(self, calls: list[Waiting]) -> _Group:
         """Make a group of some of its calls, which is no statement more under way."""
-        part = _Group(calls, self.form, self.began, self.under_way)
+        part = _Group(calls, self.form)
         part.counted = False
         return part
 
@@ -259,8 +261,7 @@ class Scheduler:
         """Take note of what a call that went alone took on its connection, which had its statement prepared
         or not.
         """
-        beside = min(self.under_way, self._runner.parallel)
-        self.forms.measured_alone(elapsed_s, beside, prepared=prepared)
+        self.forms.measured_alone(elapsed_s, self._runner.in_use(), prepared=prepared)
 
     def end(self) -> None:
         """Count a call that went alone as ended."""
@@ -340,11 +341,8 @@ class Scheduler:
         calls = self._without_repetitions(calls)
         self.under_way += 1
         self._sent += 1
-        group = _Group(calls, form, perf_counter(), self.under_way)
+        group = _Group(calls, form)
         self._groups.add(group)
-        if len(calls) > 1:
-            patience_s = max(_PATIENCE_S, _SLOWER * forms.seconds(form, len(calls)))
-            group.timer = self._loop.call_later(patience_s, self._rescue, group)
         group.task = self._start(self._run(group))
         return 1
 
@@ -409,7 +407,7 @@ class Scheduler:
         try:
             if len(group.calls) > 1:
                 await self._run_together(group)
-                if group.counted:
+                if group.counted and group.began:
                     self._measure(group)
             else:
                 await self._run_alone(group.calls)
@@ -431,7 +429,7 @@ class Scheduler:
     async def _run_together(self, group: _Group) -> None:
         calls = group.calls
         try:
-            found = await self._runner.together(group.form, calls)
+            found = await self._runner.together(group.form, calls, lambda: self._begin_group(group))
         except PlainsqlError:
             raise  # no connection, or other columns: for none of them
         except Exception as error:  # noqa: BLE001 (one caller's value, a limit, a column that cannot be decoded, a lost connection)
@@ -446,6 +444,13 @@ class Scheduler:
         for (_, future, _), rows in zip(calls, found, strict=True):
             if not future.done():
                 future.set_result(rows)
+
+    def _begin_group(self, group: _Group) -> None:
+        group.began = perf_counter()
+        if group.counted and group.timer is None and group.rescue is None:
+            expected_s = self.forms.seconds(group.form, len(group.calls))
+            patience_s = max(_PATIENCE_S, _SLOWER * expected_s)
+            group.timer = self._loop.call_later(patience_s, self._rescue, group)
 
     async def _run_again(self, group: _Group, error: Exception) -> None:
         """Run the calls of a group that failed, so that the one that is to blame is alone with its error."""
@@ -486,8 +491,7 @@ class Scheduler:
 
     def _measure(self, group: _Group) -> None:
         elapsed_s = perf_counter() - group.began
-        beside = (group.under_way + self.under_way) / 2
-        self.forms.measured(group.form, elapsed_s, len(group.calls), beside)
+        self.forms.measured(group.form, elapsed_s, len(group.calls), self._runner.in_use())
         # One call of it is slow, as a rule.
         slow = 1.0 if group.is_slow else 0.0
         self._slow_share += _REMEMBERED * (slow - len(group.calls) * self._slow_share)
