@@ -28,9 +28,9 @@ _JOINED_FROM = 8
 joined statement costs (measured: equal at 8 to 16 calls)."""
 
 _WORK = 2.5
-"""A statement that takes so many round trips' time is mostly work, which costs the same in every form: its calls
-go alone, for together they would only wait for each other. (Measured: a read of twenty rows takes three, and goes
-12 % slower together; one of three rows takes little more than one, and goes 40 % faster.)
+"""A statement that takes so many round trips' time is mostly work, which costs the same in every form: its
+calls go alone, for together they would only wait for each other. (Measured: a read of twenty rows takes
+three, and goes 12 % slower together; one of three rows takes little more than one, and goes 40 % faster.)
 """
 
 _NEVER_S = 1e9
