@@ -22,7 +22,7 @@ from plainsql.database.many import (
     write_pipelined,
 )
 from plainsql.database.observing import Call
-from plainsql.database.scheduler import ALONE, Runner, Scheduler, Waiting
+from plainsql.database.scheduler import ALONE, Began, Runner, Scheduler, Waiting
 from plainsql.query import Args, Plan, Query
 
 __all__ = ["Direct"]
@@ -137,13 +137,25 @@ class Direct(Borrower):
                         if call is not None:
                             call.joined, call.lease_wait = len(waiting), now - call.began
                 begin()
-                return await form.fetch(connection, [values for values, _, _ in waiting])
+                try:
+                    return await form.fetch(connection, [values for values, _, _ in waiting])
+                except TimeoutError as error:
+                    error.add_note(query.note(plan, None))
+                    raise
 
             return self._on_lease(fetch_together, query, plan, waiting, None)
 
-        def alone(waiting: Waiting) -> Awaitable[Sequence[Any]]:
-            values, _, call = waiting
-            return self._on_lease(fetch, query, plan, values, call)
+        def alone(waiting: Waiting, began: Began | None) -> Awaitable[Sequence[Any]]:
+            values, future, call = waiting
+
+            async def fetch_alone(
+                connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+            ) -> list[Any]:
+                if began is not None:
+                    began[future] = perf_counter()
+                return await fetch(connection, query, plan, values)
+
+            return self._on_lease(fetch_alone, query, plan, values, call)
 
         leases = self._leases
         runner = Runner(leases.max_size, lambda: leases.in_use, together, alone)

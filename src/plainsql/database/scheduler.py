@@ -33,7 +33,7 @@ from plainsql.database.observing import Call
 from plainsql.database.pipelined import Values, fitting, unfit_call
 from plainsql.errors import PlainsqlError
 
-__all__ = ["ALONE", "Runner", "Scheduler", "Waiting"]
+__all__ = ["ALONE", "Began", "Runner", "Scheduler", "Waiting"]
 
 MAX_JOINED = 256
 """At most so many calls in one joined statement."""
@@ -64,6 +64,9 @@ beside it, and in which a group may take longer than its calls cost."""
 
 _SLOWER = 4
 """A group that takes so many times what its calls cost holds a slow one: the others are run beside it."""
+
+_NEARLY = 0.1
+"""A call that has run alone for all but this share of its time limit has had it."""
 
 _ON_TRIAL = 4
 """At least so many calls go together to see what it costs, if they cost less alone until now."""
@@ -105,6 +108,10 @@ Waiting = tuple[Values, asyncio.Future[Sequence[Any]], Call | None]
 """A call's arguments, what brings its records, and what is told of it afterwards."""
 
 
+Began = dict[asyncio.Future[Sequence[Any]], float]
+"""When calls had a connection of their own, by the future that brings their records."""
+
+
 class Runner:
     """What a scheduler needs of its database."""
 
@@ -115,7 +122,7 @@ class Runner:
         parallel: int,
         in_use: Callable[[], int],
         together: Callable[[Form, list[Waiting], Callable[[], None]], Awaitable[list[list[Any]] | None]],
-        alone: Callable[[Waiting], Awaitable[Sequence[Any]]],
+        alone: Callable[[Waiting, Began | None], Awaitable[Sequence[Any]]],
     ) -> None:
         self.parallel = parallel
         """So many statements of one query at once, at most."""
@@ -125,12 +132,14 @@ class Runner:
         """Runs calls in a form: the records of each, or None if their values cannot be run in it. It calls
         what it is given when it has a connection."""
         self.alone = alone
+        """Runs one call, and takes down when it has a connection."""
 
 
 class _Group:
     """Calls that were sent together."""
 
     __slots__ = (
+        "alone_since",
         "began",
         "calls",
         "counted",
@@ -156,6 +165,8 @@ class _Group:
         self.timer: asyncio.TimerHandle | None = None
         self.rescue: asyncio.Task[object] | None = None
         """Runs its calls alone, beside it."""
+        self.alone_since: Began = {}
+        """When the calls began that run alone beside it."""
 
     @property
     def is_answered(self) -> bool:
@@ -437,6 +448,8 @@ class Scheduler:
                 await self._run_again(group, error)
             else:
                 group.is_refused = _state_of(error)[:2] in _NOT_UNDERSTOOD
+                if isinstance(error, TimeoutError):
+                    self._end_in_time(group, error)
             return
         if found is None:
             await self._run_alone(calls)
@@ -451,6 +464,14 @@ class Scheduler:
             expected_s = self.forms.seconds(group.form, len(group.calls))
             patience_s = max(_PATIENCE_S, _SLOWER * expected_s)
             group.timer = self._loop.call_later(patience_s, self._rescue, group)
+
+    @staticmethod
+    def _end_in_time(group: _Group, error: TimeoutError) -> None:
+        """Have the calls that take too long fail now: those that have run alone nearly since the group
+        began.
+        """
+        latest = group.began + _NEARLY * (perf_counter() - group.began)
+        _fail([call for call in group.calls if group.alone_since.get(call[1], latest) < latest], error)
 
     async def _run_again(self, group: _Group, error: Exception) -> None:
         """Run the calls of a group that failed, so that the one that is to blame is alone with its error."""
@@ -483,7 +504,7 @@ class Scheduler:
         group.rescue = self._start(self._run_beside(group))
 
     async def _run_beside(self, group: _Group) -> None:
-        answered = await self._run_alone(group.calls)
+        answered = await self._run_alone(group.calls, group.alone_since)
         if answered and group.is_refused:
             self.forms.refuse(group.form)
         if group in self._groups:
@@ -507,8 +528,10 @@ class Scheduler:
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
 
-    async def _run_alone(self, calls: Sequence[Waiting]) -> bool:
-        """Run each call by itself, and say whether one of them was answered."""
+    async def _run_alone(self, calls: Sequence[Waiting], began: Began | None = None) -> bool:
+        """Run each call by itself, and say whether one of them was answered; take down in ``began`` when each
+        begins.
+        """
         answered = False
         waiting = iter(calls)
 
@@ -519,7 +542,7 @@ class Scheduler:
                 if future.done():
                     continue
                 try:
-                    records = await self._runner.alone(call)
+                    records = await self._runner.alone(call, began)
                 except Exception as error:  # noqa: BLE001 (it is the caller's)
                     if not future.done():
                         future.set_exception(error)
