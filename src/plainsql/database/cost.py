@@ -1,27 +1,26 @@
-"""What calls have cost in one form: figures that follow the recent past, and that a busy moment does not
-move.
-"""
+"""What calls have cost in one form: means of the recent past, which a busy moment hardly moves."""
 
 from __future__ import annotations
 
 __all__ = ["Cost", "Floor"]
 
-_DOWN = 0.5
-"""The weight of a measurement that is below the figure."""
+_WEIGHT = 0.1
+"""The weight of a measurement; the first ones weigh more. One that is above the figure counts as twice the
+figure at most: another process, a lock or a new connection has held it up.
+"""
 
-_UP = 0.04
-"""The weight of one that is above it, which counts as twice the figure at most. So the figure stays near
-the lower quartile: what a statement costs if no other process, lock or new connection holds it up."""
+
+_MANY = 8
+"""So many calls in a statement say what one of them adds."""
 
 
 class Cost:
     """What a call costs, its statement running alone or with others of its kind."""
 
-    __slots__ = ("call_s", "known", "least_s", "statement_s")
+    __slots__ = ("call_s", "least_s", "measurements", "statement_s", "work_measurements", "work_s")
 
     def __init__(self) -> None:
-        self.known = False
-        """Whether anything was measured."""
+        self.measurements = 0
         self.call_s = 0.0
         """Seconds of the whole: what a statement took, divided by its calls and by the statements that ran
         beside it. The forms are compared by it."""
@@ -29,18 +28,30 @@ class Cost:
         """Seconds of a statement for each of its calls, as its callers wait for it."""
         self.least_s = float("inf")
         """The least of these that was measured."""
+        self.work_s = 0.0
+        """Seconds of a statement for each of its calls, without the round trip: of those of many calls, for
+        in the time of few what runs beside them weighs too much."""
+        self.work_measurements = 0
 
-    def measured(self, elapsed_s: float, calls: int, beside: float) -> None:
-        """Take note of a statement: its time, its calls, and how many statements ran at a time."""
+    def measured(self, elapsed_s: float, calls: int, beside: float, round_trip_s: float = 0.0) -> None:
+        """Take note of a statement: its time, its calls, how many statements ran at a time, and what a round
+        trip takes.
+        """
         statement_s = elapsed_s / calls
         call_s = statement_s / max(beside, 1.0)
         self.least_s = min(self.least_s, statement_s)
-        if not self.known:
-            self.known = True
-            self.call_s, self.statement_s = call_s, statement_s
-            return
-        self.call_s = _moved(self.call_s, call_s)
-        self.statement_s = _moved(self.statement_s, statement_s)
+        self.measurements += 1
+        self.call_s = _mean(self.call_s, call_s, self.measurements)
+        self.statement_s = _mean(self.statement_s, statement_s, self.measurements)
+        if calls >= _MANY:
+            self.work_measurements += 1
+            work_s = max(elapsed_s - round_trip_s, 0.0) / calls
+            self.work_s = _mean(self.work_s, work_s, self.work_measurements)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was measured."""
+        return self.measurements > 0
 
 
 class Floor:
@@ -58,7 +69,7 @@ class Floor:
         self.statement_s = min(self.statement_s, elapsed_s)
 
 
-def _moved(figure: float, measured: float) -> float:
-    if measured < figure:
-        return figure + _DOWN * (measured - figure)
-    return figure + _UP * min(measured - figure, figure)
+def _mean(figure: float, measured: float, measurements: int) -> float:
+    if measurements == 1:
+        return measured
+    return figure + max(_WEIGHT, 1.0 / measurements) * (min(measured, 2 * figure) - figure)

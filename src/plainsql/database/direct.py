@@ -126,7 +126,7 @@ class Direct(Borrower):
                     del schedulers[key]
 
         def together(
-            form: Form, waiting: list[Waiting], begin: Callable[[], None]
+            form: Form, waiting: list[Waiting], begin: Callable[[bool], None]
         ) -> Awaitable[list[list[Any]] | None]:
             async def fetch_together(
                 connection: Any, _: object, __: object, waiting: list[Waiting]
@@ -136,7 +136,7 @@ class Direct(Borrower):
                     for _values, _future, call in waiting:
                         if call is not None:
                             call.joined, call.lease_wait = len(waiting), now - call.began
-                begin()
+                begin(is_prepared(connection, form.sql))
                 try:
                     return await form.fetch(connection, [values for values, _, _ in waiting])
                 except TimeoutError as error:

@@ -27,23 +27,24 @@ _JOINED_FROM = 8
 """So many calls are joined rather than pipelined, as long as nothing is measured: fewer save less than the
 joined statement costs (measured: equal at 8 to 16 calls)."""
 
-_WORK = 2.5
+_WORK = 8
 """A statement that takes so many round trips' time is mostly work, which costs the same in every form: its
-calls go alone, for together they would only wait for each other. (Measured: a read of twenty rows takes
-three, and goes 12 % slower together; one of three rows takes little more than one, and goes 40 % faster.)
+calls go alone, for together they would only wait for each other.
 """
 
-_NEVER_S = 1e9
-"""The cost of a form that was not measured."""
+_SAVED = 0.7
+"""What a call saves that is sent with others, in round trips. If its work is more, the others' waiting is not
+worth it. (Measured: a read of twenty rows is 12 % slower together, one of three rows 40 % faster.)
+"""
 
 _TRIAL = 64
 """Each so-many-th time, the form that is not the cheapest is tried: what was measured grows old."""
 
-_TRIAL_ALONE = 16
+_TRIAL_ALONE = 64
 """The same for calls together, counted in calls that are measured alone."""
 
-_TRIAL_TOGETHER = 128
-"""The same for calls alone, counted in groups."""
+_CERTAIN = 4
+"""So many measurements decide that calls go alone: the first groups run beside connections that open."""
 
 
 class Forms:
@@ -53,7 +54,6 @@ class Forms:
         "_floor",
         "_is_exact",
         "_turns",
-        "_until_alone",
         "alone",
         "call_s",
         "joined",
@@ -80,7 +80,6 @@ class Forms:
         self._is_exact = False
         """Whether ``alone`` holds statements alone, and no preparing."""
         self._turns = 0
-        self._until_alone = _TRIAL_TOGETHER
 
     @property
     def _refused(self) -> bool:
@@ -119,7 +118,7 @@ class Forms:
             first, second = second, first
         return second if self._turns % _TRIAL == 0 else first
 
-    def measured_alone(self, elapsed_s: float, beside: float, *, prepared: bool) -> None:
+    def measured_alone(self, elapsed_s: float, *, prepared: bool) -> None:
         """Take note of a call that ran alone, with others of its kind beside it.
 
         One whose connection had to prepare the statement first counts until there is another.
@@ -128,43 +127,37 @@ class Forms:
             self.alone = Cost()
             self._is_exact = True
         if prepared or not self._is_exact:
-            self.alone.measured(elapsed_s, 1, beside)
+            self.alone.measured(elapsed_s, 1, 1)
         if prepared:
             self._floor.measured(elapsed_s)
         self._compare()
         self._turns += 1
         if self.prefers_alone and self._turns % _TRIAL_ALONE == 0:
-            self.trial = self.pipelined.cost.known and not self._refused
+            self.trial = not (self._refused or self._is_work)
 
     def measured(self, form: Form, elapsed_s: float, calls: int, beside: float) -> None:
-        """Take note of calls that ran together."""
-        form.cost.measured(elapsed_s, calls, beside)
-        self._until_alone -= 1
+        """Take note of calls that ran together, and of how many statements ran beside theirs."""
+        form.cost.measured(elapsed_s, calls, beside, self._floor.statement_s)
         self._compare()
-
-    def tries_alone(self) -> bool:
-        """Whether a few calls should run alone now, though they cost less together, to see what it costs."""
-        if self._until_alone > 0:
-            return False
-        self._until_alone = _TRIAL_TOGETHER
-        return True
 
     def refuse(self, form: Form) -> None:
         """Take note that PostgreSQL does not take the query in a form."""
         form.refused = True
         self._compare()
 
+    @property
+    def _is_work(self) -> bool:
+        return self._is_exact and self.alone.least_s > _WORK * self._floor.statement_s
+
     def _compare(self) -> None:
-        alone_s = self.alone.call_s if self.alone.known else _NEVER_S
-        pipelined, joined = self.pipelined, self.joined
-        together_s = _NEVER_S
-        if pipelined.cost.known and not pipelined.refused:
-            together_s = pipelined.cost.call_s
-        if joined is not None and joined.cost.known and not joined.refused:
-            together_s = min(together_s, joined.cost.call_s)
-        self.call_s = min(alone_s, together_s)
-        is_work = self._is_exact and self.alone.least_s > _WORK * self._floor.statement_s
-        if self._refused or is_work:
-            self.prefers_alone, self.trial = True, False
+        costs = [form.cost for form in (self.pipelined, self.joined) if form is not None and form.cost.known]
+        self.call_s = min((cost.call_s for cost in costs), default=self.alone.statement_s)
+        if self._refused or self._is_work:
+            self.prefers_alone = True
+        elif self.joined is not None and not self.joined.refused:
+            self.prefers_alone = False  # a row by its key is never much work
         else:
-            self.prefers_alone = alone_s <= together_s < _NEVER_S
+            work = self.pipelined.cost
+            self.prefers_alone = (
+                work.work_measurements >= _CERTAIN and work.work_s > _SAVED * self._floor.statement_s
+            )

@@ -63,6 +63,11 @@ class JoinedStatement:
             found[record[-1] - 1].append(record[:-1])
         return found
 
+    @property
+    def sql(self) -> str:
+        """The text; empty before it is made."""
+        return self._sql or ""
+
     def forget(self) -> None:
         """Describe the parameters anew at the next use: their types may have changed under us."""
         self._sql = None

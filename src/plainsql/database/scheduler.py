@@ -68,6 +68,9 @@ _SLOWER = 4
 _NEARLY = 0.1
 """A call that has run alone for all but this share of its time limit has had it."""
 
+_MOMENT_S = 0.001
+"""Seconds: finer is no loop's clock."""
+
 _ON_TRIAL = 4
 """At least so many calls go together to see what it costs, if they cost less alone until now."""
 
@@ -121,7 +124,7 @@ class Runner:
         self,
         parallel: int,
         in_use: Callable[[], int],
-        together: Callable[[Form, list[Waiting], Callable[[], None]], Awaitable[list[list[Any]] | None]],
+        together: Callable[[Form, list[Waiting], Callable[[bool], None]], Awaitable[list[list[Any]] | None]],
         alone: Callable[[Waiting, Began | None], Awaitable[Sequence[Any]]],
     ) -> None:
         self.parallel = parallel
@@ -130,7 +133,7 @@ class Runner:
         """How many connections are in use, by whatever query: what a statement takes is for all of these."""
         self.together = together
         """Runs calls in a form: the records of each, or None if their values cannot be run in it. It calls
-        what it is given when it has a connection."""
+        what it is given when it has a connection, and says whether that has prepared the statement."""
         self.alone = alone
         """Runs one call, and takes down when it has a connection."""
 
@@ -144,11 +147,12 @@ class _Group:
         "calls",
         "counted",
         "form",
+        "is_exact",
         "is_refused",
         "is_slow",
         "rescue",
+        "rescue_at",
         "task",
-        "timer",
     )
 
     def __init__(self, calls: list[Waiting], form: Form) -> None:
@@ -158,11 +162,14 @@ class _Group:
         """When it had a connection; 0 before."""
         self.counted = True
         """Whether it takes one of the places for statements under way."""
+        self.is_exact = False
+        """Whether what it takes is its statement alone, and no preparing."""
         self.is_slow = False
         self.is_refused = False
         """Whether PostgreSQL does not understand the text in this form, or one call's values."""
         self.task: asyncio.Task[object] | None = None
-        self.timer: asyncio.TimerHandle | None = None
+        self.rescue_at = 0.0
+        """When its calls are to be run alone beside it; 0 for never."""
         self.rescue: asyncio.Task[object] | None = None
         """Runs its calls alone, beside it."""
         self.alone_since: Began = {}
@@ -193,9 +200,9 @@ class Scheduler:
         "_slow_share",
         "_tasks",
         "_timer",
-        "_to_measure",
         "_until_measured",
         "_waiting",
+        "_watch",
         "crowded",
         "forms",
         "under_way",
@@ -215,10 +222,10 @@ class Scheduler:
         """Groups that take a place among the statements under way."""
         self._tasks: set[asyncio.Task[object]] = set()
         self._groups: set[_Group] = set()
+        self._watch: asyncio.TimerHandle | None = None
+        """The next look at the groups that are under way."""
         self._slow_share = 0.0
         """Of the last thousand calls or so, how many took several times what they should."""
-        self._to_measure = 0
-        """So many calls that go alone next are measured."""
         self._until_measured = 0
         self.crowded = False
         """Whether many came together the last time: those who have their answers ask again at once."""
@@ -257,9 +264,6 @@ class Scheduler:
     def begin(self) -> bool:
         """Count a call that goes alone, and say whether it should be measured."""
         self.under_way += 1
-        if self._to_measure:
-            self._to_measure -= 1
-            return True
         if 2 * self.under_way < self._few:
             return False  # what a call costs matters if there are others
         self._until_measured -= 1
@@ -272,7 +276,7 @@ class Scheduler:
         """Take note of what a call that went alone took on its connection, which had its statement prepared
         or not.
         """
-        self.forms.measured_alone(elapsed_s, self._runner.in_use(), prepared=prepared)
+        self.forms.measured_alone(elapsed_s, prepared=prepared)
 
     def end(self) -> None:
         """Count a call that went alone as ended."""
@@ -292,17 +296,19 @@ class Scheduler:
         self._scheduled = False
         self._send()
 
-    def _send(self, *, beside: int = 0) -> None:
-        """Send what waits in as many statements as may be under way, and ``beside`` more."""
+    def _send(self, *, beside: int = 0, patient: bool = True) -> None:
+        """Send what waits in as many statements as may be under way, and ``beside`` more.
+
+        ``patient``: a trial waits for the statements under way.
+        """
         forms, parallel = self.forms, self._runner.parallel
         self.crowded = len(self._waiting) > self._few
         if forms.prefers_alone and self._waiting:
-            self._send_alone()
+            # A trial begins when no other statement of the query runs: beside many it would seem slow.
+            if not (patient and forms.trial and self.under_way):
+                self._send_alone()
         # If nothing is known yet of what a call costs, the first answer says it.
         elif forms.alone.known or beside or not self.under_way:
-            if self.crowded and forms.tries_alone():
-                self._to_measure = self._few
-                self._leave_alone(self._few)
             places = parallel - self.under_way
             if self._slow_share > _SLOW_SHARE:
                 places = min(places, _SMALL - self._sent)
@@ -366,7 +372,7 @@ class Scheduler:
     def _lose_patience(self, ends: int) -> None:
         self._timer = None
         if self._waiting:
-            self._send(beside=1 if ends == self._ends else 0)
+            self._send(beside=1 if ends == self._ends else 0, patient=False)
 
     def _without_repetitions(self, calls: list[Waiting]) -> list[Waiting]:
         """Send what several callers ask alike once."""
@@ -418,7 +424,7 @@ class Scheduler:
         try:
             if len(group.calls) > 1:
                 await self._run_together(group)
-                if group.counted and group.began:
+                if group.counted and group.is_exact:
                     self._measure(group)
             else:
                 await self._run_alone(group.calls)
@@ -428,8 +434,6 @@ class Scheduler:
             if not isinstance(error, Exception):
                 raise
         finally:
-            if group.timer is not None:
-                group.timer.cancel()
             self._groups.discard(group)
             if group.rescue is not None and not group.rescue.done() and group.is_answered:
                 # What is about to end by itself need not be cancelled, which costs more.
@@ -440,7 +444,9 @@ class Scheduler:
     async def _run_together(self, group: _Group) -> None:
         calls = group.calls
         try:
-            found = await self._runner.together(group.form, calls, lambda: self._begin_group(group))
+            found = await self._runner.together(
+                group.form, calls, lambda prepared: self._begin_group(group, prepared=prepared)
+            )
         except PlainsqlError:
             raise  # no connection, or other columns: for none of them
         except Exception as error:  # noqa: BLE001 (one caller's value, a limit, a column that cannot be decoded, a lost connection)
@@ -458,12 +464,28 @@ class Scheduler:
             if not future.done():
                 future.set_result(rows)
 
-    def _begin_group(self, group: _Group) -> None:
+    def _begin_group(self, group: _Group, *, prepared: bool) -> None:
         group.began = perf_counter()
-        if group.counted and group.timer is None and group.rescue is None:
+        group.is_exact = prepared
+        if group.counted and group.rescue is None:
             expected_s = self.forms.seconds(group.form, len(group.calls))
-            patience_s = max(_PATIENCE_S, _SLOWER * expected_s)
-            group.timer = self._loop.call_later(patience_s, self._rescue, group)
+            group.rescue_at = group.began + max(_PATIENCE_S, _SLOWER * expected_s)
+            if self._watch is None:
+                self._watch = self._loop.call_later(_PATIENCE_S, self._watch_groups)
+
+    def _watch_groups(self) -> None:
+        """Rescue the calls of groups that take long. One clock for all of them: a timer for each would
+        cost more.
+        """
+        self._watch = None
+        now = perf_counter()
+        watched = [group for group in self._groups if group.rescue_at]
+        for group in watched:
+            if group.rescue_at <= now:
+                group.rescue_at = 0.0
+                self._rescue(group)
+        if rest := [group.rescue_at for group in watched if group.rescue_at]:
+            self._watch = self._loop.call_later(max(min(rest) - now, _MOMENT_S), self._watch_groups)
 
     @staticmethod
     def _end_in_time(group: _Group, error: TimeoutError) -> None:
@@ -496,7 +518,6 @@ class Scheduler:
 
     def _rescue(self, group: _Group) -> None:
         """Run the calls of a group that takes long alone, beside it."""
-        group.timer = None
         group.is_slow = True
         if group.counted:
             self._measure(group)  # it has cost the others this much
@@ -512,7 +533,7 @@ class Scheduler:
 
     def _measure(self, group: _Group) -> None:
         elapsed_s = perf_counter() - group.began
-        self.forms.measured(group.form, elapsed_s, len(group.calls), self._runner.in_use())
+        self.forms.measured(group.form, elapsed_s, len(group.calls), self._runner.in_use() + 1)
         # One call of it is slow, as a rule.
         slow = 1.0 if group.is_slow else 0.0
         self._slow_share += _REMEMBERED * (slow - len(group.calls) * self._slow_share)
