@@ -415,6 +415,18 @@ def test_what_an_extension_computes_is_harmless(
     assert not claim.opaque
 
 
+def test_what_an_extension_brings_for_indexes_is_no_part_of_a_body(
+    connection: psycopg.Connection[Any],
+) -> None:
+    build(connection, "honest", schema="create extension if not exists vector schema effects")
+    connection.execute(
+        b"create function g() returns integer language plpgsql stable as 'begin return 1 + 1; end'"
+    )
+    with Analyser(connection) as analyser:
+        claim = analyser.analyse("select g()")
+    assert (claim.read_only, claim.session_safe, claim.volatility) == (True, True, "stable")
+
+
 def test_a_kind_of_node_that_is_not_known_ends_every_proof(honest: psycopg.Connection[Any]) -> None:
     with Analyser(honest) as analyser:
         effects = Effects()

@@ -191,8 +191,13 @@ class Evaluator:
 
     def operators(self, via: str) -> None:
         """Any operator or cast may be used, as by a body in PL/pgSQL."""
-        for oid in self._attached.behind.union(*self._attached.operators.values()):
+        for oid in self._attached.behind:
             self._call(oid, None, via)
+        for oid in set[int]().union(*self._attached.operators.values()):
+            function = self._catalogue.function(oid)
+            # What an extension brings for indexes only computes, volatile by label or not.
+            if function is None or not function.extension:
+                self._call(oid, None, via)
 
     # --------------------------------------------------------------------------------------------------
 
