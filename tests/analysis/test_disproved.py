@@ -58,6 +58,9 @@ create table parted_1 partition of parted for values in (1);
 create table parted_2 partition of parted for values in (2);
 insert into parted values (1, 1, null);
 create trigger t before insert on parted_2 for each row execute function never();
+create table moments (at timestamp primary key, day date unique);
+insert into moments values ('2024-03-31 02:30', '2011-12-30'), ('2024-03-31 03:30', '2011-12-31');
+create table stamps (id int primary key, moment timestamptz not null);
 create view passing as select id, x from closing;
 create trigger t instead of update on passing for each row execute function old();
 """
@@ -166,6 +169,13 @@ MANY_ROWS = [
 ]
 
 
+# Zone, column, a moment with a zone, and the number of its column's values that are equal to it.
+MOMENTS = [
+    ("Europe/Berlin", "at", "2024-03-31 01:30Z", 2),
+    ("Pacific/Apia", "day", "2011-12-30 10:00Z", 2),
+]
+
+
 @pytest.fixture(scope="module")
 def prepared(database_url: str) -> Generator[tuple[psycopg.Connection[Any], Analyser]]:
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -205,6 +215,26 @@ def test_many_rows_come_where_no_other_number_is_proved(
     connection, analyser = prepared
     assert len(run(connection, sql)) > 1
     assert analyser.analyse(sql).rows == "many"
+
+
+@pytest.mark.parametrize(("zone", "column", "moment", "count"), MOMENTS)
+def test_times_of_different_clocks_may_be_one_moment(
+    prepared: tuple[psycopg.Connection[Any], Analyser], zone: str, column: str, moment: str, count: int
+) -> None:
+    """A clock that is put forward makes two local times of one moment; a key tells them apart."""
+    connection, analyser = prepared
+    sql = f"select m.at from moments as m where m.{column} = $1::timestamptz"
+    joined = f"select m.at from moments as m, stamps as s where s.id = $1::int and m.{column} = s.moment"
+    with connection.transaction(force_rollback=True):
+        connection.execute(f"set local timezone to '{zone}'".encode())
+        rows = connection.execute(sql.replace("$1", f"'{moment}'").encode()).fetchall()
+    assert len(rows) == count
+    for text in (sql, joined):
+        assert analyser.analyse(text).rows == "many"
+        assert not analyser.analyse(text).by_key
+    same = analyser.analyse(f"select m.at from moments as m where m.{column} = $1")
+    assert same.rows == "optional"
+    assert same.by_key
 
 
 def test_columns_of_two_readers_are_no_nested_row(

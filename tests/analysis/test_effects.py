@@ -47,7 +47,141 @@ def test_what_a_table_evaluates_is_followed(
 
 
 _CHECKED = "create domain checked as integer check (f(value) is distinct from -1)"
+_ODD = """
+create function lt(a integer, b integer) returns boolean language plpgsql immutable
+  as 'begin return a < b; end';
+create function eq(a integer, b integer) returns boolean language plpgsql immutable
+  as 'begin return a = b; end';
+create function compare(a integer, b integer) returns integer language plpgsql
+  as 'begin return f(a) - b; end';
+create operator <? (leftarg = integer, rightarg = integer, function = lt);
+create operator =? (leftarg = integer, rightarg = integer, function = eq);
+create operator class odd_ops for type integer using btree as
+  operator 1 <?, operator 3 =?, function 1 compare(integer, integer);
+"""
+_EARLY = "create function early(integer) returns integer language sql immutable as 'select effects.f($1)';"
+_FIRES = "create function fires() returns trigger language plpgsql as 'begin perform f(1); return new; end';"
+_SEEN = "create view seen as select f(1) as v;"
 _ALONE = {
+    "a view in PL/pgSQL": (
+        _SEEN + "create function g() returns integer language plpgsql stable"
+        " as 'begin return (select v from effects.seen); end'",
+        "select g()",
+    ),
+    "a quoted view in PL/pgSQL": (
+        _SEEN + 'alter view seen rename to "What is Seen";'
+        " create function g() returns integer language plpgsql immutable"
+        " as 'begin return (select v from effects.\"What is Seen\"); end'",
+        "select g()",
+    ),
+    "a view in a polymorphic body": (
+        _SEEN + "create function g(anyelement) returns anyelement language sql stable"
+        " as 'select $1 from effects.seen'",
+        "select g(1)",
+    ),
+    "a default argument in PL/pgSQL": (
+        (
+            "create function h(v integer, w integer default f(1)) returns integer language sql immutable"
+            " as 'select v + w'; create function g() returns integer language plpgsql stable"
+            " as 'begin return effects.h(1); end'"
+        ),
+        "select g()",
+    ),
+    "an order in PL/pgSQL": (
+        _ODD + "create function g() returns integer language plpgsql stable as 'begin"
+        " return (select x from (values (1), (2)) as q (x) order by x using operator(effects.<?) limit 1);"
+        " end'",
+        "select g()",
+    ),
+    "a rule on the table of a cascade": (
+        (
+            "create table p (id integer primary key); insert into p values (1);"
+            " create table c (id integer references p on delete cascade); insert into c values (1);"
+            " create rule r as on delete to c do also select f(old.id)"
+        ),
+        "delete from p where id = 1",
+    ),
+    "a rule on the table that a cascade sets null": (
+        (
+            "create table p (id integer primary key); insert into p values (1);"
+            " create table c (id integer references p on delete set null); insert into c values (1);"
+            " create rule r as on update to c do also select f(old.id)"
+        ),
+        "delete from p where id = 1",
+    ),
+    "a rule on the table of a view": (
+        (
+            "create table w (id integer); create view v as select id from w;"
+            " create rule r as on insert to w do also select f(new.id)"
+        ),
+        "insert into v values (1)",
+    ),
+    "a rule below two views": (
+        (
+            "create table w (id integer); create view v as select id from w;"
+            " create view u as select id from v;"
+            " create rule r as on insert to w do also select f(new.id)"
+        ),
+        "insert into u values (1)",
+    ),
+    "a default below two views": (
+        (
+            "create table w (id integer, no integer default f(1)); create view v as select id, no from w;"
+            " create view u as select id, no from v"
+        ),
+        "insert into u (id) values (1)",
+    ),
+    "a cascade that moves rows to another partition": (
+        _FIRES + "create table p (id integer primary key); insert into p values (1);"
+        " create table c (id integer references p on update cascade) partition by list (id);"
+        " create table c_1 partition of c for values in (1); create table c_2 partition of c default;"
+        " insert into c values (1);"
+        " create trigger fires before insert on c_2 for each row execute function fires()",
+        "update p set id = 2 where id = 1",
+    ),
+    "the key of a partition that is written itself": (
+        _EARLY + "create table p (id integer) partition by range (early(id));"
+        " create table w partition of p for values from (0) to (9)",
+        "insert into w values (1)",
+    ),
+    "the operator class of a table that is referred to": (
+        _ODD + "create table p (id integer); create unique index on p (id odd_ops);"
+        " set session_replication_role = replica; insert into p values (1), (2), (3);"
+        " reset session_replication_role;"
+        " create table w (id integer references p (id))",
+        "insert into w values (2)",
+    ),
+    "a constant in an index": (
+        _EARLY + "create table w (id integer); create index on w ((id + early(1)))",
+        "select id from w where id = 1",
+    ),
+    "a constant in the condition of an index": (
+        _EARLY + "create table w (id integer); create index on w (id) where id > early(1)",
+        "delete from w where id = 1",
+    ),
+    "a constant in a body that is written out in an index": (
+        _EARLY + "create function outer_(integer) returns integer language sql immutable"
+        " as 'select $1 + effects.early(1)'; create table w (id integer); create index on w (outer_(id))",
+        "select id from w where id = 1",
+    ),
+    "a constant in statistics": (
+        _EARLY + "create table w (id integer); create statistics s on (id + early(1)), id from w",
+        "select id from w where id = 1",
+    ),
+    "a constant in the key of partitions": (
+        _EARLY + "create table w (id integer) partition by range ((id + early(1)));"
+        " create table w_0 partition of w default",
+        "select id from w where id = 1",
+    ),
+    "a constant in a check of a table that inherits": (
+        _EARLY + "create table w (id integer); create table w_0 (check (id > early(1))) inherits (w)",
+        "select id from w where id = 1",
+    ),
+    "a constant in an index of a table below a function": (
+        _EARLY + "create table w (id integer); create index on w ((id + early(1)));"
+        " create function g() returns bigint language sql stable as 'select count(*) from effects.w'",
+        "select g()",
+    ),
     "columns of a function": (
         (
             f"{_CHECKED}; create function g() returns table (c checked, d integer) language sql stable"
@@ -281,6 +415,18 @@ def test_what_an_extension_computes_is_harmless(
     assert not claim.opaque
 
 
+def test_what_an_extension_brings_for_indexes_is_no_part_of_a_body(
+    connection: psycopg.Connection[Any],
+) -> None:
+    build(connection, "honest", schema="create extension if not exists vector schema effects")
+    connection.execute(
+        b"create function g() returns integer language plpgsql stable as 'begin return 1 + 1; end'"
+    )
+    with Analyser(connection) as analyser:
+        claim = analyser.analyse("select g()")
+    assert (claim.read_only, claim.session_safe, claim.volatility) == (True, True, "stable")
+
+
 def test_a_kind_of_node_that_is_not_known_ends_every_proof(honest: psycopg.Connection[Any]) -> None:
     with Analyser(honest) as analyser:
         effects = Effects()
@@ -383,6 +529,63 @@ def test_time_and_session_are_found_below_what_is_called(
     with Analyser(honest) as analyser:
         caching = analyser.analyse(sql).caching
     assert "cache-unsteady" in {finding.name for finding in caching}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select is_dst from pg_timezone_names where name = 'Europe/Berlin'",
+        "select pg_stat_get_live_tuples('t'::regclass)",
+        "select n_live_tup from pg_stat_user_tables",
+        "select age(t.xmin) from t",
+        "select mxid_age('1'::xid)",
+    ],
+)
+def test_what_the_server_counts_is_unsteady(honest: psycopg.Connection[Any], sql: str) -> None:
+    with Analyser(honest) as analyser:
+        caching = analyser.analyse(sql).caching
+    assert "cache-unsteady" in {finding.name for finding in caching}
+
+
+@pytest.mark.parametrize("label", ["immutable", "stable"])
+def test_a_table_that_a_body_in_pl_pgsql_names_is_read(
+    connection: psycopg.Connection[Any], label: str
+) -> None:
+    build(connection, "honest", schema="select")
+    connection.execute(
+        b"create table rates (v integer); create view newest as select max(v) as v from rates;"
+        + f" create function g() returns integer language plpgsql {label}"
+        f" as 'begin return (select v from effects.newest); end'".encode()
+    )
+    with Analyser(connection) as analyser:
+        analysis = analyser.analyse("select g() as v")
+    assert [dependence.table for dependence in analysis.dependences] == ["effects.rates"]
+    assert analysis.read_only
+    assert analysis.session_safe
+
+
+def test_a_foreign_table_may_do_more_than_read(honest: psycopg.Connection[Any]) -> None:
+    """A view of the other server may write, and a program may do anything."""
+    honest.execute("create extension if not exists postgres_fdw schema effects")
+    honest.execute("create server other foreign data wrapper postgres_fdw")
+    honest.execute("create foreign table far (v integer) server other")
+    with Analyser(honest) as analyser:
+        for sql in ("select far.v from far", "select t.id from t where t.id in (select far.v from far)"):
+            claim = analyser.analyse(sql)
+            assert claim.not_read_only == "foreign table effects.far may do more than read"
+            assert claim.not_session_safe
+
+
+def test_plain_expressions_of_a_table_take_nothing_from_its_reads(honest: psycopg.Connection[Any]) -> None:
+    honest.execute(
+        b"create function plain(integer) returns integer language sql immutable as 'select $1 + 1';"
+        b" create function slow(integer) returns integer language plpgsql volatile as 'begin return $1; end';"
+        b" create table w (id integer check (slow(id) > 0)); create index on w ((id + plain(1)))"
+    )
+    with Analyser(honest) as analyser:
+        claim = analyser.analyse("select id from w")
+    assert claim.read_only, claim.not_read_only
+    assert claim.session_safe, claim.not_session_safe
 
 
 def test_a_moment_that_stays_is_steady(honest: psycopg.Connection[Any]) -> None:

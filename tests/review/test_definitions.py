@@ -61,6 +61,12 @@ CHANGES = {
         OF_NOTES,
     ),
     "an index": ("create index on log (what);", {"log_all"}),
+    "an expression that the check of a foreign key may compute": (
+        "create index on notes ((id + 1));",
+        OF_NOTES | {"page_added"},
+    ),
+    "a plain index of a table that is referred to": ("create index on notes (stars);", OF_NOTES),
+    "statistics": ("create statistics said on (what || 'x') from log;", {"log_all"}),
     "a constraint": ("alter table log alter column what set not null;", {"log_all"}),
     "a check": ("alter table log add check (what is not null);", {"log_all"}),
     "a comment on a column": ("comment on column log.what is 'said';", {"log_all"}),

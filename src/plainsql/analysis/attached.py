@@ -7,6 +7,7 @@ kept here: in most databases that is little or nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,6 +155,18 @@ select p.partrelid, coalesce(p.partexprs::text, ''), '',
 from pg_catalog.pg_partitioned_table as p
 """
 
+# Beside those of indexes and partitions, the planner reads these of any table in a statement.
+_PLANNED = """
+select k.conrelid, k.conbin::text
+from pg_catalog.pg_constraint as k
+where k.contype = 'c' and k.conrelid >= 16384
+union all
+select s.stxrelid, s.stxexprs::text from pg_catalog.pg_statistic_ext as s where s.stxexprs is not null
+"""
+
+_USERS_CALL = re.compile(r":(?:funcid|opfuncid|opno) [1-9]\d{4}")
+"""A call of a function or an operator that is not the server's own, in its node format."""
+
 _CONDITIONS = """
 select t.tgrelid, t.tgname, t.tgqual::text
 from pg_catalog.pg_trigger as t
@@ -203,6 +216,8 @@ class Attached:
     defaults: dict[int, str] = field(default_factory=dict)
     """By domain: its own default, in the server's node format."""
     tables: dict[int, OfTable] = field(default_factory=dict)
+    planned: dict[int, set[str]] = field(default_factory=dict)
+    """By table: its expressions with users' functions: the planner simplifies them for each statement."""
     behind: set[int] = field(default_factory=set)
     """The functions behind operators and casts that do more than compute."""
 
@@ -260,6 +275,10 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
         of = found.tables.setdefault(table, OfTable())
         of.expressions += [text for text in (expressions, condition) if text]
         of.functions |= set[int]().union(*(families.get(family, ()) for family in classes))
+    stored = [(table, text) for table, of in found.tables.items() for text in of.expressions]
+    for table, text in [*stored, *rows(_PLANNED)]:
+        if _USERS_CALL.search(text):
+            found.planned.setdefault(table, set()).add(text)
     for table, trigger, text in rows(_CONDITIONS):
         found.tables.setdefault(table, OfTable()).conditions[trigger] = text
     behind = {operator.function for operator in routines.operators.values()} | set(routines.casts.values())

@@ -55,6 +55,10 @@ class Body:
     read: bool = True
     """False if the server refuses it."""
 
+    def may_name(self, name: str) -> bool:
+        """Say whether a body that is not parsed may have this name in it, quoted or not."""
+        return name in self.words or self.words.issuperset(_WORD.findall(name.lower()))
+
 
 class Bodies:
     """Reads bodies when they are first asked for, and keeps them."""

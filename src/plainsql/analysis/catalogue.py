@@ -50,6 +50,10 @@ class Catalogue:
             found = self._relations.get(oid)
         return found
 
+    def relations(self) -> list[Relation]:
+        """The relations of all user schemas."""
+        return [relation for relation in self._relations.values() if not relation.is_system]
+
     def relation_named(self, schema: str, name: str) -> Relation | None:
         """A relation of a user schema by name."""
         for relation in self._relations.values():
@@ -116,6 +120,15 @@ class Catalogue:
             if current is not None:
                 found.append(current)
         return found
+
+    def related(self, relation: Relation) -> list[Relation]:
+        """The tables that this one, or one that it is a part of, refers to or is referred to by."""
+        own = {table.oid: table for table in (relation, *self.partitioned(relation))}
+        found = {key.table for table in own.values() for key in table.referenced_by}
+        for other in self._relations.values():
+            if any(key.table in own for key in other.referenced_by):
+                found.add(other.oid)
+        return [table for oid in sorted(found) if (table := self.relation(oid)) is not None]
 
     def key_columns(self, relation: Relation) -> frozenset[str]:
         """The columns by which rows are looked up: of keys and foreign keys, the first of indexes."""

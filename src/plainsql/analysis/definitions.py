@@ -42,6 +42,22 @@ def _own(alias: str, catalog: str) -> str:
     return _OWN.format(alias=alias, catalog=catalog, first=FIRST_USER_OID)
 
 
+def _computed(table: str) -> str:
+    """What a plan of a statement on a table computes beforehand, or may compare with."""
+    return f"""
+select string_agg(one.definition, E'\\n' order by one.definition)
+from (
+  select pg_get_indexdef(i.indexrelid) from pg_catalog.pg_index as i
+  where i.indrelid = {table} and (i.indexprs is not null or i.indpred is not null
+    or exists (select from unnest(i.indclass::oid[]) as u (oid) where u.oid >= {FIRST_USER_OID}))
+  union all
+  select pg_get_constraintdef(x.oid) from pg_catalog.pg_constraint as x
+  where x.conrelid = {table} and x.conrelid <> 0 and x.contype = 'c'
+  union all
+  select pg_get_statisticsobjdef(x.oid) from pg_catalog.pg_statistic_ext as x where x.stxrelid = {table}
+) as one(definition)"""
+
+
 _RELATIONS = f"""
 select c.relname,
   concat_ws(E'\\n', c.oid::regclass, row(c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
@@ -67,20 +83,22 @@ cross join lateral (
 ) as columns
 cross join lateral (
   -- A foreign key is part of both its tables, but leads from the table that it refers to alone, and only if
-  -- it changes rows there: what a proof needs of the other, it has from the statement's own words.
+  -- it changes rows there: what a proof needs of the other, it has from the statement's own words. What the
+  -- check of a key computes on the other table is part of both.
   select
-    string_agg(concat_ws(' ', k.conname, pg_get_constraintdef(k.oid), k.convalidated, k.connoinherit), E'\\n'
-      order by k.conname) as definition,
-    string_agg(pg_get_constraintdef(k.oid), E'\\n') filter (where k.contype <> 'f') as reach
+    string_agg(concat_ws(' ', k.conname, pg_get_constraintdef(k.oid), k.convalidated, k.connoinherit,
+      ({_computed("k.confrelid")})), E'\\n' order by k.conname) as definition,
+    string_agg(case k.contype when 'f' then ({_computed("k.confrelid")}) else pg_get_constraintdef(k.oid) end,
+      E'\\n') as reach
   from pg_catalog.pg_constraint as k
   where k.conrelid = c.oid
 ) as constraints
 cross join lateral (
   select
-    string_agg(concat_ws(' ', k.conname, k.conrelid::regclass, pg_get_constraintdef(k.oid), k.convalidated),
-      E'\\n' order by k.conrelid::regclass::text, k.conname) as definition,
-    string_agg(k.conrelid::regclass::text, ' ')
-      filter (where k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')) as reach
+    string_agg(concat_ws(' ', k.conname, k.conrelid::regclass, pg_get_constraintdef(k.oid), k.convalidated,
+      ({_computed("k.conrelid")})), E'\\n' order by k.conrelid::regclass::text, k.conname) as definition,
+    string_agg(concat_ws(' ', case when k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')
+      then k.conrelid::regclass end, ({_computed("k.conrelid")})), ' ') as reach
   from pg_catalog.pg_constraint as k
   where k.confrelid = c.oid and k.contype = 'f'
 ) as incoming
@@ -102,6 +120,8 @@ cross join lateral (
     union all
     select concat_ws(' ', 'inherits', i.inhparent::regclass, i.inhrelid::regclass)
     from pg_catalog.pg_inherits as i where c.oid in (i.inhparent, i.inhrelid)
+    union all
+    select pg_get_statisticsobjdef(s.oid) from pg_catalog.pg_statistic_ext as s where s.stxrelid = c.oid
     union all
     select pg_get_partkeydef(c.oid)
   ) as one(definition)

@@ -141,8 +141,10 @@ class _Collector:
             self._policies(relation)
 
     def _fetched(self, relation: Relation) -> None:
-        """Rows of a foreign table are made here, from what another server says."""
+        """Rows of a foreign table are made here, from what another server says or a program prints."""
         if relation.kind == "f":
+            self._effects.changes(f"foreign table {relation} may do more than read")
+            self._effects.leaves(f"foreign table {relation} may do more than read")
             self._effects.at_least("volatile")
             for column in relation.columns.values():
                 self._evaluator.value(column.type, f"foreign table {relation}", made=True)
@@ -176,6 +178,7 @@ class _Collector:
 
         tables = [relation, *(self._catalogue.descendants(relation) if with_children else ())]
         for table in tables:
+            self._evaluator.planned(table)
             reason = via if table is relation else via or f"inherits from {relation}"
             found, changed = pairs(table, bound), pairs(table, moved)
             uses.append(
@@ -239,9 +242,7 @@ class _Collector:
         if relation.is_system:
             # `update pg_settings` calls set_config: the rules of the server's own views are not looked at.
             self._effects.unknown(f"a write to {relation}")
-        for rule in relation.rules:
-            self._effects.hides(f"rule {relation}.{rule}")
-            self._effects.leaves(f"rule {relation}.{rule}")
+        self._ruled(relation)
         self._fire(relation, event)
         permissions = self._permissions(query, entry)
         field_name = {"insert": "insertedCols", "update": "updatedCols"}.get(event, "")
@@ -290,11 +291,7 @@ class _Collector:
         )
         for table in [relation, *(self._catalogue.descendants(relation) if children else ())]:
             if table is not relation:
-                self._fire(table, event)
-                if event == "update" and relation.kind == "p":
-                    # A row that moves to another partition is deleted here and inserted there.
-                    self._fire(table, "delete")
-                    self._fire(table, "insert")
+                self._fire_below(relation, table, event)
             # A table that inherits may number its columns in another way.
             numbers = relation.numbers_in(table)
             written_there = frozenset(numbers[number] for number in written if number in numbers)
@@ -329,12 +326,22 @@ class _Collector:
         if made:
             for check in relation.checks:
                 self._evaluator.expression(check.expression, f"a check of {relation}")
+        # A row that is put into a partition is held to the keys of all tables that it is a part of.
+        for table in (relation, *(self._catalogue.partitioned(relation) if made else ())):
+            self._compared(table)
+            of = self._catalogue.attached.tables.get(table.oid)
+            for expression in of.expressions if made and of is not None else ():
+                self._evaluator.expression(expression, f"an index of {table}")
+        for table in self._catalogue.related(relation):
+            # A foreign key is checked by a statement on the other table.
+            self._compared(table)
+            self._evaluator.planned(table)
+        self._policies(relation)
+
+    def _compared(self, relation: Relation) -> None:
         if (of := self._catalogue.attached.tables.get(relation.oid)) is not None:
             for function in of.functions:
                 self._evaluator.function(function, f"an index of {relation}")
-            for expression in of.expressions if made else ():
-                self._evaluator.expression(expression, f"an index of {relation}")
-        self._policies(relation)
 
     def _defaults(
         self, relation: Relation, event: Event, written: frozenset[int], defaults: frozenset[int]
@@ -390,7 +397,7 @@ class _Collector:
         members = [e for e in inner.query.entries if e.index in inner.query.members] if inner else []
         base = self._catalogue.relation(members[0].relation) if len(members) == 1 else None
         if inner is None or base is None:
-            self._effects.hides(f"view {view}")
+            self._effects.unknown(f"view {view}")
             return
         columns: dict[int, int] = {}
         for position, output in enumerate(inner.query.outputs, 1):
@@ -405,6 +412,7 @@ class _Collector:
         if event == "update":
             generated = {column.number for column in base.columns.values() if column.generated}
             bound_below = {c: names for c, names in bound_below.items() if c not in generated}
+        self._ruled(base)
         self._fire(base, event)
         if base.is_view:
             nested = next((p for p in self._places if p.scope is inner), None)
@@ -459,8 +467,13 @@ class _Collector:
             columns = table.column_names(key.columns) if effect == "update" else ()
             via = f"foreign key {key.name}"
             self._use(self._effects.writes, table, "cascade", columns, followed, via, with_children=True)
+            # A cascade is a statement of the server's on the table, and is rewritten like any other.
+            self._ruled(table)
             for each in [table, *self._catalogue.descendants(table)]:
-                self._fire(each, effect)
+                if each is table:
+                    self._fire(table, effect)
+                else:
+                    self._fire_below(table, each, effect)
                 own_numbers = table.numbers_in(each)
                 own_columns = frozenset(own_numbers[n] for n in key.columns if n in own_numbers)
                 self._implied(each, effect, own_columns, own_columns if action == "d" else frozenset())
@@ -475,6 +488,20 @@ class _Collector:
             return False
         known = exact_class(self._catalogue, one.type)
         return bool(known) and known == exact_class(self._catalogue, two.type)
+
+    def _ruled(self, relation: Relation) -> None:
+        """A rule puts other statements beside a write to its table, or in its place."""
+        for rule in relation.rules:
+            self._effects.hides(f"rule {relation}.{rule}")
+            self._effects.leaves(f"rule {relation}.{rule}")
+
+    def _fire_below(self, relation: Relation, table: Relation, event: Event) -> None:
+        """Fire the triggers of a table that inherits from the one that is written."""
+        self._fire(table, event)
+        if event == "update" and relation.kind == "p":
+            # A row that moves to another partition is deleted here and inserted there.
+            self._fire(table, "delete")
+            self._fire(table, "insert")
 
     def _fire(self, relation: Relation, event: Event) -> None:
         for trigger in relation.triggers_on(event):

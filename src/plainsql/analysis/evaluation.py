@@ -131,6 +131,7 @@ class Evaluator:
         self._read = read
         self._declared = declared
         self._texts: set[str] = set()
+        self._planned: set[str] = set()
         self._functions: set[int] = set()
         self._types: set[tuple[int, bool]] = set()
 
@@ -153,6 +154,28 @@ class Evaluator:
             return
         self._trees((tree for tree in trees if isinstance(tree, Node)), via, skip_queries=False)
 
+    def planned(self, relation: Relation) -> None:
+        """Follow what the planner computes of a table's own expressions, before it knows of any row.
+
+        It calls functions labelled immutable whose arguments are constants, in bodies that it writes out too.
+        """
+        texts = self._attached.planned.get(relation.oid, set()) - self._planned
+        self._planned |= texts
+        for text in texts:
+            try:
+                value = read_tree(text)
+            except NodeTextError:
+                value = None
+            for tree in value if isinstance(value, list) else [value]:
+                if not isinstance(tree, Node):
+                    self._effects.unknown(f"an expression of {relation} that cannot be read")
+                    continue
+                self._trees(
+                    (node for node in tree.walk() if self._is_computed_early(node)),
+                    f"an expression of {relation}",
+                    skip_queries=False,
+                )
+
     def function(self, oid: int, via: str) -> None:
         """Follow a function that something calls without a node of its own."""
         self._call(oid, None, via)
@@ -170,6 +193,11 @@ class Evaluator:
         """Any operator or cast may be used, as by a body in PL/pgSQL."""
         for oid in self._attached.behind:
             self._call(oid, None, via)
+        for oid in set[int]().union(*self._attached.operators.values()):
+            function = self._catalogue.function(oid)
+            # What an extension brings for indexes only computes, volatile by label or not.
+            if function is None or not function.extension:
+                self._call(oid, None, via)
 
     # --------------------------------------------------------------------------------------------------
 
@@ -216,6 +244,15 @@ class Evaluator:
         if (function := function_of(node, self._catalogue)) is not None:
             self._call(function, node, via)
         self._unnamed(node, via)
+
+    def _is_computed_early(self, node: Node) -> bool:
+        oid = function_of(node, self._catalogue)
+        function = self._catalogue.function(oid) if oid is not None else None
+        if function is None:
+            return oid is not None
+        if function.volatility != "immutable" or function.is_builtin:
+            return False
+        return function.language == "sql" or not any(part.kind == "VAR" for part in node.walk())
 
     def _sample(self, node: Node, via: str) -> None:
         """Follow ``tablesample``; the server's own methods only draw rows by chance."""
@@ -266,7 +303,12 @@ class Evaluator:
         relation = self._catalogue.relation(node.number("relid"))
         if relation is None:
             self._effects.hides("an unknown table")
-        elif relation.kind == "v":
+        else:
+            self._relation(relation, via)
+
+    def _relation(self, relation: Relation, via: str) -> None:
+        """Follow a table or a view that is read below the statement."""
+        if relation.kind == "v":
             text = self._catalogue.view_text(relation.oid)
             if text is None:
                 self._effects.unknown(f"view {relation}")
@@ -353,7 +395,7 @@ class Evaluator:
             self._words(function, body)
 
     def _words(self, function: Function, body: Body) -> None:
-        """Follow the names in a body that is not parsed: any function that is called like that."""
+        """Follow the names in a body that is not parsed: any function or table that is called like that."""
         effects, via = self._effects, f"function {function}"
         if "execute" in body.words:
             effects.unknown(f"{function} executes text")
@@ -368,6 +410,11 @@ class Evaluator:
             for other in routines.named(name):
                 if not other.is_builtin or (other.volatility == "volatile" and name in body.called):
                     self._call(other.oid, None, via)
+                    if (given := self._attached.arguments.get(other.oid)) is not None:
+                        self.expression(given[1], via)
+        for relation in self._catalogue.relations():
+            if relation.kind != "S" and body.may_name(relation.name):
+                self._relation(relation, via)
         # A variable may have any type: of a column's, of a row's.
         for type_ in self._attached.types:
             self._type(type_, via, made=True)

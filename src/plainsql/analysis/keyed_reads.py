@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.determined import from_entries
-from plainsql.analysis.equalities import collect_equalities
+from plainsql.analysis.equalities import collect_equalities, is_steady
 from plainsql.analysis.reader import Node
-from plainsql.analysis.tree import Command, Kind, Query, Scope, expression_children
+from plainsql.analysis.tree import Command, Entry, Kind, Query, Scope, expression_children
 
 __all__ = ["reads_by_key"]
 
@@ -66,7 +66,13 @@ def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
     equalities = collect_equalities(cardinality.catalogue, scope)
     found: set[int] = set()
     for entry in from_entries(scope.query):
-        own = [equality for equality in equalities if equality.variable[0] == entry.index]
+        own = [
+            equality
+            for equality in equalities
+            if equality.variable[0] == entry.index
+            and (equality.only_for is None or entry.index in equality.only_for)
+            and _is_a_key_to(cardinality, entry, equality.other)
+        ]
         for key, _ in cardinality.keys(entry, scope):
             compared = [
                 equality for equality in own if equality.families & key.get(equality.variable[1], frozenset())
@@ -80,6 +86,13 @@ def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
                 if part.kind == "PARAM"
             )
     return found
+
+
+def _is_a_key_to(cardinality: Cardinality, entry: Entry, value: Node) -> bool:
+    """Whether a value is known before the row is found that it is compared with."""
+    return is_steady(cardinality.catalogue, value) and not any(
+        part.kind == "VAR" and part.number("varno") == entry.index for part in expression_children(value)
+    )
 
 
 def _parameters_of_conditions(query: Query) -> Iterator[Node]:

@@ -124,11 +124,20 @@ class Routines:
             by_purpose.setdefault(oid, set()).add(family)
             if purpose != "s" or method not in ("btree", "hash"):
                 continue
-            if method == "btree" and strategy == 3:
+            if method == "btree" and strategy == 3 and self._is_exact(oid):
                 self.families_of_equality.setdefault(oid, set()).add(family)
             for mate in (oid, operators[oid].negator if oid in operators else 0):
                 if mate in operators:
                     self.comparisons.add(operators[mate].function)
+
+    def _is_exact(self, operator: int) -> bool:
+        """Whether equality depends on the two values alone.
+
+        Two timestamps are equal to one with a time zone in the hour that a clock is put forward by.
+        """
+        known = self.operators.get(operator)
+        function = self.functions.get(known.function) if known is not None else None
+        return function is not None and function.volatility == "immutable"
 
     def operators_of(self, function: int) -> list[Operator]:
         """The operators that a function is behind."""

@@ -23,6 +23,13 @@ _CLOCK = frozenset(
     [
         *("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday"),
         *("pg_postmaster_start_time", "pg_conf_load_time"),
+        # Whether it is summer time there.
+        *(
+            "pg_timezone_names",
+            "pg_timezone_abbrevs",
+            "pg_timezone_abbrevs_abbrevs",
+            "pg_timezone_abbrevs_zone",
+        ),
     ]
 )
 # Settings, the role and the search path are not here: they are part of what a result is stored under.
@@ -97,9 +104,11 @@ def _unsteady(evaluated: Evaluated, positions: Places) -> Iterator[tuple[str, st
         elif node.kind == "TABLESAMPLECLAUSE" and node.node("repeatable") is None:
             yield "the result depends on chance (tablesample)", _CHANCE_HINT
         return
-    alone = function.name == "age" and "," not in function.arguments and function.arguments != "xid"
+    alone = function.name == "age" and "," not in function.arguments
     if function.is_builtin and (function.name in _CLOCK or alone):
         yield f"the result depends on the time: {function.name}()", _TIME_HINT
+    elif function.is_builtin and (function.name.startswith("pg_stat_get_") or function.name == "mxid_age"):
+        yield f"the result depends on what the server counts: {function.name}()", _SESSION_HINT
     elif function.is_builtin and function.name in _SESSION:
         yield f"the result depends on the session: {function.name}()", _SESSION_HINT
     elif function.volatility == "volatile" and node is not None and node.kind != "TABLESAMPLECLAUSE":
