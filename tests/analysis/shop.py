@@ -67,6 +67,10 @@ create materialized view counted as select count(*) as n from customers;
 create table audited (id integer primary key, word text, stamp timestamptz);
 create function touch() returns trigger language plpgsql as $$ begin new.stamp := now(); return new; end $$;
 create trigger audited_touch before update on audited for each row execute function touch();
+create table left_out (id integer primary key, word text not null);
+create function leave_out() returns trigger language plpgsql as $$
+begin if new.id < 0 then return null; end if; return new; end $$;
+create trigger left_out_some before insert on left_out for each row execute function leave_out();
 create table quiet (id integer primary key, word text);
 create trigger quiet_same before update on quiet
   for each row execute function suppress_redundant_updates_trigger();

@@ -180,10 +180,11 @@ def test_only_json_has_a_type_that_the_header_says(make: Made, columns: str, hin
     assert (problem.name, problem.message, problem.line) == ("contract", f"a.get: {message}", 3)
 
 
-def test_two_types_of_one_name_do_not_hide_each_other(make: Made) -> None:
+def test_two_types_of_one_name_do_not_hide_each_other(make: Made, folder: Project) -> None:
     header = "-- column payload: Payload\n-- column other: shop.Payload\n"
     text = query("d.payload, d.payload as other", header=header, tail="from dishes as d\nlimit 1\n")
-    (problem,) = make({"sql/a/get.sql": text}).errors
+    types = {f"{folder.output}/{layer}/types.py": "Payload = dict\n" for layer in ("a", "shop")}
+    (problem,) = make({"sql/a/get.sql": text} | types).errors
     assert problem.message.startswith("a.get: Payload is a type of ")
     assert problem.hint == "rename the Payload that the header names"
 

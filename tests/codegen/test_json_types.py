@@ -115,3 +115,29 @@ def test_a_type_may_be_defined_in_any_way(make: Made, folder: Project) -> None:
     # What only running it can tell is taken for there.
     for unknown in ("from somewhere import *\n", "def __getattr__(name): ...\n", "this is no Python\n"):
         assert make(files | {f"{folder.output}/a/types.py": unknown}).errors == ()
+
+
+# Of a module, each imports a name of its own: Decimal, Json, datetime.
+OTHERS = {
+    "sql/a/a_number.sql": query(":x::numeric", "value"),
+    "sql/a/a_value.sql": query("'{}'::jsonb", "value"),
+    "sql/a/z_time.sql": query("now()", "value"),
+}
+
+
+@pytest.mark.parametrize("written", ["Decimal", "Json", "datetime"])
+def test_a_type_that_is_nowhere_is_no_fault_of_other_queries(make: Made, written: str) -> None:
+    text = query("'{}'::jsonb as j", "one Thing", f"-- column j: {written}\n")
+    (problem,) = make(OTHERS | {"sql/a/q.sql": text}).errors
+    assert problem.message.startswith(f"a.q: the header gives j the type {written}, and there is no module ")
+
+
+def test_a_type_that_is_nowhere_is_said_beside_names_that_clash(make: Made, folder: Project) -> None:
+    clash = query("'{}'::jsonb as j, 1.5 as n", "one Thing", "-- column j: Decimal\n")
+    missing = query("'{}'::jsonb as j", "one Other", "-- column j: Missing\n")
+    types = {f"{folder.output}/a/types.py": "class Decimal: ...\n"}
+    found = make(OTHERS | types | {"sql/a/clash.sql": clash, "sql/a/q.sql": missing}).errors
+    assert [problem.message.partition(",")[0] for problem in found] == [
+        f"a.clash: Decimal is a type of {folder.output}.a.types and of decimal",
+        "a.q: the header gives j the type Missing",
+    ]

@@ -7,11 +7,13 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from plainsql import MigrationError
+from plainsql import ConnectError, MigrationError
 from plainsql.analysis.scratch import scratch_database
 from tests.review.conftest import NOTES, Names, Write
 
@@ -106,6 +108,28 @@ def test_a_failing_migration_leaves_nothing(
     ):
         pytest.fail("it was built")
     assert scratch_names() == set()
+
+
+def test_a_role_that_may_create_nothing_is_told_so(migrations: Write, database_url: str) -> None:
+    folder = migrations(NOTES)
+    role = f"plain_{uuid4().hex}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"create role {role} login password 'plain'".encode())
+        try:
+            url = make_conninfo(database_url, user=role, password="plain")
+            with (
+                pytest.raises(ConnectError, match="permission denied to create database") as caught,
+                scratch_database(folder, url),
+            ):
+                pytest.fail("it was built")
+            assert "may create databases" in (caught.value.hint or "")
+            with scratch_database(folder, database_url):
+                pass
+            # One that is there is enough, whoever made it.
+            with scratch_database(folder, url) as inside:
+                assert inside.execute("select current_user").fetchone() == (role,)
+        finally:
+            connection.execute(f"drop role {role}".encode())
 
 
 def test_two_processes_at_once_build_it_once(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from plainsql.errors import SqlFileError, SqlFolderError
 from plainsql.statements import Catalog, load
+from plainsql.statements.folder import find_files
 
 QUERY = "-- returns: value\nselect 1\n"
 
@@ -185,6 +187,26 @@ def test_a_file_that_cannot_be_read(folder: Path) -> None:
     assert refusal(folder) == (
         "sql/b.sql: the file cannot be read: too many levels of symbolic links\nHINT: Check who may read it."
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    write("a.sql")
+    os.mkfifo(folder / "b.sql")
+    assert refusal(folder) == (
+        "sql/b.sql: expected a file, got a device, a pipe or a socket\nHINT: Remove it."
+    )
+
+
+@pytest.mark.parametrize("name", [b"\xff.sql", b"a\xff/b.sql"])
+def test_a_name_that_is_not_utf8_is_refused_once(folder: Path, name: bytes) -> None:
+    write("a.sql")
+    path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(QUERY)
+    (error,) = find_files(folder)[1]
+    assert "cannot be the name of a query or module" in error.message
+    assert [found.name for found in find_files(folder)[0]] == ["a"]
 
 
 def test_all_errors_of_a_folder_are_said_at_once_in_order(folder: Path) -> None:

@@ -18,19 +18,19 @@ __all__ = ["frozen_literals"]
 
 _WORD: Final = re.compile(r"(?<![a-z])(now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
 _INSTEAD: Final = {
-    "date": {"tomorrow": "current_date + 1", "yesterday": "current_date - 1", "": "current_date"},
+    "date": {"tomorrow": "(current_date + 1)", "yesterday": "(current_date - 1)", "": "current_date"},
     "time": {"": "localtime"},
     "timetz": {"": "current_time"},
     "timestamp": {
         "now": "localtimestamp",
-        "tomorrow": "current_date + 1",
-        "yesterday": "current_date - 1",
+        "tomorrow": "(current_date + 1)",
+        "yesterday": "(current_date - 1)",
         "": "current_date",
     },
     "timestamptz": {
         "now": "now()",
-        "tomorrow": "current_date + 1",
-        "yesterday": "current_date - 1",
+        "tomorrow": "(current_date + 1)",
+        "yesterday": "(current_date - 1)",
         "": "current_date",
     },
 }

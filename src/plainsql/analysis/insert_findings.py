@@ -49,34 +49,49 @@ def _unfilled(catalogue: Catalogue, query: Query, relation: Relation, targets: l
     # What an insert into a view, a foreign table or a table with rules writes is not decided here.
     if relation.kind not in "rp" or relation.rules:
         return []
+    # A row that a trigger leaves out fails no more than one that it fills.
+    if catalogue.may_drop_rows(relation, "insert"):
+        return []
     filled = catalogue.changed_by_triggers(relation, "insert")
     if filled is None:
         return []
-    assigned = {t.number("resno") for t in targets if not t.flag("resjunk") and not _is_null(t, query)}
+    written = {t.number("resno"): _written(t, query) for t in targets if not t.flag("resjunk")}
     return [
         column
         for column in relation.columns.values()
-        if column.number not in assigned | filled
-        and not (column.default or column.generated or column.identity)
+        if column.number not in filled
+        and _is_left_null(column, written.get(column.number))
         and _refuses_null(catalogue, relation, column)
     ]
 
 
-def _is_null(target: Node, query: Query) -> bool:
-    """Whether a target is left to a default that is not there, or null as it is written."""
+def _is_left_null(column: Column, values: list[Node | None] | None) -> bool:
+    """Whether a column is null in every row, as the statement writes it or for want of a default."""
+    has_default = bool(column.default or column.generated or column.identity)
+    if values is None:
+        return not has_default
+    return all(_is_null(value) or (_is_default(value) and not has_default) for value in values)
+
+
+def _written(target: Node, query: Query) -> list[Node | None]:
+    """The expressions that a column is given: of each of several rows of values, or the only one."""
     node = target.node("expr")
     if node is not None and node.kind == "VAR" and not node.number("varlevelsup"):
-        # Several rows of values: each of them has to be null.
         entry = query.entry(node.number("varno"))
         rows = entry.node.items("values_lists") if entry is not None and entry.kind is Kind.VALUES else []
         column = node.number("varattno") - 1
         values = [row[column] for row in rows if isinstance(row, list) and 0 <= column < len(row)]
-        return bool(values) and all(isinstance(value, Node) and _gives_nothing(value) for value in values)
-    return node is not None and _gives_nothing(node)
+        if values:
+            return [value if isinstance(value, Node) else None for value in values]
+    return [node]
 
 
-def _gives_nothing(node: Node) -> bool:
-    return node.kind == "SETTODEFAULT" or (node.kind == "CONST" and node.flag("constisnull"))
+def _is_default(node: Node | None) -> bool:
+    return node is not None and node.kind == "SETTODEFAULT"
+
+
+def _is_null(node: Node | None) -> bool:
+    return node is not None and node.kind == "CONST" and node.flag("constisnull")
 
 
 def _refuses_null(catalogue: Catalogue, relation: Relation, column: Column) -> bool:

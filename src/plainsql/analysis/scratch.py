@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 
 from plainsql import migrate
 from plainsql.diagnose import cannot_connect
+from plainsql.errors import ConnectError
 from plainsql.settings import resolve_database
 
 __all__ = ["PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]
@@ -43,7 +44,8 @@ def scratch_database(
             the project's embedded server.
         anew: build it even where it is there.
 
-    Raises ``ConnectError``, and ``MigrationError`` where a migration fails; nothing half-built stays.
+    Raises ``ConnectError``, also if the role may not create databases, and ``MigrationError`` where a
+    migration fails; nothing half-built stays.
     """
     with resolve_database(url) as server, connect(server) as connection:
         own = f"{PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
@@ -89,7 +91,17 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
 
 
 def _create(connection: psycopg.Connection[Any], name: str) -> None:
-    connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+    _change(connection, sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+
+
+def _change(connection: psycopg.Connection[Any], statement: sql.Composed) -> None:
+    try:
+        connection.execute(statement)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConnectError(
+            f"the scratch database cannot be made: {error.diag.message_primary}",
+            hint="give --database a role that may create databases: alter role … createdb",
+        ) from None
 
 
 def _build(connection: psycopg.Connection[Any], server: str, name: str, migrations: Path) -> None:
@@ -100,8 +112,9 @@ def _build(connection: psycopg.Connection[Any], server: str, name: str, migratio
     try:
         if migrations.is_dir():
             _apply(_with_database(server, part), migrations)
-        connection.execute(
-            sql.SQL("alter database {} rename to {}").format(sql.Identifier(part), sql.Identifier(name))
+        _change(
+            connection,
+            sql.SQL("alter database {} rename to {}").format(sql.Identifier(part), sql.Identifier(name)),
         )
     except BaseException:
         _drop(connection, part)
@@ -144,7 +157,7 @@ def _exists(connection: psycopg.Connection[Any], name: str) -> bool:
 
 
 def _drop(connection: psycopg.Connection[Any], name: str) -> None:
-    connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+    _change(connection, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
 def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> None:
@@ -159,7 +172,8 @@ def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> No
         [own, keep],
     ).fetchall()
     for (name,) in idle:
-        connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
+        with suppress(psycopg.errors.InsufficientPrivilege):  # another role made it, who drops it as well
+            connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
 
 
 def _drop_forsaken(connection: psycopg.Connection[Any], own: str) -> None:
@@ -176,5 +190,6 @@ def _drop_forsaken(connection: psycopg.Connection[Any], own: str) -> None:
         lock = "hashtextextended(%s, 0)"
         (free,) = connection.execute(f"select pg_try_advisory_lock({lock})", [name]).fetchone() or (False,)
         if free:
-            connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
             connection.execute(f"select pg_advisory_unlock({lock})", [name])

@@ -13,7 +13,7 @@ from typing import Final
 from plainsql.analysis.model import ColumnFact
 from plainsql.codegen.python_types import Annotation, below_domains
 from plainsql.errors import ContractError, Place
-from plainsql.statements import Statement
+from plainsql.statements import ColumnHint, Statement
 
 __all__ = ["JsonTypes"]
 
@@ -54,18 +54,27 @@ class JsonTypes:
 
     def missing(self, statement: Statement) -> Iterator[ContractError]:
         """Say which types of a statement's header are in no module."""
+        for hint, word, module, name in self.named(statement):
+            error = self._missing(module, name)
+            if error is not None:
+                message, remedy = error
+                yield ContractError(
+                    f"{statement.name}: the header gives {hint.name} the type {word}, {message}",
+                    place=hint.place,
+                    hint=remedy,
+                )
+
+    def has(self, module: str, name: str) -> bool:
+        """Whether a module defines a type, as far as can be told."""
+        return self._missing(module, name) is None
+
+    def named(self, statement: Statement) -> Iterator[tuple[ColumnHint, str, str, str]]:
+        """The types that a header names: its line, the type as written, its module, its name in that."""
         for hint in statement.columns:
             for word in _WORD.findall(hint.type or ""):
                 path, _, name = word.rpartition(".")
                 if path or name not in _BUILTINS:
-                    error = self._missing(self._module(path, statement), name)
-                    if error is not None:
-                        message, remedy = error
-                        yield ContractError(
-                            f"{statement.name}: the header gives {hint.name} the type {word}, {message}",
-                            place=hint.place,
-                            hint=remedy,
-                        )
+                    yield hint, word, self._module(path, statement), name
 
     def _module(self, path: str, statement: Statement) -> str:
         """The module that a type is imported from: a layer's own types, or the module that is written out."""

@@ -120,8 +120,8 @@ def plan_modules(
             )
         )
     for module in modules.values():
-        twice = list(_import_twice(module))
-        errors += twice or [e for f in module.functions for e in json_types.missing(f.statement)]
+        errors += _import_twice(module, json_types)
+        errors += [error for f in module.functions for error in json_types.missing(f.statement)]
         module.classes.choose_names(_own_names(module))
     imported = {name for module in modules.values() for name, _, _ in _imports(module)}
     for module in modules.values():
@@ -156,13 +156,19 @@ _IMPORTED = {
 """What modules import beside types."""
 
 
-def _import_twice(module: Module) -> Iterable[ContractError]:
-    """Types of one name from two modules, of which one would hide the other."""
-    known = dict(_IMPORTED)
-    for source, name, statement in _imports(module):
-        if known.setdefault(name, source) != source and statement is not None:
+def _import_twice(module: Module, json_types: JsonTypes) -> Iterable[ContractError]:
+    """Types that headers name, of which one would hide what the module imports under the same name."""
+    named = {
+        (function.statement.name, source, name): function.statement
+        for function in module.functions
+        for _, _, source, name in json_types.named(function.statement)
+    }
+    types = {(source, name) for _, source, name in named}
+    known = dict(_IMPORTED) | {n: source for source, n, _ in _imports(module) if (source, n) not in types}
+    for query, source, name in sorted(named):
+        if json_types.has(source, name) and known.setdefault(name, source) != source:
             yield _error(
-                statement,
+                named[query, source, name],
                 f"{name} is a type of {source} and of {known[name]}, and a module imports one of them",
                 f"rename the {name} that the header names",
             )

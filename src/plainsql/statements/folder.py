@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from keyword import iskeyword
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final, NamedTuple
 
 from plainsql.errors import Place, SqlFileError
@@ -12,6 +13,7 @@ from plainsql.errors import Place, SqlFileError
 __all__ = ["Found", "find_files", "read_text"]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class Found(NamedTuple):
@@ -58,8 +60,13 @@ def _walk(
             if len(files) > count:
                 folders.add(item.name)
         elif item.suffix == ".sql":
+            names = (*parts, item.stem)
+            # Bytes that are no UTF-8 stand in a name as halves of pairs, which nothing can be told.
+            if (half := next(filter(_HALF.search, names), None)) is not None:
+                errors.extend(_check_name(half, item))
+                continue
             errors.extend(_check_name(item.stem, item))
-            files.append(Found(item, ".".join((*parts, item.stem))))
+            files.append(Found(item, ".".join(names)))
         elif item.suffix.lower() == ".sql":
             errors.append(
                 _error(
@@ -117,6 +124,9 @@ def read_text(path: Path) -> str:
         SqlFileError: it cannot be read, or is not UTF-8 without a byte order mark.
     """
     try:
+        if not S_ISREG(path.stat().st_mode):
+            # A pipe would be waited for.
+            raise _error(path, "expected a file, got a device, a pipe or a socket", "Remove it.")
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error, "file") from None

@@ -175,7 +175,11 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         raise source.error(
             offset,
             f"{row!r} cannot be the name of a row, expected a name such as Lead",
-            hint=f"Did you mean {camel}?" if camel else "Begin it with a capital letter.",
+            hint="Name the row by what it is, such as Lead."
+            if camel in RESERVED_ROW_NAMES
+            else f"Did you mean {camel}?"
+            if camel
+            else "Begin it with a capital letter.",
         )
     if row in RESERVED_ROW_NAMES:
         raise source.error(

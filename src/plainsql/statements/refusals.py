@@ -136,7 +136,9 @@ class _Said:
             return None
         wanted = found[1] if index > self.at else found[3]
         name = self._name(index)
-        return self.tokens[self.at].start, f"cast it here, :{name}::{wanted}, or give it a name of its own"
+        # The other side is a literal or another parameter, which has no type either.
+        cast = "" if wanted == "unknown" else f"cast it here, :{name}::{wanted}, or "
+        return self.tokens[self.at].start, f"{cast}give it a name of its own"
 
     def clash(self) -> str | None:
         """From where the parameter beside an operator has its type, if that is elsewhere."""
@@ -170,7 +172,7 @@ class _Said:
         if before == "precision":
             return f"write :{name}::double precision"
         if before in _TYPES:
-            return f"write :{name}::{before}"
+            return f"write :{name}::{before}, without {before} in front"
         if before in _BEFORE_TABLES or before == ".":
             return "write the name itself: PostgreSQL takes values as parameters, not names"
         if before == "as":
