@@ -151,14 +151,17 @@ NULL = [
     ("citext's split_part gives null where text's gives ''", "select split_part('a'::citext, '@', 2)"),
     (
         "the row that meets a conflict need not refer to a row that is there",
-        "insert into child values (1, 99, 'z') on conflict (id) do update"
-        " set label = (select p.name from parent as p where p.id = excluded.parent) returning label",
+        (
+            "insert into child values (1, 99, 'z') on conflict (id) do update"
+            " set label = (select p.name from parent as p where p.id = excluded.parent) returning label"
+        ),
     ),
     (
         "the row that meets a conflict need not refer to a row that is there, joined or not",
-        "insert into child values (1, 99, 'z') on conflict (id) do update set label = ("
-        "select p.name from (select) as one left join parent as p on p.id = excluded.parent"
-        ") returning label",
+        (
+            "insert into child values (1, 99, 'z') on conflict (id) do update set label = (select p.name"
+            " from (select) as one left join parent as p on p.id = excluded.parent) returning label"
+        ),
     ),
     (
         "a foreign key whose triggers one partition has disabled may not hold",
@@ -296,7 +299,7 @@ LOCKED = [
 
 @pytest.mark.parametrize("sql", LOCKED)
 def test_a_row_locked_through_a_view_refers_to_what_is_not_seen(database_url: str, sql: str) -> None:
-    """Of a row that changed while its lock was awaited, the new version is read, and not what it refers to."""
+    """A lock that was awaited reads the new version of a row, and not what that refers to."""
     with (
         psycopg.connect(database_url, autocommit=True) as connection,
         psycopg.connect(database_url, autocommit=True) as waiting,
