@@ -62,6 +62,11 @@ create table parted_1 partition of parted for values in (1);
 create table parted_2 partition of parted for values in (2);
 insert into parted values (1, 1, null);
 create trigger t before insert on parted_2 for each row execute function never();
+create extension file_fdw;
+create server files foreign data wrapper file_fdw;
+create table far (id int, x int check (x is not null)) partition by range (id);
+create foreign table far_1 partition of far for values from (0) to (10)
+  server files options (program 'echo 1,', format 'csv');
 create table parent (id int primary key, name text not null);
 create table child (id int primary key, parent int not null references parent, label text);
 insert into parent values (1, 'p');
@@ -179,6 +184,7 @@ NULL = [
         "a name that is too long is another column's",
         f"insert into long_name values (1, 5) returning {LONG}",
     ),
+    ("a check is not enforced in a partition that is a foreign table", "select far.x from far"),
     ("a text without letters has no code", "select daitch_mokotoff('1')"),
 ]
 
