@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -10,6 +11,9 @@ import pytest
 
 from plainsql.analysis import Analyser
 from tests.analysis.fuzz import judge
+
+LONG = "x" * 70
+"""A name that PostgreSQL shortens to its first 63 letters."""
 
 SCHEMA = """
 create extension citext;
@@ -61,9 +65,37 @@ create trigger t before insert on parted_2 for each row execute function never()
 create table moments (at timestamp primary key, day date unique);
 insert into moments values ('2024-03-31 02:30', '2011-12-30'), ('2024-03-31 03:30', '2011-12-31');
 create table stamps (id int primary key, moment timestamptz not null);
+create extension file_fdw;
+create server files foreign data wrapper file_fdw;
+create table far (id int, x int check (x is not null)) partition by range (id);
+create foreign table far_1 partition of far for values from (0) to (10)
+  server files options (program 'echo 1,', format 'csv');
+create table parent (id int primary key, name text not null);
+create table child (id int primary key, parent int not null references parent, label text);
+insert into parent values (1, 'p');
+insert into child values (1, 1, 'c');
+create table divided (id int primary key, parent int not null references parent) partition by range (id);
+create table divided_1 partition of divided for values from (0) to (100);
+alter table divided_1 disable trigger all;
+insert into divided values (1, 77);
+create table divided_parent (id int primary key, name text not null) partition by range (id);
+create table divided_parent_1 partition of divided_parent for values from (0) to (100);
+create table of_divided (id int primary key, parent int not null references divided_parent);
+insert into divided_parent values (1, 'p');
+insert into of_divided values (1, 1);
+alter table divided_parent_1 disable trigger all;
+delete from divided_parent;
+create table capital (id int primary key, "Änderung" int);
+create function capital() returns trigger language plpgsql as $$
+begin new.Änderung := null; return new; end $$;
+create trigger t before insert on capital for each row execute function capital();
+create table long_name (id int primary key, {LONG} int);
+create function long_name() returns trigger language plpgsql as $$
+begin new.{LONG} := null; return new; end $$;
+create trigger t before insert on long_name for each row execute function long_name();
 create view passing as select id, x from closing;
 create trigger t instead of update on passing for each row execute function old();
-"""
+""".replace("{LONG}", LONG)
 
 NULL = [
     (
@@ -125,6 +157,37 @@ NULL = [
         "select g.n from a left join lateral (select generate_series(1, 0)) as g (n) on true",
     ),
     ("citext's split_part gives null where text's gives ''", "select split_part('a'::citext, '@', 2)"),
+    (
+        "the row that meets a conflict need not refer to a row that is there",
+        (
+            "insert into child values (1, 99, 'z') on conflict (id) do update"
+            " set label = (select p.name from parent as p where p.id = excluded.parent) returning label"
+        ),
+    ),
+    (
+        "the row that meets a conflict need not refer to a row that is there, joined or not",
+        (
+            "insert into child values (1, 99, 'z') on conflict (id) do update set label = (select p.name"
+            " from (select) as one left join parent as p on p.id = excluded.parent) returning label"
+        ),
+    ),
+    (
+        "a foreign key whose triggers one partition has disabled may not hold",
+        "select p.name from divided as d left join parent as p on p.id = d.parent",
+    ),
+    (
+        "a foreign key to a partition whose triggers are disabled may not hold",
+        "select (select p.name from divided_parent as p where p.id = c.parent) from of_divided as c",
+    ),
+    (
+        "a capital letter that is not ASCII stays one in a trigger",
+        'insert into capital values (1, 5) returning "Änderung"',
+    ),
+    (
+        "a name that is too long is another column's",
+        f"insert into long_name values (1, 5) returning {LONG}",
+    ),
+    ("a check is not enforced in a partition that is a foreign table", "select far.x from far"),
     ("a text without letters has no code", "select daitch_mokotoff('1')"),
 ]
 
@@ -260,3 +323,48 @@ def test_a_full_join_read_once_keeps_its_proof(
     _, analyser = prepared
     sql = "select coalesce(v1.aid, v1.bid) from deeper as v1 cross join deeper as v2"
     assert not analyser.analyse(sql).columns[0].nullable
+
+
+LOCKED = [
+    "select v.name from with_name as v for update",
+    "select s.name from (select v.name from with_name as v) as s for update",
+    "with s as materialized (select v.name from with_name as v for update) select s.name from s",
+    "select v.name from locked_with_name as v",
+]
+
+
+@pytest.mark.parametrize("sql", LOCKED)
+def test_a_row_locked_through_a_view_refers_to_what_is_not_seen(database_url: str, sql: str) -> None:
+    """A lock that was awaited reads the new version of a row, and not what that refers to."""
+    with (
+        psycopg.connect(database_url, autocommit=True) as connection,
+        psycopg.connect(database_url, autocommit=True) as waiting,
+        ThreadPoolExecutor() as threads,
+    ):
+        connection.execute(
+            """
+            drop schema if exists locking cascade;
+            create schema locking;
+            set search_path = locking;
+            create table parent (id int primary key, name text not null);
+            create table child (id int primary key, parent int not null references parent);
+            insert into parent values (1, 'p');
+            insert into child values (1, 1);
+            create view with_name as
+              select c.id, (select p.name from parent as p where p.id = c.parent) as name from child as c;
+            create view locked_with_name as select v.name from with_name as v for update;
+            """
+        )
+        waiting.execute("set search_path = locking")
+        with connection.transaction():
+            connection.execute("insert into parent values (2, 'q')")
+            connection.execute("update child set parent = 2")
+            answer = threads.submit(lambda: waiting.execute(sql.encode()).fetchall())
+            blocked = False
+            while not blocked and not answer.done():
+                (blocked,) = connection.execute(
+                    "select pg_backend_pid() = any (pg_blocking_pids(%s))", [waiting.info.backend_pid]
+                ).fetchone() or (False,)
+        assert answer.result() == [(None,)]
+        with Analyser(connection) as analyser:
+            assert analyser.analyse(sql).columns[0].nullable

@@ -89,3 +89,19 @@ def test_representatives_prove_what_all_variants_prove(analyser: Analyser, make:
     analyses = {variant: analyser.analyse(variant.sql, variant.parameters) for variant in variants}
     chosen = representatives(compiled, variants)
     assert proved(analyses[variant] for variant in chosen) == proved(analyses.values())
+
+
+def test_a_null_inside_a_joined_row_of_any_variant_is_a_null_there(analyser: Analyser) -> None:
+    """With the line, the join also finds customers without a nickname."""
+    sql = """
+select o.id, c.nickname
+from orders as o
+left join (
+  select each.id, each.nickname from customers as each where each.nickname is not null
+    or each.name = :name  --?
+) as c on c.id = o.customer_id
+"""
+    variants = compile_body(sql, name="q", path="q.sql").variants()
+    analyses = [analyser.analyse(variant.sql, variant.parameters) for variant in variants]
+    assert [each.columns[1].nullable_in_group for each in analyses] == [False, True]
+    assert merged(analyses).columns[1].nullable_in_group

@@ -18,6 +18,7 @@ OLD = frozenset({"insert"})
     [
         ("begin new.stamp := now(); return new; end", {"stamp"}, NEW, False),
         ("\nBEGIN\n  -- why\n  NEW.stamp = clock_timestamp();\n  RETURN NEW;\nEND;\n", {"stamp"}, NEW, False),
+        ('begin new."Änderung" := 1; return new; end', {"Änderung"}, NEW, False),
         ('begin new."Odd ""one" := 1; return old; end', {'Odd "one'}, OLD, True),
         ("begin return null; end", set(), EVENTS, False),
         (
@@ -92,6 +93,7 @@ def test_assignments_and_returns_are_understood(
         "begin new.a := my.now(); return new; end",
         "begin execute 'select 1'; return new; end",
         "begin new := null; return new; end",
+        "begin new.Änderung := null; return new; end",
         "begin return new; exception when others then return null; end",
         "declare x integer := f(); begin return new; end",
         "begin new.a := b; return new; end",

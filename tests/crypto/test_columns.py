@@ -194,8 +194,13 @@ async def test_what_is_no_text_is_refused_before_it_is_sent(vault: Side, q: Any)
     with pytest.raises(BindError, match=r"access_token: the text is not valid Unicode") as caught:
         await add(vault, q, access_token="half \ud800")
     assert "half" not in repr(caught.value)
-    with pytest.raises(BindError, match="id: got null"):
+    with pytest.raises(BindError, match=r"channels\.create: .*\bid\b"):
         await add(vault, q, id=None)
+
+
+async def test_a_key_that_is_null_is_refused_where_there_is_nothing_to_encrypt(vault: Side) -> None:
+    with pytest.raises(BindError, match=r"channels\.update: id\b"):
+        await vault.call(channels.update, tenant_id=uuid4(), id=None, refresh_token=None)
 
 
 def test_a_generated_row_shows_no_secret() -> None:

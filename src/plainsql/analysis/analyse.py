@@ -98,7 +98,9 @@ class Analyser:
             raise RefusedError("there is no statement", position=1)
         scopes = Scopes(self.catalogue)
         scope = Scope(Query(tree))
-        cardinality = Cardinality(self.catalogue, scopes)
+        places = places_of(self.catalogue, scopes, scope)
+        locks = any(place.scope.query.node.items("rowMarks") for place in places)
+        cardinality = Cardinality(self.catalogue, scopes, locks=locks)
         facts = self._parameters(
             described, names, parameter_landings(self.catalogue, scopes, scope), accepting
         )
@@ -106,7 +108,6 @@ class Analyser:
         nullability = Nullability(self.catalogue, scopes, cardinality, refusing)
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
-        places = places_of(self.catalogue, scopes, scope)
         effects = effects_of(self.catalogue, places, tuple(names))
         examined = Examined(scope, nullability, Places(sql))
         return Analysis(

@@ -37,9 +37,14 @@ class AtMostOne:
 class Cardinality:
     """Counts the rows of a query from its keys, limits and aggregates."""
 
-    def __init__(self, catalogue: Catalogue, scopes: Scopes) -> None:
+    def __init__(self, catalogue: Catalogue, scopes: Scopes, *, locks: bool = False) -> None:
+        """``locks`` says whether any query of the statement locks rows, which a foreign key promises nothing.
+
+        Rows of a view are locked with those of its tables, so it is not a matter of one query alone.
+        """
         self.catalogue = catalogue
         self.scopes = scopes
+        self._locks = locks
         self._inference = Inference(catalogue)
         self._at_most_one: dict[int, AtMostOne] = {}
 
@@ -74,7 +79,9 @@ class Cardinality:
 
     def finds_referenced_row(self, scope: Scope, facts: Facts) -> bool:
         """Whether a sub-select always finds the row that an outer row refers to by a foreign key."""
-        return keeps_first_row(scope.query) and select_follows_key(self.catalogue, scope, facts)
+        if self._locks or not keeps_first_row(scope.query):
+            return False
+        return select_follows_key(self.catalogue, scope, facts)
 
     def from_has_row(self, scope: Scope) -> bool:
         """Whether a row always comes out of ``from`` and ``where``."""
@@ -373,7 +380,7 @@ class Cardinality:
         return facts_of_rows(self._inference, scope, self.item_at_least_one, self._follows_key)
 
     def _follows_key(self, join: Join, scope: Scope, facts: Facts) -> bool:
-        return join_follows_key(self.catalogue, join, scope, facts)
+        return not self._locks and join_follows_key(self.catalogue, join, scope, facts)
 
     def _equality(self, clause: Node) -> frozenset[int]:
         return families_of(self.catalogue, clause.number("eqop"))

@@ -162,6 +162,9 @@ class Catalogue:
                     continue
                 if trigger.body is None or trigger.body.changes is None:
                     return None
+                # A name that is longer than PostgreSQL keeps, or written with escapes, is another column's.
+                if not trigger.body.changes <= {column.name for column in table.columns.values()}:
+                    return None
                 names |= trigger.body.changes
         return frozenset(column.number for column in relation.columns.values() if column.name in names)
 

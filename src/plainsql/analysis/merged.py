@@ -75,4 +75,5 @@ def widest_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
 
 def _widest(facts: Sequence[ColumnFact]) -> ColumnFact:
     found = next((fact for fact in facts if fact.nullable), facts[0])
-    return replace(found, position=facts[0].position)
+    inside = any(fact.nullable_in_group for fact in facts if fact.nullable)
+    return replace(found, position=facts[0].position, nullable_in_group=found.nullable and inside)

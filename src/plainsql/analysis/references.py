@@ -79,7 +79,7 @@ def _referenced(catalogue: Catalogue, scope: Scope, index: int) -> Relation | No
         return None
     sampled = entry.node.node("tablesample") is not None
     only = relation.kind == "p" and not entry.with_children
-    return None if sampled or only or scope.query.node.items("rowMarks") else relation
+    return None if sampled or only else relation
 
 
 def _pair(
@@ -113,7 +113,13 @@ def _is_found(catalogue: Catalogue, variable: Node, home: Scope, entry: Entry, f
         or (table.kind == "r" and entry.with_children and table.children)
     ):
         return False
-    if entry.index == home.query.result_relation or home.query.node.items("rowMarks"):
+    # The row to be written and, of an insert, `excluded` are not in `from`. Before PostgreSQL 18, grouping
+    # sets make a column null under its own name.
+    if (
+        entry.index not in home.query.members
+        or entry.index == home.query.result_relation
+        or (home.query.node.items("groupingSets") and not home.query.node.flag("hasGroupRTE"))
+    ):
         return False
     if not all(join in facts.matched for join in null_joins(variable, home)):
         return False

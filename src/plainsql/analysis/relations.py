@@ -282,10 +282,20 @@ where i.indisvalid and i.indislive
 def _foreign_keys_query(version: int) -> str:
     # From 18 on one may be of periods: it is matched by overlap, not by equality.
     period = "k.conperiod" if version >= 180000 else "false"
+    # Each partition, on either side, has a constraint and triggers of its own, which can be disabled alone.
     return f"""
 select k.conname, k.conrelid, k.conkey::int[], k.confrelid, k.confkey::int[], k.confdeltype, k.confupdtype,
-  k.convalidated and not k.condeferrable and not {period} and not exists (
-    select from pg_catalog.pg_trigger as t where t.tgconstraint = k.oid and t.tgenabled <> 'O'
+  not k.condeferrable and not {period} and not exists (
+    with recursive parts as (
+      select k.oid, k.convalidated
+      union all
+      select c.oid, c.convalidated
+      from parts as p
+      inner join pg_catalog.pg_constraint as c on c.conparentid = p.oid
+    )
+    select from parts as p
+    left join pg_catalog.pg_trigger as t on t.tgconstraint = p.oid
+    where not p.convalidated or t.tgenabled <> 'O'
   )
 from pg_catalog.pg_constraint as k
 where k.contype = 'f' and k.conparentid = 0

@@ -22,9 +22,12 @@ def stored_column(prover: Nullability, relation: Relation, column: int, *, with_
     if proved or relation.kind == "f":
         return verdict
     alone = not (with_children and relation.children)
+    # A foreign table that is a partition has the check, but its server decides about its rows.
+    enforced = alone or not any(each.kind == "f" for each in prover.catalogue.descendants(relation))
     for check in relation.checks:
         if (
             check.holds
+            and enforced
             and (alone or (check.inherited and relation.kind == "p"))
             and excludes_null(check.expression, column)
         ):

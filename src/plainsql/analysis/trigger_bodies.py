@@ -224,6 +224,9 @@ class _Reader:
             raise _NotUnderstoodError
         if self._tokens[i + 2].kind not in ("word", "quoted_name"):
             raise _NotUnderstoodError
+        # Other letters than ASCII's are folded by the database's encoding, or not at all.
+        if self._tokens[i + 2].kind == "word" and not words[i + 2].isascii():
+            raise _NotUnderstoodError
         self._changes.add(words[i + 2].strip('"').replace('""', '"'))
         return self._expression(i + 4, ";")
 

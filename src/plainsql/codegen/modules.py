@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
 
@@ -385,17 +385,13 @@ def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, .
     statement = item.statement
     facts = item.parameters
     planned: list[PlannedParameter] = []
-    # What encrypts says itself that a key is null.
-    keys = {
-        key for parameter in statement.parameters if parameter.encryption for key in parameter.encryption.keys
-    }
     for parameter in statement.parameters:
         fact = facts[parameter.name]
         annotation = PARAMETER
         if parameter.encryption is None:
             annotation = annotate_value(module.classes, statement, parameter, fact.type)
-        one = plan_parameter(statement, parameter, fact, annotation)
-        planned.append(replace(one, required=False) if parameter.name in keys else one)
+        # A key is checked as well: where there is nothing to encrypt, nothing else looks at it.
+        planned.append(plan_parameter(statement, parameter, fact, annotation))
     return (*planned, *plan_choices(statement))
 
 

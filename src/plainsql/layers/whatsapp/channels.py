@@ -146,7 +146,9 @@ def create(
     SQL: sql/whatsapp/channels/create.sql
     """
     if (
-        organization_id is None
+        tenant_id is None
+        or id is None
+        or organization_id is None
         or phone_number_id is None
         or business_account_id is None
         or messages_per_second is None
@@ -464,7 +466,7 @@ def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args
     Writes whatsapp.channels.
     SQL: sql/whatsapp/channels/rotate_access_token.sql
     """
-    if access_token is None:
+    if access_token is None or tenant_id is None or id is None:
         raise NullError
     return (
         encrypt("whatsapp.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id),

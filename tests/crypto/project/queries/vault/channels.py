@@ -77,7 +77,7 @@ def create(
     Writes vault.channels.
     SQL: sql/vault/channels/create.sql
     """
-    if phone is None or access_token is None:
+    if tenant_id is None or id is None or phone is None or access_token is None:
         raise NullError
     return (
         tenant_id,
@@ -208,7 +208,7 @@ def update(
     Writes vault.channels.
     SQL: sql/vault/channels/update.sql
     """
-    if access_token is None:
+    if access_token is None or tenant_id is None or id is None:
         raise NullError
     return (
         encrypt("vault.channels.access_token", "access_token", access_token, tenant_id=tenant_id, id=id),
