@@ -328,7 +328,8 @@ class Cardinality:
     def keys(self, entry: Entry, scope: Scope) -> list[tuple[OutputKey, str]]:
         """The columns that no two rows of a range table entry share, each set with how to call it."""
         relation = self.catalogue.relation(entry.relation) if entry.relation else None
-        if relation is not None and not relation.is_view:
+        # A materialised view may hold rows from before its tables had their keys: it has its own indexes.
+        if relation is not None and relation.kind != "v":
             if not self.has_own_keys(relation, entry):
                 return []
             return [

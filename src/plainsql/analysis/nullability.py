@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
+from functools import cached_property
 
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalogue import Catalogue
@@ -46,12 +47,17 @@ class Nullability:
         scopes: Scopes,
         cardinality: Cardinality,
         refusing: frozenset[int] = frozenset(),
+        *,
+        in_the_past: bool = False,
     ) -> None:
-        """``refusing`` are the numbers of the parameters to which null is never bound."""
+        """``refusing`` are the numbers of the parameters to which null is never bound; ``in_the_past``: the
+        rows were read at some time, when tables may have had other constraints.
+        """
         self.catalogue = catalogue
         self.scopes = scopes
         self.cardinality = cardinality
         self.refusing = refusing
+        self.in_the_past = in_the_past
         self.inference = Inference(catalogue)
         # A sub-select is asked for in several places, and not in all of them is as much known.
         self._outputs: dict[tuple[int, Hashable, Facts], list[Verdict]] = {}
@@ -73,6 +79,13 @@ class Nullability:
             )
             self._outputs[key] = known
         return known
+
+    @cached_property
+    def past(self) -> Nullability:
+        """The same for what a materialised view has read: no constraint of a table proves anything."""
+        scopes = Scopes(self.catalogue)
+        cardinality = Cardinality(self.catalogue, scopes, locks=True)
+        return Nullability(self.catalogue, scopes, cardinality, in_the_past=True)
 
     def expression(self, node: Node, context: Context) -> Verdict:
         """An answer for an expression where it stands."""

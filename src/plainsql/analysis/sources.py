@@ -99,6 +99,14 @@ def _stored(prover: Nullability, entry: Entry, column: int, home: Scope, context
     if conflict is not None and entry.index == conflict.number("exclRelIndex"):
         return excluded_verdict(prover, home, column)
     inner = prover.scopes.of_entry(entry, home)
+    relation = prover.catalogue.relation(entry.relation) if entry.kind is Kind.RELATION else None
+    if relation is not None and relation.kind == "m":
+        filled = prover.past.scopes.of_view(relation.oid)
+        outputs = prover.past.outputs(filled) if filled is not None else []
+        known = 0 < column <= len(outputs)
+        return (
+            outputs[column - 1].read_by(home.query.id, entry.index) if known else nullable("unknown column")
+        )
     if inner is not None:
         # A `with` item sees what is around the query that it stands in, and nothing of that query's own rows.
         outside = prover.rows(home) if entry.kind is Kind.SUBQUERY else None
@@ -106,8 +114,7 @@ def _stored(prover: Nullability, entry: Entry, column: int, home: Scope, context
         if 0 < column <= len(outputs):
             return outputs[column - 1].read_by(home.query.id, entry.index)
         return _search_or_cycle(entry, column, len(outputs), home)
-    relation = prover.catalogue.relation(entry.relation)
-    if relation is None or entry.kind is not Kind.RELATION:
+    if relation is None:
         return nullable("nothing is known of where it comes from")
     return stored_column(prover, relation, column, with_children=entry.with_children)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from plainsql.analysis.reader import Node, conjuncts, read_tree
 from plainsql.analysis.relations import Relation
 from plainsql.analysis.tree import Query, Scope
-from plainsql.analysis.verdict import Context, Verdict, never
+from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 if TYPE_CHECKING:
     from plainsql.analysis.nullability import Nullability
@@ -17,6 +17,8 @@ __all__ = ["excludes_null", "stored_column"]
 
 def stored_column(prover: Nullability, relation: Relation, column: int, *, with_children: bool) -> Verdict:
     """Whether a column can be null in a row that is in the table."""
+    if prover.in_the_past:
+        return nullable("a materialised view may hold rows from before its tables refused null")
     proved, because = prover.catalogue.column_is_not_null(relation, column, with_children=with_children)
     verdict = Verdict(not proved, because)
     if proved or relation.kind == "f":
