@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
+from tests.analysis.effects_cases import build
 from tests.analysis.shop import SHOP
 
 
@@ -25,3 +26,10 @@ def analyser(shop: psycopg.Connection[Any]) -> Generator[Analyser]:
     """An analyser of the shop."""
     with Analyser(shop) as analyser:
         yield analyser
+
+
+@pytest.fixture
+def honest(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """A database in which the function is labelled as what it is."""
+    build(connection, "honest")
+    return connection

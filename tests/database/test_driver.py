@@ -1,5 +1,7 @@
 """A prepared statement sent at once: the same answers and errors as from the driver's own method."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio
@@ -152,11 +154,21 @@ async def test_the_connections_time_limit_holds(database_url: str) -> None:
     await limited.close()
 
 
-async def test_a_call_that_is_cancelled_is_cancelled_on_the_server(connection: Any) -> None:
+async def test_a_call_that_is_cancelled_is_cancelled_on_the_server(
+    connection: Any, database_url: str
+) -> None:
     sql = "select $1::float8 from pg_sleep($1)"
     await driver.fetch(connection, sql, (0.0,), ANY)
     call = asyncio.create_task(driver.fetch(connection, sql, (60.0,), ANY))
-    await asyncio.sleep(0)
+    outside: Any = await asyncpg.connect(database_url)
+    async with asyncio.timeout(10):
+        # A request to cancel that comes before the statement begins is without effect.
+        while not await outside.fetchval(
+            "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and pid = $1",
+            connection.get_server_pid(),
+        ):
+            await asyncio.sleep(0)
+    await outside.close()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

@@ -12,6 +12,7 @@ from plainsql.database.borrowing import Borrower
 from plainsql.database.driver import is_prepared
 from plainsql.database.execution import execute, fetch
 from plainsql.database.forms import Form, Forms
+from plainsql.database.groups import ALONE, Began, Waiting
 from plainsql.database.many import (
     divide,
     execute_many,
@@ -22,7 +23,7 @@ from plainsql.database.many import (
     write_pipelined,
 )
 from plainsql.database.observing import Call
-from plainsql.database.scheduler import ALONE, Began, Runner, Scheduler, Waiting
+from plainsql.database.scheduler import Runner, Scheduler
 from plainsql.query import Args, Plan, Query
 
 __all__ = ["Direct"]

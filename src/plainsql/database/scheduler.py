@@ -19,21 +19,20 @@ Three promises hold whoever else calls:
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Any
-from uuid import UUID
 
 from asyncpg import exceptions
 
 from plainsql.database.forms import Form, Forms
+from plainsql.database.groups import ALONE, Began, Group, Waiting, fail, without_repetitions
 from plainsql.database.joined import JoinedStatement
 from plainsql.database.observing import Call
 from plainsql.database.pipelined import Values, fitting, unfit_call
 from plainsql.errors import PlainsqlError
 
-__all__ = ["ALONE", "Began", "Runner", "Scheduler", "Waiting"]
+__all__ = ["Runner", "Scheduler"]
 
 MAX_JOINED = 256
 """At most so many calls in one joined statement."""
@@ -99,21 +98,6 @@ _INTERVENTION = "57"
 _NOT_UNDERSTOOD = ("42", "0A", "54")
 """The classes of SQLSTATE by which PostgreSQL refuses a statement's text: what it says, or its size."""
 
-_EQUAL_IF_ALIKE: frozenset[type] = frozenset({int, str, bytes, bool, type(None), UUID})
-"""Types whose equal values are the same argument for every parameter: not floats (0.0 and -0.0), decimals
-(1.0 and 1.00) or times (of several zones).
-"""
-
-ALONE: Sequence[Any] = ["alone"]
-"""What a call gets instead of records if it is to run alone, in its caller's own task."""
-
-Waiting = tuple[Values, asyncio.Future[Sequence[Any]], Call | None]
-"""A call's arguments, what brings its records, and what is told of it afterwards."""
-
-
-Began = dict[asyncio.Future[Sequence[Any]], float]
-"""When calls had a connection of their own, by the future that brings their records."""
-
 
 class Runner:
     """What a scheduler needs of its database."""
@@ -136,54 +120,6 @@ class Runner:
         what it is given when it has a connection, and says whether that has prepared the statement."""
         self.alone = alone
         """Runs one call, and takes down when it has a connection."""
-
-
-class _Group:
-    """Calls that were sent together."""
-
-    __slots__ = (
-        "alone_since",
-        "began",
-        "calls",
-        "counted",
-        "form",
-        "is_exact",
-        "is_refused",
-        "is_slow",
-        "rescue",
-        "rescue_at",
-        "task",
-    )
-
-    def __init__(self, calls: list[Waiting], form: Form) -> None:
-        self.calls = calls
-        self.form = form
-        self.began = 0.0
-        """When it had a connection; 0 before."""
-        self.counted = True
-        """Whether it takes one of the places for statements under way."""
-        self.is_exact = False
-        """Whether what it takes is its statement alone, and no preparing."""
-        self.is_slow = False
-        self.is_refused = False
-        """Whether PostgreSQL does not understand the text in this form, or one call's values."""
-        self.task: asyncio.Task[object] | None = None
-        self.rescue_at = 0.0
-        """When its calls are to be run alone beside it; 0 for never."""
-        self.rescue: asyncio.Task[object] | None = None
-        """Runs its calls alone, beside it."""
-        self.alone_since: Began = {}
-        """When the calls began that run alone beside it."""
-
-    @property
-    def is_answered(self) -> bool:
-        return all(future.done() for _, future, _ in self.calls)
-
-    def part(self, calls: list[Waiting]) -> _Group:
-        """Make a group of some of its calls, which is no statement more under way."""
-        part = _Group(calls, self.form)
-        part.counted = False
-        return part
 
 
 class Scheduler:
@@ -221,7 +157,7 @@ class Scheduler:
         self._sent = 0
         """Groups that take a place among the statements under way."""
         self._tasks: set[asyncio.Task[object]] = set()
-        self._groups: set[_Group] = set()
+        self._groups: set[Group] = set()
         self._watch: asyncio.TimerHandle | None = None
         """The next look at the groups that are under way."""
         self._slow_share = 0.0
@@ -355,10 +291,10 @@ class Scheduler:
         calls = [call for call in taken if not call[1].done()]  # cancelled meanwhile
         if not calls:
             return 0
-        calls = self._without_repetitions(calls)
+        calls = without_repetitions(calls, self._loop)
         self.under_way += 1
         self._sent += 1
-        group = _Group(calls, form)
+        group = Group(calls, form)
         self._groups.add(group)
         group.task = self._start(self._run(group))
         return 1
@@ -374,53 +310,9 @@ class Scheduler:
         if self._waiting:
             self._send(beside=1 if ends == self._ends else 0, patient=False)
 
-    def _without_repetitions(self, calls: list[Waiting]) -> list[Waiting]:
-        """Send what several callers ask alike once."""
-        if len(calls) < 2:
-            return calls
-        try:
-            if len({values for values, _, _ in calls}) == len(calls):
-                return calls
-        except TypeError:  # a list among them
-            return calls
-        alike: dict[Any, list[Waiting]] = {}
-        for call in calls:
-            kinds = tuple(map(type, call[0]))
-            key = (call[0], kinds) if _EQUAL_IF_ALIKE.issuperset(kinds) else call[1]
-            alike.setdefault(key, []).append(call)
-        return [same[0] if len(same) == 1 else self._shared(same) for same in alike.values()]
-
-    def _shared(self, calls: list[Waiting]) -> Waiting:
-        """Make one call of several that are alike."""
-        shared: asyncio.Future[Sequence[Any]] = self._loop.create_future()
-
-        def hand_out(_: object) -> None:
-            if (first := calls[0][2]) is not None:
-                for _, _, call in calls:
-                    if call is not None:
-                        call.joined, call.lease_wait = first.joined, first.lease_wait
-            if shared.cancelled():
-                for _, future, _ in calls:
-                    future.cancel()
-            elif (error := shared.exception()) is not None:
-                _fail(calls, error)
-            else:
-                for _, future, _ in calls:
-                    if not future.done():
-                        future.set_result(shared.result())
-
-        def drop(_: object) -> None:
-            if not shared.done() and all(future.done() for _, future, _ in calls):
-                shared.cancel()
-
-        shared.add_done_callback(hand_out)
-        for _, future, _ in calls:
-            future.add_done_callback(drop)
-        return calls[0][0], shared, calls[0][2]
-
     # Groups ---------------------------------------------------------------------------------------------
 
-    async def _run(self, group: _Group) -> None:
+    async def _run(self, group: Group) -> None:
         try:
             if len(group.calls) > 1:
                 await self._run_together(group)
@@ -430,7 +322,7 @@ class Scheduler:
                 await self._run_alone(group.calls)
         except BaseException as error:
             if group.rescue is None:
-                _fail(group.calls, error)
+                fail(group.calls, error)
             if not isinstance(error, Exception):
                 raise
         finally:
@@ -441,7 +333,7 @@ class Scheduler:
             if group.counted:
                 self._leave_place(group)
 
-    async def _run_together(self, group: _Group) -> None:
+    async def _run_together(self, group: Group) -> None:
         calls = group.calls
         try:
             found = await self._runner.together(
@@ -464,7 +356,7 @@ class Scheduler:
             if not future.done():
                 future.set_result(rows)
 
-    def _begin_group(self, group: _Group, *, prepared: bool) -> None:
+    def _begin_group(self, group: Group, *, prepared: bool) -> None:
         group.began = perf_counter()
         group.is_exact = prepared
         if group.counted and group.rescue is None:
@@ -488,14 +380,14 @@ class Scheduler:
             self._watch = self._loop.call_later(max(min(rest) - now, _MOMENT_S), self._watch_groups)
 
     @staticmethod
-    def _end_in_time(group: _Group, error: TimeoutError) -> None:
+    def _end_in_time(group: Group, error: TimeoutError) -> None:
         """Have the calls that take too long fail now: those that have run alone nearly since the group
         began.
         """
         latest = group.began + _NEARLY * (perf_counter() - group.began)
-        _fail([call for call in group.calls if group.alone_since.get(call[1], latest) < latest], error)
+        fail([call for call in group.calls if group.alone_since.get(call[1], latest) < latest], error)
 
-    async def _run_again(self, group: _Group, error: Exception) -> None:
+    async def _run_again(self, group: Group, error: Exception) -> None:
         """Run the calls of a group that failed, so that the one that is to blame is alone with its error."""
         form, calls = group.form, group.calls
         if isinstance(form, JoinedStatement):
@@ -516,7 +408,7 @@ class Scheduler:
         else:
             await self._run_alone(calls)
 
-    def _rescue(self, group: _Group) -> None:
+    def _rescue(self, group: Group) -> None:
         """Run the calls of a group that takes long alone, beside it."""
         group.is_slow = True
         if group.counted:
@@ -524,27 +416,27 @@ class Scheduler:
             self._leave_place(group)
         group.rescue = self._start(self._run_beside(group))
 
-    async def _run_beside(self, group: _Group) -> None:
+    async def _run_beside(self, group: Group) -> None:
         answered = await self._run_alone(group.calls, group.alone_since)
         if answered and group.is_refused:
             self.forms.refuse(group.form)
         if group in self._groups:
             self._stop(group)
 
-    def _measure(self, group: _Group) -> None:
+    def _measure(self, group: Group) -> None:
         elapsed_s = perf_counter() - group.began
         self.forms.measured(group.form, elapsed_s, len(group.calls), self._runner.in_use() + 1)
         # One call of it is slow, as a rule.
         slow = 1.0 if group.is_slow else 0.0
         self._slow_share += _REMEMBERED * (slow - len(group.calls) * self._slow_share)
 
-    def _leave_place(self, group: _Group) -> None:
+    def _leave_place(self, group: Group) -> None:
         group.counted = False
         self._sent -= 1
         self._ended()
 
     @staticmethod
-    def _stop(group: _Group) -> None:
+    def _stop(group: Group) -> None:
         for task in (group.task, group.rescue):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
@@ -587,18 +479,3 @@ def _state_of(error: BaseException) -> str:
         getattr(error, "sqlstate", None) if isinstance(error, exceptions.PostgresError) else None
     )
     return state or ""
-
-
-def _fail(calls: list[Waiting], error: BaseException) -> None:
-    """Give all callers the error, to each one of its own: a traceback and notes belong to one call."""
-    for _, future, _ in calls:
-        if future.done():
-            continue
-        if not isinstance(error, Exception):
-            future.cancel()
-        else:
-            own = copy.copy(error)
-            own.__cause__, own.__context__ = error.__cause__, error.__context__
-            if notes := getattr(error, "__notes__", None):
-                own.__notes__ = list(notes)
-            future.set_exception(own)
