@@ -23,9 +23,9 @@ __all__ = ["Form", "Forms"]
 
 Form = JoinedStatement | PipelinedStatement
 
-_JOINED_FROM = 8
+_JOINED_FROM = 4
 """So many calls are joined rather than pipelined, as long as nothing is measured: fewer save less than the
-joined statement costs (measured: equal at 8 to 16 calls)."""
+joined statement costs."""
 
 _WORK = 8
 """A statement that takes so many round trips' time is mostly work, which costs the same in every form: its
@@ -37,8 +37,10 @@ _SAVED = 0.7
 worth it. (Measured: a read of twenty rows is 12 % slower together, one of three rows 40 % faster.)
 """
 
-_TRIAL = 64
-"""Each so-many-th time, the form that is not the cheapest is tried: what was measured grows old."""
+_TRIAL = 1000
+"""Each so-many-th time, the form that is not the cheapest is tried: what was measured grows old. Not more
+often: the first five executions on each connection are planned one by one.
+"""
 
 _TRIAL_ALONE = 64
 """The same for calls together, counted in calls that are measured alone."""
@@ -114,7 +116,8 @@ class Forms:
         self._turns += 1
         first: Form = joined
         second: Form = pipelined
-        if joined.cost.known and pipelined.cost.known and pipelined.cost.call_s < joined.cost.call_s:
+        both = joined.cost.work_measurements and pipelined.cost.work_measurements
+        if both and pipelined.cost.work_s < joined.cost.work_s:
             first, second = second, first
         return second if self._turns % _TRIAL == 0 else first
 

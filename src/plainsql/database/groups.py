@@ -41,7 +41,6 @@ class Group:
         "form",
         "is_exact",
         "is_refused",
-        "is_slow",
         "rescue",
         "rescue_at",
         "task",
@@ -56,7 +55,6 @@ class Group:
         """Whether it takes one of the places for statements under way."""
         self.is_exact = False
         """Whether what it takes is its statement alone, and no preparing."""
-        self.is_slow = False
         self.is_refused = False
         """Whether PostgreSQL does not understand the text in this form, or one call's values."""
         self.task: asyncio.Task[object] | None = None

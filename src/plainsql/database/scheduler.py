@@ -76,16 +76,6 @@ _ON_TRIAL = 4
 _TRIAL_S = 0.005
 """Seconds that they should take at most."""
 
-_SLOW_SHARE = 0.001
-"""From this share of slow calls on, groups are small and many: one slow call in a large one holds up half
-of all."""
-
-_SMALL = 8
-"""Calls in a group, and groups at a time, if many calls are slow."""
-
-_REMEMBERED = 0.001
-"""The weight of a call in the share of slow ones."""
-
 _SAMPLE = 8
 """One of so many calls that go alone is measured."""
 
@@ -133,7 +123,6 @@ class Scheduler:
         "_runner",
         "_scheduled",
         "_sent",
-        "_slow_share",
         "_tasks",
         "_timer",
         "_until_measured",
@@ -160,8 +149,6 @@ class Scheduler:
         self._groups: set[Group] = set()
         self._watch: asyncio.TimerHandle | None = None
         """The next look at the groups that are under way."""
-        self._slow_share = 0.0
-        """Of the last thousand calls or so, how many took several times what they should."""
         self._until_measured = 0
         self.crowded = False
         """Whether many came together the last time: those who have their answers ask again at once."""
@@ -246,9 +233,7 @@ class Scheduler:
         # If nothing is known yet of what a call costs, the first answer says it.
         elif forms.alone.known or beside or not self.under_way:
             places = parallel - self.under_way
-            if self._slow_share > _SLOW_SHARE:
-                places = min(places, _SMALL - self._sent)
-            elif forms.call_s < _CHEAP_S:
+            if forms.call_s < _CHEAP_S:
                 places = _AT_ONCE - self._sent
             places = min(max(places, beside), parallel - self.under_way)
             while self._waiting and places > 0:
@@ -276,7 +261,7 @@ class Scheduler:
         is.
         """
         forms = self.forms
-        share = min(share, len(self._waiting), _SMALL if self._slow_share > _SLOW_SHARE else MAX_JOINED)
+        share = min(share, len(self._waiting), MAX_JOINED)
         form = forms.choose(share)
         if form is None:
             share, form = 1, forms.pipelined
@@ -410,7 +395,6 @@ class Scheduler:
 
     def _rescue(self, group: Group) -> None:
         """Run the calls of a group that takes long alone, beside it."""
-        group.is_slow = True
         if group.counted:
             self._measure(group)  # it has cost the others this much
             self._leave_place(group)
@@ -426,9 +410,6 @@ class Scheduler:
     def _measure(self, group: Group) -> None:
         elapsed_s = perf_counter() - group.began
         self.forms.measured(group.form, elapsed_s, len(group.calls), self._runner.in_use() + 1)
-        # One call of it is slow, as a rule.
-        slow = 1.0 if group.is_slow else 0.0
-        self._slow_share += _REMEMBERED * (slow - len(group.calls) * self._slow_share)
 
     def _leave_place(self, group: Group) -> None:
         group.counted = False
