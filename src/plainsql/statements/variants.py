@@ -58,7 +58,18 @@ def compile_body(body: str, *, name: str, path: str, line: int = 1) -> Compiled:
 class Compiled:
     """A statement that was read. Made by :func:`compile_body`; immutable."""
 
-    __slots__ = ("_blocks", "choices", "end", "marks", "name", "offsets", "optional", "parameters", "source")
+    __slots__ = (
+        "_blocks",
+        "_variants",
+        "choices",
+        "end",
+        "marks",
+        "name",
+        "offsets",
+        "optional",
+        "parameters",
+        "source",
+    )
 
     name: str
     source: Source
@@ -83,6 +94,7 @@ class Compiled:
         self.name = name
         self.end = end
         self._blocks = blocks
+        self._variants: tuple[Variant, ...] | None = None
         offsets: dict[str, list[int]] = {}
         for start, _, parameter in placeholders:
             offsets.setdefault(parameter, []).append(start)
@@ -136,6 +148,11 @@ class Compiled:
 
     def variants(self) -> tuple[Variant, ...]:
         """Every text this statement can become, the one with the fewest lines first."""
+        if self._variants is None:
+            self._variants = self._make_variants()
+        return self._variants
+
+    def _make_variants(self) -> tuple[Variant, ...]:
         found: dict[tuple[frozenset[str], tuple[str, ...]], Variant] = {}
         groups = self._groups()
         for values in product(*self.choices.values()):
