@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import asyncpg
 from asyncpg import exceptions
 
 from plainsql.cache import Cache, Mode
-from plainsql.database import session
 from plainsql.database.borrowing import Core, Pooler
-from plainsql.database.codecs import Codecs
-from plainsql.database.cost import Floor
 from plainsql.database.database import Database
-from plainsql.database.leases import Leases
 from plainsql.database.observing import OnCall
+from plainsql.database.open_pool import OpenedPool, open_pool
 from plainsql.database.tenancy import Admission
 from plainsql.database.through import Through
 from plainsql.diagnose import cannot_connect
@@ -176,10 +171,6 @@ class Options(NamedTuple):
         return Through(cache, shared=True, settings=settings, url=url)
 
 
-_MEASURED = 3
-"""On so many connections the round trip is measured when they open."""
-
-
 class Connecting:
     """A database that is about to be connected: await it, or enter it with ``async with``."""
 
@@ -204,9 +195,9 @@ class Connecting:
             # The embedded server starts in a thread: it takes a second or two.
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             failed: ConnectError | None = None
-            opened: _Opened | None = None
+            opened: OpenedPool | None = None
             try:
-                opened = await self._open_pool(url)
+                opened = await open_pool(url, self._options.pool, self._options.leases, self._options.pooler)
             except exceptions.PostgresError as error:
                 failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
             except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
@@ -237,88 +228,6 @@ class Connecting:
             if (watch := getattr(options.on_call, "watch", None)) is not None:
                 watch(database)  # it wants the pool's numbers too
             return database
-
-    async def _open_pool(self, url: str) -> _Opened:
-        pooler = self._options.pooler
-        if pooler is None:
-            try:
-                return await self._direct_pool(url)
-            except _BehindPoolerError:
-                pooler = "transaction"
-            except exceptions.PostgresError as error:
-                if not session.refuses_settings(error):
-                    raise
-                pooler = "transaction"
-        if pooler == "session":
-            return await self._pool(url, session.SessionPooledConnection, pooler)
-        options = {} if await self._pooler_keeps_statements(url) else {"statement_cache_size": 0}
-        return await self._pool(url, session.TransactionPooledConnection, pooler, **options)
-
-    async def _direct_pool(self, url: str) -> _Opened:
-        options = dict(self._options.pool)
-        options["server_settings"] = session.SETTINGS | options["server_settings"]
-        checked = False
-
-        async def check(connection: Any) -> None:
-            nonlocal checked
-            if not checked and await session.is_behind_pooler(connection):
-                raise _BehindPoolerError
-            checked = True
-
-        return await self._pool(url, session.DirectConnection, None, check, **options)
-
-    async def _pool(
-        self, url: str, connection_class: type, pooler: Pooler | None, check: Any = None, **options: Any
-    ) -> _Opened:
-        codecs, floor = Codecs(), Floor()
-
-        async def install(connection: Any) -> None:
-            if check is not None:
-                await check(connection)
-            if connection_class is session.SessionPooledConnection:
-                await connection.execute(session.set_settings())
-            await codecs.install(connection)
-            if floor.measurements < _MEASURED:
-                began = perf_counter()
-                await connection.execute("select")
-                floor.measured(perf_counter() - began)
-
-        create_pool: Any = asyncpg.create_pool  # untyped
-        pool: Any = create_pool(
-            url, init=install, connection_class=connection_class, **(self._options.pool | options)
-        )
-        await pool
-        leases = Leases(pool, **self._options.leases)
-        try:
-            await leases.open()
-        except BaseException:
-            pool.terminate()
-            raise
-        return _Opened(pool, leases, pooler, floor)
-
-    async def _pooler_keeps_statements(self, url: str) -> bool:
-        connect_to: Any = asyncpg.connect
-        connection = await connect_to(
-            url,
-            timeout=self._options.pool["timeout"],
-            server_settings=self._options.pool["server_settings"],
-            statement_cache_size=0,
-        )
-        try:
-            return await session.keeps_statements(connection)
-        finally:
-            await connection.close()
-
-
-class _Opened(NamedTuple):
-    pool: Any
-    leases: Leases
-    pooler: Pooler | None
-    floor: Floor
-
-
-class _BehindPoolerError(Exception):
-    """What answers is not the server itself."""
 
 
 def _check(
