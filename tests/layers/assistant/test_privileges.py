@@ -179,9 +179,7 @@ def old(fresh_database_url: str, plainsql_database_url: str) -> Generator[Upgrad
 
 def test_types_in_pg_temp_ran_as_the_keeper_and_do_not_any_more(old: Upgrade) -> None:
     def caught(attacks: dict[str, tuple[str, str]]) -> set[str]:
-        return {
-            name for name, texts in attacks.items() if KEEPER in old.application.heard(*texts)
-        }
+        return {name for name, texts in attacks.items() if KEEPER in old.application.heard(*texts)}
 
     assert caught(TAKES_OVER) == set(TAKES_OVER)
     assert caught(DOES_NOTHING) == set()
@@ -333,9 +331,7 @@ BACKDATED = ("1970-01-01", "-infinity", "infinity", "3000-01-01")
 
 
 @pytest.mark.parametrize("table", ["users", "events", "notes", "conversations", "message_history"])
-def test_the_application_deletes_a_row_now_and_at_no_other_time(
-    old: Upgrade, table: str
-) -> None:
+def test_the_application_deletes_a_row_now_and_at_no_other_time(old: Upgrade, table: str) -> None:
     fill = """
         insert into assistant.events (user_id, title, start_datetime) values (1, 'x', now());
         insert into assistant.notes (user_id, content) values (1, 'x');
