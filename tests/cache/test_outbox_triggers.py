@@ -299,7 +299,7 @@ revoke create on schema plainsql from {role};
 def test_the_functions_may_belong_to_a_role_that_may_insert_and_nothing_else(
     fresh_database_url: str, writer: str
 ) -> None:
-    role = f"outbox_owner_{uuid4().hex[:12]}"
+    role, deployer = (f"outbox_{kind}_{uuid4().hex[:12]}" for kind in ("owner", "deployer"))
     with psycopg.connect(fresh_database_url, autocommit=True) as admin:
         run(admin, migration({"public.t": ["id"]}).apply)
         run(admin, OWNER.format(role=role))
@@ -311,8 +311,22 @@ def test_the_functions_may_belong_to_a_role_that_may_insert_and_nothing_else(
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 notes(admin)
             run(admin, "reset role")
+            # A later migration, applied by one who inherits its rights and is no superuser.
+            found = admin.execute("select pg_get_functiondef('plainsql.note_public_t'::regproc)").fetchone()
+            assert found is not None
+            run(admin, f"create role {deployer} in role {role}")
+            run(admin, f"alter schema plainsql owner to {deployer}")
+            database = psycopg.conninfo.conninfo_to_dict(fresh_database_url)["dbname"]
+            run(admin, f'grant create on database "{database}" to {deployer}; set role {deployer}')
+            run(admin, migration({"public.t": []}, before={"public.t": found[0]}).apply)
+            run(admin, "reset role")
+            owner = "select p.proowner::regrole::text from pg_proc as p where p.proname = 'note_public_t'"
+            assert admin.execute(owner).fetchone() == (role,)
+            with psycopg.connect(writer) as connection:
+                run(connection, "insert into t values ('x')")
+            assert notes(admin)[1:] == [("public.t", {})]
         finally:
-            run(
-                admin,
-                f"reassign owned by {role} to current_user; drop owned by {role}; drop role {role}",
-            )
+            for each in (role, deployer):
+                if admin.execute("select to_regrole(%s)", [each]).fetchone() != (None,):
+                    run(admin, f"reassign owned by {each} to current_user; drop owned by {each}")
+            run(admin, f"drop role if exists {role}, {deployer}")

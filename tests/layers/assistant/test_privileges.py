@@ -369,3 +369,14 @@ def test_a_superuser_may_say_when_a_user_was_deleted_and_what_hangs_on_it_goes_w
     for table in ("users", "events", "conversations", "message_history"):
         found = old.rows(f"select deleted_at::date::text from assistant.{table} where tenant_id = 'globex'")
         assert found == [("2020-01-01",)], table
+
+
+def test_an_application_may_be_made_one_that_purges_nothing(old: Upgrade) -> None:
+    old.upgrade()
+    delete = "update assistant.deletable_users set deleted_at = clock_timestamp()"
+    purge = "delete from assistant.deletable_users"
+    with psycopg.connect(old.url, autocommit=True) as admin:
+        admin.execute("revoke delete on assistant.deletable_users from assistant_app")
+    old.application.run(delete)
+    assert old.application.refused(purge)
+    assert old.rows("select count(*) from assistant.users where tenant_id = 'acme'") == [(1,)]
