@@ -278,6 +278,87 @@ def test_a_trigger_function_that_anybody_may_attach(find: Find) -> None:
     assert find(reached + definer(SAFE)) == []
 
 
+# Cascades --------------------------------------------------------------------------------------------------
+
+CASCADE = """
+create schema app;
+create table app.owners (id int primary key);
+create table app.pets (id int primary key, owner_id int references app.owners {action});
+create table app.toys (id int primary key, pet_id int references app.pets on delete cascade);
+create function app.touch() returns trigger language plpgsql as $$ begin return new; end $$;
+create trigger touch before {event} on app.{table} for each row execute function app.touch();
+grant {right} on app.owners to {role};
+"""
+CASCADED = {
+    "set null": ("on delete set null", "update", "pets", "delete", True),
+    "set default": ("on delete set default", "update", "pets", "delete", True),
+    "delete": ("on delete cascade", "delete", "pets", "delete", True),
+    "two steps": ("on delete cascade", "insert or delete", "toys", "delete", True),
+    "key": ("on update cascade", "update", "pets", "update", True),
+    "key, by column": ("on update cascade", "update", "pets", "update (id)", True),
+    "event": ("on delete cascade", "insert or update", "pets", "delete", False),
+    "step": ("on delete set null", "delete", "toys", "delete", False),
+    "right": ("on delete cascade", "delete", "pets", "select, insert, update", False),
+    "action": ("", "update or delete", "pets", "delete, update", False),
+    "side": ("on delete cascade", "delete", "owners", "delete", False),
+}
+
+
+@pytest.mark.parametrize("case", CASCADED)
+def test_triggers_that_a_foreign_key_fires_as_the_owner(find: Find, role: str, case: str) -> None:
+    action, event, table, right, is_found = CASCADED[case]
+    text = CASCADE.format(action=action, event=event, table=table, right=right, role=role)
+    found = find(text)
+    if not is_found:
+        assert found == []
+        return
+    (finding,) = found
+    assert finding.name == "definer-search-path"
+    assert finding.message.startswith(
+        f"function app.touch() is a trigger of app.{table}, which a foreign key changes as its owner, and"
+    )
+    assert finding.line == 6
+    assert (
+        finding.hint == "in a new migration: alter function app.touch() set search_path = pg_catalog, pg_temp"
+    )
+    assert find(text, finding.hint.removeprefix("in a new migration: ") + ";") == []
+    assert find(text.replace("create function", f"{ALLOW}create function")) == []
+
+
+def test_the_finding_of_a_cascade_is_about_what_happens(database_url: str, role: str) -> None:
+    """Who may delete an owner runs as the owner of the pets' table, by a type of their own."""
+    text = CASCADE.format(
+        action="on delete set null", event="update", table="pets", right="delete, select", role=role
+    ).replace("as $$ begin", "as $$ declare x text := 'x'; begin")
+    attack = """
+        create function pg_temp.own(value pg_catalog.text) returns boolean language plpgsql as $$
+        begin
+          raise notice 'runs as %', current_user;
+          return true;
+        end
+        $$;
+        create domain pg_temp.text as pg_catalog.text check (pg_temp.own(value));
+    """
+    told: list[str] = []
+    with psycopg.connect(database_url) as connection:
+        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        (owner,) = connection.execute("select current_user::text").fetchone() or ("",)
+        connection.execute(text.encode())
+        connection.execute(
+            "insert into app.owners values (1), (2); insert into app.pets values (1, 1), (2, 2)"
+        )
+        connection.execute(f"grant usage on schema app to {role}; set role {role}".encode())
+        connection.execute(attack.encode())
+        connection.execute("delete from app.owners where id = 1")
+        assert told == [f"runs as {owner}"]
+        connection.execute("reset role")
+        connection.execute("alter function app.touch() set search_path = pg_catalog, pg_temp")
+        connection.execute(f"set role {role}".encode())
+        connection.execute("delete from app.owners where id = 2")
+        assert told == [f"runs as {owner}"]
+        connection.rollback()
+
+
 @pytest.mark.parametrize(
     ("path", "names"),
     [

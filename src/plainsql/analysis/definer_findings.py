@@ -1,10 +1,13 @@
-"""Functions that run with their owner's rights, and let their caller decide what runs.
+"""Functions that run with more rights than their caller's, and let the caller decide what runs.
 
 A name without a schema is looked up in the function's search_path, or in its caller's if it sets none; types
 and tables are looked up in pg_temp first unless it is named. Any role may create there, and in each schema
 that it was granted: a domain whose check is a function, in place of the type that the body means, runs with
 the owner's rights. And a trigger function believes the rows that it is given, which may be those of a
 temporary table, if whoever made that may execute it.
+
+``security definer`` functions are not alone in this. What a foreign key deletes or updates on the referencing
+table, it does as that table's owner, and so run the triggers that this fires.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Any, Final
 __all__ = ["SCHEMA_FINDINGS", "SchemaFinding", "definer_findings", "search_path_names"]
 
 SCHEMA_FINDINGS: Final = {
-    "definer-search-path": "a `security definer` function that finds names where its caller may create them",
+    "definer-search-path": "a function with its owner's rights that finds names where its caller may create them",
     "definer-trigger": "a `security definer` trigger function that anybody may make a trigger of",
 }
 """The findings about what the migrations make, with what each says."""
@@ -70,6 +73,79 @@ where
 order by n.nspname, p.proname, p.oid
 """
 
+# Trigger functions that a foreign key has run as the owner of a table, for a role that may change the
+# referenced one: directly, or as one cascade brings about another. After triggers do so from PostgreSQL 18 on,
+# and before ones in all versions.
+_CASCADED: Final = """
+with recursive
+edges as (
+  select k.confrelid, 'd' as cause, k.conrelid, case k.confdeltype when 'c' then 'd' else 'u' end as effect
+  from pg_catalog.pg_constraint as k
+  where k.contype = 'f' and k.confdeltype in ('c', 'n', 'd')
+  union all
+  select k.confrelid, 'u', k.conrelid, 'u'
+  from pg_catalog.pg_constraint as k
+  where k.contype = 'f' and k.confupdtype in ('c', 'n', 'd')
+),
+
+granted as (
+  select c.oid as relation, c.relowner, a.grantee, a.privilege_type
+  from pg_catalog.pg_class as c
+  cross join lateral aclexplode(c.relacl) as a
+  union all
+  select c.oid, c.relowner, a.grantee, a.privilege_type
+  from pg_catalog.pg_attribute as t
+  inner join pg_catalog.pg_class as c on c.oid = t.attrelid
+  cross join lateral aclexplode(t.attacl) as a
+),
+
+cascaded (relation, event) as (
+  select e.conrelid, e.effect
+  from edges as e
+  inner join granted as g on g.relation = e.confrelid
+  left join pg_catalog.pg_roles as r on r.oid = g.grantee
+  where
+    g.privilege_type = case e.cause when 'd' then 'DELETE' else 'UPDATE' end
+    and g.grantee <> g.relowner
+    and r.rolsuper is not true
+  union
+  select e.conrelid, e.effect
+  from cascaded as x
+  inner join edges as e on e.confrelid = x.relation and e.cause = x.event
+)
+
+select
+  n.nspname,
+  p.proname,
+  p.prosrc,
+  format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)),
+  (array_agg(distinct r.rolname))[1],
+  (array_agg(distinct format('%I.%I', s.nspname, c.relname)))[1],
+  (select substr(o.setting, 13) from unnest(p.proconfig) as o (setting)
+   where starts_with(o.setting, 'search_path='))
+from cascaded as x
+inner join pg_catalog.pg_class as c on c.oid = x.relation
+inner join pg_catalog.pg_namespace as s on s.oid = c.relnamespace
+inner join pg_catalog.pg_roles as r on r.oid = c.relowner
+inner join pg_catalog.pg_trigger as t on t.tgrelid = x.relation
+inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+where
+  not t.tgisinternal
+  and t.tgenabled <> 'D'
+  and t.tgtype & case x.event when 'd' then 8 else 16 end <> 0
+  and not p.prosecdef
+  and n.nspname <> 'information_schema'
+  and n.nspname !~ '^pg_'
+  and not exists (
+    select
+    from pg_catalog.pg_depend as d
+    where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+  )
+group by n.oid, p.oid
+order by n.nspname, p.proname, p.oid
+"""
+
 # Who applies migrations may do all that they do; pg_database_owner is who owns the database.
 _CREATORS: Final = """
 select
@@ -93,31 +169,15 @@ group by n.nspname
 def definer_findings(connection: Any) -> list[SchemaFinding]:
     """What is to be said of the functions of a scratch database, in the order of their names."""
     definers = connection.execute(_DEFINERS).fetchall()
-    if not definers:
+    cascaded = connection.execute(_CASCADED).fetchall()
+    if not definers and not cascaded:
         return []
     creators = {schema: creators or [] for schema, creators in connection.execute(_CREATORS)}
     found: list[SchemaFinding] = []
     for schema, function, body, kind, signature, owner, path, is_open in definers:
         said = f"{kind} {signature} is security definer"
-        reasons = list(_reasons(path, creators, owner))
-        if reasons:
-            found.append(
-                SchemaFinding(
-                    "definer-search-path",
-                    f"{said}, and {reasons[0]}",
-                    "; ".join(
-                        [
-                            *reasons[1:],
-                            "whoever may call it can have code of theirs run with its owner's rights",
-                        ]
-                    ),
-                    f"in a new migration: alter {kind} {signature} "
-                    f"set search_path = {', '.join(_mended(path, creators, owner))}",
-                    schema,
-                    function,
-                    body,
-                )
-            )
+        place = (schema, function, body)
+        found += _of_path(said, f"{kind} {signature}", path, creators, owner, place)
         if is_open:
             found.append(
                 SchemaFinding(
@@ -125,12 +185,35 @@ def definer_findings(connection: Any) -> list[SchemaFinding]:
                     f"{said}, and everybody may make it a trigger of a table of their own",
                     "it is then given rows that never were in the tables it is meant for",
                     f"in a new migration: revoke all on {kind} {signature} from public",
-                    schema,
-                    function,
-                    body,
+                    *place,
                 )
             )
+    for schema, function, body, signature, owner, table, path in cascaded:
+        said = f"function {signature} is a trigger of {table}, which a foreign key changes as its owner"
+        found += _of_path(said, f"function {signature}", path, creators, owner, (schema, function, body))
     return found
+
+
+def _of_path(
+    said: str,
+    subject: str,
+    path: str | None,
+    creators: Mapping[str, Sequence[str]],
+    owner: str,
+    place: tuple[str, str, str],
+) -> Iterator[SchemaFinding]:
+    reasons = list(_reasons(path, creators, owner))
+    if not reasons:
+        return
+    worse = "whoever has it run can have code of their own run with its owner's rights"
+    mended = ", ".join(_mended(path, creators, owner))
+    yield SchemaFinding(
+        "definer-search-path",
+        f"{said}, and {reasons[0]}",
+        "; ".join([*reasons[1:], worse]),
+        f"in a new migration: alter {subject} set search_path = {mended}",
+        *place,
+    )
 
 
 def _reasons(path: str | None, creators: Mapping[str, Sequence[str]], owner: str) -> Iterator[str]:
