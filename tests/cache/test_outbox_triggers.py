@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from plainsql.cache.outbox_triggers import function_body, migration
 from tests.layers.isolation import application_url
@@ -239,7 +240,7 @@ def caught(url: str) -> set[str]:
             connection.add_notice_handler(hearing(told))
             run(connection, attack)
             connection.rollback()
-        own = psycopg.conninfo.conninfo_to_dict(url)["user"]
+        own = conninfo_to_dict(url)["user"]
         if any(text.startswith("runs as ") and text != f"runs as {own}" for text in told):
             found.add(name)
     return found
@@ -316,7 +317,7 @@ def test_the_functions_may_belong_to_a_role_that_may_insert_and_nothing_else(
             assert found is not None
             run(admin, f"create role {deployer} in role {role}")
             run(admin, f"alter schema plainsql owner to {deployer}")
-            database = psycopg.conninfo.conninfo_to_dict(fresh_database_url)["dbname"]
+            database = conninfo_to_dict(fresh_database_url)["dbname"]
             run(admin, f'grant create on database "{database}" to {deployer}; set role {deployer}')
             run(admin, migration({"public.t": []}, before={"public.t": found[0]}).apply)
             run(admin, "reset role")

@@ -20,7 +20,7 @@ from typing import Any, Final
 __all__ = ["SCHEMA_FINDINGS", "SchemaFinding", "definer_findings", "search_path_names"]
 
 SCHEMA_FINDINGS: Final = {
-    "definer-search-path": "a function with its owner's rights that finds names where its caller may create them",
+    "definer-search-path": "a function with its owner's rights that finds names where its caller may create",
     "definer-trigger": "a `security definer` trigger function that anybody may make a trigger of",
 }
 """The findings about what the migrations make, with what each says."""
@@ -74,8 +74,8 @@ order by n.nspname, p.proname, p.oid
 """
 
 # Trigger functions that a foreign key has run as the owner of a table, for a role that may change the
-# referenced one: directly, or as one cascade brings about another. After triggers do so from PostgreSQL 18 on,
-# and before ones in all versions.
+# referenced one: directly, or as one cascade brings about another. Triggers before the change do so in all
+# versions, those after it from PostgreSQL 18 on.
 _CASCADED: Final = """
 with recursive
 edges as (
