@@ -94,22 +94,19 @@ $$;
 
 revoke create on schema assistant from assistant_keeper;
 
-alter function assistant.stamp_change() set search_path = pg_catalog, pg_temp;
-
-alter function assistant.refuse_change() set search_path = pg_catalog, pg_temp;
-
-alter function assistant.require_live_user() set search_path = pg_catalog, pg_temp;
-
-alter function assistant.require_live_conversation() set search_path = pg_catalog, pg_temp;
-
-alter function assistant.set_note_language() set search_path = pg_catalog, pg_temp;
-
-alter function assistant.renew_event_reminder() set search_path = pg_catalog, pg_temp;
-
-alter function assistant.renew_note_reminder() set search_path = pg_catalog, pg_temp;
-
-alter function assistant.occurrences(timestamptz, text, text, timestamptz, timestamptz)
-set search_path = pg_catalog, pg_temp;
+do $$
+begin
+  alter function assistant.stamp_change() set search_path = pg_catalog, pg_temp;
+  alter function assistant.refuse_change() set search_path = pg_catalog, pg_temp;
+  alter function assistant.require_live_user() set search_path = pg_catalog, pg_temp;
+  alter function assistant.require_live_conversation() set search_path = pg_catalog, pg_temp;
+  alter function assistant.set_note_language() set search_path = pg_catalog, pg_temp;
+  alter function assistant.renew_event_reminder() set search_path = pg_catalog, pg_temp;
+  alter function assistant.renew_note_reminder() set search_path = pg_catalog, pg_temp;
+  alter function assistant.occurrences(timestamptz, text, text, timestamptz, timestamptz)
+  set search_path = pg_catalog, pg_temp;
+end
+$$;
 
 revoke all on function assistant.stamp_change() from public;
 

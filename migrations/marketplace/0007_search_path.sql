@@ -6,8 +6,10 @@
 -- which the foreign key changes as the tables' owner. PostgreSQL looks types and tables up in
 -- pg_temp first unless search_path names it last, and any role may create them there. These name
 -- none; the next that is added to them is safe.
-alter function marketplace.set_updated_at() set search_path = pg_catalog, pg_temp;
-
-alter function marketplace.move_product() set search_path = pg_catalog, pg_temp;
-
-alter function marketplace.move_conversation() set search_path = pg_catalog, pg_temp;
+do $$
+begin
+  alter function marketplace.set_updated_at() set search_path = pg_catalog, pg_temp;
+  alter function marketplace.move_product() set search_path = pg_catalog, pg_temp;
+  alter function marketplace.move_conversation() set search_path = pg_catalog, pg_temp;
+end
+$$;

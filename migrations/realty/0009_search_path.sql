@@ -6,4 +6,8 @@
 -- behind, which the foreign key changes as the tables' owner. PostgreSQL looks types and tables
 -- up in pg_temp first unless search_path names it last, and any role may create them there. These
 -- name none; the next that is added to them is safe.
-alter function realty.set_updated_at() set search_path = pg_catalog, pg_temp;
+do $$
+begin
+  alter function realty.set_updated_at() set search_path = pg_catalog, pg_temp;
+end
+$$;
