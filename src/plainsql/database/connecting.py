@@ -17,7 +17,8 @@ from plainsql.database.open_pool import OpenedPool, open_pool
 from plainsql.database.tenancy import Admission
 from plainsql.database.through import Through
 from plainsql.diagnose import cannot_connect
-from plainsql.errors import ConnectError, SettingsError
+from plainsql.errors import ConnectError, OptionError
+from plainsql.options import check
 from plainsql.settings import hide_password, resolve_database
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ def connect(
     *,
     min_size: int = 1,
     max_size: int = 10,
-    connect_timeout: float = 10.0,
+    connect_timeout: float | None = None,
     acquire_timeout: float | None = 30.0,
     max_waiting: int = 10_000,
     max_age: float = 3600.0,
     max_idle: float = 300.0,
     statement_timeout: float | None = None,
-    application_name: str = "plainsql",
+    application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     prefetch: int = 500,
     join: bool = True,
@@ -59,14 +60,15 @@ def connect(
             ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
         min_size: connections that are opened at once, one at the least, and kept.
         max_size: connections at the most.
-        connect_timeout: seconds that opening a connection may take.
+        connect_timeout: seconds that opening a connection may take; by default the URL's ``connect_timeout``,
+            else 10.
         acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
         max_waiting: calls that may wait for a connection at once; one more is refused.
         max_age: seconds after which a connection is replaced by a new one.
         max_idle: seconds after which an idle connection is closed, down to ``min_size``.
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
-        application_name: what ``pg_stat_activity`` shows.
+        application_name: what ``pg_stat_activity`` shows; by default the URL's, else ``plainsql``.
         server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
@@ -87,25 +89,56 @@ def connect(
         cache_outbox: tell the cache of writes by others, which the triggers of ``plainsql cache triggers``
             have noted: one of all processes does so at a time, on a connection of its pool.
 
-    Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
-    no database is configured or an option cannot be.
+    Raises ``OptionError``, a ``SettingsError``, if an option is not what it may be, ``SettingsError`` if no
+    database is configured, ``ConnectError`` if the server cannot be reached or does not let us in.
     """
-    _check(max_size, min_size, tenant_setting, user_setting, pooler)
+    check(
+        "connect",
+        url=url,
+        min_size=min_size,
+        max_size=max_size,
+        connect_timeout=connect_timeout,
+        acquire_timeout=acquire_timeout,
+        max_waiting=max_waiting,
+        max_age=max_age,
+        max_idle=max_idle,
+        statement_timeout=statement_timeout,
+        application_name=application_name,
+        server_settings=server_settings,
+        prefetch=prefetch,
+        join=join,
+        tenant_setting=tenant_setting,
+        user_setting=user_setting,
+        pooler=pooler,
+        on_call=on_call,
+        redis=redis,
+        cache=cache,
+        cache_audit=cache_audit,
+        cache_outbox=cache_outbox,
+    )
+    if min_size > max_size:
+        raise OptionError(
+            f"connect(): min_size: expected at most max_size, which is {max_size}, got {min_size}"
+        )
+    if tenant_setting == user_setting:
+        raise OptionError(
+            f"connect(): user_setting: expected another one than tenant_setting, got {user_setting!r} twice"
+        )
     if cache_outbox and (cache is None or max_size < 2):
-        expected = "a cache" if cache is None else "max_size=2 or more: one connection drains"
-        raise SettingsError(f"connect(): cache_outbox: expected {expected}")
+        expected = "a cache" if cache is None else "max_size=2 or more, as one connection drains"
+        raise OptionError(f"connect(): cache_outbox: expected {expected}")
     given = dict(server_settings or {})
     pool_options = {
         # The connections that are kept are leased: the pool, which has none to keep, need not look after
         # them.
         "min_size": 0,
         "max_size": max_size,
-        "timeout": connect_timeout,
+        "timeout": 10.0 if connect_timeout is None else connect_timeout,
         "command_timeout": statement_timeout,
         # Leases outlive these: idle and old connections are theirs to close.
         "max_inactive_connection_lifetime": 0,
         "max_queries": 2**62,
-        "server_settings": {"application_name": application_name, **given},
+        "server_settings": {"application_name": application_name or "plainsql", **given},
         # Every variant of every query stays prepared: there are no others.
         "statement_cache_size": 2048,
         "max_cached_statement_lifetime": 0,
@@ -228,22 +261,3 @@ class Connecting:
             if (watch := getattr(options.on_call, "watch", None)) is not None:
                 watch(database)  # it wants the pool's numbers too
             return database
-
-
-def _check(
-    max_size: int, min_size: int, tenant_setting: str, user_setting: str, pooler: Pooler | None
-) -> None:
-    if max_size < 1 or not 0 <= min_size <= max_size:
-        raise SettingsError(
-            f"connect(): expected 0 <= min_size <= max_size and 1 <= max_size, "
-            f"got min_size={min_size}, max_size={max_size}"
-        )
-    for name in (tenant_setting, user_setting):
-        prefix, dot, rest = name.partition(".")
-        if not (prefix.isidentifier() and dot and all(part.isidentifier() for part in rest.split("."))):
-            raise SettingsError(
-                f"connect(): {name!r} cannot be a tenant's setting, "
-                "expected a name with a dot, like 'app.tenant'"
-            )
-    if pooler not in (None, "transaction", "session"):
-        raise SettingsError(f"connect(): pooler: expected 'transaction', 'session' or None, got {pooler!r}")
