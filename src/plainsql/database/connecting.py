@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asyncpg import exceptions
 
 from plainsql.cache import Cache, Mode
+from plainsql.conninfo import Conninfo
 from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.database import Database
+from plainsql.database.hosts import Hosts
 from plainsql.database.observing import OnCall
 from plainsql.database.open_pool import OpenedPool, open_pool
 from plainsql.database.tenancy import Admission
@@ -19,12 +21,16 @@ from plainsql.database.through import Through
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
-from plainsql.settings import hide_password, resolve_database
+from plainsql.settings import resolve_database
+from plainsql.urls import hide_password, write_url
 
 if TYPE_CHECKING:
     from plainsql.redis_link import RedisSource
 
 __all__ = ["Connecting", "connect"]
+
+_CONNECT_TIMEOUT_S = 10.0
+"""Unless the caller or the URL says otherwise."""
 
 
 def connect(
@@ -127,18 +133,18 @@ def connect(
     if cache_outbox and (cache is None or max_size < 2):
         expected = "a cache" if cache is None else "max_size=2 or more, as one connection drains"
         raise OptionError(f"connect(): cache_outbox: expected {expected}")
-    given = dict(server_settings or {})
     pool_options = {
         # The connections that are kept are leased: the pool, which has none to keep, need not look after
         # them.
         "min_size": 0,
         "max_size": max_size,
-        "timeout": 10.0 if connect_timeout is None else connect_timeout,
+        "timeout": connect_timeout,
         "command_timeout": statement_timeout,
         # Leases outlive these: idle and old connections are theirs to close.
         "max_inactive_connection_lifetime": 0,
         "max_queries": 2**62,
-        "server_settings": {"application_name": application_name or "plainsql", **given},
+        "server_settings": ({} if application_name is None else {"application_name": application_name})
+        | dict(server_settings or {}),
         # Every variant of every query stays prepared: there are no others.
         "statement_cache_size": 2048,
         "max_cached_statement_lifetime": 0,
@@ -186,10 +192,14 @@ class Options(NamedTuple):
     cache_audit: float
     cache_outbox: bool
 
-    def open_cache(self, url: str) -> Through | None:
-        """Make the cache; it connects to Redis when it is first needed."""
+    def open_cache(self, server_options: str) -> Through | None:
+        """Make the cache; it connects to Redis when it is first needed.
+
+        ``server_options``: what the URL gives to its sessions, as ``options``.
+        """
         if self.cache is None:
             return None
+        url = write_url({"options": server_options} if server_options else {})
         given = (*self.tenant_settings, *self.pool["server_settings"])
         settings = [name for name in given if name != "application_name"]
         if self.redis is None:
@@ -227,19 +237,21 @@ class Connecting:
         with ExitStack() as stack:
             # The embedded server starts in a thread: it takes a second or two.
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
+            options = self._options
+            conninfo = Conninfo(url)
+            pool_options = _of_url(conninfo, options.pool)
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
             try:
-                opened = await open_pool(url, self._options.pool, self._options.leases, self._options.pooler)
+                opened = await open_pool(pool_options, options.leases, options.pooler)
             except exceptions.PostgresError as error:
                 failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
-            except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
+            except (OSError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
                 failed = cannot_connect(url, error)
             if opened is None:
                 # Outside of the handler, so that the driver's error, which may quote the URL, does not come
                 # along.
                 raise failed or AssertionError("opened or failed")
-            options = self._options
             core = Core(
                 opened.leases,
                 hide_password(url),
@@ -248,16 +260,27 @@ class Connecting:
                 opened.pooler,
                 options.on_call,
                 Admission(options.tenant_settings[0]),
-                options.open_cache(url),
+                options.open_cache(conninfo["options"]),
                 opened.floor,
             )
             database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
-            if options.cache_outbox:
-                try:
+            try:
+                if options.cache_outbox:
                     await database._drain_outbox()
-                except BaseException:
-                    await database.close()
-                    raise
-            if (watch := getattr(options.on_call, "watch", None)) is not None:
-                watch(database)  # it wants the pool's numbers too
+                if (watch := getattr(options.on_call, "watch", None)) is not None:
+                    watch(database)  # it wants the pool's numbers too
+            except BaseException:
+                await database.close()
+                raise
             return database
+
+
+def _of_url(conninfo: Conninfo, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the pool together with what the URL says.
+
+    An option that the caller has given wins over the URL, and the URL over the default.
+    """
+    timeout = options["timeout"] or conninfo.connect_timeout or _CONNECT_TIMEOUT_S
+    settings = {"application_name": conninfo.application_name or "plainsql"} | options["server_settings"]
+    hosts = Hosts(conninfo, timeout=timeout)
+    return {**options, "timeout": timeout, "server_settings": settings, "connect": hosts.connect}
