@@ -166,6 +166,26 @@ class Conninfo:
             f"{self.place(name)}: expected {expected}{got}", hint=f"change or leave out {name}"
         )
 
+    def check_files(self) -> None:
+        """Raise ``ConnectError`` if a file for TLS is named and missing.
+
+        libpq goes on without a client's certificate then, and the server says what is wrong, or does not.
+        """
+        if self["sslmode"] == "disable" or all(address.is_socket for address in self.addresses()):
+            return
+        names = ["sslrootcert", "sslcrl"]
+        if self["sslcertmode"] != "disable":
+            names += ["sslcert", "sslkey"]
+        for name in names:
+            file = self[name]
+            # A key may be in an engine of OpenSSL: `engine:key`.
+            if file in ("", "system") or (name == "sslkey" and ":" in file and not Path(file).is_absolute()):
+                continue
+            if not Path(file).exists():
+                raise ConnectError(
+                    f"{self.place(name)}: there is no file {file!r}", hint=f"check {name} in the URL"
+                )
+
     @property
     def user(self) -> str:
         try:
@@ -270,6 +290,7 @@ def libpq_options(
     Raises ``ConnectError`` as ``Conninfo`` does: with our words, and without libpq's, which quote the URL.
     """
     conninfo = Conninfo(url)
+    conninfo.check_files()
     options = conninfo.values()
     if application_name is not None:
         options["application_name"] = application_name

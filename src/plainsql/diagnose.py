@@ -28,13 +28,13 @@ _URL: Final = "a URL looks like postgresql://user:password@host:5432/database"
 _REFUSALS: Final = (
     ("password authentication failed", _INVALID_PASSWORD),
     ("no password supplied", _INVALID_PASSWORD),
+    ("too many", _TOO_MANY_CONNECTIONS),
+    ("connection slots", _TOO_MANY_CONNECTIONS),
     ("no pg_hba.conf entry", _INVALID_AUTHORIZATION),
     ("pg_hba.conf rejects connection", _INVALID_AUTHORIZATION),
     ("authentication failed", _INVALID_AUTHORIZATION),
     ('role "', _INVALID_AUTHORIZATION),
     ('database "', _NO_DATABASE),
-    ("too many", _TOO_MANY_CONNECTIONS),
-    ("connection slots", _TOO_MANY_CONNECTIONS),
     ("starting up", _STARTING_UP),
     ("shutting down", _STARTING_UP),
     ("unsupported startup parameter", _PROTOCOL_VIOLATION),
@@ -68,6 +68,7 @@ class _Shown(NamedTuple):
     database: str
     host: str
     kind: str
+    may_use_tls: bool
 
 
 def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) -> ConnectError:
@@ -81,7 +82,14 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
         conninfo = Conninfo(url)
         hosts = ", ".join(conninfo["host"].split(",")) or conninfo["hostaddr"] or "localhost"
         what = f"cannot connect to {hide_password(url)}"
-        shown = _Shown(what, conninfo.user, conninfo.database, hosts, conninfo["target_session_attrs"])
+        shown = _Shown(
+            what,
+            conninfo.user,
+            conninfo.database,
+            hosts,
+            conninfo["target_session_attrs"],
+            may_use_tls=conninfo["sslmode"] != "disable" and "/" not in hosts,
+        )
     except ConnectError as unreadable:
         # Without the driver's error, which may quote the URL.
         unreadable.__context__ = None
@@ -142,6 +150,8 @@ def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError
                 detail=text,
                 hint="check server_settings, and options in the URL",
             )
+        case "08000" | "08003" | "08006":  # the driver's own, for a connection that ends
+            return _closed(shown)
         case _:
             return ConnectError(
                 f"{what}: the server answers {sqlstate}", detail=text, hint="look into the server's log"
@@ -173,15 +183,22 @@ def _unreachable(shown: _Shown, error: BaseException) -> ConnectError:
             hint="check who may read the folder and write the socket",
         )
     if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return ConnectError(
-            f"{what}: what answers there has closed the connection",
-            hint="check that it is a PostgreSQL server, and look into its log",
-        )
+        return _closed(shown)
     if isinstance(error, ConnectionError):
         return ConnectError(
             f"{what}: nothing answers there", hint="start the server, or check the host and port in the URL"
         )
     return ConnectError(f"{what}: {type(error).__name__}", detail=_server_text(error), hint=_URL)
+
+
+def _closed(shown: _Shown) -> ConnectError:
+    # A server that refuses the client's certificate says so in an alert, which may be lost with the
+    # connection.
+    certificate = ": with TLS, it may want a certificate of the client, sslcert" if shown.may_use_tls else ""
+    return ConnectError(
+        f"{shown.what}: what answers there has closed the connection",
+        hint=f"check that it is a PostgreSQL server, and look into its log{certificate}",
+    )
 
 
 def _of_libpq(error: BaseException) -> tuple[BaseException, str | None]:

@@ -35,8 +35,8 @@ _NO_CRL: Final = TlsFailure(
     "renew the list that sslcrl names, or leave it out",
 )
 _UNVERIFIED: Final = TlsFailure(
-    "the server's certificate cannot be verified",
-    "check the certificate, and the file that sslrootcert names",
+    "the server's certificate cannot be verified: its authority is not trusted here, or it has expired",
+    "name the authority's certificate: sslrootcert=FILE, or sslrootcert=system for a public one",
 )
 _NO_TLS: Final = TlsFailure(
     "the server does not offer TLS, and the URL asks for it",
@@ -125,7 +125,7 @@ _TEXTS: Final = (
     ("certificate is not yet valid", _EXPIRED),
     ("certificate revoked", _REVOKED),
     ("unable to get certificate CRL", _NO_CRL),
-    ("certificate verify failed", _UNKNOWN_CA),
+    ("certificate verify failed", _UNVERIFIED),
 )
 _FILES: Final = (
     ("root certificate file", "sslrootcert"),
@@ -150,7 +150,9 @@ def tls_failure_of_libpq(text: str) -> TlsFailure | None:
             missing = "does not exist" in text or "No such file" in text or "no such file" in text
             what = "does not exist" if missing else "cannot be used"
             return TlsFailure(f"{name}: the file {found[1]} {what}", f"check {name} in the URL")
-    if "sslrootcert=system" in text or 'sslmode "' in text:
+    if "sslnegotiation=direct" in text:
+        return TlsFailure("sslnegotiation=direct goes with TLS alone", "write sslmode=require")
+    if "sslrootcert=system" in text:
         return TlsFailure(
             "sslrootcert=system would let any server in that has a public certificate",
             "write sslmode=verify-full",

@@ -87,6 +87,7 @@ class Hosts:
             )
         if conninfo["client_encoding"].lower().replace("-", "") not in ("", "auto", "utf8", "unicode"):
             raise conninfo.refusal("client_encoding", "text is exchanged as UTF-8", hint="leave it out")
+        conninfo.check_files()
         self._check_addresses()
         if not all(address.is_socket for address in conninfo.addresses()):
             tls_options(conninfo)
