@@ -232,9 +232,9 @@ def _read_hosts(text: str) -> dict[str, str]:
         hosts.append(_decoded(found[1] or found[2] or ""))
         ports.append(_decoded(found[3] or ""))
     given = {}
-    if any(hosts):
+    if hosts != [""]:
         given["host"] = ",".join(hosts)
-    if any(ports):
+    if len(ports) > 1 or ports != [""]:
         given["port"] = ",".join(ports)
     return given
 
