@@ -94,7 +94,8 @@ def plain_url(url: str) -> str:
     ]
     if "sslmode" in given:
         kept.append(f"sslmode={quote(given['sslmode'], safe='')}")
-    return f"postgresql://{address}{mark}{'&'.join(kept)}"
+    # Some versions of libpq refuse spaces, or strip them.
+    return f"postgresql://{address}{mark}{'&'.join(kept)}".replace(" ", "%20")
 
 
 def write_url(given: Mapping[str, str]) -> str:
@@ -266,10 +267,11 @@ def _read_query(query: str) -> dict[str, str]:
 def _decoded(text: str) -> str:
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         raise _unreadable("a % that no two hexadecimal digits follow; write %25 for a %")
-    try:
-        return unquote_to_bytes(text).decode()
-    except UnicodeError:
-        raise _unreadable("its escapes are no UTF-8") from None
+    # No UnicodeError: it would hold the text.
+    decoded = unquote_to_bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogateescape")
+    if not decoded.isascii() and re.search("[\ud800-\udfff]", decoded):
+        raise _unreadable("its escapes are no UTF-8")
+    return decoded
 
 
 # -- host=… password=… -------------------------------------------------------------------------------------
