@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from plainsql.errors import ConnectError
-from plainsql.urls import PARAMETERS, SECRETS, read_url
+from plainsql.urls import HIDDEN, PARAMETERS, read_url
 
 __all__ = ["Address", "Conninfo", "libpq_options"]
 
@@ -161,7 +161,7 @@ class Conninfo:
 
     def _expected(self, name: str, expected: str, value: str) -> ConnectError:
         # What follows a secret may be a part of it that holds an & as it is.
-        got = f", got {value[:40]!r}" if SECRETS.isdisjoint(self._given) else ""
+        got = f", got {value[:40]!r}" if HIDDEN.isdisjoint(self._given) else ""
         return ConnectError(
             f"{self.place(name)}: expected {expected}{got}", hint=f"change or leave out {name}"
         )

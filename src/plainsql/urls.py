@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from plainsql.errors import ConnectError
 from plainsql.options import nearest
 
-__all__ = ["PARAMETERS", "hide_password", "is_ambiguous", "plain_url", "read_url", "write_url"]
+__all__ = ["HIDDEN", "PARAMETERS", "hide_password", "is_ambiguous", "plain_url", "read_url", "write_url"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -34,9 +34,12 @@ PARAMETERS: Final = _names(
 )
 """The parameters of libpq 18, and 19's ``servicefile``."""
 
-SECRETS: Final = frozenset(
-    ["oauth_client_secret", "password", "scram_client_key", "scram_server_key", "sslpassword"]
-)
+
+HIDDEN: Final = _names("oauth_client_secret options password scram_client_key scram_server_key sslpassword")
+"""Parameters whose values are not shown: `options` may set what an application keeps secret."""
+
+# Of PostgreSQL's URLs, and of Redis's.
+_KNOWN: Final = PARAMETERS | _names("db max_connections protocol requiressl ssl ssl_cert_reqs")
 
 # What other libraries and former versions of libpq call it.
 _OTHER_NAMES: Final = {"database": "dbname", "db": "dbname", "hostname": "host", "username": "user"}
@@ -148,12 +151,7 @@ def _shown(item: str) -> str:
     name = unquote(key)
     if not equals or name not in _KNOWN:
         return "***"
-    return f"{key}={'***' if name in _HIDDEN else value}"
-
-
-# Of PostgreSQL's URLs, and of Redis's. `options` may set what an application keeps secret.
-_KNOWN: Final = PARAMETERS | _names("db max_connections protocol requiressl ssl ssl_cert_reqs")
-_HIDDEN: Final = SECRETS | {"options"}
+    return f"{key}={'***' if name in HIDDEN else value}"
 
 
 def _as_address(given: Mapping[str, str]) -> str:
@@ -257,7 +255,7 @@ def _read_query(query: str) -> dict[str, str]:
             continue
         if name not in PARAMETERS:
             raise _unknown(name, nameable=nameable)
-        nameable = nameable and name not in SECRETS
+        nameable = nameable and name not in HIDDEN
         given[name] = value
     if requires_ssl:
         given.setdefault("sslmode", "require")
@@ -287,7 +285,7 @@ def _read_keywords(text: str) -> dict[str, str]:
             continue
         if name not in PARAMETERS:
             raise _unknown(name, nameable=nameable)
-        nameable = nameable and name not in SECRETS
+        nameable = nameable and name not in HIDDEN
         given[name] = value
     return given
 
