@@ -138,6 +138,14 @@ _HOOK: Final = Kind(
     lambda value: value is None or (callable(value) and not _is_async(value)),
     lambda value: "an async function" if _is_async(value) else type(value).__name__,
 )
+
+
+def _having(expected: str, *methods: str) -> Kind:
+    return _or_none(
+        Kind(expected, lambda value: all(callable(getattr(value, name, None)) for name in methods))
+    )
+
+
 _ANYTHING: Final = Kind("an object", lambda _: True)
 """Checked by the function itself, whose classes are not known here."""
 
@@ -228,5 +236,9 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
     },
     "sync.connect": _CONNECT,
+    "Telemetry": {
+        "tracer": _having("a tracer of OpenTelemetry", "start_span"),
+        "meter": _having("a meter of OpenTelemetry", "create_histogram", "create_observable_up_down_counter"),
+    },
 }
 """By function, as a caller writes its name, and by option."""

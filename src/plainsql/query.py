@@ -221,7 +221,11 @@ class Query(Generic[P, T, R]):
         Reads go as one statement, writes that return exactly one row in one round trip; other writes one
         after the other in one transaction.
         """
-        return db.run_batch(self, [self.bind((), dict(one)) for one in sets])
+        try:
+            run = db.run_batch
+        except AttributeError:
+            raise self._signature.not_for_many(db, "batch") from None
+        return run(self, [self.bind((), dict(one)) for one in sets])
 
     def execute_many(
         self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
@@ -229,7 +233,11 @@ class Query(Generic[P, T, R]):
         """Run the query once for each set of parameters, pipelined, all or none; what it returns is
         dropped.
         """
-        return db.run_many(self, [self.bind((), dict(one)) for one in sets])
+        try:
+            run = db.run_many
+        except AttributeError:
+            raise self._signature.not_for_many(db, "execute_many") from None
+        return run(self, [self.bind((), dict(one)) for one in sets])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.file})>"

@@ -61,10 +61,24 @@ class Signature:
 
     def not_an_executor(self, db: object) -> BindError:
         """Return the error of a call whose first argument runs no queries."""
+        hint = f"call {self.text()}"
+        if hasattr(db, "__await__"):
+            hint = "await it first, or enter it with 'async with … as db'"
+        elif hasattr(db, "__aenter__") or hasattr(db, "__enter__"):
+            hint = "enter it first, with 'async with … as db' or 'with … as db'"
         return BindError(
             f"{self._name}: the first argument is an executor (a Database, a Transaction), "
             f"got {type(db).__name__}",
-            hint=f"call {self.text()}",
+            hint=hint,
+        )
+
+    def not_for_many(self, db: object, method: str) -> BindError:
+        """Return the error of a call for many sets of parameters whose first argument runs none."""
+        if not hasattr(db, "run"):
+            return self.not_an_executor(db)
+        return BindError(
+            f"{self._name}: {method} is asynchronous only, got a synchronous {type(db).__name__}",
+            hint="call the query once for each set, in a transaction",
         )
 
     def refusal(self, error: TypeError, given: Mapping[str, Any]) -> BindError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from plainsql.redis_link import RedisSource
 
 __all__ = ["Connecting", "connect"]
+
+_log = logging.getLogger("plainsql")
 
 _CONNECT_TIMEOUT_S = 10.0
 """Unless the caller or the URL says otherwise."""
@@ -267,12 +270,20 @@ class Connecting:
             try:
                 if options.cache_outbox:
                     await database._drain_outbox()
-                if (watch := getattr(options.on_call, "watch", None)) is not None:
-                    watch(database)  # it wants the pool's numbers too
+                _watch(options.on_call, database)
             except BaseException:
                 await database.close()
                 raise
             return database
+
+
+def _watch(on_call: OnCall | None, database: Database) -> None:
+    """Give the database to a hook that wants the pool's numbers too."""
+    try:
+        if (watch := getattr(on_call, "watch", None)) is not None:
+            watch(database)
+    except Exception:  # noqa: BLE001 (whatever it is: no telemetry is no reason to have no database)
+        _log.exception("the hook cannot watch %s", database.name)
 
 
 def _of_url(conninfo: Conninfo, options: Mapping[str, Any]) -> dict[str, Any]:
