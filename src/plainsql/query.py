@@ -221,10 +221,7 @@ class Query(Generic[P, T, R]):
         Reads go as one statement, writes that return exactly one row in one round trip; other writes one
         after the other in one transaction.
         """
-        try:
-            run = db.run_batch
-        except AttributeError:
-            raise self._signature.not_for_many(db, "batch") from None
+        run = self._signature.runner(db, "run_batch")
         return run(self, [self.bind((), dict(one)) for one in sets])
 
     def execute_many(
@@ -233,10 +230,7 @@ class Query(Generic[P, T, R]):
         """Run the query once for each set of parameters, pipelined, all or none; what it returns is
         dropped.
         """
-        try:
-            run = db.run_many
-        except AttributeError:
-            raise self._signature.not_for_many(db, "execute_many") from None
+        run = self._signature.runner(db, "run_many")
         return run(self, [self.bind((), dict(one)) for one in sets])
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from plainsql.binding import Args, Binder, NullError
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
@@ -72,12 +72,19 @@ class Signature:
             hint=hint,
         )
 
-    def not_for_many(self, db: object, method: str) -> BindError:
-        """Return the error of a call for many sets of parameters whose first argument runs none."""
+    def runner(self, db: Any, method: Literal["run_batch", "run_many"]) -> Callable[..., Any]:
+        """Return the method that runs a query for many sets of parameters.
+
+        Raises ``BindError`` if the executor has none: it is synchronous, or no executor at all.
+        """
+        run: Callable[..., Any] | None = getattr(db, method, None)
+        if run is not None:
+            return run
         if not hasattr(db, "run"):
-            return self.not_an_executor(db)
-        return BindError(
-            f"{self._name}: {method} is asynchronous only, got a synchronous {type(db).__name__}",
+            raise self.not_an_executor(db)
+        called = "batch" if method == "run_batch" else "execute_many"
+        raise BindError(
+            f"{self._name}: {called} is asynchronous only, got a synchronous {type(db).__name__}",
             hint="call the query once for each set, in a transaction",
         )
 
