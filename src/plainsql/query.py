@@ -221,8 +221,8 @@ class Query(Generic[P, T, R]):
         Reads go as one statement, writes that return exactly one row in one round trip; other writes one
         after the other in one transaction.
         """
-        run = self._signature.runner(db, "run_batch")
-        return run(self, [self.bind((), dict(one)) for one in sets])
+        self._signature.check_many(db, "run_batch")
+        return db.run_batch(self, [self.bind((), dict(one)) for one in sets])
 
     def execute_many(
         self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
@@ -230,8 +230,8 @@ class Query(Generic[P, T, R]):
         """Run the query once for each set of parameters, pipelined, all or none; what it returns is
         dropped.
         """
-        run = self._signature.runner(db, "run_many")
-        return run(self, [self.bind((), dict(one)) for one in sets])
+        self._signature.check_many(db, "run_many")
+        return db.run_many(self, [self.bind((), dict(one)) for one in sets])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.file})>"

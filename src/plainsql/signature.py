@@ -72,14 +72,12 @@ class Signature:
             hint=hint,
         )
 
-    def runner(self, db: Any, method: Literal["run_batch", "run_many"]) -> Callable[..., Any]:
-        """Return the method that runs a query for many sets of parameters.
-
-        Raises ``BindError`` if the executor has none: it is synchronous, or no executor at all.
+    def check_many(self, db: object, method: Literal["run_batch", "run_many"]) -> None:
+        """Raise ``BindError`` if an executor cannot run a query for many sets of parameters: it is
+        synchronous, or no executor at all.
         """
-        run: Callable[..., Any] | None = getattr(db, method, None)
-        if run is not None:
-            return run
+        if hasattr(db, method):
+            return
         if not hasattr(db, "run"):
             raise self.not_an_executor(db)
         called = "batch" if method == "run_batch" else "execute_many"
