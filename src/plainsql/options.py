@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
 from typing import Any, Final, NamedTuple
@@ -102,12 +102,8 @@ def _or_none(kind: Kind) -> Kind:
     )
 
 
-def _whole(low: int, high: int | None = None) -> Kind:
-    bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
-    return Kind(
-        f"an integer {bounds}",
-        lambda value: _is_whole(value) and value >= low and (high is None or value <= high),
-    )
+def _whole(low: int, high: int = 2**31 - 1) -> Kind:
+    return Kind(f"an integer from {low} to {high}", lambda value: _is_whole(value) and low <= value <= high)
 
 
 def _number(low: float, high: float) -> Kind:
@@ -119,8 +115,13 @@ def _number(low: float, high: float) -> Kind:
 _LONGEST_S: Final = 2**31 / 1000 - 1
 """Seconds: a setting of the server in milliseconds holds no more (24.8 days)."""
 
-_SECONDS: Final = Kind("seconds above 0", lambda value: _is_number(value) and value > 0)
-_SECONDS_FROM_0: Final = Kind("seconds of at least 0", lambda value: _is_number(value) and value >= 0)
+# More than 68 years is a mistake, and a clock may not hold it.
+_SECONDS: Final = Kind(
+    "seconds above 0 and below 2**31", lambda value: _is_number(value) and 0 < value < 2**31
+)
+_SECONDS_FROM_0: Final = Kind(
+    "seconds from 0 to 2**31", lambda value: _is_number(value) and 0 <= value <= 2**31
+)
 _NO_LIMIT: Final = _or_none(_SECONDS)._replace(hint="None is no limit")
 _STATEMENT_TIMEOUT: Final = Kind(
     f"seconds above 0, at most {_LONGEST_S:.0f}, or None",
@@ -137,6 +138,28 @@ _HOOK: Final = Kind(
     "a function that is not async, or None",
     lambda value: value is None or (callable(value) and not _is_async(value)),
     lambda value: "an async function" if _is_async(value) else type(value).__name__,
+)
+_NAMES: Final = Kind(
+    "a list of str",
+    lambda value: (
+        isinstance(value, Sequence) and not isinstance(value, str) and all(_NAME.fits(one) for one in value)
+    ),
+)
+_ROWS: Final = Kind(
+    "rows, as an iterable or an async one",
+    lambda value: isinstance(value, Iterable | AsyncIterable) and not isinstance(value, str | bytes),
+)
+_CHANNEL: Final = Kind(
+    "a non-empty str of at most 63 bytes",
+    lambda value: _NAME.fits(value) and len(value.encode()) <= 63,
+    lambda value: f"{len(value.encode())} bytes" if _NAME.fits(value) else _shown(value),
+)
+_IDENTITY: Final = Kind(
+    "an id (str, int, UUID, …)",
+    lambda value: (
+        not (value is None or isinstance(value, bool | float | bytes | bytearray | list | dict | set | tuple))
+        and _NAME.fits(str(value))
+    ),
 )
 
 
@@ -213,6 +236,29 @@ _CONNECT: Final = {
     "prefetch": _whole(1, _MOST_ROWS),
 }
 
+_ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
+_TRANSACTION: Final = {"isolation": _or_none(_ISOLATION), "read_only": _FLAG, "deferrable": _FLAG}
+
+# Of one connection to Redis and one answer: a limit of milliseconds is none that a network keeps.
+_REDIS: Final = {"redis": _ANYTHING, "prefix": _or_none(_NAME), "deadline": _SECONDS}
+# What the scripts calculate with is exact up to here.
+_MOST_TOKENS: Final = 2**51 - 1
+_PERIOD: Final = Kind(
+    "seconds from 0.000001 to 2**31", lambda value: _is_number(value) and 1e-6 <= value < 2**31
+)
+
+_TTL: Final = Kind("seconds from 0.001 to 2**31", lambda value: _is_number(value) and 1e-3 <= value < 2**31)
+
+_MIGRATIONS: Final = {"url": _NAME, "folder": _PATH, "layers": _or_none(_NAMES)}
+_MIGRATION_RUN: Final = {
+    **_MIGRATIONS,
+    "to": _or_none(_NAME),
+    "dry_run": _FLAG,
+    "lock_timeout": _SECONDS_FROM_0,
+    "wait": _SECONDS_FROM_0,
+    "on_progress": _HOOK,
+}
+
 OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "connect": {
         **_CONNECT,
@@ -236,6 +282,75 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache_outbox": _FLAG,
     },
     "sync.connect": _CONNECT,
+    "transaction": _TRANSACTION,
+    "retry": {
+        "work": Kind("a function", callable),
+        "attempts": _whole(1),
+        "isolation": _or_none(_ISOLATION),
+        "on_retry": _HOOK,
+    },
+    "tenant": {"tenant_id": _IDENTITY, "user_id": _or_none(_IDENTITY)},
+    "lock": {"key": _NAME, "wait": _FLAG},
+    "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
+    "close": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "copy_in": {
+        "table": _NAME,
+        "rows": _ROWS,
+        "columns": _or_none(_NAMES),
+        "progress": _HOOK,
+    },
+    "copy_out": {
+        "parameters": Kind("a dict, or None", lambda value: value is None or isinstance(value, Mapping)),
+        "format": _choice("csv", "text", "binary"),
+        "header": _FLAG,
+        "progress": _HOOK,
+    },
+    "Limits": {
+        **_REDIS,
+        "tag": _or_none(_TEXT),
+        "without_redis": _choice("raise", "allow", "deny", "local"),
+        "local_share": Kind(
+            "a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1
+        ),
+    },
+    "bucket": {
+        "name": _NAME,
+        "rate": _whole(1, _MOST_TOKENS),
+        "per": _PERIOD,
+        "burst": _or_none(_whole(1, _MOST_TOKENS)),
+        "starts": _choice("full", "empty"),
+    },
+    "window": {"name": _NAME},
+    "charge": {
+        "n": _whole(1, _MOST_TOKENS),
+        "limit": _whole(1, 100_000)._replace(hint="a window remembers each call: use a bucket for more"),
+        "window": _PERIOD,
+    },
+    "wait": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "Sessions": {**_REDIS, "type": _ANYTHING, "ttl": _TTL, "sliding": _FLAG},
+    "create": {"ttl": _or_none(_TTL), "fence": _or_none(_TEXT)},
+    "modify": {"change": Kind("a function", callable), "attempts": _whole(1)},
+    "Link": {"redis": _ANYTHING, "max_connections": _whole(1)},
+    "migrate.status": _MIGRATIONS,
+    "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
+    "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},
+    "migrate.new": {"folder": _PATH, "what": _NAME, "layer": _or_none(_NAME)},
+    "embedded.start": {
+        "folder": _or_none(_PATH),
+        "keep": _FLAG,
+        "scratch": _FLAG,
+        "auth": _choice("trust", "scram"),
+        "tcp": _FLAG,
+        "preload": _NAMES,
+        "settings": _SETTINGS,
+        "timeout": _SECONDS,
+    },
+    "embedded.stop": {"folder": _or_none(_PATH), "force": _FLAG},
+    "embedded.status": {"folder": _or_none(_PATH)},
+    "url": {"database": _NAME, "user": _NAME, "password": _or_none(_TEXT), "tcp": _FLAG},
+    "log_tail": {"lines": _whole(1)},
+    "load": {"folder": _PATH},
+    "Rotation": {"column": _NAME, "keys": _NAMES, "batch": _whole(1, _MOST_ROWS), "partly": _FLAG},
     "Telemetry": {
         "tracer": _having("a tracer of OpenTelemetry", "start_span"),
         "meter": _having("a meter of OpenTelemetry", "create_histogram", "create_observable_up_down_counter"),
