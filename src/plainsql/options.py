@@ -154,8 +154,8 @@ _CHANNEL: Final = Kind(
     lambda value: _NAME.fits(value) and len(value.encode()) <= 63,
     lambda value: f"{len(value.encode())} bytes" if _NAME.fits(value) else _shown(value),
 )
-_IDENTITY: Final = Kind(
-    "an id (str, int, UUID, …)",
+_TENANT: Final = Kind(
+    "a tenant's id (str, int, UUID, …)",
     lambda value: (
         not (value is None or isinstance(value, bool | float | bytes | bytearray | list | dict | set | tuple))
         and _NAME.fits(str(value))
@@ -266,7 +266,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "max_size": _whole(1, _MOST_CONNECTIONS),
         "acquire_timeout": _NO_LIMIT,
         "max_waiting": _whole(0),
-        "max_age": _SECONDS,
+        "max_age": _SECONDS_FROM_0,
         "max_idle": _SECONDS,
         "server_settings": _SETTINGS,
         "join": _FLAG,
@@ -289,7 +289,10 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "isolation": _or_none(_ISOLATION),
         "on_retry": _HOOK,
     },
-    "tenant": {"tenant_id": _IDENTITY, "user_id": _or_none(_IDENTITY)},
+    "tenant": {
+        "tenant_id": _TENANT,
+        "user_id": _or_none(_TENANT._replace(expected="a user's id (str, int, UUID, …)")),
+    },
     "lock": {"key": _NAME, "wait": _FLAG},
     "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
     "close": {"timeout": _or_none(_SECONDS_FROM_0)},
