@@ -97,13 +97,13 @@ async def test_a_server_that_is_no_longer_of_the_kind_is_told_at_a_call(server: 
     with psycopg.connect(server.url(), autocommit=True) as admin:
         admin.execute(f"create role writer_{os.getpid()} login")
         url = server.url().replace("//postgres@", f"//writer_{os.getpid()}@")
-        async with plainsql.connect(url + "&target_session_attrs=read-write", max_size=2) as db:
-            async with db.acquire():
-                admin.execute(f"alter role writer_{os.getpid()} set default_transaction_read_only = on")
-                with pytest.raises(plainsql.ConnectError, match="no server that answers is read-write"):
-                    await SELECT_1(db)
-                admin.execute(f"alter role writer_{os.getpid()} reset default_transaction_read_only")
-                assert await SELECT_1(db) == 1
+        url += "&target_session_attrs=read-write"
+        async with plainsql.connect(url, max_size=2) as db, db.acquire():
+            admin.execute(f"alter role writer_{os.getpid()} set default_transaction_read_only = on")
+            with pytest.raises(plainsql.ConnectError, match="no server that answers is read-write"):
+                await SELECT_1(db)
+            admin.execute(f"alter role writer_{os.getpid()} reset default_transaction_read_only")
+            assert await SELECT_1(db) == 1
         admin.execute(f"drop role writer_{os.getpid()}")
 
 
