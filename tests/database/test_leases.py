@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -451,3 +452,24 @@ async def test_a_transaction_that_is_cancelled_anywhere_leaves_its_connection_go
 async def _with_table(db: plainsql.Database) -> None:
     async with db.acquire() as connection:
         await connection.execute("create table if not exists kept (n int); truncate kept")
+
+
+# Retired ----------------------------------------------------------------------------------------------
+
+
+async def test_connections_from_before_a_moment_are_closed_idle_or_when_they_come_back(
+    database_url: str, outside: Any
+) -> None:
+    async with plainsql.connect(database_url, max_size=2) as db:
+        async with db.acquire() as connection:
+            used, idle = connection.get_server_pid(), await pid(db)
+            db._leases.retire_before(monotonic())
+            await settled(lambda: db.stats().open == 1)
+            newer = await pid(db)
+            assert newer not in (used, idle)
+        await settled(lambda: db.stats().open == 1)
+        assert {await pid(db) for _ in range(5)} == {newer}
+        assert (
+            await outside.fetchval("select count(*) from pg_stat_activity where pid in ($1, $2)", used, idle)
+            == 0
+        )

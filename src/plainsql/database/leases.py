@@ -98,6 +98,8 @@ class Leases:
         """Leases that are idle, in use, being opened or being given back: never more than ``max_size``."""
         self._born: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         """When each connection was opened: it may go back to the pool, and come again, before it is old."""
+        self._retired_before = 0.0
+        """Connections that were opened before this moment are not used again."""
         self._closing = False
         self._all_back = asyncio.Event()
         self._returning: set[asyncio.Task[None]] = set()
@@ -174,7 +176,7 @@ class Leases:
     def give_back(self, lease: Lease) -> None:
         """Give a connection back that is as it was taken: to whoever waits longest, or to the stack."""
         now = monotonic()
-        if self._closing or now - lease.born > self._max_age:
+        if self._closing or now - lease.born > self._max_age or lease.born < self._retired_before:
             self._close(lease)
         elif self._waiting and lease.connection.is_closed():
             self.retire(lease)  # one that idles is looked at when it is taken
@@ -198,6 +200,15 @@ class Leases:
         """Give a connection back in whatever state it is: the pool makes it good or closes it."""
         lease.tenant = None
         self._in_background(self._return_to_pool(lease))
+
+    def retire_before(self, moment: float) -> None:
+        """Close all connections that were opened before a moment of `time.monotonic`: idle ones at once,
+        those in use when they come back.
+        """
+        self._retired_before = max(self._retired_before, moment)
+        self._idle, idle = [], self._idle
+        for lease in idle:
+            self.give_back(lease)
 
     async def close(self) -> None:
         """Refuse new calls, wait until all connections are back, and give them to the pool."""
