@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
 from asyncpg import exceptions
+
+from plainsql.database.resetting import ResettableConnection
 
 __all__ = [
     "SETTINGS",
@@ -35,7 +36,7 @@ _MORE = "reset session authorization; reset role; discard temp; discard sequence
 _PROBE = "plainsql_probe"
 
 
-class DirectConnection(asyncpg.Connection):
+class DirectConnection(ResettableConnection):
     """A connection whose reset leaves nothing of a session behind."""
 
     __slots__ = ()
@@ -56,7 +57,7 @@ class SessionPooledConnection(DirectConnection):
         return f"{super().get_reset_query()}\n{set_settings()}"
 
 
-class TransactionPooledConnection(asyncpg.Connection):
+class TransactionPooledConnection(ResettableConnection):
     """A connection to a pooler in transaction mode: there is no session that a reset would reach."""
 
     __slots__ = ()
