@@ -47,13 +47,12 @@ class _Guarding(pool.PoolConnectionProxyMeta):
 class BorrowedConnection(pool.PoolConnectionProxy, metaclass=_Guarding, wrap=True):
     """A connection that is yours until the end of the block that it was handed to."""
 
-    __slots__ = ("_explain", "_lent", "_listeners_before", "_loggers")
+    __slots__ = ("_explain", "_listeners_before", "_loggers")
 
     def __init__(self, connection: Any, explain: Callable[[Exception], BaseException]) -> None:
-        # Not asyncpg's: the connection has a proxy already, and keeps that for the pool.
+        # Not asyncpg's constructor: there is no pool of asyncpg's.
         self._con: Any = connection
-        self._lent: Any = connection._proxy
-        self._holder: Any = None if self._lent is None else self._lent._holder
+        self._holder: Any = None
         self._explain = explain
         """Makes of the driver's error the one to raise."""
         self._loggers = frozenset(connection._query_loggers)
@@ -70,7 +69,7 @@ class BorrowedConnection(pool.PoolConnectionProxy, metaclass=_Guarding, wrap=Tru
         if connection is None:
             return
         if connection._proxy is self:
-            connection._proxy = self._lent
+            connection._proxy = None
         connection._query_loggers.intersection_update(self._loggers)
         connection._termination_listeners.intersection_update(self._listeners_before)
         # `reset` tells the server; nobody hears of what arrives before.

@@ -96,15 +96,8 @@ def connect(
         raise SettingsError(f"connect(): cache_outbox: expected {expected}")
     given = dict(server_settings or {})
     pool_options = {
-        # The connections that are kept are leased: the pool, which has none to keep, need not look after
-        # them.
-        "min_size": 0,
-        "max_size": max_size,
         "timeout": connect_timeout,
         "command_timeout": statement_timeout,
-        # Leases outlive these: idle and old connections are theirs to close.
-        "max_inactive_connection_lifetime": 0,
-        "max_queries": 2**62,
         "server_settings": {"application_name": application_name, **given},
         # Every variant of every query stays prepared: there are no others.
         "statement_cache_size": 2048,
@@ -141,7 +134,7 @@ class Options(NamedTuple):
     """What ``connect`` was told."""
 
     pool: dict[str, Any]
-    """Of asyncpg's pool."""
+    """Of ``asyncpg.connect``, and a ``keepalive``."""
     leases: dict[str, Any]
     prefetch: int
     join: bool
@@ -219,7 +212,7 @@ class Connecting:
                 opened.floor,
                 options.tenant_settings,
             )
-            database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
+            database = Database(core, options.tenant_settings, stack.pop_all().close)
             if options.cache_outbox:
                 try:
                     await database._drain_outbox()

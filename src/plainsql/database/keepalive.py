@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Keepalive", "set_keepalive"]
 
 
-class Keepalive(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Keepalive:
     """Keepalive settings, under libpq's names without their prefix. 0 means the system's default."""
 
     on: bool = True

@@ -38,23 +38,16 @@ class ResettableConnection(asyncpg.Connection):
         """Whether prepared statements may have been added or dropped since the last reset."""
 
     async def reset(self, *, timeout: float | None = None) -> None:
-        """Make the session what it was at the beginning. Raises where it cannot be made so: the connection is
-        closed then.
+        """Make the session what it was at the beginning. Raises if it cannot be made so: the connection must
+        be closed then.
         """
-        if self.is_closed():  # type: ignore[no-untyped-call]
-            raise exceptions.InterfaceError("connection is closed")
-        try:
-            if self.is_altered:
-                raise exceptions.InterfaceError("the connection reads and writes types in ways of its own")
-            async with asyncio.timeout(timeout):
-                await self._reset()  # type: ignore[no-untyped-call]
-                reset_query: str = self.get_reset_query()  # type: ignore[no-untyped-call]
-                if reset_query:
-                    await self._run_reset(reset_query)
-        except exceptions.InterfaceError:
-            # A statement of a task that was left behind may still run: closing cancels it first.
-            await self.close(timeout=timeout)  # type: ignore[no-untyped-call]
-            raise
+        if self.is_altered:
+            raise exceptions.InterfaceError("the connection reads and writes types in ways of its own")
+        async with asyncio.timeout(timeout):
+            await self._reset()  # type: ignore[no-untyped-call]
+            reset_query: str = self.get_reset_query()  # type: ignore[no-untyped-call]
+            if reset_query:
+                await self._run_reset(reset_query)
 
     async def _run_reset(self, reset_query: str) -> None:
         if not self.is_suspect:

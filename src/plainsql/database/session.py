@@ -4,15 +4,18 @@ server.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
-from asyncpg import exceptions
+from asyncpg import connect_utils, exceptions
 
 from plainsql.database.resetting import ResettableConnection
 
 __all__ = [
     "SETTINGS",
     "DirectConnection",
+    "LeasedConnection",
     "SessionPooledConnection",
     "TransactionPooledConnection",
     "is_behind_pooler",
@@ -36,7 +39,89 @@ _MORE = "reset session authorization; reset role; discard temp; discard sequence
 _PROBE = "plainsql_probe"
 
 
-class DirectConnection(ResettableConnection):
+class LeasedConnection(ResettableConnection):
+    """A connection of a pool of ours: it reports its end, and shares what asyncpg's pools share."""
+
+    __slots__ = ("born", "on_end", "siblings")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.born = 0.0
+        """When it began to open, by `time.monotonic`."""
+        self.on_end: Callable[[LeasedConnection], object] | None = None
+        """Called once when the connection has ended, by whomever."""
+        self.siblings: Iterable[LeasedConnection] = ()
+        """The connections to the same database, this one included."""
+
+    async def recover(self) -> None:
+        """Bring the connection into order from whatever state a call has left it in: wait until its statement
+        is cancelled, roll back, reset.
+        """
+        protocol: Any = self._protocol
+        await protocol._wait_for_cancellation()
+        self._check_open()  # type: ignore[no-untyped-call]
+        # Before the reset, which reports an open transaction to the event loop as an error.
+        self._top_xact = None
+        if protocol.is_in_transaction():
+            await self.execute("rollback")
+        await self.reset()
+
+    async def cancel_statement(self) -> None:
+        """Ask the server to cancel what runs on this connection, over a connection of its own."""
+        protocol: Any = self._protocol
+        if self.is_closed():  # type: ignore[no-untyped-call]
+            return
+        request: Any = connect_utils._cancel
+        await request(
+            loop=self._loop,
+            addr=self._addr,
+            params=self._params,
+            backend_pid=protocol.backend_pid,
+            backend_secret=protocol.backend_secret,
+        )
+
+    def terminate(self) -> None:
+        """End the connection at once, without waiting for anything."""
+        super().terminate()  # type: ignore[no-untyped-call]
+
+    def abandon(self) -> None:
+        """Close this process's copy of the socket, and never send anything on it."""
+        self._aborted = True
+        self.on_end = None
+        # Not through the transport: its `abort` would take the socket out of the event loop's selector, which
+        # a child process shares with its parent.
+        socket: Any = self._transport.get_extra_info("socket")
+        sock: Any = getattr(socket, "_sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                sock.close()
+
+    def _cleanup(self) -> None:
+        super()._cleanup()  # type: ignore[no-untyped-call]
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self)
+
+    def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
+        if self._aborted:
+            if not waiter.done():
+                waiter.set_result(None)
+            return
+        super()._cancel_current_command(waiter, cancel_waiter)  # type: ignore[no-untyped-call]
+
+    # What one connection finds out of date is so for all: asyncpg asks its own pool to forget it.
+
+    def _drop_global_statement_cache(self) -> None:
+        for connection in {self, *self.siblings}:
+            connection._drop_local_statement_cache()  # type: ignore[no-untyped-call]
+
+    def _drop_global_type_cache(self) -> None:
+        for connection in {self, *self.siblings}:
+            if connection._protocol is not None:
+                connection._drop_local_type_cache()  # type: ignore[no-untyped-call]
+
+
+class DirectConnection(LeasedConnection):
     """A connection whose reset leaves nothing of a session behind."""
 
     __slots__ = ()
@@ -57,7 +142,7 @@ class SessionPooledConnection(DirectConnection):
         return f"{super().get_reset_query()}\n{set_settings()}"
 
 
-class TransactionPooledConnection(ResettableConnection):
+class TransactionPooledConnection(LeasedConnection):
     """A connection to a pooler in transaction mode: there is no session that a reset would reach."""
 
     __slots__ = ()
