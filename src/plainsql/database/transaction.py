@@ -22,7 +22,6 @@ from plainsql.database.block import block
 from plainsql.database.borrowed import BorrowedConnection
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.execution import execute, iterate
-from plainsql.database.lost import ConnectionLostError
 from plainsql.database.many import execute_many, run_batch
 from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
 from plainsql.database.outcome import Ending
@@ -290,9 +289,6 @@ async def begin(
                 mark = await traces.before_commit()
     except BaseException as raised:
         failure = error = terms.explain(raised)
-        if isinstance(error, exceptions.InterfaceError) and not isinstance(error, ConnectionLostError):
-            # The block's end meets a connection that a stray task still uses.
-            error.add_note("while a transaction ended; it is not committed")
         if error is raised:
             raise
         raise error from raised
