@@ -14,6 +14,8 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
+from plainsql.database.block import block
+from plainsql.database.outcome import Ending
 from plainsql.query import Args, one
 from plainsql.types import Json
 from tests.database.stepping import settled
@@ -237,7 +239,7 @@ async def _codec(c: Any) -> None:
 
 
 async def _builtin_codec(c: Any) -> None:
-    await c.set_builtin_type_codec("money", schema="pg_catalog", codec_name="text")
+    await c.set_builtin_type_codec("money", schema="pg_catalog", codec_name="int8")
 
 
 async def _no_codec(c: Any) -> None:
@@ -351,7 +353,7 @@ def json() -> Args:
     return ()
 
 
-@one[str]("b.money", "b.sql", 1, "select '1'::money::text", effect="reads")
+@one[Any]("b.money", "b.sql", 1, "select '1'::money", effect="reads")
 def money() -> Args:
     return ()
 
@@ -389,6 +391,27 @@ async def test_what_a_user_changes_through_a_transaction_is_undone_or_closed(
         _LOGGED.clear()
         assert [await state(db), await json(db), await money(db)] == before
         assert _LOGGED == []
+
+
+@pytest.mark.parametrize("change", [_codec, _builtin_codec, _no_codec])
+async def test_a_connection_whose_codecs_were_changed_is_closed(db: plainsql.Database, change: Use) -> None:
+    async with db.acquire() as connection:
+        await change(connection)
+        backend = connection.get_server_pid()
+    assert await pid(db) != backend
+
+
+async def test_what_was_made_in_a_transaction_ends_before_its_connection_is_released(
+    db: plainsql.Database,
+) -> None:
+    """Between the commit and the release Redis is told of what was written: that takes a while."""
+    async with db._acquire() as connection:
+        with Ending() as ending:
+            async with block(connection, ending):
+                statement = await connection.prepare("select 1")
+                assert await statement.fetchval() == 1
+        with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+            await statement.fetchval()
 
 
 class _Keeping:
