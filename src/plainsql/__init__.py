@@ -36,7 +36,7 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Call, Database, Transaction, connect
+    from plainsql.database import Call, ConnectionLostError, Database, Transaction, connect
     from plainsql.loading import load
     from plainsql.rows import Composite, Row
     from plainsql.types import UNSET, Json, UnsetType
@@ -50,6 +50,7 @@ __all__ = [
     "Call",
     "Composite",
     "ConnectError",
+    "ConnectionLostError",
     "ContractError",
     "Database",
     "DecodeError",
@@ -78,6 +79,7 @@ __all__ = [
 _HOMES = {
     "Call": "plainsql.database",
     "Composite": "plainsql.rows",
+    "ConnectionLostError": "plainsql.database",
     "Database": "plainsql.database",
     "Json": "plainsql.types",
     "Row": "plainsql.rows",

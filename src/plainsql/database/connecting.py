@@ -210,6 +210,7 @@ class Connecting:
                 Admission(options.tenant_settings[0]),
                 options.open_cache(url),
                 opened.floor,
+                options.tenant_settings,
             )
             database = Database(core, options.tenant_settings, stack.pop_all().close)
             if options.cache_outbox:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import NamedTuple, Self
 from weakref import WeakSet
 
@@ -53,7 +54,8 @@ class Database(OneShot):
         self._drainer: Drainer | None = None
         by_transaction = core.pooler == "transaction"
         self._locks = Locks(
-            self._in_transaction if by_transaction else self._acquire, by_transaction=by_transaction
+            partial(self._in_transaction if by_transaction else self._acquire, use="lock"),
+            by_transaction=by_transaction,
         )
 
     def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantDatabase:
@@ -91,7 +93,7 @@ class Database(OneShot):
                 "listen(): behind a pooler in transaction mode no connection stays ours",
                 hint="connect to the server itself for this",
             )
-        listener = Listener(self._acquire, channel, heartbeat)
+        listener = Listener(partial(self._acquire, use="listen"), channel, heartbeat)
         self._listeners.add(listener)
         return listener
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
 from asyncpg import connect_utils, exceptions
+
+from plainsql.database.resetting import ResettableConnection
 
 __all__ = [
     "SETTINGS",
@@ -38,7 +39,7 @@ _MORE = "reset session authorization; reset role; discard temp; discard sequence
 _PROBE = "plainsql_probe"
 
 
-class LeasedConnection(asyncpg.Connection):
+class LeasedConnection(ResettableConnection):
     """A connection of a pool of ours: it reports its end, and shares what asyncpg's pools share."""
 
     __slots__ = ("born", "on_end", "siblings")
@@ -63,7 +64,7 @@ class LeasedConnection(asyncpg.Connection):
         self._top_xact = None
         if protocol.is_in_transaction():
             await self.execute("rollback")
-        await self.reset()  # type: ignore[no-untyped-call]
+        await self.reset()
 
     async def cancel_statement(self) -> None:
         """Ask the server to cancel what runs on this connection, over a connection of its own."""

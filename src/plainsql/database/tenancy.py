@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from plainsql.database.leases import Tenant
@@ -110,12 +111,16 @@ async def set_session(connection: Any, former: Tenant | None, tenant: Tenant | N
     await connection.fetch(f"select {calls}", *(part for setting in settings.items() for part in setting))
 
 
-def local_settings(tenant: Tenant) -> str:
-    """Return the statement that makes the current transaction a tenant's, for the simple protocol.
+def local_settings(tenant: Tenant | None, names: Iterable[str]) -> str:
+    """Return the statement that makes the current transaction a tenant's, for the simple protocol; without a
+    tenant, nobody's: the settings ``names`` are what the session began with, whatever another client has
+    set in it.
 
-    That takes no parameters: names and values are written as hexadecimal digits, and nothing else of them is
-    in the text.
+    It takes no parameters: names and values are written as hexadecimal digits, and nothing else of them is in
+    the text.
     """
+    if tenant is None:
+        return "; ".join(f"set local {_identifiers(name)} to default" for name in names)
     return f"select {', '.join(f'set_config({_hex(name)}, {_hex(value)}, true)' for name, value in tenant)}"
 
 
