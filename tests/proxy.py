@@ -122,6 +122,12 @@ class Proxy:
         for link in self._links:
             link.chunks = chunks
 
+    def spare(self) -> None:
+        """Have those connections that are not silent yet stay well."""
+        for link in self._links:
+            if not link.is_silent:
+                link.chunks = None
+
     def silence_new(self, chunks: int | None) -> None:
         """Have new connections fall silent when so many answers of the server have passed; None: no more."""
         self._chunks = chunks
