@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.outcome import Ending
 
 __all__ = ["block"]

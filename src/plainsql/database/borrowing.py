@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 from typing import Any, Literal, TypeVar
@@ -18,6 +17,7 @@ from asyncpg import exceptions
 
 from plainsql.database.block import block
 from plainsql.database.borrowed import BorrowedConnection
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.cost import Floor
 from plainsql.database.forms import Forms
 from plainsql.database.holders import Holders, Use

@@ -204,7 +204,7 @@ class Leases:
         if self._trimming is not None:
             self._trimming.cancel()
         self._waiters.fail(_closed)
-        self._openings.stop()
+        self._openings.finish()
         while self._idle:
             self._close(self._idle.pop())
         while self._open:
@@ -406,7 +406,8 @@ class Leases:
             connection.terminate()
         else:
             made: Coroutine[Any, Any, None] = work(lease)
-            task = self._own_loop.create_task(made)
+            task: Any = self._own_loop.create_task(made)
+            task._log_destroy_pending = False  # one that the end of the event loop leaves over has no caller
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
 from plainsql.database.outcome import add_note
 from plainsql.errors import ConnectError, PlainsqlError

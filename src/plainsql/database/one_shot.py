@@ -15,11 +15,11 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from plainsql.cache import Mark, Reading
 from plainsql.database.borrowing import Borrower
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, iterate

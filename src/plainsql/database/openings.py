@@ -13,6 +13,7 @@ __all__ = ["Openings"]
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+_FINISH_S = 1.0
 
 
 class Openings:
@@ -63,6 +64,16 @@ class Openings:
             for task in tasks:
                 task.cancel()
 
+    def finish(self) -> None:
+        """Open no more; give up what is under way if it is not soon done.
+
+        Not at once: asyncpg reports what is cancelled while it connects as an exception never retrieved.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._tasks:
+            self._loop.call_later(_FINISH_S, self.stop)
+
     def stop(self) -> None:
         """Give up all that is under way."""
         if self._timer is not None:
@@ -77,9 +88,10 @@ class Openings:
         elif not self.under_way:
             self._start()
 
-    def _start(self) -> asyncio.Task[Any]:
+    def _start(self) -> Any:
         self.under_way += 1
-        task: asyncio.Task[Any] = self._loop.create_task(self._open())
+        task: Any = self._loop.create_task(self._open())
+        task._log_destroy_pending = False  # at the end of the event loop there is nothing to report
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task

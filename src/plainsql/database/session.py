@@ -4,6 +4,7 @@ server.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -84,7 +85,10 @@ class LeasedConnection(ResettableConnection):
 
     def terminate(self) -> None:
         """End the connection at once, without waiting for anything."""
-        super().terminate()  # type: ignore[no-untyped-call]
+        if self._loop.is_closed():
+            self.abandon()
+        else:
+            super().terminate()  # type: ignore[no-untyped-call]
 
     def abandon(self) -> None:
         """Close this process's copy of the socket, and never send anything on it."""
@@ -109,7 +113,36 @@ class LeasedConnection(ResettableConnection):
             if not waiter.done():
                 waiter.set_result(None)
             return
-        super()._cancel_current_command(waiter, cancel_waiter)  # type: ignore[no-untyped-call]
+        task: Any = self._loop.create_task(self._cancel(waiter, cancel_waiter))
+        task._log_destroy_pending = False  # at the end of the event loop there is nothing to report
+        self._cancellations.add(task)
+
+    async def _cancel(self, waiter: Any, cancel_waiter: Any = None) -> None:
+        """Send the request to cancel, and wait for the end of the statement, as asyncpg does, but not for
+        ever.
+        """
+        try:
+            async with asyncio.timeout(self.patience_s):
+                with suppress(ConnectionResetError):
+                    await self.cancel_statement()
+                if not waiter.done():
+                    waiter.set_result(None)
+                if cancel_waiter is not None:
+                    await asyncio.shield(cancel_waiter)
+        except asyncio.CancelledError:
+            pass  # what waits for it goes on below
+        except Exception:  # noqa: BLE001 (whatever it is: nobody knows whether the statement still runs)
+            self.terminate()
+        finally:
+            if not self._loop.is_closed():
+                self._cancellations.discard(asyncio.current_task())
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _clean_tasks(self) -> None:
+        # asyncpg cancels the requests to cancel here. One that connects at that moment is reported as an
+        # exception that was never retrieved; and on the server the statement would go on.
+        self._cancellations.clear()
 
     # What one connection finds out of date is so for all: asyncpg asks its own pool to forget it.
 

@@ -11,7 +11,6 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +19,7 @@ from asyncpg import exceptions
 from plainsql.cache import Mark
 from plainsql.database.block import block
 from plainsql.database.borrowed import BorrowedConnection
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.execution import execute, iterate
 from plainsql.database.many import execute_many, run_batch
