@@ -199,7 +199,8 @@ async def test_a_lock_that_was_lost_is_not_taken_for_held(db: plainsql.Database,
 
 
 def _leased(db: plainsql.Database) -> list[Any]:
-    return [holder._con for holder in db._pool._holders if holder._in_use and holder._con is not None]
+    leases = db._leases
+    return [lease.connection for lease in leases._leases.values() if lease not in leases._idle]
 
 
 # What became of it --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from plainsql.conninfo import Conninfo
 from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.database import Database
 from plainsql.database.hosts import Hosts
+from plainsql.database.keepalive import Keepalive
 from plainsql.database.observing import OnCall
 from plainsql.database.open_pool import OpenedPool, open_pool
 from plainsql.database.tenancy import Admission
@@ -137,15 +138,8 @@ def connect(
         expected = "a cache" if cache is None else "max_size=2 or more, as one connection drains"
         raise OptionError(f"connect(): cache_outbox: expected {expected}")
     pool_options = {
-        # The connections that are kept are leased: the pool, which has none to keep, need not look after
-        # them.
-        "min_size": 0,
-        "max_size": max_size,
         "timeout": connect_timeout,
         "command_timeout": statement_timeout,
-        # Leases outlive these: idle and old connections are theirs to close.
-        "max_inactive_connection_lifetime": 0,
-        "max_queries": 2**62,
         "server_settings": ({} if application_name is None else {"application_name": application_name})
         | dict(server_settings or {}),
         # Every variant of every query stays prepared: there are no others.
@@ -183,7 +177,7 @@ class Options(NamedTuple):
     """What ``connect`` was told."""
 
     pool: dict[str, Any]
-    """Of asyncpg's pool."""
+    """Of ``asyncpg.connect``, and a ``keepalive``."""
     leases: dict[str, Any]
     prefetch: int
     join: bool
@@ -243,10 +237,13 @@ class Connecting:
             options = self._options
             conninfo = Conninfo(url)
             pool_options = _of_url(conninfo, options.pool)
+            hosts = Hosts(conninfo, timeout=pool_options["timeout"])
+            # Before a connection is open: it may refuse what it is given.
+            through = options.open_cache(conninfo["options"])
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
             try:
-                opened = await open_pool(pool_options, options.leases, options.pooler)
+                opened = await open_pool(hosts.connect, pool_options, options.leases, options.pooler)
             except exceptions.PostgresError as error:
                 failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
             except (OSError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
@@ -263,10 +260,11 @@ class Connecting:
                 opened.pooler,
                 options.on_call,
                 Admission(options.tenant_settings[0]),
-                options.open_cache(conninfo["options"]),
+                through,
                 opened.floor,
+                options.tenant_settings,
             )
-            database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
+            database = Database(core, options.tenant_settings, stack.pop_all().close)
             try:
                 if options.cache_outbox:
                     await database._drain_outbox()
@@ -293,5 +291,26 @@ def _of_url(conninfo: Conninfo, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     timeout = options["timeout"] or conninfo.connect_timeout or _CONNECT_TIMEOUT_S
     settings = {"application_name": conninfo.application_name or "plainsql"} | options["server_settings"]
-    hosts = Hosts(conninfo, timeout=timeout)
-    return {**options, "timeout": timeout, "server_settings": settings, "connect": hosts.connect}
+    return {
+        **options,
+        "timeout": timeout,
+        "server_settings": settings,
+        "keepalive": _keepalive_of(conninfo),
+    }
+
+
+def _keepalive_of(conninfo: Conninfo) -> Keepalive:
+    """Return what the URL says of a connection's sign of life. 0 is the system's default, as in libpq."""
+    default = Keepalive()
+
+    def given(name: str, otherwise: int) -> int:
+        value = conninfo.integer(name)
+        return otherwise if value is None else max(value, 0)
+
+    return Keepalive(
+        on=given("keepalives", 1) != 0,
+        idle=given("keepalives_idle", default.idle),
+        interval=given("keepalives_interval", default.interval),
+        count=given("keepalives_count", default.count),
+        user_timeout_ms=given("tcp_user_timeout", default.user_timeout_ms),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import _get_running_loop as running_loop
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from time import perf_counter
@@ -44,6 +45,8 @@ class Direct(Borrower):
             await self._admit(query)
         if query.effect != "reads":
             return await self._on_lease(execute, query, plan, values, call)
+        if running_loop() is not self._leases.loop:
+            raise self._leases.not_here()  # before a scheduler counts or keeps the call
         scheduler = self._core.schedulers.get((self._tenant, id(plan)))
         if scheduler is None:
             if not (query.pipelines and self._core.joins) or query.needs_columns:

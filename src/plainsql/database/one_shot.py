@@ -15,14 +15,15 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from plainsql.cache import Mark, Reading
 from plainsql.database.borrowing import Borrower
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, iterate
+from plainsql.database.holders import Use
 from plainsql.database.observing import Call, observe, observe_rows
 from plainsql.database.retrying import retry
 from plainsql.database.through import (
@@ -115,7 +116,7 @@ class OneShot(Direct):
             progress: called with the number of rows taken so far, every 1,000 and at the end.
         """
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
-        async with self._in_traced_transaction(self._traces(None, ()), None) as connection:
+        async with self._in_traced_transaction(self._traces(None, ()), None, "copy") as connection:
             return await copy_in(connection, table, rows, columns, progress)
 
     async def copy_out(
@@ -146,7 +147,7 @@ class OneShot(Direct):
 
         async def copy(call: Call | None) -> int:
             await self._admit(query)
-            async with self._in_transaction(call) as connection:
+            async with self._in_transaction(call, "copy") as connection:
                 return await copy_out(connection, query, args, output, format, header, progress)
 
         if (on_call := self._core.on_call) is None:
@@ -192,14 +193,15 @@ class OneShot(Direct):
     async def acquire(self) -> AsyncIterator[Any]:
         """Take an asyncpg connection, for what queries cannot say. It is reset afterwards.
 
-        It is yours inside the block only: afterwards it serves others.
+        It is yours inside the block only, with all that is made from it: afterwards it serves others, and
+        every use raises ``asyncpg.InterfaceError``.
         """
-        if self._local is not None:
+        if self._local is not None and self._tenant is not None:
             raise PlainsqlError(
                 "acquire(): behind a pooler in transaction mode no connection can carry a tenant",
                 hint="use transaction() and its 'connection'",
             )
-        async with self._acquire() as connection:
+        async with self._hand_out() as connection:
             yield connection
 
     # --------------------------------------------------------------------------------------------------
@@ -289,13 +291,15 @@ class OneShot(Direct):
         await traces.after(mark)
 
     @asynccontextmanager
-    async def _in_traced_transaction(self, traces: Traces | None, call: Call | None) -> AsyncIterator[Any]:
+    async def _in_traced_transaction(
+        self, traces: Traces | None, call: Call | None, use: Use = "batch"
+    ) -> AsyncIterator[Any]:
         """As ``_in_transaction``, and have the cache know what it wrote: marked at its end, however long it
         takes.
         """
         mark: Mark | None = None
         try:
-            async with self._in_transaction(call) as connection:
+            async with self._in_transaction(call, use) as connection:
                 yield connection
                 if traces is not None:
                     mark = await traces.before_commit()
@@ -308,7 +312,7 @@ class OneShot(Direct):
 
     async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
         await self._admit(query)
-        async with self._in_traced_transaction(self._traces(query, [args]), call) as connection:
+        async with self._in_traced_transaction(self._traces(query, [args]), call, "stream") as connection:
             async for row in iterate(connection, query, args, self._core.prefetch):
                 yield row
 
