@@ -2,6 +2,8 @@
 
 # ruff: noqa: PT012 (it is the block that raises)
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio
@@ -116,12 +118,12 @@ async def test_what_was_made_in_the_block_ends_with_it(db: plainsql.Database, bl
         begun = connection.transaction()
         await begun.start()
     later: list[Callable[[], Awaitable[object]]] = [
-        lambda: statement.fetch(),
+        statement.fetch,
         lambda: statement.executemany([()]),
         lambda: cursor.fetch(1),
-        lambda: begun.commit(),
-        lambda: begun.rollback(),
-        lambda: transaction.start(),
+        begun.commit,
+        begun.rollback,
+        transaction.start,
         lambda: _all_of(factory),
     ]
     for use in later:
@@ -279,6 +281,11 @@ async def _drop_cached(c: Any) -> None:
     await c.execute("deallocate all")
 
 
+async def _fail(c: Any) -> None:
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await c.execute("begin; select 1 / 0")
+
+
 _LOGGED: list[Any] = []
 
 CHANGES: dict[str, Use] = {
@@ -310,15 +317,10 @@ CHANGES: dict[str, Use] = {
     "time zone": lambda c: c.execute("set time zone 'Asia/Tokyo'"),
     "encoding": lambda c: c.execute("set client_encoding = 'latin1'"),
     "open transaction": lambda c: c.execute("begin; create table undone (n int)"),
-    "failed transaction": lambda c: _fail(c),
+    "failed transaction": _fail,
     "cursor": _cursor,
     "sequence": lambda c: c.execute("create temp sequence s; select nextval('s')"),
 }
-
-
-async def _fail(c: Any) -> None:
-    with pytest.raises(asyncpg.DivisionByZeroError):
-        await c.execute("begin; select 1 / 0")
 
 
 # All that one session can see of itself. Settings that differ from one moment to the next, as of the

@@ -41,6 +41,15 @@ T = TypeVar("T")
 Pooler = Literal["transaction", "session"]
 """What stands between us and the server, and for how long it lends a connection."""
 
+_OUTSIDE_OF_TRANSACTIONS = (
+    exceptions.ActiveSQLTransactionError,
+    exceptions.InvalidTransactionTerminationError,
+)
+_IS_A_TRANSACTION = (
+    "behind a pooler in transaction mode every call is a transaction: run what cannot be in one through "
+    "'acquire', or connect to the server itself"
+)
+
 
 @dataclass(slots=True)
 class Core:
@@ -269,6 +278,8 @@ class Borrower:
                     continue
                 if (note := note_of_statement(error, effect)) is not None:
                     add_note(error, note)
+                if self._local is not None and isinstance(error, _OUTSIDE_OF_TRANSACTIONS):
+                    add_note(error, _IS_A_TRANSACTION)
                 if error is raised:
                     raise
                 raise error from raised
