@@ -21,7 +21,7 @@ from plainsql.database.cost import Floor
 from plainsql.database.forms import Forms
 from plainsql.database.holders import Holders, Use
 from plainsql.database.leases import Lease, Leases, Tenant
-from plainsql.database.lost import as_lost, is_lost
+from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
 from plainsql.database.observing import Call, OnCall
 from plainsql.database.outcome import NOT_SENT, Ending, add_note, may_run_again, note_of_statement
 from plainsql.database.read_only import ReadOnlyServers, explain_refusal
@@ -129,16 +129,21 @@ class Borrower:
         """Take a connection for the user, which is the user's until the end of the block."""
         async with self._borrow("acquire") as lease:
 
-            def explain(raised: Exception) -> BaseException:
+            def explain(raised: BaseException) -> BaseException:
                 error = as_lost(raised)
                 self._note_refusal(error, lease)
-                if is_lost(error) and (note := note_of_statement(error, "unknown")) is not None:
+                if isinstance(error, ConnectionLostError) and (note := note_of_statement(error, "unknown")) is not None:
                     add_note(error, note)
                 return error
 
             connection = BorrowedConnection(lease.connection, explain)
             try:
                 yield connection
+            except BaseException as raised:  # of a cursor, or of a statement that was prepared
+                error = explain(raised)
+                if error is raised:
+                    raise
+                raise error from raised
             finally:
                 connection.release()
 

@@ -84,6 +84,10 @@ def as_lost(error: BaseException) -> BaseException:
         # It has no code. "connection is closed", "the underlying connection is closed".
         if "connection is closed" not in str(error):
             return error
+        # The end of the user's own `async with connection.transaction()` hides the error that led to it.
+        hidden = error.__context__ if "Transaction.__aexit__()" in str(error) else None
+        if hidden is not None and is_lost(hidden):
+            return as_lost(hidden)
         was_sent = False
     elif not isinstance(error, ConnectionError):
         return error
