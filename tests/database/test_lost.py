@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
+from asyncpg import exceptions
 
 import plainsql
 from plainsql import ConnectionLostError
@@ -365,10 +366,10 @@ async def test_the_error_of_a_block_is_not_hidden_by_the_loss_of_its_connection(
 def test_it_is_caught_by_what_caught_the_drivers() -> None:
     error = ConnectionLostError("lost", sqlstate="57P01", detail="why")
     for kind in (
-        asyncpg.ConnectionDoesNotExistError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
+        exceptions.ConnectionDoesNotExistError,
+        exceptions.PostgresConnectionError,
+        exceptions.PostgresError,
+        exceptions.InterfaceError,
     ):
         assert isinstance(error, kind)
     assert not isinstance(error, plainsql.PlainsqlError)

@@ -24,7 +24,7 @@ from plainsql.database.leases import Lease, Leases, Tenant
 from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
 from plainsql.database.observing import Call, OnCall
 from plainsql.database.outcome import NOT_SENT, Ending, add_note, may_run_again, note_of_statement
-from plainsql.database.read_only import ReadOnlyServers, explain_refusal
+from plainsql.database.read_only import ReadOnlyServers, explain_refusal, is_refusal
 from plainsql.database.resetting import may_alter_statements
 from plainsql.database.scheduler import Scheduler
 from plainsql.database.tenancy import Admission, local_settings, set_session
@@ -103,8 +103,7 @@ class Borrower:
             yield lease
         except BaseException as raised:
             error = as_lost(raised)
-            if not read_only:
-                self._note_refusal(error, lease)
+            self._note_refusal(error, lease, read_only=read_only)
             if isinstance(error, Exception) and not is_lost(error) and not isinstance(error, TimeoutError):
                 self._leases.give_back_changed(lease)
             else:  # it may be in the middle of something
@@ -132,7 +131,10 @@ class Borrower:
             def explain(raised: BaseException) -> BaseException:
                 error = as_lost(raised)
                 self._note_refusal(error, lease)
-                if isinstance(error, ConnectionLostError) and (note := note_of_statement(error, "unknown")) is not None:
+                if (
+                    isinstance(error, ConnectionLostError)
+                    and (note := note_of_statement(error, "unknown")) is not None
+                ):
                     add_note(error, note)
                 return error
 
@@ -170,8 +172,7 @@ class Borrower:
 
                 def explain(raised: BaseException) -> BaseException:
                     error = as_lost(raised)
-                    if not read_only:  # also if the block handles it
-                        self._note_refusal(error, lease)
+                    self._note_refusal(error, lease, read_only=read_only)  # also if the block handles it
                     return error
 
                 terms = Terms(core.prefetch, core.on_call, admission, core.through, explain)
@@ -191,11 +192,11 @@ class Borrower:
             async with self._in_transaction() as connection:
                 await self._core.admission.check(connection, query, lasting_setting=False)
 
-    def _note_refusal(self, error: BaseException, lease: Lease) -> bool:
+    def _note_refusal(self, error: BaseException, lease: Lease, *, read_only: bool = False) -> bool:
         """Retire what leads to a read-only server if a write was refused there; return whether a new
         connection may lead to another.
         """
-        if not isinstance(error, exceptions.ReadOnlySQLTransactionError):
+        if not is_refusal(error) or (read_only and isinstance(error, exceptions.ReadOnlySQLTransactionError)):
             return False
         replaced = self._core.read_only.refused(error, lease)
         explain_refusal(error, lease.connection, replaced=replaced)
