@@ -32,7 +32,7 @@ from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
-from plainsql.query import Effect, Plan, Query
+from plainsql.query import Plan, Query
 
 __all__ = ["Borrower", "Core", "Pooler"]
 
@@ -259,14 +259,11 @@ class Borrower:
         """
         effect: Any = query.effect
         again = False
-        alters = effect == "unknown" and may_alter_statements(plan.sql)
         while True:
             lease = self._leases.take_now(self._session)
             if lease is None or again or lease.tenant != self._session:
                 lease = await self._lease(lease, proved=again)
             connection = lease.connection
-            if alters:
-                connection.is_suspect = True
             if call is not None:
                 call.lease_wait = perf_counter() - call.began
             try:
@@ -278,7 +275,7 @@ class Borrower:
             except BaseException as raised:
                 error = as_lost(raised)
                 refused = self._note_refusal(error, lease)
-                self._give_back_failed(lease, effect, error)
+                self._give_back_failed(lease, query, error)
                 if not again and (refused or may_run_again(error, effect)):
                     again = True
                     continue
@@ -290,21 +287,26 @@ class Borrower:
                     raise
                 raise error from raised
             if effect == "unknown":
-                self._leases.give_back_changed(lease)
+                self._give_back_unknown(lease, query)
             elif self._local is not None and effect == "reads":
                 self._leases.give_back_after(lease, "commit")  # the caller need not wait for it
             else:
                 self._leases.give_back(lease)
             return result
 
-    def _give_back_failed(self, lease: Lease, effect: Effect, error: BaseException) -> None:
+    def _give_back_unknown(self, lease: Lease, query: Query[..., Any, Any]) -> None:
+        if may_alter_statements(query.sql):
+            lease.connection.is_suspect = True
+        self._leases.give_back_changed(lease)
+
+    def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
         if self._local is not None and not is_lost(error):
             # Where the statement was cancelled, the driver waits for its end first.
             self._leases.give_back_after(lease, "rollback")
         elif not isinstance(error, exceptions.PostgresError | PlainsqlError) or is_lost(error):
             # The server may still be at it: the pool waits for its answer, or closes the connection.
             self._leases.retire(lease)
-        elif effect == "unknown":
-            self._leases.give_back_changed(lease)
+        elif query.effect == "unknown":
+            self._give_back_unknown(lease, query)
         else:
             self._leases.give_back(lease)
