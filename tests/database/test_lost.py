@@ -363,6 +363,44 @@ async def test_the_error_of_a_block_is_not_hidden_by_the_loss_of_its_connection(
                 raise LookupError
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError("theirs"), exceptions.InterfaceError("theirs")])
+async def test_a_connection_error_of_the_users_code_is_passed_on(
+    db: plainsql.Database, outside: Any, error: Exception
+) -> None:
+    """Of an HTTP client, of another database: ours is not lost."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield b""
+        raise error
+
+    async def transaction() -> None:
+        async with db.transaction():
+            raise error
+
+    async def savepoint() -> None:
+        async with db.transaction() as tx, tx.transaction():
+            raise error
+
+    async def acquired() -> None:
+        async with db.acquire():
+            raise error
+
+    async def copied() -> None:
+        async with db.acquire() as connection:
+            await connection.execute("create temp table copied (n int)")
+            await connection.copy_to_table("copied", source=source())
+
+    async def locked() -> None:
+        async with db.lock("job"):
+            raise error
+
+    for work in (transaction, savepoint, acquired, copied, locked):
+        with pytest.raises(type(error), match="theirs") as raised:
+            await work()
+        assert raised.value is error
+    assert await put(db, n=1)
+
+
 def test_it_is_caught_by_what_caught_the_drivers() -> None:
     error = ConnectionLostError("lost", sqlstate="57P01", detail="why")
     for kind in (

@@ -102,7 +102,7 @@ class Borrower:
         try:
             yield lease
         except BaseException as raised:
-            error = as_lost(raised)
+            error = as_lost(raised, lease.connection)
             self._note_refusal(error, lease, read_only=read_only)
             if isinstance(error, Exception) and not is_lost(error) and not isinstance(error, TimeoutError):
                 self._leases.give_back_changed(lease)
@@ -129,7 +129,7 @@ class Borrower:
         async with self._borrow("acquire") as lease:
 
             def explain(raised: BaseException) -> BaseException:
-                error = as_lost(raised)
+                error = as_lost(raised, lease.connection)
                 self._note_refusal(error, lease)
                 if (
                     isinstance(error, ConnectionLostError)
@@ -171,7 +171,7 @@ class Borrower:
             async with self._borrow("transaction", read_only=read_only) as lease:
 
                 def explain(raised: BaseException) -> BaseException:
-                    error = as_lost(raised)
+                    error = as_lost(raised, lease.connection)
                     self._note_refusal(error, lease, read_only=read_only)  # also if the block handles it
                     return error
 

@@ -8,6 +8,8 @@ The server itself may end a session with an error of severity FATAL.
 
 from __future__ import annotations
 
+from typing import Any
+
 from asyncpg import exceptions
 
 from plainsql.errors import PlainsqlError
@@ -66,11 +68,16 @@ def is_unreadable(error: BaseException) -> bool:
     return is_confused and str(error).startswith("type record missing field types")
 
 
-def as_lost(error: BaseException) -> BaseException:
+def as_lost(error: BaseException, connection: Any = None) -> BaseException:
     """Return a ``ConnectionLostError`` for an error that says that the connection is gone, and any other
     error as it is.
+
+    ``connection``: the one that would be gone, if the error may be of something else: of the user's code in
+    a block.
     """
     if isinstance(error, ConnectionLostError | PlainsqlError):
+        return error
+    if connection is not None and not connection.is_closed():
         return error
     was_sent = True
     if isinstance(error, exceptions.PostgresError):
