@@ -6,6 +6,7 @@ error that says so.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -40,9 +41,11 @@ async def _run(connection: Any, transaction: Any, ending: Ending | None) -> Asyn
     await transaction.start()
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         _end_use(connection, transaction, ending)
-        await _roll_back(connection, transaction, is_savepoint=ending is None)
+        # A cancellation must not wait for the server: the pool rolls back what comes back to it like that.
+        if isinstance(error, Exception) or ending is None:
+            await _roll_back(connection, transaction, is_savepoint=ending is None)
         raise
     if ending is not None:
         ending.begun = True
@@ -64,9 +67,10 @@ async def _roll_back(connection: Any, transaction: Any, *, is_savepoint: bool) -
     if connection.is_closed():
         return
     try:
-        await transaction.rollback()
+        async with asyncio.timeout(connection.patience_s):
+            await transaction.rollback()
     except BaseException as error:
-        if is_savepoint:
+        if is_savepoint or isinstance(error, TimeoutError):
             # The outer transaction must not commit what the savepoint has left.
             connection.terminate()
         if not isinstance(error, _FAILED):

@@ -7,10 +7,11 @@ there: every call is a transaction that begins with its tenant's settings, or wi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
@@ -207,19 +208,27 @@ class Borrower:
 
         ``proved``: one that was just lost is not the only one, as a rule; each is asked for a sign of life.
         """
+        leases = self._leases
+        deadline = leases.deadline()
         losses = 0
         while True:
             if lease is None:
-                lease = self._leases.take_now(self._session)
+                lease = leases.take_now(self._session)
             if lease is None:
                 try:
-                    lease = await self._leases.take(self._session)
+                    if losses == 0:
+                        lease = await leases.take(self._session)
+                    else:
+                        async with asyncio.timeout_at(deadline):
+                            lease = await leases.take(self._session)
                 except PoolTimeoutError as error:
                     self._core.holders.explain(error)
                     raise
                 except PlainsqlError:
                     raise
                 except (OSError, exceptions.PostgresError, exceptions.InterfaceError) as error:
+                    if losses and isinstance(error, TimeoutError):
+                        raise leases.no_answer() from None
                     losses += 1
                     if isinstance(error, exceptions.ConnectionDoesNotExistError) and losses < 3:
                         continue  # it was lost while it was set up, and not refused
@@ -227,18 +236,25 @@ class Borrower:
                     raise cannot_connect(self._core.name, error, state) from None
             if lease.tenant == self._session and not proved:
                 return lease
+            limit = leases.answer_timeout(deadline)
             try:
                 if lease.tenant != self._session:
-                    await set_session(lease.connection, lease.tenant, self._session)
+                    await set_session(lease.connection, lease.tenant, self._session, timeout=limit)
                     lease.tenant = self._session
                 else:
-                    await lease.connection.execute("select")
+                    await lease.connection.execute("select", timeout=limit)
                 return lease
             except BaseException as raised:
-                self._leases.retire(lease)  # whose it is now is not known
-                lease = None
+                leases.retire(lease)  # whose it is now is not known
+                silent = isinstance(raised, TimeoutError)
                 losses += 1
-                if is_lost(raised) and losses <= self._leases.max_size:
+                if (silent or is_lost(raised)) and losses <= leases.max_size:
+                    if silent:
+                        # What was open beside a connection that does not answer is as suspect.
+                        leases.retire_before(monotonic())
+                    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+                        raise leases.no_answer() from None
+                    lease = None
                     continue
                 lost = as_lost(raised)
                 if lost is raised:

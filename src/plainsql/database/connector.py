@@ -19,6 +19,10 @@ __all__ = ["Connector"]
 _ATTEMPTS = 3
 """So many times a connection is opened that the server ends before it is set up: it has not refused it."""
 
+_PATIENCE_S = 10.0
+"""Seconds that a rollback, a reset or a farewell may take before the connection is cut: or as many as opening
+one may take, if these are fewer."""
+
 
 class Connector:
     """Opens the connections of one database, all in the same way."""
@@ -39,6 +43,7 @@ class Connector:
         self._connection_class = connection_class
         self.timeout = timeout
         """Seconds that a connection may take until it is set up."""
+        self.patience_s = min(_PATIENCE_S, timeout)
         self._keepalive = keepalive
         self._set_up = set_up
         self.connections: WeakSet[LeasedConnection] = WeakSet()
@@ -66,6 +71,7 @@ class Connector:
             self._url, connection_class=self._connection_class, **self._options
         )
         connection.born = born
+        connection.patience_s = self.patience_s
         connection.siblings = self.connections
         self.connections.add(connection)
         try:

@@ -31,10 +31,6 @@ __all__ = ["Lease", "Leases", "Tenant"]
 Tenant = tuple[tuple[str, str], ...]
 """The settings that make a session a tenant's: names and values."""
 
-_PATIENCE_S = 10.0
-"""Seconds that a reset, a recovery or a farewell may take before the connection is cut: or as many as opening
-one may take, if these are fewer."""
-
 _CANCEL_S = 1.0
 """Seconds that the server has to take requests to cancel when the pool is cut."""
 
@@ -86,7 +82,7 @@ class Leases:
         self._min_size = min_size
         self._max_age = max_age
         self._max_idle = max_idle
-        self._patience_s = min(_PATIENCE_S, connector.timeout)
+        self._patience_s = connector.patience_s
         self._trimming: asyncio.TimerHandle | None = None
         self._idle: list[Lease] = []
         """The one that was used last on top, so that the ones below grow old and are closed."""
@@ -284,6 +280,24 @@ class Leases:
             "this Database belongs to another event loop than the one that calls it",
             detail="its event loop is closed" if self._own_loop.is_closed() else None,
             hint="connect in the event loop that uses it: one Database for each asyncio.run and each thread",
+        )
+
+    def deadline(self) -> float | None:
+        """Return until when a call that begins to wait now may wait, by the event loop's clock."""
+        return None if self.wait_timeout is None else self._own_loop.time() + self.wait_timeout
+
+    def answer_timeout(self, deadline: float | None) -> float:
+        """Return how many seconds a connection may take to answer what costs the server nothing."""
+        if deadline is None:
+            return self._patience_s
+        return max(min(self._patience_s, deadline - self._own_loop.time()), 0.001)
+
+    def no_answer(self) -> PoolTimeoutError:
+        """Make the error of a call whose time is up since open connections did not answer."""
+        return PoolTimeoutError(
+            f"no connection answered within {self.wait_timeout:g} s",
+            detail="connections were open, and nothing came back on them",
+            hint="check the server, and the network or pooler on the way",
         )
 
     @property

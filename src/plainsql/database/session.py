@@ -42,12 +42,14 @@ _PROBE = "plainsql_probe"
 class LeasedConnection(ResettableConnection):
     """A connection of a pool of ours: it reports its end, and shares what asyncpg's pools share."""
 
-    __slots__ = ("born", "on_end", "siblings")
+    __slots__ = ("born", "on_end", "patience_s", "siblings")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.born = 0.0
         """When it began to open, by `time.monotonic`."""
+        self.patience_s = 10.0
+        """Seconds that what costs the server nothing may take: a rollback, a reset, a farewell."""
         self.on_end: Callable[[LeasedConnection], object] | None = None
         """Called once when the connection has ended, by whomever."""
         self.siblings: Iterable[LeasedConnection] = ()

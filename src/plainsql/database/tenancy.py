@@ -100,15 +100,19 @@ def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Ten
     return (names[0], tenant), (names[1], user)
 
 
-async def set_session(connection: Any, former: Tenant | None, tenant: Tenant | None) -> None:
+async def set_session(
+    connection: Any, former: Tenant | None, tenant: Tenant | None, *, timeout: float | None = None
+) -> None:
     """Make a session a tenant's, or nobody's, in one round trip. Nobody's has what it began with."""
     if tenant is None:
-        await connection.execute("; ".join(f"reset {_identifiers(name)}" for name, _ in former or ()))
+        resets = "; ".join(f"reset {_identifiers(name)}" for name, _ in former or ())
+        await connection.execute(resets, timeout=timeout)
         return
     # What the former tenant has set and this one does not must go too.
     settings = {name: "" for name, _ in former or ()} | dict(tenant)
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, false)" for i in range(len(settings)))
-    await connection.fetch(f"select {calls}", *(part for setting in settings.items() for part in setting))
+    values = [part for setting in settings.items() for part in setting]
+    await connection.fetch(f"select {calls}", *values, timeout=timeout)
 
 
 def local_settings(tenant: Tenant | None, names: Iterable[str]) -> str:
