@@ -45,7 +45,8 @@ async def acquired(db: plainsql.Database, _: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def stream(db: plainsql.Database, _: str) -> AsyncIterator[None]:
-    async with aclosing(series.stream(db)) as rows:
+    rows: Any = series.stream(db)
+    async with aclosing(rows):
         await anext(rows)
         yield
 

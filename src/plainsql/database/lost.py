@@ -77,16 +77,16 @@ def as_lost(error: BaseException, connection: Any = None) -> BaseException:
     """
     if isinstance(error, ConnectionLostError | PlainsqlError):
         return error
-    if connection is not None and not connection.is_closed():
-        return error
     was_sent = True
-    if isinstance(error, exceptions.PostgresError):
-        if not is_lost(error):
-            return error
-    elif isinstance(error, exceptions.InternalClientError):
+    if isinstance(error, exceptions.InternalClientError):
         if not str(error).startswith("cannot switch to state"):
             return error
-        was_sent = False  # the farewell came first
+        was_sent = False  # the farewell came first, and its end is yet to come
+    elif connection is not None and not connection.is_closed():
+        return error
+    elif isinstance(error, exceptions.PostgresError):
+        if not is_lost(error):
+            return error
     elif isinstance(error, exceptions.InterfaceError):
         # It has no code. "connection is closed", "the underlying connection is closed".
         if "connection is closed" not in str(error):
