@@ -103,7 +103,7 @@ async def test_the_last_error_says_how_many_attempts_there_were(db: plainsql.Dat
         await db.retry(fails, attempts=3)
     assert calls == 3
     assert raised.value.__notes__ == ["after 3 attempts"]
-    with pytest.raises(ValueError, match="attempts: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^retry\(\): attempts: expected an integer from 1 to \d+, got 0"):
         await db.retry(fails, attempts=0)
 
 

@@ -8,13 +8,15 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
-import asyncpg
 from asyncpg import exceptions
 
 from plainsql.database.keepalive import Keepalive, set_keepalive
 from plainsql.database.session import LeasedConnection
 
-__all__ = ["Connector"]
+__all__ = ["Connect", "Connector"]
+
+Connect = Callable[..., Awaitable[Any]]
+"""Connects with options of ``asyncpg.connect``."""
 
 _ATTEMPTS = 3
 """So many times a connection is opened that the server ends before it is set up: it has not refused it."""
@@ -29,7 +31,7 @@ class Connector:
 
     def __init__(
         self,
-        url: str,
+        connect: Connect,
         options: Mapping[str, Any],
         connection_class: type[LeasedConnection],
         *,
@@ -37,7 +39,7 @@ class Connector:
         keepalive: Keepalive = Keepalive(),  # noqa: B008 (immutable)
         set_up: Callable[[Any], Awaitable[object]] | None = None,
     ) -> None:
-        self._url = url
+        self._connect = connect
         self._options = dict(options)
         """Of ``asyncpg.connect``."""
         self._connection_class = connection_class
@@ -66,9 +68,8 @@ class Connector:
 
     async def _open(self) -> LeasedConnection:
         born = monotonic()
-        connect_to: Any = asyncpg.connect  # untyped
-        connection: LeasedConnection = await connect_to(
-            self._url, connection_class=self._connection_class, **self._options
+        connection: LeasedConnection = await self._connect(
+            connection_class=self._connection_class, **self._options
         )
         connection.born = born
         connection.patience_s = self.patience_s

@@ -16,6 +16,7 @@ from plainsql.database.locks import Locks
 from plainsql.database.one_shot import OneShot
 from plainsql.database.tenancy import tenant_of
 from plainsql.errors import PlainsqlError
+from plainsql.options import check
 
 __all__ = ["Database", "PoolStats", "TenantDatabase"]
 
@@ -66,6 +67,7 @@ class Database(OneShot):
         others), as ``str`` of what is given here; ``app.jwt_user`` is empty without a user. Behind a pooler
         in transaction mode they are those of the transaction that each call then is.
         """
+        check("tenant", tenant_id=tenant_id, user_id=user_id)
         return TenantDatabase(self._core, tenant_of(self._tenant_settings, tenant_id, user_id))
 
     def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
@@ -76,6 +78,7 @@ class Database(OneShot):
         Raises ``ConnectionLostError`` if the connection is lost: before the lock is held, or at the end of
         the block if the lock was lost inside; that is a ``ConnectError`` too.
         """
+        check("lock", key=key, wait=wait)
         return self._locks.hold(key, wait=wait)
 
     def listen(self, channel: str, *, heartbeat: float = 30.0) -> Listener:
@@ -88,6 +91,7 @@ class Database(OneShot):
         lost; a notification whose ``gap`` is true says so. ``heartbeat``: seconds of silence after which it
         asks the server for a sign of life, and the seconds that it waits for one.
         """
+        check("listen", channel=channel, heartbeat=heartbeat)
         if self._core.pooler == "transaction":
             raise PlainsqlError(
                 "listen(): behind a pooler in transaction mode no connection stays ours",
@@ -127,6 +131,7 @@ class Database(OneShot):
         After ``timeout`` seconds what still runs is cancelled on the server, and the connections are cut,
         which takes little more than a second at most.
         """
+        check("close", timeout=timeout)
         leases = self._leases
         if leases.is_stranded:
             await self._close_stranded()

@@ -12,7 +12,7 @@ from asyncpg import exceptions
 from plainsql.database import session
 from plainsql.database.borrowing import Pooler
 from plainsql.database.codecs import Codecs
-from plainsql.database.connector import Connector
+from plainsql.database.connector import Connect, Connector
 from plainsql.database.cost import Floor
 from plainsql.database.keepalive import Keepalive
 from plainsql.database.leases import Leases
@@ -33,21 +33,23 @@ class OpenedPool(NamedTuple):
 
 
 async def open_pool(
-    url: str, options: Mapping[str, Any], lease_options: Mapping[str, Any], pooler: Pooler | None
+    connect: Connect, options: Mapping[str, Any], lease_options: Mapping[str, Any], pooler: Pooler | None
 ) -> OpenedPool:
     """Open the first connections of a pool, and find out what stands between it and the server.
 
-    ``options`` are those of ``asyncpg.connect``; ``timeout`` holds until the first connection is set up, and
-    for each later one. ``keepalive`` among them is a `Keepalive`.
+    ``connect`` opens one, with ``options``, which are those of ``asyncpg.connect``; ``timeout`` holds until
+    the first connection is set up, and for each later one. ``keepalive`` among them is a `Keepalive`.
 
     Raises what opening a connection raises, ``TimeoutError`` where there is none in time.
     """
-    return await _Opener(url, options, lease_options).open(pooler)
+    return await _Opener(connect, options, lease_options).open(pooler)
 
 
 class _Opener:
-    def __init__(self, url: str, options: Mapping[str, Any], lease_options: Mapping[str, Any]) -> None:
-        self._url = url
+    def __init__(
+        self, connect: Connect, options: Mapping[str, Any], lease_options: Mapping[str, Any]
+    ) -> None:
+        self._connect = connect
         self._options = dict(options)
         """Of ``asyncpg.connect``."""
         self._timeout: float = self._options.pop("timeout")
@@ -130,7 +132,7 @@ class _Opener:
         **options: Any,
     ) -> Connector:
         return Connector(
-            self._url,
+            self._connect,
             self._options | options,
             connection_class,
             timeout=self._timeout,

@@ -40,8 +40,6 @@ async def retry(
     """Run ``work`` in a transaction, again if it failed by a collision: a serialization failure, a deadlock,
     a statement that a change of the tables has made invalid, a server that only reads now.
     """
-    if attempts < 1:
-        raise ValueError(f"attempts: expected at least 1, got {attempts}")
     attempt = 0
     while True:
         attempt += 1
