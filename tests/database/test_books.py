@@ -78,8 +78,7 @@ async def test_connections_of_calls_that_were_ended_are_counted_and_close_when_t
     database_url: str, outside: Any, how: str
 ) -> None:
     limit = None if how == "cancelled" else 1.0
-    options = {"max_size": 8, "min_size": 0, "statement_timeout": limit}
-    async with plainsql.connect(database_url, **options) as db:
+    async with plainsql.connect(database_url, max_size=8, min_size=0, statement_timeout=limit) as db:
         await _end_eight(db, outside, how)
         await _until_sessions(outside, db.stats().open)
         assert db.stats().open == db.stats().idle
@@ -148,8 +147,10 @@ async def test_close_cancels_what_still_runs_on_the_server(
             await pid(tx)
             await asyncio.Event().wait()
 
-    calls = [asyncio.create_task(call()) for call in (in_transaction, idle_in_transaction)]
-    calls.append(asyncio.create_task(slow(db)))
+    async def alone() -> None:
+        await slow(db)
+
+    calls = [asyncio.create_task(call()) for call in (in_transaction, idle_in_transaction, alone)]
     await _sleeping(outside, 2)
     async with asyncio.timeout(30):
         await db.close(timeout)
@@ -192,6 +193,9 @@ async def test_a_hundred_cancelled_calls_log_nothing(
             async with db.transaction() as tx:
                 await slow(tx)
 
+        async def alone() -> None:
+            await slow(db)
+
         async def copying() -> None:
             async def rows() -> AsyncIterator[tuple[int]]:
                 yield (1,)
@@ -203,7 +207,7 @@ async def test_a_hundred_cancelled_calls_log_nothing(
             for turn in range(20):
                 calls = [
                     asyncio.create_task(call())
-                    for call in (in_transaction, copying, in_transaction, lambda: slow(db), copying)
+                    for call in (in_transaction, copying, in_transaction, alone, copying)
                 ]
                 await asyncio.wait(calls, timeout=0.002 * turn)
                 for call in calls:
