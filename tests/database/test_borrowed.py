@@ -2,6 +2,8 @@
 
 # ruff: noqa: PT012 (it is the block that raises)
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio
@@ -85,7 +87,7 @@ async def test_every_method_is_refused_after_the_block(db: plainsql.Database, bl
     async with block(db) as connection:
         assert isinstance(connection, asyncpg.Connection)
         assert await connection.fetchval("select 1") == 1
-    with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+    with pytest.raises(exceptions.InterfaceError, match=RELEASED):
         await USES[use](connection)
     assert await pid(db)
 
@@ -97,9 +99,9 @@ async def test_attributes_that_are_no_coroutines_are_refused_as_well(
     async with block(db) as connection:
         connection.get_server_pid()
     for use in (connection.terminate, connection.is_closed, connection.get_server_pid):
-        with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+        with pytest.raises(exceptions.InterfaceError, match=RELEASED):
             use()
-    with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+    with pytest.raises(exceptions.InterfaceError, match=RELEASED):
         connection.add_query_logger(print)
     assert "released" in repr(connection)
 
@@ -116,16 +118,16 @@ async def test_what_was_made_in_the_block_ends_with_it(db: plainsql.Database, bl
         begun = connection.transaction()
         await begun.start()
     later: list[Callable[[], Awaitable[object]]] = [
-        lambda: statement.fetch(),
+        statement.fetch,
         lambda: statement.executemany([()]),
         lambda: cursor.fetch(1),
-        lambda: begun.commit(),
-        lambda: begun.rollback(),
-        lambda: transaction.start(),
+        begun.commit,
+        begun.rollback,
+        transaction.start,
         lambda: _all_of(factory),
     ]
     for use in later:
-        with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+        with pytest.raises(exceptions.InterfaceError, match=RELEASED):
             await use()
     assert await pid(db)
 
@@ -137,7 +139,7 @@ async def _all_of(factory: Any) -> list[object]:
 async def test_a_coroutine_that_was_made_in_the_block_does_not_run_after_it(db: plainsql.Database) -> None:
     async with db.acquire() as connection:
         made = connection.execute("create table never (n int)")
-    with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+    with pytest.raises(exceptions.InterfaceError, match=RELEASED):
         await made
     async with db.acquire() as connection:
         assert await connection.fetchval("select to_regclass('never') is null")
@@ -151,7 +153,7 @@ async def test_a_stray_task_reaches_no_other_transaction(db: plainsql.Database) 
     async with db.transaction() as tx:
         assert tx.connection.get_server_pid() == backend
         await tx.connection.execute("insert into kept values (1)")
-        with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+        with pytest.raises(exceptions.InterfaceError, match=RELEASED):
             await stray.execute("rollback")
         await tx.connection.execute("insert into kept values (2)")
     async with db.acquire() as connection:
@@ -166,7 +168,7 @@ async def test_a_statement_that_still_runs_at_the_end_of_the_block_is_cancelled(
         backend = connection.get_server_pid()
         stray = asyncio.create_task(connection.execute("select pg_sleep(600)"))
         await _until(outside, "state = 'active'", backend)
-    with pytest.raises(asyncpg.InterfaceError, match=RELEASED) as raised:
+    with pytest.raises(exceptions.InterfaceError, match=RELEASED) as raised:
         await stray
     assert "while it ran" in str(raised.value)
     assert await pid(db) != backend
@@ -178,7 +180,7 @@ async def test_a_statement_that_still_runs_at_the_end_of_a_transaction_fails_it(
     db: plainsql.Database, outside: Any, made: str
 ) -> None:
     await outside.execute("drop table if exists stray; create table stray (n int)")
-    with pytest.raises(asyncpg.InterfaceError, match="another operation is in progress") as raised:
+    with pytest.raises(exceptions.InterfaceError, match="another operation is in progress") as raised:
         async with db.transaction() as tx:
             connection = tx.connection
             backend = connection.get_server_pid()
@@ -191,7 +193,7 @@ async def test_a_statement_that_still_runs_at_the_end_of_a_transaction_fails_it(
                 stray = asyncio.create_task(statement.fetch())
             await _until(outside, "wait_event = 'PgSleep'", backend)
     assert raised.value.__notes__ == ["the transaction was not committed: nothing of it was done"]
-    with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError)):
+    with pytest.raises((exceptions.InterfaceError, exceptions.PostgresError)):
         await stray
     assert await pid(db) != backend
     assert await outside.fetchval("select count(*) from stray") == 0
@@ -224,7 +226,7 @@ async def test_a_listener_is_given_what_ends_with_the_block(db: plainsql.Databas
         async with asyncio.timeout(10):
             received = await given.get()
         assert await received.fetchval("select 1") == 1
-    with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+    with pytest.raises(exceptions.InterfaceError, match=RELEASED):
         await received.fetchval("select 1")
     await outside.execute("notify news")
     await pid(db)  # what had arrived would have been passed on
@@ -279,6 +281,11 @@ async def _drop_cached(c: Any) -> None:
     await c.execute("deallocate all")
 
 
+async def _fail(c: Any) -> None:
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await c.execute("begin; select 1 / 0")
+
+
 _LOGGED: list[Any] = []
 
 CHANGES: dict[str, Use] = {
@@ -310,15 +317,10 @@ CHANGES: dict[str, Use] = {
     "time zone": lambda c: c.execute("set time zone 'Asia/Tokyo'"),
     "encoding": lambda c: c.execute("set client_encoding = 'latin1'"),
     "open transaction": lambda c: c.execute("begin; create table undone (n int)"),
-    "failed transaction": lambda c: _fail(c),
+    "failed transaction": _fail,
     "cursor": _cursor,
     "sequence": lambda c: c.execute("create temp sequence s; select nextval('s')"),
 }
-
-
-async def _fail(c: Any) -> None:
-    with pytest.raises(asyncpg.DivisionByZeroError):
-        await c.execute("begin; select 1 / 0")
 
 
 # All that one session can see of itself. Settings that differ from one moment to the next, as of the
@@ -410,7 +412,7 @@ async def test_what_was_made_in_a_transaction_ends_before_its_connection_is_rele
             async with block(connection, ending):
                 statement = await connection.prepare("select 1")
                 assert await statement.fetchval() == 1
-        with pytest.raises(asyncpg.InterfaceError, match=RELEASED):
+        with pytest.raises(exceptions.InterfaceError, match=RELEASED):
             await statement.fetchval()
 
 

@@ -22,10 +22,10 @@ from plainsql.database.cost import Floor
 from plainsql.database.forms import Forms
 from plainsql.database.holders import Holders, Use
 from plainsql.database.leases import Lease, Leases, Tenant
-from plainsql.database.lost import as_lost, is_lost
+from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
 from plainsql.database.observing import Call, OnCall
 from plainsql.database.outcome import NOT_SENT, Ending, add_note, may_run_again, note_of_statement
-from plainsql.database.read_only import ReadOnlyServers, explain_refusal
+from plainsql.database.read_only import ReadOnlyServers, explain_refusal, is_refusal
 from plainsql.database.resetting import may_alter_statements
 from plainsql.database.scheduler import Scheduler
 from plainsql.database.tenancy import Admission, local_settings, set_session
@@ -33,7 +33,7 @@ from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
-from plainsql.query import Effect, Plan, Query
+from plainsql.query import Plan, Query
 
 __all__ = ["Borrower", "Core", "Pooler"]
 
@@ -41,6 +41,15 @@ T = TypeVar("T")
 
 Pooler = Literal["transaction", "session"]
 """What stands between us and the server, and for how long it lends a connection."""
+
+_OUTSIDE_OF_TRANSACTIONS = (
+    exceptions.ActiveSQLTransactionError,
+    exceptions.InvalidTransactionTerminationError,
+)
+_IS_A_TRANSACTION = (
+    "behind a pooler in transaction mode every call is a transaction: run what cannot be in one through "
+    "'acquire', or connect to the server itself"
+)
 
 
 @dataclass(slots=True)
@@ -94,9 +103,8 @@ class Borrower:
         try:
             yield lease
         except BaseException as raised:
-            error = as_lost(raised)
-            if not read_only:
-                self._note_refusal(error, lease)
+            error = as_lost(raised, lease.connection)
+            self._note_refusal(error, lease, read_only=read_only)
             if isinstance(error, Exception) and not is_lost(error) and not isinstance(error, TimeoutError):
                 self._leases.give_back_changed(lease)
             else:  # it may be in the middle of something
@@ -121,16 +129,24 @@ class Borrower:
         """Take a connection for the user, which is the user's until the end of the block."""
         async with self._borrow("acquire") as lease:
 
-            def explain(raised: Exception) -> BaseException:
-                error = as_lost(raised)
+            def explain(raised: BaseException) -> BaseException:
+                error = as_lost(raised, lease.connection)
                 self._note_refusal(error, lease)
-                if is_lost(error) and (note := note_of_statement(error, "unknown")) is not None:
+                if (
+                    isinstance(error, ConnectionLostError)
+                    and (note := note_of_statement(error, "unknown")) is not None
+                ):
                     add_note(error, note)
                 return error
 
             connection = BorrowedConnection(lease.connection, explain)
             try:
                 yield connection
+            except BaseException as raised:  # of a cursor, or of a statement that was prepared
+                error = explain(raised)
+                if error is raised:
+                    raise
+                raise error from raised
             finally:
                 connection.release()
 
@@ -156,9 +172,8 @@ class Borrower:
             async with self._borrow("transaction", read_only=read_only) as lease:
 
                 def explain(raised: BaseException) -> BaseException:
-                    error = as_lost(raised)
-                    if not read_only:  # also if the block handles it
-                        self._note_refusal(error, lease)
+                    error = as_lost(raised, lease.connection)
+                    self._note_refusal(error, lease, read_only=read_only)  # also if the block handles it
                     return error
 
                 terms = Terms(core.prefetch, core.on_call, admission, core.through, explain)
@@ -178,11 +193,11 @@ class Borrower:
             async with self._in_transaction() as connection:
                 await self._core.admission.check(connection, query, lasting_setting=False)
 
-    def _note_refusal(self, error: BaseException, lease: Lease) -> bool:
+    def _note_refusal(self, error: BaseException, lease: Lease, *, read_only: bool = False) -> bool:
         """Retire what leads to a read-only server if a write was refused there; return whether a new
         connection may lead to another.
         """
-        if not isinstance(error, exceptions.ReadOnlySQLTransactionError):
+        if not is_refusal(error) or (read_only and isinstance(error, exceptions.ReadOnlySQLTransactionError)):
             return False
         replaced = self._core.read_only.refused(error, lease)
         explain_refusal(error, lease.connection, replaced=replaced)
@@ -260,14 +275,11 @@ class Borrower:
         """
         effect: Any = query.effect
         again = False
-        alters = effect == "unknown" and may_alter_statements(plan.sql)
         while True:
             lease = self._leases.take_now(self._session)
             if lease is None or again or lease.tenant != self._session:
                 lease = await self._lease(lease, proved=again)
             connection = lease.connection
-            if alters:
-                connection.is_suspect = True
             if call is not None:
                 call.lease_wait = perf_counter() - call.began
             try:
@@ -279,31 +291,38 @@ class Borrower:
             except BaseException as raised:
                 error = as_lost(raised)
                 refused = self._note_refusal(error, lease)
-                self._give_back_failed(lease, effect, error)
+                self._give_back_failed(lease, query, error)
                 if not again and (refused or may_run_again(error, effect)):
                     again = True
                     continue
                 if (note := note_of_statement(error, effect)) is not None:
                     add_note(error, note)
+                if self._local is not None and isinstance(error, _OUTSIDE_OF_TRANSACTIONS):
+                    add_note(error, _IS_A_TRANSACTION)
                 if error is raised:
                     raise
                 raise error from raised
             if effect == "unknown":
-                self._leases.give_back_changed(lease)
+                self._give_back_unknown(lease, query)
             elif self._local is not None and effect == "reads":
                 self._leases.give_back_after(lease, "commit")  # the caller need not wait for it
             else:
                 self._leases.give_back(lease)
             return result
 
-    def _give_back_failed(self, lease: Lease, effect: Effect, error: BaseException) -> None:
+    def _give_back_unknown(self, lease: Lease, query: Query[..., Any, Any]) -> None:
+        if may_alter_statements(query.sql):
+            lease.connection.is_suspect = True
+        self._leases.give_back_changed(lease)
+
+    def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
         if self._local is not None and not is_lost(error):
             # Where the statement was cancelled, the driver waits for its end first.
             self._leases.give_back_after(lease, "rollback")
         elif not isinstance(error, exceptions.PostgresError | PlainsqlError) or is_lost(error):
             # The server may still be at it: the pool waits for its answer, or closes the connection.
             self._leases.retire(lease)
-        elif effect == "unknown":
-            self._leases.give_back_changed(lease)
+        elif query.effect == "unknown":
+            self._give_back_unknown(lease, query)
         else:
             self._leases.give_back(lease)

@@ -75,8 +75,8 @@ class Database(OneShot):
 
         Yields whether it is held: always True with ``wait``; False at once without, where another holds it.
 
-        Raises ``ConnectError`` at the end of the block where the lock was lost inside, together with its
-        connection.
+        Raises ``ConnectionLostError`` if the connection is lost: before the lock is held, or at the end of
+        the block if the lock was lost inside; that is a ``ConnectError`` too.
         """
         check("lock", key=key, wait=wait)
         return self._locks.hold(key, wait=wait)

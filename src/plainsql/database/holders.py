@@ -49,7 +49,8 @@ _OF_MANY: dict[Use, str] = {
     "lock": "each lock that is held or waited for on the server holds a connection: raise max_size above "
     "their number, or hold fewer at once",
     "stream": "each open stream holds a connection: raise max_size above their number, or close them earlier",
-    "acquire": "raise max_size, or release acquired connections earlier",
+    "acquire": "each 'acquire' block holds a connection: raise max_size above their number, or leave them "
+    "earlier",
     "listen": "each listener holds a connection: raise max_size above their number",
 }
 

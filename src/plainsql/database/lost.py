@@ -8,6 +8,8 @@ The server itself may end a session with an error of severity FATAL.
 
 from __future__ import annotations
 
+from typing import Any
+
 from asyncpg import exceptions
 
 from plainsql.errors import PlainsqlError
@@ -66,24 +68,33 @@ def is_unreadable(error: BaseException) -> bool:
     return is_confused and str(error).startswith("type record missing field types")
 
 
-def as_lost(error: BaseException) -> BaseException:
+def as_lost(error: BaseException, connection: Any = None) -> BaseException:
     """Return a ``ConnectionLostError`` for an error that says that the connection is gone, and any other
     error as it is.
+
+    ``connection``: the one that would be gone, if the error may be of something else: of the user's code in
+    a block.
     """
     if isinstance(error, ConnectionLostError | PlainsqlError):
         return error
     was_sent = True
-    if isinstance(error, exceptions.PostgresError):
-        if not is_lost(error):
-            return error
-    elif isinstance(error, exceptions.InternalClientError):
+    if isinstance(error, exceptions.InternalClientError):
         if not str(error).startswith("cannot switch to state"):
             return error
-        was_sent = False  # the farewell came first
+        was_sent = False  # the farewell came first, and its end is yet to come
+    elif connection is not None and not connection.is_closed():
+        return error
+    elif isinstance(error, exceptions.PostgresError):
+        if not is_lost(error):
+            return error
     elif isinstance(error, exceptions.InterfaceError):
         # It has no code. "connection is closed", "the underlying connection is closed".
         if "connection is closed" not in str(error):
             return error
+        # The end of the user's own `async with connection.transaction()` hides the error that led to it.
+        hidden = error.__context__ if "Transaction.__aexit__()" in str(error) else None
+        if hidden is not None and is_lost(hidden):
+            return as_lost(hidden)
         was_sent = False
     elif not isinstance(error, ConnectionError):
         return error

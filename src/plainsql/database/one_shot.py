@@ -180,7 +180,8 @@ class OneShot(Direct):
         isolation: Isolation | None = "serializable",
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
-        """Run ``work`` in a transaction, again where it failed by a serialization failure or a deadlock.
+        """Run ``work`` in a transaction, again if it failed by a serialization failure or a deadlock, by a
+        change of the tables, or because the server only reads since a failover.
 
         Between attempts it waits a random time that grows, up to a second. ``on_retry`` is told the number of
         the attempt that failed and its error. The last error is raised with a note of how many attempts were

@@ -7,7 +7,7 @@ from typing import Self
 
 from asyncpg import exceptions
 
-from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
+from plainsql.database.lost import ConnectionLostError, is_lost
 from plainsql.errors import PlainsqlError
 from plainsql.query import Effect
 
@@ -47,11 +47,8 @@ class Ending:
     def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
         if raised is None:
             return
-        error = as_lost(raised)
-        if (note := _note_of_transaction(error, ended=self.begun)) is not None:
-            add_note(error, note)
-        if error is not raised:
-            raise error from raised
+        if (note := _note_of_transaction(raised, ended=self.begun)) is not None:
+            add_note(raised, note)
 
 
 def add_note(error: BaseException, note: str) -> None:

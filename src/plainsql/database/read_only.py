@@ -15,7 +15,7 @@ from asyncpg import exceptions
 from plainsql.database.leases import Lease, Leases
 from plainsql.database.outcome import add_note
 
-__all__ = ["ReadOnlyServers", "explain_refusal", "is_refused_as_read_only"]
+__all__ = ["ReadOnlyServers", "explain_refusal", "is_refusal"]
 
 _PAUSE_S = 5.0
 """Seconds between two retirements: a server that is read-only for good is not connected to all the time."""
@@ -27,18 +27,32 @@ _REFUSED = (
 _REPLACED = "the connections to it are replaced: run the transaction again, as 'db.retry' does"
 
 
-def is_refused_as_read_only(error: BaseException, connection: Any) -> bool:
-    """Whether a write was refused because of the server, and not because its transaction was asked to be
+# A hot standby takes no serializable transaction: as it is asked for, or by default.
+_NOT_SERIALIZABLE = frozenset({"call_enum_check_hook", "GetSerializableTransactionSnapshot"})
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether this may be a refusal for being a standby, or read-only: the statement was not executed."""
+    if isinstance(error, exceptions.FeatureNotSupportedError):
+        return getattr(error, "server_source_function", None) in _NOT_SERIALIZABLE
+    return isinstance(error, exceptions.ReadOnlySQLTransactionError)
+
+
+def is_refused_by_server(error: BaseException, connection: Any) -> bool:
+    """Whether a statement was refused because of the server, and not because its transaction was asked to be
     read-only.
     """
-    if not isinstance(error, exceptions.ReadOnlySQLTransactionError):
+    if not is_refusal(error):
         return False
     if connection.is_closed():
         return True
     # The server reports both. A pooler may keep them to itself.
     settings = connection.get_settings()
-    reported = [getattr(settings, name, None) for name in ("in_hot_standby", "default_transaction_read_only")]
-    return "on" in reported or None in reported
+    standby: str | None = getattr(settings, "in_hot_standby", None)
+    if isinstance(error, exceptions.FeatureNotSupportedError):
+        return standby != "off"
+    default: str | None = getattr(settings, "default_transaction_read_only", None)
+    return "on" in (standby, default) or None in (standby, default)
 
 
 class ReadOnlyServers:
@@ -52,7 +66,7 @@ class ReadOnlyServers:
         """Retire what leads to the server that refused a write as read-only; return whether this connection
         is among what is retired, so that a new one may lead to another server.
         """
-        if not is_refused_as_read_only(error, lease.connection):
+        if not is_refused_by_server(error, lease.connection):
             return False
         now = monotonic()
         if now - self._retired_at >= _PAUSE_S:
@@ -63,7 +77,7 @@ class ReadOnlyServers:
 
 def explain_refusal(error: BaseException, connection: Any, *, replaced: bool) -> None:
     """Add to the error of a refused write what to do, if it was the server that refused."""
-    if is_refused_as_read_only(error, connection):
+    if is_refused_by_server(error, connection):
         add_note(error, _REFUSED)
         if replaced:
             add_note(error, _REPLACED)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from asyncpg import exceptions
 
 from plainsql.database.lost import ConnectionLostError
+from plainsql.database.read_only import is_refusal
 from plainsql.database.transaction import Transaction
 
 __all__ = ["retry"]
@@ -24,8 +25,6 @@ _COLLIDED = (
     # prepared again in the next transaction.
     exceptions.InvalidCachedStatementError,
     exceptions.OutdatedSchemaCacheError,
-    # The former primary of a failover: the next transaction has a new connection.
-    exceptions.ReadOnlySQLTransactionError,
 )
 
 _ENDED_FOR_A_COLLISION = frozenset({"40001", "40P01"})
@@ -47,8 +46,8 @@ async def retry(
         try:
             async with begin() as transaction:
                 return await work(transaction)
-        except (*_COLLIDED, ConnectionLostError) as error:
-            if isinstance(error, ConnectionLostError) and error.sqlstate not in _ENDED_FOR_A_COLLISION:
+        except (exceptions.PostgresError, exceptions.OutdatedSchemaCacheError) as error:
+            if not _is_passing(error):
                 raise
             if attempt == attempts:
                 error.add_note(f"after {attempts} attempts")
@@ -57,3 +56,11 @@ async def retry(
                 on_retry(attempt, error)
         # Full jitter: two that collided do not collide again.
         await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether another attempt may succeed."""
+    if isinstance(error, ConnectionLostError):
+        return error.sqlstate in _ENDED_FOR_A_COLLISION
+    # The former primary of a failover refuses: the next attempt has a new connection.
+    return isinstance(error, _COLLIDED) or is_refusal(error)

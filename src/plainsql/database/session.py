@@ -101,6 +101,8 @@ class LeasedConnection(ResettableConnection):
         if sock is not None:
             with suppress(OSError):
                 sock.close()
+            if self._loop.is_closed() and getattr(self._transport, "_sock", None) is sock:
+                self._transport._sock = None  # else its end is a warning of a transport that was left open
 
     def _cleanup(self) -> None:
         super()._cleanup()  # type: ignore[no-untyped-call]
