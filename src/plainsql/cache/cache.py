@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from plainsql.cache.audit import Auditor
 from plainsql.cache.breaker import Breaker
@@ -20,10 +20,7 @@ from plainsql.cache.reading import Call, Reading
 from plainsql.cache.stats import Stats
 from plainsql.cache.store import Look, Store
 from plainsql.cache.writes import Mark, Mode, Writes
-from plainsql.errors import BindError, PlainsqlError
-
-if TYPE_CHECKING:
-    from plainsql.cache.audits import Audits
+from plainsql.errors import BindError
 
 __all__ = ["MISS", "Cache", "Miss"]
 
@@ -58,6 +55,12 @@ class _Read(NamedTuple):
     reading: Reading[Any]
     call: Call
     load: Callable[[], Awaitable[Any]]
+    prove: Callable[[], Awaitable[tuple[Any, bool]]] | None
+
+    async def load_to_store(self) -> tuple[Any, bool]:
+        """Read from PostgreSQL, and say whether it may be stored."""
+        value, proved = (await self.load(), True) if self.prove is None else await self.prove()
+        return value, proved and not self.reading.withdrawn
 
 
 class Cache:
@@ -137,12 +140,15 @@ class Cache:
         load: Callable[[], Awaitable[T]],
         *,
         scope: Sequence[Any] = (),
+        prove: Callable[[], Awaitable[tuple[T, bool]]] | None = None,
     ) -> T:
         """Return the result of a read: the stored one where it is valid, else that of ``load``.
 
         ``scope`` is what the result depends on besides the arguments: tenant, user and role under row-level
         security. Whatever happens to the store, the result is right and nothing is raised but what ``load``
-        raises. ``load`` may run in another task, for several callers.
+        raises. ``load`` may run in another task, for several callers. ``prove`` runs in its place where the
+        result is to be stored, and says as well whether it may be; without it, all may be that is read
+        before the reading is withdrawn.
         """
         try:
             key = reading.key(arguments, scope)
@@ -157,7 +163,7 @@ class Cache:
         if self._closed or (self._writes.away and not reading.tables.isdisjoint(self._writes.away)):
             self._stats.bypassed += 1
             return await load()
-        read = _Read(reading, reading.call(key, arguments), load)
+        read = _Read(reading, reading.call(key, arguments), load, prove)
         under_way = self._flights.get(key)
         if under_way is None:
             alone: T = await self._fly_alone(read)
@@ -251,7 +257,7 @@ class Cache:
         if look.state == "refresh":
             self._start(self._refresh(read, look, token))
         elif audited and self._auditor.has_room:
-            self._start(self._auditor.audit(reading, call, look, read.load))
+            self._start(self._auditor.audit(reading, call, look, read.load_to_store))
         return look, value
 
     async def _miss(self, flight: Flight, read: _Read, look: Look, token: str) -> Landed:
@@ -289,12 +295,15 @@ class Cache:
     async def _fill(self, flight: Flight, read: _Read, look: Look, token: str) -> Landed:
         reading, call = read.reading, read.call
         try:
-            value = await read.load()
+            value, may_store = await read.load_to_store()
         except BaseException:
             self._release(call, token)
             raise
         data = self._encode(reading, value)
         landed, current = Landed(value, data), False
+        if not may_store:
+            self._release(call, token)
+            return landed
         flight.share()
         try:
             current = await self._put(read, look, token, value, data)
@@ -334,14 +343,16 @@ class Cache:
 
     async def _refresh(self, read: _Read, look: Look, token: str) -> None:
         try:
-            value = await read.load()
+            value, may_store = await read.load_to_store()
         except asyncio.CancelledError:
             self._release(read.call, token)
             raise
         except Exception:  # noqa: BLE001 (nobody asked for it; the next read after the end is told)
             self._release(read.call, token)
             return
-        if await self._put(read, look, token, value, self._encode(read.reading, value)):
+        if not may_store:
+            self._release(read.call, token)
+        elif await self._put(read, look, token, value, self._encode(read.reading, value)):
             self._stats.refreshes += 1
 
     @staticmethod
@@ -428,6 +439,14 @@ class Cache:
         await self._store.clear(prefix, _token())
         self._local.clear(prefix)
 
+    def count_bypass(self) -> None:
+        """Count a read that goes around the cache for a reason of its caller's."""
+        self._stats.bypassed += 1
+
+    def count_error(self) -> None:
+        """Count a failure on the cache's part of a read."""
+        self._stats.errors += 1
+
     def stats(self) -> Stats:
         """Return the counters as they are now."""
         return replace(
@@ -437,12 +456,14 @@ class Cache:
             found=list(self._stats.found),
         )
 
-    def follow(self, audits: Audits) -> None:
-        """Take part in the audits that others ask for, in the background, until it is closed."""
-        # Not at the top: who has no Redis needs no redis package.
-        from plainsql.cache.audits import follow
+    def follow(self) -> None:
+        """Take part in the audits that others ask for in the store, in the background, until it is closed."""
+        audits = getattr(self._store, "audits", None)
+        if audits is not None:
+            # Not at the top: who has no Redis needs no redis package.
+            from plainsql.cache.audits import follow
 
-        self._following = asyncio.get_running_loop().create_task(follow(audits, self._auditor))
+            self._following = asyncio.get_running_loop().create_task(follow(audits, self._auditor))
 
     async def close(self) -> None:
         """End all that runs in the background, and the store. Reads then go to PostgreSQL."""
@@ -479,13 +500,13 @@ class Cache:
     async def _release_lease(self, call: Call, token: str) -> None:
         try:
             await self._store.release(call, token)
-        except PlainsqlError:
+        except Exception:  # noqa: BLE001
             self._stats.errors += 1  # It ends by its time.
 
     async def _forget(self, call: Call) -> None:
         try:
             await self._store.forget(call)
-        except PlainsqlError:
+        except Exception:  # noqa: BLE001 (nobody waits for it)
             self._stats.errors += 1
 
 

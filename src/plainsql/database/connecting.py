@@ -165,9 +165,7 @@ class Options(NamedTuple):
         # Not at the top: who has no Redis needs no redis package.
         from plainsql.cache.redis_store import RedisStore
 
-        store = RedisStore(self.redis)
-        cache = Cache(store, mode=self.cache, audit_rate=self.cache_audit)
-        cache.follow(store.audits)
+        cache = Cache(RedisStore(self.redis), mode=self.cache, audit_rate=self.cache_audit)
         return Through(cache, shared=True, settings=settings, url=url)
 
 
@@ -196,8 +194,13 @@ class Connecting:
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
+            through: Through | None = None
             try:
-                opened = await open_pool(url, self._options.pool, self._options.leases, self._options.pooler)
+                through = self._options.open_cache(url)
+                identify = None if through is None else through.servers.identify
+                opened = await open_pool(
+                    url, self._options.pool, self._options.leases, self._options.pooler, identify
+                )
             except exceptions.PostgresError as error:
                 failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
             except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
@@ -207,6 +210,9 @@ class Connecting:
                 # along.
                 raise failed or AssertionError("opened or failed")
             options = self._options
+            if through is not None:
+                through.by_transaction = opened.pooler == "transaction"
+                through.cache.follow()
             core = Core(
                 opened.leases,
                 hide_password(url),
@@ -215,7 +221,7 @@ class Connecting:
                 opened.pooler,
                 options.on_call,
                 Admission(options.tenant_settings[0]),
-                options.open_cache(url),
+                through,
                 opened.floor,
             )
             database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)

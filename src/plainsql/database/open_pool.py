@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -16,6 +16,9 @@ from plainsql.database.cost import Floor
 from plainsql.database.leases import Leases
 
 __all__ = ["OpenedPool", "open_pool"]
+
+Identify = Callable[[Any], Awaitable[None]]
+"""Asks a connection which server it is on."""
 
 _MEASURED = 3
 """On so many connections the round trip is measured when they open."""
@@ -33,18 +36,32 @@ class OpenedPool(NamedTuple):
 
 
 async def open_pool(
-    url: str, pool_options: Mapping[str, Any], lease_options: Mapping[str, Any], pooler: Pooler | None
+    url: str,
+    pool_options: Mapping[str, Any],
+    lease_options: Mapping[str, Any],
+    pooler: Pooler | None,
+    identify: Identify | None = None,
 ) -> OpenedPool:
     """Open the first connections of a pool, and find out what stands between it and the server.
 
+    ``identify`` is awaited with each connection that is opened, before it serves anybody; not behind a pooler
+    in transaction mode, where a connection is on no one server.
+
     Raises what opening a connection raises.
     """
-    return await _Opener(url, pool_options, lease_options).open(pooler)
+    return await _Opener(url, pool_options, lease_options, identify).open(pooler)
 
 
 class _Opener:
-    def __init__(self, url: str, pool_options: Mapping[str, Any], lease_options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        url: str,
+        pool_options: Mapping[str, Any],
+        lease_options: Mapping[str, Any],
+        identify: Identify | None,
+    ) -> None:
         self._url = url
+        self._identify = identify
         self._pool_options = pool_options
         """Of asyncpg's pool."""
         self._lease_options = lease_options
@@ -88,6 +105,8 @@ class _Opener:
             if connection_class is session.SessionPooledConnection:
                 await connection.execute(session.set_settings())
             await codecs.install(connection)
+            if self._identify is not None and connection_class is not session.TransactionPooledConnection:
+                await self._identify(connection)
             if floor.measurements < _MEASURED:
                 began = perf_counter()
                 await connection.execute("select")

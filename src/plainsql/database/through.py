@@ -7,8 +7,10 @@ and a write's arguments and rows become what it has touched.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,6 +22,7 @@ from plainsql.database.draining import Acquire, drain_all
 from plainsql.database.execution import execute, fetch
 from plainsql.database.many import divide
 from plainsql.database.outcome import is_undecided
+from plainsql.database.servers import Servers
 from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence
 from plainsql.types import JSON
@@ -37,6 +40,11 @@ __all__ = [
 R = TypeVar("R")
 T = TypeVar("T")
 
+_log = logging.getLogger("plainsql.cache")
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+
 _ANY = "*"
 ANYTHING: Touched = {_ANY: {}}
 """What is touched by a write that is not known: every cached read depends on it."""
@@ -46,13 +54,14 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What tells the results of one database from those of another that shares a cache with it: where it is, who
-# asks, which tables unqualified names mean, and what its sessions are set to. What is set for the role or the
-# database is taken as it stands there: not every role may ask for every setting.
+# What tells the results of one database from those of another that shares a cache with it, beside the server:
+# who asks, which tables unqualified names mean, and what its sessions are set to. What is set for the role or
+# the database is taken as it stands there: not every role may ask for every setting. With the database's oid,
+# because one of the same name may have been made in its place.
 _IDENTITY = r"""
 select jsonb_build_array(
-  (select system_identifier from pg_control_system()), current_database(), session_user, current_user,
-  current_schemas(true),
+  current_database(), (select oid::bigint from pg_database where datname = current_database()),
+  session_user, current_user, current_schemas(true),
   (select jsonb_object_agg(s.name, current_setting(s.name, true)) from unnest($1::text[]) as s (name)),
   (
     select jsonb_agg(s.setting order by s.setting)
@@ -152,8 +161,19 @@ class Through:
     could make stale, and writes pay nothing.
     """
 
-    def __init__(self, cache: Cache, *, shared: bool, settings: Collection[str] = (), url: str = "") -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        *,
+        shared: bool,
+        settings: Collection[str] = (),
+        url: str = "",
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.cache = cache
+        self.servers = Servers(self._withdraw)
+        self.by_transaction = False
+        """Whether a pooler stands in between that may lead each transaction to another server."""
         given = settings_of_url(url)
         # What stands in `options` is not taken apart.
         self._options = given.pop("options", "")
@@ -162,35 +182,95 @@ class Through:
         self._values: dict[str, str | None] = {}
         """The values that nobody's sessions have of the settings that queries name."""
         self._shared = shared
+        self._used = False
         self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
         self._identity: str | None = None
+        self._clock = clock
+        self._ask_at = 0.0
+        """Not to be asked again before; after a failure only."""
+        self._pause = _FIRST_PAUSE_S
 
     @property
     def quiet(self) -> bool:
         """Whether nothing can be stored anywhere."""
-        return not (self._shared or self._readings)
+        return not (self._shared or self._used)
 
     def knows(self, query: Query[..., Any, Any]) -> bool:
         """Say whether ``reading`` has what it needs; if not, ``ask`` comes first."""
         return query in self._readings
 
+    @property
+    def may_ask(self) -> bool:
+        """Whether ``ask`` is of use now."""
+        if self.by_transaction or self.servers.current:
+            return self._clock() >= self._ask_at
+        self.servers.review()  # one may have been closed or promoted
+        return bool(self.servers.current) and self._clock() >= self._ask_at
+
     async def ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
-        """Ask one of nobody's sessions what tells the results of a query from another database's."""
+        """Ask one of nobody's sessions what tells the results of a query from another database's.
+
+        Without a failure it may leave ``reading`` without an answer, if the server changes meanwhile.
+        """
+        if self.by_transaction:
+            async with connection.transaction():
+                if self._identity is None:
+                    await self.servers.claim(connection)
+                await self._ask(connection, query)
+        else:
+            if not self.servers.knows(connection):
+                await self.servers.identify(connection)
+            await self._ask(connection, query)
         if self._identity is None:
-            self._identity = str(await connection.fetchval(_IDENTITY, self._settings))
-        names = [name for name in _named_settings(query) if name not in self._values]
-        if names:
-            self._values |= json.loads(await connection.fetchval(_VALUES, names))
+            self._ask_at = self._clock() + _FIRST_PAUSE_S
+        else:
+            self._pause = _FIRST_PAUSE_S
+
+    async def _ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
+        server = self.servers.current
+        if server is None:
+            return
+        identity, values = self._identity, self._values
+        if identity is None:
+            identity = str(await connection.fetchval(_IDENTITY, self._settings))
+        names = [name for name in _named_settings(query) if name not in values]
+        found = json.loads(await connection.fetchval(_VALUES, names)) if names else {}
+        if self.servers.current == server and self._values is values:
+            self._identity = identity
+            values |= found
+
+    def failed_to_ask(self, error: BaseException) -> None:
+        """Count a failure of ``ask``, and leave PostgreSQL alone with it for a while."""
+        self.cache.count_error()
+        if self._pause == _FIRST_PAUSE_S:
+            _log.warning(
+                "nothing is cached for now: PostgreSQL does not say whose results these are (%s%s)",
+                type(error).__name__,
+                f", SQLSTATE {state}" if (state := getattr(error, "sqlstate", None)) else "",
+            )
+        self._ask_at = self._clock() + self._pause
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
 
     def reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
-        """Return a query as a reading, or None where its results cannot be stored."""
+        """Return a query as a reading, or None if its results cannot be stored: ever, or now."""
         if query not in self._readings:
-            if self._identity is None:
-                raise AssertionError("a reading before the identity was asked for")
-            named = [(name, self._values[name]) for name in _named_settings(query)]
-            identity = json.dumps([self._identity, self._options, named])
+            named = _named_settings(query)
+            if self._identity is None or self.servers.current is None or not self._values.keys() >= {*named}:
+                self.cache.count_bypass()
+                return None
+            values = [(name, self._values[name]) for name in named]
+            identity = json.dumps([self.servers.current, self._identity, self._options, values])
             self._readings[query] = reading_of(query, identity)
+            self._used = True
         return self._readings[query]
+
+    def _withdraw(self) -> None:
+        """Have nothing stored of what is being read: the connections are on another server, or on two."""
+        for reading in self._readings.values():
+            if reading is not None:
+                reading.withdrawn = True
+        self._readings, self._identity, self._values = {}, None, {}
+        self._ask_at = 0.0
 
 
 class Traces:
