@@ -110,8 +110,9 @@ async def test_a_pool_with_connections_to_both_goes_around_the_cache(
     assert await put(other, id=1, n=3) == 1
     async with db.acquire() as one, db.acquire() as two:
         pids = [await each.fetchval("select pg_backend_pid()") for each in (one, two)]
-        ours = await one.fetchval("select n from f where id = 1"), await two.fetchval(
-            "select n from f where id = 1"
+        ours = (
+            await one.fetchval("select n from f where id = 1"),
+            await two.fetchval("select n from f where id = 1"),
         )
         assert sorted(ours) == [0, 3], "one connection to each"
     stats = db.cache.stats()
@@ -141,7 +142,9 @@ async def test_a_read_during_which_a_connection_to_the_new_primary_opens_is_not_
     pair[1].promote()
     address.retarget(pair[1].socket)
     async with db.acquire() as connection:
-        assert await connection.fetchval("select left(pg_walfile_name(pg_current_wal_lsn()), 8)") == "00000002"
+        assert (
+            await connection.fetchval("select left(pg_walfile_name(pg_current_wal_lsn()), 8)") == "00000002"
+        )
         await fail_over_lock.rollback()
         assert await reading == 0
     assert db.cache.stats().fills == fills

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -20,7 +20,7 @@ from plainsql.cache.reading import Call, Reading
 from plainsql.cache.stats import Stats
 from plainsql.cache.store import Look, Store
 from plainsql.cache.writes import Mark, Mode, Writes
-from plainsql.errors import BindError
+from plainsql.errors import BindError, PlainsqlError
 
 __all__ = ["MISS", "Cache", "Miss"]
 
@@ -152,7 +152,7 @@ class Cache:
         """
         try:
             key = reading.key(arguments, scope)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # noqa: BLE001 (an argument of the caller's own class may raise anything)
             self._stats.uncacheable += 1
             return await load()
         if reading.local:
@@ -163,7 +163,11 @@ class Cache:
         if self._closed or (self._writes.away and not reading.tables.isdisjoint(self._writes.away)):
             self._stats.bypassed += 1
             return await load()
-        read = _Read(reading, reading.call(key, arguments), load, prove)
+        try:
+            read = _Read(reading, reading.call(key, arguments), load, prove)
+        except Exception:  # noqa: BLE001
+            self._stats.uncacheable += 1
+            return await load()
         under_way = self._flights.get(key)
         if under_way is None:
             alone: T = await self._fly_alone(read)
@@ -231,8 +235,8 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)  # It may have been taken.
             raise
-        except Exception:  # noqa: BLE001 (whatever it is, it is not the caller's)
-            self._breaker.failed()
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is not the caller's)
+            self._breaker.failed(error)
             self._stats.errors += 1
             self._stats.bypassed += 1
             return _AWAY, None
@@ -330,8 +334,8 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)
             raise
-        except Exception:  # noqa: BLE001 (the result is there; that it is not stored is nobody's error)
-            self._breaker.failed()
+        except Exception as error:  # noqa: BLE001 (the result is there; not to store it is nobody's error)
+            self._breaker.failed(error)
             self._stats.errors += 1
             return False
         self._breaker.succeeded()
@@ -479,7 +483,8 @@ class Cache:
             if running:
                 await asyncio.wait(running)
         await self._writes.aclose()
-        await self._store.aclose()
+        with suppress(PlainsqlError, OSError):  # who closes cannot do anything about it
+            await self._store.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -121,10 +121,7 @@ class RedisStore:
         arguments: Sequence[bytes | str | int],
         deadline: float | None = None,
     ) -> Any:
-        try:
-            return await self.link.run(script, keys, arguments, deadline=deadline or self._deadline)
-        except (ValueError, LookupError, AttributeError):  # a parser that has met what is not Redis
-            raise self._garbage() from None
+        return await self.link.run(script, keys, arguments, deadline=deadline or self._deadline)
 
     def _garbage(self) -> RedisUnavailableError:
         return RedisUnavailableError(
@@ -229,37 +226,37 @@ def _ms(seconds: float) -> int:
 
 @cache
 def _look() -> Script:
-    return Script.read(_HERE, "tags.lua", "versions.lua", "look.lua")
+    return Script.read(_HERE, "own.lua", "tags.lua", "versions.lua", "look.lua")
 
 
 @cache
 def _fill() -> Script:
-    return Script.read(_HERE, "tags.lua", "versions.lua", "fill.lua")
+    return Script.read(_HERE, "own.lua", "tags.lua", "versions.lua", "fill.lua")
 
 
 @cache
 def _part() -> Script:
-    return Script.read(_HERE, "tags.lua", "versions.lua", "part.lua")
+    return Script.read(_HERE, "own.lua", "tags.lua", "versions.lua", "part.lua")
 
 
 @cache
 def _slot_entry() -> Script:
-    return Script.read(_HERE, "entry.lua")
+    return Script.read(_HERE, "own.lua", "entry.lua")
 
 
 @cache
 def _release() -> Script:
-    return Script.read(_HERE, "release.lua")
+    return Script.read(_HERE, "own.lua", "release.lua")
 
 
 @cache
 def _mark() -> Script:
-    return Script.read(_HERE, "tags.lua", "mark.lua")
+    return Script.read(_HERE, "own.lua", "tags.lua", "mark.lua")
 
 
 @cache
 def _settle() -> Script:
-    return Script.read(_HERE, "tags.lua", "settle.lua")
+    return Script.read(_HERE, "own.lua", "tags.lua", "settle.lua")
 
 
 @cache
@@ -269,4 +266,4 @@ def _forget() -> Script:
 
 @cache
 def _clear() -> Script:
-    return Script.read(_HERE, "clear.lua")
+    return Script.read(_HERE, "own.lua", "clear.lua")
