@@ -37,7 +37,7 @@ except ImportError:  # the extra is not installed
         "rate limits, sessions and the cache need the redis package", hint="pip install 'plainsql[redis]'"
     ) from None
 
-__all__ = ["SERVER_CLOCK", "Client", "Link", "RedisSource", "Script"]
+__all__ = ["OWN_KEYS", "SERVER_CLOCK", "Client", "Link", "RedisSource", "Script"]
 
 Client = Redis | RedisCluster
 
@@ -48,6 +48,22 @@ local function microseconds()
 end
 """
 """What stands before every script that needs the time: microseconds since 1970, exact until the year 2255."""
+
+OWN_KEYS = """\
+-- Runs a command on a key. One of another type than ours is some other program's, and in the way: it is
+-- removed, as if it was lost. Any other error is raised.
+local function on(key, command, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    if string.find(reply.err, 'WRONGTYPE', 1, true) then
+      redis.call('DEL', key)
+    end
+    return redis.call(command, key, ...)
+  end
+  return reply
+end
+"""
+"""What stands before scripts that read keys: a key of another type is a loss, and not an error for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +79,13 @@ class Script:
 
     @classmethod
     def read(cls, package: str, *names: str, clock: str = SERVER_CLOCK) -> Self:
-        """Join files that lie beside the modules of ``package`` into a script, with the clock before them."""
+        """Join files that lie beside the modules of ``package`` into a script, after the clock and what
+        reads keys.
+        """
         return cls(
-            "\n".join([clock, *((files(package) / name).read_text(encoding="utf-8") for name in names)])
+            "\n".join(
+                [clock, OWN_KEYS, *((files(package) / name).read_text(encoding="utf-8") for name in names)]
+            )
         )
 
 

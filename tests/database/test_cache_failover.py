@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -61,13 +62,13 @@ async def address(pair: tuple[Node, Node]) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[str]:
+async def redis(redis_url: str) -> str:
     """An empty Redis whose quarantine is over: what may be stored is stored at once."""
     async with Redis.from_url(redis_url) as client:
         await client.flushdb()
-        await client.hset("plainsql:{public.f}", "=", "1")  # type: ignore[misc]
-        await client.hset("plainsql:{%2A}", "=", "1")  # type: ignore[misc]
-    yield redis_url
+        await client.hset("plainsql:{public.f}", "=", "1")
+        await client.hset("plainsql:{%2A}", "=", "1")
+    return redis_url
 
 
 @pytest.fixture
@@ -136,8 +137,7 @@ async def test_a_read_during_which_a_connection_to_the_new_primary_opens_is_not_
     await fail_over_lock.start()
     await blocker.execute("lock table f in access exclusive mode")
     reading = asyncio.create_task(_value(db))
-    while not pair[0].execute("select 1 from pg_locks where not granted and relation = 'f'::regclass"):
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(_until_blocked, pair[0])
     fills = db.cache.stats().fills
     pair[1].promote()
     address.retarget(pair[1].socket)
@@ -151,8 +151,14 @@ async def test_a_read_during_which_a_connection_to_the_new_primary_opens_is_not_
     await blocker.close()
 
 
+def _until_blocked(node: Node) -> None:
+    while not node.execute("select 1 from pg_locks where not granted and relation = 'f'::regclass"):
+        time.sleep(0.01)
+
+
 async def _value(db: Any) -> int:
-    return await get(db, id=2)
+    found: int = await get(db, id=2)
+    return found
 
 
 async def test_a_standby_stores_nothing_until_it_is_promoted(
@@ -226,7 +232,7 @@ async def test_behind_a_pooler_a_result_is_stored_only_for_the_server_that_it_wa
         for _ in range(20):
             try:
                 assert await get(db, id=2) == 0
-            except asyncpg.PostgresError:  # the pooler tells of the connection that it has lost
+            except asyncpg.exceptions.PostgresError:  # the pooler tells of the connection that it has lost
                 continue
             break
         assert db.cache.stats().fills == stats.fills, "the server is another one"

@@ -90,7 +90,7 @@ class Auditor:
     async def audit(
         self, reading: Reading[Any], call: Call, hit: Look, load: Callable[[], Awaitable[tuple[Any, bool]]]
     ) -> None:
-        """Compare a hit with what PostgreSQL has: ``load`` reads it, and says whether that is the same server's."""
+        """Compare a hit with what PostgreSQL has. ``load`` reads it, and says whether on the same server."""
         self._running += 1
         self._idle.clear()
         try:

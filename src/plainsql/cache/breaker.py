@@ -18,7 +18,7 @@ __all__ = ["Breaker"]
 _log = logging.getLogger("plainsql.cache")
 
 _MANY = 10
-"""So many failures are an outage also if others succeed between them: of writes on a replica, as an example."""
+"""So many failures are an outage also if other calls succeed in between, such as reads on a replica."""
 
 _QUIET_S = 1.0
 """An outage is over when a call succeeds that long after the last failure."""

@@ -226,37 +226,37 @@ def _ms(seconds: float) -> int:
 
 @cache
 def _look() -> Script:
-    return Script.read(_HERE, "own.lua", "tags.lua", "versions.lua", "look.lua")
+    return Script.read(_HERE, "tags.lua", "versions.lua", "look.lua")
 
 
 @cache
 def _fill() -> Script:
-    return Script.read(_HERE, "own.lua", "tags.lua", "versions.lua", "fill.lua")
+    return Script.read(_HERE, "tags.lua", "versions.lua", "fill.lua")
 
 
 @cache
 def _part() -> Script:
-    return Script.read(_HERE, "own.lua", "tags.lua", "versions.lua", "part.lua")
+    return Script.read(_HERE, "tags.lua", "versions.lua", "part.lua")
 
 
 @cache
 def _slot_entry() -> Script:
-    return Script.read(_HERE, "own.lua", "entry.lua")
+    return Script.read(_HERE, "entry.lua")
 
 
 @cache
 def _release() -> Script:
-    return Script.read(_HERE, "own.lua", "release.lua")
+    return Script.read(_HERE, "release.lua")
 
 
 @cache
 def _mark() -> Script:
-    return Script.read(_HERE, "own.lua", "tags.lua", "mark.lua")
+    return Script.read(_HERE, "tags.lua", "mark.lua")
 
 
 @cache
 def _settle() -> Script:
-    return Script.read(_HERE, "own.lua", "tags.lua", "settle.lua")
+    return Script.read(_HERE, "tags.lua", "settle.lua")
 
 
 @cache
@@ -266,4 +266,4 @@ def _forget() -> Script:
 
 @cache
 def _clear() -> Script:
-    return Script.read(_HERE, "own.lua", "clear.lua")
+    return Script.read(_HERE, "clear.lua")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncpg import exceptions
 
-from plainsql.cache import Cache, Mode
+from plainsql.application import cache_namespace
+from plainsql.cache import Cache, Mode, Store
 from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.database import Database
 from plainsql.database.observing import OnCall
@@ -49,6 +50,7 @@ def connect(
     cache: Mode | None = "available",
     cache_audit: float = 0.0,
     cache_outbox: bool = False,
+    cache_prefix: str | None = None,
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -86,6 +88,9 @@ def connect(
             ``plainsql cache audit`` asks for more from outside, of all processes that share a Redis.
         cache_outbox: tell the cache of writes by others, which the triggers of ``plainsql cache triggers``
             have noted: one of all processes does so at a time, on a connection of its pool.
+        cache_prefix: what the cache's keys in Redis are told apart by, such as ``"staging"``: the same for
+            all programs that write to this database. By default ``PLAINSQL_CACHE_PREFIX``, or
+            ``cache_prefix`` in ``[tool.plainsql]``, or nothing.
 
     Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
     no database is configured or an option cannot be.
@@ -129,10 +134,10 @@ def connect(
             settings,
             pooler,
             on_call,
-            redis,
             cache,
             cache_audit,
             cache_outbox,
+            _redis_store(redis, cache_prefix) if cache is not None and redis is not None else None,
         ),
     )
 
@@ -148,25 +153,20 @@ class Options(NamedTuple):
     tenant_settings: tuple[str, str]
     pooler: Pooler | None
     on_call: OnCall | None
-    redis: RedisSource
     cache: Mode | None
     cache_audit: float
     cache_outbox: bool
+    store: Store | None
+    """In Redis; it connects when it is first needed. None where nothing is stored there."""
 
     def open_cache(self, url: str) -> Through | None:
-        """Make the cache; it connects to Redis when it is first needed."""
+        """Make the cache."""
         if self.cache is None:
             return None
         given = (*self.tenant_settings, *self.pool["server_settings"])
         settings = [name for name in given if name != "application_name"]
-        if self.redis is None:
-            local = Cache(mode=self.cache, audit_rate=self.cache_audit)
-            return Through(local, shared=False, settings=settings, url=url)
-        # Not at the top: who has no Redis needs no redis package.
-        from plainsql.cache.redis_store import RedisStore
-
-        cache = Cache(RedisStore(self.redis), mode=self.cache, audit_rate=self.cache_audit)
-        return Through(cache, shared=True, settings=settings, url=url)
+        cache = Cache(self.store, mode=self.cache, audit_rate=self.cache_audit)
+        return Through(cache, shared=self.store is not None, settings=settings, url=url)
 
 
 class Connecting:
@@ -234,6 +234,13 @@ class Connecting:
             if (watch := getattr(options.on_call, "watch", None)) is not None:
                 watch(database)  # it wants the pool's numbers too
             return database
+
+
+def _redis_store(redis: RedisSource, prefix: str | None) -> Store:
+    # Not at the top: who has no Redis needs no redis package.
+    from plainsql.cache.redis_store import RedisStore
+
+    return RedisStore(redis, namespace=cache_namespace(prefix))
 
 
 def _check(
