@@ -161,6 +161,8 @@ class Link:
             async with asyncio.timeout(deadline), way.places:
                 waiting = False
                 return await self._evaluate(way, script, keys, arguments)
+        except RedisUnavailableError as error:
+            raise RedisUnavailableError(f"{error.message}: {self.address}", hint=error.hint) from None
         except TimeoutError:
             if waiting:
                 raise RedisUnavailableError(
@@ -278,7 +280,16 @@ class Link:
                 return connection
             await connection.disconnect()
             await pool.release(connection)
-        return await pool.get_connection()
+        try:
+            return await pool.get_connection()
+        except ResponseError as error:
+            if type(error) is not ResponseError:
+                raise
+            # No script was sent yet: what is refused is what the URL asks for.
+            raise RedisUnavailableError(
+                "Redis refuses what the URL asks for",
+                hint="check the database's number at the end of the URL, and its other options",
+            ) from None
 
     async def aclose(self) -> None:
         """Close the connections, where the link has made the client itself."""
@@ -412,11 +423,19 @@ def _abandon(way: _Way) -> None:
         return
     for connection in (*way.free, *pool._available_connections, *pool._in_use_connections):
         writer, connection._writer, connection._reader = connection._writer, None, None
-        if writer is None:
-            continue
-        with suppress(OSError, AttributeError):
-            writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        if writer is not None:
+            _cut(writer.transport)
     way.free.clear()
+
+
+def _cut(transport: Any) -> None:
+    with suppress(RuntimeError):  # the loop, which is to do the rest, is closed
+        transport.abort()
+    with suppress(OSError, AttributeError):
+        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        # asyncio's own; it warns of a transport that has one when it is collected.
+        transport._sock.close()
+        transport._sock = None
 
 
 def _size(client: Client) -> int:

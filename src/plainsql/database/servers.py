@@ -2,11 +2,11 @@
 
 After a failover two servers answer for one database: the old primary to those who kept their connections,
 the new one to the others. They have the same name and the same system identifier, and stored results of
-one must not be served as the other's. What tells them apart is the moment at which each was started: a server that runs
-is a primary on one timeline, from its start or its promotion until it stops, and never becomes a standby
-again. (`pg_control_checkpoint()` shows the old timeline for a while after a promotion, and not every role may
-call it.) So a connection that has once found its server to be a primary is on that primary for as long as it
-is open, and is asked once. Standbys, and servers that do not say, store nothing.
+one must not be served as the other's. The moment at which each was started tells them apart: a running
+server is a primary on one timeline, from its start or its promotion until it stops, and never becomes a
+standby again. (`pg_control_checkpoint()` shows the old timeline for a while after a promotion, and not every
+role may call it.) So a connection that has once found its server to be a primary is on that primary for as
+long as it is open, and is asked once. Standbys, and servers that do not say, store nothing.
 """
 
 from __future__ import annotations
