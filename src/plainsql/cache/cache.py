@@ -45,6 +45,11 @@ _UNDECODABLE = (ValueError, TypeError, RecursionError)
 # Not only of what others wrote: a null in an array, or a label that an enum has had since, is what PostgreSQL
 # has, and no value of the row's type.
 
+_UNFIT_S = 60.0
+"""Seconds for which a read is not tried again whose result could not be stored: each try costs two round
+trips."""
+_MOST_UNFIT = 10_000
+
 _AWAY = Look("pending")
 """Nothing can be stored now."""
 
@@ -112,6 +117,8 @@ class Cache:
         self._stats = Stats()
         self._flights = Flights()
         self._background: set[asyncio.Task[Any]] = set()
+        self._unfit: dict[bytes, float] = {}
+        """Reads whose results could not be stored, and until when they need not be tried again."""
         self._writes = Writes(
             self._store, self._breaker, self._local, self._stats, mode=mode, marker_ttl=marker_ttl
         )
@@ -160,6 +167,9 @@ class Cache:
             if held is not None and held.ends > self._local.clock():
                 self._stats.local_hits += 1
                 return reading.decode(held.data)
+        if self._unfit and self._unfit.get(key, 0.0) > self._local.clock():
+            self._stats.uncacheable += 1
+            return await load()
         if self._closed or (self._writes.away and not reading.tables.isdisjoint(self._writes.away)):
             self._stats.bypassed += 1
             return await load()
@@ -319,9 +329,12 @@ class Cache:
         """Store a result, and say whether it is what anybody who asks now must have."""
         reading, call = read.reading, read.call
         stored = data
-        if data is not None and len(data) > self._max_bytes:
+        if data is None:
+            self._remember_unfit(read)
+        elif len(data) > self._max_bytes or not self._is_decodable(reading, data):
             self._stats.uncacheable += 1
             stored = None
+            self._remember_unfit(read)
         elif not reading.negative and reading.is_negative(value):
             stored = None
         began, moment = self._local.clock(), self._local.moment(reading.tables)
@@ -341,7 +354,7 @@ class Cache:
         self._breaker.succeeded()
         if current and stored is not None:
             self._stats.fills += 1
-            if reading.local and self._is_decodable(reading, stored):
+            if reading.local:
                 self._hold(read, stored, began, moment)
         return current
 
@@ -358,6 +371,11 @@ class Cache:
             self._release(read.call, token)
         elif await self._put(read, look, token, value, self._encode(read.reading, value)):
             self._stats.refreshes += 1
+
+    def _remember_unfit(self, read: _Read) -> None:
+        if len(self._unfit) >= _MOST_UNFIT:
+            self._unfit.clear()
+        self._unfit[read.call.key] = self._local.clock() + min(read.reading.ttl, _UNFIT_S)
 
     @staticmethod
     def _is_decodable(reading: Reading[Any], data: bytes) -> bool:

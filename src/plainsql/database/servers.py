@@ -96,7 +96,7 @@ class Servers:
                 self._warned = True
                 _log.warning(
                     "nothing is cached: PostgreSQL does not say which server it is (SQLSTATE %s); "
-                    "grant execute on function pg_postmaster_start_time() to this role",
+                    "let this role execute pg_postmaster_start_time() and pg_is_in_recovery()",
                     getattr(error, "sqlstate", None),
                 )
             return _Server(None, standby=True)
