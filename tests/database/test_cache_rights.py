@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,10 +41,9 @@ async def url(fresh_database_url: str) -> str:
     """The URL of a plain role."""
     owner = await asyncpg.connect(fresh_database_url)
     if not await owner.fetchval("select exists (select from pg_roles where rolname = $1)", _ROLE):
-        try:
+        # Another worker may have just done so.
+        with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
             await owner.execute(f"create role {_ROLE} login")
-        except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
-            pass  # another worker has just done so
     await owner.execute(f"create table t (n integer); insert into t values (1); grant select on t to {_ROLE}")
     await owner.close()
     return fresh_database_url.replace(f"//{urlsplit(fresh_database_url).username}", f"//{_ROLE}", 1)

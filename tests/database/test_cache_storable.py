@@ -19,8 +19,9 @@ _VALUES = """
 true; 1::smallint; 1; 1::bigint;
 1.5::real; 1.5::float8; 1.50::numeric; 'a'::text; 'a'::varchar; 'a'::bpchar
 'a'::name; '\\x01'::bytea; gen_random_uuid(); '2020-01-01'::date; '12:00'::time; '12:00+01'::timetz
-'2020-01-01 12:00'::timestamp; '2020-01-01 12:00+00'::timestamptz; '1 day 01:00'::interval; '{"a": [1]}'::jsonb
-'{"a": 1}'::json; 'a'::tsvector; '<a/>'::text; '1'::money; '08:00:2b:01:02:03'::macaddr; 5::oid
+'2020-01-01 12:00'::timestamp; '2020-01-01 12:00+00'::timestamptz; '1 day 01:00'::interval
+'{"a": [1]}'::jsonb; '{"a": 1}'::json; 'a'::tsvector; '<a/>'::text
+'1'::money; '08:00:2b:01:02:03'::macaddr; 5::oid
 array[1, 2]; array['a']; array['2020-01-01'::date]; 'sad'::storable_mood; array['sad'::storable_mood]
 int4range(1, 5); tstzrange('2020-01-01', null); int4multirange(int4range(1, 5)); array[int4range(1, 5)]
 B'101'; B'101'::varbit; '10.0.0.1'::inet; '10.0.0.0/8'::cidr; array['10.0.0.1'::inet]; point(1, 2)

@@ -10,9 +10,10 @@ __all__ = ["is_storable", "unstorable_columns"]
 
 # Values of the driver's own classes, or of pgvector's: MessagePack has no form that comes back as they were.
 _OWN_CLASSES = frozenset(
-    """
-    bit varbit box cidr circle halfvec inet line lseg path point polygon sparsevec vector
-    """.split()
+    [
+        *("bit", "varbit", "inet", "cidr", "vector", "halfvec", "sparsevec"),
+        *("box", "circle", "line", "lseg", "path", "point", "polygon"),
+    ]
 )
 
 

@@ -22,6 +22,7 @@ from asyncpg import exceptions
 
 from plainsql.cache import Mark, Reading
 from plainsql.database.borrowing import Borrower
+from plainsql.database.by_hand import CacheOf
 from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, fetch, iterate
@@ -29,7 +30,6 @@ from plainsql.database.observing import Call, observe, observe_rows
 from plainsql.database.retrying import retry
 from plainsql.database.through import (
     ANYTHING,
-    CacheOf,
     Through,
     Traces,
     asks_what_it_returned,
@@ -51,9 +51,7 @@ class OneShot(Direct):
     def cache(self) -> CacheOf:
         """The cache, by hand: forget, clear, touch, drain, stats."""
         through = self._core.through
-        return CacheOf(
-            None if through is None else through.cache, (self._tenant,), self._reading, self._in_transaction
-        )
+        return CacheOf(through, (self._tenant,), self._reading, self._in_transaction)
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query on a connection of its own, or together with others of its kind.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -17,8 +17,6 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
-from plainsql.cache.stats import Stats
-from plainsql.database.draining import Acquire, drain_all
 from plainsql.database.execution import execute, fetch
 from plainsql.database.many import divide
 from plainsql.database.outcome import is_undecided
@@ -29,7 +27,6 @@ from plainsql.types import JSON
 
 __all__ = [
     "ANYTHING",
-    "CacheOf",
     "Through",
     "Traces",
     "asks_what_it_returned",
@@ -184,6 +181,8 @@ class Through:
         self._shared = shared
         self._used = False
         self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
+        self.tables: set[str] = set()
+        """Tables that the database was found to have, by hand."""
         self._identity: str | None = None
         self._clock = clock
         self._ask_at = 0.0
@@ -263,6 +262,14 @@ class Through:
             self._readings[query] = reading_of(query, identity)
             self._used = True
         return self._readings[query]
+
+    def depending(self, table: str) -> int:
+        """Return how many queries that were read through the cache depend on a table."""
+        return sum(reading is not None and table in reading.tables for reading in self._readings.values())
+
+    def named(self, prefix: str) -> int:
+        """Return how many queries that were read through the cache have a name under a prefix."""
+        return sum(reading is not None and prefix in reading.prefixes for reading in self._readings.values())
 
     def _withdraw(self) -> None:
         """Have nothing stored of what is being read: the connections are on another server, or on two."""
@@ -345,66 +352,6 @@ class Traces:
     def _all(self) -> Touched:
         written: list[Touched] = [{change.table: {}} for query in self._written for change in query.changes]
         return merge((*([self._touched] if self._touched else []), *written))
-
-
-class CacheOf:
-    """``db.cache``: the cache of a database, or of a tenant's view of it, by hand.
-
-    Where there is no cache (``connect(cache=None)``), there is nothing to do, and nothing is done.
-    """
-
-    def __init__(
-        self,
-        cache: Cache | None,
-        scope: tuple[object, ...],
-        reading: Callable[[Query[..., Any, Any]], Awaitable[Reading[Any] | None]],
-        in_transaction: Acquire,
-    ) -> None:
-        self._cache = cache
-        self._scope = scope
-        self._reading = reading
-        self._in_transaction = in_transaction
-
-    async def forget(self, query: Query[..., Any, Any], **parameters: object) -> None:
-        """Drop the stored result of one call. Of a tenant's, on ``db.tenant(…).cache``.
-
-        Raises ``RedisUnavailableError`` where Redis does not answer.
-        """
-        args = query.bind((), parameters)
-        reading = None if self._cache is None or query.cache is None else await self._reading(query)
-        if self._cache is not None and reading is not None:
-            await self._cache.forget(reading, args, self._scope if query.cache and query.cache.scoped else ())
-
-    async def clear(self, prefix: str = "") -> None:
-        """Drop the stored results of all queries under a name, such as ``"realty"``, or of all, in one step.
-
-        Raises ``RedisUnavailableError`` where Redis does not answer.
-        """
-        if self._cache is not None:
-            await self._cache.clear(prefix)
-
-    async def touch(self, table: str, **known: object) -> None:
-        """Tell of a committed write that plainsql has not made: ``touch("realty.messages",
-        conversation_id=id)``.
-
-        ``table`` with its schema; ``known`` are columns in which every row changed has one of these values,
-        before and after: a value, or a list of them. Without, the whole table.
-        """
-        if self._cache is not None:
-            await self._cache.touch(table, **known)
-
-    async def drain(self) -> int:
-        """Tell the cache what the triggers of ``plainsql cache triggers`` have noted, all that is committed
-        by now; return how many notes it was.
-
-        ``connect(cache_outbox=True)`` does so all the time. Raises ``CacheError`` where Redis does not
-        answer: the notes then stay.
-        """
-        return 0 if self._cache is None else await drain_all(self._cache, self._in_transaction)
-
-    def stats(self) -> Stats:
-        """Return what the cache has done in this process so far."""
-        return Stats() if self._cache is None else self._cache.stats()
 
 
 def _named_settings(query: Query[..., Any, Any]) -> list[str]:
