@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conninfo": FLOOR,
     "embedded": FLOOR,
     "settings": FLOOR | {"embedded"},
+    "application": FLOOR | {"settings"},
     "diagnose": FLOOR | {"conninfo"},
     "statements": {"errors"},
     "rows": FLOOR | {"statements"},
@@ -36,7 +37,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "query": FLOOR | {"statements", "rows", "description", "binding", "signature", "executors"},
     "executors": FLOOR | {"binding"},
     "vector": CORE,
-    "database": CORE | {"settings", "conninfo", "diagnose", "vector", "cache", "redis_link"},
+    "database": CORE
+    | {
+        *("settings", "application", "conninfo", "diagnose", "vector", "cache", "redis_link"),
+    },
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE | {"settings", "conninfo", "diagnose", "vector"},
     "migrate": FLOOR | {"settings", "diagnose"},
@@ -45,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codegen": FLOOR | {"statements", "analysis"},
     "redis_link": FLOOR | {"settings"},
     "cache": FLOOR | {"redis_link"},
-    "limits": FLOOR | {"settings", "redis_link"},
-    "sessions": FLOOR | {"settings", "redis_link"},
+    "limits": FLOOR | {"settings", "application", "redis_link"},
+    "sessions": FLOOR | {"settings", "application", "redis_link"},
     "crypto": FLOOR | {"settings"},
     "review": CORE | {"settings", "diagnose", "analysis", "codegen"},
 }

@@ -139,6 +139,24 @@ _HOOK: Final = Kind(
     lambda value: value is None or (callable(value) and not _is_async(value)),
     lambda value: "an async function" if _is_async(value) else type(value).__name__,
 )
+_KEY_PART: Final = Kind(
+    "a str of 1 to 512 characters",
+    lambda value: _NAME.fits(value) and len(value) <= 512,
+    lambda value: f"{len(value)} characters" if _NAME.fits(value) else _shown(value),
+)
+# Braces would choose the slot of a cluster.
+_NAMESPACE: Final = Kind(
+    "a str of at most 128 printable characters without braces",
+    lambda value: (
+        isinstance(value, str) and len(value) <= 128 and value.isprintable() and not {"{", "}"} & {*value}
+    ),
+    _quoted,
+)
+_PREFIX: Final = _NAMESPACE._replace(
+    expected="a non-empty str of at most 128 printable characters without braces",
+    fits=lambda value: value != "" and _NAMESPACE.fits(value),
+    hint="leave it out, and the application's name is used",
+)
 _NAMES: Final = Kind(
     "a list of str",
     lambda value: (
@@ -240,7 +258,7 @@ _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
 _TRANSACTION: Final = {"isolation": _or_none(_ISOLATION), "read_only": _FLAG, "deferrable": _FLAG}
 
 # Of one connection to Redis and one answer: a limit of milliseconds is none that a network keeps.
-_REDIS: Final = {"redis": _ANYTHING, "prefix": _or_none(_NAME), "deadline": _SECONDS}
+_REDIS: Final = {"redis": _ANYTHING, "prefix": _or_none(_PREFIX), "deadline": _SECONDS}
 # What the scripts calculate with is exact up to here.
 _MOST_TOKENS: Final = 2**51 - 1
 _PERIOD: Final = Kind(
@@ -280,6 +298,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "cache": _or_none(_choice("available", "strict"))._replace(expected="'available', 'strict' or None"),
         "cache_audit": _number(0, 1),
         "cache_outbox": _FLAG,
+        "cache_prefix": _or_none(_NAMESPACE),
     },
     "sync.connect": _CONNECT,
     "transaction": _TRANSACTION,
@@ -310,20 +329,20 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     },
     "Limits": {
         **_REDIS,
-        "tag": _or_none(_TEXT),
+        "tag": _or_none(_KEY_PART),
         "without_redis": _choice("raise", "allow", "deny", "local"),
         "local_share": Kind(
             "a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1
         ),
     },
     "bucket": {
-        "name": _NAME,
+        "name": _KEY_PART,
         "rate": _whole(1, _MOST_TOKENS),
         "per": _PERIOD,
         "burst": _or_none(_whole(1, _MOST_TOKENS)),
         "starts": _choice("full", "empty"),
     },
-    "window": {"name": _NAME},
+    "window": {"name": _KEY_PART},
     "charge": {
         "n": _whole(1, _MOST_TOKENS),
         "limit": _whole(1, 100_000)._replace(hint="a window remembers each call: use a bucket for more"),
