@@ -139,12 +139,18 @@ _HOOK: Final = Kind(
     lambda value: value is None or (callable(value) and not _is_async(value)),
     lambda value: "an async function" if _is_async(value) else type(value).__name__,
 )
-_KEY_PART: Final = Kind(
-    "a str of 1 to 512 characters",
-    lambda value: _NAME.fits(value) and len(value) <= 512,
-    lambda value: f"{len(value)} characters" if _NAME.fits(value) else _shown(value),
-)
 # Braces would choose the slot of a cluster.
+_KEY_PART: Final = Kind(
+    "a str of 1 to 512 characters without braces",
+    lambda value: _NAME.fits(value) and len(value) <= 512 and not {"{", "}"} & {*value},
+    lambda value: (
+        _shown(value)
+        if not _NAME.fits(value)
+        else "braces"
+        if len(value) <= 512
+        else f"{len(value)} characters"
+    ),
+)
 _NAMESPACE: Final = Kind(
     "a str of at most 128 printable characters without braces",
     lambda value: (
