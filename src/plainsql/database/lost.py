@@ -63,7 +63,9 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_unreadable(error: BaseException) -> bool:
-    """Return whether the driver could not make sense of a type: it has none for a composite type without fields."""
+    """Return whether the driver could not make sense of a type: of a composite type without
+    fields it has none.
+    """
     is_confused = isinstance(error, exceptions.InternalClientError)
     return is_confused and str(error).startswith("type record missing field types")
 
