@@ -10,10 +10,7 @@ import os
 from typing import Protocol
 from weakref import WeakSet
 
-__all__ = ["NO_LOOP", "watch"]
-
-NO_LOOP = object()
-"""Stands for the event loop of connections that this process may not use: no loop is this one."""
+__all__ = ["watch"]
 
 
 class _Pool(Protocol):

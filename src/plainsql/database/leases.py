@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from asyncio import _get_running_loop as running_loop
+from _thread import get_ident
 from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
@@ -24,6 +24,7 @@ from plainsql.database import fork
 from plainsql.database.connector import Connector
 from plainsql.database.openings import Openings
 from plainsql.database.waiters import Waiters
+from plainsql.database.whereabouts import NOWHERE, whereabouts
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 
 __all__ = ["Lease", "Leases", "Tenant"]
@@ -72,9 +73,9 @@ class Leases:
         max_age: float = 3600.0,
         max_idle: float = 300.0,
     ) -> None:
-        self.loop: object = asyncio.get_running_loop()
-        """The event loop that the connections belong to; in a forked child, none."""
         self._own_loop = asyncio.get_running_loop()
+        self.loop: Any = whereabouts(self._own_loop)
+        """The event loop that the connections belong to, for its ``_thread_id``: the thread that runs it."""
         self._connector = connector
         self.max_size = max_size
         self.wait_timeout = wait_timeout
@@ -118,7 +119,7 @@ class Leases:
 
         The session of what is returned may be another tenant's, or nobody's: its ``tenant`` says.
         """
-        if running_loop() is not self.loop:
+        if self.loop._thread_id != get_ident():
             raise self.not_here()
         idle = self._idle
         while idle:
@@ -169,7 +170,10 @@ class Leases:
         elif self._waiting and lease.connection.is_closed():
             lease.connection.terminate()  # one that idles is looked at when it is taken
         elif not (self._waiting and self._waiters.hand_over(lease)):
-            self._keep(lease, now)
+            lease.idle_since = now
+            self._idle.append(lease)
+            if self._trimming is None:
+                self._trimming = self._own_loop.call_later(self._max_idle, self._trim)
 
     def give_back_changed(self, lease: Lease) -> None:
         """Give a connection back whose session may have been changed: it is reset before it serves
@@ -249,13 +253,13 @@ class Leases:
 
     def abandon_to_parent(self) -> None:
         """Let go of all connections in a forked child: they are the parent's."""
-        self.loop = fork.NO_LOOP
+        self.loop = NOWHERE
         self.abandon()
 
     @property
     def is_forked(self) -> bool:
         """Whether this is a forked child's copy."""
-        return self.loop is fork.NO_LOOP
+        return self.loop is NOWHERE
 
     @property
     def is_stranded(self) -> bool:
@@ -264,7 +268,7 @@ class Leases:
 
     def check_loop(self) -> None:
         """Raise ``PlainsqlError`` in another event loop, thread or process than the connections'."""
-        if running_loop() is not self.loop:
+        if self.loop._thread_id != get_ident():
             raise self.not_here()
 
     def not_here(self) -> PlainsqlError:
@@ -341,13 +345,10 @@ class Leases:
         elif self._closing or lease.born < self._retired_before:
             self._close(lease)
         elif not self._waiters.hand_over(lease):
-            self._keep(lease, monotonic())
-
-    def _keep(self, lease: Lease, now: float) -> None:
-        lease.idle_since = now
-        self._idle.append(lease)
-        if self._trimming is None:
-            self._trimming = self._own_loop.call_later(self._max_idle, self._trim)
+            lease.idle_since = monotonic()
+            self._idle.append(lease)
+            if self._trimming is None:
+                self._trimming = self._own_loop.call_later(self._max_idle, self._trim)
 
     def _failed(self, error: Exception | None) -> None:
         """Take note that a connection could not be opened. As long as there are others, or about to be, those
