@@ -12,7 +12,6 @@ from typing import Any, Final
 import cyclopts
 from cyclopts import App
 
-import plainsql
 from plainsql.cli.exits import COULD_NOT_RUN, FINE
 from plainsql.cli.signals import interrupting_signals
 from plainsql.cli.version import version

@@ -208,10 +208,7 @@ def _met_earlier(step: Step, earlier: Record, index: int, sqlstate: str | None) 
 def _way_on(connection: Connection, step: Step, failed: Statement) -> str:
     """The hint where something is in the way that an earlier run may have left: both ways on."""
     if step.direction == "rollback":
-        return (
-            "undo the rest by hand, and say so: "
-            f"plainsql migrate mark --not-applied {step.name}"
-        )
+        return f"undo the rest by hand, and say so: plainsql migrate mark --not-applied {step.name}"
     mark = f"plainsql migrate mark {step.name}"
     whole = len(step.script.statements) == 1
     if failed.words[:1] == ("create",) and "index" in failed.words[1:3]:

@@ -86,8 +86,9 @@ def _in_transaction(
     except KeyboardInterrupt as interrupt:
         committed: bool | None = False
         if at_commit:
-            known = isinstance(interrupt, Interruption) and not connection.broken
-            committed = known and interrupt.completed > 0 if known else None
+            committed = None
+            if isinstance(interrupt, Interruption) and not connection.broken:
+                committed = interrupt.completed > 0
         raise explain_interruption(step, connection=connection, done=done, committed=committed) from None
 
 
@@ -181,8 +182,9 @@ def _note_statements(
 ) -> None:
     """Record how many statements are done, and that the next one begins if the run is going on.
 
-    A run that is cut off later can say how far it came. Inside of a transaction of the file's own nothing is done yet. A role or a setting of the file may not let
-    us write; then less is recorded than was done, and never more.
+    A run that is cut off later can say how far it came. Inside of a transaction of the file's own nothing is
+    done yet. A role or a setting of the file may not let us write; then less is recorded than was done, and
+    never more.
     """
     if step.direction == "apply" and connection.info.transaction_status == TransactionStatus.IDLE:
         with suppress(psycopg.Error):

@@ -51,7 +51,7 @@ class MigrationFailedError(MigrationError):
         """Names of the migrations that this run completed before; they stay."""
 
 
-class MigrationInterrupted(KeyboardInterrupt):  # noqa: N818 - no error: it is Ctrl-C, and ends a program as that does
+class MigrationInterrupted(KeyboardInterrupt):
     """A run was interrupted inside of a file; its text says what is kept of the file."""
 
     def __init__(self, report: MigrationFailedError) -> None:

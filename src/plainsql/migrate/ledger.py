@@ -2,8 +2,8 @@
 
 yoyo's own tools read what stands here. The migrations of a layer are in ``_yoyo_migration_<layer>``, for one
 layer's ``0001_init`` is not another's; those without a layer in ``_yoyo_migration``, yoyo's default.
-Ours, ``plainsql_migration``, adds what yoyo does not keep: the checksum, the duration, and how far a file that
-runs outside a transaction came.
+Ours, ``plainsql_migration``, adds what yoyo does not keep: the checksum, the duration, and how far a file
+that runs outside a transaction came.
 
 What differs from yoyo 9.0, and why: marks are written in the migration's own transaction, where yoyo writes
 them after the commit; no lock row is written, which a killed run would leave behind; every name is qualified,
@@ -48,7 +48,7 @@ class Record:
     changed_at: datetime
     """The time of the last change of this record (UTC)."""
     statements_done: int | None
-    """Of a file that was cut off: how many statements are known to be done; ``None`` if it was not counted."""
+    """Of a file that was cut off: how many statements are known to be done; ``None`` if nobody counted."""
     statements_begun: int | None
     """How many had begun: one more than were done, unless the next one is known to have changed nothing."""
 
@@ -191,7 +191,8 @@ class Ledger:
             return {}
         found = self._execute(
             # Through JSON, as a table of an earlier version has no count of statements.
-            "select m.id, m.checksum, m.state, m.duration_ms / 1000, extract(epoch from m.changed_at)::float8,"
+            "select m.id, m.checksum, m.state, m.duration_ms / 1000,"
+            " extract(epoch from m.changed_at)::double precision,"
             " (to_jsonb(m) ->> 'statements_done')::integer, (to_jsonb(m) ->> 'statements_begun')::integer"
             " from {table} as m where m.layer = %(layer)s"
         )

@@ -1,4 +1,4 @@
-"""A migration recorded as applied, or as not applied, by hand: what is looked at first, and what is written."""
+"""A migration recorded as applied, or as not applied, by hand: what is looked at, what is written."""
 
 from __future__ import annotations
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from psycopg import errors
 
 from plainsql.errors import MigrationError
 from plainsql.migrate import lock, states
@@ -205,8 +208,7 @@ def mark(
             ledgers = _ledgers(connection, files)
             marks = plan(connection, ledgers)
             _refuse_read_only(connection)
-            for ledger in ledgers.values():
-                ledger.create_tables()
+            _prepare(files, ledgers)
             if confirm is not None and not confirm(marks):
                 return ()
             with connection.transaction():
@@ -238,13 +240,14 @@ def _run(
             # Read under the lock: what another run did in the meantime is not to be done again.
             ledgers = _ledgers(connection, files)
             steps = plan(ledgers)
-            if not steps and _is_read_only(connection):
-                return Run(direction, (), (), 0.0)
+            if not steps:
+                # A standby, or a role that may not write: a deployment with nothing new needs neither.
+                with suppress(errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction):
+                    _prepare(files, ledgers)
+                return Run(direction, (), (), time.monotonic() - started)
             _refuse_read_only(connection)
-            for ledger in ledgers.values():
-                ledger.create_tables()
-            _adopt(files, ledgers)
-            if steps and confirm is not None and not confirm(steps):
+            _prepare(files, ledgers)
+            if confirm is not None and not confirm(steps):
                 return Run(direction, tuple(steps), (), 0.0)
             for step in steps:
                 ledger = ledgers[step.migration.layer]
@@ -262,13 +265,9 @@ def _on_waiting(direction: Direction, on_progress: OnProgress | None) -> Callabl
     return waiting
 
 
-def _is_read_only(connection: Connection) -> bool:
-    row = connection.execute("show transaction_read_only").fetchone()
-    return row is not None and row[0] == "on"
-
-
 def _refuse_read_only(connection: Connection) -> None:
-    if not _is_read_only(connection):
+    row = connection.execute("show transaction_read_only").fetchone()
+    if row is None or row[0] != "on":
         return
     row = connection.execute("select pg_is_in_recovery()").fetchone()
     if row is not None and row[0]:
@@ -285,6 +284,12 @@ def _refuse_read_only(connection: Connection) -> None:
 
 def _ignore(progress: Progress) -> None:
     """Nobody asked to be told."""
+
+
+def _prepare(files: Folder, ledgers: Ledgers) -> None:
+    for ledger in ledgers.values():
+        ledger.create_tables()
+    _adopt(files, ledgers)
 
 
 def _adopt(files: Folder, ledgers: Ledgers) -> None:

@@ -9,7 +9,7 @@ from plainsql.errors import MigrationError
 from plainsql.migrate.failure import DriftError, MigrationFolderError
 from plainsql.migrate.folder import Folder, Migration, gaps
 from plainsql.migrate.ledger import Ledger, Record
-from plainsql.migrate.results import MigrationStatus, State, Status
+from plainsql.migrate.results import MigrationStatus, Status
 
 __all__ = ["compare", "refuse_drift", "refuse_gaps"]
 
