@@ -14,7 +14,7 @@ from pathlib import Path
 from cyclopts import App
 from rich.console import Console
 
-from plainsql.cli.app import app
+from plainsql.cli.app import app, load_commands
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 WIDTH = 100
@@ -55,6 +55,7 @@ def help_of(path: tuple[str, ...]) -> str:
 
 def page() -> str:
     """The text of the page."""
+    load_commands()
     parts = [_HEAD]
     for path in commands():
         heading = " ".join(["plainsql", *path])

@@ -41,6 +41,10 @@ class Project:
     database: str = ""
     """A libpq URL; the environment wins over it."""
     redis: str = ""
+    tenant_setting: str = "app.jwt_tenant"
+    """The setting that row-level security compares with the tenant; commands with ``--tenant`` set it."""
+    user_setting: str = "app.jwt_user"
+    """The setting that holds the user who acts for the tenant."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:

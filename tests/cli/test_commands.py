@@ -70,7 +70,7 @@ def test_describe_shows_types_and_reasons(write: Write, command: Command) -> Non
     done = command("describe", "notes.get")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"notes.get  {GET_FILE}\nOne note.\nreturns optional Note: ")
-    assert re.search(r"│ stars\s+│ integer\s+│ yes\s+│", done.out)
+    assert re.search(r"^stars +integer +yes +\S", done.out, re.MULTILINE)
     assert command("describe", GET_FILE).out == done.out
 
 
@@ -103,9 +103,9 @@ limit :limit
     write(NOTES | {"sql/notes/some.sql": some})
     done = command("describe", "notes.some")
     assert (done.code, done.err) == (0, "")
-    assert re.search(r"│ \[stars\]\s+│ integer ", done.out)
-    assert re.search(r"│ \[limit\]\s+│ bigint ", done.out)
-    assert re.search(r"│ order\s+│ best or newest ", done.out)
+    assert re.search(r"^\[stars\] +integer ", done.out, re.MULTILINE)
+    assert re.search(r"^\[limit\] +bigint ", done.out, re.MULTILINE)
+    assert re.search(r"^order +best or newest ", done.out, re.MULTILINE)
     facts = json.loads(command("describe", "notes.some", "--json").out)
     assert [parameter["name"] for parameter in facts["parameters"]] == ["stars", "limit"]
 

@@ -17,7 +17,7 @@ from plainsql.cli.signals import interrupting_signals
 from plainsql.cli.version import version
 from plainsql.errors import PlainsqlError, SettingsError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "load_commands", "main"]
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -38,17 +38,32 @@ for _name in ("cache", "crypto", "db", "marketplace", "migrate"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 
+def load_commands() -> None:
+    """Import every command: the list of them takes its texts from theirs."""
+    for name in app:
+        app[name]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 fine, 1 findings or a failure, 2 could not run."""
     with interrupting_signals() as signals:
         try:
             given = sys.argv[1:] if arguments is None else arguments
             with _project_folder(given) as rest:
+                if not rest or rest[0] in ("--help", "-h"):
+                    load_commands()
                 result: Any = app(rest, exit_on_error=False, result_action="return_value")
                 if sys.stdout is not None:  # closed by who started us: `>&-`
                     sys.stdout.flush()  # here, while a reader that has gone is still an error of ours
         except PlainsqlError as error:
             _complain(str(error))
+            return COULD_NOT_RUN
+        except ImportError as error:  # of a command's module, when the command is asked for
+            missing = error.__cause__
+            name = (missing.name or "") if isinstance(missing, ModuleNotFoundError) else ""
+            if not name or name.partition(".")[0] == "plainsql":
+                raise
+            _complain(f"this command needs {name}\nHINT: pip install 'plainsql[cli]'")
             return COULD_NOT_RUN
         except cyclopts.CycloptsError:
             return COULD_NOT_RUN  # it has said so itself

@@ -433,19 +433,10 @@ _COLOURS = {"applied": "green", "pending": "yellow", "edited": "red", "missing":
 def _show(found: Status) -> None:
     """A table for a terminal; elsewhere the same cells, one line each, separated by two spaces or more."""
     rows = [_cells(item) for item in found.migrations]
-    if sys.stdout.isatty():
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
+    from plainsql.cli.tables import print_table
 
-        table = Table(*_COLUMNS, box=box.ROUNDED)
-        for item, row in zip(found.migrations, rows, strict=True):
-            table.add_row(*row, style=_COLOURS[item.state] if item.state != "applied" else None)
-        Console().print(table)
-    else:
-        widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
-        for row in (_COLUMNS, *rows):
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    styles = [_COLOURS[item.state] if item.state != "applied" else None for item in found.migrations]
+    print_table(_COLUMNS, rows, styles=styles)
     for item in found.having("interrupted"):
         print(_cut_off(item))
     states = ("applied", "pending", "edited", "missing", "interrupted")

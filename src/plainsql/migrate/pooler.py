@@ -26,13 +26,19 @@ def is_behind_pooler(connection: psycopg.Connection[Any]) -> bool:
     return _backend(connection) != connection.info.backend_pid
 
 
-def refuse_pooler(connection: psycopg.Connection[Any], what: str, pooler: Pooler | None) -> None:
+_HINT = "connect to PostgreSQL itself; if the pooler is in session mode, say so: --pooler session"
+
+
+def refuse_pooler(
+    connection: psycopg.Connection[Any], what: str, pooler: Pooler | None = None, *, hint: str = _HINT
+) -> None:
     """Raise if a pooler is in the way that does not keep the session ours.
 
     Args:
         connection: in autocommit mode, and in no transaction.
         what: what needs a session, for the message.
         pooler: what the caller knows of it: ``session`` is believed unless it is found to be wrong.
+        hint: what to do.
 
     Raises:
         ConnectError: nothing was done.
@@ -49,7 +55,7 @@ def refuse_pooler(connection: psycopg.Connection[Any], what: str, pooler: Pooler
         f"{what} needs a session of its own, and a pooler such as PgBouncer stands before the server; "
         "nothing was done",
         detail=detail,
-        hint="connect to PostgreSQL itself; if the pooler is in session mode, say so: --pooler session",
+        hint=hint,
     )
 
 

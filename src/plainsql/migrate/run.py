@@ -204,7 +204,7 @@ def mark(
         if dry_run:
             return plan(connection, _ledgers(connection, files))
         refuse_pooler(connection, "migrate mark", pooler)
-        with lock.held(connection, wait=wait, on_waiting=_on_waiting("apply", on_progress)):
+        with lock.held(connection, wait=wait, on_waiting=_on_waiting("apply", on_progress), by_session=True):
             ledgers = _ledgers(connection, files)
             marks = plan(connection, ledgers)
             _refuse_read_only(connection)
@@ -235,7 +235,9 @@ def _run(
         if dry_run:
             return Run(direction, tuple(plan(_ledgers(connection, files))), (), 0.0)
         refuse_pooler(connection, "plainsql migrate", pooler)
-        with lock.held(connection, wait=wait, on_waiting=_on_waiting(direction, on_progress)):
+        with lock.held(
+            connection, wait=wait, on_waiting=_on_waiting(direction, on_progress), by_session=True
+        ):
             started, done = time.monotonic(), list[str]()
             # Read under the lock: what another run did in the meantime is not to be done again.
             ledgers = _ledgers(connection, files)
