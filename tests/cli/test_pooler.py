@@ -29,7 +29,9 @@ PROJECT = {
         " current_setting('hnsw.iterative_scan', true) as scan\n"
     ),
     "sql/notes/tidy.sql": "-- returns: count\nvacuum notes.note\n",
-    "sql/notes/all.sql": "-- returns: many value\nselect n.id from notes.note as n where n.tenant = :tenant\n",
+    "sql/notes/all.sql": (
+        "-- returns: many value\nselect n.id from notes.note as n where n.tenant = :tenant order by n.id\n"
+    ),
     "sql/notes/cleanup/note.sql": (
         "-- returns: count\n"
         "delete from notes.note as n\n"

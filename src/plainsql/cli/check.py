@@ -103,6 +103,8 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
 
     Raises ``SettingsError`` where one is neither a query nor a migration of the project.
     """
+    if not files:
+        return []
     sql, migrations = project.sql_folder.resolve(), project.migrations_folder.resolve()
     found = []
     for file in files:

@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from plainsql.cli.exits import FINDINGS, FINE
-from plainsql.cli.project import no_project, packaged_layer
+from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
@@ -82,9 +82,9 @@ def describe(
 def _named(project: Project, name: str) -> tuple[Project, Path]:
     """The file of the query of this name, and the project that it is of: a layer may come with plainsql."""
     packaged = packaged_layer(name)
-    if not project.sql_folder.is_dir() and packaged is None:
+    if not has_sql(project) and packaged is None:
         raise no_project(project)
-    files, errors = find_files(project.sql_folder) if project.sql_folder.is_dir() else ([], [])
+    files, errors = find_files(project.sql_folder) if has_sql(project) else ([], [])
     by_name = {file.name: file.path for file in files}
     if name in by_name:
         return project, by_name[name]

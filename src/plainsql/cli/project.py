@@ -10,7 +10,7 @@ from plainsql.errors import SettingsError
 from plainsql.layers.files import migrations_folder, sql_folder
 from plainsql.settings import Project
 
-__all__ = ["load_project", "no_project", "packaged_layer", "repository_root"]
+__all__ = ["has_sql", "load_project", "no_project", "packaged_layer", "repository_root"]
 
 
 def load_project() -> Project:
@@ -19,9 +19,14 @@ def load_project() -> Project:
     Raises ``SettingsError`` where there is no SQL folder: that is no project.
     """
     project = Project.load()
-    if not project.sql_folder.is_dir():
+    if not has_sql(project):
         raise no_project(project)
     return project
+
+
+def has_sql(project: Project) -> bool:
+    """Whether there is a SQL folder, be it one that cannot be read."""
+    return os.path.lexists(project.sql_folder)
 
 
 def no_project(project: Project) -> SettingsError:

@@ -21,7 +21,7 @@ from plainsql.cli.assignments import Given, read_assignments
 from plainsql.cli.encrypted import encrypt_arguments, hide
 from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.literals import Type, json_column, read_types, to_text
-from plainsql.cli.project import no_project, packaged_layer
+from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import Column, print_rows
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import (
@@ -130,10 +130,10 @@ class _Found:
 def _find(project: Project, name: str) -> Statement:
     """Read one file of the SQL folder, so that another one that is half-written is not in the way."""
     packaged = packaged_layer(name)
-    if not project.sql_folder.is_dir() and packaged is None:
+    if not has_sql(project) and packaged is None:
         raise no_project(project)
     folder = Path(os.path.relpath(project.sql_folder))
-    files, errors = find_files(folder) if project.sql_folder.is_dir() else ([], [])
+    files, errors = find_files(folder) if has_sql(project) else ([], [])
     for file in files:
         if name == file.name or (name.endswith(".sql") and Path(name).resolve() == file.path.resolve()):
             return parse(read_text(file.path), name=file.name, path=str(file.path))
