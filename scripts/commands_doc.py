@@ -31,7 +31,7 @@ for it. Each command below is shown as `plainsql COMMAND --help` prints it.
 | 0 | fine |
 | 1 | it ran, and found something to act on: a wrong query, a failed migration, too many rows |
 | 2 | it could not run: usage, no database, files that cannot be read |
-| 130 | interrupted |
+| 130, 143, 129 | interrupted by Ctrl-C, by SIGTERM, by SIGHUP: what ran on the server was cancelled |
 """
 
 
