@@ -12,6 +12,7 @@ import pytest
 from plainsql import migrate
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError, MigrationError
+from tests.failover import failover_pair
 from tests.migrate.conftest import Query, Write
 from tests.pgbouncer import pgbouncer, url_through
 
@@ -122,3 +123,18 @@ def test_a_role_that_may_create_nothing_is_told_what_it_needs(
     assert migrate.status(plain_role, folder).is_current
     # Nothing to do needs no right to do it.
     assert migrate.apply(plain_role, folder).done == ()
+
+
+def test_a_standby_is_named_as_that_and_takes_a_run_with_nothing_to_do(write: Write) -> None:
+    folder = write(FILES)
+    with failover_pair() as (primary, standby):
+        migrate.apply(primary.url(), folder)
+        write({"0002_b.sql": "-- transactional: false\ncreate table b ();"})
+        standby.wait_for(primary)
+        with pytest.raises(MigrationError, match="this server is a standby, which takes no writes") as caught:
+            migrate.apply(standby.url(), folder)
+        assert "connect to the primary" in str(caught.value.hint)
+        assert [item.id for item in migrate.status(standby.url(), folder).pending] == ["0002_b"]
+        migrate.apply(primary.url(), folder)
+        standby.wait_for(primary)
+        assert migrate.apply(standby.url(), folder).done == ()

@@ -18,6 +18,7 @@ from cyclopts import App, Parameter
 
 from plainsql import crypto, statements
 from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.project import tenant_settings
 from plainsql.crypto import KeyRing, Rotation
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import EncryptionError, PlainsqlError
@@ -91,7 +92,7 @@ def rotate(
         raise PlainsqlError(f"--batch: expected 1 or more, got {batch}")
     settings = [_setting(text) for text in set_]
     if tenant is not None:
-        settings.append((Project.load().tenant_setting, tenant))
+        settings += tenant_settings(Project.load(), tenant).items()
     ring = KeyRing.from_environment()
     with resolve_database(database) as url, _connected(url) as connection:
         scoped = _Scoped(connection, settings)

@@ -10,7 +10,7 @@ from plainsql.errors import SettingsError
 from plainsql.layers.files import migrations_folder, sql_folder
 from plainsql.settings import Project
 
-__all__ = ["has_sql", "load_project", "no_project", "packaged_layer", "repository_root"]
+__all__ = ["has_sql", "load_project", "no_project", "packaged_layer", "repository_root", "tenant_settings"]
 
 
 def load_project() -> Project:
@@ -50,6 +50,15 @@ def packaged_layer(name: str) -> Project | None:
     except SettingsError:
         return None
     return replace(Project.load(), sql=str(sql.parent), migrations=str(migrations.parent))
+
+
+def tenant_settings(project: Project, tenant: str, user: str = "") -> dict[str, str]:
+    """The settings that make a transaction that of a tenant.
+
+    Those of the project, and those that the policies of plainsql's own layers compare.
+    """
+    own = {project.tenant_setting: tenant, project.user_setting: user}
+    return {"app.jwt_tenant": tenant, "app.jwt_user": user} | own
 
 
 def repository_root() -> Path:

