@@ -101,14 +101,14 @@ def check(
 def _only(project: Project, files: Sequence[Path]) -> list[Path]:
     """The files to look at, empty for all of them.
 
-    Raises ``SettingsError`` where one is neither a query nor a migration of the project.
+    Raises ``SettingsError`` if one is neither a query nor a migration of the project.
     """
     if not files:
         return []
     sql, migrations = project.sql_folder.resolve(), project.migrations_folder.resolve()
     found = []
     for file in files:
-        # A hook names files from the root of the repository, also where the project is a folder of it.
+        # A hook names files from the root of the repository, also if the project is only a folder of it.
         path = next((each for each in (file, repository_root() / file) if each.exists()), file).resolve()
         if not path.is_file():
             raise SettingsError(f"{file}: there is no such file", hint="name files of the SQL folder")

@@ -100,7 +100,7 @@ def _named(project: Project, name: str) -> tuple[Project, Path]:
 
 
 def _facts_of_file(checked: Checked) -> dict[str, Any]:
-    """What the header and the marks of the file add to the analysis, as plain values."""
+    """Return the facts of the header and of the marks, beside those of the analysis, as plain values."""
     known, statement = checked.parameters, checked.statement
     parameters: list[dict[str, Any]] = []
     for parameter in statement.parameters:

@@ -196,7 +196,7 @@ def mark(
     does. It is refused if what the file makes is plainly not there (with --not-applied: is there), or an
     index of it is invalid.
 
-    Exits with 0 where it is recorded, 2 where it is not.
+    Exits with 0 if it is recorded, 2 if it is not.
 
     Parameters
     ----------
@@ -445,7 +445,7 @@ def _show(found: Status) -> None:
 
 
 def _cut_off(item: MigrationStatus) -> str:
-    """What happened to a migration that was cut off, and what to type."""
+    """Say how a migration was cut off, and which command goes on."""
     at = f"{item.interrupted_at:%Y-%m-%d %H:%M:%S} UTC" if item.interrupted_at else "an unknown time"
     what = "its rollback was" if item.undoing else "it was"
     done = item.statements_done

@@ -16,7 +16,7 @@ __all__ = ["has_sql", "load_project", "no_project", "packaged_layer", "repositor
 def load_project() -> Project:
     """Return the project of the working folder.
 
-    Raises ``SettingsError`` where there is no SQL folder: that is no project.
+    Raises ``SettingsError`` if there is no SQL folder: that is no project.
     """
     project = Project.load()
     if not has_sql(project):
@@ -25,7 +25,7 @@ def load_project() -> Project:
 
 
 def has_sql(project: Project) -> bool:
-    """Whether there is a SQL folder, be it one that cannot be read."""
+    """Return True if there is a SQL folder, also if it cannot be read."""
     return os.path.lexists(project.sql_folder)
 
 
@@ -42,7 +42,7 @@ def no_project(project: Project) -> SettingsError:
 def packaged_layer(name: str) -> Project | None:
     """Return the SQL that comes with plainsql, for a query such as ``realty.leads.get_by_id``.
 
-    None where the first part of the name is no layer.
+    None if the first part of the name is no layer.
     """
     layer = name.partition(".")[0]
     try:

@@ -46,7 +46,7 @@ __all__ = ["run"]
 
 _FLAG = Parameter(negative=(), show_default=False)
 _NO_TRANSACTION = ("25001", "2D000")
-"""What a statement is answered that does not run in a transaction, or ends it."""
+"""SQLSTATEs of statements that do not run in a transaction, or would end it."""
 
 
 def run(

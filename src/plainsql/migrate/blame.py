@@ -190,7 +190,7 @@ def describe_earlier(step: Step, earlier: Record) -> str:
 
 
 def _counted(step: Step, earlier: Record) -> tuple[int, int] | None:
-    """How many statements the earlier run did and began; ``None`` if that is not known of this file."""
+    """Return the numbers of statements that the earlier run did and began; ``None`` if they are not known."""
     if step.direction == "rollback" or earlier.checksum != step.migration.checksum:
         return None
     done, begun = earlier.statements_done, earlier.statements_begun
@@ -198,7 +198,7 @@ def _counted(step: Step, earlier: Record) -> tuple[int, int] | None:
 
 
 def _met_earlier(step: Step, earlier: Record, index: int, sqlstate: str | None) -> bool:
-    """Whether a statement failed over what the earlier run of its file may have done."""
+    """Return True if a statement may have failed over what the earlier run of its file did."""
     if sqlstate not in _EXISTS | _GONE:
         return False
     known = _counted(step, earlier)

@@ -166,7 +166,7 @@ def _note_begin(step: Step, ledger: Ledger, earlier: Record | None) -> None:
 
 
 def _changed_nothing(step: Step, index: int, earlier: Record | None) -> bool:
-    """Whether a statement that was refused has changed nothing, in this run and in one before it."""
+    """Return True if a refused statement has changed nothing, in this run or in one before it."""
     statements = step.script.statements
     if earlier is not None and earlier.checksum == step.migration.checksum:
         begun = earlier.statements_begun

@@ -48,9 +48,9 @@ class Record:
     changed_at: datetime
     """The time of the last change of this record (UTC)."""
     statements_done: int | None
-    """Of a file that was cut off: how many statements are known to be done; ``None`` if nobody counted."""
+    """The number of statements known to be done by a run that was cut off; ``None`` if it was not counted."""
     statements_begun: int | None
-    """How many had begun: one more than were done, unless the next one is known to have changed nothing."""
+    """The number that had begun: one more, unless the next one is known to have changed nothing."""
 
     @property
     def interrupted(self) -> bool:

@@ -25,9 +25,9 @@ class Mark:
     layer: str | None
     id: str
     applied: bool
-    """What is recorded: that it is applied, or that it is not."""
+    """True to record that it is applied, False that it is not."""
     before: MigrationStatus
-    """What was recorded until then."""
+    """The record until then."""
     checksum: str | None
     """That of its file; ``None`` if the file is gone."""
 
@@ -61,7 +61,7 @@ def plan_mark(
     applied: bool,
     force: bool,
 ) -> tuple[Mark, ...]:
-    """What is to be recorded, in the order of the numbers.
+    """Return the marks to record, in the order of the numbers.
 
     Raises:
         MigrationError: it is recorded already, its file is needed and gone, one before it is not applied, or

@@ -1,4 +1,4 @@
-"""Whether a pooler such as PgBouncer stands between a connection and the server, and what that forbids.
+"""Poolers such as PgBouncer between a connection and the server: found out, and refused.
 
 A pooler in transaction mode lends a session for one transaction: a lock or a setting of the session is then
 another client's a moment later. Which mode it is in cannot be asked; what cannot be told apart is taken for
@@ -60,7 +60,7 @@ def refuse_pooler(
 
 
 def _changes_backends(connection: psycopg.Connection[Any]) -> bool:
-    """Whether a second client is given our backend while we are connected, or drives us to another."""
+    """Return True if a second client is given our backend, or drives us to another."""
     ours = _backend(connection)
     with psycopg.connect(
         connection.info.dsn, password=connection.info.password, autocommit=True, prepare_threshold=None

@@ -25,7 +25,7 @@ __all__ = [
 
 Direction = Literal["apply", "rollback"]
 Pooler = Literal["transaction", "session"]
-"""What stands between us and the server lends its connections for that long."""
+"""The time for which a pooler lends a connection to a client."""
 State = Literal["applied", "pending", "edited", "missing", "interrupted"]
 
 
@@ -53,7 +53,7 @@ class MigrationStatus:
     undoing: bool = False
     """The run that was cut off was a rollback."""
     statements_done: int | None = None
-    """How many statements of the file that run is known to have done; ``None`` where that is not known."""
+    """The number of statements that the run is known to have done; ``None`` if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

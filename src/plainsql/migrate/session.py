@@ -36,7 +36,7 @@ class Interruption(KeyboardInterrupt):
     def __init__(self, completed: int) -> None:
         super().__init__()
         self.completed = completed
-        """How many statements of what was sent had run all the same."""
+        """The number of sent statements that had run all the same."""
 
 
 @contextmanager
