@@ -146,7 +146,10 @@ def test_export_and_import_and_drop_work_and_hold_the_lock(
     with psycopg.connect(configured) as direct:
         assert direct.execute("select count(*) from notes.note").fetchall() == [(3,)]
         # A session's lock would be left in the pooler's connection.
-        held = "select count(*) from pg_locks where locktype = 'advisory' and pid <> pg_backend_pid()"
+        held = (
+            "select count(*) from pg_locks as l inner join pg_database as d on d.oid = l.database"
+            " where l.locktype = 'advisory' and d.datname = current_database()"
+        )
         assert direct.execute(held).fetchall() == [(0,)]
     assert command("db", "drop", "notes", "--force").code == 0
     with psycopg.connect(configured) as direct:

@@ -185,7 +185,8 @@ def test_at_the_prompt(
     def run(*arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
         code = main(["migrate", *arguments])
-        return (code, *capfd.readouterr())
+        out, err = capfd.readouterr()
+        return code, out, err
 
     code, out, _ = run("status")
     assert code == 0
