@@ -46,6 +46,10 @@ class Project:
     """What the application is called in Redis; by default the project's name."""
     cache_prefix: str = ""
     """What the keys of the cache are told apart by."""
+    tenant_setting: str = "app.jwt_tenant"
+    """The setting that row-level security compares with the tenant; commands with ``--tenant`` set it."""
+    user_setting: str = "app.jwt_user"
+    """The setting that holds the user who acts for the tenant."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:
