@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE | {"settings", "conninfo", "diagnose", "vector"},
-    "migrate": FLOOR | {"settings", "diagnose"},
+    "migrate": FLOOR | {"settings", "conninfo", "diagnose"},
     "transfer": FLOOR | {"migrate"},
     "analysis": CORE | {"settings", "diagnose", "embedded", "migrate"},
     "codegen": FLOOR | {"statements", "analysis"},

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from psycopg import errors
 
+from plainsql.errors import MigrationError
 from plainsql.migrate import lock, states
 from plainsql.migrate.execute import execute
 from plainsql.migrate.folder import Folder, read_folder

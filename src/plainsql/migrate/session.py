@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 from psycopg import generators, pq
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict
 
+from plainsql.conninfo import libpq_options
 from plainsql.diagnose import cannot_connect
-from plainsql.errors import ConnectError, MigrationError
+from plainsql.errors import MigrationError
 
 __all__ = ["Connection", "Interruption", "ServerRefusal", "clean", "connected", "send", "watch_client"]
 
@@ -43,31 +44,18 @@ class Interruption(KeyboardInterrupt):
 def connected(url: str) -> Generator[Connection]:
     """Connect, in autocommit mode: each transaction is begun where one is meant.
 
-    `url` is a libpq URL or connection string; SQLAlchemy's and yoyo's ``postgresql+psycopg://`` is taken too.
+    `url` is a libpq URL or connection string, as ``plainsql.connect`` takes it.
     No statement is prepared by name: through a pooler it would stay behind in another client's session.
 
     Raises:
         ConnectError: the server cannot be reached or does not let us in.
     """
-    conninfo = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    options: dict[str, Any] = {**libpq_options(url, fallback_name="plainsql migrate")}
+    options["client_encoding"] = "utf8"
     try:
-        given = conninfo_to_dict(conninfo)
-    except psycopg.ProgrammingError:
-        # libpq quotes what it could not read, and a password may be part of that.
-        raise ConnectError(
-            "the database URL cannot be read", hint="write postgresql://user@host:5432/database"
-        ) from None
-    try:
-        connection: Connection = psycopg.connect(
-            conninfo,
-            autocommit=True,
-            prepare_threshold=None,
-            client_encoding="utf8",
-            fallback_application_name="plainsql migrate",
-            connect_timeout=int(given.get("connect_timeout") or 10),
-        )
+        connection: Connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **options)
     except psycopg.OperationalError as error:
-        raise cannot_connect(conninfo, error, error.sqlstate) from error
+        raise cannot_connect(url, error, error.sqlstate) from error
     with connection:
         try:
             yield connection
