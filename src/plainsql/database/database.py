@@ -15,6 +15,7 @@ from plainsql.database.locks import Locks
 from plainsql.database.one_shot import OneShot
 from plainsql.database.tenancy import tenant_of
 from plainsql.errors import PlainsqlError
+from plainsql.options import check
 
 __all__ = ["Database", "PoolStats", "TenantDatabase"]
 
@@ -67,6 +68,7 @@ class Database(OneShot):
         others), as ``str`` of what is given here; ``app.jwt_user`` is empty without a user. Behind a pooler
         in transaction mode they are those of the transaction that each call then is.
         """
+        check("tenant", tenant_id=tenant_id, user_id=user_id)
         return TenantDatabase(self._core, tenant_of(self._tenant_settings, tenant_id, user_id))
 
     def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
@@ -77,6 +79,7 @@ class Database(OneShot):
         Raises ``ConnectError`` at the end of the block where the lock was lost inside, together with its
         connection.
         """
+        check("lock", key=key, wait=wait)
         return self._locks.hold(key, wait=wait)
 
     def listen(self, channel: str, *, heartbeat: float = 30.0) -> Listener:
@@ -89,6 +92,7 @@ class Database(OneShot):
         lost; a notification whose ``gap`` is true says so. ``heartbeat``: seconds of silence after which it
         asks the server for a sign of life, and the seconds that it waits for one.
         """
+        check("listen", channel=channel, heartbeat=heartbeat)
         if self._core.pooler == "transaction":
             raise PlainsqlError(
                 "listen(): behind a pooler in transaction mode no connection stays ours",
@@ -124,6 +128,7 @@ class Database(OneShot):
 
     async def close(self, timeout: float | None = 10.0) -> None:
         """Let running queries end, then close all connections; after ``timeout`` seconds, at once."""
+        check("close", timeout=timeout)
         for listener in self._listeners:
             listener.stop()
         try:

@@ -34,6 +34,7 @@ from plainsql.database.through import (
 )
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
+from plainsql.options import check
 from plainsql.query import Args, Plan, Query
 
 __all__ = ["OneShot"]
@@ -113,6 +114,7 @@ class OneShot(Direct):
             columns: the columns' names, where the rows are tuples.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
         """
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         async with self._in_traced_transaction(self._traces(None, ()), None) as connection:
             return await copy_in(connection, table, rows, columns, progress)
 
@@ -139,6 +141,7 @@ class OneShot(Direct):
             header: whether the columns' names come first; not in the binary format.
             progress: called with the number of bytes so far.
         """
+        check("copy_out", parameters=parameters, format=format, header=header, progress=progress)
         args = query.bind((), dict(parameters or {}))
 
         async def copy(call: Call | None) -> int:
@@ -164,6 +167,7 @@ class OneShot(Direct):
         ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts
         only with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
         """
+        check("transaction", isolation=isolation, read_only=read_only, deferrable=deferrable)
         async with self._open_transaction(isolation, read_only, deferrable) as transaction:
             yield transaction
 
@@ -181,6 +185,7 @@ class OneShot(Direct):
         the attempt that failed and its error. The last error is raised with a note of how many attempts were
         made.
         """
+        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
         return await retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
 
     @asynccontextmanager

@@ -33,18 +33,17 @@ class OpenedPool(NamedTuple):
 
 
 async def open_pool(
-    url: str, pool_options: Mapping[str, Any], lease_options: Mapping[str, Any], pooler: Pooler | None
+    pool_options: Mapping[str, Any], lease_options: Mapping[str, Any], pooler: Pooler | None
 ) -> OpenedPool:
     """Open the first connections of a pool, and find out what stands between it and the server.
 
     Raises what opening a connection raises.
     """
-    return await _Opener(url, pool_options, lease_options).open(pooler)
+    return await _Opener(pool_options, lease_options).open(pooler)
 
 
 class _Opener:
-    def __init__(self, url: str, pool_options: Mapping[str, Any], lease_options: Mapping[str, Any]) -> None:
-        self._url = url
+    def __init__(self, pool_options: Mapping[str, Any], lease_options: Mapping[str, Any]) -> None:
         self._pool_options = pool_options
         """Of asyncpg's pool."""
         self._lease_options = lease_options
@@ -95,7 +94,7 @@ class _Opener:
 
         create_pool: Any = asyncpg.create_pool  # untyped
         pool: Any = create_pool(
-            self._url, init=install, connection_class=connection_class, **(dict(self._pool_options) | options)
+            init=install, connection_class=connection_class, **(dict(self._pool_options) | options)
         )
         await pool
         leases = Leases(pool, **self._lease_options)
@@ -107,9 +106,7 @@ class _Opener:
         return OpenedPool(pool, leases, pooler, floor)
 
     async def _pooler_keeps_statements(self) -> bool:
-        connect_to: Any = asyncpg.connect
-        connection = await connect_to(
-            self._url,
+        connection = await self._pool_options["connect"](
             timeout=self._pool_options["timeout"],
             server_settings=self._pool_options["server_settings"],
             statement_cache_size=0,

@@ -24,8 +24,6 @@ async def retry(
     on_retry: Callable[[int, BaseException], object] | None,
 ) -> R:
     """Run ``work`` in a transaction, again where it failed by a serialization failure or a deadlock."""
-    if attempts < 1:
-        raise ValueError(f"attempts: expected at least 1, got {attempts}")
     attempt = 0
     while True:
         attempt += 1

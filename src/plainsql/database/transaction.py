@@ -25,6 +25,7 @@ from plainsql.database.observing import Call, OnCall, Operation, observe, observ
 from plainsql.database.tenancy import Admission
 from plainsql.database.through import ANYTHING, Through, Traces
 from plainsql.errors import TransactionError
+from plainsql.options import check
 from plainsql.query import Args, Query
 
 __all__ = ["Isolation", "Terms", "Transaction", "begin"]
@@ -115,6 +116,7 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         self._outermost._altered = True
         if (traces := self._outermost.traces) is not None:
             traces.add(ANYTHING)  # its triggers may write whatever they like
@@ -133,6 +135,7 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
+        check("copy_out", parameters=parameters, format=format, header=header, progress=progress)
         args = query.bind((), dict(parameters or {}))
         return await self._exclusively(
             query,
@@ -233,12 +236,7 @@ async def begin(
 ) -> AsyncIterator[Transaction]:
     """Open a transaction on a connection, or a savepoint where one is open."""
     level = None if isolation is None else isolation.replace(" ", "_")
-    try:
-        block = connection.transaction(isolation=level, readonly=read_only, deferrable=deferrable)
-    except ValueError:
-        raise TransactionError(
-            f"isolation: got {isolation!r}, expected 'read committed', 'repeatable read' or 'serializable'"
-        ) from None
+    block = connection.transaction(isolation=level, readonly=read_only, deferrable=deferrable)
     transaction = Transaction(connection, terms, outer)
     traces = transaction.traces if outer is None else None
     mark: Mark | None = None
