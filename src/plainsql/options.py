@@ -258,6 +258,11 @@ _CONNECT: Final = {
     "statement_timeout": _STATEMENT_TIMEOUT,
     "application_name": _or_none(_TEXT),
     "prefetch": _whole(1, _MOST_ROWS),
+    "tenant_setting": _TENANT_SETTING,
+    "user_setting": _TENANT_SETTING,
+    "pooler": _or_none(_choice("transaction", "session"))._replace(
+        expected="'transaction', 'session' or None"
+    ),
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
@@ -294,11 +299,6 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "max_idle": _SECONDS,
         "server_settings": _SETTINGS,
         "join": _FLAG,
-        "tenant_setting": _TENANT_SETTING,
-        "user_setting": _TENANT_SETTING,
-        "pooler": _or_none(_choice("transaction", "session"))._replace(
-            expected="'transaction', 'session' or None"
-        ),
         "on_call": _HOOK,
         "redis": _ANYTHING,
         "cache": _or_none(_choice("available", "strict"))._replace(expected="'available', 'strict' or None"),
