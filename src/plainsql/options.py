@@ -252,6 +252,9 @@ _MOST_CONNECTIONS: Final = 262_143
 # Rows of a portal are counted in 32 bits.
 _MOST_ROWS: Final = 2**31 - 1
 
+_POOLER: Final = _or_none(_choice("transaction", "session"))._replace(
+    expected="'transaction', 'session' or None"
+)
 _CONNECT: Final = {
     "url": Kind("a URL (str), or None", lambda value: value is None or isinstance(value, str)),
     "connect_timeout": _or_none(_SECONDS),
@@ -260,9 +263,7 @@ _CONNECT: Final = {
     "prefetch": _whole(1, _MOST_ROWS),
     "tenant_setting": _TENANT_SETTING,
     "user_setting": _TENANT_SETTING,
-    "pooler": _or_none(_choice("transaction", "session"))._replace(
-        expected="'transaction', 'session' or None"
-    ),
+    "pooler": _POOLER,
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
@@ -279,14 +280,14 @@ _PERIOD: Final = Kind(
 _TTL: Final = Kind("seconds from 0.001 to 2**31", lambda value: _is_number(value) and 1e-3 <= value < 2**31)
 
 _MIGRATIONS: Final = {"url": _NAME, "folder": _PATH, "layers": _or_none(_NAMES)}
-_MIGRATION_RUN: Final = {
+_MIGRATION_MARK: Final = {
     **_MIGRATIONS,
-    "to": _or_none(_NAME),
     "dry_run": _FLAG,
-    "lock_timeout": _SECONDS_FROM_0,
     "wait": _SECONDS_FROM_0,
+    "pooler": _POOLER,
     "on_progress": _HOOK,
 }
+_MIGRATION_RUN: Final = {**_MIGRATION_MARK, "to": _or_none(_NAME), "lock_timeout": _SECONDS_FROM_0}
 
 OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "connect": {
@@ -362,6 +363,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "migrate.status": _MIGRATIONS,
     "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
     "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},
+    "migrate.mark": {**_MIGRATION_MARK, "name": _NAME, "applied": _FLAG, "force": _FLAG, "confirm": _HOOK},
     "migrate.new": {"folder": _PATH, "what": _NAME, "layer": _or_none(_NAME)},
     "embedded.start": {
         "folder": _or_none(_PATH),

@@ -92,6 +92,7 @@ def apply(
         allow_edited=allow_edited,
         lock_timeout=lock_timeout,
         wait=wait,
+        pooler=pooler,
         on_progress=on_progress,
     )
     files = read_folder(folder).only(layers)
@@ -162,6 +163,7 @@ def rollback(
         confirm=confirm,
         lock_timeout=lock_timeout,
         wait=wait,
+        pooler=pooler,
         on_progress=on_progress,
     )
     files = read_folder(folder).only(layers)
@@ -220,6 +222,20 @@ def mark(
         ConnectError: as for `apply`, and so LockedError.
         MigrationError: it is so already, or the database is found to be otherwise.
     """
+    check(
+        "migrate.mark",
+        url=url,
+        folder=folder,
+        name=name,
+        applied=applied,
+        layers=layers,
+        dry_run=dry_run,
+        force=force,
+        confirm=confirm,
+        wait=wait,
+        pooler=pooler,
+        on_progress=on_progress,
+    )
     files = read_folder(folder).only(layers)
 
     def plan(connection: Connection, ledgers: Ledgers) -> tuple[Mark, ...]:
