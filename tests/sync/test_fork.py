@@ -21,6 +21,7 @@ pytestmark = [
 ]
 
 ECHO = one("select :n::int", "n")
+TRANSACTION = one("select pg_current_xact_id()::text")
 SERIES = many("select n from generate_series(1, 100) as n")
 
 
@@ -79,10 +80,11 @@ def test_what_was_open_is_refused_too(db: Database) -> None:
 def test_a_child_that_leaves_the_blocks_says_nothing_to_the_server(database_url: str) -> None:
     def leaves() -> int:
         with plainsql.sync.connect(database_url) as db, db.transaction() as tx:
+            transaction = TRANSACTION(tx)
             pid = os.fork()
             if pid:
                 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                assert ECHO(tx, n=7) == 7
+                assert TRANSACTION(tx) == transaction, "the child has ended it"
                 return code
         return -1
 

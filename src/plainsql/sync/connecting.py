@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Final, Literal
 
 import psycopg
+from psycopg import errors
 
 from plainsql.conninfo import libpq_options
 from plainsql.diagnose import cannot_connect
@@ -42,6 +43,9 @@ from (
 where not as_wanted"""
 
 Pooler = Literal["transaction", "session"]
+
+_LOSSES: Final = 3
+"""So many connections that are lost while they are set up are a failure to connect."""
 
 
 def connect(
@@ -131,20 +135,28 @@ class _Connector:
         """
         failed: ConnectError
         ends = monotonic() + self._options["connect_timeout"]
-        try:
-            connection: psycopg.Connection[Any] = psycopg.connect(
-                "", autocommit=True, prepare_threshold=None, client_encoding="utf8", **self._options
-            )
+        losses = 0
+        while True:
             try:
-                self._set_up(connection, ends)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
-        except (psycopg.Error, OSError) as error:  # TimeoutError is an OSError
-            failed = cannot_connect(self._url, error)
-        # Outside of the handler, so that the driver's error does not come along with its text.
-        raise failed
+                return self._open_one(ends)
+            except (psycopg.Error, OSError) as error:  # TimeoutError is an OSError
+                losses += 1
+                if isinstance(error, errors.AdminShutdown) and losses < _LOSSES:
+                    continue  # it was lost while it was set up, and not refused
+                failed = cannot_connect(self._url, error)
+            # Outside of the handler, so that the driver's error does not come along with its text.
+            raise failed
+
+    def _open_one(self, ends: float) -> psycopg.Connection[Any]:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            "", autocommit=True, prepare_threshold=None, client_encoding="utf8", **self._options
+        )
+        try:
+            self._set_up(connection, ends)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _set_up(self, connection: psycopg.Connection[Any], ends: float) -> None:
         def left_s() -> float:
