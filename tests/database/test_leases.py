@@ -200,6 +200,7 @@ async def test_who_waits_too_long_is_told_so_and_leaves_the_queue(database_url: 
             with pytest.raises(PoolTimeoutError, match=r"no connection became free within 0\.05 s"):
                 await pid(db)
             assert db.stats().waiting == 0
+        await settled(lambda: db.stats().idle == 1)
         assert await plus(db, n=1) == 2
 
 
