@@ -28,6 +28,7 @@ __all__ = [
     "EncryptionError",
     "MigrationError",
     "NoRowError",
+    "OptionError",
     "Place",
     "PlainsqlError",
     "PoolTimeoutError",
@@ -164,6 +165,10 @@ class EncryptionError(PlainsqlError):
 
 class SettingsError(PlainsqlError):
     """A setting is missing or cannot be read: environment, ``pyproject.toml`` or an option."""
+
+
+class OptionError(SettingsError, ValueError):
+    """An option of a function is not what it may be: ``connect(): max_size: expected …, got …``."""
 
 
 class ConnectError(PlainsqlError, ConnectionError):

@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import Any, Self
 
 from plainsql.errors import PlainsqlError, RedisUnavailableError, SettingsError
+from plainsql.options import check
 from plainsql.settings import hide_password, redis_url
 
 try:
@@ -119,6 +120,7 @@ class Link:
     """
 
     def __init__(self, redis: Client | str | None = None, *, max_connections: int = 32) -> None:
+        check("Link", max_connections=max_connections)
         self._owned = redis is None or isinstance(redis, str)
         self._max_connections = max_connections
         if redis is None or isinstance(redis, str):

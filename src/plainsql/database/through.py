@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from time import monotonic
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -212,7 +213,8 @@ class Through:
         Without a failure it may leave ``reading`` without an answer, if the server changes meanwhile.
         """
         if self.by_transaction:
-            async with connection.transaction():
+            # A call behind a pooler may be a transaction already.
+            async with nullcontext() if connection.is_in_transaction() else connection.transaction():
                 if self._identity is None:
                     await self.servers.claim(connection)
                 await self._ask(connection, query)
