@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_a_database_that_is_not_connected_yet_is_refused_with_what_is_missing(ca
 
 
 @asynccontextmanager
-async def block() -> Any:
+async def block() -> AsyncIterator[None]:
     yield
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import plainsql
 from plainsql import crypto, embedded, migrate, sync
-from plainsql.limits import Limits
+from plainsql.limits import Limits, SlidingWindow
 from plainsql.options import OPTIONS, check, nearest
 from plainsql.otel import Telemetry
 from plainsql.redis_link import Link
@@ -38,6 +38,10 @@ class Function:
 async def enter(block: Any) -> None:
     async with block:
         pass
+
+
+def call(function: Any, needed: dict[str, Any], given: dict[str, Any]) -> Any:
+    return function(**(needed | given))
 
 
 def limits() -> Any:
@@ -80,32 +84,32 @@ FUNCTIONS: dict[str, list[Function]] = {
         Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
     ],
     "retry": [
-        Function(plainsql.Database.retry, lambda db, given: db.retry(**({"work": work} | given))),
+        Function(plainsql.Database.retry, lambda db, given: call(db.retry, {"work": work}, given)),
     ],
     "tenant": [
-        Function(plainsql.Database.tenant, lambda db, given: db.tenant(**({"tenant_id": 1} | given))),
+        Function(plainsql.Database.tenant, lambda db, given: call(db.tenant, {"tenant_id": 1}, given)),
     ],
-    "lock": [Function(plainsql.Database.lock, lambda db, given: enter(db.lock(**({"key": "k"} | given))))],
+    "lock": [Function(plainsql.Database.lock, lambda db, given: enter(call(db.lock, {"key": "k"}, given)))],
     "listen": [
-        Function(plainsql.Database.listen, lambda db, given: db.listen(**({"channel": "c"} | given))),
+        Function(plainsql.Database.listen, lambda db, given: call(db.listen, {"channel": "c"}, given)),
     ],
     "close": [Function(plainsql.Database.close, lambda db, given: db.close(**given))],
     "copy_in": [
-        Function(function, lambda db, given: db.copy_in(**({"table": "t", "rows": []} | given)))
+        Function(function, lambda db, given: call(db.copy_in, {"table": "t", "rows": []}, given))
         for function in (plainsql.Database.copy_in, plainsql.Transaction.copy_in)
     ],
     "copy_out": [
         Function(function, lambda db, given: db.copy_out(SELECT_1, "-", **given), ("query", "output"))
         for function in (plainsql.Database.copy_out, plainsql.Transaction.copy_out)
     ],
-    "Limits": [Function(Limits, lambda _, given: Limits(**({"redis": REDIS, "prefix": "test"} | given)))],
+    "Limits": [Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given))],
     "bucket": [
-        Function(Limits.bucket, lambda _, given: limits().bucket(**({"name": "b", "rate": 1} | given))),
+        Function(Limits.bucket, lambda _, given: call(limits().bucket, {"name": "b", "rate": 1}, given)),
     ],
-    "window": [Function(Limits.window, lambda _, given: limits().window(**({"name": "w"} | given)))],
+    "window": [Function(Limits.window, lambda _, given: call(limits().window, {"name": "w"}, given))],
     "charge": [
         Function(
-            plainsql.limits.SlidingWindow.charge,
+            SlidingWindow.charge,
             lambda _, given: limits().window("w").charge("s", **({"limit": 1, "window": 1} | given)),
             ("subject",),
         )
@@ -121,28 +125,30 @@ FUNCTIONS: dict[str, list[Function]] = {
     "modify": [
         Function(
             Sessions.modify,
-            lambda _, given: sessions({}).modify(**({"session": None, "change": int} | given)),
+            lambda _, given: call(sessions({}).modify, {"session": None, "change": int}, given),
             ("session",),
         )
     ],
-    "Link": [Function(Link, lambda _, given: Link(**({"redis": REDIS} | given)))],
+    "Link": [Function(Link, lambda _, given: call(Link, {"redis": REDIS}, given))],
     "migrate.status": [
-        Function(migrate.status, lambda _, given: migrate.status(**({"url": "-", "folder": "-"} | given)))
+        Function(migrate.status, lambda _, given: call(migrate.status, {"url": "-", "folder": "-"}, given))
     ],
     "migrate.apply": [
-        Function(migrate.apply, lambda _, given: migrate.apply(**({"url": "-", "folder": "-"} | given)))
+        Function(migrate.apply, lambda _, given: call(migrate.apply, {"url": "-", "folder": "-"}, given))
     ],
     "migrate.rollback": [
-        Function(migrate.rollback, lambda _, given: migrate.rollback(**({"url": "-", "folder": "-"} | given)))
+        Function(
+            migrate.rollback, lambda _, given: call(migrate.rollback, {"url": "-", "folder": "-"}, given)
+        )
     ],
     "migrate.mark": [
         Function(
             migrate.mark,
-            lambda _, given: migrate.mark(**({"url": "-", "folder": "-", "name": "-"} | given)),
+            lambda _, given: call(migrate.mark, {"url": "-", "folder": "-", "name": "-"}, given),
         )
     ],
     "migrate.new": [
-        Function(migrate.new, lambda _, given: migrate.new(**({"folder": "-", "what": "-"} | given)))
+        Function(migrate.new, lambda _, given: call(migrate.new, {"folder": "-", "what": "-"}, given))
     ],
     "embedded.start": [Function(embedded.start, lambda _, given: embedded.start(**given))],
     "embedded.stop": [Function(embedded.stop, lambda _, given: embedded.stop(**given))],

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 import plainsql
 from plainsql.embedded import EmbeddedServer
@@ -98,17 +99,19 @@ async def test_a_server_that_is_no_longer_of_the_kind_is_told_at_a_call(server: 
     role = f"writer_{os.getpid()}"
     url = server.url().replace("//postgres@", f"//{role}@") + "&target_session_attrs=read-write"
     with psycopg.connect(server.url(), autocommit=True) as admin:
-        admin.execute(f"create role {role} login")
+        admin.execute(SQL("create role {} login").format(Identifier(role)))
         async with plainsql.connect(url, max_size=1) as db:
-            admin.execute(f"alter role {role} set default_transaction_read_only = on")
+            admin.execute(
+                SQL("alter role {} set default_transaction_read_only = on").format(Identifier(role))
+            )
             admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", [role])
             with suppress(plainsql.ConnectionLostError):
                 await SELECT_1(db)
             with pytest.raises(plainsql.ConnectError, match="no server that answers is read-write"):
                 await SELECT_1(db)
-            admin.execute(f"alter role {role} reset default_transaction_read_only")
+            admin.execute(SQL("alter role {} reset default_transaction_read_only").format(Identifier(role)))
             assert await SELECT_1(db) == 1
-        admin.execute(f"drop role {role}")
+        admin.execute(SQL("drop role {}").format(Identifier(role)))
 
 
 async def test_load_may_be_balanced(proxy: Proxy, second: Proxy) -> None:
