@@ -104,7 +104,8 @@ async def test_a_server_that_is_no_longer_of_the_kind_is_told_at_a_call(server: 
             admin.execute(
                 SQL("alter role {} set default_transaction_read_only = on").format(Identifier(role))
             )
-            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", [role])
+            end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = %s"
+            admin.execute(end, [role])
             with suppress(plainsql.ConnectionLostError):
                 await SELECT_1(db)
             with pytest.raises(plainsql.ConnectError, match="no server that answers is read-write"):
