@@ -25,6 +25,7 @@ __all__ = [
     "check_folder",
     "create_file",
     "make_folder",
+    "make_ignored_folder",
     "open_file",
     "read_file",
     "remove_leftovers",
@@ -53,7 +54,7 @@ def create_file(path: Path, mode: int = 0o666) -> BinaryIO:
 
 
 def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Open a file by its descriptor: a regular one that has no other name. ``flags`` are those of ``os.open``.
+    """Open a regular file that has no other name, and return its descriptor. ``flags`` are ``os.open``'s.
 
     Raises ``FileError`` if a link or something else is there, and what else ``os.open`` raises.
     """
@@ -148,6 +149,16 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
         path.chmod(mode)  # whatever the umask says
 
 
+def make_ignored_folder(path: Path) -> None:
+    """Make a folder of our own that git ignores, or accept one. Others may look into it.
+
+    Raises what ``make_folder`` raises.
+    """
+    make_folder(path, 0o755)
+    with suppress(FileExistsError), create_file(path / ".gitignore") as ignore:
+        ignore.write(b"*\n")
+
+
 def check_folder(path: Path) -> None:
     """Refuse a folder that other users can change what is in it: theirs, one open to them, or a link.
 
@@ -164,9 +175,9 @@ def check_folder(path: Path) -> None:
         return
     me = os.geteuid()
     if me not in (0, found.st_uid):
-        raise FileError(
-            f"{path} belongs to another user ({_user(found.st_uid)})", hint="give a folder of your own"
-        )
+        error = FileError(f"{path} belongs to another user ({_user(found.st_uid)})", hint="give your own")
+        error.errno = errno.EPERM
+        raise error
     shared = found.st_mode & stat.S_IWOTH or (
         found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid, found.st_uid)
     )

@@ -47,7 +47,7 @@ def scratch_database(
     Raises ``ConnectError``, also if the role may not create databases, and ``MigrationError`` where a
     migration fails; nothing half-built stays.
     """
-    with resolve_database(url) as server, connect(server) as connection:
+    with resolve_database(url, any_server=True) as server, connect(server) as connection:
         own = f"{PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
         name = own + schema_digest(migrations)[:16]
         # Held until we are in: another process neither builds the same nor drops it for older than its own.
@@ -72,7 +72,7 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
 
     Raises ``ConnectError``.
     """
-    with resolve_database(url) as server, connect(server) as connection:
+    with resolve_database(url, any_server=True) as server, connect(server) as connection:
         own = f"{PREFIX}own_"
         name = own + secrets.token_hex(8)
         # Held for as long as the database may be there: what is not locked was left by a killed process.
