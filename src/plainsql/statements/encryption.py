@@ -5,6 +5,7 @@
     -- param access_token: encrypted                             bound to :tenant_id and :id
     -- param token: encrypted as access_token (account_id)       another column's name, another key of the row
     -- column token: encrypted as shop.users.access_token (id)   of a table that is not this folder's
+    -- column token: encrypted (id = user_id)                    a key that is called otherwise here
 
 A value opens only as the same column of the same row, so both must be the same where it is written and where
 it is read. The column is the folder's table and the name unless ``as`` says otherwise.
@@ -29,10 +30,11 @@ DEFAULT_KEYS: Final = ("tenant_id", "id")
 
 _WORD: Final = re.compile(r"encrypted\b")
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_KEY: Final = rf"{_NAME}(?:[ \t]*=[ \t]*{_NAME})?"
 _FORM: Final = re.compile(
     rf"encrypted"
     rf"(?:[ \t]+as[ \t]+(?P<column>{_NAME}(?:\.{_NAME}\.{_NAME})?))?"
-    rf"(?:[ \t]*\([ \t]*(?P<keys>{_NAME}(?:[ \t]*,[ \t]*{_NAME})*)[ \t]*\))?"
+    rf"(?:[ \t]*\([ \t]*(?P<keys>{_KEY}(?:[ \t]*,[ \t]*{_KEY})*)[ \t]*\))?"
 )
 _HINT: Final = "Write encrypted, encrypted (id), or encrypted as shop.users.token (tenant_id, id)."
 
@@ -50,7 +52,9 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
     found = _FORM.fullmatch(text)
     if found is None:
         raise source.error(offset, f"{text!r} is no way to encrypt", hint=_HINT)
-    keys = tuple(re.findall(_NAME, found["keys"])) if found["keys"] else DEFAULT_KEYS
+    pairs = [key.partition("=") for key in (found["keys"] or ", ".join(DEFAULT_KEYS)).split(",")]
+    bound = tuple(column.strip() for column, _, _ in pairs)
+    keys = tuple((key or column).strip() for column, _, key in pairs)
     outer, _, inner = name.rpartition(".")
     column = found["column"] or inner
     if "." not in column:
@@ -64,6 +68,7 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
             )
         column = f"{schema if dot else 'public'}.{rest}.{column}"
     twice = next((key for key in keys if keys.count(key) > 1 or key == inner), None)
+    twice = twice or next((each for each in bound if bound.count(each) > 1), None)
     if twice is not None:
         raise source.error(
             offset,
@@ -71,7 +76,7 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
             hint="Name the columns that say which row it is: encrypted (tenant_id, id)",
         )
     prefix = f"{outer}." if outer else ""
-    return Encryption(column, keys, tuple(prefix + key for key in keys), source.place(offset))
+    return Encryption(column, keys, tuple(prefix + key for key in keys), bound, source.place(offset))
 
 
 def check_parameters(

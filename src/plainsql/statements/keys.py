@@ -37,6 +37,7 @@ _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _MAX_DIGITS: Final = 1000
 """No column holds more in use, and Python reads 4,300 at most."""
 
+_BRACKETS: Final = re.compile(r"encrypted\b[^=(]*\([^)]*\)")
 _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
 _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
@@ -191,7 +192,11 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
 
 
 def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
-    value, equals, default_text = entry.value.partition("=")
+    # Keys in brackets may have an equals sign of their own: encrypted (id = user_id) = null.
+    outer = _BRACKETS.match(entry.value)
+    start = outer.end() if outer else 0
+    value, equals, default_text = entry.value[start:].partition("=")
+    value = entry.value[:start] + value
     encryption = read_encryption(source, value.strip(), entry.value_offset, entry.name, keys.table)
     if encryption is not None:
         keys.encrypted[entry.name] = encryption
