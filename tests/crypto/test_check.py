@@ -194,7 +194,7 @@ def header(*lines: str, name: str = "vault.channels.q", body: str = WRITE) -> st
         statement = parse(text, name=name, path="q.sql")
     except SqlFileError as error:
         return str(error)
-    return "; ".join(f"{each.column} {', '.join(each.keys)}" for each in statement.encryptions)
+    return "; ".join(f"{each.column} {', '.join(each.marks)}" for each in statement.encryptions)
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,12 @@ def header(*lines: str, name: str = "vault.channels.q", body: str = WRITE) -> st
         ("param access_token: encrypted = null", "vault.channels.access_token tenant_id, id"),
         ('column "c.token": encrypted not null', "vault.channels.token tenant_id, id"),
         ("column token: encrypted as a.b.c (id) nullable", "a.b.c id"),
-        ("param access_token: encrypted as a.b.c (id = user_id, tenant_id)", "a.b.c id=user_id, tenant_id"),
         ("param access_token: encrypted as a.b.c (id=id)", "a.b.c id"),
+        ("param access_token: encrypted as a.b.c (x = id) = null", "a.b.c x=id"),
+        (
+            'column "c.token": encrypted (id = user_id, tenant_id)',
+            "vault.channels.token id=user_id, tenant_id",
+        ),
     ],
 )
 def test_what_a_line_says(line: str, expected: str) -> None:

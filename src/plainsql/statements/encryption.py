@@ -14,6 +14,7 @@ it is read. The column is the folder's table and the name unless ``as`` says oth
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -67,8 +68,7 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
                 hint=f"Write, for example, encrypted as shop.users.{inner}",
             )
         column = f"{schema if dot else 'public'}.{rest}.{column}"
-    twice = next((key for key in keys if keys.count(key) > 1 or key == inner), None)
-    twice = twice or next((each for each in bound if bound.count(each) > 1), None)
+    twice = inner if inner in keys else _repeated(keys) or _repeated(bound)
     if twice is not None:
         raise source.error(
             offset,
@@ -77,6 +77,11 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
         )
     prefix = f"{outer}." if outer else ""
     return Encryption(column, keys, tuple(prefix + key for key in keys), bound, source.place(offset))
+
+
+def _repeated(names: tuple[str, ...]) -> str | None:
+    counts = Counter(names)
+    return next((name for name in names if counts[name] > 1), None) if len(counts) < len(names) else None
 
 
 def check_parameters(
@@ -90,6 +95,9 @@ def check_parameters(
     for name, encryption in encrypted.items():
         missing = [key for key in encryption.keys if key not in parameters]
         secret = [key for key in encryption.keys if key in encrypted]
+        plain = [key for key in encryption.keys if key not in missing and key not in secret]
+        usable = plain or [key for key in parameters if key not in encrypted][:1]
+        wanted = f"param {name}: encrypted ({', '.join(usable)})"
         if missing:
             errors.append(
                 source.error(
@@ -97,7 +105,9 @@ def check_parameters(
                     f"{name} is bound to {' and '.join(encryption.keys)}, and the query has no parameter "
                     f"{' and '.join(f':{key}' for key in missing)}",
                     detail="An encrypted value opens only in the row that it was encrypted for.",
-                    hint=f"Name the parameters that say which row it is: param {name}: encrypted (id)",
+                    hint=f"Name the parameters that say which row it is: {wanted}"
+                    if usable
+                    else "Add a parameter that says which row it is, and name it in brackets.",
                 )
             )
         elif secret:
@@ -105,6 +115,8 @@ def check_parameters(
                 source.error(
                     offsets[name],
                     f"{name} is bound to {secret[0]}, which is encrypted itself",
-                    hint=f"Name what stands in the row as it is: param {name}: encrypted (id)",
+                    hint=f"Name what stands in the row as it is: {wanted}"
+                    if usable
+                    else "Add a parameter that says which row it is, and name it in brackets.",
                 )
             )
