@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def steps(text: str) -> int:
     """The lines of Python that reading the text takes."""
     count = 0
 
-    def trace(frame: FrameType, event: str, argument: object) -> object:
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal count
         count += event == "line"
         return trace

@@ -101,11 +101,12 @@ def _named(project: Project, name: str) -> Path:
 def _print(checked: Checked) -> None:
     statement, analysis = checked.statement, checked.analysis
     console = Console(soft_wrap=True)
-    console.print(f"[bold]{statement.name}[/]  {statement.path}", highlight=False)
+    heading = Text(statement.name, style="bold").append(f"  {printable(statement.path)}", style="not bold")
+    console.print(heading, highlight=False)
     if statement.description:
         console.print(printable(statement.description), highlight=False, markup=False)
     because = printable(analysis.rows_because)
-    console.print(f"returns {statement.returns}: {analysis.rows} ({because})", highlight=False)
+    console.print(f"returns {statement.returns}: {analysis.rows} ({because})", highlight=False, markup=False)
     facts = checked.parameters
     if statement.parameters or statement.choices:
         table = Table("parameter", "type", "null", "because")
@@ -114,7 +115,7 @@ def _print(checked: Checked) -> None:
             has_default = parameter.bounds is not None and parameter.bounds.has_default
             name = _may_be_missing(parameter.name, parameter.optional or has_default)
             null = "yes" if fact.nullable else "no"
-            table.add_row(name, printable(str(fact.type)), null, printable(fact.because))
+            table.add_row(name, _shown(fact.type), null, _shown(fact.because))
         for choice in statement.choices:
             name = _may_be_missing(choice.name, choice.default is not None)
             table.add_row(name, " or ".join(choice.values), "no", "chooses lines")
@@ -122,19 +123,23 @@ def _print(checked: Checked) -> None:
     if analysis.columns:
         table = Table("column", "type", "null", "because", "from")
         for column in analysis.columns:
-            origin = str(column.origin or "")
             table.add_row(
-                printable(column.name),
-                str(column.type),
+                _shown(column.name),
+                _shown(column.type),
                 "yes" if column.nullable else "no",
-                column.because,
-                origin,
+                _shown(column.because),
+                _shown(column.origin or ""),
             )
         console.print(table)
     for what in ("reads", "writes"):
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
-            console.print(printable(f"{what} {', '.join(sorted(uses))}"), highlight=False)
+            console.print(printable(f"{what} {', '.join(sorted(uses))}"), highlight=False, markup=False)
+
+
+def _shown(value: object) -> Text:
+    """A text of the database as it stands: it drives neither the terminal nor the table."""
+    return Text(printable(str(value)))
 
 
 def _may_be_missing(name: str, may: bool) -> Text:
