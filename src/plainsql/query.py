@@ -44,7 +44,7 @@ from plainsql.rows import (
     value_builder,
     width,
 )
-from plainsql.signature import Signature, not_one
+from plainsql.signature import CallSignature, Signature, not_one
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
 
@@ -97,6 +97,7 @@ class Query(Generic[P, T, R]):
     """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
 
     kind: ClassVar[str]
+    __signature__ = CallSignature()
 
     def __init__(
         self,
