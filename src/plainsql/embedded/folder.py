@@ -151,12 +151,23 @@ class ServerFolder:
                 make_ignored_folder(home)
             else:
                 home.mkdir(parents=True, exist_ok=True)
+            while not self._made_or_accepted():
+                pass  # a scratch folder was removed under us by its last user
+
+    def _made_or_accepted(self) -> bool:
+        try:
+            self.path.mkdir(_private_mode())
+        except FileExistsError:
             try:
-                self.path.mkdir(_private_mode())
-            except FileExistsError:
                 self._accept()
-            else:
-                self.path.chmod(_private_mode())  # whatever the umask says
+            except FileNotFoundError:
+                return False
+            return True
+        try:
+            self.path.chmod(_private_mode())  # whatever the umask says
+        except FileNotFoundError:
+            return False
+        return True
 
     def _accept(self) -> None:
         entries = {} if self.path.is_symlink() else {entry.name: entry for entry in self.path.iterdir()}

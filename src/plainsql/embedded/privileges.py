@@ -74,7 +74,7 @@ class Identity:
             os.chown(each, self.uid, self.gid, follow_symlinks=False)
 
 
-def choose_identity(folder: Path, data: Path, postgres: Path, *, scratch: bool) -> Identity:
+def choose_identity(folder: Path, data: Path, postgres: Path, *, scratch: bool = False) -> Identity:
     """Return the first identity that can enter ``folder`` and run ``postgres``.
 
     Args:
