@@ -33,7 +33,8 @@ def plainsql(
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(list(arguments))
-        return code, *capsys.readouterr()
+        said = capsys.readouterr()
+        return code, said.out, said.err
 
     return run
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from plainsql.errors import SqlFileError
+from plainsql.errors import SqlFileError, SqlFolderError
 from plainsql.statements import parse
 from plainsql.statements.model import Statement
 
@@ -33,7 +33,7 @@ def read(header: str, body: str = "select 1 as n where 1 = :id\n") -> Statement 
     try:
         return parse(f"{header}\n{body}", name="shop.users.q", path="q.sql")
     except SqlFileError as error:
-        return error.errors[0] if hasattr(error, "errors") else error
+        return error.errors[0] if isinstance(error, SqlFolderError) else error
 
 
 def suggested(hint: str) -> str:
