@@ -263,23 +263,26 @@ def test_an_export_that_is_told_to_end_leaves_no_file(
     assert {path.name for path in Path().iterdir()} == before
 
 
+KILLED = """
+import os, pathlib
+from plainsql.transfer import create_file
+with create_file(pathlib.Path("out.jsonl")) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
 def test_what_a_killed_export_left_is_removed_by_the_next(shop: str, command: Command) -> None:
-    with psycopg.connect(shop, autocommit=True) as connection:
-        connection.execute(
-            "insert into shop.notes select n, repeat('note ', 40) from generate_series(3001, 300000) as n"
-        )
-    with running("export", "-o", "out.jsonl", url=shop) as process:
-        wait_until(lambda: any(path.stat().st_size for path in Path().glob(".out.jsonl.*.unfinished")))
-        (left,) = Path().glob(".out.jsonl.*.unfinished")
-        other = command("db", "export", "-o", "out.jsonl", "--force")
-        assert (other.code, other.err) == (0, ""), "one that is being written is left alone"
-        process.kill()
-        process.wait(timeout=60)
-    assert left.exists()
-    done = command("db", "export", "-o", "out.jsonl", "--force")
-    assert done.code == 0
-    assert done.err == f"removed {left}: an earlier export was killed\n"
-    assert not left.exists()
+    subprocess.run([sys.executable, "-c", KILLED], stdin=subprocess.DEVNULL, check=False)
+    (left,) = Path().glob(".out.jsonl.*.unfinished")
+    with create_file(Path("out.jsonl"), overwrite=True) as file:
+        done = command("db", "export", "-o", "out.jsonl")
+        assert (done.code, done.err) == (0, f"removed {left}: an earlier export was killed\n")
+        assert not left.exists()
+        assert list(Path().glob(".out.jsonl.*.unfinished")), "one that is being written is left alone"
+        file.write(b"whole")
+    assert Path("out.jsonl").read_bytes() == b"whole"
 
 
 def test_a_full_standard_output_is_one_line(shop: str, process: Command) -> None:
