@@ -15,16 +15,22 @@ PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 
 # A part is a module or a folder right under the package. The parts above a part may import it, never the
 # reverse; what stands on the same floor is independent unless it says so. A new part needs a line here.
-FLOOR = {"errors", "files", "reach", "types"}
+FLOOR = {"errors", "files", "options", "reach", "tenancy", "tls", "types", "urls"}
 CORE = FLOOR | {"statements", "rows", "description", "binding", "executors", "signature", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "reach": set(),
     "types": set(),
+    "options": {"errors"},
+    "tenancy": {"errors"},
+    "tls": set(),
+    "urls": {"errors", "options"},
+    "conninfo": FLOOR,
     "embedded": FLOOR,
     "settings": FLOOR | {"embedded"},
-    "diagnose": FLOOR | {"settings"},
+    "application": FLOOR | {"settings"},
+    "diagnose": FLOOR | {"conninfo"},
     "statements": {"errors"},
     "rows": FLOOR | {"statements"},
     "binding": FLOOR | {"rows"},
@@ -33,17 +39,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "query": FLOOR | {"statements", "rows", "description", "binding", "signature", "executors"},
     "executors": FLOOR | {"binding"},
     "vector": CORE,
-    "database": CORE | {"settings", "diagnose", "vector", "cache", "redis_link"},
-    "otel": CORE | {"database"},
-    "sync": CORE | {"settings", "diagnose", "vector"},
-    "migrate": FLOOR | {"settings", "diagnose"},
+    "database": CORE
+    | {
+        *("settings", "application", "conninfo", "diagnose", "vector", "cache", "redis_link"),
+    },
+    "otel": CORE | {"conninfo", "database"},
+    "sync": CORE | {"settings", "conninfo", "diagnose", "vector"},
+    "migrate": FLOOR | {"settings", "conninfo", "diagnose"},
     "transfer": FLOOR | {"migrate"},
     "analysis": CORE | {"settings", "diagnose", "embedded", "migrate"},
     "codegen": FLOOR | {"statements", "analysis"},
     "redis_link": FLOOR | {"settings"},
     "cache": FLOOR | {"redis_link"},
-    "limits": FLOOR | {"settings", "redis_link"},
-    "sessions": FLOOR | {"settings", "redis_link"},
+    "limits": FLOOR | {"settings", "application", "redis_link"},
+    "sessions": FLOOR | {"settings", "application", "redis_link"},
     "crypto": FLOOR | {"settings"},
     "review": CORE | {"settings", "diagnose", "analysis", "codegen"},
 }

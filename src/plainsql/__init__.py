@@ -24,6 +24,7 @@ from plainsql.errors import (
     FileError,
     MigrationError,
     NoRowError,
+    OptionError,
     PlainsqlError,
     PoolTimeoutError,
     RedisUnavailableError,
@@ -37,7 +38,7 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Call, Database, Transaction, connect
+    from plainsql.database import Call, ConnectionLostError, Database, Transaction, connect
     from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.loading import load
     from plainsql.rows import Composite, Row
@@ -53,6 +54,7 @@ __all__ = [
     "Call",
     "Composite",
     "ConnectError",
+    "ConnectionLostError",
     "ContractError",
     "Database",
     "DecodeError",
@@ -62,6 +64,7 @@ __all__ = [
     "Json",
     "MigrationError",
     "NoRowError",
+    "OptionError",
     "PlainsqlError",
     "PoolTimeoutError",
     "RedisUnavailableError",
@@ -84,6 +87,7 @@ _HOMES = {
     "AsyncExecutor": "plainsql.executors",
     "Call": "plainsql.database",
     "Composite": "plainsql.rows",
+    "ConnectionLostError": "plainsql.database",
     "Database": "plainsql.database",
     "Json": "plainsql.types",
     "Row": "plainsql.rows",

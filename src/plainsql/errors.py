@@ -29,6 +29,7 @@ __all__ = [
     "FileError",
     "MigrationError",
     "NoRowError",
+    "OptionError",
     "Place",
     "PlainsqlError",
     "PoolTimeoutError",
@@ -169,6 +170,10 @@ class SettingsError(PlainsqlError):
 
 class FileError(PlainsqlError, OSError):
     """A file or a folder is not safe to use: a link is in its place, or other users can change it."""
+
+
+class OptionError(SettingsError, ValueError):
+    """An option of a function is not what it may be: ``connect(): max_size: expected …, got …``."""
 
 
 class ConnectError(PlainsqlError, ConnectionError):

@@ -221,6 +221,7 @@ class Query(Generic[P, T, R]):
         Reads go as one statement, writes that return exactly one row in one round trip; other writes one
         after the other in one transaction.
         """
+        self._signature.check_many(db, "run_batch")
         return db.run_batch(self, [self.bind((), dict(one)) for one in sets])
 
     def execute_many(
@@ -229,6 +230,7 @@ class Query(Generic[P, T, R]):
         """Run the query once for each set of parameters, pipelined, all or none; what it returns is
         dropped.
         """
+        self._signature.check_many(db, "run_many")
         return db.run_many(self, [self.bind((), dict(one)) for one in sets])
 
     def __repr__(self) -> str:

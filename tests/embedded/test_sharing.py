@@ -125,7 +125,8 @@ def test_a_folder_that_goes_while_it_is_looked_at_is_made_again(
     folder = ServerFolder(tmp_path / "s")
     folder.make()
     folder.lock.touch()
-    original, looked = Path.iterdir, []
+    original = Path.iterdir
+    looked: list[Path] = []
 
     def removed_under_us(path: Path) -> object:
         if path == folder.path and not looked:
