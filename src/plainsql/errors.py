@@ -26,6 +26,7 @@ __all__ = [
     "DecodeError",
     "EmbeddedServerError",
     "EncryptionError",
+    "FileError",
     "MigrationError",
     "NoRowError",
     "OptionError",
@@ -165,6 +166,10 @@ class EncryptionError(PlainsqlError):
 
 class SettingsError(PlainsqlError):
     """A setting is missing or cannot be read: environment, ``pyproject.toml`` or an option."""
+
+
+class FileError(PlainsqlError, OSError):
+    """A file or a folder is not safe to use: a link is in its place, or other users can change it."""
 
 
 class OptionError(SettingsError, ValueError):
