@@ -181,6 +181,7 @@ NO_OPTIONS = {
     "plainsql.sessions": {"Fence", "Session"},
     "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},
     "plainsql.migrate": {
+        "Mark",
         "Folder",
         "Migration",
         "MigrationStatus",

@@ -300,6 +300,7 @@ def libpq_options(
     conninfo = Conninfo(url)
     conninfo.check_files()
     options = conninfo.values()
+    options.pop("client_encoding", None)  # text is exchanged as UTF-8, whatever the URL says
     if application_name is not None:
         options["application_name"] = application_name
     elif not conninfo.application_name:

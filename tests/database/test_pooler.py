@@ -16,7 +16,7 @@ from asyncpg import exceptions
 import plainsql
 from plainsql.database import session
 from plainsql.embedded import EmbeddedServer
-from plainsql.errors import PlainsqlError, SettingsError
+from plainsql.errors import ConnectError, PlainsqlError, SettingsError
 from plainsql.query import Args, count, many, one
 from tests.pgbouncer import PORT, PoolMode, pgbouncer, url_through
 from tests.proxy import open_proxy
@@ -237,3 +237,10 @@ def _as_role(url: str) -> str:
 async def _quiet(db: plainsql.Database) -> None:
     while db.stats().in_use:  # noqa: ASYNC110
         await asyncio.sleep(0)
+
+
+async def test_a_setting_that_the_pooler_does_not_take_is_told(pooled_url: str) -> None:
+    with pytest.raises(ConnectError, match="the pooler does not take a setting") as raised:
+        await plainsql.connect(pooled_url, server_settings={"search_path": "shop"})
+    assert "unsupported startup parameter: search_path" in (raised.value.detail or "")
+    assert "ignore_startup_parameters" in (raised.value.hint or "")
