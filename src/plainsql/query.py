@@ -44,6 +44,7 @@ from plainsql.rows import (
     value_builder,
     width,
 )
+from plainsql.sets import bind_sets
 from plainsql.signature import Signature, not_one
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
@@ -220,7 +221,7 @@ class Query(Generic[P, T, R]):
         Reads go as one statement, writes that return exactly one row in one round trip; other writes one
         after the other in one transaction.
         """
-        return db.run_batch(self, [self.bind((), dict(one)) for one in sets])
+        return db.run_batch(self, bind_sets(self.name, self.bind, sets))
 
     def execute_many(
         self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
@@ -228,7 +229,7 @@ class Query(Generic[P, T, R]):
         """Run the query once for each set of parameters, pipelined, all or none; what it returns is
         dropped.
         """
-        return db.run_many(self, [self.bind((), dict(one)) for one in sets])
+        return db.run_many(self, bind_sets(self.name, self.bind, sets))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.file})>"

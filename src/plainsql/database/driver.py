@@ -21,11 +21,26 @@ from plainsql.description import Described
 from plainsql.errors import ContractError
 from plainsql.query import Query
 
-__all__ = ["describe", "fetch", "fetch_many", "is_prepared", "prepare"]
+__all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "prepare"]
 
 
 _ATTEMPTS = 5
 """So many times a statement is prepared whose tables go on changing."""
+
+
+class TimeLimit:
+    """The time limit of a connection, for several statements together."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self, connection: Any) -> None:
+        timeout: float | None = connection._protocol._get_timeout(None)
+        self._ends = None if timeout is None else monotonic() + timeout
+
+    @property
+    def left(self) -> float | None:
+        """Seconds, never 0, which would be no limit; None where there is none."""
+        return None if self._ends is None else max(self._ends - monotonic(), 0.001)
 
 
 async def fetch(
@@ -71,9 +86,9 @@ async def fetch_many(
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
-    As ``connection.fetchmany(sql, sets)``, without what stands in front of it. The sets of a read must be
-    fewer than four, or less than three times 32 kB on the wire: beyond that asyncpg waits for the socket to
-    take them, and a caller who is cancelled there never returns.
+    As ``connection.fetchmany(sql, sets)``, without what stands in front of it. The sets must be fewer than
+    four, or less than four times 32 kB on the wire: beyond that asyncpg waits for the socket to take them,
+    and a caller who is cancelled there never returns.
     """
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
@@ -142,18 +157,15 @@ async def _prepared(
     run_logged: Callable[[float | None], Awaitable[list[Any]]],
 ) -> list[Any]:
     """Prepare a statement and run it within the connection's time limit for both."""
-    timeout: float | None = connection._protocol._get_timeout(None)
-    ends = None if timeout is None else monotonic() + timeout
+    limit = TimeLimit(connection)
     attempt = 0
     while True:
         attempt += 1
-        statement = await prepare(connection, sql, query, own, timeout)
-        if ends is not None:
-            timeout = max(ends - monotonic(), 0.001)
+        statement = await prepare(connection, sql, query, own, limit.left)
         if connection._query_loggers:
-            return await run_logged(timeout)
+            return await run_logged(limit.left)
         try:
-            return await run(statement, timeout)
+            return await run(statement, limit.left)
         except exceptions.OutdatedSchemaCacheError:
             await connection.reload_schema_state()
             raise
