@@ -54,6 +54,7 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._changed = asyncio.Condition()
+        self._fault: tuple[int, Callable[[], object]] | None = None
         self.port = 0
         self.accepted = 0
         """Connections so far."""
@@ -95,6 +96,16 @@ class Proxy:
     def resume(self) -> None:
         """Let the traffic pass again, what was held back first."""
         self._flows.set()
+
+    def after(self, more: int, fault: Callable[[], object]) -> None:
+        """Make a fault, ``pause`` or ``cut``, when so many more bytes have come for the server: these do not
+        reach it any more."""
+        self._fault = (self.to_server.bytes + more, fault)
+
+    @property
+    def waits_for_fault(self) -> bool:
+        """Whether `after` is still to act."""
+        return self._fault is not None
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that the proxy counts is as wanted: at most 10 s."""
@@ -138,6 +149,9 @@ class Proxy:
                 traffic.bytes += len(data)
                 if self._postgres:
                     messages.feed(data)
+                if self._fault is not None and self.to_server.bytes >= self._fault[0]:
+                    (_, fault), self._fault = self._fault, None
+                    fault()
                 await self._tell()
                 await self._flows.wait()
                 writer.write(data)
