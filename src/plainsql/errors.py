@@ -26,6 +26,7 @@ __all__ = [
     "DecodeError",
     "EmbeddedServerError",
     "EncryptionError",
+    "FileError",
     "MigrationError",
     "NoRowError",
     "Place",
@@ -164,6 +165,10 @@ class EncryptionError(PlainsqlError):
 
 class SettingsError(PlainsqlError):
     """A setting is missing or cannot be read: environment, ``pyproject.toml`` or an option."""
+
+
+class FileError(PlainsqlError, OSError):
+    """A file or a folder is not safe to use: a link is in its place, or other users can change it."""
 
 
 class ConnectError(PlainsqlError, ConnectionError):

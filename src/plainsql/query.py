@@ -45,7 +45,7 @@ from plainsql.rows import (
     width,
 )
 from plainsql.sets import bind_sets
-from plainsql.signature import Signature, not_one
+from plainsql.signature import Signature, not_one, unfit_detail
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
 
@@ -417,10 +417,7 @@ class Query(Generic[P, T, R]):
         the value.
         """
         if detail is None:
-            if isinstance(cause, OverflowError):
-                detail = "the value is out of range"
-            elif isinstance(cause, ValueError) and isinstance(value, str):
-                detail = f"the text is not a valid {expected}"
+            detail = unfit_detail(expected, value, cause)
         return BindError(
             f"{self.name}: {plan.variant.parameters[index]}: expected {expected}, got {type(value).__name__}",
             detail=detail,

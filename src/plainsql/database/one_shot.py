@@ -20,7 +20,8 @@ from typing import Any, TypeVar, cast
 
 from plainsql.cache import Mark, Reading
 from plainsql.database.borrowing import Borrower
-from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
+from plainsql.database.copying import Progress, copy_in
+from plainsql.database.copying_out import CopyFormat, Output, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, iterate
 from plainsql.database.observing import Call, observe, observe_rows
