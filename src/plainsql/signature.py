@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from plainsql.binding import Args, Binder, NullError
+from plainsql.encoding import why_unfit
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
 
 __all__ = ["Signature", "not_one", "unfit_detail"]
@@ -98,6 +99,8 @@ def not_one(name: str, file: str, found: int, *, optional: bool) -> NoRowError |
 
 def unfit_detail(expected: str, value: object, cause: BaseException | None) -> str | None:
     """Say why a value is none of the type ``expected``, as far as what the driver raised tells."""
+    if (why := why_unfit(cause)) is not None:
+        return why
     if isinstance(cause, OverflowError):
         return "the value is out of range"
     if isinstance(cause, ValueError | ArithmeticError) and isinstance(value, str):

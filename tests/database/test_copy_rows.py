@@ -109,7 +109,7 @@ async def test_what_is_no_row_is_refused(
         ((1, 4711.5), "name: expected text, got float"),
         (("4711", "x"), "id: expected int4, got str"),
         ((2**40, "x"), "id: expected int4, got int\nDETAIL: the value is out of range"),
-        ((1, "a\0b"), "name: the text holds a NUL character"),
+        ((1, "a\0b"), "name: it holds a NUL character"),
     ]
     for bad, said in refused:
         with pytest.raises(BindError) as raised:
@@ -127,9 +127,9 @@ async def test_what_is_no_row_is_refused(
         ("day", "2026-01-01", "expected date, got str"),
         ("tags", ["a", 1], "expected text[], got list"),
         ("tags", 7, "expected text[], got int"),
-        ("tags", ["a", "b\0"], "the text holds a NUL character"),
+        ("tags", ["a", "b\0"], "it holds a NUL character"),
         ("size", Size("x", "cm"), "expected size, got tuple"),  # type: ignore[arg-type]
-        ("size", Size(1, "c\0m"), "the text holds a NUL character"),
+        ("size", Size(1, "c\0m"), "it holds a NUL character"),
         ("doc", object(), "expected jsonb, got object"),
         ("amount", "many", "expected numeric, got str\nDETAIL: the text is not a valid numeric"),
         ("small", 40_000, "expected int2, got int\nDETAIL: the value is out of range"),

@@ -12,7 +12,7 @@ from asyncpg import exceptions
 
 from plainsql.database.copy_rows import PART, CopyRows, Progress
 from plainsql.database.failure import is_lost
-from plainsql.database.nul import NUL_DETAIL, NUL_HINT, nul_in
+from plainsql.database.nul import NUL_DETAIL, NUL_HINT, nuls_in
 from plainsql.database.pipelined import pieces, unfit_call
 from plainsql.database.wholeness import whole
 from plainsql.errors import BindError
@@ -127,7 +127,7 @@ async def _refusal_of_piece(
         return await _unfit(error, table, first + element, columns, rows[element], statement)
     if isinstance(error, exceptions.CharacterNotInRepertoireError):
         for number, row in enumerate(rows, first):
-            if (index := nul_in(row)) is not None:
+            for index in nuls_in(row):
                 message = f"copy into {table}: row {number}: {columns[index]}: {NUL_DETAIL}"
                 return BindError(message, hint=NUL_HINT)
     return None

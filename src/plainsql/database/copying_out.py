@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from plainsql.database.copying import Progress
 from plainsql.database.failure import explain
+from plainsql.database.nul import refuse_nul
 from plainsql.database.wholeness import whole
 from plainsql.files import replace_file
 from plainsql.query import Args, Plan, Query
@@ -94,6 +95,7 @@ async def _without_parameters(connection: Any, query: Query[..., Any, Any], plan
         expressions[name] = (
             f"(case when starts_with({setting}, 'v') then substr({setting}, 2)::{type_name} end)"
         )
+    await refuse_nul(connection, query, plan, values)
     try:
         await connection.fetch(f"select {', '.join(calls)}", *values)
     except Exception as error:

@@ -21,7 +21,7 @@ from plainsql.description import Described
 from plainsql.errors import ContractError
 from plainsql.query import Query
 
-__all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "prepare"]
+__all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "parameter_types", "prepare"]
 
 
 _ATTEMPTS = 5
@@ -134,6 +134,12 @@ async def prepare(
 def is_prepared(connection: Any, sql: str) -> bool:
     """Whether a connection has prepared a text."""
     return connection._stmt_cache.get((sql, Record, False)) is not None
+
+
+def parameter_types(connection: Any, sql: str) -> list[str] | None:
+    """Return the names of the types of a text's parameters, if a connection has prepared it."""
+    statement = connection._stmt_cache.get((sql, Record, False))
+    return None if statement is None else [type_.name for type_ in statement._get_parameters()]
 
 
 def describe(statement: Any, query: Query[..., Any, Any], own: int = 0) -> None:

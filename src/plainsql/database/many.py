@@ -27,6 +27,7 @@ from plainsql.database import driver
 from plainsql.database.execution import EXPLAINED, execute
 from plainsql.database.failure import explain, is_lost
 from plainsql.database.forms import Form, Forms
+from plainsql.database.nul import nul_refused, nuls_in, refuse_nul
 from plainsql.database.pipelined import (
     PipelinedStatement,
     Values,
@@ -80,6 +81,8 @@ async def run_batch(
     error, in another's nothing is kept of it.
     """
     runs = divide(query, sets)
+    if not own:
+        await _refuse_nul(connection, query, runs)
     results: list[R] = []
     number = 1
     async with whole(connection, savepoint=not (own or _is_one_statement(query, runs))):
@@ -105,12 +108,30 @@ async def execute_many(
     The connection is in a transaction, which is its ``own`` or another's, as for `run_batch`.
     """
     runs = divide(query, sets)
+    if not own:
+        await _refuse_nul(connection, query, runs)
     number = 1
     in_one = query.effect == "reads" or (len(runs) == 1 and is_one_piece(runs[0][1]))
     async with whole(connection, savepoint=not (own or in_one)):
         for plan, values in runs:
             await write_many(connection, query, plan, values, number)
             number += len(values)
+
+
+async def _refuse_nul(
+    connection: Any, query: Query[..., Any, Any], runs: Sequence[tuple[Plan, list[Values]]]
+) -> None:
+    """Raise ``BindError`` for a text with a NUL: the server's refusal would end the transaction."""
+    number = 0
+    for plan, values in runs:
+        for one in values:
+            number += 1
+            if not nuls_in(one):
+                continue
+            try:
+                await refuse_nul(connection, query, plan, one)
+            except BindError as error:
+                raise of_set(query.name, number, error) from None
 
 
 def _is_one_statement(query: Query[..., Any, Any], runs: Sequence[tuple[Plan, list[Values]]]) -> bool:
@@ -293,6 +314,10 @@ async def _explained(
             if miscounted is not None:
                 raise _not_one(query, *map(int, miscounted.groups())) from None
         element = unfit_call(error)
+        if isinstance(error, exceptions.CharacterNotInRepertoireError):
+            for number, one in enumerate(values, first):
+                if (refusal := nul_refused(error, connection, query, plan, one)) is not None:
+                    raise of_set(query.name, number, refusal) from None
         if isinstance(error, exceptions.PostgresError) and element is None:
             # The server's: its position, where it gives one, is of the text around the query as well.
             error.add_note(query.note(plan, None))
