@@ -367,9 +367,12 @@ class Query(Generic[P, T, R]):
             self._build = build
         try:
             return build(records)
-        except TypeError:
-            if records and isinstance(self._item, type) and issubclass(self._item, Row):
-                raise self._other_columns(len(records[0])) from None
+        except (TypeError, IndexError):
+            item = self._item
+            if records and isinstance(item, type) and issubclass(item, Row):
+                found = len(records[0])
+                if found < width(item) or (found > width(item) and not self.more_columns):
+                    raise self._other_columns(found) from None
             raise
 
     def _first(self, records: Sequence[Record]) -> T:

@@ -18,7 +18,7 @@ from typing import Any
 from asyncpg import Record, exceptions
 
 from plainsql.description import Described
-from plainsql.errors import ContractError
+from plainsql.errors import ContractError, DecodeError
 from plainsql.query import Query
 
 __all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "parameter_types", "prepare"]
@@ -62,8 +62,7 @@ async def fetch(
             )
             return records
         except exceptions.OutdatedSchemaCacheError:
-            await connection.reload_schema_state()
-            raise  # it was executed
+            await _learn_types(connection, query)
         except exceptions.InvalidCachedStatementError:
             # Its columns have changed since it was prepared, and it was not executed.
             connection._drop_global_statement_cache()
@@ -96,8 +95,7 @@ async def fetch_many(
             records: list[Any] = await connection._protocol.bind_execute_many(statement, sets, "", None, True)
             return records
         except exceptions.OutdatedSchemaCacheError:
-            await connection.reload_schema_state()
-            raise
+            await _learn_types(connection, query)
         except exceptions.InvalidCachedStatementError:
             connection._drop_global_statement_cache()
             if connection.is_in_transaction():
@@ -173,10 +171,25 @@ async def _prepared(
         try:
             return await run(statement, limit.left)
         except exceptions.OutdatedSchemaCacheError:
-            await connection.reload_schema_state()
-            raise
+            await _learn_types(connection, query)
+            if attempt == _ATTEMPTS:
+                raise
         except exceptions.InvalidCachedStatementError:
             # It was in the cache from a time before the tables changed, or they changed between the two.
             connection._drop_global_statement_cache()
             if attempt == _ATTEMPTS or connection.is_in_transaction():
                 raise
+
+
+async def _learn_types(connection: Any, query: Query[..., Any, Any]) -> None:
+    """Have a connection forget the types that it knows: one has changed, and a result could not be read.
+
+    Raises ``DecodeError`` for what cannot be run again: it was executed.
+    """
+    await connection.reload_schema_state()
+    if query.effect != "reads":
+        raise DecodeError(
+            f"{query.name}: a type in its result has changed since this connection learnt it",
+            detail="the statement was executed, only its result could not be read",
+            hint=f"generate again, if a type that {query.file} returns has changed",
+        ) from None
