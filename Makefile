@@ -13,6 +13,10 @@ SQL := $(wildcard sql migrations)
 # At most eight, as each worker has servers of its own.
 WORKERS := -n logical --maxprocesses 8 --dist worksteal
 
+# make test COVERAGE=yes: measured, in the workers and in what they start as well.
+COVERAGE ?=
+MEASURED := $(if $(COVERAGE),-m coverage run)
+
 # An outer environment must not reach into .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV
 export PYTHON
@@ -30,8 +34,18 @@ demo: environment-demo ## Set everything up and show plainsql at work
 
 .PHONY: test
 test: environment-dev servers ## Set up what the tests need and run them
-	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+	@$(BIN)/python $(MEASURED) -m pytest $(WORKERS) $(ARGS)
 	@echo "test: ok"
+
+.PHONY: coverage coverage-report
+coverage: ## Run the tests and report which lines and branches of the package they reach
+	@$(BIN)/coverage erase 2>/dev/null || true
+	@$(MAKE) --no-print-directory test COVERAGE=yes
+	@$(MAKE) --no-print-directory coverage-report
+
+coverage-report: ## Report what the last `make test COVERAGE=yes` has measured
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 .PHONY: test-system
 test-system: servers ## Run what reads SQL on the system's Python, if it is 3.11.0 to 3.11.4

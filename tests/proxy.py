@@ -76,6 +76,10 @@ class Proxy:
             self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
             self.port = self._listener.sockets[0].getsockname()[1]
 
+    def retarget(self, target: Path | tuple[str, int]) -> None:
+        """Lead new connections to another server, as an address that moves does; those that are open stay."""
+        self._target = target
+
     def refuse(self) -> None:
         """Refuse new connections; those that are open stay."""
         if self._listener is not None:

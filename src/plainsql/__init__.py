@@ -37,6 +37,7 @@ from plainsql.errors import (
 if TYPE_CHECKING:
     from plainsql import sync as sync
     from plainsql.database import Call, Database, Transaction, connect
+    from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.loading import load
     from plainsql.rows import Composite, Row
     from plainsql.types import UNSET, Json, UnsetType
@@ -45,6 +46,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "UNSET",
+    "AsyncExecutor",
     "BindError",
     "CacheError",
     "Call",
@@ -65,6 +67,7 @@ __all__ = [
     "SettingsError",
     "SqlFileError",
     "SqlFolderError",
+    "SyncExecutor",
     "TenantError",
     "TooManyRowsError",
     "Transaction",
@@ -76,11 +79,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncExecutor": "plainsql.executors",
     "Call": "plainsql.database",
     "Composite": "plainsql.rows",
     "Database": "plainsql.database",
     "Json": "plainsql.types",
     "Row": "plainsql.rows",
+    "SyncExecutor": "plainsql.executors",
     "Transaction": "plainsql.database",
     "UNSET": "plainsql.types",
     "UnsetType": "plainsql.types",

@@ -1,4 +1,4 @@
-"""The protocols of what runs queries.
+"""The protocols of executors.
 
 They are for type checkers: nothing is registered, nothing is inherited. What a call returns is known from
 the query, so here it is any object.
@@ -15,20 +15,39 @@ __all__ = ["AsyncExecutor", "SyncExecutor"]
 
 
 class AsyncExecutor(Protocol):
-    """What runs queries and is awaited: a ``Database``, a ``Transaction``, a tenant's view of one."""
+    """Anything that runs queries and is awaited: a ``Database``, a ``Transaction``, a tenant's view of one.
 
-    def run(self, query: Any, args: Args, /) -> Coroutine[Any, Any, Any]: ...
+    Annotate a function with it that takes whichever its caller has::
 
-    def stream(self, query: Any, args: Args, /) -> AsyncIterator[Any]: ...
+        async def hire(db: plainsql.AsyncExecutor, name: str) -> Employee: ...
+    """
 
-    def run_batch(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, list[Any]]: ...
+    def run(self, query: Any, args: Args, /) -> Coroutine[Any, Any, Any]:
+        """Run a query; call the query instead."""
+        ...
 
-    def run_many(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, None]: ...
+    def stream(self, query: Any, args: Args, /) -> AsyncIterator[Any]:
+        """Run a query and yield its rows; call ``query.stream`` instead."""
+        ...
+
+    def run_batch(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, list[Any]]:
+        """Run a query for each set of arguments; call ``query.batch`` instead."""
+        ...
+
+    def run_many(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
+        """Run a query for each set of arguments and return nothing; call ``query.execute_many`` instead."""
+        ...
 
 
 class SyncExecutor(Protocol):
-    """What runs queries and returns their results: ``plainsql.sync``'s ``Database`` and ``Transaction``."""
+    """Anything that runs queries and returns their results: ``plainsql.sync``'s ``Database`` and
+    ``Transaction``.
+    """
 
-    def run(self, query: Any, args: Args, /) -> Any: ...
+    def run(self, query: Any, args: Args, /) -> Any:
+        """Run a query; call the query instead."""
+        ...
 
-    def stream(self, query: Any, args: Args, /) -> Iterator[Any]: ...
+    def stream(self, query: Any, args: Args, /) -> Iterator[Any]:
+        """Run a query and yield its rows; call ``query.stream`` instead."""
+        ...

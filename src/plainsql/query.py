@@ -45,7 +45,7 @@ from plainsql.rows import (
     width,
 )
 from plainsql.sets import bind_sets
-from plainsql.signature import Signature, not_one, unfit_detail
+from plainsql.signature import CallSignature, Signature, not_one, unfit_detail
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
 
@@ -98,6 +98,7 @@ class Query(Generic[P, T, R]):
     """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
 
     kind: ClassVar[str]
+    __signature__ = CallSignature()
 
     def __init__(
         self,

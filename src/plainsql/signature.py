@@ -4,6 +4,7 @@ results that do not fit.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 from plainsql.binding import Args, Binder, NullError
 from plainsql.encoding import why_unfit
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
+from plainsql.types import UNSET
 
-__all__ = ["Signature", "not_one", "unfit_detail"]
+__all__ = ["CallSignature", "Signature", "not_one", "unfit_detail"]
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
@@ -41,6 +43,22 @@ class Signature:
             part if name in required else f"[{part}]" for name, part in zip(expected, parts, strict=True)
         ]
         return f"{self._name.rpartition('.')[2]}({', '.join(['db', *shown])})"
+
+    def inspected(self, kind: str, item: Any) -> inspect.Signature:
+        """Return it as `inspect.signature` and completion show it."""
+        expected, required = self.names()
+        defaults = self._bind.defaults if isinstance(self._bind, Binder) else self._bind.__kwdefaults__ or {}
+        parameters = [inspect.Parameter("db", inspect.Parameter.POSITIONAL_ONLY)]
+        parameters += [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if name in required else defaults.get(name, UNSET),
+                annotation=self._hints.get(name, inspect.Parameter.empty),
+            )
+            for name in expected
+        ]
+        return inspect.Signature(parameters, return_annotation=_returned(kind, item))
 
     def not_an_executor(self, db: object) -> BindError:
         """Return the error of a call whose first argument runs no queries."""
@@ -81,6 +99,25 @@ class Signature:
             f"{self._name}: {'; '.join(refused)}",
             hint=f"plainsql describe {self._name} says why it cannot be null",
         )
+
+
+class CallSignature:
+    """The ``__signature__`` of a query object; the class itself has none."""
+
+    def __get__(self, query: Any, owner: type) -> inspect.Signature | None:
+        if query is None:
+            return None
+        return Signature(query.name, query._bind).inspected(query.kind, query._item)
+
+
+def _returned(kind: str, item: Any) -> Any:
+    if kind == "count":
+        return int
+    if item is None:  # loaded, and not run yet: its row type is made at the first call
+        return inspect.Signature.empty
+    if kind == "many":
+        return list[item]
+    return item | None if kind == "optional" else item
 
 
 def not_one(name: str, file: str, found: int, *, optional: bool) -> NoRowError | TooManyRowsError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,11 @@ class Block:
         return not self.language and not self.before.strip()
 
 
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+HOME = f"{_PROJECT['urls']['Homepage']}/blob/main/"
+"""Begins the address of a file of this repository."""
+
+
 def pages() -> list[Path]:
     """The pages that users read, relative to the root."""
     found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -98,8 +104,15 @@ def prose_of(page: str | Path) -> str:
     return _COMMENT.sub("", _FENCE.sub("", text_of(page)))
 
 
-def links_of(page: str | Path) -> list[str]:
+def raw_links_of(page: str | Path) -> list[str]:
     return [match["target"] for match in _LINK.finditer(prose_of(page))]
+
+
+def links_of(page: str | Path) -> list[str]:
+    """The targets of a page's links; those to files of this repository are relative to the page."""
+    targets = raw_links_of(page)
+    above = "../" * len(Path(page).parent.parts)
+    return [above + target.removeprefix(HOME) if target.startswith(HOME) else target for target in targets]
 
 
 def headings_of(page: str | Path) -> list[str]:

@@ -48,9 +48,17 @@ def test_every_block_says_what_it_is(page: str) -> None:
 def test_pieces_of_a_file_stand_in_it(page: str) -> None:
     for block in blocks_of(page):
         if block.origin:
-            lines = iter(map(str.strip, (ROOT / block.origin).read_text("utf-8").splitlines()))
-            missing = [line for line in map(str.strip, block.code.splitlines()) if line and line not in lines]
-            assert not missing, f"{block.place}: {block.origin} has no {missing[0]!r} there"
+            lines = [*map(str.strip, (ROOT / block.origin).read_text("utf-8").splitlines())]
+            at = None  # where the next line must be; anywhere below what was quoted before, after an ellipsis
+            below = 0
+            for line in map(str.strip, block.code.splitlines()):
+                if line == "…":
+                    at = None
+                    continue
+                assert line in lines[below:], f"{block.place}: {block.origin} has no {line!r} there"
+                found = lines.index(line, below)
+                assert at in (None, found), f"{block.place}: an ellipsis is missing before {line!r}"
+                below = at = found + 1
 
 
 def test_few_blocks_are_not_run() -> None:

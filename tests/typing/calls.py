@@ -12,7 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
-from plainsql import Database, Transaction
+from plainsql import AsyncExecutor, Database, SyncExecutor, Transaction
 from plainsql.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
 from plainsql.sync import Database as SyncDatabase
 from plainsql.types import SupportsArray
@@ -101,3 +101,17 @@ def a_query_knows_its_row() -> None:
     maybe(kitchen.get)
     affected(kitchen.update)
     rows(kitchen.write)  # type: ignore[arg-type]
+
+
+async def any_executor_will_do(db: Database, tx: Transaction, in_a_script: SyncDatabase) -> None:
+    async def count(executor: AsyncExecutor) -> int:
+        return await ping(executor)
+
+    def count_in_a_script(executor: SyncExecutor) -> int:
+        return ping(executor)
+
+    await count(db)
+    await count(tx)
+    await count(db.tenant("acme"))
+    count_in_a_script(in_a_script)
+    await count(in_a_script)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

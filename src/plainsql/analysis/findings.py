@@ -150,12 +150,36 @@ def _is_bounded(examined: Examined, scope: Scope) -> bool:
     if query.set_operation() is not None:
         arms = [scopes.of_entry(entry, scope) for entry in query.entries if entry.kind is Kind.SUBQUERY]
         return all(arm is not None and _is_bounded(examined, arm) for arm in arms)
+    if _has_few_groups(examined, scope):
+        return True
     fixed = examined.prover.cardinality.determined(scope)
     entries = from_entries(query)
     keyed = _keyed_by_array(examined, scope)
     return any(
         _bounds(examined, entry, scope, set(fixed.columns) | keyed, fixed.relations) for entry in entries
     )
+
+
+def _has_few_groups(examined: Examined, scope: Scope) -> bool:
+    """Whether rows are grouped, or distinct, by booleans and enums alone."""
+    query = scope.query
+    lists = [query.node.nodes("distinctClause")]
+    if not query.returned_sets():
+        lists.append(query.node.nodes("groupClause"))
+    for clauses in lists:
+        entries = [query.sort_group_expression(clause.number("tleSortGroupRef")) for clause in clauses]
+        if entries and all(
+            entry is not None and _has_few_values(examined, examined.prover.type_of(entry.node("expr")))
+            for entry in entries
+        ):
+            return True
+    return False
+
+
+def _has_few_values(examined: Examined, oid: int) -> bool:
+    types = examined.prover.catalogue.types
+    row = types.row(types.base(oid))
+    return row is not None and (row.typtype == "e" or (row.schema, row.name) == ("pg_catalog", "bool"))
 
 
 def _bounds(

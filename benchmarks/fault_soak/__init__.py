@@ -1,0 +1,1 @@
+"""All kinds of calls while the network, the server and the callers fail, checked independently."""

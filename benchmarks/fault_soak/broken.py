@@ -1,0 +1,105 @@
+"""Pools with a fault of their own, as other libraries have had them: the soak must find each out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+from unittest.mock import patch
+
+from plainsql.database import borrowing
+from plainsql.database.joined import JoinedStatement
+from plainsql.database.leases import Leases
+from plainsql.database.pipelined import PipelinedStatement
+from plainsql.database.transaction import begin
+
+__all__ = ["BROKEN", "broken"]
+
+
+@contextmanager
+def _answers_of_others() -> Iterator[None]:
+    """Calls that go together now and then get each other's records."""
+    fetch = JoinedStatement.fetch, PipelinedStatement.fetch
+
+    async def joined(self: Any, connection: Any, calls: Any) -> Any:
+        found = await fetch[0](self, connection, calls)
+        return found and [*found[1:], found[0]]
+
+    async def pipelined(self: Any, connection: Any, calls: Any) -> Any:
+        found = await fetch[1](self, connection, calls)
+        return found and [*found[1:], found[0]]
+
+    with patch.object(JoinedStatement, "fetch", joined), patch.object(PipelinedStatement, "fetch", pipelined):
+        yield
+
+
+@contextmanager
+def _writes_again() -> Iterator[None]:
+    """A write whose connection is lost is always run again."""
+    with patch.object(borrowing, "was_not_sent", lambda error: True):
+        yield
+
+
+@contextmanager
+def _tenants_mixed() -> Iterator[None]:
+    """A connection is taken for a tenant's, and its session is not."""
+
+    async def nothing(*_: object, **__: object) -> None:
+        """Set nothing."""
+
+    with patch.object(borrowing, "set_session", nothing):
+        yield
+
+
+@contextmanager
+def _places_lost() -> Iterator[None]:
+    """A connection that a cancelled call had is never given back."""
+
+    def forget(self: Leases, lease: Any) -> None:
+        """Keep its place."""
+
+    with patch.object(Leases, "retire", forget):
+        yield
+
+
+@contextmanager
+def _commits_left_out() -> Iterator[None]:
+    """Of twenty transactions one is rolled back, and its block ends without an error."""
+    count = 0
+
+    @asynccontextmanager
+    async def begin_unsafely(connection: Any, *arguments: Any) -> AsyncIterator[Any]:
+        nonlocal count
+        count += 1
+        with suppress(_RolledBackError):
+            async with begin(connection, *arguments) as transaction:
+                yield transaction
+                if count % 20 == 0:
+                    raise _RolledBackError
+
+    with patch.object(borrowing, "begin", begin_unsafely):
+        yield
+
+
+class _RolledBackError(Exception):
+    """Rolls a transaction back."""
+
+
+BROKEN = {
+    "answers-of-others": _answers_of_others,
+    "writes-again": _writes_again,
+    "tenants-mixed": _tenants_mixed,
+    "places-lost": _places_lost,
+    "commits-left-out": _commits_left_out,
+}
+"""What each breaks is in its docstring."""
+
+
+@contextmanager
+def broken(name: str) -> Iterator[None]:
+    """Break the pool while the block runs; an empty name breaks nothing."""
+    if not name:
+        yield
+        return
+    with BROKEN[name]():
+        yield

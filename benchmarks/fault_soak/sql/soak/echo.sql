@@ -1,0 +1,3 @@
+-- The token that the call brings.
+-- returns: value
+select :token::bigint as token

@@ -1,0 +1,7 @@
+-- The fact of a number.
+-- returns: optional Fact
+select
+  f.id,
+  f.fact
+from soak.facts as f
+where f.id = :id

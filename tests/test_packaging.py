@@ -1,0 +1,62 @@
+"""The source distribution holds what its tests need."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tarfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The files of a source distribution of this checkout, relative to its root."""
+    folder = tmp_path_factory.mktemp("sdist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    [archive] = folder.iterdir()
+    with tarfile.open(archive) as tar:
+        return {str(PurePosixPath(*PurePosixPath(name).parts[1:])) for name in tar.getnames()}
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_every_module_that_a_test_imports_is_in_it(members: set[str]) -> None:
+    here = {folder.name for folder in ROOT.iterdir() if folder.is_dir()}
+    wanted = set()
+    for test in sorted((ROOT / "tests").rglob("*.py")):
+        for name in _imports(test):
+            base = name.replace(".", "/")
+            if name.partition(".")[0] in here:
+                wanted |= {file for file in (f"{base}.py", f"{base}/__init__.py") if (ROOT / file).is_file()}
+    assert {name.partition("/")[0] for name in wanted} >= {"benchmarks", "tests"}
+    assert wanted - members == set()
+
+
+def test_every_script_and_setting_that_a_make_target_uses_is_in_it(members: set[str]) -> None:
+    tracked = [path.name for path in ROOT.glob(".sqlfluff")]
+    scripts = [f"scripts/{path.name}" for path in (ROOT / "scripts").iterdir() if path.is_file()]
+    wanted = {"Makefile", "pyproject.toml", "docker-compose.yml", *tracked, *scripts}
+    assert wanted - members == set()
+
+
+def test_nothing_of_a_developers_machine_is_in_it(members: set[str]) -> None:
+    assert [name for name in members if "__pycache__" in name or ".venv" in name] == []

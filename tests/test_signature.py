@@ -1,0 +1,36 @@
+"""What `inspect`, the REPL and notebooks see of a query: the signature of its call."""
+
+from __future__ import annotations
+
+import inspect
+
+import plainsql
+from plainsql.layers.realty import leads, properties
+from plainsql.query import Query
+
+
+def test_a_query_shows_its_parameters_and_its_result() -> None:
+    signature = inspect.signature(leads.get_by_id)
+    assert [(p.name, p.kind.name) for p in signature.parameters.values()] == [
+        ("db", "POSITIONAL_ONLY"),
+        ("id", "KEYWORD_ONLY"),
+    ]
+    assert signature.parameters["id"].annotation == "UUID"
+    assert signature.return_annotation == leads.Lead | None
+
+
+def test_defaults_are_shown() -> None:
+    parameters = inspect.signature(properties.search).parameters
+    assert parameters["limit"].default == 5
+    assert parameters["district"].default is plainsql.UNSET
+    assert parameters["embedding"].default is inspect.Parameter.empty
+    assert inspect.signature(properties.search).return_annotation == list[properties.PropertyMatch]
+
+
+def test_what_is_loaded_has_one_too() -> None:
+    query = plainsql.load("sql").realty.leads.get_by_id
+    assert list(inspect.signature(query).parameters) == ["db", "id"]
+
+
+def test_the_class_keeps_its_own() -> None:
+    assert "path" in inspect.signature(Query).parameters
