@@ -25,9 +25,7 @@ def bind_sets(
     bound: list[Args] = []
     for number, one in enumerate(sets, 1):
         if not isinstance(one, Mapping):
-            raise BindError(
-                f"{name}: set {number}: expected a mapping, got {type(one).__name__}", hint=_HINT
-            )
+            raise BindError(f"{name}: set {number}: expected a mapping, got {type(one).__name__}", hint=_HINT)
         try:
             bound.append(bind((), dict(one)))
         except BindError as error:

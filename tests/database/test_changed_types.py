@@ -70,6 +70,11 @@ def add_sized(*, id: int) -> Args:
     return (id,)
 
 
+async def in_transaction(db: plainsql.Database, call: Any) -> None:
+    async with db.transaction() as tx:
+        await call(tx)
+
+
 @pytest.fixture
 async def outside(database_url: str) -> AsyncIterator[Any]:
     connection: Any = await asyncpg.connect(database_url)
@@ -107,11 +112,7 @@ async def test_a_composite_type_with_another_attribute_is_told_by_its_name(
     await outside.execute("alter type size add attribute more int")
     for call, name in calls:
         with pytest.raises(ContractError) as raised:
-            if inside:
-                async with db.transaction() as tx:
-                    await call(tx)
-            else:
-                await call(db)
+            await (in_transaction(db, call) if inside else call(db))
         assert raised.value.message == f"{name} has 2 fields, the database returns 3"
 
 

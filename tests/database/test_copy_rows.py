@@ -1,4 +1,6 @@
-"""What is no row of a copy is told by its number, and what fails around it by its own name: nothing is kept."""
+"""What is no row of a copy is told by its number, and what fails around it by its own name; nothing is
+kept.
+"""
 
 from __future__ import annotations
 
@@ -91,9 +93,7 @@ def with_row(bad: Any, at: int) -> list[Any]:
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("at", [1, 2, 1000, 1001, 2500])
-async def test_what_is_no_row_is_refused(
-    db: plainsql.Database, outside: Any, source: str, at: int
-) -> None:
+async def test_what_is_no_row_is_refused(db: plainsql.Database, outside: Any, source: str, at: int) -> None:
     refused: list[tuple[Any, str]] = [
         ((1, "x", "EXTRA"), "expected 2 values, got 3"),
         ([1], "expected 2 values, got 1"),
@@ -186,7 +186,7 @@ class OwnError(Exception):
 
 @pytest.mark.parametrize("at", [0, 1, 999, 1000, 2000])
 @pytest.mark.parametrize(
-    "error", [OwnError, TypeError, asyncpg.DataError, asyncpg.InterfaceError, BindError, OSError, KeyError]
+    "error", [OwnError, TypeError, asyncpg.DataError, exceptions.InterfaceError, BindError, OSError, KeyError]
 )
 async def test_what_the_source_of_the_rows_raises_comes_through(
     db: plainsql.Database, outside: Any, at: int, error: type[Exception]
@@ -271,7 +271,7 @@ async def test_a_copy_that_is_cut_anywhere_is_a_lost_connection(
                     async with asyncio.timeout(30):
                         await db.copy_in("parcel", source(rows), columns=COLUMNS)
                 except (exceptions.PostgresError, exceptions.InterfaceError, OSError) as error:
-                    assert is_lost(error), repr(error)
+                    assert is_lost(error), repr(error)  # noqa: PT017
                     assert await outside.fetchval("select count(*) from parcel") == 0
                 else:
                     assert more <= 1000, "the cut fell on the opening of a connection, or its reset"

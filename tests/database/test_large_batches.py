@@ -2,6 +2,8 @@
 is whole.
 """
 
+# ruff: noqa: ASYNC110, PT017 (what is waited for is at the proxy; each error is looked at)
+
 from __future__ import annotations
 
 import asyncio
@@ -68,9 +70,7 @@ def rename(*, text: str, id: int | UnsetType = UNSET) -> Args:
     return (text, id)
 
 
-@optional[int](
-    "l.find", "l.sql", 1, "select id from letter where id = :id and text = :text", effect="reads"
-)
+@optional[int]("l.find", "l.sql", 1, "select id from letter where id = :id and text = :text", effect="reads")
 def find(*, id: int, text: str = LETTER) -> Args:
     return (id, text)
 
@@ -121,7 +121,9 @@ def run(
     @asynccontextmanager
     async def setting(options: dict[str, Any]) -> AsyncIterator[Setting]:
         outside: Any = await asyncpg.connect(database_url)
-        await outside.execute("drop table if exists letter; create table letter (id int primary key, text text)")
+        await outside.execute(
+            "drop table if exists letter; create table letter (id int primary key, text text)"
+        )
         try:
             async with (
                 open_proxy(server.socket) as proxy,
@@ -137,6 +139,10 @@ def run(
 
     with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
         yield lambda test, **options: runner.run(whole(test, options))
+
+
+def _caller(kind: str, sets: Any) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    return lambda on: CALLS[kind](on, sets)
 
 
 async def call_at(where: str, db: plainsql.Database, call: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
@@ -160,7 +166,10 @@ def test_a_large_batch_is_done_as_a_small_one(run: Callable[..., None], where: s
         more = [{"id": n, "text": LETTER * (n % 40)} for n in range(SETS, SETS + 100)]
         assert await call_at(where, db, lambda on: put.batch(on, more)) == [1] * 100
         assert await call_at(where, db, lambda on: add.execute_many(on, [{"id": 9_999}])) is None
-        sets = [{"id": n, "text": LETTER} for n in range(100)] + [{"text": "y"}, {"id": 7, "text": "z" * 20_000}]
+        sets = [{"id": n, "text": LETTER} for n in range(100)] + [
+            {"text": "y"},
+            {"id": 7, "text": "z" * 20_000},
+        ]
         assert await call_at(where, db, lambda on: rename.batch(on, sets)) == [*[1] * 100, SETS + 101, 1]
         assert await everything(db) == [*range(SETS + 100), 9_999]
         await setting.serves_on()
@@ -176,9 +185,9 @@ def test_cancelled_while_the_network_is_silent_it_ends_and_nothing_is_kept(
     monkeypatch.setattr(wholeness, "_ANSWER_S", 0.1)  # no answer comes
 
     async def test(setting: Setting) -> None:
-        for more in (1, 50_000, 200_000, 1_000_000):
+        for more in (1, 300_000):
             setting.proxy.after(more, setting.proxy.pause)
-            task = asyncio.create_task(call_at(where, setting.db, lambda on: CALLS[kind](on, LETTERS)))
+            task = asyncio.create_task(call_at(where, setting.db, _caller(kind, LETTERS)))
             await setting.proxy.until(lambda: not setting.proxy.waits_for_fault)
             await asyncio.sleep(0)
             task.cancel()
@@ -195,12 +204,14 @@ def test_cancelled_while_the_network_is_silent_it_ends_and_nothing_is_kept(
 
 @pytest.mark.parametrize("kind", CALLS)
 @pytest.mark.parametrize("where", WHERE)
-def test_cut_while_it_is_sent_it_is_a_lost_connection(run: Callable[..., None], where: str, kind: str) -> None:
+def test_cut_while_it_is_sent_it_is_a_lost_connection(
+    run: Callable[..., None], where: str, kind: str
+) -> None:
     async def test(setting: Setting) -> None:
-        for more in (1, 50_000, 200_000, 1_000_000):
+        for more in (1, 50_000, 1_000_000):
             setting.proxy.after(more, setting.proxy.cut)
             try:
-                await call_at(where, setting.db, lambda on: CALLS[kind](on, LETTERS))
+                await call_at(where, setting.db, _caller(kind, LETTERS))
             except (exceptions.PostgresError, exceptions.InterfaceError, OSError) as error:
                 assert is_lost(error), repr(error)
                 assert await setting.kept() == 0
@@ -217,9 +228,9 @@ def test_cut_while_it_is_sent_it_is_a_lost_connection(run: Callable[..., None], 
 def test_whenever_its_backend_is_terminated_it_ends_whole(run: Callable[..., None], kind: str) -> None:
     async def test(setting: Setting) -> None:
         failed = 0
-        for n in range(24):
-            task = asyncio.create_task(call_at(WHERE[n % 4], setting.db, lambda on: CALLS[kind](on, LETTERS)))
-            reached = setting.proxy.to_server.bytes + n * 40_000
+        for n in range(12):
+            task = asyncio.create_task(call_at(WHERE[n % 4], setting.db, _caller(kind, LETTERS)))
+            reached = setting.proxy.to_server.bytes + n * 80_000
             while not task.done() and setting.proxy.to_server.bytes < reached:
                 await asyncio.sleep(0)
             await setting.outside.execute(
@@ -252,7 +263,7 @@ def test_its_time_limit_ends_it_when_the_network_is_silent(
             setting.proxy.after(300_000, setting.proxy.pause)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(60):
-                    await call_at(where, setting.db, lambda on, kind=kind: CALLS[kind](on, LETTERS))
+                    await call_at(where, setting.db, _caller(kind, LETTERS))
             assert not setting.proxy.waits_for_fault
             setting.proxy.resume()
             setting.proxy.cut()
@@ -269,13 +280,13 @@ def test_in_a_transaction_that_goes_on_nothing_of_a_cancelled_batch_is_kept(
 ) -> None:
     async def test(setting: Setting) -> None:
         kept: set[int] = set()
-        for n in range(20):
+        for n in range(10):
             async with setting.db.transaction() as outer:
                 await put(outer, id=-1)
 
-                async def batch(on: Any) -> None:
+                async def batch(on: Any, bytes_: int = n * 60_000) -> None:
                     task = asyncio.create_task(CALLS[kind](on, LETTERS))
-                    reached = setting.proxy.to_server.bytes + n * 30_000
+                    reached = setting.proxy.to_server.bytes + bytes_
                     while not task.done() and setting.proxy.to_server.bytes < reached:
                         await asyncio.sleep(0)
                     task.cancel()
@@ -297,18 +308,21 @@ def test_in_a_transaction_that_goes_on_nothing_of_a_cancelled_batch_is_kept(
     run(test)
 
 
-@pytest.mark.parametrize("size", [10, 1_000, 100_000])
-@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("size", [10, 20_000])
+@pytest.mark.parametrize("where", ["alone", "savepoint"])
 @pytest.mark.parametrize("kind", CALLS)
 def test_a_value_that_does_not_fit_is_told_by_its_set(
     run: Callable[..., None], where: str, kind: str, size: int
 ) -> None:
     async def test(setting: Setting) -> None:
-        number = {10: 1_500, 1_000: 600, 100_000: 30}[size]
-        for bad in (1, 2, number - number // 20, number):
-            sets = ({"id": n, "text": "x" * size} if n != bad else {"id": "?!", "text": ""} for n in range(1, number + 1))
+        number = 100 if size > 10 or kind == "one after the other" else 3_000
+        for bad in (1, 2, number - number // 20):
+            sets = (
+                {"id": n, "text": "x" * size} if n != bad else {"id": "?!", "text": ""}
+                for n in range(1, number + 1)
+            )
             with pytest.raises(BindError, match=rf"set {bad}: id: expected int4, got str") as raised:
-                await call_at(where, setting.db, lambda on, sets=sets: CALLS[kind](on, sets))
+                await call_at(where, setting.db, _caller(kind, sets))
             assert "?!" not in str(raised.value)
             assert await setting.kept() == 0
         await setting.serves_on()
@@ -341,7 +355,7 @@ def test_what_the_server_refuses_late_leaves_nothing(run: Callable[..., None]) -
         for kind in ("batch", "execute_many", "one after the other"):
             for where in WHERE:
                 with pytest.raises(asyncpg.UniqueViolationError) as raised:
-                    await call_at(where, setting.db, lambda on, kind=kind: CALLS[kind](on, sets))
+                    await call_at(where, setting.db, _caller(kind, sets))
                 assert any("l.sql" in note for note in raised.value.__notes__)
                 assert await setting.kept() == 0
         await setting.serves_on()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain, islice
 from operator import attrgetter, length_hint
 from typing import Any
@@ -21,7 +22,7 @@ each part."""
 PART = 1000
 """Rows that are checked together."""
 
-_NO_ROWS = (str, bytes, bytearray, memoryview, Mapping, Set)
+_NO_ROWS = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
 """Types that have a length and are no sequence of a row's values."""
 
 

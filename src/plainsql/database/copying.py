@@ -255,7 +255,8 @@ async def _first_of(
                 yield row
 
         return first, again()
-    if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
+    anything: object = rows
+    if not isinstance(anything, Iterable) or isinstance(anything, str | bytes | Mapping):
         raise BindError(
             f"copy into {table}: expected rows, got {type(rows).__name__}",
             hint="pass an iterable of structs or tuples, asynchronous or not",

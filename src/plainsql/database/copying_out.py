@@ -135,7 +135,7 @@ def _write_all(file: Any, data: bytes) -> None:
 
 
 def _mode_of(path: Path) -> int:
-    """Return the mode of the file that is replaced, which may be for its owner alone, or that of a new one."""
+    """Return the mode of the file that is replaced, which may be private, or that of a new one."""
     try:
         found = path.lstat()
     except OSError:

@@ -171,6 +171,9 @@ class _Subscription:
         if self._task is not None:
             await asyncio.wait([self._task])
 
+    def _is_stopped(self) -> bool:
+        return self._stopped  # a call, as it changes while the task waits
+
     def abandon(self) -> None:
         """End the task from wherever a finalizer runs."""
         if self._task is not None and not self._task.done():
@@ -196,13 +199,13 @@ class _Subscription:
 
     async def _keep_subscribed(self) -> None:
         """Hold a subscription; connect again if the connection is lost."""
-        while not self._stopped:
+        while not self._is_stopped():
             try:
                 async with self._acquire() as connection:
                     try:
                         await self._hold(connection)
                     except asyncio.CancelledError:
-                        if not self._stopped:
+                        if not self._is_stopped():
                             raise
                         return  # out of the block without an error: the connection serves on
             except _LOST as error:
