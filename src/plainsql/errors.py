@@ -144,7 +144,7 @@ class ContractError(PlainsqlError):
 
 
 class BindError(PlainsqlError, TypeError):
-    """The caller gave a query the wrong parameters: names, types or bounds. Nothing was sent."""
+    """The caller gave a query the wrong parameters: names, types or bounds. Nothing of the call was done."""
 
 
 class NoRowError(PlainsqlError, LookupError):
