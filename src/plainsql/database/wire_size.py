@@ -43,6 +43,8 @@ _FIXED: frozenset[type] = frozenset(
 _RANGE: Any = asyncpg.Range
 _BITS: Any = asyncpg.BitString
 
+_SHAPES: Any = (asyncpg.Box, asyncpg.Circle, asyncpg.Line, asyncpg.LineSegment, asyncpg.Path, asyncpg.Polygon)
+
 _ADDRESSES = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 
 _ESCAPED = 6
@@ -105,6 +107,8 @@ def _other(value: Any) -> int:
         return 64
     if isinstance(value, _BITS):
         return 16 + len(value.bytes)
+    if isinstance(value, _SHAPES):
+        return 64 + 16 * len(getattr(value, "points", ()))
     if isinstance(value, msgspec.Struct) or hasattr(type(value), "__dataclass_fields__"):
         return 16 + len(msgspec.json.encode(value))
     size = getattr(value, "nbytes", None)  # NumPy's arrays
