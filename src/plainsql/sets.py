@@ -20,10 +20,12 @@ def bind_sets(
 
     Raises ``BindError`` for what is no set, or one that does not fit; what an iterator raises comes through.
     """
-    if not isinstance(sets, Iterable):
-        raise BindError(f"{name}: expected sets of parameters, got {type(sets).__name__}", hint=_HINT)
+    given: Any = sets
+    if not isinstance(given, Iterable):
+        raise BindError(f"{name}: expected sets of parameters, got {type(given).__name__}", hint=_HINT)
     bound: list[Args] = []
-    for number, one in enumerate(sets, 1):
+    one: Any
+    for number, one in enumerate(given, 1):
         if not isinstance(one, Mapping):
             raise BindError(f"{name}: set {number}: expected a mapping, got {type(one).__name__}", hint=_HINT)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -203,7 +203,8 @@ def _columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[s
                 hint="pass structs, whose fields name the columns, or the names of the columns",
             )
         return list(first.__struct_fields__)
-    names = [] if isinstance(columns, str | bytes | Mapping) else list(columns)
+    given: Any = columns
+    names: list[Any] = [] if isinstance(given, str | bytes | Mapping) else list(given)
     if not names or not all(isinstance(name, str) for name in names):
         raise BindError(
             f"copy into {table}: columns: expected names of columns",
@@ -249,13 +250,13 @@ async def _first_of(
         iterator = aiter(rows)
         first = await anext(iterator, _END)
 
-        async def again() -> Any:
+        async def again() -> AsyncIterator[Any]:
             yield first
             async for row in iterator:
                 yield row
 
         return first, again()
-    anything: object = rows
+    anything: Any = rows
     if not isinstance(anything, Iterable) or isinstance(anything, str | bytes | Mapping):
         raise BindError(
             f"copy into {table}: expected rows, got {type(rows).__name__}",

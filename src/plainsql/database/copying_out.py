@@ -116,7 +116,8 @@ async def _writer(output: Output) -> AsyncIterator[Callable[[bytes], Awaitable[o
     elif hasattr(output, "write"):
         yield _in_thread(output)
     else:
-        yield output
+        function: Any = output
+        yield function
 
 
 def _in_thread(file: Any) -> Callable[[bytes], Awaitable[object]]:

@@ -263,7 +263,7 @@ class _Subscription:
             self._arrived.put_nowait(notification)
 
 
-def _check(channel: str, heartbeat: float) -> None:
+def _check(channel: Any, heartbeat: float) -> None:
     hint = "a channel is named as in NOTIFY"
     if not isinstance(channel, str):
         raise BindError(f"listen(): channel: expected str, got {type(channel).__name__}", hint=hint)

@@ -183,7 +183,7 @@ async def read_together(
     results: list[R] = []
     while len(results) < len(values):
         rest = values[len(results) :]
-        form = forms.choose(len(rest))
+        form = forms.choose(len(rest)) if len(rest) > 1 else None
         known = form is not None and form.cost.known
         most = min(_CHUNK, forms.most(form, _LONGEST_S)) if form is not None and known else _FIRST_CHUNK
         if isinstance(form, PipelinedStatement):
