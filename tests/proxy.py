@@ -43,6 +43,18 @@ class Messages:
             self._buffer = rest[length:]
 
 
+class Link:
+    """One connection through the proxy."""
+
+    def __init__(self, chunks: int | None) -> None:
+        self.chunks = chunks
+        """Answers of the server that still pass before the connection falls silent; None for ever."""
+
+    @property
+    def is_silent(self) -> bool:
+        return self.chunks is not None and self.chunks <= 0
+
+
 class Proxy:
     """Made by `open_proxy`; listens on 127.0.0.1."""
 
@@ -55,6 +67,8 @@ class Proxy:
         self._flows.set()
         self._changed = asyncio.Condition()
         self._fault: tuple[int, Callable[[], object]] | None = None
+        self._links: set[Link] = set()
+        self._chunks: int | None = None
         self.port = 0
         self.accepted = 0
         """Connections so far."""
@@ -111,6 +125,24 @@ class Proxy:
         """Whether `after` is still to act."""
         return self._fault is not None
 
+    def silence(self, chunks: int = 0) -> None:
+        """Swallow all that the open connections send, in both directions, when so many answers have passed.
+
+        They stay open, and silent for ever. New ones are not concerned.
+        """
+        for link in self._links:
+            link.chunks = chunks
+
+    def spare(self) -> None:
+        """Have those connections that are not silent yet stay well."""
+        for link in self._links:
+            if not link.is_silent:
+                link.chunks = None
+
+    def silence_new(self, chunks: int | None) -> None:
+        """Have new connections fall silent when so many answers of the server have passed; None: no more."""
+        self._chunks = chunks
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that the proxy counts is as wanted: at most 10 s."""
         async with asyncio.timeout(10), self._changed:
@@ -133,19 +165,32 @@ class Proxy:
             to_client.transport.abort()
             return
         self._writers |= {to_client, to_server}
+        link = Link(self._chunks)
+        self._links.add(link)
         await self._tell()
         try:
             async with asyncio.TaskGroup() as directions:
-                directions.create_task(self._pass_on(from_client, to_server, self.to_server, typed=False))
-                directions.create_task(self._pass_on(from_server, to_client, self.to_client, typed=True))
+                directions.create_task(
+                    self._pass_on(link, from_client, to_server, self.to_server, typed=False)
+                )
+                directions.create_task(
+                    self._pass_on(link, from_server, to_client, self.to_client, typed=True)
+                )
         finally:
+            self._links.discard(link)
             self._writers -= {to_client, to_server}
             to_client.transport.abort()
             to_server.transport.abort()
             await self._tell()
 
     async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, traffic: Traffic, *, typed: bool
+        self,
+        link: Link,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        traffic: Traffic,
+        *,
+        typed: bool,
     ) -> None:
         messages = Messages(traffic, typed=typed)
         with suppress(ConnectionError):
@@ -158,6 +203,10 @@ class Proxy:
                     fault()
                 await self._tell()
                 await self._flows.wait()
+                if link.is_silent:
+                    continue
+                if typed and link.chunks is not None:
+                    link.chunks -= 1
                 writer.write(data)
                 await writer.drain()
         # One side has ended: so does the other, as soon as it has what was sent.

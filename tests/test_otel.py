@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import asyncpg
+import psycopg
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -14,8 +16,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import plainsql
+from plainsql.embedded import EmbeddedServer
 from plainsql.otel import Telemetry
 from plainsql.query import Args, many, one
+from tests.proxy import Proxy
 
 
 @many[int]("t.series", "sql/t/series.sql", 1, "select generate_series(1, :last::int)", effect="reads")
@@ -105,3 +109,71 @@ async def test_the_pool_and_the_calls_are_measured(database_url: str, collected:
     assert metrics["db.client.operation.duration"][0].count == 2
     assert metrics["db.client.response.returned_rows"][0].sum == 6
     assert metrics["db.client.connection.wait_time"][0].count == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "address", "port"),
+    [
+        ("127.0.0.1:{0},127.0.0.1:{0}/postgres?sslmode=disable", "127.0.0.1,127.0.0.1", True),
+        ("/postgres?host=127.0.0.1,127.0.0.1&port=1,{0}&sslmode=disable", "127.0.0.1,127.0.0.1", False),
+        ("127.0.0.1/postgres?port={0}&sslmode=disable&password=a%40b", "127.0.0.1", True),
+    ],
+)
+async def test_several_servers_have_a_place_too(
+    proxy: Proxy, collected: Collected, given: str, address: str, port: bool
+) -> None:
+    url = f"postgresql://postgres@{given.format(proxy.port)}"
+    async with plainsql.connect(url, on_call=collected.telemetry) as db:
+        await series(db, last=1)
+    [span] = collected.spans.get_finished_spans()
+    attributes = dict(span.attributes or {})
+    assert attributes["server.address"] == address
+    assert attributes["db.namespace"] == "postgres"
+    assert attributes.get("server.port") == (proxy.port if port else None)
+    assert "a%40b" not in span.to_json()
+    assert "a@b" not in span.to_json()
+
+
+class Broken:
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __call__(self, call: plainsql.Call) -> None:
+        raise self._error
+
+    def watch(self, db: plainsql.Database) -> None:
+        raise self._error
+
+
+async def test_a_hook_that_fails_prevents_no_database_from_opening(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, "plainsql"):
+        async with plainsql.connect(database_url, on_call=Broken(ValueError("wrong"))) as db:
+            assert await series(db, last=2) == [1, 2]
+    assert "the hook cannot watch" in caplog.text
+    assert "the hook of t.series failed" in caplog.text
+
+
+async def test_what_ends_opening_leaves_no_session_behind(
+    fresh_database_url: str, server: EmbeddedServer
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        await plainsql.connect(fresh_database_url, min_size=3, on_call=Broken(KeyboardInterrupt()))
+    name = fresh_database_url.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(server.url()) as connection:
+        sessions = connection.execute("select from pg_stat_activity where datname = %s", [name])
+        # A backend takes a moment to go after its client has.
+        for _ in range(1000):
+            if sessions.rowcount == 0:
+                break
+            sessions = connection.execute("select from pg_stat_activity where datname = %s", [name])
+            connection.rollback()
+        assert sessions.rowcount == 0
+
+
+@pytest.mark.parametrize(("option", "value"), [("tracer", "t"), ("meter", 5), ("tracer", object())])
+def test_an_option_that_is_no_tracer_is_refused(option: str, value: object) -> None:
+    given: Any = {option: value}
+    with pytest.raises(plainsql.OptionError, match=rf"^Telemetry\(\): {option}: expected a "):
+        Telemetry(**given)

@@ -23,7 +23,14 @@ from plainsql.settings import Project, database_url, hide_password, redis_url
         ("postgresql://u:sek#ret@host/db", "postgresql://u:***@host/db"),
         ("postgresql://u:s@ek/r?e#t@host/db", "postgresql://u:***@host/db"),
         ("postgresql://u:sek[ret@host/db", "postgresql://u:***@host/db"),
-        ("postgresql://h/db?password=sek@ret", "postgresql://***@ret"),
+        # Nobody knows whether the @ is a password's or ends one.
+        ("postgresql://h/db?password=sek@ret", "postgresql://***"),
+        ("postgresql://u:sek?r=e@host/db", "postgresql://***"),
+        ("postgresql://u:sekret/db", "postgresql://***"),
+        ("postgresql:///db?password=sek&ret=1&host=h", "postgresql:///db?password=***&***&host=h"),
+        ("postgresql://u@host/db?options=-c%20app.key%3Dsekret", "postgresql://u@host/db?options=***"),
+        ("postgresql://u@host/db#sekret", "postgresql://u@host/db#***"),
+        ("postgresql+asyncpg://u:sekret@host/db", "postgresql+asyncpg://u:***@host/db"),
         ("postgresql:///db?password=sekret&host=%2Ftmp", "postgresql:///db?password=***&host=%2Ftmp"),
         ("postgresql:///db?pass%77ord=sekret", "postgresql:///db?pass%77ord=***"),
         (
@@ -35,7 +42,10 @@ from plainsql.settings import Project, database_url, hide_password, redis_url
         ("postgresql://u:sekret@[::1]:5432/db", "postgresql://u:***@[::1]:5432/db"),
         ("redis://:sekret@host/0", "redis://:***@host/0"),
         ("postgresql://u@host/db", "postgresql://u@host/db"),
-        ("host=/tmp password=sekret", "***"),
+        ("redis://sekret@host/0", "redis://***@host/0"),
+        ("host=/tmp password=sekret", "postgresql://:***@/?host=%2Ftmp"),
+        ("host=h,::1 port=1 user=u dbname=d password=sekret", "postgresql://u:***@h:1,[::1]:1/d"),
+        ("host=h password='sekret", "***"),
         ("u:sekret@host/db", "***"),
         ("postgresql:u:sekret@host/db", "***"),
     ],
@@ -52,7 +62,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
         "postgresql://u:sekret?sekret@127.0.0.1:1/db",
         "postgresql://u:sekret#sekret@127.0.0.1:1/db",
         "postgresql://u:sek%zzret@127.0.0.1:1/db",
-        "postgresql://127.0.0.1:1/db?sekret=sekret",
+        "postgresql://127.0.0.1:1/db?secrte=sekret",
         "host=127.0.0.1 port=1 password=sekret",
         "host=127.0.0.1 port=1 password='sekret",
     ],
@@ -74,8 +84,7 @@ async def test_no_error_of_a_connection_shows_the_password(url: str) -> None:
     with pytest.raises(ConnectError) as third:
         connect(url)
     for raised in (first, second, third):
-        shown = str(raised.value)
-        assert "sek" not in shown.replace("sekret=***", "")
+        assert "sek" not in str(raised.value)
 
 
 def test_the_first_that_is_found_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from tests.proxy import Messages, Proxy, Traffic
+from tests.proxy import Link, Messages, Proxy, Traffic
 
 __all__ = ["Network", "open_network"]
 
@@ -47,7 +47,13 @@ class Network(Proxy):
         await super().close()
 
     async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, traffic: Traffic, *, typed: bool
+        self,
+        link: Link,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        traffic: Traffic,
+        *,
+        typed: bool,
     ) -> None:
         messages = Messages(traffic, typed=typed)
         with suppress(ConnectionError):

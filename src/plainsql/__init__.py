@@ -23,6 +23,7 @@ from plainsql.errors import (
     EncryptionError,
     MigrationError,
     NoRowError,
+    OptionError,
     PlainsqlError,
     PoolTimeoutError,
     RedisUnavailableError,
@@ -36,7 +37,7 @@ from plainsql.errors import (
 
 if TYPE_CHECKING:
     from plainsql import sync as sync
-    from plainsql.database import Call, Database, Transaction, connect
+    from plainsql.database import Call, ConnectionLostError, Database, Transaction, connect
     from plainsql.executors import AsyncExecutor, SyncExecutor
     from plainsql.loading import load
     from plainsql.rows import Composite, Row
@@ -52,6 +53,7 @@ __all__ = [
     "Call",
     "Composite",
     "ConnectError",
+    "ConnectionLostError",
     "ContractError",
     "Database",
     "DecodeError",
@@ -60,6 +62,7 @@ __all__ = [
     "Json",
     "MigrationError",
     "NoRowError",
+    "OptionError",
     "PlainsqlError",
     "PoolTimeoutError",
     "RedisUnavailableError",
@@ -82,6 +85,7 @@ _HOMES = {
     "AsyncExecutor": "plainsql.executors",
     "Call": "plainsql.database",
     "Composite": "plainsql.rows",
+    "ConnectionLostError": "plainsql.database",
     "Database": "plainsql.database",
     "Json": "plainsql.types",
     "Row": "plainsql.rows",

@@ -29,6 +29,7 @@ __all__ = [
     "FileError",
     "MigrationError",
     "NoRowError",
+    "OptionError",
     "Place",
     "PlainsqlError",
     "PoolTimeoutError",
@@ -165,6 +166,10 @@ class EncryptionError(PlainsqlError):
 
 class SettingsError(PlainsqlError):
     """A setting is missing or cannot be read: environment, ``pyproject.toml`` or an option."""
+
+
+class OptionError(SettingsError, ValueError):
+    """An option of a function is not what it may be: ``connect(): max_size: expected …, got …``."""
 
 
 class FileError(PlainsqlError, OSError):

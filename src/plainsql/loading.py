@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from plainsql.crypto import Encrypted
+from plainsql.options import check
 from plainsql.query import Args, Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
 from plainsql.reach import EVERYTHING
 from plainsql.statements import Statement
@@ -73,6 +74,7 @@ def load(folder: str | os.PathLike[str]) -> Queries:
 
     Raises ``SqlFileError`` or ``SqlFolderError``, with all that is wrong in the folder.
     """
+    check("load", folder=folder)
     return Queries({name: make_query(statement) for name, statement in load_statements(folder).items()})
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
+from plainsql.conninfo import Conninfo
 from plainsql.database import Call, Database
-from plainsql.errors import SettingsError
+from plainsql.errors import ConnectError, SettingsError
+from plainsql.options import check
 
 try:
     from opentelemetry import metrics, trace
@@ -40,6 +41,7 @@ class Telemetry:
     """
 
     def __init__(self, tracer: trace.Tracer | None = None, meter: metrics.Meter | None = None) -> None:
+        check("Telemetry", tracer=tracer, meter=meter)
         self._tracer = tracer or trace.get_tracer("plainsql")
         self._meter = meter or metrics.get_meter("plainsql")
         self._place: dict[str, Any] = {"db.system.name": "postgresql"}
@@ -112,13 +114,18 @@ class Telemetry:
 
 
 def _place_of(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    options = parse_qs(parts.query)
-    place: dict[str, Any] = {"db.namespace": unquote(parts.path.lstrip("/"))}
-    host = parts.hostname or next(iter(options.get("host", [])), "")
-    port = parts.port or next(iter(options.get("port", [])), "")
-    if host:
-        place["server.address"] = host
-    if port:
-        place["server.port"] = int(port)
+    """Return what the conventions call the place of a database. Of several servers, all are named: which one
+    a pool is connected to may change.
+    """
+    try:
+        conninfo = Conninfo(url)
+        place: dict[str, Any] = {"db.namespace": conninfo.database}
+        hosts = conninfo["host"] or conninfo["hostaddr"]
+        ports = {address.port for address in conninfo.addresses()}
+    except ConnectError:
+        return {}
+    if hosts:
+        place["server.address"] = hosts
+    if len(ports) == 1:
+        place["server.port"] = ports.pop()
     return place

@@ -222,14 +222,14 @@ class Query(Generic[P, T, R]):
         Reads go as one statement, writes that return exactly one row in one round trip; other writes one
         after the other in one transaction.
         """
+        self._signature.check_many(db, "run_batch")
         return db.run_batch(self, bind_sets(self.name, self.bind, sets))
 
     def execute_many(
         self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
     ) -> Coroutine[Any, Any, None]:
-        """Run the query once for each set of parameters, pipelined, all or none; what it returns is
-        dropped.
-        """
+        """Run the query for each set of parameters, pipelined, all or none; its results are dropped."""
+        self._signature.check_many(db, "run_many")
         return db.run_many(self, bind_sets(self.name, self.bind, sets))
 
     def __repr__(self) -> str:

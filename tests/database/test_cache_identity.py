@@ -113,10 +113,6 @@ def _with(url: str, parameter: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{parameter}"
 
 
-def _by_url(url: str, region: str) -> dict[str, Any]:
-    return {"url": _with(url, f"app.region={region}")}
-
-
 def _by_options(url: str, region: str) -> dict[str, Any]:
     return {"url": _with(url, f"options={quote(f'-c app.region={region}')}")}
 
@@ -133,7 +129,7 @@ def _by_server_settings(url: str, region: str) -> dict[str, Any]:
         "select r.id from regional as r order by r.id",
     ],
 )
-@pytest.mark.parametrize("given", [_by_url, _by_options, _by_server_settings])
+@pytest.mark.parametrize("given", [_by_options, _by_server_settings])
 async def test_a_setting_of_a_program_is_part_of_the_key_however_it_is_given(
     url: str, redis_url: str, stack: AsyncExitStack, role: str, given: Any, sql: str
 ) -> None:

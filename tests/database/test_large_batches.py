@@ -18,7 +18,6 @@ import uvloop
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database import wholeness
 from plainsql.database.failure import is_lost
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import BindError
@@ -180,10 +179,8 @@ def test_a_large_batch_is_done_as_a_small_one(run: Callable[..., None], where: s
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("kind", CALLS)
 def test_cancelled_while_the_network_is_silent_it_ends_and_nothing_is_kept(
-    run: Callable[..., None], where: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., None], where: str, kind: str
 ) -> None:
-    monkeypatch.setattr(wholeness, "_ANSWER_S", 0.1)  # no answer comes
-
     async def test(setting: Setting) -> None:
         for more in (1, 300_000):
             setting.proxy.after(more, setting.proxy.pause)
@@ -253,11 +250,7 @@ def test_whenever_its_backend_is_terminated_it_ends_whole(run: Callable[..., Non
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_its_time_limit_ends_it_when_the_network_is_silent(
-    run: Callable[..., None], where: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wholeness, "_ANSWER_S", 0.1)
-
+def test_its_time_limit_ends_it_when_the_network_is_silent(run: Callable[..., None], where: str) -> None:
     async def test(setting: Setting) -> None:
         for kind in ("batch", "execute_many"):
             setting.proxy.after(300_000, setting.proxy.pause)

@@ -12,7 +12,7 @@ import pytest
 
 import plainsql
 from plainsql.database import Notification, listening
-from plainsql.errors import BindError, ConnectError, PlainsqlError
+from plainsql.errors import ConnectError, OptionError, PlainsqlError
 from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy
 
@@ -128,22 +128,11 @@ async def test_after_its_end_it_is_refused(db: plainsql.Database, outside: Any) 
         await anext(never)
 
 
-@pytest.mark.parametrize(
-    ("channel", "said"),
-    [
-        ("x" * 64, "expected a name of 1 to 63 bytes, got 64"),
-        ("\u00fc" * 32, "expected a name of 1 to 63 bytes, got 64"),
-        ("", "expected a name of 1 to 63 bytes, got 0"),
-        ("a\0b", "the name holds a NUL character"),
-        (None, "expected str, got NoneType"),
-    ],
-)
-async def test_what_is_no_name_of_a_channel_is_refused(
-    db: plainsql.Database, channel: Any, said: str
-) -> None:
-    with pytest.raises(BindError, match=said):
+@pytest.mark.parametrize("channel", ["x" * 64, "\u00fc" * 32, "", "a\0b", None])
+async def test_what_is_no_name_of_a_channel_is_refused(db: plainsql.Database, channel: Any) -> None:
+    with pytest.raises(OptionError, match=r"listen\(\): channel: expected"):
         db.listen(channel)
-    with pytest.raises(BindError, match="heartbeat: expected seconds"):
+    with pytest.raises(OptionError, match=r"listen\(\): heartbeat: expected"):
         db.listen("news", heartbeat=0)
 
 

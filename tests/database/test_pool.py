@@ -34,7 +34,8 @@ async def test_a_call_that_gets_no_connection_in_time_says_so(database_url: str)
                 await SELECT_1(db)
         assert await SELECT_1(db) == 1
     assert raised.value.message == "no connection became free within 0.01 s"
-    assert raised.value.hint == "raise max_size, or look for transactions that are held open for too long"
+    assert raised.value.hint is not None
+    assert raised.value.hint.startswith("this task is inside of an 'acquire' block of this database")
     assert isinstance(raised.value, TimeoutError)
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from plainsql.errors import BindError
+from plainsql.errors import BindError, OptionError
 from plainsql.limits import Decision, Limits
 from tests.limits.full_load import load
 
@@ -114,22 +114,46 @@ def test_what_is_out_of_range_is_told_before_anything_is_sent() -> None:
     limits = Limits("redis://127.0.0.1:1")
     bucket, window = limits.bucket("b", rate=80), limits.window("w")
     told = [
-        (lambda: limits.bucket("b", rate=0), "rate: expected a whole number, at least 1, got 0"),
-        (lambda: limits.bucket("b", rate=True), "rate: expected a whole number, at least 1, got True"),
-        (lambda: limits.bucket("b", rate=80, per=0), "per: expected seconds, more than 0, got 0"),
+        (
+            lambda: limits.bucket("b", rate=0),
+            "bucket(): rate: expected an integer",
+        ),
+        (
+            lambda: limits.bucket("b", rate=True),
+            "bucket(): rate: expected an integer",
+        ),
+        (
+            lambda: limits.bucket("b", rate=80, per=0),
+            "bucket(): per: expected seconds from 0.000001",
+        ),
         (
             lambda: limits.bucket("b", rate=7, per=86_400, burst=10**6),
-            "the rate cannot be calculated exactly",
+            "bucket(): burst: expected one with which the rate can be calculated exactly",
         ),
-        (lambda: bucket.charge("x", 81), "n: expected at most 80, all that 'b' ever holds, got 81"),
-        (lambda: bucket.charge("x", -1), "n: expected a whole number, at least 1, got -1"),
-        (lambda: window.charge("x", 100_001, 60), "limit: expected at most 100,000"),
-        (lambda: window.charge("x", 5, float("nan")), "window: expected seconds, more than 0, got nan"),
-        (lambda: Limits("redis://", local_share=0), "local_share: expected more than 0 and at most 1, got 0"),
-        (lambda: Limits("redis://", deadline=0), "deadline: expected seconds, more than 0, got 0"),
+        (lambda: bucket.charge("x", 81), "charge(): n: expected at most 80, all that 'b' ever"),
+        (
+            lambda: bucket.charge("x", -1),
+            "charge(): n: expected an integer",
+        ),
+        (
+            lambda: window.charge("x", 100_001, 60),
+            "charge(): limit: expected an integer from 1 to 100000",
+        ),
+        (
+            lambda: window.charge("x", 5, float("nan")),
+            "charge(): window: expected seconds from 0.000001",
+        ),
+        (
+            lambda: Limits("redis://", local_share=0),
+            "Limits(): local_share: expected a number above 0",
+        ),
+        (
+            lambda: Limits("redis://", deadline=0),
+            "Limits(): deadline: expected seconds above 0",
+        ),
     ]
     for call, message in told:
-        with pytest.raises(BindError) as error:
+        with pytest.raises(OptionError) as error:
             call()  # type: ignore[no-untyped-call]
         assert str(error.value).startswith(message)
 

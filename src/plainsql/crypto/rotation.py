@@ -14,6 +14,7 @@ from uuid import UUID
 
 from plainsql.crypto.keyring import KeyRing
 from plainsql.errors import EncryptionError
+from plainsql.options import check
 
 __all__ = ["Connection", "Rotation"]
 
@@ -45,6 +46,9 @@ class Rotation:
     _primary: list[tuple[str, str]] = field(default_factory=list)
     _key_types: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        check("Rotation", column=self.column, keys=self.keys, batch=self.batch)
+
     def prepare(self, *, partly: bool = False) -> None:
         """Look at the table; to be called before all else.
 
@@ -53,6 +57,7 @@ class Rotation:
         Raises ``EncryptionError`` where there is no such column, it is no bytea, the table has no primary
         key, or row-level security hides rows from this role.
         """
+        check("Rotation", partly=partly)
         schema, table, name = self.column.split(".")
         found = self.connection.execute(_COLUMN, [schema, table]).fetchall()
         types = {column: type for column, type, *_ in found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,20 +11,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asyncpg import exceptions
 
 from plainsql.cache import Cache, Mode
+from plainsql.conninfo import Conninfo
 from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.database import Database
+from plainsql.database.hosts import Hosts
+from plainsql.database.keepalive import Keepalive
 from plainsql.database.observing import OnCall
 from plainsql.database.open_pool import OpenedPool, open_pool
 from plainsql.database.tenancy import Admission
 from plainsql.database.through import Through
 from plainsql.diagnose import cannot_connect
-from plainsql.errors import ConnectError, SettingsError
-from plainsql.settings import hide_password, resolve_database
+from plainsql.errors import ConnectError, OptionError
+from plainsql.options import check
+from plainsql.settings import resolve_database
+from plainsql.urls import hide_password, write_url
 
 if TYPE_CHECKING:
     from plainsql.redis_link import RedisSource
 
 __all__ = ["Connecting", "connect"]
+
+_log = logging.getLogger("plainsql")
+
+_CONNECT_TIMEOUT_S = 10.0
+"""Unless the caller or the URL says otherwise."""
 
 
 def connect(
@@ -31,13 +42,13 @@ def connect(
     *,
     min_size: int = 1,
     max_size: int = 10,
-    connect_timeout: float = 10.0,
+    connect_timeout: float | None = None,
     acquire_timeout: float | None = 30.0,
     max_waiting: int = 10_000,
     max_age: float = 3600.0,
     max_idle: float = 300.0,
     statement_timeout: float | None = None,
-    application_name: str = "plainsql",
+    application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     prefetch: int = 500,
     join: bool = True,
@@ -59,14 +70,15 @@ def connect(
             ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
         min_size: connections that are opened at once, one at the least, and kept.
         max_size: connections at the most.
-        connect_timeout: seconds that opening a connection may take.
+        connect_timeout: seconds that opening a connection may take; by default the URL's ``connect_timeout``,
+            else 10.
         acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
         max_waiting: calls that may wait for a connection at once; one more is refused.
         max_age: seconds after which a connection is replaced by a new one.
         max_idle: seconds after which an idle connection is closed, down to ``min_size``.
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
-        application_name: what ``pg_stat_activity`` shows.
+        application_name: what ``pg_stat_activity`` shows; by default the URL's, else ``plainsql``.
         server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
@@ -87,25 +99,49 @@ def connect(
         cache_outbox: tell the cache of writes by others, which the triggers of ``plainsql cache triggers``
             have noted: one of all processes does so at a time, on a connection of its pool.
 
-    Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
-    no database is configured or an option cannot be.
+    Raises ``OptionError``, a ``SettingsError``, if an option is not what it may be, ``SettingsError`` if no
+    database is configured, ``ConnectError`` if the server cannot be reached or does not let us in.
     """
-    _check(max_size, min_size, tenant_setting, user_setting, pooler)
+    check(
+        "connect",
+        url=url,
+        min_size=min_size,
+        max_size=max_size,
+        connect_timeout=connect_timeout,
+        acquire_timeout=acquire_timeout,
+        max_waiting=max_waiting,
+        max_age=max_age,
+        max_idle=max_idle,
+        statement_timeout=statement_timeout,
+        application_name=application_name,
+        server_settings=server_settings,
+        prefetch=prefetch,
+        join=join,
+        tenant_setting=tenant_setting,
+        user_setting=user_setting,
+        pooler=pooler,
+        on_call=on_call,
+        redis=redis,
+        cache=cache,
+        cache_audit=cache_audit,
+        cache_outbox=cache_outbox,
+    )
+    if min_size > max_size:
+        raise OptionError(
+            f"connect(): min_size: expected at most max_size, which is {max_size}, got {min_size}"
+        )
+    if tenant_setting == user_setting:
+        raise OptionError(
+            f"connect(): user_setting: expected another one than tenant_setting, got {user_setting!r} twice"
+        )
     if cache_outbox and (cache is None or max_size < 2):
-        expected = "a cache" if cache is None else "max_size=2 or more: one connection drains"
-        raise SettingsError(f"connect(): cache_outbox: expected {expected}")
-    given = dict(server_settings or {})
+        expected = "a cache" if cache is None else "max_size=2 or more, as one connection drains"
+        raise OptionError(f"connect(): cache_outbox: expected {expected}")
     pool_options = {
-        # The connections that are kept are leased: the pool, which has none to keep, need not look after
-        # them.
-        "min_size": 0,
-        "max_size": max_size,
         "timeout": connect_timeout,
         "command_timeout": statement_timeout,
-        # Leases outlive these: idle and old connections are theirs to close.
-        "max_inactive_connection_lifetime": 0,
-        "max_queries": 2**62,
-        "server_settings": {"application_name": application_name, **given},
+        "server_settings": ({} if application_name is None else {"application_name": application_name})
+        | dict(server_settings or {}),
         # Every variant of every query stays prepared: there are no others.
         "statement_cache_size": 2048,
         "max_cached_statement_lifetime": 0,
@@ -141,7 +177,7 @@ class Options(NamedTuple):
     """What ``connect`` was told."""
 
     pool: dict[str, Any]
-    """Of asyncpg's pool."""
+    """Of ``asyncpg.connect``, and a ``keepalive``."""
     leases: dict[str, Any]
     prefetch: int
     join: bool
@@ -153,10 +189,14 @@ class Options(NamedTuple):
     cache_audit: float
     cache_outbox: bool
 
-    def open_cache(self, url: str) -> Through | None:
-        """Make the cache; it connects to Redis when it is first needed."""
+    def open_cache(self, server_options: str) -> Through | None:
+        """Make the cache; it connects to Redis when it is first needed.
+
+        ``server_options``: what the URL gives to its sessions, as ``options``.
+        """
         if self.cache is None:
             return None
+        url = write_url({"options": server_options} if server_options else {})
         given = (*self.tenant_settings, *self.pool["server_settings"])
         settings = [name for name in given if name != "application_name"]
         if self.redis is None:
@@ -194,19 +234,24 @@ class Connecting:
         with ExitStack() as stack:
             # The embedded server starts in a thread: it takes a second or two.
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
+            options = self._options
+            conninfo = Conninfo(url)
+            pool_options = _of_url(conninfo, options.pool)
+            hosts = Hosts(conninfo, timeout=pool_options["timeout"])
+            # Before a connection is open: it may refuse what it is given.
+            through = options.open_cache(conninfo["options"])
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
             try:
-                opened = await open_pool(url, self._options.pool, self._options.leases, self._options.pooler)
+                opened = await open_pool(hosts.connect, pool_options, options.leases, options.pooler)
             except exceptions.PostgresError as error:
                 failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
-            except (OSError, TimeoutError, exceptions.InterfaceError, ValueError) as error:
+            except (OSError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
                 failed = cannot_connect(url, error)
             if opened is None:
                 # Outside of the handler, so that the driver's error, which may quote the URL, does not come
                 # along.
                 raise failed or AssertionError("opened or failed")
-            options = self._options
             core = Core(
                 opened.leases,
                 hide_password(url),
@@ -215,35 +260,57 @@ class Connecting:
                 opened.pooler,
                 options.on_call,
                 Admission(options.tenant_settings[0]),
-                options.open_cache(url),
+                through,
                 opened.floor,
+                options.tenant_settings,
             )
-            database = Database(core, opened.pool, options.tenant_settings, stack.pop_all().close)
-            if options.cache_outbox:
-                try:
+            database = Database(core, options.tenant_settings, stack.pop_all().close)
+            try:
+                if options.cache_outbox:
                     await database._drain_outbox()
-                except BaseException:
-                    await database.close()
-                    raise
-            if (watch := getattr(options.on_call, "watch", None)) is not None:
-                watch(database)  # it wants the pool's numbers too
+                _watch(options.on_call, database)
+            except BaseException:
+                await database.close()
+                raise
             return database
 
 
-def _check(
-    max_size: int, min_size: int, tenant_setting: str, user_setting: str, pooler: Pooler | None
-) -> None:
-    if max_size < 1 or not 0 <= min_size <= max_size:
-        raise SettingsError(
-            f"connect(): expected 0 <= min_size <= max_size and 1 <= max_size, "
-            f"got min_size={min_size}, max_size={max_size}"
-        )
-    for name in (tenant_setting, user_setting):
-        prefix, dot, rest = name.partition(".")
-        if not (prefix.isidentifier() and dot and all(part.isidentifier() for part in rest.split("."))):
-            raise SettingsError(
-                f"connect(): {name!r} cannot be a tenant's setting, "
-                "expected a name with a dot, like 'app.tenant'"
-            )
-    if pooler not in (None, "transaction", "session"):
-        raise SettingsError(f"connect(): pooler: expected 'transaction', 'session' or None, got {pooler!r}")
+def _watch(on_call: OnCall | None, database: Database) -> None:
+    """Give the database to a hook that wants the pool's numbers too."""
+    try:
+        if (watch := getattr(on_call, "watch", None)) is not None:
+            watch(database)
+    except Exception:  # noqa: BLE001 (whatever it is: no telemetry is no reason to have no database)
+        _log.exception("the hook cannot watch %s", database.name)
+
+
+def _of_url(conninfo: Conninfo, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the pool together with what the URL says.
+
+    An option that the caller has given wins over the URL, and the URL over the default.
+    """
+    timeout = options["timeout"] or conninfo.connect_timeout or _CONNECT_TIMEOUT_S
+    settings = {"application_name": conninfo.application_name or "plainsql"} | options["server_settings"]
+    return {
+        **options,
+        "timeout": timeout,
+        "server_settings": settings,
+        "keepalive": _keepalive_of(conninfo),
+    }
+
+
+def _keepalive_of(conninfo: Conninfo) -> Keepalive:
+    """Return what the URL says of a connection's sign of life. 0 is the system's default, as in libpq."""
+    default = Keepalive()
+
+    def given(name: str, otherwise: int) -> int:
+        value = conninfo.integer(name)
+        return otherwise if value is None else max(value, 0)
+
+    return Keepalive(
+        on=given("keepalives", 1) != 0,
+        idle=given("keepalives_idle", default.idle),
+        interval=given("keepalives_interval", default.interval),
+        count=given("keepalives_count", default.count),
+        user_timeout_ms=given("tcp_user_timeout", default.user_timeout_ms),
+    )

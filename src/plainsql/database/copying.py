@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from typing import Any
 
@@ -24,9 +25,6 @@ _ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")
 _NUL_AT = re.compile(r"COPY .*, line (\d+), column (.*)")
 
 _TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
-
-_ANSWER_S = 2.0
-"""Seconds that finding out which value does not fit may take."""
 
 _OF_CONNECTION = (
     exceptions.PostgresError,
@@ -49,7 +47,7 @@ async def copy_in(
     """Copy rows into a table and return how many there were; all or none. The connection is in a
     transaction.
     """
-    first, all_rows = await _first_of(table, rows)
+    first, all_rows = await _first_of(rows)
     if first is _END:
         if progress is not None:
             progress(0)
@@ -61,7 +59,7 @@ async def copy_in(
     statement = await connection.prepare(f"select {likes} from {_qualified(table)}")
     _wrap(copied, statement)
     inserts = await connection.fetchval("select row_security_active($1)", _qualified(table))
-    async with whole(connection, savepoint=inserts):
+    async with whole(connection) if inserts else nullcontext():
         try:
             if inserts:
                 await _insert(connection, table, names, copied)
@@ -144,7 +142,7 @@ async def _unfit(
     found, cause = _ARGUMENT.match(str(error)), error.__cause__
     if found is None:
         try:
-            await statement.fetch(*row, timeout=_ANSWER_S)
+            await statement.fetch(*row, timeout=statement._connection.patience_s)
         except exceptions.DataError as again:
             found, cause = _ARGUMENT.match(str(again)), again.__cause__
         except Exception:  # noqa: BLE001 (the first error is told)
@@ -203,13 +201,7 @@ def _columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[s
                 hint="pass structs, whose fields name the columns, or the names of the columns",
             )
         return list(first.__struct_fields__)
-    given: Any = columns
-    names: list[Any] = [] if isinstance(given, str | bytes | Mapping) else list(given)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise BindError(
-            f"copy into {table}: columns: expected names of columns",
-            hint="pass them in the order of the values: columns=['id', 'name']",
-        )
+    names = list(columns)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise BindError(f"copy into {table}: columns: {twice!r} is given twice", hint="name each column once")
@@ -243,7 +235,7 @@ def _quote(name: str) -> str:
 
 
 async def _first_of(
-    table: str, rows: Iterable[Any] | AsyncIterable[Any]
+    rows: Iterable[Any] | AsyncIterable[Any],
 ) -> tuple[Any, Iterable[Any] | AsyncIterable[Any]]:
     """Look at the first row, and return it with all of them."""
     if isinstance(rows, AsyncIterable):
@@ -256,12 +248,6 @@ async def _first_of(
                 yield row
 
         return first, again()
-    anything: Any = rows
-    if not isinstance(anything, Iterable) or isinstance(anything, str | bytes | Mapping):
-        raise BindError(
-            f"copy into {table}: expected rows, got {type(rows).__name__}",
-            hint="pass an iterable of structs or tuples, asynchronous or not",
-        )
     plain = iter(rows)
     first = next(plain, _END)
     return first, chain((first,), plain)

@@ -7,14 +7,13 @@ import io
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress
 from plainsql.database.failure import explain
 from plainsql.database.nul import refuse_nul
-from plainsql.database.wholeness import whole
 from plainsql.files import replace_file
 from plainsql.query import Args, Plan, Query
 
@@ -47,7 +46,7 @@ async def copy_out(
     options = "" if copy_format == "binary" or not header else ", header true"
     written = 0
     taken = True
-    async with whole(connection, savepoint=False), _writer(output) as write:
+    async with _writer(output) as write:
 
         async def take(data: bytes) -> None:
             nonlocal written, taken

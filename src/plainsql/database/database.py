@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Self
+from functools import partial
+from typing import NamedTuple, Self
 from weakref import WeakSet
 
 from plainsql.database.borrowing import Core
@@ -15,6 +16,7 @@ from plainsql.database.locks import Locks
 from plainsql.database.one_shot import OneShot
 from plainsql.database.tenancy import tenant_of
 from plainsql.errors import PlainsqlError
+from plainsql.options import check
 
 __all__ = ["Database", "PoolStats", "TenantDatabase"]
 
@@ -45,18 +47,16 @@ class Database(OneShot):
     calls of the same read share one.
     """
 
-    def __init__(
-        self, core: Core, pool: Any, tenant_settings: tuple[str, str], on_close: Callable[[], object]
-    ) -> None:
+    def __init__(self, core: Core, tenant_settings: tuple[str, str], on_close: Callable[[], object]) -> None:
         super().__init__(core, None)
-        self._pool = pool
         self._tenant_settings = tenant_settings
         self._on_close = on_close
         self._listeners: WeakSet[Listener] = WeakSet()
         self._drainer: Drainer | None = None
         by_transaction = core.pooler == "transaction"
         self._locks = Locks(
-            self._in_transaction if by_transaction else self._acquire, by_transaction=by_transaction
+            partial(self._in_transaction if by_transaction else self._acquire, use="lock"),
+            by_transaction=by_transaction,
         )
 
     def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantDatabase:
@@ -67,6 +67,7 @@ class Database(OneShot):
         others), as ``str`` of what is given here; ``app.jwt_user`` is empty without a user. Behind a pooler
         in transaction mode they are those of the transaction that each call then is.
         """
+        check("tenant", tenant_id=tenant_id, user_id=user_id)
         return TenantDatabase(self._core, tenant_of(self._tenant_settings, tenant_id, user_id))
 
     def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
@@ -74,9 +75,10 @@ class Database(OneShot):
 
         Yields whether it is held: always True with ``wait``; False at once without, where another holds it.
 
-        Raises ``ConnectError`` at the end of the block where the lock was lost inside, together with its
-        connection.
+        Raises ``ConnectionLostError`` if the connection is lost: before the lock is held, or at the end of
+        the block if the lock was lost inside; that is a ``ConnectError`` too.
         """
+        check("lock", key=key, wait=wait)
         return self._locks.hold(key, wait=wait)
 
     def listen(self, channel: str, *, heartbeat: float = 30.0) -> Listener:
@@ -89,12 +91,13 @@ class Database(OneShot):
         lost; a notification whose ``gap`` is true says so. ``heartbeat``: seconds of silence after which it
         asks the server for a sign of life, and the seconds that it waits for one.
         """
+        check("listen", channel=channel, heartbeat=heartbeat)
         if self._core.pooler == "transaction":
             raise PlainsqlError(
                 "listen(): behind a pooler in transaction mode no connection stays ours",
                 hint="connect to the server itself for this",
             )
-        listener = Listener(self._acquire, channel, heartbeat)
+        listener = Listener(partial(self._acquire, use="listen"), channel, heartbeat)
         self._listeners.add(listener)
         return listener
 
@@ -123,19 +126,28 @@ class Database(OneShot):
             self._drainer.start()
 
     async def close(self, timeout: float | None = 10.0) -> None:
-        """Let running queries end, then close all connections; after ``timeout`` seconds, at once."""
+        """Let running queries end, then close all connections.
+
+        After ``timeout`` seconds what still runs is cancelled on the server, and the connections are cut,
+        which takes little more than a second at most.
+        """
+        check("close", timeout=timeout)
+        leases = self._leases
+        if leases.is_stranded:
+            await self._close_stranded()
+            return
+        leases.check_loop()
         for listener in self._listeners:
             listener.stop()
         try:
             async with asyncio.timeout(timeout):
                 if self._drainer is not None:
                     await self._drainer.stop()
-                await self._leases.close()
-                await self._pool.close()
+                await leases.close()
         except TimeoutError:
-            self._pool.terminate()
+            await leases.cut()
         except BaseException:
-            self._pool.terminate()
+            leases.terminate()
             raise
         finally:
             try:
@@ -144,6 +156,13 @@ class Database(OneShot):
             finally:
                 # The embedded server, where this database is one: stopping it waits for its processes.
                 await asyncio.to_thread(self._on_close)
+
+    async def _close_stranded(self) -> None:
+        """Close what can be closed of a database whose event loop is closed, or of a forked child's copy."""
+        if self._leases.is_forked:
+            return  # the connections and the embedded server are the parent's
+        self._leases.abandon()
+        await asyncio.to_thread(self._on_close)
 
     def __repr__(self) -> str:
         return f"<Database {self._core.name}>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from _thread import get_ident
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from time import perf_counter
@@ -45,6 +46,8 @@ class Direct(Borrower):
             await self._admit(query)
         if query.effect != "reads":
             return await self._on_lease(execute, query, plan, values, call)
+        if self._leases.loop._thread_id != get_ident():
+            raise self._leases.not_here()  # before a scheduler counts or keeps the call
         scheduler = self._core.schedulers.get((self._tenant, id(plan)))
         if scheduler is None:
             if not (query.pipelines and self._core.joins) or query.needs_columns:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from asyncpg import exceptions
 
 from plainsql.cache import Cache
 from plainsql.cache.outbox import OUTBOX, Begin, Fetch, drain, keep_draining
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.errors import PlainsqlError, SettingsError
 
 __all__ = ["Acquire", "Drainer", "check_outbox", "drain_all"]

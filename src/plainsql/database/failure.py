@@ -7,45 +7,20 @@ from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.database.lost import as_lost, is_lost, is_unreadable
 from plainsql.errors import BindError, DecodeError, PlainsqlError
 from plainsql.query import Plan, Query
 
-__all__ = ["as_closed", "explain", "is_lost"]
+__all__ = ["explain", "is_lost"]
 
 # asyncpg says which argument it could not encode only in the text, which holds the value as well. The number
 # stands at its beginning, before anything of the value.
 _ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")
 
-# The server ends a session, or does not begin one: it is shut down, it crashed, it starts up.
-_SHUT_DOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})
-
-
-def is_lost(error: BaseException) -> bool:
-    """Whether the call failed because its connection is gone."""
-    if isinstance(error, exceptions.PostgresError):
-        state: str | None = getattr(error, "sqlstate", None)
-        return state is not None and (state.startswith("08") or state in _SHUT_DOWN)
-    if _is_unreadable(error):
-        return False
-    # The driver's own state is confused where the server's farewell came just before our statement.
-    lost = ConnectionError | exceptions.InterfaceError | exceptions.InternalClientError
-    return isinstance(error, lost) and not isinstance(error, PlainsqlError)
-
-
-def _is_unreadable(error: BaseException) -> bool:
-    """Whether the driver could not make sense of a type: it has none for a composite type without fields."""
-    is_confused = isinstance(error, exceptions.InternalClientError)
-    return is_confused and str(error).startswith("type record missing field types")
-
-
-def as_closed(error: BaseException) -> BaseException:
-    """Return what the driver says of a closed connection, where it says that its own state is confused.
-
-    It does where the server's farewell came before our statement: that was not sent.
-    """
-    if isinstance(error, exceptions.InternalClientError) and str(error).startswith("cannot switch to state"):
-        return exceptions.InterfaceError("the server has closed the connection")
-    return error
+_CHANGED = (
+    "the tables have changed since this connection prepared the statement: run the transaction again, "
+    "as 'db.retry' does"
+)
 
 
 async def explain(
@@ -59,10 +34,10 @@ async def explain(
 
     Errors of the server stay what they are, so that they can be caught by their classes.
     """
-    error = as_closed(error)
+    error = as_lost(error)
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
         return await _unfit(error, connection, query, plan, values)
-    if isinstance(error, exceptions.UnsupportedClientFeatureError) or _is_unreadable(error):
+    if isinstance(error, exceptions.UnsupportedClientFeatureError) or is_unreadable(error):
         # Ranges and composite types, with a part that asyncpg knows only as text: a tsvector, a type of an
         # extension. `plainsql check` refuses them; queries that are loaded at run time get here.
         return DecodeError(
@@ -77,6 +52,8 @@ async def explain(
             f"{query.name}: a column holds a value that Python does not have",
             hint=f"cast dates and times beyond Python's years to text in {query.file}",
         )
+    if isinstance(error, exceptions.InvalidCachedStatementError):
+        error.add_note(_CHANGED)
     error.add_note(
         query.note(
             plan,

@@ -1,27 +1,30 @@
-"""Connections leased from an asyncpg pool, so that a call pays for its statement and for nothing else.
+"""Leased connections, so that a call pays for its statement and for nothing else.
 
 asyncpg's pool pays, for every call, for acquiring, for a reset query in a round trip of its own, and for
 releasing through tasks. A statement that is proved to leave nothing behind in the session needs none of this:
 its connection goes back to a free list as it is. All else, transactions and statements that nothing is proved
 of, is reset before the connection serves anybody again.
 
-The pool stays asyncpg's: it opens, sets up and closes connections, and its ``max_size`` holds. A connection
-whose call was cancelled, timed out or failed in an unknown state goes back to the pool through the pool's own
-release, which waits for the cancellation and resets or closes it; the lease is opened anew when it is needed.
+Connections are opened in tasks of their own, never in a caller's: a call waits in the queue, for one that
+comes back or for one that opens, within its time limit, and its cancellation takes effect at once. A
+connection whose call was cancelled, timed out or failed in an unknown state stays in the books, is recovered
+in the background, and is cut if that takes too long.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import copy
+from _thread import get_ident
 from collections.abc import Coroutine
-from enum import Enum
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from asyncpg import exceptions
-
+from plainsql.database import fork
+from plainsql.database.connector import Connector
+from plainsql.database.openings import Openings
+from plainsql.database.waiters import Waiters
+from plainsql.database.whereabouts import NOWHERE, whereabouts
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 
 __all__ = ["Lease", "Leases", "Tenant"]
@@ -29,49 +32,39 @@ __all__ = ["Lease", "Leases", "Tenant"]
 Tenant = tuple[tuple[str, str], ...]
 """The settings that make a session a tenant's: names and values."""
 
-_MOMENT = 0.001
-"""Seconds: finer is no loop's clock."""
+_CANCEL_S = 1.0
+"""Seconds that the server has to take requests to cancel when the pool is cut."""
 
-_PATIENCE = 10.0
-"""Seconds that a reset, a release or a farewell may take before the connection is cut."""
+_RETURN_S = 0.25
+"""Seconds that cancelled calls have to come back before their connections are cut."""
+
+_NEVER = float("-inf")
+"""When connections were opened that are not to be used again: they are older than any."""
 
 
 class Lease:
-    """A connection on loan from the pool."""
+    """A connection of the pool, idle or on loan."""
 
-    __slots__ = ("born", "connection", "idle_since", "proxy", "tenant")
+    __slots__ = ("born", "connection", "idle_since", "tenant")
 
-    def __init__(self, proxy: Any, born: float, now: float) -> None:
-        self.proxy = proxy
-        """What the pool handed out and takes back."""
-        self.connection = proxy._con
-        """The connection itself: the proxy costs a call for every call."""
-        self.born = born
-        self.idle_since = now
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.born: float = connection.born
+        self.idle_since = self.born
         self.tenant: Tenant | None = None
         """The tenant that the session is set to, where it is set to one."""
 
 
-class _Turn(Enum):
-    """What one who waits may be given instead of a connection."""
-
-    PLACE = "a place: it is this call's turn to open a connection"
-    CLOSED = "the database is closed"
-
-
-Given = Lease | _Turn
-
-
 class Leases:
-    """The connections of one pool: idle ones in a stack, those who wait in a queue.
+    """The connections of one database: idle ones in a stack, those who wait in a queue.
 
     In the order in which they came: nobody waits while a later one is served. As long as somebody waits, no
-    connection is idle and no place is free: both are handed over, never left for whoever comes first.
+    connection is idle: it is handed over, never left for whoever comes first.
     """
 
     def __init__(
         self,
-        pool: Any,
+        connector: Connector,
         *,
         max_size: int,
         wait_timeout: float | None,
@@ -80,39 +73,45 @@ class Leases:
         max_age: float = 3600.0,
         max_idle: float = 300.0,
     ) -> None:
-        self._pool = pool
+        self._own_loop = asyncio.get_running_loop()
+        self.loop: Any = whereabouts(self._own_loop)
+        """The event loop that the connections belong to, for its ``_thread_id``: the thread that runs it."""
+        self._connector = connector
         self.max_size = max_size
-        self._wait_timeout = wait_timeout
+        self.wait_timeout = wait_timeout
         self._max_waiting = max_waiting
         self._min_size = min_size
         self._max_age = max_age
         self._max_idle = max_idle
+        self._patience_s = connector.patience_s
         self._trimming: asyncio.TimerHandle | None = None
         self._idle: list[Lease] = []
         """The one that was used last on top, so that the ones below grow old and are closed."""
-        self._waiting: OrderedDict[asyncio.Future[Given], float] = OrderedDict()
-        """Those who wait, and until when: in the order of both, as all wait equally long."""
-        self._impatience: asyncio.TimerHandle | None = None
-        """One clock for all who wait: one for each would cost more than the rest of the waiting."""
-        self._open = 0
-        """Leases that are idle, in use, being opened or being given back: never more than ``max_size``."""
-        self._born: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-        """When each connection was opened: it may go back to the pool, and come again, before it is old."""
+        self._leases: dict[Any, Lease] = {}
+        """All connections that live, by themselves: idle, in use, or being brought into order."""
+        self._waiters = Waiters(self._own_loop, wait_timeout, self._expired)
+        self._waiting = self._waiters.futures
+        self._openings = Openings(
+            connector, self._own_loop, opened=self._opened, failed=self._failed, wanted=self._wanted
+        )
+        self._retired_before = _NEVER
         self._closing = False
         self._all_back = asyncio.Event()
-        self._returning: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        fork.watch(self)
 
     async def open(self) -> None:
-        """Open the connections that are kept, and one in any case: where there is no server it is told now.
+        """Open one connection, so that where there is no server it is said now.
 
         Raises what opening a connection raises.
         """
-        self._open += 1
-        self.give_back(await self._open_one(None))
-        more = max(self._min_size - 1, 0)
-        self._open += more
-        for lease in await asyncio.gather(*(self._open_one(None) for _ in range(more))):
-            self.give_back(lease)
+        self._opened(await self._connector.open())
+
+    async def fill(self) -> None:
+        """Open the other connections that are kept, as many as the server lets us have."""
+        more = self._min_size - len(self._leases)
+        if more > 0:
+            await self._openings.open(more)
 
     def take_now(self, tenant: Tenant | None = None) -> Lease | None:
         """Take an idle connection, if there is one that lives: one whose session is the tenant's where there
@@ -120,6 +119,8 @@ class Leases:
 
         The session of what is returned may be another tenant's, or nobody's: its ``tenant`` says.
         """
+        if self.loop._thread_id != get_ident():
+            raise self.not_here()
         idle = self._idle
         while idle:
             if idle[-1].tenant == tenant:
@@ -131,45 +132,35 @@ class Leases:
                 )
             if not lease.connection.is_closed():
                 return lease
-            self.retire(lease)
+            lease.connection.terminate()
         return None
 
     async def take(self, tenant: Tenant | None = None) -> Lease:
         """Take a connection: an idle one, a new one, or, in turn, one that others give back.
 
         Raises ``PoolTimeoutError`` where none becomes free in time or too many wait already,
-        ``PlainsqlError`` where the database is closed, and what opening a connection raises.
+        ``PlainsqlError`` where the database is closed, and what opening a connection raises where no other
+        is open.
         """
-        if self._closing:
-            raise _closed()
         if (lease := self.take_now(tenant)) is not None:
             return lease
-        loop = asyncio.get_running_loop()
-        timeout = self._wait_timeout
-        deadline = None if timeout is None else loop.time() + timeout
-        if self._open < self.max_size:
-            self._open += 1
-            return await self._open_one(deadline)
-        if len(self._waiting) >= self._max_waiting:
+        if self._closing:
+            raise _closed()
+        if len(self._waiting) - self._coming >= self._max_waiting:
             raise PoolTimeoutError(
                 f"{self._max_waiting} calls wait for a connection already",
-                detail=f"all {self.max_size} connections are in use",
+                detail=self._situation(),
                 hint="raise max_size or max_waiting, or send less at once",
             )
-        if deadline is not None and self._impatience is None:
-            self._impatience = loop.call_at(deadline, self._lose_patience)
-        future: asyncio.Future[Given] = loop.create_future()
-        self._waiting[future] = deadline or 0.0
+        future = self._waiters.add()
+        self._openings.go_on()
         try:
-            given = await future
+            given: Lease = await future
         except asyncio.CancelledError:
-            self._pass_on(future)
+            if (given_up := self._waiters.withdraw(future)) is not None:
+                self.give_back(given_up)
             raise
-        if isinstance(given, Lease):
-            return given
-        if given is _Turn.CLOSED:
-            raise _closed()
-        return await self._open_one(deadline)
+        return given
 
     def give_back(self, lease: Lease) -> None:
         """Give a connection back that is as it was taken: to whoever waits longest, or to the stack."""
@@ -177,41 +168,141 @@ class Leases:
         if self._closing or now - lease.born > self._max_age:
             self._close(lease)
         elif self._waiting and lease.connection.is_closed():
-            self.retire(lease)  # one that idles is looked at when it is taken
-        elif not (self._waiting and self._hand_over(lease)):
+            lease.connection.terminate()  # one that idles is looked at when it is taken
+        elif not (self._waiting and self._waiters.hand_over(lease)):
             lease.idle_since = now
             self._idle.append(lease)
             if self._trimming is None:
-                self._trimming = asyncio.get_running_loop().call_later(self._max_idle, self._trim)
+                self._trimming = self._own_loop.call_later(self._max_idle, self._trim)
 
     def give_back_changed(self, lease: Lease) -> None:
         """Give a connection back whose session may have been changed: it is reset before it serves
         anybody.
         """
-        self._in_background(self._reset(lease))
+        self._in_background(lease, self._reset)
 
     def give_back_after(self, lease: Lease, statement: str) -> None:
         """Give a connection back when it has run a last statement: ``commit``, ``rollback``."""
-        self._in_background(self._end(lease, statement))
+        self._in_background(lease, lambda lease: self._end(lease, statement))
 
     def retire(self, lease: Lease) -> None:
-        """Give a connection back in whatever state it is: the pool makes it good or closes it."""
-        lease.tenant = None
-        self._in_background(self._return_to_pool(lease))
+        """Give a connection back in whatever state it is: it is brought into order, or cut."""
+        self._in_background(lease, self._recover)
+
+    def retire_before(self, moment: float) -> None:
+        """Close all connections that began to open before a moment of `time.monotonic`: idle ones at once,
+        those in use when they come back.
+        """
+        self._retired_before = max(self._retired_before, moment)
+        for lease in self._leases.values():
+            if lease.born < moment:
+                lease.born = _NEVER
+        self._idle, idle = [], self._idle
+        for lease in idle:
+            self.give_back(lease)
 
     async def close(self) -> None:
-        """Refuse new calls, wait until all connections are back, and give them to the pool."""
+        """Refuse new calls, wait until all connections are back, and close them."""
         self._closing = True
-        for timer in (self._trimming, self._impatience):
-            if timer is not None:
-                timer.cancel()
-        while self._hand_over(_Turn.CLOSED):
-            pass
+        self._waiters.stop()
+        if self._trimming is not None:
+            self._trimming.cancel()
+        self._waiters.fail(_closed)
+        self._openings.finish()
         while self._idle:
-            self.retire(self._idle.pop())
+            self._close(self._idle.pop())
         while self._open:
             self._all_back.clear()
             await self._all_back.wait()
+
+    async def cut(self) -> None:
+        """Have the server cancel what still runs, and end all connections, in little more than a second."""
+        cancelling = [
+            asyncio.ensure_future(connection.cancel_statement()) for connection in list(self._leases)
+        ]
+        try:
+            if cancelling:
+                await asyncio.wait(cancelling, timeout=_CANCEL_S)
+            async with asyncio.timeout(_RETURN_S):
+                while self._leases:
+                    self._all_back.clear()
+                    await self._all_back.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for request in cancelling:
+                request.cancel()
+                request.add_done_callback(_forget)
+            self.terminate()
+
+    def terminate(self) -> None:
+        """End all connections at once."""
+        self._closing = True
+        self._openings.stop()
+        self._idle.clear()
+        for connection in list(self._connector.connections):
+            connection.terminate()
+
+    def abandon(self) -> None:
+        """Let go of all connections without a word to the server, which cannot be reached or must not be."""
+        self._closing = True
+        self._idle.clear()
+        self._leases.clear()
+        for connection in list(self._connector.connections):
+            connection.abandon()
+
+    def abandon_to_parent(self) -> None:
+        """Let go of all connections in a forked child: they are the parent's."""
+        self.loop = NOWHERE
+        self.abandon()
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a forked child's copy."""
+        return self.loop is NOWHERE
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether the connections can be reached no more: their loop is closed, or they are the parent's."""
+        return self.is_forked or self._own_loop.is_closed()
+
+    def check_loop(self) -> None:
+        """Raise ``PlainsqlError`` in another event loop, thread or process than the connections'."""
+        if self.loop._thread_id != get_ident():
+            raise self.not_here()
+
+    def not_here(self) -> PlainsqlError:
+        """Make the error of a call from an event loop, thread or process that the connections are not of."""
+        if self.is_forked:
+            return PlainsqlError(
+                "this Database was connected before a fork: its connections belong to the parent process",
+                hint="connect after the fork, in the process that uses the Database",
+            )
+        if self._closing:
+            return _closed()
+        return PlainsqlError(
+            "this Database belongs to another event loop than the one that calls it",
+            detail="its event loop is closed" if self._own_loop.is_closed() else None,
+            hint="connect in the event loop that uses it: one Database for each asyncio.run and each thread",
+        )
+
+    def deadline(self) -> float | None:
+        """Return until when a call that begins to wait now may wait, by the event loop's clock."""
+        return None if self.wait_timeout is None else self._own_loop.time() + self.wait_timeout
+
+    def answer_timeout(self, deadline: float | None) -> float:
+        """Return how many seconds a connection may take to answer what costs the server nothing."""
+        if deadline is None:
+            return self._patience_s
+        return max(min(self._patience_s, deadline - self._own_loop.time()), 0.001)
+
+    def no_answer(self) -> PoolTimeoutError:
+        """Make the error of a call whose time is up since open connections did not answer."""
+        return PoolTimeoutError(
+            f"no connection answered within {self.wait_timeout:g} s",
+            detail="connections were open, and nothing came back on them",
+            hint="check the server, and the network or pooler on the way",
+        )
 
     @property
     def in_use(self) -> int:
@@ -223,85 +314,114 @@ class Leases:
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        # A call for which a connection is opening has its place.
+        return max(len(self._waiting) - self._openings.under_way, 0)
 
     # --------------------------------------------------------------------------------------------------
 
-    async def _open_one(self, deadline: float | None) -> Lease:
-        """Open a connection in a place that is this call's already."""
-        try:
-            # Not acquire(timeout=…): where it is cancelled in the moment in which it ends, it swallows the
-            # cancellation.
-            async with asyncio.timeout_at(deadline):
-                proxy = await self._pool.acquire()
-        except BaseException as error:
-            self._leave_place()
-            if isinstance(error, exceptions.InterfaceError) and self._pool.is_closing():
-                raise _closed() from None
-            raise
-        now = monotonic()
-        return Lease(proxy, self._born.setdefault(proxy._con, now), now)
+    @property
+    def _open(self) -> int:
+        """Connections that live or are being opened: never more than ``max_size``."""
+        return len(self._leases) + self._openings.under_way
 
-    def _pass_on(self, future: asyncio.Future[Given]) -> None:
-        """Take out one who was cancelled. What it was given in the very same moment goes to the next."""
-        if not future.done() or future.cancelled():
-            self._waiting.pop(future, None)
-        elif future.exception() is None:
-            given = future.result()
-            if isinstance(given, Lease):
-                self.give_back(given)
-            elif given is _Turn.PLACE:
-                self._leave_place()
+    @property
+    def _coming(self) -> int:
+        """Connections that are being opened, or may be."""
+        if self._openings.refused is not None:
+            return self._openings.under_way
+        return self.max_size - len(self._leases)
 
-    def _lose_patience(self) -> None:
-        """Refuse those whose time is up."""
-        self._impatience = None
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._waiting:
-            future, deadline = next(iter(self._waiting.items()))
-            # The clock may go off a moment early, as all of a loop's do.
-            if deadline > now + _MOMENT:
-                self._impatience = loop.call_at(deadline, self._lose_patience)
-                return
-            del self._waiting[future]
-            if not future.done():
-                future.set_exception(
-                    PoolTimeoutError(
-                        f"no connection became free within {self._wait_timeout:g} s",
-                        detail=f"all {self.max_size} connections are in use",
-                        hint="raise max_size, or look for transactions that are held open for too long",
-                    )
-                )
+    def _wanted(self) -> int:
+        """Return how many connections should be opened, beside those that are being opened."""
+        if self._closing:
+            return 0
+        return min(len(self._waiting) - self._openings.under_way, self.max_size - self._open)
 
-    def _hand_over(self, given: Given) -> bool:
-        while self._waiting:
-            future, _ = self._waiting.popitem(last=False)
-            if not future.done():
-                future.set_result(given)
-                return True
-        return False
+    def _opened(self, connection: Any) -> None:
+        lease = self._leases[connection] = Lease(connection)
+        connection.on_end = self._ended
+        if connection.is_closed():
+            connection.terminate()
+        elif self._closing or lease.born < self._retired_before:
+            self._close(lease)
+        elif not self._waiters.hand_over(lease):
+            lease.idle_since = monotonic()
+            self._idle.append(lease)
+            if self._trimming is None:
+                self._trimming = self._own_loop.call_later(self._max_idle, self._trim)
 
-    def _leave_place(self) -> None:
-        """A connection is gone: its place goes to who waits longest."""
-        if self._hand_over(_Turn.PLACE):
-            return
-        self._open -= 1
-        if self._open == 0:
+    def _failed(self, error: Exception | None) -> None:
+        """Take note that a connection could not be opened. As long as there are others, or about to be, those
+        who wait go on waiting for these.
+        """
+        if not self._open:
             self._all_back.set()
+        if error is None or self._closing:
+            return  # given up
+        if self._openings.under_way or any(not connection.is_closed() for connection in self._leases):
+            self._openings.go_on()
+        else:
+            self._openings.refused = None
+            self._waiters.fail(lambda: _copy(error))
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._returning.add(task)
-        task.add_done_callback(self._returning.discard)
+    def _ended(self, connection: Any) -> None:
+        """A connection has ended, idle or in use: its place is free."""
+        lease = self._leases.pop(connection, None)
+        if lease is None:
+            return
+        lease.born = _NEVER
+        if lease in self._idle:
+            self._idle.remove(lease)
+        if not self._open:
+            self._all_back.set()
+        if self._waiting and not self._own_loop.is_closed():
+            if not self._leases:
+                self._openings.refused = None
+            self._openings.go_on()
+
+    def _expired(self) -> Exception:
+        """Make the error of a call that has waited too long."""
+        if not self._leases:  # nothing to wait for but a server that does not answer
+            return TimeoutError()
+        return PoolTimeoutError(
+            f"no connection became free within {self.wait_timeout:g} s",
+            detail=self._situation(),
+            hint="raise max_size, or look for transactions that are held open for too long",
+        )
+
+    def _situation(self) -> str:
+        if len(self._leases) >= self.max_size:
+            return f"all {self.max_size} connections are in use"
+        refused = self._openings.refused
+        in_use = f"{len(self._leases)} connections are in use, of {self.max_size} at most"
+        if refused is None:
+            return f"{in_use}, and {self._openings.under_way} are being opened"
+        return f"{in_use}, and another could not be opened: {type(refused).__name__}"
+
+    def _in_background(self, lease: Lease, work: Any) -> None:
+        connection = lease.connection
+        if self._own_loop.is_closed():  # a generator or task was collected too late
+            self._leases.pop(connection, None)
+            connection.abandon()
+        elif connection.is_closed():
+            connection.terminate()
+        else:
+            made: Coroutine[Any, Any, None] = work(lease)
+            task: Any = self._own_loop.create_task(made)
+            task._log_destroy_pending = False  # one that the end of the event loop leaves over has no caller
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _reset(self, lease: Lease) -> None:
         try:
-            await lease.connection.reset(timeout=_PATIENCE)
-        except Exception:  # noqa: BLE001 (whatever it is: the pool closes what it cannot make good)
+            async with asyncio.timeout(self._patience_s):
+                await lease.connection.reset()
+        except TimeoutError:
+            lease.connection.terminate()
+        except Exception:  # noqa: BLE001 (what cannot be reset now may be when it is in order, or is cut)
             self.retire(lease)
         except BaseException:
-            self.retire(lease)
+            lease.connection.terminate()
             raise
         else:
             lease.tenant = None
@@ -309,36 +429,53 @@ class Leases:
 
     async def _end(self, lease: Lease, statement: str) -> None:
         try:
-            await lease.connection.execute(statement, timeout=_PATIENCE)
+            async with asyncio.timeout(self._patience_s):
+                await lease.connection.execute(statement)
+        except TimeoutError:
+            lease.connection.terminate()
         except Exception:  # noqa: BLE001 (as above)
             self.retire(lease)
         except BaseException:
-            self.retire(lease)
+            lease.connection.terminate()
             raise
         else:
             self.give_back(lease)
 
-    async def _return_to_pool(self, lease: Lease) -> None:
+    async def _recover(self, lease: Lease) -> None:
         try:
-            await self._pool.release(lease.proxy, timeout=_PATIENCE)
-        except Exception:  # noqa: BLE001
-            # The pool has terminated the connection: its answer to everything that goes wrong here.
+            async with asyncio.timeout(self._patience_s):
+                await lease.connection.recover()
+        except Exception:  # noqa: BLE001 (a connection in an unknown state is of no use)
+            await self._cut(lease.connection)
+        except BaseException:
+            lease.connection.terminate()
+            raise
+        else:
+            lease.tenant = None
+            self.give_back(lease)
+
+    async def _cut(self, connection: Any) -> None:
+        """End a connection, and what may still run on it."""
+        try:
+            async with asyncio.timeout(_CANCEL_S):
+                await connection.cancel_statement()
+        except Exception:  # noqa: BLE001 (it cannot be reached)
             pass
         finally:
-            self._leave_place()
+            connection.terminate()
 
     def _close(self, lease: Lease) -> None:
-        """Close a connection that is as it was taken: the pool opens another where one is needed."""
-        self._in_background(self._say_farewell(lease))
+        """Close a connection that is as it was taken: another is opened where one is needed."""
+        self._in_background(lease, self._say_farewell)
 
     async def _say_farewell(self, lease: Lease) -> None:
         try:
-            # The pool, told by the connection, has its holder back afterwards.
-            await lease.connection.close(timeout=_PATIENCE)
+            async with asyncio.timeout(self._patience_s):
+                await lease.connection.close()
         except Exception:  # noqa: BLE001
-            pass  # it is cut then
+            pass  # asyncpg has cut it
         finally:
-            self._leave_place()
+            lease.connection.terminate()
 
     def _trim(self) -> None:
         """Close what was not needed for a while, down to ``min_size``."""
@@ -348,10 +485,22 @@ class Leases:
         while self._idle and surplus > 0 and self._idle[0].idle_since <= oldest:
             self._close(self._idle.pop(0))
             surplus -= 1
-        if self._idle:
-            wait = self._idle[0].idle_since - oldest if surplus > 0 else self._max_idle
-            self._trimming = asyncio.get_running_loop().call_later(wait, self._trim)
+        # With no surplus there is nothing to do until a connection comes back.
+        if self._idle and surplus > 0:
+            wait = self._idle[0].idle_since - oldest
+            self._trimming = self._own_loop.call_later(wait, self._trim)
 
 
 def _closed() -> PlainsqlError:
     return PlainsqlError("the database is closed", hint="use it inside its 'async with' block")
+
+
+def _copy(error: Exception) -> Exception:
+    own = copy.copy(error)
+    own.__cause__, own.__context__ = error.__cause__, error.__context__
+    return own
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

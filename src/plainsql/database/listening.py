@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from asyncpg import exceptions
 
-from plainsql.errors import BindError, ConnectError, PlainsqlError, PoolTimeoutError
+from plainsql.errors import ConnectError, PlainsqlError, PoolTimeoutError
 
 __all__ = ["Listener", "Notification"]
 
@@ -27,9 +27,6 @@ class Notification(NamedTuple):
 
 MAX_PENDING = 10_000
 """Notifications that wait for their consumer at most: what comes then is dropped, and a gap in its place."""
-
-_MAX_NAME_BYTES = 63
-"""PostgreSQL cuts a longer name off in LISTEN, and refuses it in NOTIFY."""
 
 _LONGEST_PAUSE = 1.0
 
@@ -59,7 +56,6 @@ class Listener:
     """
 
     def __init__(self, acquire: Acquire, channel: str, heartbeat: float) -> None:
-        _check(channel, heartbeat)
         self._subscription = _Subscription(acquire, channel, heartbeat)
         self._closed = False
 
@@ -261,18 +257,3 @@ class _Subscription:
             self._arrived.put_nowait(Notification(self._channel, "", 0, gap=True))
         if not self._drops:
             self._arrived.put_nowait(notification)
-
-
-def _check(channel: Any, heartbeat: float) -> None:
-    hint = "a channel is named as in NOTIFY"
-    if not isinstance(channel, str):
-        raise BindError(f"listen(): channel: expected str, got {type(channel).__name__}", hint=hint)
-    size = len(channel.encode(errors="replace"))
-    if not 1 <= size <= _MAX_NAME_BYTES:
-        raise BindError(
-            f"listen(): channel: expected a name of 1 to {_MAX_NAME_BYTES} bytes, got {size}", hint=hint
-        )
-    if "\0" in channel:
-        raise BindError("listen(): channel: the name holds a NUL character", hint=hint)
-    if not heartbeat > 0:
-        raise BindError(f"listen(): heartbeat: expected seconds, more than 0, got {heartbeat!r}")

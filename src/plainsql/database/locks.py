@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from plainsql.errors import ConnectError
+from plainsql.database.contexts import asynccontextmanager
+from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
+from plainsql.database.outcome import add_note
+from plainsql.errors import ConnectError, PlainsqlError
 
-__all__ = ["Locks"]
+__all__ = ["LockLostError", "Locks"]
 
 _KEY = "hashtextextended($1, 0)"
+
+_NOT_ACQUIRED = "the connection was lost before the advisory lock was acquired: it is not held"
+_LOST = "the advisory lock was lost: its connection ended while it was held"
+
+
+class LockLostError(ConnectionLostError, ConnectError):
+    """An advisory lock was lost together with its connection, and another may have held it meanwhile."""
+
+    def __init__(self, cause: BaseException | None = None) -> None:
+        hint = "another may have held it meanwhile: look at what was done under it"
+        state: str | None = getattr(cause, "sqlstate", None)
+        PlainsqlError.__init__(self, _LOST, hint=hint)
+        ConnectionLostError.__init__(self, _LOST, hint=hint, sqlstate=state)
+
+    def __str__(self) -> str:
+        return PlainsqlError.__str__(self)
 
 
 class Locks:
@@ -48,22 +67,47 @@ class Locks:
 
     @asynccontextmanager
     async def _hold_on_server(self, key: str, *, wait: bool) -> AsyncIterator[bool]:
-        scope = "xact_" if self._by_transaction else ""
         async with self._acquire() as connection:
-            if wait:
-                await connection.execute(f"select pg_advisory_{scope}lock({_KEY})", key)
-                held = True
-            else:
-                held = await connection.fetchval(f"select pg_try_advisory_{scope}lock({_KEY})", key)
+            held = await self._ask(connection, key, wait=wait)
             try:
                 yield held
-                if held and connection.is_closed():
-                    raise ConnectError(
-                        "the advisory lock was lost: its connection ended while it was held",
-                        hint="another may have held it meanwhile: look at what was done under it",
-                    )
-            finally:
-                # It ends with the session's reset, or with the transaction; here, so that the next need not
-                # wait for that.
-                if held and not self._by_transaction and not connection.is_closed():
-                    await connection.execute(f"select pg_advisory_unlock({_KEY})", key)
+            except BaseException as error:
+                if held and not await self._release(connection, key):
+                    add_note(error, _LOST)
+                raise
+            if held and not await self._release(connection, key):
+                raise LockLostError
+
+    async def _ask(self, connection: Any, key: str, *, wait: bool) -> bool:
+        """Ask the server for the lock, and wait until it is held or, without ``wait``, not at all."""
+        scope = "xact_" if self._by_transaction else ""
+        try:
+            if wait:
+                await connection.execute(f"select pg_advisory_{scope}lock({_KEY})", key)
+                return True
+            return bool(await connection.fetchval(f"select pg_try_advisory_{scope}lock({_KEY})", key))
+        except Exception as raised:
+            error = as_lost(raised)
+            if is_lost(error):
+                add_note(error, _NOT_ACQUIRED)
+            if error is raised:
+                raise
+            raise error from raised
+
+    async def _release(self, connection: Any, key: str) -> bool:
+        """Release the lock and return whether it was held until now.
+
+        It would end with the session's reset, or with the transaction; here, so that the next need not wait
+        for that.
+        """
+        if connection.is_closed():
+            return False
+        try:
+            if self._by_transaction:  # ends with it: whether the connection is there is all that is asked
+                await connection.execute("select")
+                return True
+            return bool(await connection.fetchval(f"select pg_advisory_unlock({_KEY})", key))
+        except Exception as error:
+            if not is_lost(as_lost(error)):
+                raise
+            return False

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine, Sequence
+from contextlib import nullcontext
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -85,7 +86,7 @@ async def run_batch(
         await _refuse_nul(connection, query, runs)
     results: list[R] = []
     number = 1
-    async with whole(connection, savepoint=not (own or _is_one_statement(query, runs))):
+    async with nullcontext() if own or _is_one_statement(query, runs) else whole(connection):
         for plan, values in runs:
             if query.needs_columns or len(values) == 1:
                 results += await _one_by_one(connection, query, plan, values, number)
@@ -112,7 +113,7 @@ async def execute_many(
         await _refuse_nul(connection, query, runs)
     number = 1
     in_one = query.effect == "reads" or (len(runs) == 1 and is_one_piece(runs[0][1]))
-    async with whole(connection, savepoint=not (own or in_one)):
+    async with nullcontext() if own or in_one else whole(connection):
         for plan, values in runs:
             await write_many(connection, query, plan, values, number)
             number += len(values)

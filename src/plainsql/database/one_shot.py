@@ -15,15 +15,16 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from plainsql.cache import Mark, Reading
 from plainsql.database.borrowing import Borrower
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress, copy_in
 from plainsql.database.copying_out import CopyFormat, Output, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, iterate
+from plainsql.database.holders import Use
 from plainsql.database.observing import Call, observe, observe_rows
 from plainsql.database.retrying import retry
 from plainsql.database.through import (
@@ -35,6 +36,7 @@ from plainsql.database.through import (
 )
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
+from plainsql.options import check
 from plainsql.query import Args, Plan, Query
 
 __all__ = ["OneShot"]
@@ -114,7 +116,8 @@ class OneShot(Direct):
             columns: the columns' names, where the rows are tuples.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
         """
-        async with self._in_traced_transaction(self._traces(None, ()), None) as connection:
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
+        async with self._in_traced_transaction(self._traces(None, ()), None, "copy") as connection:
             return await copy_in(connection, table, rows, columns, progress)
 
     async def copy_out(
@@ -140,11 +143,12 @@ class OneShot(Direct):
             header: whether the columns' names come first; not in the binary format.
             progress: called with the number of bytes so far.
         """
+        check("copy_out", parameters=parameters, format=format, header=header, progress=progress)
         args = query.bind((), dict(parameters or {}))
 
         async def copy(call: Call | None) -> int:
             await self._admit(query)
-            async with self._in_transaction(call) as connection:
+            async with self._in_transaction(call, "copy") as connection:
                 return await copy_out(connection, query, args, output, format, header, progress)
 
         if (on_call := self._core.on_call) is None:
@@ -165,6 +169,7 @@ class OneShot(Direct):
         ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts
         only with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
         """
+        check("transaction", isolation=isolation, read_only=read_only, deferrable=deferrable)
         async with self._open_transaction(isolation, read_only, deferrable) as transaction:
             yield transaction
 
@@ -176,26 +181,29 @@ class OneShot(Direct):
         isolation: Isolation | None = "serializable",
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
-        """Run ``work`` in a transaction, again where it failed by a serialization failure or a deadlock.
+        """Run ``work`` in a transaction, again if it failed by a serialization failure or a deadlock, by a
+        change of the tables, or because the server only reads since a failover.
 
         Between attempts it waits a random time that grows, up to a second. ``on_retry`` is told the number of
         the attempt that failed and its error. The last error is raised with a note of how many attempts were
         made.
         """
+        check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
         return await retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:
         """Take an asyncpg connection, for what queries cannot say. It is reset afterwards.
 
-        It is yours inside the block only: afterwards it serves others.
+        It is yours inside the block only, with all that is made from it: afterwards it serves others, and
+        every use raises ``asyncpg.InterfaceError``.
         """
-        if self._local is not None:
+        if self._local is not None and self._tenant is not None:
             raise PlainsqlError(
                 "acquire(): behind a pooler in transaction mode no connection can carry a tenant",
                 hint="use transaction() and its 'connection'",
             )
-        async with self._acquire() as connection:
+        async with self._hand_out() as connection:
             yield connection
 
     # --------------------------------------------------------------------------------------------------
@@ -285,13 +293,15 @@ class OneShot(Direct):
         await traces.after(mark)
 
     @asynccontextmanager
-    async def _in_traced_transaction(self, traces: Traces | None, call: Call | None) -> AsyncIterator[Any]:
+    async def _in_traced_transaction(
+        self, traces: Traces | None, call: Call | None, use: Use = "batch"
+    ) -> AsyncIterator[Any]:
         """As ``_in_transaction``, and have the cache know what it wrote: marked at its end, however long it
         takes.
         """
         mark: Mark | None = None
         try:
-            async with self._in_transaction(call) as connection:
+            async with self._in_transaction(call, use) as connection:
                 yield connection
                 if traces is not None:
                     mark = await traces.before_commit()
@@ -304,7 +314,7 @@ class OneShot(Direct):
 
     async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
         await self._admit(query)
-        async with self._in_traced_transaction(self._traces(query, [args]), call) as connection:
+        async with self._in_traced_transaction(self._traces(query, [args]), call, "stream") as connection:
             async for row in iterate(connection, query, args, self._core.prefetch):
                 yield row
 

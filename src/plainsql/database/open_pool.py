@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import asyncpg
 from asyncpg import exceptions
 
 from plainsql.database import session
 from plainsql.database.borrowing import Pooler
 from plainsql.database.codecs import Codecs
+from plainsql.database.connector import Connect, Connector
 from plainsql.database.cost import Floor
+from plainsql.database.keepalive import Keepalive
 from plainsql.database.leases import Leases
 
 __all__ = ["OpenedPool", "open_pool"]
@@ -24,8 +26,6 @@ _MEASURED = 3
 class OpenedPool(NamedTuple):
     """The connections of a database, its first ones open."""
 
-    pool: Any
-    """asyncpg's."""
     leases: Leases
     pooler: Pooler | None
     floor: Floor
@@ -33,23 +33,40 @@ class OpenedPool(NamedTuple):
 
 
 async def open_pool(
-    url: str, pool_options: Mapping[str, Any], lease_options: Mapping[str, Any], pooler: Pooler | None
+    connect: Connect, options: Mapping[str, Any], lease_options: Mapping[str, Any], pooler: Pooler | None
 ) -> OpenedPool:
     """Open the first connections of a pool, and find out what stands between it and the server.
 
-    Raises what opening a connection raises.
+    ``connect`` opens one, with ``options``, which are those of ``asyncpg.connect``; ``timeout`` holds until
+    the first connection is set up, and for each later one. ``keepalive`` among them is a `Keepalive`.
+
+    Raises what opening a connection raises, ``TimeoutError`` where there is none in time.
     """
-    return await _Opener(url, pool_options, lease_options).open(pooler)
+    return await _Opener(connect, options, lease_options).open(pooler)
 
 
 class _Opener:
-    def __init__(self, url: str, pool_options: Mapping[str, Any], lease_options: Mapping[str, Any]) -> None:
-        self._url = url
-        self._pool_options = pool_options
-        """Of asyncpg's pool."""
+    def __init__(
+        self, connect: Connect, options: Mapping[str, Any], lease_options: Mapping[str, Any]
+    ) -> None:
+        self._connect = connect
+        self._options = dict(options)
+        """Of ``asyncpg.connect``."""
+        self._timeout: float = self._options.pop("timeout")
+        self._keepalive: Keepalive = self._options.pop("keepalive", Keepalive())
         self._lease_options = lease_options
 
     async def open(self, pooler: Pooler | None) -> OpenedPool:
+        async with asyncio.timeout(self._timeout):
+            opened = await self._open(pooler)
+        try:
+            await opened.leases.fill()
+        except BaseException:
+            opened.leases.terminate()
+            raise
+        return opened
+
+    async def _open(self, pooler: Pooler | None) -> OpenedPool:
         if pooler is None:
             try:
                 return await self._direct_pool()
@@ -65,8 +82,7 @@ class _Opener:
         return await self._make(session.TransactionPooledConnection, pooler, **options)
 
     async def _direct_pool(self) -> OpenedPool:
-        options = dict(self._pool_options)
-        options["server_settings"] = session.SETTINGS | options["server_settings"]
+        settings = session.SETTINGS | self._options["server_settings"]
         checked = False
 
         async def check(connection: Any) -> None:
@@ -75,14 +91,18 @@ class _Opener:
                 raise _BehindPoolerError
             checked = True
 
-        return await self._make(session.DirectConnection, None, check, **options)
+        return await self._make(session.DirectConnection, None, check, server_settings=settings)
 
     async def _make(
-        self, connection_class: type, pooler: Pooler | None, check: Any = None, **options: Any
+        self,
+        connection_class: type[session.LeasedConnection],
+        pooler: Pooler | None,
+        check: Any = None,
+        **options: Any,
     ) -> OpenedPool:
         codecs, floor = Codecs(), Floor()
 
-        async def install(connection: Any) -> None:
+        async def set_up(connection: Any) -> None:
             if check is not None:
                 await check(connection)
             if connection_class is session.SessionPooledConnection:
@@ -93,31 +113,32 @@ class _Opener:
                 await connection.execute("select")
                 floor.measured(perf_counter() - began)
 
-        create_pool: Any = asyncpg.create_pool  # untyped
-        pool: Any = create_pool(
-            self._url, init=install, connection_class=connection_class, **(dict(self._pool_options) | options)
-        )
-        await pool
-        leases = Leases(pool, **self._lease_options)
-        try:
-            await leases.open()
-        except BaseException:
-            pool.terminate()
-            raise
-        return OpenedPool(pool, leases, pooler, floor)
+        leases = Leases(self._connector(connection_class, set_up, **options), **self._lease_options)
+        await leases.open()
+        return OpenedPool(leases, pooler, floor)
 
     async def _pooler_keeps_statements(self) -> bool:
-        connect_to: Any = asyncpg.connect
-        connection = await connect_to(
-            self._url,
-            timeout=self._pool_options["timeout"],
-            server_settings=self._pool_options["server_settings"],
-            statement_cache_size=0,
-        )
+        connector = self._connector(session.LeasedConnection, statement_cache_size=0)
+        connection = await connector.open()
         try:
             return await session.keeps_statements(connection)
         finally:
-            await connection.close()
+            connection.terminate()
+
+    def _connector(
+        self,
+        connection_class: type[session.LeasedConnection],
+        set_up: Callable[[Any], Awaitable[object]] | None = None,
+        **options: Any,
+    ) -> Connector:
+        return Connector(
+            self._connect,
+            self._options | options,
+            connection_class,
+            timeout=self._timeout,
+            keepalive=self._keepalive,
+            set_up=set_up,
+        )
 
 
 class _BehindPoolerError(Exception):

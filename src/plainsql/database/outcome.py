@@ -7,13 +7,21 @@ from typing import Self
 
 from asyncpg import exceptions
 
-from plainsql.database.failure import as_closed, is_lost
+from plainsql.database.lost import ConnectionLostError, is_lost
 from plainsql.errors import PlainsqlError
 from plainsql.query import Effect
 
-__all__ = ["Ending", "is_undecided", "note_of_statement", "was_not_sent"]
+__all__ = [
+    "NOT_SENT",
+    "Ending",
+    "add_note",
+    "is_undecided",
+    "may_run_again",
+    "note_of_statement",
+    "was_not_sent",
+]
 
-_NOT_SENT = "the connection was closed before the statement was sent: it was not executed"
+NOT_SENT = "the connection was closed before the statement was sent: it was not executed"
 _CHANGES_NOTHING = "the connection was lost while the statement ran; it changes nothing, it may be run again"
 _UNKNOWN = "the connection was lost while the statement ran: it may have been executed, or not"
 _OUT_OF_TIME = "the statement ran out of time: it may have been executed, or not"
@@ -39,11 +47,14 @@ class Ending:
     def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
         if raised is None:
             return
-        error = as_closed(raised)
-        if (note := _note_of_transaction(error, ended=self.begun)) is not None:
-            error.add_note(note)
-        if error is not raised:
-            raise error from None
+        if (note := _note_of_transaction(raised, ended=self.begun)) is not None:
+            add_note(raised, note)
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an error that does not have it yet."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
 
 
 def was_not_sent(error: BaseException) -> bool:
@@ -51,6 +62,8 @@ def was_not_sent(error: BaseException) -> bool:
 
     A connection that ends later makes another error, of the server's kind.
     """
+    if isinstance(error, ConnectionLostError):
+        return not error.was_sent
     return isinstance(error, exceptions.InterfaceError) and not isinstance(error, exceptions.PostgresError)
 
 
@@ -64,13 +77,21 @@ def is_undecided(error: BaseException) -> bool:
     return is_lost(error) and not was_not_sent(error)
 
 
+def may_run_again(error: BaseException, effect: Effect) -> bool:
+    """Whether a statement that an error has ended may be run again: it changes nothing, or was not sent."""
+    if is_lost(error):
+        return effect == "reads" or was_not_sent(error)
+    # A standby cancels a read that is in the way of what it applies.
+    return effect == "reads" and isinstance(error, exceptions.SerializationError)
+
+
 def note_of_statement(error: BaseException, effect: Effect) -> str | None:
     """Say what became of a statement outside of transactions; None where the error says it by itself."""
     if isinstance(error, PlainsqlError):
         return None
     if is_lost(error):
         if was_not_sent(error):
-            return _NOT_SENT
+            return NOT_SENT
         return _CHANGES_NOTHING if effect == "reads" else _UNKNOWN
     if isinstance(error, TimeoutError) and effect != "reads":
         return _OUT_OF_TIME

@@ -61,6 +61,9 @@ _PATIENCE_S = 0.005
 """Seconds in which one of the statements under way must end, before the calls that wait for it are sent
 beside it, and in which a group may take longer than its calls cost."""
 
+_STALLED_S = 0.25
+"""If no statement of a query ends for so many seconds, its calls do not wait for each other any longer."""
+
 _SLOWER = 4
 """A group that takes so many times what its calls cost holds a slow one: the others are run beside it."""
 
@@ -123,6 +126,7 @@ class Scheduler:
         "_runner",
         "_scheduled",
         "_sent",
+        "_stalled_since",
         "_tasks",
         "_timer",
         "_until_measured",
@@ -143,6 +147,8 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | None = None
         self._ends = 0
         """How many statements have ended."""
+        self._stalled_since: float | None = None
+        """Since when no statement has ended though calls wait."""
         self._sent = 0
         """Groups that take a place among the statements under way."""
         self._tasks: set[asyncio.Task[object]] = set()
@@ -292,8 +298,19 @@ class Scheduler:
 
     def _lose_patience(self, ends: int) -> None:
         self._timer = None
-        if self._waiting:
-            self._send(beside=1 if ends == self._ends else 0, patient=False)
+        if ends != self._ends:
+            self._stalled_since = None
+        if not self._waiting:
+            return
+        self._send(beside=1 if ends == self._ends else 0, patient=False)
+        if self._waiting and ends == self._ends:
+            # All places are taken, and nothing ends: the calls wait for a connection by themselves, which has
+            # a limit.
+            now = self._loop.time()
+            if self._stalled_since is None:
+                self._stalled_since = now
+            elif now - self._stalled_since > _STALLED_S:
+                self._leave_alone(len(self._waiting))
 
     # Groups ---------------------------------------------------------------------------------------------
 

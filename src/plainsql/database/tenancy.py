@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from plainsql.database.leases import Tenant
@@ -99,23 +100,31 @@ def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Ten
     return (names[0], tenant), (names[1], user)
 
 
-async def set_session(connection: Any, former: Tenant | None, tenant: Tenant | None) -> None:
+async def set_session(
+    connection: Any, former: Tenant | None, tenant: Tenant | None, *, timeout: float | None = None
+) -> None:
     """Make a session a tenant's, or nobody's, in one round trip. Nobody's has what it began with."""
     if tenant is None:
-        await connection.execute("; ".join(f"reset {_identifiers(name)}" for name, _ in former or ()))
+        resets = "; ".join(f"reset {_identifiers(name)}" for name, _ in former or ())
+        await connection.execute(resets, timeout=timeout)
         return
     # What the former tenant has set and this one does not must go too.
     settings = {name: "" for name, _ in former or ()} | dict(tenant)
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, false)" for i in range(len(settings)))
-    await connection.fetch(f"select {calls}", *(part for setting in settings.items() for part in setting))
+    values = [part for setting in settings.items() for part in setting]
+    await connection.fetch(f"select {calls}", *values, timeout=timeout)
 
 
-def local_settings(tenant: Tenant) -> str:
-    """Return the statement that makes the current transaction a tenant's, for the simple protocol.
+def local_settings(tenant: Tenant | None, names: Iterable[str]) -> str:
+    """Return the statement that makes the current transaction a tenant's, for the simple protocol; without a
+    tenant, nobody's: the settings ``names`` are what the session began with, whatever another client has
+    set in it.
 
-    That takes no parameters: names and values are written as hexadecimal digits, and nothing else of them is
-    in the text.
+    It takes no parameters: names and values are written as hexadecimal digits, and nothing else of them is in
+    the text.
     """
+    if tenant is None:
+        return "; ".join(f"set local {_identifiers(name)} to default" for name in names)
     return f"select {', '.join(f'set_config({_hex(name)}, {_hex(value)}, true)' for name, value in tenant)}"
 
 

@@ -11,21 +11,26 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
 
 from plainsql.cache import Mark
+from plainsql.database.block import block
+from plainsql.database.borrowed import BorrowedConnection
+from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress, copy_in
 from plainsql.database.copying_out import CopyFormat, Output, copy_out
 from plainsql.database.execution import execute, iterate
 from plainsql.database.many import execute_many, run_batch
 from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
+from plainsql.database.outcome import Ending
+from plainsql.database.resetting import may_alter_statements
 from plainsql.database.tenancy import Admission
 from plainsql.database.through import ANYTHING, Through, Traces
 from plainsql.errors import TransactionError
+from plainsql.options import check
 from plainsql.query import Args, Query
 
 __all__ = ["Isolation", "Terms", "Transaction", "begin"]
@@ -45,6 +50,8 @@ class Terms:
     admission: Admission | None
     """None where it is a tenant's."""
     through: Through | None
+    explain: Callable[[BaseException], BaseException]
+    """Makes of an error the one to raise, and takes note of what it says of the server."""
 
 
 class Transaction:
@@ -68,6 +75,8 @@ class Transaction:
         """Of the outermost: whether a statement may have failed, and with it the transaction."""
         self._altered = False
         """True of the outermost if its role and settings may be others than the session's."""
+        self._borrowed: BorrowedConnection | None = None
+        """Of the outermost: the connection as the user has it."""
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
@@ -89,9 +98,12 @@ class Transaction:
         try:
             async for row in rows:
                 yield row
-        except BaseException:
+        except BaseException as raised:
             self._outermost._doubtful = True
-            raise
+            error = self._terms.explain(raised)
+            if error is raised:
+                raise
+            raise error from raised
 
     def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments; the results in the order of the sets."""
@@ -116,6 +128,7 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
+        check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         self._outermost._altered = True
         if (traces := self._outermost.traces) is not None:
             traces.add(ANYTHING)  # its triggers may write whatever they like
@@ -134,6 +147,7 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
+        check("copy_out", parameters=parameters, format=format, header=header, progress=progress)
         args = query.bind((), dict(parameters or {}))
         return await self._exclusively(
             query,
@@ -147,7 +161,7 @@ class Transaction:
 
         Inside the block the savepoint is the executor: the outer transaction waits.
         """
-        async with begin(self._claim(), self._terms, outer=self) as inner:
+        async with begin(self._claim(), self._terms, None, outer=self) as inner:
             self._inner = inner
             try:
                 yield inner
@@ -156,9 +170,15 @@ class Transaction:
 
     @property
     def connection(self) -> Any:
-        """The asyncpg connection underneath, for what queries cannot say: COPY, LISTEN."""
-        self._outermost._doubtful = self._outermost._altered = True
-        return self._claim()
+        """The asyncpg connection underneath, for what queries cannot say: COPY, ``set local``. It is yours
+        until the end of the transaction.
+        """
+        outermost = self._outermost
+        outermost._doubtful = outermost._altered = True
+        connection = self._claim()
+        if outermost._borrowed is None:
+            outermost._borrowed = BorrowedConnection(connection, self._terms.explain)
+        return outermost._borrowed
 
     async def _exclusively(
         self,
@@ -180,9 +200,12 @@ class Transaction:
                 return await work(connection)
             call = Call(query, operation, sets, in_transaction=True)
             return await observe(on_call, call, work(connection))
-        except BaseException:
+        except BaseException as raised:
             self._outermost._doubtful = True
-            raise
+            error = self._terms.explain(raised)
+            if error is raised:
+                raise
+            raise error from raised
         finally:
             self._busy = False
 
@@ -200,6 +223,14 @@ class Transaction:
         # What only reads sets nothing. A write may set what holds until the end of the transaction.
         if query.effect != "reads":
             self._outermost._altered = True
+        if query.effect == "unknown" and may_alter_statements(query.sql):
+            self._connection.is_suspect = True
+
+    def _end(self) -> None:
+        """Refuse all further use."""
+        self._open = False
+        if self._borrowed is not None:
+            self._borrowed.release()
 
     def __repr__(self) -> str:
         return f"<Transaction {'open' if self._open else 'ended'}>"
@@ -227,39 +258,39 @@ class Transaction:
 async def begin(
     connection: Any,
     terms: Terms,
+    ending: Ending | None,
     isolation: Isolation | None = None,
     read_only: bool = False,
     deferrable: bool = False,
     outer: Transaction | None = None,
+    local: str | None = None,
 ) -> AsyncIterator[Transaction]:
-    """Open a transaction on a connection, or a savepoint where one is open."""
+    """Open a transaction on a connection, or, without ``ending``, a savepoint. ``local`` is a statement that
+    it begins with.
+    """
     level = None if isolation is None else isolation.replace(" ", "_")
-    try:
-        block = connection.transaction(isolation=level, readonly=read_only, deferrable=deferrable)
-    except ValueError:
-        raise TransactionError(
-            f"isolation: got {isolation!r}, expected 'read committed', 'repeatable read' or 'serializable'"
-        ) from None
+    opening = block(connection, ending, isolation=level, read_only=read_only, deferrable=deferrable)
     transaction = Transaction(connection, terms, outer)
     traces = transaction.traces if outer is None else None
     mark: Mark | None = None
     failure: BaseException | None = None
     try:
-        async with block:
+        async with opening:
+            if local is not None:
+                await connection.execute(local)
             try:
                 yield transaction
-                if transaction._doubtful:
-                    await _check_alive(connection)
-                if traces is not None:
-                    mark = await traces.before_commit()
             finally:
-                transaction._open = False
-    except BaseException as error:
-        failure = error
-        if isinstance(error, exceptions.InterfaceError):
-            # The block's end meets a connection that is gone, or that a stray task still uses.
-            error.add_note("while a transaction ended; it is not committed")
-        raise
+                transaction._end()
+            if transaction._doubtful:
+                await _check_alive(connection)
+            if traces is not None:
+                mark = await traces.before_commit()
+    except BaseException as raised:
+        failure = error = terms.explain(raised)
+        if error is raised:
+            raise
+        raise error from raised
     finally:
         if traces is not None:
             await traces.after(mark, failure)

@@ -3,50 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.failure import is_lost
+from plainsql.database.contexts import asynccontextmanager
+from plainsql.database.lost import is_lost
 
 __all__ = ["whole"]
 
-_ANSWER_S = 2.0
-"""Seconds in which a server must answer after a failure; else its connection is cut, and with it the
-transaction."""
-
-_UNDO = "rollback to savepoint plainsql_batch; release savepoint plainsql_batch"
-
 
 @asynccontextmanager
-async def whole(connection: Any, *, savepoint: bool) -> AsyncIterator[None]:
+async def whole(connection: Any) -> AsyncIterator[None]:
     """Undo what a block has done if it fails, cancelled or not; the connection is in a transaction.
 
-    Without ``savepoint`` the transaction's own end undoes it, and only the connection is looked at: a
-    rollback on one that fell silent would wait for ever. An error of the server ends the transaction, as that
-    of any statement does.
+    Not a savepoint of `block`: an error of the server ends the transaction, as that of any statement does.
     """
-    if savepoint:
-        await connection.execute("savepoint plainsql_batch")
+    await connection.execute("savepoint plainsql_batch")
     try:
         yield
     except BaseException as error:
         is_servers = isinstance(error, exceptions.PostgresError) and getattr(error, "severity", None)
         if not (is_servers or is_lost(error) or connection.is_closed()):
-            await _undo(connection, _UNDO if savepoint else "select")
+            await _undo(connection)
         raise
-    if savepoint:
-        await connection.execute("release savepoint plainsql_batch")
+    await connection.execute("release savepoint plainsql_batch")
 
 
-async def _undo(connection: Any, sql: str) -> None:
+async def _undo(connection: Any) -> None:
     try:
-        await connection.execute(sql, timeout=_ANSWER_S)
-    except exceptions.InFailedSQLTransactionError:
-        pass  # it answers
+        await connection.execute(
+            "rollback to savepoint plainsql_batch; release savepoint plainsql_batch",
+            timeout=connection.patience_s,
+        )
     except Exception:  # noqa: BLE001 (the error of the block is raised)
-        connection.terminate()
+        connection.terminate()  # what is left of the block must not be committed
     except BaseException:
         connection.terminate()
         raise

@@ -30,7 +30,8 @@ from plainsql.embedded.state import (
     require_compatible,
     write_state,
 )
-from plainsql.errors import EmbeddedServerError, SettingsError
+from plainsql.errors import EmbeddedServerError, OptionError
+from plainsql.options import check
 
 __all__ = ["Status", "start", "status", "stop"]
 
@@ -79,10 +80,24 @@ def start(
 
     Raises:
         EmbeddedServerError: the server cannot be started, or runs already in another way than asked.
-        SettingsError: a scratch server cannot be kept.
+        OptionError: an option is not what it may be; a scratch server cannot be kept.
     """
+    check(
+        "embedded.start",
+        folder=folder,
+        keep=keep,
+        scratch=scratch,
+        auth=auth,
+        tcp=tcp,
+        preload=preload,
+        settings=settings,
+        timeout=timeout,
+    )
     if keep and scratch:
-        raise SettingsError("a scratch server cannot be kept", hint="leave out scratch=True or keep=True")
+        raise OptionError(
+            "embedded.start(): keep: a scratch server cannot be kept",
+            hint="leave out scratch=True or keep=True",
+        )
     binaries = find_binaries()
     if scratch:
         remove_forsaken_scratch_servers()
@@ -124,6 +139,7 @@ def stop(folder: Path | str | None = None, *, force: bool = False) -> bool:
     Raises:
         EmbeddedServerError: it is in use and not forced, or does not stop.
     """
+    check("embedded.stop", folder=folder, force=force)
     place = ServerFolder(Path(folder or project_folder()).absolute())
     if not place.lock.exists():
         return False
@@ -141,6 +157,7 @@ def stop(folder: Path | str | None = None, *, force: bool = False) -> bool:
 
 def status(folder: Path | str | None = None) -> Status:
     """Return what is known of a folder's server (default: the project's). Changes nothing, does not wait."""
+    check("embedded.status", folder=folder)
     place = ServerFolder(Path(folder or project_folder()).absolute())
     state = read_state(place)
     if state is None or not is_held(place.alive):

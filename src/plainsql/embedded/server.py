@@ -17,6 +17,7 @@ from plainsql.embedded.psql import run_psql
 from plainsql.embedded.registry import User, deciding, forget_dead_users, is_held, live_users
 from plainsql.embedded.state import State, connection_url, read_state
 from plainsql.errors import SettingsError
+from plainsql.options import check
 
 __all__ = ["EmbeddedServer"]
 
@@ -87,6 +88,7 @@ class EmbeddedServer:
         Raises:
             SettingsError: the server was started without ``tcp=True``.
         """
+        check("url", database=database, user=user, password=password, tcp=tcp)
         if tcp and not self._state.tcp:
             raise SettingsError("the server listens on its Unix socket only", hint="start it with tcp=True")
         if password is None and user == SUPERUSER and (tcp or self._state.auth == "scram"):
@@ -99,6 +101,7 @@ class EmbeddedServer:
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the server's log."""
+        check("log_tail", lines=lines)
         return postmaster.log_tail(self._folder, lines)
 
     def execute(self, sql: str, database: str = "postgres", **variables: str) -> str:

@@ -15,6 +15,7 @@ from plainsql.limits.local import LocalLimits, Outcome
 from plainsql.limits.rules import BucketRule, Charge, Subject
 from plainsql.limits.turns import Turns
 from plainsql.limits.window import SlidingWindow
+from plainsql.options import check
 from plainsql.redis_link import Link, RedisSource, Script
 
 __all__ = ["Limits", "WithoutRedis"]
@@ -48,7 +49,7 @@ class Limits:
     In a cluster, a limit's key lies where its subject puts it, so that several limits of one subject can be
     decided together; with ``tag``, all of them lie together.
 
-    Raises ``BindError`` where an argument is out of its range.
+    Raises ``OptionError`` if an argument is not what it may be.
     """
 
     def __init__(
@@ -61,14 +62,15 @@ class Limits:
         without_redis: WithoutRedis = "raise",
         local_share: float = 1.0,
     ) -> None:
-        if without_redis not in ("raise", "allow", "deny", "local"):
-            raise BindError(
-                f"without_redis: expected 'raise', 'allow', 'deny' or 'local', got {without_redis!r}"
-            )
-        if not 0 < local_share <= 1:
-            raise BindError(f"local_share: expected more than 0 and at most 1, got {local_share!r}")
-        if not deadline > 0:
-            raise BindError(f"deadline: expected seconds, more than 0, got {deadline!r}")
+        check(
+            "Limits",
+            redis=redis,
+            prefix=prefix,
+            tag=tag,
+            deadline=deadline,
+            without_redis=without_redis,
+            local_share=local_share,
+        )
         self._link, self._owned = Link.of(redis)
         self._prefix = prefix
         self._tag = tag
@@ -94,10 +96,12 @@ class Limits:
         eviction dropped gives at most one burst too many; with ``starts="empty"`` it gives none, and a new
         subject waits for its first token.
         """
+        check("bucket", name=name, rate=rate, per=per, burst=burst, starts=starts)
         return TokenBucket(self, name, BucketRule.of(rate, per, burst, starts))
 
     def window(self, name: str) -> SlidingWindow:
         """Make sliding windows, whose limit and length each call names."""
+        check("window", name=name)
         return SlidingWindow(self, name)
 
     async def consume(self, *charges: Charge) -> Decision:
@@ -122,6 +126,7 @@ class Limits:
         the order is chance. A wait that is cancelled has taken nothing: if the cancellation meets a call to
         Redis, it waits for its answer and gives back what was taken.
         """
+        check("wait", timeout=timeout)
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
         async with self._turns.turn([charge.key for charge in charges], end) as came:

@@ -8,16 +8,16 @@ from fractions import Fraction
 from typing import Literal
 from uuid import UUID
 
-from plainsql.errors import BindError
+from plainsql.errors import OptionError
+from plainsql.options import check
 
-__all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule", "microseconds"]
+__all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule"]
 
 Subject = str | int | UUID
 """Whom a limit is about: a channel, a user, an address."""
 
 # Sums of three such numbers stay below 2**53, the last integer up to which Lua's doubles are exact.
 _LARGEST = 2**51
-_LONGEST_LIST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,14 @@ class BucketRule:
     @classmethod
     def of(cls, rate: int, per: float, burst: int | None, starts: Literal["full", "empty"]) -> BucketRule:
         """Make the rule of ``rate`` tokens every ``per`` seconds."""
-        _whole("rate", rate)
-        period = microseconds("per", per)
-        burst = _whole("burst", rate if burst is None else burst)
-        if starts not in ("full", "empty"):
-            raise BindError(f"starts: expected 'full' or 'empty', got {starts!r}")
+        period = _microseconds(per)
+        burst = rate if burst is None else burst
         speed = Fraction(rate, period)
         rule = cls(speed.numerator, speed.denominator, burst, 86_400_000 if starts == "empty" else 0)
         if max(rule.capacity, rule.refill) >= _LARGEST:
-            raise BindError(
-                "the rate cannot be calculated exactly: burst and period together are too large",
+            raise OptionError(
+                "bucket(): burst: expected one with which the rate can be calculated exactly: burst and per "
+                "together are too large",
                 hint="choose a smaller burst or a shorter period",
             )
         return rule
@@ -81,12 +79,8 @@ class WindowRule:
     @classmethod
     def of(cls, limit: int, window: float) -> WindowRule:
         """Make the rule of ``limit`` within ``window`` seconds."""
-        if _whole("limit", limit) > _LONGEST_LIST:
-            raise BindError(
-                f"limit: expected at most {_LONGEST_LIST:,}, because a window remembers each, got {limit:,}",
-                hint="use a bucket",
-            )
-        return cls(limit, microseconds("window", window))
+        check("charge", limit=limit, window=window)
+        return cls(limit, _microseconds(window))
 
     @property
     def most(self) -> int:
@@ -116,9 +110,12 @@ class Charge:
     n: int
 
     def __post_init__(self) -> None:
+        check("charge", n=self.n)
         most = self.rule.most
-        if _whole("n", self.n) > most:
-            raise BindError(f"n: expected at most {most}, all that {self.name!r} ever holds, got {self.n}")
+        if self.n > most:
+            raise OptionError(
+                f"charge(): n: expected at most {most}, all that {self.name!r} ever holds, got {self.n}"
+            )
 
     def arguments(self) -> list[str | int]:
         """The six arguments of the script."""
@@ -126,14 +123,5 @@ class Charge:
         return [kind, self.n, *self.rule.arguments()]
 
 
-def microseconds(name: str, seconds: float) -> int:
-    """Convert a length of time that is at least a microsecond."""
-    if not 1e-6 <= seconds < 2**31:
-        raise BindError(f"{name}: expected seconds, more than 0, got {seconds!r}")
+def _microseconds(seconds: float) -> int:
     return round(seconds * 1_000_000)
-
-
-def _whole(name: str, number: object) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number < _LARGEST:
-        raise BindError(f"{name}: expected a whole number, at least 1, got {number!r}")
-    return number

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from plainsql.errors import MigrationError
 from plainsql.migrate.folder import LAYER_NAME, taken_numbers
+from plainsql.options import check
 
 __all__ = ["new"]
 
@@ -34,6 +35,7 @@ def new(folder: str | os.PathLike[str], what: str, *, layer: str | None = None) 
     Raises:
         MigrationError: no letter in `what`, or the folder has layers and none is named.
     """
+    check("migrate.new", folder=folder, what=what, layer=layer)
     root = Path(folder)
     # By name alone: one that is still to be written does not keep the next from being made.
     taken = taken_numbers(root)

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from plainsql.errors import MigrationError
 from plainsql.migrate import lock, states
 from plainsql.migrate.execute import execute
 from plainsql.migrate.folder import Folder, read_folder
@@ -14,6 +13,7 @@ from plainsql.migrate.ledger import Ledger, find_schema
 from plainsql.migrate.plan import Ledgers, plan_apply, plan_rollback
 from plainsql.migrate.results import Direction, OnProgress, Progress, Run, Status, Step
 from plainsql.migrate.session import Connection, connected
+from plainsql.options import check
 
 __all__ = ["Confirm", "apply", "rollback", "status"]
 
@@ -32,6 +32,7 @@ def status(url: str, folder: str | os.PathLike[str], *, layers: Sequence[str] | 
         ConnectError: no connection.
         MigrationError: the folder cannot be read.
     """
+    check("migrate.status", url=url, folder=folder, layers=layers)
     files = read_folder(folder).only(layers)
     with connected(url) as connection:
         return states.compare(files, _ledgers(connection, files))
@@ -71,6 +72,18 @@ def apply(
         LockedError: another run did not end in time.
         MigrationError: the folder cannot be read, or `to` names nothing in it.
     """
+    check(
+        "migrate.apply",
+        url=url,
+        folder=folder,
+        to=to,
+        layers=layers,
+        dry_run=dry_run,
+        allow_edited=allow_edited,
+        lock_timeout=lock_timeout,
+        wait=wait,
+        on_progress=on_progress,
+    )
     files = read_folder(folder).only(layers)
     target = files.find(to) if to is not None else None
 
@@ -122,8 +135,20 @@ def rollback(
         ConnectError: as for `apply`, and so MigrationFailedError and LockedError.
         MigrationError: one of them has no rollback file, or no file at all; nothing was done.
     """
-    if steps < 1:
-        raise MigrationError(f"expected at least 1 step to roll back, got {steps}")
+    check(
+        "migrate.rollback",
+        url=url,
+        folder=folder,
+        to=to,
+        steps=steps,
+        all=all,
+        layers=layers,
+        dry_run=dry_run,
+        confirm=confirm,
+        lock_timeout=lock_timeout,
+        wait=wait,
+        on_progress=on_progress,
+    )
     files = read_folder(folder).only(layers)
     target = files.find(to) if to is not None and not all else None
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, NewType, Self, TypeVar
 import msgspec
 
 from plainsql.errors import BindError, DecodeError
+from plainsql.options import check
 from plainsql.redis_link import Link, RedisSource, Script
 from plainsql.sessions.keys import SessionKeys, UserKeys, parse
 from plainsql.sessions.session import Session, SessionConflictError, SessionOverError
@@ -48,8 +49,7 @@ class Sessions(Generic[T]):
         sliding: bool = False,
         deadline: float = 0.5,
     ) -> None:
-        if not deadline > 0:
-            raise BindError(f"deadline: expected seconds, more than 0, got {deadline!r}")
+        check("Sessions", redis=redis, prefix=prefix, ttl=ttl, sliding=sliding, deadline=deadline)
         self._link, self._owned = Link.of(redis)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type)
@@ -86,6 +86,7 @@ class Sessions(Generic[T]):
         began), or ``delete`` of the named session did. Raises ``SessionConflictError`` where one of that name
         is there.
         """
+        check("create", ttl=ttl, fence=fence)
         keys = UserKeys.of(self._prefix, user).named(name)
         fence_keys = [keys.user.fence, keys.fence] if keys.is_named else [keys.user.fence]
         if fence is not None and not keys.is_named:
@@ -154,6 +155,7 @@ class Sessions(Generic[T]):
         ``change`` may be called several times. Raises ``SessionOverError`` where the session is over, and
         ``SessionConflictError`` when others were faster ``attempts`` times.
         """
+        check("modify", change=change, attempts=attempts)
         keys = self._keys(session)
         for attempt in range(attempts):
             try:
@@ -165,7 +167,7 @@ class Sessions(Generic[T]):
             if newer is None:
                 raise SessionOverError("the session is over: nothing was written")
             session = newer
-        raise BindError(f"attempts: expected at least 1, got {attempts}")
+        raise AssertionError("at least one attempt")
 
     async def delete(self, session: Session[T] | str) -> bool:
         """End a session, given by itself or by the id that its holder shows. Return whether it was there.
@@ -265,8 +267,6 @@ def _new_version() -> str:
 
 
 def _milliseconds(ttl: float) -> int:
-    if not 0.001 <= ttl < 2**31:
-        raise BindError(f"ttl: expected seconds, at least 0.001, got {ttl!r}")
     return round(ttl * 1000)
 
 

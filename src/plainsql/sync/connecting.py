@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import socket
 from contextlib import ExitStack
 from typing import Any, Final
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from plainsql.conninfo import libpq_options
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
-from plainsql.settings import hide_password, resolve_database
+from plainsql.options import check
+from plainsql.settings import resolve_database
 from plainsql.sync.database import Database
+from plainsql.urls import hide_password
 
 __all__ = ["connect"]
 
@@ -38,35 +38,13 @@ from (
 where not as_wanted
 """
 
-# libpq hands on only the text of what the server said before the session began. Another language than English
-# is shown as it is.
-_REFUSALS: Final = (
-    ("password authentication failed", "28P01"),
-    ("too many", "53300"),
-    ("connection slots", "53300"),
-    ("starting up", "57P03"),
-    ("shutting down", "57P03"),
-    ("authentication failed", "28000"),
-    ("no pg_hba.conf entry", "28000"),
-    ('FATAL:  role "', "28000"),
-    ('FATAL:  database "', "3D000"),
-)
-_FAILURES: Final[tuple[tuple[str, type[OSError]], ...]] = (
-    ("resolve host", socket.gaierror),
-    ("translate host name", socket.gaierror),
-    ("No such file", FileNotFoundError),
-    ("refused", ConnectionRefusedError),
-    ("timeout", TimeoutError),
-    ("timed out", TimeoutError),
-)
-
 
 def connect(
     url: str | None = None,
     *,
-    connect_timeout: float = 10.0,
+    connect_timeout: float | None = None,
     statement_timeout: float | None = None,
-    application_name: str = "plainsql",
+    application_name: str | None = None,
     prefetch: int = 500,
 ) -> Database:
     """Connect to a PostgreSQL database with one connection, for scripts.
@@ -76,15 +54,24 @@ def connect(
     Args:
         url: ``postgresql://user:password@host:5432/database``. By default what the environment or
             ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
-        connect_timeout: seconds that opening the connection may take, whole ones and two at the least.
+        connect_timeout: seconds that opening the connection may take, whole ones and two at the least; by
+            default the URL's ``connect_timeout``, else 10.
         statement_timeout: seconds that the server lets a statement take (``psycopg.errors.QueryCanceled``);
             None is what the server is set to.
-        application_name: what ``pg_stat_activity`` shows.
+        application_name: what ``pg_stat_activity`` shows; by default the URL's, else ``plainsql``.
         prefetch: rows that ``.stream`` reads ahead.
 
-    Raises ``ConnectError`` where the server cannot be reached or does not let us in, ``SettingsError`` where
-    no database is configured.
+    Raises ``OptionError``, a ``SettingsError``, if an option is not what it may be, ``SettingsError`` if no
+    database is configured, ``ConnectError`` if the server cannot be reached or does not let us in.
     """
+    check(
+        "sync.connect",
+        url=url,
+        connect_timeout=connect_timeout,
+        statement_timeout=statement_timeout,
+        application_name=application_name,
+        prefetch=prefetch,
+    )
     with ExitStack() as stack:
         resolved = stack.enter_context(resolve_database(url))
         connection = _open(resolved, connect_timeout, application_name)
@@ -95,40 +82,18 @@ def connect(
         )
 
 
-def _open(url: str, timeout: float, application_name: str) -> psycopg.Connection[Any]:
+def _open(url: str, timeout: float | None, application_name: str | None) -> psycopg.Connection[Any]:
+    options: dict[str, Any] = {
+        **libpq_options(url, application_name=application_name, connect_timeout=timeout),
+        "client_encoding": "utf8",
+    }
     failed: ConnectError
     try:
-        # libpq quotes what it cannot read, and a password may be part of that: its text goes no further.
-        given = conninfo_to_dict(url)
-        [int(port) for port in str(given.get("port") or "0").split(",")]
-    except (psycopg.Error, ValueError):
-        failed = cannot_connect(url, ValueError())
-    else:
-        try:
-            return psycopg.connect(
-                url,
-                autocommit=True,
-                prepare_threshold=None,
-                client_encoding="utf8",
-                application_name=application_name,
-                connect_timeout=math.ceil(timeout),
-            )
-        except (psycopg.Error, OSError) as error:
-            failed = _failed(url, error)
+        return psycopg.connect("", autocommit=True, prepare_threshold=None, **options)
+    except (psycopg.Error, OSError) as error:
+        failed = cannot_connect(url, error)
     # Outside of the handler, so that the driver's error does not come along with its text.
     raise failed
-
-
-def _failed(url: str, error: psycopg.Error | OSError) -> ConnectError:
-    text = str(error)
-    if "FATAL" in text:
-        for part, sqlstate in _REFUSALS:
-            if part in text:
-                return cannot_connect(url, error, sqlstate)
-    for part, cause in _FAILURES:
-        if part in text:
-            return cannot_connect(url, cause())
-    return cannot_connect(url, error)
 
 
 def _set_up(connection: psycopg.Connection[Any], statement_timeout: float | None) -> None:

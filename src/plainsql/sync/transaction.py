@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import psycopg
 
 from plainsql.errors import TransactionError
+from plainsql.options import check
 from plainsql.query import Args, Query
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.session import Session
@@ -19,7 +20,6 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Isolation = Literal["read committed", "repeatable read", "serializable"]
-_LEVELS: Final = get_args(Isolation)
 
 
 class Transaction:
@@ -85,10 +85,7 @@ def begin(
     deferrable: bool = False,
 ) -> Iterator[Transaction]:
     """Open a transaction on a session that is free."""
-    if isolation is not None and isolation not in _LEVELS:
-        raise TransactionError(
-            f"isolation: got {isolation!r}, expected 'read committed', 'repeatable read' or 'serializable'"
-        )
+    check("transaction", isolation=isolation, read_only=read_only, deferrable=deferrable)
     command = "begin"
     if isolation is not None:
         command += f" isolation level {isolation}"

@@ -1,0 +1,78 @@
+"""A transaction or savepoint on a connection: begun, and at its end committed or rolled back.
+
+Not asyncpg's ``async with``: if the connection is gone, its end raises an ``InterfaceError`` that hides the
+error that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from asyncpg import exceptions
+
+from plainsql.database.contexts import asynccontextmanager
+from plainsql.database.outcome import Ending
+
+__all__ = ["block"]
+
+_FAILED = (exceptions.PostgresError, exceptions.InterfaceError, exceptions.InternalClientError, OSError)
+
+
+def block(
+    connection: Any,
+    ending: Ending | None,
+    *,
+    isolation: str | None = None,
+    read_only: bool = False,
+    deferrable: bool = False,
+) -> AbstractAsyncContextManager[None]:
+    """Run a block of code in a transaction, or, without ``ending``, in a savepoint.
+
+    Raises ``ValueError`` for an isolation that there is not.
+    """
+    transaction = connection.transaction(isolation=isolation, readonly=read_only, deferrable=deferrable)
+    return _run(connection, transaction, ending)
+
+
+@asynccontextmanager
+async def _run(connection: Any, transaction: Any, ending: Ending | None) -> AsyncIterator[None]:
+    await transaction.start()
+    try:
+        yield
+    except BaseException as error:
+        _end_use(connection, transaction, ending)
+        # A cancellation must not wait for the server: the pool rolls back what comes back to it like that.
+        if isinstance(error, Exception) or ending is None:
+            await _roll_back(connection, transaction, is_savepoint=ending is None)
+        raise
+    if ending is not None:
+        ending.begun = True
+    _end_use(connection, transaction, ending)
+    await transaction.commit()
+
+
+def _end_use(connection: Any, transaction: Any, ending: Ending | None) -> None:
+    """End what was made on the connection in a transaction: statements, cursors, transactions. What is
+    executed after the block, before or after the commit, would not be part of it.
+    """
+    if ending is not None:
+        connection._pool_release_ctr += 1
+        transaction._con_release_ctr = connection._pool_release_ctr
+
+
+async def _roll_back(connection: Any, transaction: Any, *, is_savepoint: bool) -> None:
+    """Roll back; the error that is on its way says more than one of the rollback."""
+    if connection.is_closed():
+        return
+    try:
+        async with asyncio.timeout(connection.patience_s):
+            await transaction.rollback()
+    except BaseException as error:
+        if is_savepoint or isinstance(error, TimeoutError):
+            # The outer transaction must not commit what the savepoint has left.
+            connection.terminate()
+        if not isinstance(error, _FAILED):
+            raise

@@ -1,0 +1,45 @@
+"""``asynccontextmanager`` for blocks inside of other blocks and of streams.
+
+An event loop that ends closes all asynchronous generators that have begun, at once and in no order. Of a
+stream, that would be the stream and each block that it is in: each would be closed by itself and by the one
+around it, which is an error that asyncio logs. These generators are not made known to the event loop, and end
+with what holds them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import _AsyncGeneratorContextManager
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
+
+__all__ = ["asynccontextmanager"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Block(_AsyncGeneratorContextManager[T]):
+    async def __aenter__(self) -> T:
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            first = self.gen.__anext__()  # asks for the hooks
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        del self.args, self.kwds, self.func
+        try:
+            return await first
+        except StopAsyncIteration:
+            raise RuntimeError("generator didn't yield") from None
+
+
+def asynccontextmanager(function: Callable[P, AsyncIterator[T]]) -> Callable[P, _Block[T]]:
+    """Make a factory of context managers of an asynchronous generator function, as contextlib's does."""
+
+    @wraps(function)
+    def make(*args: P.args, **kwargs: P.kwargs) -> _Block[T]:
+        return _Block(cast("Callable[..., AsyncGenerator[T, None]]", function), args, kwargs)
+
+    return make

@@ -1,0 +1,125 @@
+"""The error of a lost connection: one class, whatever the driver met first.
+
+asyncpg has four for it. It raises ``ConnectionDoesNotExistError`` if the connection ends while a statement
+runs, with the server's last words behind it if there were any; ``InterfaceError`` if it knows already that
+the connection is closed; and ``InternalClientError`` if the server's farewell stands unread in the buffer.
+The server itself may end a session with an error of severity FATAL.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asyncpg import exceptions
+
+from plainsql.errors import PlainsqlError
+
+__all__ = ["ConnectionLostError", "as_lost", "is_lost", "is_unreadable"]
+
+# The server ends a session, or does not begin one: it is shut down, it crashed, it starts up.
+_SHUT_DOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})
+
+_FATAL = frozenset({"FATAL", "PANIC"})
+
+
+class ConnectionLostError(exceptions.ConnectionDoesNotExistError, exceptions.InterfaceError):
+    """The connection is gone: the server, the network or an operator has ended it.
+
+    It is what asyncpg raises in this case, by both of its classes. ``sqlstate`` is the server's if it said
+    why (``57P01`` is a shutdown or ``pg_terminate_backend``), else ``08003``. Its notes say what became of
+    the statement or the transaction.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sqlstate: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        was_sent: bool = True,
+    ) -> None:
+        exceptions.InterfaceError.__init__(self, message, detail=detail, hint=hint)
+        if sqlstate is not None:
+            self.sqlstate = sqlstate
+        self.was_sent = was_sent
+        """Whether the statement may have reached the server."""
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the call failed because its connection is gone."""
+    if isinstance(error, ConnectionLostError):
+        return True
+    if isinstance(error, exceptions.PostgresError):
+        state: str | None = getattr(error, "sqlstate", None)
+        if state is not None and (state.startswith("08") or state in _SHUT_DOWN):
+            return True
+        return _severity(error) in _FATAL
+    if is_unreadable(error):
+        return False
+    # The driver's own state is confused if the server's farewell came just before our statement.
+    lost = ConnectionError | exceptions.InterfaceError | exceptions.InternalClientError
+    return isinstance(error, lost) and not isinstance(error, PlainsqlError)
+
+
+def is_unreadable(error: BaseException) -> bool:
+    """Whether the driver could not make sense of a type: it has none for a composite type without fields."""
+    is_confused = isinstance(error, exceptions.InternalClientError)
+    return is_confused and str(error).startswith("type record missing field types")
+
+
+def as_lost(error: BaseException, connection: Any = None) -> BaseException:
+    """Return a ``ConnectionLostError`` for an error that says that the connection is gone, and any other
+    error as it is.
+
+    ``connection``: the one that would be gone, if the error may be of something else: of the user's code in
+    a block.
+    """
+    if isinstance(error, ConnectionLostError | PlainsqlError):
+        return error
+    was_sent = True
+    if isinstance(error, exceptions.InternalClientError):
+        if not str(error).startswith("cannot switch to state"):
+            return error
+        was_sent = False  # the farewell came first, and its end is yet to come
+    elif connection is not None and not connection.is_closed():
+        return error
+    elif isinstance(error, exceptions.PostgresError):
+        if not is_lost(error):
+            return error
+    elif isinstance(error, exceptions.InterfaceError):
+        # It has no code. "connection is closed", "the underlying connection is closed".
+        if "connection is closed" not in str(error):
+            return error
+        # The end of the user's own `async with connection.transaction()` hides the error that led to it.
+        hidden = error.__context__ if "Transaction.__aexit__()" in str(error) else None
+        if hidden is not None and is_lost(hidden):
+            return as_lost(hidden)
+        was_sent = False
+    elif not isinstance(error, ConnectionError):
+        return error
+    said = _said_by_server(error)
+    lost = ConnectionLostError(
+        "the connection to the server was lost" if was_sent else "the connection to the server is closed",
+        sqlstate=None if said is None else getattr(said, "sqlstate", None),
+        detail=str((said or error).args[0]) if (said or error).args else None,
+        was_sent=was_sent,
+    )
+    lost.__cause__ = error
+    lost.__traceback__ = error.__traceback__
+    for note in getattr(error, "__notes__", ()):
+        lost.add_note(note)
+    return lost
+
+
+def _said_by_server(error: BaseException) -> exceptions.PostgresError | None:
+    """Return the server's own error: it sent one if it has a severity."""
+    for candidate in (error, error.__cause__):
+        if isinstance(candidate, exceptions.PostgresError) and _severity(candidate) is not None:
+            return candidate
+    return None
+
+
+def _severity(error: exceptions.PostgresError) -> str | None:
+    severity: str | None = getattr(error, "severity_en", None) or getattr(error, "severity", None)
+    return severity

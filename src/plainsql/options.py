@@ -1,0 +1,362 @@
+"""The options of public functions: one table of what each may be, and one error for all that do not fit.
+
+::
+
+    check("connect", max_size=max_size, cache=cache)
+
+raises ``OptionError: connect(): max_size: expected …, got …``. The text never holds a value that may be a
+secret: numbers and words of a choice are quoted, of all else the type alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from os import PathLike
+from typing import Any, Final, NamedTuple
+
+from plainsql.errors import OptionError
+
+__all__ = ["OPTIONS", "Kind", "check", "nearest", "refusal"]
+
+
+class Kind(NamedTuple):
+    """A kind of value that an option may have."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+    got: Callable[[Any], str] | None = None
+    """Describes a value that does not fit, if its type alone would not tell."""
+    hint: str | None = None
+
+
+def check(function: str, /, **given: object) -> None:
+    """Raise ``OptionError`` for the first option that is not of its kind."""
+    kinds = OPTIONS[function]
+    for name, value in given.items():
+        if not kinds[name].fits(value):
+            raise refusal(function, name, value)
+
+
+def refusal(function: str, name: str, value: object) -> OptionError:
+    """Return the error of an option that is not of its kind."""
+    kind = OPTIONS[function][name]
+    got = (kind.got or _shown)(value)
+    return OptionError(f"{function}(): {name}: expected {kind.expected}, got {got}", hint=kind.hint)
+
+
+def nearest(name: str, known: object) -> str | None:
+    """Return the known name that a misspelt one is likely to mean."""
+    names = [str(one) for one in known] if isinstance(known, Mapping | list | tuple | frozenset | set) else []
+    return next(iter(get_close_matches(name, sorted(names), 1, 0.75)), None)
+
+
+# -- What is said of a value ------------------------------------------------------------------------------
+
+
+def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):
+        # Python refuses to write out very long ones.
+        return repr(value) if -(10**20) < value < 10**20 else f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str):
+        return "an empty str" if not value else _text_fault(value) or "str"
+    return type(value).__name__
+
+
+def _quoted(value: object) -> str:
+    return repr(value if len(value) <= 40 else value[:40] + "…") if isinstance(value, str) else _shown(value)
+
+
+def _text_fault(text: str) -> str | None:
+    """What makes a text one that PostgreSQL cannot hold."""
+    if "\0" in text:
+        return "a str with a zero byte"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "a str with a lone surrogate"
+    return None
+
+
+# -- Kinds ----------------------------------------------------------------------------------------------
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return _is_whole(value)
+
+
+def _or_none(kind: Kind) -> Kind:
+    return kind._replace(
+        expected=f"{kind.expected} or None", fits=lambda value: value is None or kind.fits(value)
+    )
+
+
+def _whole(low: int, high: int = 2**31 - 1) -> Kind:
+    return Kind(f"an integer from {low} to {high}", lambda value: _is_whole(value) and low <= value <= high)
+
+
+def _number(low: float, high: float) -> Kind:
+    return Kind(
+        f"a number from {low:g} to {high:g}", lambda value: _is_number(value) and low <= value <= high
+    )
+
+
+_LONGEST_S: Final = 2**31 / 1000 - 1
+"""Seconds: a setting of the server in milliseconds holds no more (24.8 days)."""
+
+# More than 68 years is a mistake, and a clock may not hold it.
+_SECONDS: Final = Kind(
+    "seconds above 0 and below 2**31", lambda value: _is_number(value) and 0 < value < 2**31
+)
+_SECONDS_FROM_0: Final = Kind(
+    "seconds from 0 to 2**31", lambda value: _is_number(value) and 0 <= value <= 2**31
+)
+_NO_LIMIT: Final = _or_none(_SECONDS)._replace(hint="None is no limit")
+_STATEMENT_TIMEOUT: Final = Kind(
+    f"seconds above 0, at most {_LONGEST_S:.0f}, or None",
+    lambda value: value is None or (_is_number(value) and 0 < value <= _LONGEST_S),
+    hint="None is no limit",
+)
+_FLAG: Final = Kind("True or False", lambda value: isinstance(value, bool))
+_TEXT: Final = Kind("a str", lambda value: isinstance(value, str) and _text_fault(value) is None)
+_NAME: Final = Kind(
+    "a non-empty str", lambda value: isinstance(value, str) and value != "" and _text_fault(value) is None
+)
+_PATH: Final = Kind("a path", lambda value: isinstance(value, str | PathLike) and "\0" not in str(value))
+_HOOK: Final = Kind(
+    "a function that is not async, or None",
+    lambda value: value is None or (callable(value) and not _is_async(value)),
+    lambda value: "an async function" if _is_async(value) else type(value).__name__,
+)
+_NAMES: Final = Kind(
+    "a list of str",
+    lambda value: (
+        isinstance(value, Sequence) and not isinstance(value, str) and all(_NAME.fits(one) for one in value)
+    ),
+)
+_ROWS: Final = Kind(
+    "rows, as an iterable or an async one",
+    lambda value: isinstance(value, Iterable | AsyncIterable) and not isinstance(value, str | bytes),
+)
+_CHANNEL: Final = Kind(
+    "a non-empty str of at most 63 bytes",
+    lambda value: _NAME.fits(value) and len(value.encode()) <= 63,
+    lambda value: f"{len(value.encode())} bytes" if _NAME.fits(value) else _shown(value),
+)
+_TENANT: Final = Kind(
+    "a tenant's id (str, int, UUID, …)",
+    lambda value: (
+        not (value is None or isinstance(value, bool | float | bytes | bytearray | list | dict | set | tuple))
+        and _NAME.fits(str(value))
+    ),
+)
+
+
+def _having(expected: str, *methods: str) -> Kind:
+    return _or_none(
+        Kind(expected, lambda value: all(callable(getattr(value, name, None)) for name in methods))
+    )
+
+
+_ANYTHING: Final = Kind("an object", lambda _: True)
+"""Checked by the function itself, whose classes are not known here."""
+
+
+def _is_async(value: object) -> bool:
+    return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None))  # noqa: B004
+
+
+def _choice(*words: str) -> Kind:
+    *some, last = [repr(word) for word in words]
+    return Kind(
+        f"{', '.join(some)} or {last}" if some else last,
+        lambda value: isinstance(value, str) and value in words,
+        _quoted,
+    )
+
+
+def _is_setting_name(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    prefix, dot, rest = value.partition(".")
+    return prefix.isidentifier() and dot == "." and all(part.isidentifier() for part in rest.split("."))
+
+
+_TENANT_SETTING: Final = Kind("a name with a dot, like 'app.tenant'", _is_setting_name, _quoted)
+
+
+def _is_settings(value: object) -> bool:
+    return value is None or (isinstance(value, Mapping) and _settings_fault(value) is None)
+
+
+def _settings_fault(value: Mapping[Any, Any]) -> str | None:
+    for name, setting in value.items():
+        if not isinstance(name, str):
+            return f"{type(name).__name__} for a name"
+        if not name or _text_fault(name):
+            return "a name that is none"
+        if not isinstance(setting, str):
+            return f"{type(setting).__name__} for {name!r}"
+        if fault := _text_fault(setting):
+            return f"{fault} for {name!r}"
+    return None
+
+
+_SETTINGS: Final = Kind(
+    "a dict of str to str, or None",
+    _is_settings,
+    lambda value: (_settings_fault(value) if isinstance(value, Mapping) else None) or type(value).__name__,
+    "write values as text: {'work_mem': '64MB'}",
+)
+
+
+# -- The table --------------------------------------------------------------------------------------------
+
+# A connection of PostgreSQL is a process: more than this no server has.
+_MOST_CONNECTIONS: Final = 262_143
+# Rows of a portal are counted in 32 bits.
+_MOST_ROWS: Final = 2**31 - 1
+
+_CONNECT: Final = {
+    "url": Kind("a URL (str), or None", lambda value: value is None or isinstance(value, str)),
+    "connect_timeout": _or_none(_SECONDS),
+    "statement_timeout": _STATEMENT_TIMEOUT,
+    "application_name": _or_none(_TEXT),
+    "prefetch": _whole(1, _MOST_ROWS),
+}
+
+_ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
+_TRANSACTION: Final = {"isolation": _or_none(_ISOLATION), "read_only": _FLAG, "deferrable": _FLAG}
+
+# Of one connection to Redis and one answer: a limit of milliseconds is none that a network keeps.
+_REDIS: Final = {"redis": _ANYTHING, "prefix": _or_none(_NAME), "deadline": _SECONDS}
+# What the scripts calculate with is exact up to here.
+_MOST_TOKENS: Final = 2**51 - 1
+_PERIOD: Final = Kind(
+    "seconds from 0.000001 to 2**31", lambda value: _is_number(value) and 1e-6 <= value < 2**31
+)
+
+_TTL: Final = Kind("seconds from 0.001 to 2**31", lambda value: _is_number(value) and 1e-3 <= value < 2**31)
+
+_MIGRATIONS: Final = {"url": _NAME, "folder": _PATH, "layers": _or_none(_NAMES)}
+_MIGRATION_RUN: Final = {
+    **_MIGRATIONS,
+    "to": _or_none(_NAME),
+    "dry_run": _FLAG,
+    "lock_timeout": _SECONDS_FROM_0,
+    "wait": _SECONDS_FROM_0,
+    "on_progress": _HOOK,
+}
+
+OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
+    "connect": {
+        **_CONNECT,
+        "min_size": _whole(0, _MOST_CONNECTIONS),
+        "max_size": _whole(1, _MOST_CONNECTIONS),
+        "acquire_timeout": _NO_LIMIT,
+        "max_waiting": _whole(0),
+        "max_age": _SECONDS_FROM_0,
+        "max_idle": _SECONDS,
+        "server_settings": _SETTINGS,
+        "join": _FLAG,
+        "tenant_setting": _TENANT_SETTING,
+        "user_setting": _TENANT_SETTING,
+        "pooler": _or_none(_choice("transaction", "session"))._replace(
+            expected="'transaction', 'session' or None"
+        ),
+        "on_call": _HOOK,
+        "redis": _ANYTHING,
+        "cache": _or_none(_choice("available", "strict"))._replace(expected="'available', 'strict' or None"),
+        "cache_audit": _number(0, 1),
+        "cache_outbox": _FLAG,
+    },
+    "sync.connect": _CONNECT,
+    "transaction": _TRANSACTION,
+    "retry": {
+        "work": Kind("a function", callable),
+        "attempts": _whole(1),
+        "isolation": _or_none(_ISOLATION),
+        "on_retry": _HOOK,
+    },
+    "tenant": {
+        "tenant_id": _TENANT,
+        "user_id": _or_none(_TENANT._replace(expected="a user's id (str, int, UUID, …)")),
+    },
+    "lock": {"key": _NAME, "wait": _FLAG},
+    "listen": {"channel": _CHANNEL, "heartbeat": _SECONDS},
+    "close": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "copy_in": {
+        "table": _NAME,
+        "rows": _ROWS,
+        "columns": _or_none(_NAMES),
+        "progress": _HOOK,
+    },
+    "copy_out": {
+        "parameters": Kind("a dict, or None", lambda value: value is None or isinstance(value, Mapping)),
+        "format": _choice("csv", "text", "binary"),
+        "header": _FLAG,
+        "progress": _HOOK,
+    },
+    "Limits": {
+        **_REDIS,
+        "tag": _or_none(_TEXT),
+        "without_redis": _choice("raise", "allow", "deny", "local"),
+        "local_share": Kind(
+            "a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1
+        ),
+    },
+    "bucket": {
+        "name": _NAME,
+        "rate": _whole(1, _MOST_TOKENS),
+        "per": _PERIOD,
+        "burst": _or_none(_whole(1, _MOST_TOKENS)),
+        "starts": _choice("full", "empty"),
+    },
+    "window": {"name": _NAME},
+    "charge": {
+        "n": _whole(1, _MOST_TOKENS),
+        "limit": _whole(1, 100_000)._replace(hint="a window remembers each call: use a bucket for more"),
+        "window": _PERIOD,
+    },
+    "wait": {"timeout": _or_none(_SECONDS_FROM_0)},
+    "Sessions": {**_REDIS, "type": _ANYTHING, "ttl": _TTL, "sliding": _FLAG},
+    "create": {"ttl": _or_none(_TTL), "fence": _or_none(_TEXT)},
+    "modify": {"change": Kind("a function", callable), "attempts": _whole(1)},
+    "Link": {"redis": _ANYTHING, "max_connections": _whole(1)},
+    "migrate.status": _MIGRATIONS,
+    "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
+    "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},
+    "migrate.new": {"folder": _PATH, "what": _NAME, "layer": _or_none(_NAME)},
+    "embedded.start": {
+        "folder": _or_none(_PATH),
+        "keep": _FLAG,
+        "scratch": _FLAG,
+        "auth": _choice("trust", "scram"),
+        "tcp": _FLAG,
+        "preload": _NAMES,
+        "settings": _SETTINGS,
+        "timeout": _SECONDS,
+    },
+    "embedded.stop": {"folder": _or_none(_PATH), "force": _FLAG},
+    "embedded.status": {"folder": _or_none(_PATH)},
+    "url": {"database": _NAME, "user": _NAME, "password": _or_none(_TEXT), "tcp": _FLAG},
+    "log_tail": {"lines": _whole(1)},
+    "load": {"folder": _PATH},
+    "Rotation": {"column": _NAME, "keys": _NAMES, "batch": _whole(1, _MOST_ROWS), "partly": _FLAG},
+    "Telemetry": {
+        "tracer": _having("a tracer of OpenTelemetry", "start_span"),
+        "meter": _having("a meter of OpenTelemetry", "create_histogram", "create_observable_up_down_counter"),
+    },
+}
+"""By function, as a caller writes its name, and by option."""

@@ -1,0 +1,67 @@
+"""What is no executor, or not one for this, is refused by name whatever way a query is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+import plainsql
+from plainsql.errors import BindError
+from tests.database.ask import many
+
+ECHO = many("select :n::int as n", "n")
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "call": lambda db: ECHO(db, n=1),
+    "fresh": lambda db: ECHO.fresh(db, n=1),
+    "stream": lambda db: ECHO.stream(db, n=1),
+    "batch": lambda db: ECHO.batch(db, [{"n": 1}]),
+    "execute_many": lambda db: ECHO.execute_many(db, [{"n": 1}]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("db", [None, 1, "postgresql://h/db", object(), [], plainsql])
+def test_what_runs_no_queries_is_refused(call: str, db: object) -> None:
+    with pytest.raises(BindError, match=r"^test\.many: the first argument is an executor") as raised:
+        CALLS[call](db)
+    assert f"got {type(db).__name__}" in raised.value.message
+    assert raised.value.hint == "call many(db, n)"
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_database_that_is_not_connected_yet_is_refused_with_what_is_missing(call: str) -> None:
+    with pytest.raises(BindError, match=r"got Connecting\nHINT: await it first"):
+        CALLS[call](plainsql.connect("postgresql://h/db"))
+
+
+@asynccontextmanager
+async def block() -> Any:
+    yield
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_block_that_was_not_entered_is_refused_with_what_is_missing(call: str) -> None:
+    with pytest.raises(BindError, match="HINT: enter it first"):
+        CALLS[call](block())
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Any]:
+    with plainsql.sync.connect(database_url) as db:
+        yield db
+
+
+@pytest.mark.parametrize("method", ["batch", "execute_many"])
+def test_many_sets_are_for_asynchronous_executors_alone(db: Any, method: str) -> None:
+    with pytest.raises(BindError, match=rf"{method} is asynchronous only, got a synchronous Database"):
+        CALLS[method](db)
+    with db.transaction() as tx, pytest.raises(BindError, match="got a synchronous Transaction"):
+        CALLS[method](tx)
+
+
+def test_the_other_calls_work_on_a_synchronous_executor(db: Any) -> None:
+    assert ECHO(db, n=1) == ECHO.fresh(db, n=1) == list(ECHO.stream(db, n=1)) == [1]

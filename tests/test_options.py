@@ -1,0 +1,359 @@
+"""Options of public functions: what cannot be is refused by one error that names the option."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+import plainsql
+from plainsql import crypto, embedded, migrate, sync
+from plainsql.limits import Limits
+from plainsql.options import OPTIONS, check, nearest
+from plainsql.otel import Telemetry
+from plainsql.redis_link import Link
+from plainsql.sessions import Sessions
+from tests.database.ask import SELECT_1
+
+REDIS = "redis://127.0.0.1:1/0"  # nothing is sent there
+
+
+@dataclass
+class Function:
+    """A public function, and a way to call it with the options of a test."""
+
+    function: Any
+    call: Callable[[Any, dict[str, Any]], Any]
+    """Given a database and the options; what it returns may be awaited."""
+    not_options: tuple[str, ...] = ()
+    """Parameters that are data: what they may be is the function's own matter."""
+
+
+async def enter(block: Any) -> None:
+    async with block:
+        pass
+
+
+def limits() -> Any:
+    return Limits(REDIS, prefix="test")
+
+
+def embedded_server() -> Any:
+    return embedded.EmbeddedServer.__new__(embedded.EmbeddedServer)
+
+
+def sessions(given: dict[str, Any]) -> Any:
+    needed: dict[str, Any] = {"redis": REDIS, "type": int, "prefix": "test"}
+    return Sessions(**(needed | given))
+
+
+def rotation(given: dict[str, Any]) -> Any:
+    needed: dict[str, Any] = {"connection": None, "column": "s.t.c", "keys": [], "ring": None}
+    return crypto.Rotation(**(needed | given))
+
+
+async def work(_: object) -> None:
+    pass
+
+
+async def create(given: dict[str, Any]) -> None:
+    await sessions({}).create("u", 1, **given)
+
+
+def in_scripts(given: dict[str, Any], url: str) -> None:
+    with sync.connect(url) as db, db.transaction(**given):
+        pass
+
+
+FUNCTIONS: dict[str, list[Function]] = {
+    "connect": [Function(plainsql.connect, lambda _, given: plainsql.connect(**given))],
+    "sync.connect": [Function(sync.connect, lambda _, given: sync.connect(**given))],
+    "Telemetry": [Function(Telemetry, lambda _, given: Telemetry(**given))],
+    "transaction": [
+        Function(plainsql.Database.transaction, lambda db, given: enter(db.transaction(**given))),
+        Function(sync.Database.transaction, lambda db, given: in_scripts(given, db.test_url)),
+    ],
+    "retry": [
+        Function(plainsql.Database.retry, lambda db, given: db.retry(**({"work": work} | given))),
+    ],
+    "tenant": [
+        Function(plainsql.Database.tenant, lambda db, given: db.tenant(**({"tenant_id": 1} | given))),
+    ],
+    "lock": [Function(plainsql.Database.lock, lambda db, given: enter(db.lock(**({"key": "k"} | given))))],
+    "listen": [
+        Function(plainsql.Database.listen, lambda db, given: db.listen(**({"channel": "c"} | given))),
+    ],
+    "close": [Function(plainsql.Database.close, lambda db, given: db.close(**given))],
+    "copy_in": [
+        Function(function, lambda db, given: db.copy_in(**({"table": "t", "rows": []} | given)))
+        for function in (plainsql.Database.copy_in, plainsql.Transaction.copy_in)
+    ],
+    "copy_out": [
+        Function(function, lambda db, given: db.copy_out(SELECT_1, "-", **given), ("query", "output"))
+        for function in (plainsql.Database.copy_out, plainsql.Transaction.copy_out)
+    ],
+    "Limits": [Function(Limits, lambda _, given: Limits(**({"redis": REDIS, "prefix": "test"} | given)))],
+    "bucket": [
+        Function(Limits.bucket, lambda _, given: limits().bucket(**({"name": "b", "rate": 1} | given))),
+    ],
+    "window": [Function(Limits.window, lambda _, given: limits().window(**({"name": "w"} | given)))],
+    "charge": [
+        Function(
+            plainsql.limits.SlidingWindow.charge,
+            lambda _, given: limits().window("w").charge("s", **({"limit": 1, "window": 1} | given)),
+            ("subject",),
+        )
+    ],
+    "wait": [Function(Limits.wait, lambda _, given: limits().wait(**given), ("charges",))],
+    "Sessions": [
+        Function(
+            Sessions,
+            lambda _, given: sessions(given),
+        )
+    ],
+    "create": [Function(Sessions.create, lambda _, given: create(given), ("user", "value", "name"))],
+    "modify": [
+        Function(
+            Sessions.modify,
+            lambda _, given: sessions({}).modify(**({"session": None, "change": int} | given)),
+            ("session",),
+        )
+    ],
+    "Link": [Function(Link, lambda _, given: Link(**({"redis": REDIS} | given)))],
+    "migrate.status": [
+        Function(migrate.status, lambda _, given: migrate.status(**({"url": "-", "folder": "-"} | given)))
+    ],
+    "migrate.apply": [
+        Function(migrate.apply, lambda _, given: migrate.apply(**({"url": "-", "folder": "-"} | given)))
+    ],
+    "migrate.rollback": [
+        Function(migrate.rollback, lambda _, given: migrate.rollback(**({"url": "-", "folder": "-"} | given)))
+    ],
+    "migrate.new": [
+        Function(migrate.new, lambda _, given: migrate.new(**({"folder": "-", "what": "-"} | given)))
+    ],
+    "embedded.start": [Function(embedded.start, lambda _, given: embedded.start(**given))],
+    "embedded.stop": [Function(embedded.stop, lambda _, given: embedded.stop(**given))],
+    "embedded.status": [Function(embedded.status, lambda _, given: embedded.status(**given))],
+    "url": [Function(embedded.EmbeddedServer.url, lambda _, given: embedded_server().url(**given))],
+    "log_tail": [
+        Function(embedded.EmbeddedServer.log_tail, lambda _, given: embedded_server().log_tail(**given)),
+    ],
+    "load": [Function(plainsql.load, lambda _, given: plainsql.load(**given))],
+    "Rotation": [
+        Function(
+            crypto.Rotation,
+            lambda _, given: rotation(given),
+            ("connection", "ring", "failures", "_table", "_name", "_primary", "_key_types"),
+        ),
+        Function(
+            crypto.Rotation.prepare,
+            lambda _, given: rotation({}).prepare(**given),
+        ),
+    ],
+}
+
+# Of these, parameters are data, of which each is checked where it is used; or nobody but the library makes
+# them.
+NO_OPTIONS = {
+    "plainsql": {
+        *("Call", "Composite", "Database", "Json", "Row", "Transaction", "UNSET", "UnsetType", "sync"),
+        *("AsyncExecutor", "SyncExecutor"),
+    },
+    "plainsql.database": {
+        *("Call", "Connecting", "Database", "Isolation", "Notification", "OnCall", "PoolStats"),
+        *("TenantDatabase", "Transaction"),
+    },
+    "plainsql.sync": {"Database", "Isolation", "Transaction"},
+    "plainsql.limits": {"Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"},
+    "plainsql.sessions": {"Fence", "Session"},
+    "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},
+    "plainsql.migrate": {
+        "Folder",
+        "Migration",
+        "MigrationStatus",
+        "Progress",
+        "Run",
+        "Status",
+        "Step",
+        "read_folder",
+    },
+    "plainsql.embedded": {"EmbeddedServer", "Status", "project_folder", "scratch_folder"},
+    "plainsql.otel": set[str](),
+}
+# Methods of what is returned, with no option but data.
+NO_OPTIONS_METHODS = {
+    *("run", "run_fresh", "run_batch", "run_many", "stream", "consume", "check", "charge", "is_limited"),
+    *("remaining", "get", "get_named", "update", "delete", "list_by_user", "expire_all", "fence", "acquire"),
+    *("stats", "aclose", "pending"),
+    "wait",  # of a bucket and a window: their `charge` and the `wait` of `Limits`
+}
+
+NUMBERS: list[Any] = [
+    *(True, False, float("nan"), float("inf"), -float("inf"), -1, 10**400),
+    *("5", b"5", [], Decimal(1)),
+]
+FLAGS: list[Any] = [0, 1, "off", "True", None, [], 1.0]
+TEXTS: list[Any] = [5, b"x", True, [], {}, object(), "a\0b", "\ud800"]
+BY_ANNOTATION: dict[str, list[Any]] = {"bool": FLAGS, "int": NUMBERS, "float": NUMBERS, "str": TEXTS}
+
+
+def parameters(function: Any) -> dict[str, inspect.Parameter]:
+    found = dict(inspect.signature(function).parameters)
+    found.pop("self", None)
+    return found
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(name, function, option, id=f"{name}-{number}-{option}")
+        for name, functions in FUNCTIONS.items()
+        for number, function in enumerate(functions)
+        for option in parameters(function.function)
+        if option not in function.not_options
+    ]
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncGenerator[Any]:
+    async with plainsql.connect(database_url) as db:
+        db.test_url = database_url  # type: ignore[attr-defined]
+        yield db
+
+
+def unfit(function: Function, name: str, option: str) -> list[Any]:
+    """What an option cannot be: by its annotation, and by its kind."""
+    if option in ("redis", "type"):
+        return []
+    annotation = re.sub(r"\[.*\]", "", str(parameters(function.function)[option].annotation))
+    types = {part.strip("' ") for part in annotation.split("|")}
+    given: list[Any] = []
+    for type_, values in BY_ANNOTATION.items():
+        if type_ in types:
+            given += values
+    kind = OPTIONS[name][option]
+    if "PathLike" in annotation or "Path" in types:
+        given = [5, True, [], b"x", "a\0b"]
+    else:
+        more = [5, -1, 0, "", "nonsense", 1.5, [5], {"a": 5}, b"x", object(), float("nan"), None]
+        given += [value for value in more if not kind.fits(value)]
+    if option == "url" and "connect" in name:  # another error says what is wrong with a URL
+        given = [value for value in given if not isinstance(value, str)]
+    if "None" in types:
+        given = [value for value in given if value is not None]
+    return given
+
+
+async def called(function: Function, db: Any, given: dict[str, Any]) -> None:
+    done = function.call(db, given)
+    if isinstance(done, Awaitable):
+        await done
+
+
+@pytest.mark.parametrize(("name", "function", "option"), cases())
+async def test_an_option_that_cannot_be_is_refused_by_name(
+    db: Any, name: str, function: Function, option: str
+) -> None:
+    values = unfit(function, name, option)
+    assert values or option in ("redis", "type"), f"no case for {name}({option}=)"
+    for value in values:
+        with pytest.raises(plainsql.OptionError) as raised:
+            await called(function, db, {option: value})
+        assert raised.value.message.startswith(f"{name}(): {option}: expected "), repr(value)
+        assert isinstance(raised.value, plainsql.SettingsError)
+        assert isinstance(raised.value, ValueError)
+
+
+@pytest.mark.parametrize(("name", "function", "option"), cases())
+def test_a_default_is_one_that_may_be_given(name: str, function: Function, option: str) -> None:
+    parameter = parameters(function.function)[option]
+    if parameter.default is not inspect.Parameter.empty:
+        check(name, **{option: parameter.default})
+
+
+def test_every_option_of_every_public_function_is_in_the_table() -> None:
+    assert set(FUNCTIONS) == set(OPTIONS)
+    for name, functions in FUNCTIONS.items():
+        options = {
+            option
+            for function in functions
+            for option in parameters(function.function)
+            if option not in function.not_options
+        }
+        if name == "charge":  # of buckets, too
+            options |= {"n"}
+        assert options == set(OPTIONS[name]), name
+
+
+def test_every_public_function_is_here() -> None:
+    here = {
+        getattr(one.function, "__qualname__", "") for functions in FUNCTIONS.values() for one in functions
+    }
+    for module, left_out in NO_OPTIONS.items():
+        names = import_module(module).__all__
+        for name in names:
+            value = getattr(import_module(module), name)
+            if isinstance(value, type) and issubclass(value, BaseException):
+                continue
+            assert name in left_out or value.__qualname__ in here, f"{module}.{name} has no cases"
+            if not isinstance(value, type) or name in ("AsyncExecutor", "SyncExecutor"):
+                continue
+            for method, function in inspect.getmembers(value, inspect.isfunction):
+                if method.startswith("_") or not function.__module__.startswith(module):
+                    continue
+                keywords = [
+                    one.name
+                    for one in parameters(function).values()
+                    if one.kind is one.KEYWORD_ONLY or isinstance(one.default, bool | int | float)
+                ]
+                known = method in NO_OPTIONS_METHODS or function.__qualname__ in here
+                assert known or not keywords, f"{module}.{name}.{method} has no cases for {keywords}"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"min_size": 3, "max_size": 2}, "connect(): min_size: expected at most max_size, which is 2, got 3"),
+        ({"cache": False}, "connect(): cache: expected 'available', 'strict' or None, got False"),
+        ({"cache": "off"}, "connect(): cache: expected 'available', 'strict' or None, got 'off'"),
+        ({"join": "off"}, "connect(): join: expected True or False, got str"),
+        ({"prefetch": 0}, "connect(): prefetch: expected an integer from 1 to 2147483647, got 0"),
+        (
+            {"acquire_timeout": 0},
+            "connect(): acquire_timeout: expected seconds above 0 and below 2**31 or None, got 0",
+        ),
+        ({"cache_audit": 2}, "connect(): cache_audit: expected a number from 0 to 1, got 2"),
+        (
+            {"server_settings": {"work_mem": 64}},
+            "connect(): server_settings: expected a dict of str to str, or None, got int for 'work_mem'",
+        ),
+        ({"server_settings": {"a.b": "s3cr3t\0"}}, "got a str with a zero byte for 'a.b'"),
+        ({"statement_timeout": "5s"}, "at most 2147483, or None, got str"),
+        ({"statement_timeout": 10**400}, "got an integer of 1329 bits"),
+        ({"pooler": "s" * 500}, "got '" + "s" * 40 + "…'"),
+        ({"url": b"postgresql://u:s3cr3t@h"}, "connect(): url: expected a URL (str), or None, got bytes"),
+        ({"tenant_setting": "a.b", "user_setting": "a.b"}, "connect(): user_setting: expected another one"),
+        ({"tenant_setting": "x"}, "connect(): tenant_setting: expected a name with a dot, like 'app.tenant'"),
+        ({"cache_outbox": True, "cache": None}, "connect(): cache_outbox: expected a cache"),
+        (
+            {"on_call": work},
+            "connect(): on_call: expected a function that is not async, or None, got an async",
+        ),
+    ],
+)
+def test_the_error_says_what_was_expected_and_what_came(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(plainsql.OptionError) as raised:
+        plainsql.connect(**given)
+    assert message in raised.value.message
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_a_misspelt_name_is_known_again() -> None:
+    assert nearest("sslmod", OPTIONS) is None
+    assert nearest("migrate.aply", OPTIONS) == "migrate.apply"
