@@ -20,7 +20,7 @@ from plainsql.database.block import block
 from plainsql.database.outcome import Ending
 from plainsql.query import Args, one
 from plainsql.types import Json
-from tests.database.stepping import settled
+from tests.database.stepping import at_every_wait, settled
 
 RELEASED = "released back to the pool"
 
@@ -479,6 +479,36 @@ async def _until_gone(outside: Any, backend: int) -> None:
     async with asyncio.timeout(30):
         while await outside.fetchval("select exists (select from pg_stat_activity where pid = $1)", backend):
             await asyncio.sleep(0)
+
+
+async def test_a_block_that_is_cancelled_anywhere_ends_what_it_handed_out(db: plainsql.Database) -> None:
+    handed: list[Any] = []
+
+    async def acquire() -> None:
+        async with db.acquire() as connection:
+            handed.append(connection)
+            await connection.execute("select 1")
+            async with connection.transaction():
+                await connection.fetch("select 1")
+
+    async def transact() -> None:
+        async with db.transaction() as tx:
+            handed.append(tx.connection)
+            await tx.connection.execute("select 1")
+            async with tx.transaction() as savepoint:
+                await savepoint.connection.fetch("select 1")
+
+    async def check() -> None:
+        for connection in handed:
+            with pytest.raises(exceptions.InterfaceError, match=RELEASED):
+                await connection.execute("select 1")
+        handed.clear()
+        assert await pid(db)
+        await settled(lambda: db.stats().in_use == 0)
+        assert not db._core.holders
+
+    assert await at_every_wait(acquire, check) >= 4
+    assert await at_every_wait(transact, check) >= 5
 
 
 async def test_nothing_is_counted_as_in_use_afterwards(db: plainsql.Database) -> None:

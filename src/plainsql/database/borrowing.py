@@ -187,10 +187,10 @@ class Borrower:
         if query.row_security is None or self._tenant is not None or self._core.admission.knows(query):
             return
         if self._local is None:
-            async with self._acquire() as connection:
+            async with self._acquire("check") as connection:
                 await self._core.admission.check(connection, query)
         else:
-            async with self._in_transaction() as connection:
+            async with self._in_transaction(use="check") as connection:
                 await self._core.admission.check(connection, query, lasting_setting=False)
 
     def _note_refusal(self, error: BaseException, lease: Lease, *, read_only: bool = False) -> bool:

@@ -119,8 +119,8 @@ class Database(OneShot):
         if self._core.through is not None:
             self._drainer = Drainer(
                 self._core.through.cache,
-                self._acquire,
-                self._in_transaction,
+                partial(self._acquire, use="outbox"),
+                partial(self._in_transaction, use="outbox"),
                 by_transaction=self._core.pooler == "transaction",
             )
             self._drainer.start()

@@ -10,7 +10,7 @@ from plainsql.errors import PoolTimeoutError
 
 __all__ = ["Holder", "Holders", "Use"]
 
-Use = Literal["transaction", "lock", "stream", "copy", "batch", "acquire", "listen"]
+Use = Literal["transaction", "lock", "stream", "copy", "batch", "acquire", "listen", "outbox", "check"]
 
 Holder = tuple[asyncio.Task[Any] | None, Use]
 
@@ -22,6 +22,8 @@ _NAMES: dict[Use, str] = {
     "batch": "a batch",
     "acquire": "an 'acquire' block",
     "listen": "a listener",
+    "outbox": "the cache's outbox",
+    "check": "a check of row-level security",
 }
 
 _MANY: dict[Use, str] = {
@@ -32,6 +34,8 @@ _MANY: dict[Use, str] = {
     "batch": "batches",
     "acquire": "'acquire' blocks",
     "listen": "listeners",
+    "outbox": "the cache's outbox",
+    "check": "checks of row-level security",
 }
 
 _ALONE: dict[Use, str] = {

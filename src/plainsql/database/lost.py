@@ -43,11 +43,11 @@ class ConnectionLostError(exceptions.ConnectionDoesNotExistError, exceptions.Int
         if sqlstate is not None:
             self.sqlstate = sqlstate
         self.was_sent = was_sent
-        """Whether the statement may have reached the server."""
+        """True if the statement may have reached the server."""
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the call failed because its connection is gone."""
+    """Return whether a call failed because its connection is gone."""
     if isinstance(error, ConnectionLostError):
         return True
     if isinstance(error, exceptions.PostgresError):
@@ -63,7 +63,9 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_unreadable(error: BaseException) -> bool:
-    """Whether the driver could not make sense of a type: it has none for a composite type without fields."""
+    """Return whether the driver could not make sense of a type: of a composite type without
+    fields it has none.
+    """
     is_confused = isinstance(error, exceptions.InternalClientError)
     return is_confused and str(error).startswith("type record missing field types")
 

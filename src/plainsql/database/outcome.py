@@ -78,7 +78,9 @@ def is_undecided(error: BaseException) -> bool:
 
 
 def may_run_again(error: BaseException, effect: Effect) -> bool:
-    """Whether a statement that an error has ended may be run again: it changes nothing, or was not sent."""
+    """Return whether a statement that an error has ended may be run again: it changes nothing, or was
+    not sent.
+    """
     if is_lost(error):
         return effect == "reads" or was_not_sent(error)
     # A standby cancels a read that is in the way of what it applies.

@@ -32,15 +32,17 @@ _NOT_SERIALIZABLE = frozenset({"call_enum_check_hook", "GetSerializableTransacti
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether this may be a refusal for being a standby, or read-only: the statement was not executed."""
+    """Return whether this may be a refusal for being a standby, or read-only: the statement was not
+    executed.
+    """
     if isinstance(error, exceptions.FeatureNotSupportedError):
         return getattr(error, "server_source_function", None) in _NOT_SERIALIZABLE
     return isinstance(error, exceptions.ReadOnlySQLTransactionError)
 
 
 def is_refused_by_server(error: BaseException, connection: Any) -> bool:
-    """Whether a statement was refused because of the server, and not because its transaction was asked to be
-    read-only.
+    """Return whether a statement was refused because of the server, and not because its transaction was
+    asked to be read-only.
     """
     if not is_refusal(error):
         return False

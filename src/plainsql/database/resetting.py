@@ -18,7 +18,7 @@ _STATEMENTS = re.compile(r"\b(?:prepare|deallocate|discard)\b", re.IGNORECASE)
 
 
 def may_alter_statements(sql: str) -> bool:
-    """Whether a text may prepare statements by name, or drop prepared ones."""
+    """Return whether a text may prepare statements by name, or drop prepared ones."""
     return _STATEMENTS.search(sql) is not None
 
 
@@ -33,9 +33,9 @@ class ResettableConnection(asyncpg.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_altered = False
-        """Whether this side was changed: a codec for a type."""
+        """True if this side was changed: a codec for a type."""
         self.is_suspect = False
-        """Whether prepared statements may have been added or dropped since the last reset."""
+        """True if prepared statements may have been added or dropped since the last reset."""
 
     async def reset(self, *, timeout: float | None = None) -> None:
         """Make the session what it was at the beginning. Raises if it cannot be made so: the connection must
