@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from plainsql.analysis.definer_findings import SCHEMA_FINDINGS
 from plainsql.review.problems import FINDINGS, Problem
 from plainsql.review.project import review
 from plainsql.settings import Project
@@ -18,9 +19,9 @@ OTHERS = {"allow", "contract", "fault", "outdated", "refused", "sql-file"}
 
 
 def examples() -> dict[str, list[Block]]:
-    """The queries of each section."""
+    """The queries, or migrations, of each section."""
     lines = (ROOT / PAGE).read_text("utf-8").splitlines()
-    found: dict[str, list[Block]] = {name: [] for name in FINDINGS}
+    found: dict[str, list[Block]] = {name: [] for name in (*FINDINGS, *SCHEMA_FINDINGS)}
     for block in blocks_of(PAGE):
         headings = [line.removeprefix("## ") for line in lines[: block.line] if line.startswith("## ")]
         if headings and not block.file:
@@ -28,11 +29,12 @@ def examples() -> dict[str, list[Block]]:
     return found
 
 
-def problems(folder: Path, url: str, *queries: str) -> list[Problem]:
-    """What a check says of queries on the tables of the page."""
+def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list[Problem]:
+    """What a check says of queries, or of a migration, on the tables of the page."""
     for path, text in [
         *((block.file, block.code) for block in blocks_of(PAGE) if block.file),
         *((f"sql/products/query_{number}.sql", query) for number, query in enumerate(queries)),
+        *([("migrations/0002_example.sql", migration)] if migration else []),
     ]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, "utf-8")
@@ -41,7 +43,7 @@ def problems(folder: Path, url: str, *queries: str) -> list[Problem]:
 
 
 def test_every_finding_has_a_section() -> None:
-    assert set(headings_of(PAGE)) - {"Findings"} == set(FINDINGS)
+    assert set(headings_of(PAGE)) - {"Findings"} == {*FINDINGS, *SCHEMA_FINDINGS}
 
 
 def test_sections_stand_in_alphabetical_order() -> None:
@@ -72,6 +74,18 @@ def test_a_finding_can_be_allowed(name: str, tmp_path: Path, database_url: str) 
     wrong = examples()[name][0].code
     allowed = re.sub(r"^(-- returns: .*\n)", rf"\1-- allow: {name}: it is meant\n", wrong, flags=re.MULTILINE)
     assert problems(tmp_path, database_url, allowed) == []
+
+
+@pytest.mark.parametrize("name", SCHEMA_FINDINGS)
+def test_a_finding_about_a_migration_is_in_the_first_and_not_in_the_second(
+    name: str, tmp_path: Path, database_url: str
+) -> None:
+    wrong, right = (block.code for block in examples()[name])
+    found = problems(tmp_path, database_url, migration=wrong)
+    assert [(problem.name, Path(problem.path).name) for problem in found] == [(name, "0002_example.sql")]
+    assert problems(tmp_path, database_url, migration=right) == []
+    allowed = f"-- allow: {name}: it is meant\n{wrong}"
+    assert problems(tmp_path, database_url, migration=allowed) == []
 
 
 def test_the_example_of_an_allowance_holds(tmp_path: Path, database_url: str) -> None:

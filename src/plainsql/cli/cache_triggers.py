@@ -11,11 +11,11 @@ from cyclopts import Parameter
 
 from plainsql import migrate
 from plainsql.analysis.scratch import scratch_database
-from plainsql.cache.outbox import Migration, migration
+from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body, migration
 from plainsql.cli.exits import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.migrate.folder import shown, taken_numbers
-from plainsql.review.outbox import noted_tables, read_tables
+from plainsql.review.outbox import Noted, noted_tables, read_tables
 from plainsql.review.project import review
 from plainsql.settings import Project
 
@@ -33,7 +33,8 @@ def triggers(
 
     Triggers of the tables that cached reads depend on note each statement in plainsql.cache_outbox, in its
     own transaction. 'plainsql cache drain', or connect(cache_outbox=True), tells the cache. What the
-    migrations of the project note already is left out.
+    migrations of the project note already is left out, unless an earlier version of plainsql wrote its
+    function otherwise.
 
     Exits with 0 where it has written it, or nothing is left to note; 1 where queries cannot be analysed; 2
     where it could not run.
@@ -58,11 +59,10 @@ def triggers(
     wanted = _chosen(read_tables(found.inspection.checked), tables)
     with scratch_database(project.migrations_folder, database) as connection:
         noted = noted_tables(connection)
-    # As it would be made: where that is what there is, nothing changes.
     left = {
         table: columns
         for table, columns in wanted.items()
-        if table not in noted or noted[table].body not in migration({table: columns}).apply
+        if table not in noted or not _is_as_it_would_be_made(noted[table], table, columns)
     }
     if not left:
         print("nothing to note: the migrations have it all", file=sys.stderr)
@@ -79,6 +79,15 @@ def triggers(
             print(shown(path))
     print("apply it with 'plainsql migrate', then run 'plainsql generate'", file=sys.stderr)
     return FINE
+
+
+def _is_as_it_would_be_made(noted: Noted, table: str, columns: Sequence[str]) -> bool:
+    return (
+        noted.body == function_body(table, columns)
+        and noted.runs_as_owner
+        and noted.search_path == SEARCH_PATH
+        and not noted.is_public
+    )
 
 
 def _chosen(read: Mapping[str, Sequence[str]], tables: Sequence[str]) -> dict[str, Sequence[str]]:

@@ -18,6 +18,11 @@ class Noted(NamedTuple):
     """Of the function that notes them."""
     definition: str
     """The ``create or replace function`` that makes it."""
+    runs_as_owner: bool
+    search_path: str | None
+    """As PostgreSQL writes it down; ``None`` where the function runs with its caller's."""
+    is_public: bool
+    """Anybody may make the function the trigger of a table of their own."""
 
 
 def read_tables(checked: Iterable[Checked]) -> dict[str, Sequence[str]]:
@@ -40,7 +45,13 @@ def noted_tables(connection: Any) -> dict[str, Noted]:
     """The tables of a database whose writes are noted already, by name with schema."""
     rows = connection.execute(
         """
-        select n.nspname || '.' || c.relname, p.prosrc, pg_get_functiondef(p.oid)
+        select
+          n.nspname || '.' || c.relname,
+          p.prosrc,
+          pg_get_functiondef(p.oid),
+          p.prosecdef,
+          (select substr(s, 13) from unnest(p.proconfig) as s where s like 'search\\_path=%'),
+          has_function_privilege('public', p.oid, 'execute')
         from pg_catalog.pg_trigger as t
           inner join pg_catalog.pg_class as c on t.tgrelid = c.oid
           inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
@@ -48,4 +59,4 @@ def noted_tables(connection: Any) -> dict[str, Noted]:
         where t.tgname = 'note_for_cache_insert'
         """
     ).fetchall()
-    return {table: Noted(body, definition) for table, body, definition in rows}
+    return {table: Noted(*found) for table, *found in rows}

@@ -22,6 +22,7 @@ from plainsql.review.problems import (
     refusal,
 )
 from plainsql.review.refusals import fault_of
+from plainsql.review.schema import schema_problems
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
@@ -77,7 +78,9 @@ def review(
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     try:
-        inspection = _inspect(project, database, chosen, anew=anew, keep_others=bool(wanted or unsound))
+        inspection, of_schema = _inspect(
+            project, database, chosen, anew=anew, keep_others=bool(wanted or unsound), schema=not wanted
+        )
     except PlainsqlError:
         if not errors:
             raise
@@ -87,7 +90,7 @@ def review(
     made = generated(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
     caches = any(statement.cache is not None for statement in catalog.values())
-    found: list[Problem] = []
+    found: list[Problem] = [*of_schema]
     for checked in inspection.checked:
         try:
             found += findings_of(checked, caches=caches)
@@ -111,8 +114,14 @@ def review(
 
 
 def _inspect(
-    project: Project, database: str | None, chosen: tuple[Statement, ...], *, anew: bool, keep_others: bool
-) -> Inspection:
+    project: Project,
+    database: str | None,
+    chosen: tuple[Statement, ...],
+    *,
+    anew: bool,
+    keep_others: bool,
+    schema: bool,
+) -> tuple[Inspection, list[Problem]]:
     with scratch_database(project.migrations_folder, database, anew=anew) as connection:
         memory = Memory(
             project.root / ".plainsql" / "review.msgpack",
@@ -120,6 +129,7 @@ def _inspect(
             anew=anew,
         )
         inspection = inspect(connection, chosen, memory)
+        of_schema = schema_problems(connection, project.migrations_folder) if schema else []
     # What is remembered of a file that cannot be read now is for when it can.
     memory.save(keep_others=keep_others)
-    return inspection
+    return inspection, of_schema

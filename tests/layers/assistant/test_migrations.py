@@ -48,6 +48,10 @@ OBJECTS = """
 """
 
 
+KEEP_WHAT_THEY_CLOSE = {"0010_privileges.sql"}
+"""Their rollbacks leave search paths and rights of functions as they are: the ones before are holes."""
+
+
 def objects(url: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
         return connection.execute(OBJECTS.encode()).fetchall()
@@ -76,7 +80,12 @@ def test_every_file_is_undone_by_its_own_rollback(fresh_database_url: str) -> No
         # The first makes the schema, its functions and roles.
         assert after != before
         migrate.rollback(url, MIGRATIONS, layers=["assistant"])
-        assert objects(url) == before, path.name
+        if path.name in KEEP_WHAT_THEY_CLOSE:
+            assert [each for each in objects(url) if each[0] != "function"] == [
+                each for each in before if each[0] != "function"
+            ]
+        else:
+            assert objects(url) == before, path.name
         migrate.apply(url, MIGRATIONS, layers=["assistant"], to=f"assistant/{path.name[:4]}")
         # A column that was dropped leaves its number behind, nothing else.
         assert objects(url) == after, (number, path.name)
@@ -132,6 +141,12 @@ def test_a_role_that_is_no_superuser_can_apply_them_and_roll_them_back(
                 assert deployer.execute("select count(*) from assistant.users").fetchone() == (0,)
                 deployer.execute("reset role")
                 assert deployer.execute("select count(*) from assistant.users").fetchone() == (0,)
+                # Back to the schema, its functions and the log, there again, and back altogether.
+                for path in sorted((MIGRATIONS / "assistant").glob("*.rollback.sql"), reverse=True)[:-2]:
+                    deployer.execute(path.read_bytes())
+                for path in sorted((MIGRATIONS / "assistant").glob("*.sql"))[4:]:
+                    if ".rollback" not in path.name:
+                        deployer.execute(path.read_bytes())
                 for path in sorted((MIGRATIONS / "assistant").glob("*.rollback.sql"), reverse=True):
                     deployer.execute(path.read_bytes())
                 deployer.rollback()

@@ -158,5 +158,5 @@ async def test_the_functions_behind_search_are_the_applications_alone(owner_db: 
             """
         )
     assert {row["owner"] for row in rows} == {"assistant_keeper"}
-    assert all('search_path=""' in row["proconfig"] for row in rows)
-    assert not any(row["is_public"] for row in rows if row["proname"].startswith("notes_"))
+    assert all("search_path=pg_catalog, pg_temp" in row["proconfig"] for row in rows)
+    assert not any(row["is_public"] for row in rows)
