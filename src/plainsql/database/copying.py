@@ -202,6 +202,8 @@ def _columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[s
             )
         return list(first.__struct_fields__)
     names = list(columns)
+    if not names:
+        raise BindError(f"copy into {table}: columns: expected at least one", hint="name the columns to fill")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise BindError(f"copy into {table}: columns: {twice!r} is given twice", hint="name each column once")
