@@ -98,6 +98,10 @@ bench: ## Measure plainsql beside its peers (ARGS="--quick --json FILE": in 90 s
 .PHONY: up
 up: compose ## Start PostgreSQL 18 with pgvector and Redis 8 in containers
 	@docker compose up --detach --wait
+	@if [ -f .env ]; then . ./.env; fi; \
+	password=plainsql; if [ -n "$$DB_PASSWORD" ]; then password=PASSWORD; fi; \
+	echo "up: export DATABASE_URL=postgresql://$${DB_USER:-plainsql}:$$password@127.0.0.1:$${DB_PORT:-5432}/$${DB_NAME:-plainsql}"; \
+	echo "up: export REDIS_URL=redis://127.0.0.1:$${REDIS_PORT:-6379}/0"
 
 .PHONY: down
 down: compose ## Stop them (ARGS=--volumes: and delete their data)

@@ -14,7 +14,7 @@ from pathlib import Path
 from cyclopts import App
 from rich.console import Console
 
-from plainsql.cli.app import app
+from plainsql.cli.app import app, load_commands
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 WIDTH = 100
@@ -31,7 +31,7 @@ for it. Each command below is shown as `plainsql COMMAND --help` prints it.
 | 0 | fine |
 | 1 | it ran, and found something to act on: a wrong query, a failed migration, too many rows |
 | 2 | it could not run: usage, no database, files that cannot be read |
-| 130 | interrupted |
+| 130, 143, 129 | interrupted by Ctrl-C, by SIGTERM, by SIGHUP: what ran on the server was cancelled |
 """
 
 
@@ -55,6 +55,7 @@ def help_of(path: tuple[str, ...]) -> str:
 
 def page() -> str:
     """The text of the page."""
+    load_commands()
     parts = [_HEAD]
     for path in commands():
         heading = " ".join(["plainsql", *path])

@@ -202,7 +202,7 @@ class Proxy:
                     (_, fault), self._fault = self._fault, None
                     fault()
                 await self._tell()
-                await self._flows.wait()
+                await self._until_it_flows(typed=typed)
                 if link.is_silent:
                     continue
                 if typed and link.chunks is not None:
@@ -211,6 +211,11 @@ class Proxy:
                 await writer.drain()
         # One side has ended: so does the other, as soon as it has what was sent.
         writer.close()
+
+    async def _until_it_flows(self, *, typed: bool) -> None:
+        """Wait while traffic is held back; ``typed`` is that to the client."""
+        del typed
+        await self._flows.wait()
 
     async def _tell(self) -> None:
         async with self._changed:

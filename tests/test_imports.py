@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 
 # A part is a module or a folder right under the package. The parts above a part may import it, never the
 # reverse; what stands on the same floor is independent unless it says so. A new part needs a line here.
-FLOOR = {"errors", "files", "options", "reach", "tls", "types", "urls"}
+FLOOR = {"errors", "files", "options", "reach", "tenancy", "tls", "types", "urls"}
 CORE = FLOOR | {"statements", "rows", "description", "binding", "executors", "signature", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -23,11 +23,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reach": set(),
     "types": set(),
     "options": {"errors"},
+    "tenancy": {"errors"},
     "tls": set(),
     "urls": {"errors", "options"},
     "conninfo": FLOOR,
     "embedded": FLOOR,
     "settings": FLOOR | {"embedded"},
+    "application": FLOOR | {"settings"},
     "diagnose": FLOOR | {"conninfo"},
     "statements": {"errors"},
     "rows": FLOOR | {"statements"},
@@ -40,17 +42,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executors": FLOOR | {"binding"},
     "vector": CORE,
     "database": CORE
-    | {"encoding", "sets", "settings", "conninfo", "diagnose", "vector", "cache", "redis_link"},
+    | {
+        *("settings", "application", "conninfo", "diagnose", "vector", "cache", "redis_link"),
+        *("encoding", "sets"),
+    },
     "otel": CORE | {"conninfo", "database"},
     "sync": CORE | {"encoding", "settings", "conninfo", "diagnose", "vector"},
-    "migrate": FLOOR | {"settings", "diagnose"},
+    "migrate": FLOOR | {"settings", "conninfo", "diagnose"},
     "transfer": FLOOR | {"migrate"},
     "analysis": CORE | {"settings", "diagnose", "embedded", "migrate"},
     "codegen": FLOOR | {"statements", "analysis"},
     "redis_link": FLOOR | {"settings"},
     "cache": FLOOR | {"redis_link"},
-    "limits": FLOOR | {"settings", "redis_link"},
-    "sessions": FLOOR | {"settings", "redis_link"},
+    "limits": FLOOR | {"settings", "application", "redis_link"},
+    "sessions": FLOOR | {"settings", "application", "redis_link"},
     "crypto": FLOOR | {"settings"},
     "review": CORE | {"settings", "diagnose", "analysis", "codegen"},
 }

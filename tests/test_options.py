@@ -135,6 +135,12 @@ FUNCTIONS: dict[str, list[Function]] = {
     "migrate.rollback": [
         Function(migrate.rollback, lambda _, given: migrate.rollback(**({"url": "-", "folder": "-"} | given)))
     ],
+    "migrate.mark": [
+        Function(
+            migrate.mark,
+            lambda _, given: migrate.mark(**({"url": "-", "folder": "-", "name": "-"} | given)),
+        )
+    ],
     "migrate.new": [
         Function(migrate.new, lambda _, given: migrate.new(**({"folder": "-", "what": "-"} | given)))
     ],
@@ -170,7 +176,7 @@ NO_OPTIONS = {
         *("Call", "Connecting", "Database", "Isolation", "Notification", "OnCall", "PoolStats"),
         *("TenantDatabase", "Transaction"),
     },
-    "plainsql.sync": {"Database", "Isolation", "Transaction"},
+    "plainsql.sync": {"Database", "Isolation", "TenantDatabase", "Transaction"},
     "plainsql.limits": {"Charge", "Decision", "SlidingWindow", "Subject", "TokenBucket", "WithoutRedis"},
     "plainsql.sessions": {"Fence", "Session"},
     "plainsql.crypto": {"KEYS_VARIABLE", "Encrypted", "KeyRing", "Secret", "encrypt", "new_key"},

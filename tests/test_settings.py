@@ -127,8 +127,17 @@ def test_settings_that_cannot_be_read_are_said_with_their_file(
     assert str(raised.value).startswith(f"{tmp_path / 'pyproject.toml'}: {message}")
 
 
-@pytest.mark.parametrize("text", ["", "tool = 5\n", "[project]\nname = 'x'\n"])
-def test_a_project_without_settings_has_the_defaults(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "application"),
+    [
+        ("", ""),
+        ("tool = 5\n", ""),
+        ("[project]\nname = 'x'\n", "x"),
+        ("[tool.poetry]\nname = 'y'\n", "y"),
+        ("[project]\nname = 5\n", ""),
+    ],
+)
+def test_a_project_without_settings_has_the_defaults(tmp_path: Path, text: str, application: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     (tmp_path / "deep").mkdir()
-    assert Project.load(tmp_path / "deep") == Project(root=tmp_path)
+    assert Project.load(tmp_path / "deep") == Project(root=tmp_path, application=application)

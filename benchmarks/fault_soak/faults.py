@@ -39,6 +39,7 @@ class Faults:
             ("answers lost", self._lose_answers, 3),
             ("silence", self._pause, 3),
             ("connections forgotten", self._forget, 1),
+            ("new connections silent", self._silence_new, 1),
             ("connections refused", self._refuse, 2),
             ("connections limited", self._limit, 2),
             ("backends terminated", self._terminate, 3),
@@ -61,6 +62,7 @@ class Faults:
                     self.counts[name] += 1
         finally:
             self._network.let_answers_pass()
+            self._network.silence_new(None)
             self._network.resume()
             await self._network.accept()
 
@@ -89,7 +91,13 @@ class Faults:
         self._network.resume()
 
     async def _forget(self) -> None:
-        self._network.forget_open_connections()
+        self._network.silence()
+
+    async def _silence_new(self) -> None:
+        self._network.silence_new(self._random.randrange(7))
+        self._network.cut()
+        await asyncio.sleep(self._moment(1.0))
+        self._network.silence_new(None)
 
     async def _refuse(self) -> None:
         self._network.refuse()

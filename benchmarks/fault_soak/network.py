@@ -1,27 +1,25 @@
-"""The proxy that all calls go through, with the faults of a network."""
+"""The proxy that all calls go through, with faults of a network's own."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.proxy import Link, Messages, Proxy, Traffic
+from tests.proxy import Proxy
 
 __all__ = ["Network", "open_network"]
 
 
 class Network(Proxy):
-    """A proxy that can also lose the answers alone, forget the connections that are open, and cut one."""
+    """A proxy that can also lose the answers alone, and cut one connection."""
 
     def __init__(self, target: Path) -> None:
         super().__init__(target, postgres=False)
         self._answers = asyncio.Event()
         self._answers.set()
-        self._forgotten: set[asyncio.StreamWriter] = set()
 
     def hold_answers(self) -> None:
         """Let requests pass and hold their answers back: what is cut now has been executed, unknown to its
@@ -32,11 +30,6 @@ class Network(Proxy):
     def let_answers_pass(self) -> None:
         self._answers.set()
 
-    def forget_open_connections(self) -> int:
-        """Drop what is sent on the connections that are open, as a firewall does that has forgotten them."""
-        self._forgotten |= self._writers
-        return len(self._forgotten)
-
     def cut_one(self, chance: random.Random) -> None:
         """End one connection on both sides."""
         if self._writers:
@@ -46,29 +39,10 @@ class Network(Proxy):
         self.let_answers_pass()
         await super().close()
 
-    async def _pass_on(
-        self,
-        link: Link,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        traffic: Traffic,
-        *,
-        typed: bool,
-    ) -> None:
-        messages = Messages(traffic, typed=typed)
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                if self._postgres:
-                    messages.feed(data)
-                await self._flows.wait()
-                if typed:  # to the client
-                    await self._answers.wait()
-                if writer in self._forgotten:
-                    continue
-                writer.write(data)
-                await writer.drain()
-        self._forgotten.discard(writer)
-        writer.close()
+    async def _until_it_flows(self, *, typed: bool) -> None:
+        await super()._until_it_flows(typed=typed)
+        if typed:
+            await self._answers.wait()
 
 
 @asynccontextmanager
@@ -80,7 +54,3 @@ async def open_network(target: Path) -> AsyncGenerator[Network]:
         yield network
     finally:
         await network.close()
-
-
-Faulted = Counter[str]
-"""How many faults of each kind were made."""

@@ -281,8 +281,16 @@ class Conninfo:
                 yield tuple(re.sub(r"\\(.)", r"\1", field) for field in fields)
 
 
+_CONNECT_TIMEOUT_S: Final = 10.0
+"""Unless the caller or the URL says otherwise."""
+
+
 def libpq_options(
-    url: str, *, application_name: str | None, connect_timeout: float | None, default_timeout: float = 10.0
+    url: str,
+    *,
+    application_name: str | None = None,
+    connect_timeout: float | None = None,
+    fallback_name: str = "plainsql",
 ) -> dict[str, str | int]:
     """Return what libpq is given for a URL: its parameters, and the options that a caller has given, which
     win over them.
@@ -295,8 +303,10 @@ def libpq_options(
     if application_name is not None:
         options["application_name"] = application_name
     elif not conninfo.application_name:
-        options["fallback_application_name"] = "plainsql"
-    seconds = connect_timeout if connect_timeout is not None else conninfo.connect_timeout or default_timeout
+        options["fallback_application_name"] = fallback_name
+    seconds = (
+        connect_timeout if connect_timeout is not None else conninfo.connect_timeout or _CONNECT_TIMEOUT_S
+    )
     # libpq takes whole seconds.
     options["connect_timeout"] = max(1, -int(-seconds // 1))
     return options

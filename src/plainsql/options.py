@@ -139,6 +139,30 @@ _HOOK: Final = Kind(
     lambda value: value is None or (callable(value) and not _is_async(value)),
     lambda value: "an async function" if _is_async(value) else type(value).__name__,
 )
+# Braces would choose the slot of a cluster.
+_KEY_PART: Final = Kind(
+    "a str of 1 to 512 characters without braces",
+    lambda value: _NAME.fits(value) and len(value) <= 512 and not {"{", "}"} & {*value},
+    lambda value: (
+        _shown(value)
+        if not _NAME.fits(value)
+        else "braces"
+        if len(value) <= 512
+        else f"{len(value)} characters"
+    ),
+)
+_NAMESPACE: Final = Kind(
+    "a str of at most 128 printable characters without braces",
+    lambda value: (
+        isinstance(value, str) and len(value) <= 128 and value.isprintable() and not {"{", "}"} & {*value}
+    ),
+    _quoted,
+)
+_PREFIX: Final = _NAMESPACE._replace(
+    expected="a non-empty str of at most 128 printable characters without braces",
+    fits=lambda value: value != "" and _NAMESPACE.fits(value),
+    hint="leave it out, and the application's name is used",
+)
 _NAMES: Final = Kind(
     "a list of str",
     lambda value: (
@@ -228,19 +252,25 @@ _MOST_CONNECTIONS: Final = 262_143
 # Rows of a portal are counted in 32 bits.
 _MOST_ROWS: Final = 2**31 - 1
 
+_POOLER: Final = _or_none(_choice("transaction", "session"))._replace(
+    expected="'transaction', 'session' or None"
+)
 _CONNECT: Final = {
     "url": Kind("a URL (str), or None", lambda value: value is None or isinstance(value, str)),
     "connect_timeout": _or_none(_SECONDS),
     "statement_timeout": _STATEMENT_TIMEOUT,
     "application_name": _or_none(_TEXT),
     "prefetch": _whole(1, _MOST_ROWS),
+    "tenant_setting": _TENANT_SETTING,
+    "user_setting": _TENANT_SETTING,
+    "pooler": _POOLER,
 }
 
 _ISOLATION: Final = _choice("read committed", "repeatable read", "serializable")
 _TRANSACTION: Final = {"isolation": _or_none(_ISOLATION), "read_only": _FLAG, "deferrable": _FLAG}
 
 # Of one connection to Redis and one answer: a limit of milliseconds is none that a network keeps.
-_REDIS: Final = {"redis": _ANYTHING, "prefix": _or_none(_NAME), "deadline": _SECONDS}
+_REDIS: Final = {"redis": _ANYTHING, "prefix": _or_none(_PREFIX), "deadline": _SECONDS}
 # What the scripts calculate with is exact up to here.
 _MOST_TOKENS: Final = 2**51 - 1
 _PERIOD: Final = Kind(
@@ -250,14 +280,14 @@ _PERIOD: Final = Kind(
 _TTL: Final = Kind("seconds from 0.001 to 2**31", lambda value: _is_number(value) and 1e-3 <= value < 2**31)
 
 _MIGRATIONS: Final = {"url": _NAME, "folder": _PATH, "layers": _or_none(_NAMES)}
-_MIGRATION_RUN: Final = {
+_MIGRATION_MARK: Final = {
     **_MIGRATIONS,
-    "to": _or_none(_NAME),
     "dry_run": _FLAG,
-    "lock_timeout": _SECONDS_FROM_0,
     "wait": _SECONDS_FROM_0,
+    "pooler": _POOLER,
     "on_progress": _HOOK,
 }
+_MIGRATION_RUN: Final = {**_MIGRATION_MARK, "to": _or_none(_NAME), "lock_timeout": _SECONDS_FROM_0}
 
 OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "connect": {
@@ -270,16 +300,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "max_idle": _SECONDS,
         "server_settings": _SETTINGS,
         "join": _FLAG,
-        "tenant_setting": _TENANT_SETTING,
-        "user_setting": _TENANT_SETTING,
-        "pooler": _or_none(_choice("transaction", "session"))._replace(
-            expected="'transaction', 'session' or None"
-        ),
         "on_call": _HOOK,
         "redis": _ANYTHING,
         "cache": _or_none(_choice("available", "strict"))._replace(expected="'available', 'strict' or None"),
         "cache_audit": _number(0, 1),
         "cache_outbox": _FLAG,
+        "cache_prefix": _or_none(_NAMESPACE),
     },
     "sync.connect": _CONNECT,
     "transaction": _TRANSACTION,
@@ -310,20 +336,20 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     },
     "Limits": {
         **_REDIS,
-        "tag": _or_none(_TEXT),
+        "tag": _or_none(_KEY_PART),
         "without_redis": _choice("raise", "allow", "deny", "local"),
         "local_share": Kind(
             "a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1
         ),
     },
     "bucket": {
-        "name": _NAME,
+        "name": _KEY_PART,
         "rate": _whole(1, _MOST_TOKENS),
         "per": _PERIOD,
         "burst": _or_none(_whole(1, _MOST_TOKENS)),
         "starts": _choice("full", "empty"),
     },
-    "window": {"name": _NAME},
+    "window": {"name": _KEY_PART},
     "charge": {
         "n": _whole(1, _MOST_TOKENS),
         "limit": _whole(1, 100_000)._replace(hint="a window remembers each call: use a bucket for more"),
@@ -337,6 +363,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "migrate.status": _MIGRATIONS,
     "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
     "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},
+    "migrate.mark": {**_MIGRATION_MARK, "name": _NAME, "applied": _FLAG, "force": _FLAG, "confirm": _HOOK},
     "migrate.new": {"folder": _PATH, "what": _NAME, "layer": _or_none(_NAME)},
     "embedded.start": {
         "folder": _or_none(_PATH),

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from plainsql.errors import Place, SettingsError
@@ -41,6 +42,14 @@ class Project:
     database: str = ""
     """A libpq URL; the environment wins over it."""
     redis: str = ""
+    application: str = ""
+    """What the application is called in Redis; by default the project's name."""
+    cache_prefix: str = ""
+    """What the keys of the cache are told apart by."""
+    tenant_setting: str = "app.jwt_tenant"
+    """The setting that row-level security compares with the tenant; commands with ``--tenant`` set it."""
+    user_setting: str = "app.jwt_user"
+    """The setting that holds the user who acts for the tenant."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:
@@ -58,9 +67,10 @@ class Project:
     @classmethod
     def _read(cls, file: Path) -> Project:
         try:
-            tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+            document = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"cannot be read: {error}", place=Place(str(file))) from None
+        tool = document.get("tool", {})
         table = tool.get("plainsql", {}) if isinstance(tool, dict) else {}
         if not isinstance(table, dict):
             raise SettingsError(
@@ -81,7 +91,8 @@ class Project:
                     f"{key} in [tool.plainsql]: expected a string, got {type(value).__name__}",
                     place=Place(str(file)),
                 )
-        return cls(root=file.parent, **table)
+        name = next((name for name in _project_names(document) if isinstance(name, str)), "")
+        return cls(root=file.parent, **({"application": name} | table))
 
     @property
     def sql_folder(self) -> Path:
@@ -102,6 +113,13 @@ class Project:
             return self.package
         parts = [part for part in Path(self.output).parts if part != "."]
         return ".".join(parts[1:] if parts[:1] == ["src"] else parts)
+
+
+def _project_names(document: Mapping[str, Any]) -> Iterator[object]:
+    tool = document.get("tool")
+    for table in (document.get("project"), tool.get("poetry") if isinstance(tool, dict) else None):
+        if isinstance(table, dict):
+            yield table.get("name")
 
 
 def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:

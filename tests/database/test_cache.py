@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 import plainsql
 from plainsql import Call
-from plainsql.errors import CacheError
+from plainsql.errors import BindError, CacheError
 from plainsql.query import Args, count, many, one, optional
 from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence
 from plainsql.rows import Row
@@ -389,3 +389,28 @@ async def test_what_is_stored_is_no_secret_key_and_no_argument(
         await behind(db, "create table note (id uuid, author int, text text)")
         await by(db, author=73573573)
         assert not [key async for key in redis.scan_iter("*73573573*")]
+
+
+async def test_a_name_that_is_none_is_refused_and_what_depends_on_it_is_counted(connect: Open) -> None:
+    db = await connect()
+    await get(db, id=uuid4())
+    assert await db.cache.touch("public.note") == 1
+    assert await db.cache.clear("n") == await db.cache.clear() == await db.cache.clear("n.get") == 1
+    assert await db.cache.clear("nonsense") == 0, "another process may have queries of that name"
+    await behind(db, "create table if not exists elsewhere (id int)")
+    await behind(db, "create or replace view notes as select id from note")
+    assert await db.cache.touch("public.elsewhere", id=1) == 0, "another process may read it"
+    before = db.cache.stats().writes
+    tables: list[Any] = ["note", "no_such_table", "", ".note", "public.", None, 5]
+    for table in tables:
+        with pytest.raises(BindError, match="expected a table with its schema"):
+            await db.cache.touch(table)
+    with pytest.raises(BindError, match=r"there is no table 'public.no_such_table'"):
+        await db.cache.touch("public.no_such_table", id=1)
+    with pytest.raises(BindError, match=r"'public.notes' is a view"):
+        await db.cache.touch("public.notes")
+    prefixes: list[Any] = ["n.", ".n", "a b", "n..x", "n.*", None]
+    for prefix in prefixes:
+        with pytest.raises(BindError, match="expected the name of a query"):
+            await db.cache.clear(prefix)
+    assert db.cache.stats().writes == before

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -265,8 +265,8 @@ async def test_a_row_that_does_not_fit_its_type_is_what_it_is_without_the_cache(
             assert found == [expected] * 5
 
 
-async def test_no_two_callers_have_the_same_list(url: str) -> None:
-    networks = many[IPv4Address](
+def _networks() -> Any:
+    return many[IPv4Address](
         "n.networks",
         "n.sql",
         1,
@@ -274,6 +274,10 @@ async def test_no_two_callers_have_the_same_list(url: str) -> None:
         effect="reads",
         cache=CachedRead(60, (Dependence("public.note"),)),
     )(lambda: ())
+
+
+async def test_no_two_callers_have_the_same_list(url: str) -> None:
+    networks = _networks()
     async with plainsql.connect(url) as db:
         found = await asyncio.gather(*(networks(db) for _ in range(5)))
         assert len({id(one) for one in found}) == 5
@@ -330,3 +334,19 @@ async def test_a_close_that_runs_out_of_time_closes_the_cache_all_the_same(
         await db.close(timeout=0.01)
         async with asyncio.timeout(30):
             await redis_proxy.until(lambda: not redis_proxy.connections)
+
+
+async def test_what_cannot_be_stored_is_not_tried_at_each_read(url: str, redis_url: str) -> None:
+    async with plainsql.connect(url, redis=redis_url, cache_prefix=uuid4().hex) as db:
+        for query in (_words(), _words(local=60), _networks()):
+            while True:  # a new Redis stores nothing for a while
+                before = db.cache.stats()
+                await query(db)
+                if db.cache.stats().misses > before.misses:
+                    break
+            stats = db.cache.stats()
+            for _ in range(3):
+                await query(db)
+            after = db.cache.stats()
+            assert (after.misses, after.hits, after.fills, after.undecodable) == (stats.misses, 0, 0, 0)
+            assert after.uncacheable == stats.uncacheable + 3

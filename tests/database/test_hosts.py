@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -94,17 +95,20 @@ async def test_a_standby_may_be_preferred(connect: Callable[..., Any], proxy: Pr
 
 
 async def test_a_server_that_is_no_longer_of_the_kind_is_told_at_a_call(server: EmbeddedServer) -> None:
+    role = f"writer_{os.getpid()}"
+    url = server.url().replace("//postgres@", f"//{role}@") + "&target_session_attrs=read-write"
     with psycopg.connect(server.url(), autocommit=True) as admin:
-        admin.execute(f"create role writer_{os.getpid()} login")
-        url = server.url().replace("//postgres@", f"//writer_{os.getpid()}@")
-        url += "&target_session_attrs=read-write"
-        async with plainsql.connect(url, max_size=2) as db, db.acquire():
-            admin.execute(f"alter role writer_{os.getpid()} set default_transaction_read_only = on")
+        admin.execute(f"create role {role} login")
+        async with plainsql.connect(url, max_size=1) as db:
+            admin.execute(f"alter role {role} set default_transaction_read_only = on")
+            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", [role])
+            with suppress(plainsql.ConnectionLostError):
+                await SELECT_1(db)
             with pytest.raises(plainsql.ConnectError, match="no server that answers is read-write"):
                 await SELECT_1(db)
-            admin.execute(f"alter role writer_{os.getpid()} reset default_transaction_read_only")
+            admin.execute(f"alter role {role} reset default_transaction_read_only")
             assert await SELECT_1(db) == 1
-        admin.execute(f"drop role writer_{os.getpid()}")
+        admin.execute(f"drop role {role}")
 
 
 async def test_load_may_be_balanced(proxy: Proxy, second: Proxy) -> None:

@@ -239,7 +239,9 @@ async def test_a_transaction_whose_backend_is_terminated_between_two_statements(
 
 
 @pytest.mark.parametrize("turns", range(5))
-async def test_after_the_loss_each_further_use_says_it_again(database_url: str, turns: int) -> None:
+async def test_after_the_loss_each_further_use_says_it_again(
+    database_url: str, outside: Any, turns: int
+) -> None:
     async with plainsql.connect(database_url, max_size=1) as db:
         with pytest.raises(ConnectionLostError) as raised:
             async with db.transaction() as tx:
@@ -259,7 +261,9 @@ async def test_after_the_loss_each_further_use_says_it_again(database_url: str, 
 
 @pytest.mark.parametrize("turns", range(5))
 @pytest.mark.parametrize("kind", ["lock", "try lock", "acquire", "transaction", "tenant", "write", "stream"])
-async def test_a_connection_that_ended_in_the_pool(database_url: str, kind: str, turns: int) -> None:
+async def test_a_connection_that_ended_in_the_pool(
+    database_url: str, outside: Any, kind: str, turns: int
+) -> None:
     """Either it is noticed, and another is taken, or the error is the one of a lost connection."""
 
     async def use(db: plainsql.Database) -> object:
@@ -304,7 +308,7 @@ async def test_a_connection_that_is_cut_without_a_word_says_so(proxy: Proxy, dat
         _check(raised.value, "08003", UNKNOWN)
 
 
-async def test_a_commit_that_gets_no_answer_may_be_one(proxy: Proxy, database_url: str) -> None:
+async def test_a_commit_that_gets_no_answer_may_be_one(proxy: Proxy, database_url: str, outside: Any) -> None:
     name = database_url.partition("?")[0].rpartition("/")[2]
     async with plainsql.connect(proxy.url(name), max_size=1) as db:
         before = 0

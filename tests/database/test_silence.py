@@ -300,3 +300,25 @@ async def _until_answered(db: plainsql.Database) -> None:
         except TimeoutError:
             continue
         return
+
+
+async def test_calls_that_wait_behind_silent_statements_of_their_query_are_told_in_time(
+    proxy: Proxy, table: str
+) -> None:
+    async with plainsql.connect(proxy.url(table), max_size=3, connect_timeout=1, acquire_timeout=0.5) as db:
+        await asyncio.gather(*(joining(db, n=n) for n in range(100)))
+        proxy.silence()
+        proxy.silence_new(0)
+        calls = [asyncio.create_task(joining(db, n=n)) for n in range(200)]
+
+        async with asyncio.timeout(60):
+            # Three have a connection, and no time limit of their own.
+            while sum(call.done() for call in calls) < 197:
+                await asyncio.sleep(0.01)
+        running = [call for call in calls if not call.done()]
+        assert all(isinstance(call.exception(), PoolTimeoutError) for call in calls if call.done())
+        for call in running:
+            call.cancel()
+        await asyncio.wait(running)
+        proxy.silence_new(None)
+        await _is_well(db)

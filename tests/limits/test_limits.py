@@ -96,7 +96,7 @@ async def test_a_bucket_that_starts_empty_gives_nothing_when_its_key_is_lost(
     assert await empty.remaining("x") == 0
 
 
-@pytest.mark.parametrize("subject", ["a{b}c", "}{", "%7B", "", "ñ \n", 42, uuid.uuid4()])
+@pytest.mark.parametrize("subject", ["a{b}c", "}{", "%7B", "ñ \n", 42, uuid.uuid4()])
 async def test_any_subject_is_a_subject_of_its_own(limits: Limits, subject: str | int | uuid.UUID) -> None:
     bucket = limits.bucket("sending", rate=1, per=3600, burst=5)
     await bucket.consume(subject, 2)

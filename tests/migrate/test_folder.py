@@ -118,7 +118,7 @@ def test_a_new_migration_gets_the_next_number_and_a_rollback(write: Write) -> No
         "migrations/realty/0008_anade_telefono_leads.sql",
         "migrations/realty/0008_anade_telefono_leads.rollback.sql",
     ]
-    assert paths[0].read_text(encoding="utf-8").startswith("-- Añade teléfono: leads.\n-- Locks: ")
+    assert paths[0].read_text(encoding="utf-8").startswith("-- Añade teléfono: leads.\n-- Lock: ")
     with pytest.raises(MigrationError, match=r"expected the layer .*\n*HINT: name one with --layer: realty"):
         migrate.new(folder, "add x")
 

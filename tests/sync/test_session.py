@@ -1,7 +1,5 @@
 """What only the synchronous executor has: one connection, its transaction, threads, what stays prepared."""
 
-# ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
-
 from __future__ import annotations
 
 import _thread
@@ -194,28 +192,6 @@ def test_a_query_that_is_interrupted_is_cancelled_and_the_database_serves_on(db:
             one("select pg_sleep(60)")(db)
         thread.join()
     assert SELECT_1(db) == 1
-
-
-def test_a_killed_backend_is_an_error_with_a_note(database_url: str) -> None:
-    with plainsql.sync.connect(database_url) as db:
-        with psycopg.connect(database_url, autocommit=True) as outside:
-            outside.execute("select pg_terminate_backend(%s, 5000)", [db.connection.info.backend_pid])
-        for _ in range(2):
-            with pytest.raises(psycopg.OperationalError) as raised:
-                SELECT_1(db)
-            assert raised.value.__notes__ == ["query: test.one (sql/test/one.sql)"]
-
-
-def test_a_backend_that_is_killed_in_a_transaction_is_the_error_that_leaves_the_block(
-    database_url: str,
-) -> None:
-    with plainsql.sync.connect(database_url) as db:
-        with pytest.raises(psycopg.OperationalError), db.transaction() as tx:
-            with psycopg.connect(database_url, autocommit=True) as outside:
-                outside.execute("select pg_terminate_backend(%s, 5000)", [db.connection.info.backend_pid])
-            SELECT_1(tx)
-        with pytest.raises(psycopg.OperationalError), db.transaction():
-            pass
 
 
 def test_the_statement_timeout_is_the_servers(database_url: str) -> None:

@@ -28,6 +28,7 @@ from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.stars import stars
 from plainsql.analysis.steadiness import caching_findings
+from plainsql.analysis.storable import unstorable_columns
 from plainsql.analysis.tree import Query, Scope
 from plainsql.analysis.verdict import OuterJoin, Verdict, nullable
 
@@ -110,9 +111,10 @@ class Analyser:
         rows, because = self._rows(scope, cardinality, bool(described.columns))
         effects = effects_of(self.catalogue, places, tuple(names))
         examined = Examined(scope, nullability, Places(sql))
+        columns = self._columns(described, verdicts, Outputs(sql, scope))
         return Analysis(
             parameters=facts,
-            columns=self._columns(described, verdicts, Outputs(sql, scope)),
+            columns=columns,
             rows=rows,
             rows_because=because,
             reads=tuple(effects.reads),
@@ -137,7 +139,10 @@ class Analyser:
             ),
             dependences=dependences_of(self.catalogue, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
-            caching=tuple(caching_findings(self.catalogue, effects, examined.places)),
+            caching=(
+                *caching_findings(self.catalogue, effects, examined.places),
+                *(() if effects.writes else unstorable_columns(columns)),
+            ),
         )
 
     def _parameters(

@@ -22,6 +22,7 @@ from psycopg.conninfo import make_conninfo
 from plainsql import migrate
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
+from plainsql.migrate.pooler import refuse_pooler
 from plainsql.settings import resolve_database
 
 __all__ = ["PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]
@@ -48,6 +49,7 @@ def scratch_database(
     migration fails; nothing half-built stays.
     """
     with resolve_database(url) as server, connect(server) as connection:
+        _refuse_pooler(connection)
         own = f"{PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
         name = own + schema_digest(migrations)[:16]
         # Held until we are in: another process neither builds the same nor drops it for older than its own.
@@ -73,6 +75,7 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
     Raises ``ConnectError``.
     """
     with resolve_database(url) as server, connect(server) as connection:
+        _refuse_pooler(connection)
         own = f"{PREFIX}own_"
         name = own + secrets.token_hex(8)
         # Held for as long as the database may be there: what is not locked was left by a killed process.
@@ -88,6 +91,14 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
             yield renew
         finally:
             _drop(connection, name)
+
+
+def _refuse_pooler(connection: psycopg.Connection[Any]) -> None:
+    refuse_pooler(
+        connection,
+        "the scratch database",
+        hint="give --database the URL of PostgreSQL itself; or unset DATABASE_URL, for the embedded server",
+    )
 
 
 def _create(connection: psycopg.Connection[Any], name: str) -> None:

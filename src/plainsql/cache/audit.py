@@ -88,13 +88,13 @@ class Auditor:
         return self._running < _MOST_AT_ONCE
 
     async def audit(
-        self, reading: Reading[Any], call: Call, hit: Look, load: Callable[[], Awaitable[Any]]
+        self, reading: Reading[Any], call: Call, hit: Look, load: Callable[[], Awaitable[tuple[Any, bool]]]
     ) -> None:
-        """Compare a hit with what PostgreSQL has."""
+        """Compare a hit with what PostgreSQL has. ``load`` reads it, and says whether on the same server."""
         self._running += 1
         self._idle.clear()
         try:
-            value = await load()
+            value, comparable = await load()
             differs = _rows(reading.codec.rows(reading.codec.encode(value))) != _rows(
                 reading.codec.rows(hit.data)
             )
@@ -107,7 +107,7 @@ class Auditor:
             self._running -= 1
             if not self._running:
                 self._idle.set()
-        if not current:
+        if not (current and comparable):
             return
         self._stats.audited += 1
         violation: Violation | None = None

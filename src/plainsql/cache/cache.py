@@ -6,9 +6,9 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from plainsql.cache.audit import Auditor
 from plainsql.cache.breaker import Breaker
@@ -21,9 +21,6 @@ from plainsql.cache.stats import Stats
 from plainsql.cache.store import Look, Store
 from plainsql.cache.writes import Mark, Mode, Writes
 from plainsql.errors import BindError, PlainsqlError
-
-if TYPE_CHECKING:
-    from plainsql.cache.audits import Audits
 
 __all__ = ["MISS", "Cache", "Miss"]
 
@@ -48,6 +45,11 @@ _UNDECODABLE = (ValueError, TypeError, RecursionError)
 # Not only of what others wrote: a null in an array, or a label that an enum has had since, is what PostgreSQL
 # has, and no value of the row's type.
 
+_UNFIT_S = 60.0
+"""Seconds for which a read is not tried again whose result could not be stored: each try costs two round
+trips."""
+_MOST_UNFIT = 10_000
+
 _AWAY = Look("pending")
 """Nothing can be stored now."""
 
@@ -58,6 +60,12 @@ class _Read(NamedTuple):
     reading: Reading[Any]
     call: Call
     load: Callable[[], Awaitable[Any]]
+    prove: Callable[[], Awaitable[tuple[Any, bool]]] | None
+
+    async def load_to_store(self) -> tuple[Any, bool]:
+        """Read from PostgreSQL, and say whether it may be stored."""
+        value, proved = (await self.load(), True) if self.prove is None else await self.prove()
+        return value, proved and not self.reading.withdrawn
 
 
 class Cache:
@@ -109,6 +117,8 @@ class Cache:
         self._stats = Stats()
         self._flights = Flights()
         self._background: set[asyncio.Task[Any]] = set()
+        self._unfit: dict[bytes, float] = {}
+        """Reads whose results could not be stored, and until when they need not be tried again."""
         self._writes = Writes(
             self._store, self._breaker, self._local, self._stats, mode=mode, marker_ttl=marker_ttl
         )
@@ -137,16 +147,19 @@ class Cache:
         load: Callable[[], Awaitable[T]],
         *,
         scope: Sequence[Any] = (),
+        prove: Callable[[], Awaitable[tuple[T, bool]]] | None = None,
     ) -> T:
         """Return the result of a read: the stored one where it is valid, else that of ``load``.
 
         ``scope`` is what the result depends on besides the arguments: tenant, user and role under row-level
         security. Whatever happens to the store, the result is right and nothing is raised but what ``load``
-        raises. ``load`` may run in another task, for several callers.
+        raises. ``load`` may run in another task, for several callers. ``prove`` runs in its place where the
+        result is to be stored, and says as well whether it may be; without it, all may be that is read
+        before the reading is withdrawn.
         """
         try:
             key = reading.key(arguments, scope)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # noqa: BLE001 (an argument of the caller's own class may raise anything)
             self._stats.uncacheable += 1
             return await load()
         if reading.local:
@@ -154,10 +167,17 @@ class Cache:
             if held is not None and held.ends > self._local.clock():
                 self._stats.local_hits += 1
                 return reading.decode(held.data)
+        if self._unfit and self._unfit.get(key, 0.0) > self._local.clock():
+            self._stats.uncacheable += 1
+            return await load()
         if self._closed or (self._writes.away and not reading.tables.isdisjoint(self._writes.away)):
             self._stats.bypassed += 1
             return await load()
-        read = _Read(reading, reading.call(key, arguments), load)
+        try:
+            read = _Read(reading, reading.call(key, arguments), load, prove)
+        except Exception:  # noqa: BLE001
+            self._stats.uncacheable += 1
+            return await load()
         under_way = self._flights.get(key)
         if under_way is None:
             alone: T = await self._fly_alone(read)
@@ -225,8 +245,8 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)  # It may have been taken.
             raise
-        except Exception:  # noqa: BLE001 (whatever it is, it is not the caller's)
-            self._breaker.failed()
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is not the caller's)
+            self._breaker.failed(error)
             self._stats.errors += 1
             self._stats.bypassed += 1
             return _AWAY, None
@@ -251,7 +271,7 @@ class Cache:
         if look.state == "refresh":
             self._start(self._refresh(read, look, token))
         elif audited and self._auditor.has_room:
-            self._start(self._auditor.audit(reading, call, look, read.load))
+            self._start(self._auditor.audit(reading, call, look, read.load_to_store))
         return look, value
 
     async def _miss(self, flight: Flight, read: _Read, look: Look, token: str) -> Landed:
@@ -289,12 +309,15 @@ class Cache:
     async def _fill(self, flight: Flight, read: _Read, look: Look, token: str) -> Landed:
         reading, call = read.reading, read.call
         try:
-            value = await read.load()
+            value, may_store = await read.load_to_store()
         except BaseException:
             self._release(call, token)
             raise
         data = self._encode(reading, value)
         landed, current = Landed(value, data), False
+        if not may_store:
+            self._release(call, token)
+            return landed
         flight.share()
         try:
             current = await self._put(read, look, token, value, data)
@@ -306,9 +329,12 @@ class Cache:
         """Store a result, and say whether it is what anybody who asks now must have."""
         reading, call = read.reading, read.call
         stored = data
-        if data is not None and len(data) > self._max_bytes:
+        if data is None:
+            self._remember_unfit(read)
+        elif len(data) > self._max_bytes or not self._is_decodable(reading, data):
             self._stats.uncacheable += 1
             stored = None
+            self._remember_unfit(read)
         elif not reading.negative and reading.is_negative(value):
             stored = None
         began, moment = self._local.clock(), self._local.moment(reading.tables)
@@ -321,28 +347,35 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)
             raise
-        except Exception:  # noqa: BLE001 (the result is there; that it is not stored is nobody's error)
-            self._breaker.failed()
+        except Exception as error:  # noqa: BLE001 (the result is there; not to store it is nobody's error)
+            self._breaker.failed(error)
             self._stats.errors += 1
             return False
         self._breaker.succeeded()
         if current and stored is not None:
             self._stats.fills += 1
-            if reading.local and self._is_decodable(reading, stored):
+            if reading.local:
                 self._hold(read, stored, began, moment)
         return current
 
     async def _refresh(self, read: _Read, look: Look, token: str) -> None:
         try:
-            value = await read.load()
+            value, may_store = await read.load_to_store()
         except asyncio.CancelledError:
             self._release(read.call, token)
             raise
         except Exception:  # noqa: BLE001 (nobody asked for it; the next read after the end is told)
             self._release(read.call, token)
             return
-        if await self._put(read, look, token, value, self._encode(read.reading, value)):
+        if not may_store:
+            self._release(read.call, token)
+        elif await self._put(read, look, token, value, self._encode(read.reading, value)):
             self._stats.refreshes += 1
+
+    def _remember_unfit(self, read: _Read) -> None:
+        if len(self._unfit) >= _MOST_UNFIT:
+            self._unfit.clear()
+        self._unfit[read.call.key] = self._local.clock() + min(read.reading.ttl, _UNFIT_S)
 
     @staticmethod
     def _is_decodable(reading: Reading[Any], data: bytes) -> bool:
@@ -428,6 +461,14 @@ class Cache:
         await self._store.clear(prefix, _token())
         self._local.clear(prefix)
 
+    def count_bypass(self) -> None:
+        """Count a read that goes around the cache for a reason of its caller's."""
+        self._stats.bypassed += 1
+
+    def count_error(self) -> None:
+        """Count a failure on the cache's part of a read."""
+        self._stats.errors += 1
+
     def stats(self) -> Stats:
         """Return the counters as they are now."""
         return replace(
@@ -437,12 +478,14 @@ class Cache:
             found=list(self._stats.found),
         )
 
-    def follow(self, audits: Audits) -> None:
-        """Take part in the audits that others ask for, in the background, until it is closed."""
-        # Not at the top: who has no Redis needs no redis package.
-        from plainsql.cache.audits import follow
+    def follow(self) -> None:
+        """Take part in the audits that others ask for in the store, in the background, until it is closed."""
+        audits = getattr(self._store, "audits", None)
+        if audits is not None:
+            # Not at the top: who has no Redis needs no redis package.
+            from plainsql.cache.audits import follow
 
-        self._following = asyncio.get_running_loop().create_task(follow(audits, self._auditor))
+            self._following = asyncio.get_running_loop().create_task(follow(audits, self._auditor))
 
     async def close(self) -> None:
         """End all that runs in the background, and the store. Reads then go to PostgreSQL."""
@@ -458,7 +501,8 @@ class Cache:
             if running:
                 await asyncio.wait(running)
         await self._writes.aclose()
-        await self._store.aclose()
+        with suppress(PlainsqlError, OSError):  # who closes cannot do anything about it
+            await self._store.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -479,13 +523,13 @@ class Cache:
     async def _release_lease(self, call: Call, token: str) -> None:
         try:
             await self._store.release(call, token)
-        except PlainsqlError:
+        except Exception:  # noqa: BLE001
             self._stats.errors += 1  # It ends by its time.
 
     async def _forget(self, call: Call) -> None:
         try:
             await self._store.forget(call)
-        except PlainsqlError:
+        except Exception:  # noqa: BLE001 (nobody waits for it)
             self._stats.errors += 1
 
 

@@ -4,5 +4,5 @@
 -- ARGV[1]  the name
 -- ARGV[2]  a token: its new version
 
-redis.call('HSETNX', KEYS[1], '=', ARGV[2])
+on(KEYS[1], 'HSETNX', '=', ARGV[2])
 return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])

@@ -8,15 +8,16 @@
 --          milliseconds, where that is not 0
 
 if ARGV[1] == 'get' then
-  return { redis.call('GET', KEYS[1]) or '', redis.call('PTTL', KEYS[1]) }
+  return { on(KEYS[1], 'GET') or '', redis.call('PTTL', KEYS[1]) }
 end
 if ARGV[1] == 'take' then
+  on(KEYS[2], 'GET') -- what is no lease does not stand in the way
   if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
-    return { 1, redis.call('GET', KEYS[1]) or '' }
+    return { 1, on(KEYS[1], 'GET') or '' }
   end
   return { 0, '' }
 end
-if redis.call('GET', KEYS[2]) == ARGV[2] then
+if on(KEYS[2], 'GET') == ARGV[2] then
   redis.call('DEL', KEYS[2])
   if ARGV[4] ~= '0' then
     redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])

@@ -24,6 +24,10 @@ from plainsql.reach import Change, Dependence
 
 __all__ = ["Tag", "TagSets", "Touched", "merge", "resolve_change", "tag_of", "touch"]
 
+_MOST_DIGITS = 400
+_LARGEST = 10 ** (_MOST_DIGITS + 1)
+_FAR = b"number far"
+
 MOST_TAGS = 256
 """A write that touches more partitions than this of one column touches the whole column."""
 
@@ -80,7 +84,7 @@ def _canonical(value: object) -> bytes | None:
     if value is None:
         return b"null"
     if isinstance(value, int):
-        return b"number %d" % value
+        return _whole(value)
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, str):
@@ -105,7 +109,7 @@ def _text(value: str) -> bytes:
             pass
     if text[:1].isdigit() or text[:1] in {"-", "+", "."}:
         try:
-            return b"number %d" % int(text.replace("_", ""), 0)
+            return _whole(int(text.replace("_", ""), 0))
         except ValueError:
             pass
         try:
@@ -120,11 +124,16 @@ def _uuid(value: UUID) -> bytes:
     return b"number %d" % int(value.hex) if value.hex.isdecimal() else b"uuid " + value.bytes
 
 
+def _whole(value: int) -> bytes:
+    # Python writes no number of more than 4,300 digits.
+    return b"number %d" % value if abs(value) < _LARGEST else _FAR
+
+
 def _number(value: Decimal) -> bytes:
     if not value.is_finite():
         return b"number " + str(value).casefold().encode()
-    if abs(value.adjusted()) > 400:
-        return b"number far"
+    if abs(value.adjusted()) > _MOST_DIGITS:
+        return _FAR
     if value == value.to_integral_value():
         return b"number %d" % int(value)
     return b"number " + str(value.normalize()).encode()

@@ -12,7 +12,12 @@
 local names, columns, lease, refresh, keep, quarantine = unpack(cmsgpack.unpack(ARGV[2]))
 
 local function take()
-  return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', lease)
+  local taken = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', lease)
+  if not taken and not strings[2] then
+    -- It is there and is no string, so it is no lease.
+    return redis.call('SET', KEYS[2], ARGV[1], 'PX', lease)
+  end
+  return taken
 end
 
 local current, missing = versions(3, names, columns, ARGV[1], keep, quarantine)

@@ -107,6 +107,7 @@ class Reading(Generic[T]):
         "stale",
         "tables",
         "ttl",
+        "withdrawn",
     )
 
     def __init__(
@@ -128,6 +129,8 @@ class Reading(Generic[T]):
         self.local = policy.local or 0.0
         self.stale = policy.stale or 0.0
         self.negative = policy.negative
+        self.withdrawn = False
+        """Whether what is being read is not to be stored any more: it may be another server's."""
         self.tables = frozenset(dependence.table for dependence in policy.dependences)
         parts = name.split(".")
         self.prefixes = ("", *(".".join(parts[: end + 1]) for end in range(len(parts))))

@@ -121,10 +121,7 @@ class RedisStore:
         arguments: Sequence[bytes | str | int],
         deadline: float | None = None,
     ) -> Any:
-        try:
-            return await self.link.run(script, keys, arguments, deadline=deadline or self._deadline)
-        except (ValueError, LookupError, AttributeError):  # a parser that has met what is not Redis
-            raise self._garbage() from None
+        return await self.link.run(script, keys, arguments, deadline=deadline or self._deadline)
 
     def _garbage(self) -> RedisUnavailableError:
         return RedisUnavailableError(

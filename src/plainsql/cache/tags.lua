@@ -39,7 +39,7 @@ end
 
 -- A table that is new here, or was lost: what its markers said is not known, so that for a while one may stand.
 local function bear(hash, quarantine)
-  if redis.call('HSETNX', hash, '=', '1') == 1 and quarantine > 0 then
+  if on(hash, 'HSETNX', '=', '1') == 1 and quarantine > 0 then
     redis.call('HSET', hash, '!', string.format('%.0f\n', milliseconds() + quarantine))
   end
   -- What is not used any more goes; what is used comes here often enough.
@@ -47,7 +47,7 @@ local function bear(hash, quarantine)
 end
 
 local function destroy(hash, tags)
-  for _, field in ipairs(redis.call('HKEYS', hash)) do
+  for _, field in ipairs(on(hash, 'HKEYS')) do
     if field == '*' or (string.sub(field, 1, 1) == '.' and covers(tags, string.sub(field, 2), '')) then
       redis.call('HDEL', hash, field)
     end

@@ -21,7 +21,7 @@ local function versions(key, names, columns, token, keep, quarantine)
     return made
   end
   if #names > 0 then
-    found = redis.call('HMGET', KEYS[key], '=', unpack(names))
+    found = on(KEYS[key], 'HMGET', '=', unpack(names))
     if not found[1] then
       if not token then
         return nil, true
@@ -35,34 +35,42 @@ local function versions(key, names, columns, token, keep, quarantine)
     end
     key = key + 1
   end
+  -- All that is missing is found before anything is made: tables that are new begin their quarantine together.
+  local lacking, pending = {}, false
   for _, column in ipairs(columns) do
     local hash, part_key = KEYS[key], KEYS[key + 1]
     local field, part = '*', ''
     if column ~= '' then
       field, part = '.' .. column, strings[key + 1]
     end
-    local version = redis.call('HGET', hash, field)
+    local version = on(hash, 'HGET', field)
+    found[#found + 1] = version
+    found[#found + 1] = part
     if not version or not part then
       missing = true
       if not token then
         return nil, true
       end
       bear(hash, quarantine)
-      if is_pending(hash, column, string.sub(part_key, #hash + 2)) then
-        return nil, true
-      end
-      if not version then
-        version = make()
-        redis.call('HSET', hash, field, version)
-      end
-      if not part then
-        part = make()
-        redis.call('SET', part_key, part, 'PX', keep)
-      end
+      pending = is_pending(hash, column, string.sub(part_key, #hash + 2)) or pending
+      lacking[#lacking + 1] = { #found, hash, field, part_key }
     end
-    found[#found + 1] = version
-    found[#found + 1] = part
     key = key + 2
+  end
+  if pending then
+    return nil, true
+  end
+  for _, one in ipairs(lacking) do
+    local place, hash, field, part_key = unpack(one)
+    if not found[place - 1] then
+      -- Two tags of one column have one version.
+      found[place - 1] = redis.call('HGET', hash, field) or make()
+      redis.call('HSET', hash, field, found[place - 1])
+    end
+    if not found[place] then
+      found[place] = make()
+      redis.call('SET', part_key, found[place], 'PX', keep)
+    end
   end
   return table.concat(found, '|') .. '\n', missing
 end

@@ -157,7 +157,7 @@ class Writes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for mark in self._unsettled:
-            with suppress(PlainsqlError):
+            with suppress(Exception):  # it is the last attempt
                 await self._store.settle(mark.token, mark.touched)
         self._unsettled.clear()
         self.away.clear()
@@ -173,10 +173,15 @@ class Writes:
         except asyncio.CancelledError:
             self._breaker.abandoned()
             raise
-        except PlainsqlError:
-            self._breaker.failed()
+        except PlainsqlError as error:
+            self._breaker.failed(error)
             self._stats.errors += 1
             raise
+        except Exception as error:
+            # Whatever it is, a write does not fail by it.
+            self._breaker.failed(error)
+            self._stats.errors += 1
+            raise CacheError(f"the cache cannot be told: {type(error).__name__}") from error
         self._breaker.succeeded()
 
     # A marker must outlive its write, which may wait for a lock as long as it likes.
@@ -220,6 +225,9 @@ class Writes:
             try:
                 await self._call(mark, settle=True)
             except PlainsqlError:
+                if self._unsettled and self._unsettled[0] is mark:
+                    # The others may lie where Redis answers: one shard of a cluster is away.
+                    self._unsettled.append(self._unsettled.pop(0))
                 await asyncio.sleep(max(pause, self._breaker.wait))
                 pause = min(pause * 2, _LONGEST_RETRY)
                 continue

@@ -2,69 +2,121 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager, suppress
+from typing import Any, Final
 
 import cyclopts
-import psycopg
 from cyclopts import App
 
-import plainsql
-from plainsql.cli import check, demo, describe, generate, init, run
-from plainsql.cli.cache import app as cache_app
-from plainsql.cli.crypto import app as crypto_app
-from plainsql.cli.db import app as db_app
-from plainsql.cli.exits import COULD_NOT_RUN, FINE, INTERRUPTED
-from plainsql.cli.marketplace import app as marketplace_app
-from plainsql.cli.migrate import app as migrate_app
-from plainsql.errors import PlainsqlError
+from plainsql.cli.exits import COULD_NOT_RUN, FINE
+from plainsql.cli.signals import interrupting_signals
+from plainsql.cli.version import version
+from plainsql.errors import PlainsqlError, SettingsError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "load_commands", "main"]
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = App(
     name="plainsql",
-    help="PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.",
-    version=plainsql.__version__,
+    help="""PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.
+
+    ``plainsql -C DIR COMMAND`` (or ``--project DIR``) works as if it was started in that folder.
+    """,
+    version=version,
+    version_format="plaintext",
     suppress_keyboard_interrupt=False,  # main says so
 )
-app.command(init.init)
-app.command(check.check)
-app.command(generate.generate)
-app.command(describe.describe)
-app.command(run.run)
-app.command(migrate_app)
-app.command(cache_app)
-app.command(crypto_app)
-app.command(db_app)
-app.command(demo.demo)
-app.command(marketplace_app)
+# By name: a command's module is imported when it is asked for, and psycopg and the analysis with it.
+for _name in ("check", "completion", "demo", "describe", "generate", "init", "run"):
+    app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
+for _name in ("cache", "crypto", "db", "marketplace", "migrate"):
+    app.command(f"plainsql.cli.{_name}:app", name=_name)
+
+
+def load_commands() -> None:
+    """Import every command: the list of them takes its texts from theirs."""
+    for name in app:
+        app[name]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 fine, 1 findings or a failure, 2 could not run."""
-    try:
-        result: Any = app(arguments, exit_on_error=False, result_action="return_value")
-        sys.stdout.flush()  # here, where a reader that has gone is still an error of ours
-    except PlainsqlError as error:
-        print(error, file=sys.stderr)
-        return COULD_NOT_RUN
-    except cyclopts.CycloptsError:
-        return COULD_NOT_RUN  # it has said so itself
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone: `plainsql … | head`
-        # What is left in the buffer goes nowhere, and the interpreter does not complain of it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINE
-    except psycopg.OperationalError as error:
-        text = str(error).partition("\n")[0]
-        print(f"the database has gone away: {text}\nHINT: look into its log, and try again", file=sys.stderr)
-        return COULD_NOT_RUN
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"{error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
-        return COULD_NOT_RUN
+    with interrupting_signals() as signals:
+        try:
+            given = sys.argv[1:] if arguments is None else arguments
+            with _project_folder(given) as rest:
+                if not rest or rest[0] in ("--help", "-h"):
+                    load_commands()
+                result: Any = app(rest, exit_on_error=False, result_action="return_value")
+                if sys.stdout is not None:  # closed by who started us: `>&-`
+                    sys.stdout.flush()  # here, while a reader that has gone is still an error of ours
+        except PlainsqlError as error:
+            _complain(str(error))
+            return COULD_NOT_RUN
+        except ImportError as error:  # of a command's module, when the command is asked for
+            missing = error.__cause__
+            name = (missing.name or "") if isinstance(missing, ModuleNotFoundError) else ""
+            if not name or name.partition(".")[0] == "plainsql":
+                raise
+            _complain(f"this command needs {name}\nHINT: pip install 'plainsql[cli]'")
+            return COULD_NOT_RUN
+        except cyclopts.CycloptsError:
+            return COULD_NOT_RUN  # it has said so itself
+        except KeyboardInterrupt as interrupt:
+            _complain(str(interrupt) or "interrupted")
+            return signals.exit_code
+        except BrokenPipeError:  # the reader of our output has gone: `plainsql … | head`
+            _discard_output()
+            return FINE
+        except OSError as error:
+            if error.filename is None and error.errno not in _NO_ROOM:
+                raise
+            where = error.filename or "the output cannot be written"
+            _discard_output()
+            _complain(f"{where}: {(error.strerror or str(error)).lower()}")
+            return COULD_NOT_RUN
+        except Exception as error:
+            psycopg = sys.modules.get("psycopg")
+            if psycopg is None or not isinstance(error, psycopg.OperationalError):
+                raise
+            text = str(error).partition("\n")[0]
+            _complain(f"the database has gone away: {text}\nHINT: look into its log, and try again")
+            return COULD_NOT_RUN
     return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _project_folder(arguments: Sequence[str]) -> Iterator[list[str]]:
+    """Work in the folder of a leading ``-C DIR`` or ``--project DIR``; yield the arguments after it."""
+    first, equals, folder = (arguments[0] if arguments else "").partition("=")
+    if first not in ("-C", "--project"):
+        yield list(arguments)
+        return
+    rest = list(arguments[1:])
+    if not equals:
+        if not rest:
+            raise SettingsError(f"{first}: which folder?", hint="plainsql -C backend check")
+        folder = rest.pop(0)
+    try:
+        with chdir(folder):
+            yield rest
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if error.filename != folder:
+            raise
+        raise SettingsError(f"{folder}: there is no such folder", hint=f"{first} names a folder") from None
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError):  # standard error may be closed as well
+        print(text, file=sys.stderr)
+
+
+def _discard_output() -> None:
+    """Let what is left in the buffer go nowhere: the interpreter would fail over it at its end."""
+    with suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -107,9 +107,10 @@ def audit(
 
 
 async def _audit(url: str, rate: float, seconds: float, *, quiet: bool) -> Tally:
+    from plainsql.application import cache_namespace
     from plainsql.cache.redis_store import RedisStore
 
-    store = RedisStore(url)
+    store = RedisStore(url, namespace=cache_namespace(None))
     try:
         audits = store.audits
         id = await audits.ask(rate, seconds)

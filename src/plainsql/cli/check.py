@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
 
 from plainsql.cli.exits import FINDINGS, FINE
-from plainsql.errors import printable
+from plainsql.cli.project import load_project, repository_root
+from plainsql.errors import SettingsError, printable
 from plainsql.review.invalidation import CacheEntry, invalidations
 from plainsql.review.problems import Problem
 from plainsql.review.project import review
@@ -22,11 +26,12 @@ _FLAG = Parameter(negative=(), show_default=False)
 
 
 def check(
-    *,
+    *files: Path,
     database: str | None = None,
     anew: Annotated[bool, _FLAG] = False,
     format: Literal["text", "json", "github"] = "text",
     cache: Annotated[bool, _FLAG] = False,
+    sql_only: Annotated[bool, _FLAG] = False,
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
@@ -41,6 +46,9 @@ def check(
 
     Parameters
     ----------
+    files
+        Only these files of the SQL folder, and no modules; by default all. A file of the migrations has all
+        queries checked.
     database
         URL of a server to build the scratch database on; by default what is configured, else the embedded
         server.
@@ -50,12 +58,17 @@ def check(
         text for people, json for tools (one array), github for annotations of a pull request.
     cache
         Print the map of cached results as well; in JSON, an object of problems and cache.
+    sql_only
+        Leave the generated modules out: for a project, or a reviewer, that has none.
     """
     began = time.perf_counter()
-    project = Project.load()
-    found = review(project, database, anew=anew)
+    project = load_project()
+    only = _only(project, files)
+    found = review(project, database, only=only, anew=anew)
     problems = [*found.errors, *found.findings]
-    if not found.errors:
+    if only:
+        problems = [problem for problem in problems if Path(problem.path).resolve() in only]
+    if not found.errors and not files and not sql_only:
         problems += found.outdated(project)
     took = time.perf_counter() - began
     summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
@@ -65,7 +78,7 @@ def check(
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
     elif format == "github":
         for problem in problems:
-            print(_annotation(problem))
+            print(_annotation(problem, repository_root()))
     else:
         for problem in problems:
             print(f"{problem}\n")
@@ -85,6 +98,31 @@ def check(
     return FINE
 
 
+def _only(project: Project, files: Sequence[Path]) -> list[Path]:
+    """The files to look at, empty for all of them.
+
+    Raises ``SettingsError`` if one is neither a query nor a migration of the project.
+    """
+    if not files:
+        return []
+    sql, migrations = project.sql_folder.resolve(), project.migrations_folder.resolve()
+    found = []
+    for file in files:
+        # A hook names files from the root of the repository, also if the project is only a folder of it.
+        path = next((each for each in (file, repository_root() / file) if each.exists()), file).resolve()
+        if not path.is_file():
+            raise SettingsError(f"{file}: there is no such file", hint="name files of the SQL folder")
+        if path.is_relative_to(migrations):
+            return []
+        if not path.is_relative_to(sql) or path.suffix != ".sql":
+            raise SettingsError(
+                f"{file} is no query: it is no .sql file below {os.path.relpath(sql)}",
+                hint="name files of the SQL folder or of the migrations; of another project: plainsql -C DIR",
+            )
+        found.append(path)
+    return found
+
+
 def _counted(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or f'{one}s'}"
 
@@ -100,10 +138,12 @@ def _entry(entry: CacheEntry) -> str:
     return "\n".join(lines)
 
 
-def _annotation(problem: Problem) -> str:
+def _annotation(problem: Problem, root: Path) -> str:
     """A workflow command of GitHub Actions. Its values escape percent signs and line ends, its properties
-    more.
+    more. GitHub knows files by their paths from the root of the repository.
     """
+    path = Path.cwd() / problem.path
+    shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else problem.path
 
     def data(text: str) -> str:
         return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
@@ -111,7 +151,7 @@ def _annotation(problem: Problem) -> str:
     def attribute(text: str) -> str:
         return data(text).replace(":", "%3A").replace(",", "%2C")
 
-    place = f"file={attribute(problem.path)}"
+    place = f"file={attribute(shown)}"
     if problem.line:
         place += f",line={problem.line}"
     if problem.column:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,6 +18,7 @@ from cyclopts import App, Parameter
 
 from plainsql import crypto, statements
 from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.project import tenant_settings
 from plainsql.crypto import KeyRing, Rotation
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import EncryptionError, PlainsqlError
@@ -57,6 +58,7 @@ def rotate(
     keys: str | None = None,
     batch: int = 500,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)] = (),
+    tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
 ) -> int:
     """Encrypt stored values anew with the first key, in batches, beside running programs.
@@ -78,21 +80,24 @@ def rotate(
     batch
         How many rows to replace in one statement.
     set_
-        ``name=value``, a setting for the session, such as ``app.jwt_tenant=…``: only the rows that row-level
-        security then shows are looked at.
+        ``name=value``, a setting, such as ``app.jwt_tenant=…``: only the rows that row-level security then
+        shows are looked at.
+    tenant
+        Only rows of this tenant: --set with the setting ``app.jwt_tenant``, or tenant_setting of
+        pyproject.toml.
     json_
         Print JSON and nothing else: an array, one object for each column.
     """
     if batch < 1:
         raise PlainsqlError(f"--batch: expected 1 or more, got {batch}")
     settings = [_setting(text) for text in set_]
+    if tenant is not None:
+        settings += tenant_settings(Project.load(), tenant).items()
     ring = KeyRing.from_environment()
     with resolve_database(database) as url, _connected(url) as connection:
-        for name, value in settings:
-            connection.execute("select set_config(%s, %s, false)", [name, value])
+        scoped = _Scoped(connection, settings)
         rotations = [
-            Rotation(connection, each, bound, ring, batch)
-            for each, bound in _columns(connection, column, keys)
+            Rotation(scoped, each, bound, ring, batch) for each, bound in _columns(connection, column, keys)
         ]
         for rotation in rotations:
             rotation.prepare(partly=bool(settings))
@@ -204,10 +209,33 @@ def _setting(text: str) -> tuple[str, str]:
     return name, value
 
 
+class _Scoped:
+    """A connection whose settings are made in the transaction of each statement, and end with it.
+
+    Through a pooler the session is another client's a moment later.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], settings: Sequence[tuple[str, str]]) -> None:
+        self._connection = connection
+        self._settings = settings
+
+    def execute(self, query: Any, params: Any = None, /) -> Any:
+        if not self._settings:
+            return self._connection.execute(query, params)
+        with self._connection.transaction():
+            for name, value in self._settings:
+                self._connection.execute("select set_config(%s, %s, true)", [name, value])
+            return self._connection.execute(query, params)
+
+
 def _connected(url: str) -> psycopg.Connection[Any]:
     try:
         return psycopg.connect(
-            url, autocommit=True, connect_timeout=10, application_name="plainsql crypto rotate"
+            url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=10,
+            application_name="plainsql crypto rotate",
         )
     except psycopg.Error as error:
         raise cannot_connect(url, error, error.sqlstate) from None

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.project import has_sql, no_project, packaged_layer
+from plainsql.cli.tables import print_table
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
-from plainsql.review.lines import as_json, describe_lines, parameters_as_json
+from plainsql.review.lines import as_json, describe_lines
 from plainsql.review.project import review
 from plainsql.settings import Project
 from plainsql.statements.folder import find_files
@@ -64,7 +63,7 @@ def describe(
         )
     project = Project.load()
     if not file.exists():
-        file = _named(project, str(file))
+        project, file = _named(project, str(file))
     found = review(project, database, only=[file])
     for error in found.errors:
         print(f"{error}\n", file=sys.stderr)
@@ -73,22 +72,24 @@ def describe(
     for checked in found.inspection.checked:
         if json:
             facts = {"id": checked.statement.name, **as_json(checked.analysis)}
-            known = checked.parameters
-            facts["parameters"] = parameters_as_json(
-                known[parameter.name] for parameter in checked.statement.parameters
-            )
+            facts |= _facts_of_file(checked)
             sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
         else:
             _print(checked)
     return FINDINGS if found.errors else FINE
 
 
-def _named(project: Project, name: str) -> Path:
-    """The file of the query of this name."""
-    files, errors = find_files(project.sql_folder)
+def _named(project: Project, name: str) -> tuple[Project, Path]:
+    """The file of the query of this name, and the project that it is of: a layer may come with plainsql."""
+    packaged = packaged_layer(name)
+    if not has_sql(project) and packaged is None:
+        raise no_project(project)
+    files, errors = find_files(project.sql_folder) if has_sql(project) else ([], [])
     by_name = {file.name: file.path for file in files}
     if name in by_name:
-        return by_name[name]
+        return project, by_name[name]
+    if packaged is not None and packaged.sql_folder.resolve() != project.sql_folder.resolve():
+        return _named(packaged, name)
     if errors:
         raise errors[0] if len(errors) == 1 else SqlFolderError(errors)
     meant = close_match(name, list(by_name), 0.6)
@@ -98,45 +99,86 @@ def _named(project: Project, name: str) -> Path:
     )
 
 
+def _facts_of_file(checked: Checked) -> dict[str, Any]:
+    """Return the facts of the header and of the marks, beside those of the analysis, as plain values."""
+    known, statement = checked.parameters, checked.statement
+    parameters: list[dict[str, Any]] = []
+    for parameter in statement.parameters:
+        fact, bounds = known[parameter.name], parameter.bounds
+        has_default = bounds is not None and bounds.has_default
+        told: dict[str, Any] = {
+            "name": fact.name,
+            "type": str(fact.type),
+            "nullable": fact.nullable,
+            "because": fact.because,
+            "optional": parameter.optional or has_default,
+            "low": bounds.low if bounds else None,
+            "high": bounds.high if bounds else None,
+            "encrypted": parameter.encryption is not None,
+        }
+        parameters.append(told | ({"default": bounds.default} if bounds and has_default else {}))
+    return {
+        "path": statement.path,
+        "description": statement.description,
+        "returns": str(statement.returns),
+        "because": checked.analysis.rows_because,
+        "parameters": parameters,
+        "choices": [
+            {"name": choice.name, "values": choice.values, "default": choice.default}
+            for choice in statement.choices
+        ],
+        "columns": [
+            {
+                "name": column.name,
+                "type": str(column.type),
+                "nullable": column.nullable,
+                "because": column.because,
+                "from": str(column.origin) if column.origin else None,
+            }
+            for column in checked.analysis.columns
+        ],
+    }
+
+
 def _print(checked: Checked) -> None:
     statement, analysis = checked.statement, checked.analysis
-    console = Console(soft_wrap=True)
-    console.print(f"[bold]{statement.name}[/]  {statement.path}", highlight=False)
+    print(f"{statement.name}  {statement.path}")
     if statement.description:
-        console.print(printable(statement.description), highlight=False, markup=False)
-    because = printable(analysis.rows_because)
-    console.print(f"returns {statement.returns}: {analysis.rows} ({because})", highlight=False)
+        print(printable(statement.description))
+    print(f"returns {statement.returns}: {analysis.rows} ({printable(analysis.rows_because)})")
     facts = checked.parameters
     if statement.parameters or statement.choices:
-        table = Table("parameter", "type", "null", "because")
+        rows = []
         for parameter in statement.parameters:
-            fact = facts[parameter.name]
-            has_default = parameter.bounds is not None and parameter.bounds.has_default
+            fact, bounds = facts[parameter.name], parameter.bounds
+            has_default = bounds is not None and bounds.has_default
             name = _may_be_missing(parameter.name, parameter.optional or has_default)
             null = "yes" if fact.nullable else "no"
-            table.add_row(name, printable(str(fact.type)), null, printable(fact.because))
+            rows.append((name, printable(str(fact.type)), null, printable(fact.because)))
         for choice in statement.choices:
             name = _may_be_missing(choice.name, choice.default is not None)
-            table.add_row(name, " or ".join(choice.values), "no", "chooses lines")
-        console.print(table)
+            rows.append((name, " or ".join(choice.values), "no", "chooses lines"))
+        print_table(("parameter", "type", "null", "because"), rows)
     if analysis.columns:
-        table = Table("column", "type", "null", "because", "from")
-        for column in analysis.columns:
-            origin = str(column.origin or "")
-            table.add_row(
-                printable(column.name),
-                str(column.type),
-                "yes" if column.nullable else "no",
-                column.because,
-                origin,
-            )
-        console.print(table)
+        print_table(
+            ("column", "type", "null", "because", "from"),
+            [
+                (
+                    printable(column.name),
+                    printable(str(column.type)),
+                    "yes" if column.nullable else "no",
+                    printable(column.because),
+                    printable(str(column.origin or "")),
+                )
+                for column in analysis.columns
+            ],
+        )
     for what in ("reads", "writes"):
         uses = {str(use) for variant in checked.variants for use in getattr(variant, what)}
         if uses:
-            console.print(printable(f"{what} {', '.join(sorted(uses))}"), highlight=False)
+            print(printable(f"{what} {', '.join(sorted(uses))}"))
 
 
-def _may_be_missing(name: str, may: bool) -> Text:
+def _may_be_missing(name: str, may: bool) -> str:
     """A parameter's name, in brackets where a call may leave it out."""
-    return Text(f"[{name}]" if may else name)
+    return f"[{name}]" if may else name

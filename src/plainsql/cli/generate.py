@@ -10,8 +10,8 @@ from cyclopts import Parameter
 
 from plainsql import codegen
 from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.project import load_project
 from plainsql.review.project import review
-from plainsql.settings import Project
 
 __all__ = ["generate"]
 
@@ -38,7 +38,7 @@ def generate(
         URL of a server to type the queries on; by default what is configured, else the embedded server.
     """
     began = time.perf_counter()
-    project = Project.load()
+    project = load_project()
     found = review(project, database)
     for error in found.errors:
         print(f"{error}\n")

@@ -1,4 +1,4 @@
-"""``plainsql migrate``: apply, roll back, look, write anew.
+"""``plainsql migrate``: apply, roll back, look, mark, write a new one.
 
 Exit codes: 0 done, or nothing to do; 1 a migration failed, the files are not what was applied, or
 ``status --check`` found the database not current; 2 it could not run: usage, files, connection, lock.
@@ -12,17 +12,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE, INTERRUPTED
+from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project, resolve_database
 
 if TYPE_CHECKING:
-    from plainsql.migrate import MigrationStatus, Progress, Run, Status, Step
+    from plainsql.migrate import Mark, MigrationStatus, Progress, Run, Status, Step
 
 __all__ = ["app"]
 
@@ -76,6 +76,9 @@ class Patience:
     "Seconds a statement waits for a lock, in files that run in a transaction; 0 waits for ever."
     wait: Annotated[float, Parameter(name="--wait")] = 60.0
     "Seconds to wait for another run of migrations to end."
+    pooler: Annotated[Literal["session"] | None, Parameter(name="--pooler", show_default=False)] = None
+    """A pooler stands before the server, and lends its connections for a session. Without this, and in
+    transaction mode, it is refused."""
 
 
 _DRY = Parameter(name="--dry-run", negative=(), show_default=False)
@@ -114,6 +117,7 @@ def apply(
             allow_edited=allow_edited,
             lock_timeout=patience.lock_timeout,
             wait=patience.wait,
+            pooler=patience.pooler,
             on_progress=_Lines(),
         )
         return _finish(done, dry_run=dry_run)
@@ -165,9 +169,77 @@ def rollback(
             confirm=_confirm if ask else None,
             lock_timeout=patience.lock_timeout,
             wait=patience.wait,
+            pooler=patience.pooler,
             on_progress=_Lines(),
         )
         return _finish(done, dry_run=dry_run)
+
+    return _with_database(run, where)
+
+
+@app.command
+def mark(
+    name: str,
+    /,
+    *,
+    where: Where = Where(),
+    not_applied: Annotated[bool, Parameter(name="--not-applied", negative=(), show_default=False)] = False,
+    dry_run: Annotated[bool, _DRY] = False,
+    force: Annotated[bool, Parameter(name="--force", negative=(), show_default=False)] = False,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
+    wait: float = 60.0,
+    pooler: Annotated[Literal["session"] | None, Parameter(show_default=False)] = None,
+) -> int:
+    """Record that a migration is applied as its file stands, or that it is not; nothing of it is run.
+
+    For a run that was cut off and was ended by hand, and for a file that was edited with no change of what it
+    does. It is refused if what the file makes is plainly not there (with --not-applied: is there), or an
+    index of it is invalid.
+
+    Exits with 0 if it is recorded, 2 if it is not.
+
+    Parameters
+    ----------
+    name
+        The migration: 0003, 0003_add_index or realty/0003.
+    not_applied
+        Record that it is not applied.
+    dry_run
+        Say what would be recorded, and record nothing.
+    force
+        Record it though the database is found to be otherwise.
+    yes
+        Do not ask. Without a terminal it must be given.
+    wait
+        Seconds to wait for another run of migrations to end.
+    pooler
+        A pooler stands before the server, and lends its connections for a session.
+    """
+    ask = not (yes or dry_run)
+    if ask and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _refuse("there is no terminal to ask at\nHINT: add --yes, or look first with --dry-run")
+
+    def run(url: str) -> int:
+        from plainsql import migrate
+
+        marks = migrate.mark(
+            url,
+            where.path,
+            name,
+            applied=not not_applied,
+            layers=where.layers,
+            dry_run=dry_run,
+            force=force,
+            confirm=_confirm_marks if ask else None,
+            wait=wait,
+            pooler=pooler,
+            on_progress=_Lines(),
+        )
+        for each in marks:
+            print(_mark_line(each))
+        if dry_run or not marks:
+            print("nothing was recorded")
+        return FINE if marks else COULD_NOT_RUN
 
     return _with_database(run, where)
 
@@ -246,9 +318,10 @@ def _guarded(run: Callable[[], int]) -> int:
     except (PlainsqlError, ModuleNotFoundError) as error:
         print(error, file=sys.stderr)
         return _exit_code(error)
-    except KeyboardInterrupt:
-        print("interrupted; nothing is kept of what was not reported as done", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        if str(interrupt):  # it says what is kept of the file that it ended
+            raise
+        raise KeyboardInterrupt("interrupted; what was reported as done is kept, and nothing else") from None
 
 
 def _exit_code(error: Exception) -> int:
@@ -311,6 +384,19 @@ def _confirm(steps: Sequence[Step]) -> bool:
         return False
 
 
+def _mark_line(mark: Mark) -> str:
+    return f"{mark.name}: {'applied' if mark.applied else 'not applied'} (was: {mark.before.state})"
+
+
+def _confirm_marks(marks: Sequence[Mark]) -> bool:
+    for each in marks:
+        print(f"  {_mark_line(each)}")
+    try:
+        return input(f"Record it of {_count(len(marks))}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
 def _count(count: int) -> str:
     return f"{count} migration{'' if count == 1 else 's'}"
 
@@ -324,6 +410,9 @@ def _as_json(item: MigrationStatus) -> dict[str, object]:
         "late": item.late,
         "applied_at": item.applied_at.isoformat() if item.applied_at else None,
         "seconds": item.seconds,
+        "interrupted_at": item.interrupted_at.isoformat() if item.interrupted_at else None,
+        "undoing": item.undoing,
+        "statements_done": item.statements_done,
     }
 
 
@@ -344,18 +433,28 @@ _COLOURS = {"applied": "green", "pending": "yellow", "edited": "red", "missing":
 def _show(found: Status) -> None:
     """A table for a terminal; elsewhere the same cells, one line each, separated by two spaces or more."""
     rows = [_cells(item) for item in found.migrations]
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
+    from plainsql.cli.tables import print_table
 
-        table = Table(*_COLUMNS)
-        for item, row in zip(found.migrations, rows, strict=True):
-            table.add_row(*row, style=_COLOURS[item.state] if item.state != "applied" else None)
-        Console().print(table)
-    else:
-        widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
-        for row in (_COLUMNS, *rows):
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    styles = [_COLOURS[item.state] if item.state != "applied" else None for item in found.migrations]
+    print_table(_COLUMNS, rows, styles=styles)
+    for item in found.having("interrupted"):
+        print(_cut_off(item))
     states = ("applied", "pending", "edited", "missing", "interrupted")
     counts = [(len([item for item in found.migrations if item.state == state]), state) for state in states]
     print(", ".join(f"{count} {state}" for count, state in counts if count) or "no migrations")
+
+
+def _cut_off(item: MigrationStatus) -> str:
+    """Say how a migration was cut off, and which command goes on."""
+    at = f"{item.interrupted_at:%Y-%m-%d %H:%M:%S} UTC" if item.interrupted_at else "an unknown time"
+    what = "its rollback was" if item.undoing else "it was"
+    done = item.statements_done
+    far = "" if done is None else f", after {done} statement{'' if done == 1 else 's'}"
+    if item.undoing:
+        ways = f"plainsql migrate rollback; ended by hand: plainsql migrate mark --not-applied {item.name}"
+    else:
+        ways = (
+            f"plainsql migrate (from its top), or plainsql migrate rollback; ended by hand: "
+            f"plainsql migrate mark {item.name}"
+        )
+    return f"{item.name}: {what} cut off; recorded last at {at}{far}\nHINT: {ways}"

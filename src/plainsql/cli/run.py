@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ import msgspec
 import psycopg
 from cyclopts import Parameter
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict
 
 from plainsql.cli.assignments import Given, read_assignments
 from plainsql.cli.encrypted import encrypt_arguments, hide
 from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.literals import Type, json_column, read_types, to_text
+from plainsql.cli.project import has_sql, no_project, packaged_layer, tenant_settings
 from plainsql.cli.tables import Column, print_rows
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import (
@@ -32,6 +33,7 @@ from plainsql.errors import (
     TooManyRowsError,
 )
 from plainsql.loading import make_query
+from plainsql.migrate.pooler import is_behind_pooler
 from plainsql.query import Args, Plan, Query
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
@@ -43,6 +45,8 @@ from plainsql.types import UNSET
 __all__ = ["run"]
 
 _FLAG = Parameter(negative=(), show_default=False)
+_NO_TRANSACTION = ("25001", "2D000")
+"""SQLSTATEs of statements that do not run in a transaction, or would end it."""
 
 
 def run(
@@ -50,6 +54,7 @@ def run(
     /,
     *parameters: str,
     tenant: Annotated[str | None, Parameter(show_default=False)] = None,
+    user: Annotated[str | None, Parameter(show_default=False)] = None,
     database: str | None = None,
     json: Annotated[bool, _FLAG] = False,
     rollback: Annotated[bool, _FLAG] = False,
@@ -67,7 +72,10 @@ def run(
         ``name=text``, read by the server as the parameter's type, or ``name:=json``: ``limit=5``,
         ``notes:=null``, ``embedding:=@vector.json``.
     tenant
-        Run it as this tenant: the setting ``app.jwt_tenant``, which row-level security compares.
+        Run it as this tenant: the setting ``app.jwt_tenant``, or tenant_setting of pyproject.toml, which
+        row-level security compares.
+    user
+        The user who acts for the tenant: the setting ``app.jwt_user``, or user_setting of pyproject.toml.
     database
         URL of the database; by default what is configured, else the embedded server.
     json
@@ -75,16 +83,23 @@ def run(
     rollback
         Undo what the query wrote.
     """
-    statement = _find(Project.load(), query)
+    project = Project.load()
+    if user is not None and tenant is None:
+        raise PlainsqlError("--user: whose user?", hint="name the tenant as well: --tenant ID --user ID")
+    statement = _find(project, query)
     given = read_assignments(statement, parameters)
     call = make_query(statement)
     # Refuses before anything is connected: optional lines that need two parameters, of which one is given.
     call.plan(_bind(statement, call, given))
     with resolve_database(database) as url, _connected(url) as connection:
         try:
+            # As plainsql's own connections: with a filter, an HNSW scan must go on until it has found enough.
+            settings = {"hnsw.iterative_scan": "strict_order"}
             if tenant is not None:
-                connection.execute("select set_config('app.jwt_tenant', %s, false)", [tenant])
-            found = _execute(connection, statement, call, given, rollback=rollback, as_json=json)
+                settings |= tenant_settings(project, tenant, user or "")
+            found = _run(
+                connection, statement, call, given, settings=settings, rollback=rollback, as_json=json
+            )
         except ContractError as error:
             print(error, file=sys.stderr)
             return FINDINGS
@@ -114,11 +129,17 @@ class _Found:
 
 def _find(project: Project, name: str) -> Statement:
     """Read one file of the SQL folder, so that another one that is half-written is not in the way."""
+    packaged = packaged_layer(name)
+    if not has_sql(project) and packaged is None:
+        raise no_project(project)
     folder = Path(os.path.relpath(project.sql_folder))
-    files, errors = find_files(folder)
+    files, errors = find_files(folder) if has_sql(project) else ([], [])
     for file in files:
         if name == file.name or (name.endswith(".sql") and Path(name).resolve() == file.path.resolve()):
             return parse(read_text(file.path), name=file.name, path=str(file.path))
+    if packaged is not None and packaged.sql_folder.resolve() != project.sql_folder.resolve():
+        # A layer that comes with plainsql: its tables are in the database, its SQL in the package.
+        return _find(packaged, name)
     if errors:
         raise errors[0] if len(errors) == 1 else SqlFolderError(errors)
     names = [file.name for file in files]
@@ -142,18 +163,45 @@ def _bind(statement: Statement, call: Query[..., Any, Any], given: dict[str, Giv
 
 def _connected(url: str) -> psycopg.Connection[Any]:
     try:
-        # As plainsql's own connections: with a filter, an HNSW scan must go on until it has found enough.
-        options = f"{conninfo_to_dict(url).get('options') or ''} -c hnsw.iterative_scan=strict_order"
         return psycopg.connect(
             url,
             autocommit=True,
+            prepare_threshold=None,
             client_encoding="utf8",
             connect_timeout=10,
             application_name="plainsql run",
-            options=options.strip(),
         )
     except psycopg.Error as error:
         raise cannot_connect(url, error, error.sqlstate) from None
+
+
+def _run(
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    call: Query[..., Any, Any],
+    given: dict[str, Given],
+    *,
+    settings: Mapping[str, str],
+    rollback: bool,
+    as_json: bool,
+) -> _Found:
+    """Run the query under settings of our session; or, through a pooler, of its transaction alone."""
+
+    def execute(local: Mapping[str, str]) -> _Found:
+        return _execute(connection, statement, call, given, local=local, rollback=rollback, as_json=as_json)
+
+    if not is_behind_pooler(connection):
+        for name, value in settings.items():
+            connection.execute("select set_config(%s, %s, false)", [name, value])
+        return execute({})
+    try:
+        return execute(settings)
+    except ContractError as error:
+        # What runs only outside of a transaction has changed nothing in it. A tenant's stays refused: outside
+        # of a transaction its setting would be the next client's.
+        if error.sqlstate not in _NO_TRANSACTION or len(settings) > 1:
+            raise
+        return execute({})
 
 
 def _execute(
@@ -162,6 +210,7 @@ def _execute(
     call: Query[..., Any, Any],
     given: dict[str, Given],
     *,
+    local: Mapping[str, str],
     rollback: bool,
     as_json: bool,
 ) -> _Found:
@@ -170,8 +219,11 @@ def _execute(
     # What breaks the header's promise is undone. A statement that makes none may be one that runs only
     # outside a transaction.
     promises = statement.returns.kind in ("one", "optional")
-    block = connection.transaction(force_rollback=rollback) if rollback or promises else nullcontext()
+    own = rollback or promises or bool(local)
+    block = connection.transaction(force_rollback=rollback) if own else nullcontext()
     with block:
+        for name, value in local.items():
+            connection.execute("select set_config(%s, %s, true)", [name, value])
         try:
             arguments = _arguments(connection, statement, plan, values, given)
             began = time.perf_counter()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Column", "print_rows", "shorten"]
+__all__ = ["Column", "print_rows", "print_table", "shorten"]
 
 _MOST = 48
 """Cells of the terminal that a value of a table takes at the most."""
@@ -59,6 +59,28 @@ def print_rows(
             line = Text().append(_padded(column.name, width), style="bold").append("  ")
             line.append_text(_styled(value, column, max(console.width - width - 2, 20)))
             console.print(line, overflow="ellipsis", no_wrap=True)
+
+
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str | None] = ()
+) -> None:
+    """Print a table whose cells are shown whole: folded at a terminal, one line a row elsewhere.
+
+    ``styles`` are those of the rows at a terminal.
+    """
+    if sys.stdout.isatty():
+        table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+        for heading in headings:
+            table.add_column(heading, overflow="fold")
+        for number, row in enumerate(rows):
+            style = styles[number] if number < len(styles) else None
+            table.add_row(*(Text(cell) for cell in row), style=style)
+        Console(highlight=False).print(table)
+        return
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    for line in (headings, *rows):
+        cells = (_padded(cell, width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def shorten(value: str | None, column: Column, most: int = _MOST) -> str:

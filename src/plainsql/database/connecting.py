@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncpg import exceptions
 
-from plainsql.cache import Cache, Mode
+from plainsql.application import cache_namespace
+from plainsql.cache import Cache, Mode, Store
 from plainsql.conninfo import Conninfo
 from plainsql.database.borrowing import Core, Pooler
 from plainsql.database.database import Database
@@ -60,6 +61,7 @@ def connect(
     cache: Mode | None = "available",
     cache_audit: float = 0.0,
     cache_outbox: bool = False,
+    cache_prefix: str | None = None,
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -98,6 +100,9 @@ def connect(
             ``plainsql cache audit`` asks for more from outside, of all processes that share a Redis.
         cache_outbox: tell the cache of writes by others, which the triggers of ``plainsql cache triggers``
             have noted: one of all processes does so at a time, on a connection of its pool.
+        cache_prefix: what the cache's keys in Redis are told apart by, such as ``"staging"``: the same for
+            all programs that write to this database. By default ``PLAINSQL_CACHE_PREFIX``, or
+            ``cache_prefix`` in ``[tool.plainsql]``, or nothing.
 
     Raises ``OptionError``, a ``SettingsError``, if an option is not what it may be, ``SettingsError`` if no
     database is configured, ``ConnectError`` if the server cannot be reached or does not let us in.
@@ -125,6 +130,7 @@ def connect(
         cache=cache,
         cache_audit=cache_audit,
         cache_outbox=cache_outbox,
+        cache_prefix=cache_prefix,
     )
     if min_size > max_size:
         raise OptionError(
@@ -165,10 +171,10 @@ def connect(
             settings,
             pooler,
             on_call,
-            redis,
             cache,
             cache_audit,
             cache_outbox,
+            _redis_store(redis, cache_prefix) if cache is not None and redis is not None else None,
         ),
     )
 
@@ -184,13 +190,14 @@ class Options(NamedTuple):
     tenant_settings: tuple[str, str]
     pooler: Pooler | None
     on_call: OnCall | None
-    redis: RedisSource
     cache: Mode | None
     cache_audit: float
     cache_outbox: bool
+    store: Store | None
+    """In Redis; it connects when it is first needed. None where nothing is stored there."""
 
     def open_cache(self, server_options: str) -> Through | None:
-        """Make the cache; it connects to Redis when it is first needed.
+        """Make the cache.
 
         ``server_options``: what the URL gives to its sessions, as ``options``.
         """
@@ -199,16 +206,8 @@ class Options(NamedTuple):
         url = write_url({"options": server_options} if server_options else {})
         given = (*self.tenant_settings, *self.pool["server_settings"])
         settings = [name for name in given if name != "application_name"]
-        if self.redis is None:
-            local = Cache(mode=self.cache, audit_rate=self.cache_audit)
-            return Through(local, shared=False, settings=settings, url=url)
-        # Not at the top: who has no Redis needs no redis package.
-        from plainsql.cache.redis_store import RedisStore
-
-        store = RedisStore(self.redis)
-        cache = Cache(store, mode=self.cache, audit_rate=self.cache_audit)
-        cache.follow(store.audits)
-        return Through(cache, shared=True, settings=settings, url=url)
+        cache = Cache(self.store, mode=self.cache, audit_rate=self.cache_audit)
+        return Through(cache, shared=self.store is not None, settings=settings, url=url)
 
 
 class Connecting:
@@ -243,7 +242,10 @@ class Connecting:
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
             try:
-                opened = await open_pool(hosts.connect, pool_options, options.leases, options.pooler)
+                identify = None if through is None else through.servers.identify
+                opened = await open_pool(
+                    hosts.connect, pool_options, options.leases, options.pooler, identify
+                )
             except exceptions.PostgresError as error:
                 failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
             except (OSError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
@@ -252,6 +254,9 @@ class Connecting:
                 # Outside of the handler, so that the driver's error, which may quote the URL, does not come
                 # along.
                 raise failed or AssertionError("opened or failed")
+            if through is not None:
+                through.by_transaction = opened.pooler == "transaction"
+                through.cache.follow()
             core = Core(
                 opened.leases,
                 hide_password(url),
@@ -314,3 +319,10 @@ def _keepalive_of(conninfo: Conninfo) -> Keepalive:
         count=given("keepalives_count", default.count),
         user_timeout_ms=given("tcp_user_timeout", default.user_timeout_ms),
     )
+
+
+def _redis_store(redis: RedisSource, prefix: str | None) -> Store:
+    # Not at the top: who has no Redis needs no redis package.
+    from plainsql.cache.redis_store import RedisStore
+
+    return RedisStore(redis, namespace=cache_namespace(prefix))

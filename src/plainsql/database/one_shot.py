@@ -15,21 +15,24 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import suppress
 from typing import Any, TypeVar, cast
+
+from asyncpg import exceptions
 
 from plainsql.cache import Mark, Reading
 from plainsql.database.borrowing import Borrower
+from plainsql.database.by_hand import CacheOf
 from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress, copy_in
 from plainsql.database.copying_out import CopyFormat, Output, copy_out
 from plainsql.database.direct import Direct
-from plainsql.database.execution import execute, iterate
+from plainsql.database.execution import execute, fetch, iterate
 from plainsql.database.holders import Use
 from plainsql.database.observing import Call, observe, observe_rows
 from plainsql.database.retrying import retry
 from plainsql.database.through import (
     ANYTHING,
-    CacheOf,
     Through,
     Traces,
     asks_what_it_returned,
@@ -52,9 +55,7 @@ class OneShot(Direct):
     def cache(self) -> CacheOf:
         """The cache, by hand: forget, clear, touch, drain, stats."""
         through = self._core.through
-        return CacheOf(
-            None if through is None else through.cache, (self._tenant,), self._reading, self._in_transaction
-        )
+        return CacheOf(through, (self._tenant,), self._reading, self._in_transaction)
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query on a connection of its own, or together with others of its kind.
@@ -234,20 +235,64 @@ class OneShot(Direct):
             return self._run_direct(query, args, call)
 
         scope = (self._tenant,) if query.cache is not None and query.cache.scoped else ()
-        return await through.cache.read(reading, args, load, scope=scope)
+        if not through.by_transaction:
+            return await through.cache.read(reading, args, load, scope=scope)
+
+        async def prove() -> tuple[R, bool]:
+            if call is not None:
+                call.cached = False
+            return await self._run_proved(through, query, args, call)
+
+        return await through.cache.read(reading, args, load, scope=scope, prove=prove)
+
+    async def _run_proved(
+        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+    ) -> tuple[R, bool]:
+        """Run a read behind a pooler in transaction mode, and say whether it ran on the server that its
+        result would be stored for: in one transaction, which no pooler divides.
+        """
+        plan, values = query.plan(args)
+        proof = through.servers.proof()
+
+        async def work(
+            connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+        ) -> tuple[list[Any], bool]:
+            if self._local is not None:  # it is in a transaction already
+                status = await connection.execute(proof)
+                return await fetch(connection, query, plan, values), status == "SELECT 1"
+            status = await connection.execute(f"begin; {proof}")
+            try:
+                records = await fetch(connection, query, plan, values)
+            except Exception:
+                if not connection.is_closed():
+                    with suppress(exceptions.PostgresError, exceptions.InterfaceError, OSError):
+                        await connection.execute("rollback")
+                raise
+            await connection.execute("commit")
+            return records, status == "SELECT 1"
+
+        records, proved = await self._on_lease(work, query, plan, values, call)
+        if not proved:
+            through.servers.doubt()
+        return query.result(records), proved
 
     async def _reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
         through = self._core.through
         if through is None:
             return None
-        if not through.knows(query):
+        if not through.knows(query) and through.may_ask:
 
             async def ask(connection: Any, *_: object) -> None:
                 await through.ask(connection, query)
 
             # On nobody's session: a tenant stands in the keys by itself.
             nobody, no_plan = Borrower(self._core, None), cast("Plan", None)
-            await nobody._on_lease(ask, query, no_plan, (), None)
+            try:
+                await nobody._on_lease(ask, query, no_plan, (), None)
+            except PlainsqlError:
+                raise  # there is no connection, for the read neither
+            except Exception as error:  # noqa: BLE001 (whatever it is, the read itself may do without it)
+                through.failed_to_ask(error)
         return through.reading(query)
 
     async def _write_through(

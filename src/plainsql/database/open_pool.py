@@ -19,6 +19,9 @@ from plainsql.database.leases import Leases
 
 __all__ = ["OpenedPool", "open_pool"]
 
+Identify = Callable[[Any], Awaitable[None]]
+"""Asks a connection which server it is on."""
+
 _MEASURED = 3
 """On so many connections the round trip is measured when they open."""
 
@@ -33,23 +36,34 @@ class OpenedPool(NamedTuple):
 
 
 async def open_pool(
-    connect: Connect, options: Mapping[str, Any], lease_options: Mapping[str, Any], pooler: Pooler | None
+    connect: Connect,
+    options: Mapping[str, Any],
+    lease_options: Mapping[str, Any],
+    pooler: Pooler | None,
+    identify: Identify | None = None,
 ) -> OpenedPool:
     """Open the first connections of a pool, and find out what stands between it and the server.
 
     ``connect`` opens one, with ``options``, which are those of ``asyncpg.connect``; ``timeout`` holds until
     the first connection is set up, and for each later one. ``keepalive`` among them is a `Keepalive`.
+    ``identify`` is awaited with each connection that is opened, before it serves anybody; not behind a pooler
+    in transaction mode, where a connection is on no one server.
 
     Raises what opening a connection raises, ``TimeoutError`` where there is none in time.
     """
-    return await _Opener(connect, options, lease_options).open(pooler)
+    return await _Opener(connect, options, lease_options, identify).open(pooler)
 
 
 class _Opener:
     def __init__(
-        self, connect: Connect, options: Mapping[str, Any], lease_options: Mapping[str, Any]
+        self,
+        connect: Connect,
+        options: Mapping[str, Any],
+        lease_options: Mapping[str, Any],
+        identify: Identify | None,
     ) -> None:
         self._connect = connect
+        self._identify = identify
         self._options = dict(options)
         """Of ``asyncpg.connect``."""
         self._timeout: float = self._options.pop("timeout")
@@ -108,6 +122,8 @@ class _Opener:
             if connection_class is session.SessionPooledConnection:
                 await connection.execute(session.set_settings())
             await codecs.install(connection)
+            if self._identify is not None and connection_class is not session.TransactionPooledConnection:
+                await self._identify(connection)
             if floor.measurements < _MEASURED:
                 began = perf_counter()
                 await connection.execute("select")

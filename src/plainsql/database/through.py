@@ -7,26 +7,27 @@ and a write's arguments and rows become what it has touched.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from time import monotonic
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
-from plainsql.cache.stats import Stats
-from plainsql.database.draining import Acquire, drain_all
 from plainsql.database.execution import execute, fetch
 from plainsql.database.many import divide
 from plainsql.database.outcome import is_undecided
+from plainsql.database.servers import Servers
 from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence
 from plainsql.types import JSON
 
 __all__ = [
     "ANYTHING",
-    "CacheOf",
     "Through",
     "Traces",
     "asks_what_it_returned",
@@ -37,6 +38,11 @@ __all__ = [
 R = TypeVar("R")
 T = TypeVar("T")
 
+_log = logging.getLogger("plainsql.cache")
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+
 _ANY = "*"
 ANYTHING: Touched = {_ANY: {}}
 """What is touched by a write that is not known: every cached read depends on it."""
@@ -46,13 +52,14 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What tells the results of one database from those of another that shares a cache with it: where it is, who
-# asks, which tables unqualified names mean, and what its sessions are set to. What is set for the role or the
-# database is taken as it stands there: not every role may ask for every setting.
+# What tells the results of one database from those of another that shares a cache with it, beside the server:
+# who asks, which tables unqualified names mean, and what its sessions are set to. What is set for the role or
+# the database is taken as it stands there: not every role may ask for every setting. With the database's oid,
+# because one of the same name may have been made in its place.
 _IDENTITY = r"""
 select jsonb_build_array(
-  (select system_identifier from pg_control_system()), current_database(), session_user, current_user,
-  current_schemas(true),
+  current_database(), (select oid::bigint from pg_database where datname = current_database()),
+  session_user, current_user, current_schemas(true),
   (select jsonb_object_agg(s.name, current_setting(s.name, true)) from unnest($1::text[]) as s (name)),
   (
     select jsonb_agg(s.setting order by s.setting)
@@ -152,8 +159,19 @@ class Through:
     could make stale, and writes pay nothing.
     """
 
-    def __init__(self, cache: Cache, *, shared: bool, settings: Collection[str] = (), url: str = "") -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        *,
+        shared: bool,
+        settings: Collection[str] = (),
+        url: str = "",
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.cache = cache
+        self.servers = Servers(self._withdraw)
+        self.by_transaction = False
+        """Whether a pooler stands in between that may lead each transaction to another server."""
         given = settings_of_url(url)
         # What stands in `options` is not taken apart.
         self._options = given.pop("options", "")
@@ -162,35 +180,106 @@ class Through:
         self._values: dict[str, str | None] = {}
         """The values that nobody's sessions have of the settings that queries name."""
         self._shared = shared
+        self._used = False
         self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
+        self.tables: set[str] = set()
+        """Tables that the database was found to have, by hand."""
         self._identity: str | None = None
+        self._clock = clock
+        self._ask_at = 0.0
+        """Not to be asked again before; after a failure only."""
+        self._pause = _FIRST_PAUSE_S
 
     @property
     def quiet(self) -> bool:
         """Whether nothing can be stored anywhere."""
-        return not (self._shared or self._readings)
+        return not (self._shared or self._used)
 
     def knows(self, query: Query[..., Any, Any]) -> bool:
         """Say whether ``reading`` has what it needs; if not, ``ask`` comes first."""
         return query in self._readings
 
+    @property
+    def may_ask(self) -> bool:
+        """Whether ``ask`` is of use now."""
+        if self.by_transaction or self.servers.current:
+            return self._clock() >= self._ask_at
+        self.servers.review()  # one may have been closed or promoted
+        return bool(self.servers.current) and self._clock() >= self._ask_at
+
     async def ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
-        """Ask one of nobody's sessions what tells the results of a query from another database's."""
+        """Ask one of nobody's sessions what tells the results of a query from another database's.
+
+        Without a failure it may leave ``reading`` without an answer, if the server changes meanwhile.
+        """
+        if self.by_transaction:
+            # A call behind a pooler may be a transaction already.
+            async with nullcontext() if connection.is_in_transaction() else connection.transaction():
+                if self._identity is None:
+                    await self.servers.claim(connection)
+                await self._ask(connection, query)
+        else:
+            if not self.servers.knows(connection):
+                await self.servers.identify(connection)
+            await self._ask(connection, query)
         if self._identity is None:
-            self._identity = str(await connection.fetchval(_IDENTITY, self._settings))
-        names = [name for name in _named_settings(query) if name not in self._values]
-        if names:
-            self._values |= json.loads(await connection.fetchval(_VALUES, names))
+            self._ask_at = self._clock() + _FIRST_PAUSE_S
+        else:
+            self._pause = _FIRST_PAUSE_S
+
+    async def _ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
+        server = self.servers.current
+        if server is None:
+            return
+        identity, values = self._identity, self._values
+        if identity is None:
+            identity = str(await connection.fetchval(_IDENTITY, self._settings))
+        names = [name for name in _named_settings(query) if name not in values]
+        found = json.loads(await connection.fetchval(_VALUES, names)) if names else {}
+        if self.servers.current == server and self._values is values:
+            self._identity = identity
+            values |= found
+
+    def failed_to_ask(self, error: BaseException) -> None:
+        """Count a failure of ``ask``, and leave PostgreSQL alone with it for a while."""
+        self.cache.count_error()
+        if self._pause == _FIRST_PAUSE_S:
+            _log.warning(
+                "nothing is cached for now: PostgreSQL does not say whose results these are (%s%s)",
+                type(error).__name__,
+                f", SQLSTATE {state}" if (state := getattr(error, "sqlstate", None)) else "",
+            )
+        self._ask_at = self._clock() + self._pause
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
 
     def reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
-        """Return a query as a reading, or None where its results cannot be stored."""
+        """Return a query as a reading, or None if its results cannot be stored: ever, or now."""
         if query not in self._readings:
-            if self._identity is None:
-                raise AssertionError("a reading before the identity was asked for")
-            named = [(name, self._values[name]) for name in _named_settings(query)]
-            identity = json.dumps([self._identity, self._options, named])
+            named = _named_settings(query)
+            if self._identity is None or self.servers.current is None or not self._values.keys() >= {*named}:
+                self.cache.count_bypass()
+                return None
+            values = [(name, self._values[name]) for name in named]
+            identity = json.dumps([self.servers.current, self._identity, self._options, values])
             self._readings[query] = reading_of(query, identity)
+            self._used = True
         return self._readings[query]
+
+    def depending(self, table: str) -> int:
+        """Return how many queries that were read through the cache depend on a table."""
+        return sum(reading is not None and table in reading.tables for reading in self._readings.values())
+
+    def named(self, prefix: str) -> int:
+        """Return how many queries that were read through the cache have a name under a prefix."""
+        return sum(reading is not None and prefix in reading.prefixes for reading in self._readings.values())
+
+    def _withdraw(self) -> None:
+        """Have nothing stored of what is being read: the connections are on another server, or on two."""
+        for reading in self._readings.values():
+            if reading is not None:
+                reading.withdrawn = True
+        self._readings, self._identity, self._values = {}, None, {}
+        self._ask_at = 0.0
 
 
 class Traces:
@@ -265,66 +354,6 @@ class Traces:
     def _all(self) -> Touched:
         written: list[Touched] = [{change.table: {}} for query in self._written for change in query.changes]
         return merge((*([self._touched] if self._touched else []), *written))
-
-
-class CacheOf:
-    """``db.cache``: the cache of a database, or of a tenant's view of it, by hand.
-
-    Where there is no cache (``connect(cache=None)``), there is nothing to do, and nothing is done.
-    """
-
-    def __init__(
-        self,
-        cache: Cache | None,
-        scope: tuple[object, ...],
-        reading: Callable[[Query[..., Any, Any]], Awaitable[Reading[Any] | None]],
-        in_transaction: Acquire,
-    ) -> None:
-        self._cache = cache
-        self._scope = scope
-        self._reading = reading
-        self._in_transaction = in_transaction
-
-    async def forget(self, query: Query[..., Any, Any], **parameters: object) -> None:
-        """Drop the stored result of one call. Of a tenant's, on ``db.tenant(…).cache``.
-
-        Raises ``RedisUnavailableError`` where Redis does not answer.
-        """
-        args = query.bind((), parameters)
-        reading = None if self._cache is None or query.cache is None else await self._reading(query)
-        if self._cache is not None and reading is not None:
-            await self._cache.forget(reading, args, self._scope if query.cache and query.cache.scoped else ())
-
-    async def clear(self, prefix: str = "") -> None:
-        """Drop the stored results of all queries under a name, such as ``"realty"``, or of all, in one step.
-
-        Raises ``RedisUnavailableError`` where Redis does not answer.
-        """
-        if self._cache is not None:
-            await self._cache.clear(prefix)
-
-    async def touch(self, table: str, **known: object) -> None:
-        """Tell of a committed write that plainsql has not made: ``touch("realty.messages",
-        conversation_id=id)``.
-
-        ``table`` with its schema; ``known`` are columns in which every row changed has one of these values,
-        before and after: a value, or a list of them. Without, the whole table.
-        """
-        if self._cache is not None:
-            await self._cache.touch(table, **known)
-
-    async def drain(self) -> int:
-        """Tell the cache what the triggers of ``plainsql cache triggers`` have noted, all that is committed
-        by now; return how many notes it was.
-
-        ``connect(cache_outbox=True)`` does so all the time. Raises ``CacheError`` where Redis does not
-        answer: the notes then stay.
-        """
-        return 0 if self._cache is None else await drain_all(self._cache, self._in_transaction)
-
-    def stats(self) -> Stats:
-        """Return what the cache has done in this process so far."""
-        return Stats() if self._cache is None else self._cache.stats()
 
 
 def _named_settings(query: Query[..., Any, Any]) -> list[str]:

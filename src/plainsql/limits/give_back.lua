@@ -10,7 +10,7 @@ for i, key in ipairs(KEYS) do
   local first = 2 + (i - 1) * 7
   local taken, refill, scale = tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
   if ARGV[first] == 'window' then
-    redis.call('LREM', key, -taken, string.format('%.0f', taken_at))
+    on(key, 'LREM', -taken, string.format('%.0f', taken_at))
   else
     local capacity, keep, left = tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5]), tonumber(ARGV[first + 6])
     local credit, known = get_bucket(key, refill, scale, capacity, keep)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from fractions import Fraction
 from functools import cache
 from typing import Any, Literal, NamedTuple, Self
 
+from plainsql.application import redis_prefix
 from plainsql.errors import BindError, RedisUnavailableError
 from plainsql.limits.bucket import TokenBucket
 from plainsql.limits.decision import Decision
 from plainsql.limits.local import LocalLimits, Outcome
-from plainsql.limits.rules import BucketRule, Charge, Subject
+from plainsql.limits.rules import BucketRule, Charge, Subject, subject_text, text_of
 from plainsql.limits.turns import Turns
 from plainsql.limits.window import SlidingWindow
 from plainsql.options import check
@@ -24,6 +26,8 @@ WithoutRedis = Literal["raise", "allow", "deny", "local"]
 """What to answer when Redis does not: raise ``RedisUnavailableError``, allow all, deny all, or count in the
 process.
 """
+
+_log = logging.getLogger("plainsql.limits")
 
 _HERE = "plainsql.limits"
 # A second between two attempts at a Redis that is away: a call should not cost a whole deadline each time.
@@ -46,17 +50,21 @@ class Limits:
     fails; but for ``"raise"``, the next attempt comes a second later. With ``"local"`` each process counts
     for itself: ``local_share`` is its part of every limit, such as 0.25 for one of four.
 
+    Limits of one ``prefix`` are one, in whatever process: by default that is the application's name (see
+    ``plainsql.application``), so that applications which share a Redis do not count together.
+
     In a cluster, a limit's key lies where its subject puts it, so that several limits of one subject can be
     decided together; with ``tag``, all of them lie together.
 
-    Raises ``OptionError`` if an argument is not what it may be.
+    Raises ``OptionError`` if an argument is not what it may be, and ``SettingsError`` if nothing names the
+    application.
     """
 
     def __init__(
         self,
         redis: RedisSource = None,
         *,
-        prefix: str = "limits",
+        prefix: str | None = None,
         tag: str | None = None,
         deadline: float = 0.5,
         without_redis: WithoutRedis = "raise",
@@ -71,14 +79,15 @@ class Limits:
             without_redis=without_redis,
             local_share=local_share,
         )
+        self._prefix = redis_prefix(prefix, "limits")
         self._link, self._owned = Link.of(redis)
-        self._prefix = prefix
-        self._tag = tag
+        self._tag = None if tag is None else _named(tag)
         self._deadline = deadline
         self._without_redis = without_redis
         self._local = LocalLimits(Fraction(local_share).limit_denominator(1000) or Fraction(1, 1000))
         self._turns = Turns()
         self._away_until = 0.0
+        self._is_away = False
 
     def bucket(
         self,
@@ -97,12 +106,12 @@ class Limits:
         subject waits for its first token.
         """
         check("bucket", name=name, rate=rate, per=per, burst=burst, starts=starts)
-        return TokenBucket(self, name, BucketRule.of(rate, per, burst, starts))
+        return TokenBucket(self, _named(name), BucketRule.of(rate, per, burst, starts))
 
     def window(self, name: str) -> SlidingWindow:
         """Make sliding windows, whose limit and length each call names."""
         check("window", name=name)
-        return SlidingWindow(self, name)
+        return SlidingWindow(self, _named(name))
 
     async def consume(self, *charges: Charge) -> Decision:
         """Take from all the limits, or from none where one of them has not enough. One atomic step.
@@ -180,12 +189,18 @@ class Limits:
         try:
             keys = [charge.key for charge in charges]
             reply: list[Any] = await self._link.run(_take(), keys, arguments, deadline=self._deadline)
-        except RedisUnavailableError:
+        except RedisUnavailableError as error:
             if self._without_redis == "raise":
                 raise
+            if not self._is_away:
+                self._is_away = True
+                _log.warning("limits without Redis (%s): %s", self._without_redis, error.message)
             self._away_until = time.monotonic() + _PAUSE
             return self._answer_without_redis(charges, take=take)
         self._away_until = 0.0
+        if self._is_away:
+            self._is_away = False
+            _log.info("limits count in Redis again")
         outcomes = [Outcome(bool(reply[i]), *reply[i + 1 : i + 4]) for i in range(2, len(reply), 4)]
         return _Answer(_decision(charges, outcomes), reply[0], outcomes)
 
@@ -210,9 +225,11 @@ class Limits:
 
     def _key(self, name: str, subject: Subject, more: str = "") -> str:
         # Braces would move the hash tag.
-        text = str(subject).replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-        place = f"{{{text}}}" if self._tag is None else f"{{{self._tag}}}:{text}"
-        return f"{self._prefix}:{name}:{place}{more}"
+        text = subject_text(subject).replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+        if self._tag is None:
+            return f"{self._prefix}:{name}:{{{text}}}{more}"
+        text = text.replace(":", "%3A")  # what follows a colon is a window's length
+        return f"{self._prefix}:{name}:{{{self._tag}}}:{text}{more}"
 
     async def aclose(self) -> None:
         """Close the way to Redis, unless a client or a link was given."""
@@ -224,6 +241,16 @@ class Limits:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _named(name: object) -> str:
+    """Return the name of a limit, which keys begin with."""
+    if not isinstance(name, str):
+        raise BindError(f"name: expected a str, got {type(name).__name__}")
+    text = text_of("name", name)
+    if not {"{", "}"}.isdisjoint(text):
+        raise BindError("name: expected no braces, which would choose the slot of a cluster")
+    return text
 
 
 @cache

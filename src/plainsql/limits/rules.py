@@ -8,16 +8,18 @@ from fractions import Fraction
 from typing import Literal
 from uuid import UUID
 
-from plainsql.errors import OptionError
+from plainsql.errors import BindError, OptionError
 from plainsql.options import check
 
-__all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule"]
+__all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule", "subject_text", "text_of"]
 
 Subject = str | int | UUID
 """Whom a limit is about: a channel, a user, an address."""
 
 # Sums of three such numbers stay below 2**53, the last integer up to which Lua's doubles are exact.
 _LARGEST = 2**51
+_MOST_CHARACTERS = 512
+_MOST_BITS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +127,33 @@ class Charge:
 
 def _microseconds(seconds: float) -> int:
     return round(seconds * 1_000_000)
+
+
+def subject_text(subject: object) -> str:
+    """Return a subject as it stands in keys.
+
+    Raises ``BindError`` for what is no subject: all callers without one would share a limit.
+    """
+    if isinstance(subject, UUID):
+        return str(subject)
+    if isinstance(subject, str):
+        return text_of("subject", subject)
+    if isinstance(subject, int) and not isinstance(subject, bool):
+        if subject.bit_length() > _MOST_BITS:
+            raise BindError(f"subject: expected a number of at most {_MOST_BITS} bits")
+        return str(int(subject))
+    raise BindError(
+        f"subject: expected a str, an int or a UUID, got {type(subject).__name__}",
+        hint="give each anonymous caller something of its own, such as its address",
+    )
+
+
+def text_of(name: str, text: str) -> str:
+    """Return a text that can be a part of a key. Raises ``BindError`` if it cannot."""
+    if not 0 < len(text) <= _MOST_CHARACTERS:
+        raise BindError(f"{name}: expected 1 to {_MOST_CHARACTERS} characters, got {len(text)}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BindError(f"{name}: expected a text, got one with half of a character (a surrogate)") from None
+    return str(text)

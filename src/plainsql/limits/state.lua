@@ -24,8 +24,8 @@ end
 
 -- The units of a bucket now, and whether it was there.
 local function get_bucket(key, refill, scale, capacity, keep)
-  local state = redis.call('GET', key)
-  if not state then
+  local state = on(key, 'GET')
+  if not state or not string.match(state, '^%d+ %d+ [1-9]%d*$') then
     if keep == 0 then
       return capacity, false
     end

@@ -33,7 +33,7 @@ end
 
 -- A window is the list of the times at which something was taken, oldest first.
 local function look_at_window(key, wanted, limit, length)
-  local newest = tonumber(redis.call('LINDEX', key, -1))
+  local newest = tonumber(on(key, 'LINDEX', -1))
   if newest and newest > now then
     -- The clock was set back: the whole list moves with it, so that all keep their ages.
     local times = redis.call('LRANGE', key, 0, -1)

@@ -1,7 +1,8 @@
 """One step → the server, and its record with it.
 
 A transactional file and its record are one transaction: both are there, or neither is. A file that says
-``-- transactional: false`` goes statement by statement, and what ran before a failure stays.
+``-- transactional: false`` goes statement by statement, and what ran before a failure stays: how many
+statements that were is recorded after each of them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from plainsql.errors import Place
-from plainsql.migrate.blame import explain, invalid_indexes, left_behind
+from plainsql.migrate.blame import (
+    describe_earlier,
+    explain,
+    explain_interruption,
+    invalid_indexes,
+    left_behind,
+)
 from plainsql.migrate.failure import MigrationFailedError
-from plainsql.migrate.ledger import Ledger
+from plainsql.migrate.ledger import Ledger, Record
 from plainsql.migrate.results import OnProgress, Progress, Step, milliseconds
-from plainsql.migrate.session import Connection, ServerRefusal, clean, send, watch_client
+from plainsql.migrate.session import Connection, Interruption, ServerRefusal, clean, send, watch_client
 
 __all__ = ["execute"]
 
@@ -44,6 +51,7 @@ def execute(
 
     Raises:
         MigrationFailedError: the server refused a statement or the commit, or an invalid index is in the way.
+        MigrationInterrupted: Ctrl-C, or a signal that is treated alike; it says what is kept.
     """
     began = time.monotonic()
     report(Progress("started", step.direction, step.name))
@@ -64,8 +72,8 @@ def _in_transaction(
     connection: Connection, step: Step, ledger: Ledger, lock_timeout: float, done: Sequence[str]
 ) -> None:
     began, at_commit = time.monotonic(), False
-    connection.execute("begin")
     try:
+        connection.execute("begin")
         with _undone(connection):
             send(connection, f"set local lock_timeout = {milliseconds(lock_timeout)}")
             send(connection, step.script.source)
@@ -75,39 +83,113 @@ def _in_transaction(
             send(connection, "commit")
     except ServerRefusal as refusal:
         raise explain(refusal, step, connection=connection, done=done, at_commit=at_commit) from refusal.cause
+    except KeyboardInterrupt as interrupt:
+        committed: bool | None = False
+        if at_commit:
+            committed = None
+            if isinstance(interrupt, Interruption) and not connection.broken:
+                committed = interrupt.completed > 0
+        raise explain_interruption(step, connection=connection, done=done, committed=committed) from None
 
 
 def _by_statement(connection: Connection, step: Step, ledger: Ledger, done: Sequence[str]) -> None:
-    began, migration, ran = time.monotonic(), step.migration, 0
+    began, ran, running = time.monotonic(), 0, False
+    earlier = _earlier_run(step, ledger)
     for index in invalid_indexes(connection, step.script):
         raise _stopped(
             step,
             done,
             f"an earlier run left the invalid index {index}, which 'if not exists' would take for done",
+            detail=describe_earlier(step, earlier) if earlier else None,
             hint=f"drop index concurrently {index}; then run it again",
         )
     invalid_before = left_behind(connection)
-    if step.direction == "apply":
-        ledger.note(migration.id, migration.checksum, "applying")
-    else:
-        ledger.note_rolling_back(migration.id)
     try:
+        _note_begin(step, ledger, earlier)
         with _undone(connection):
             connection.execute("set lock_timeout = 0")
             for statement in step.script.statements:
+                running = True
                 send(connection, statement.text)
+                running = False
                 ran += 1
+                _note_statements(connection, step, ledger, ran)
             if connection.info.transaction_status != TransactionStatus.IDLE:
                 raise _stopped(
                     step, done, "the file begins a transaction and does not end it", hint="add a commit"
                 )
+        clean(connection)
+        with connection.transaction():
+            _record(ledger, step, time.monotonic() - began)
     except ServerRefusal as refusal:
+        if _changed_nothing(step, ran, earlier):
+            _note_statements(connection, step, ledger, ran, going_on=False)
         raise explain(
-            refusal, step, connection=connection, done=done, ran=ran, invalid_before=invalid_before
+            refusal,
+            step,
+            connection=connection,
+            done=done,
+            ran=ran,
+            invalid_before=invalid_before,
+            earlier=earlier,
         ) from refusal.cause
-    clean(connection)
-    with connection.transaction():
-        _record(ledger, step, time.monotonic() - began)
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, Interruption) and interrupt.completed:
+            # It ended before the cancellation reached it.
+            ran, running = ran + interrupt.completed, False
+            _note_statements(connection, step, ledger, ran)
+        raise explain_interruption(
+            step,
+            connection=connection,
+            done=done,
+            ran=ran,
+            running=running,
+            invalid_before=invalid_before,
+        ) from None
+
+
+def _earlier_run(step: Step, ledger: Ledger) -> Record | None:
+    """The record of a run of the same file, in the same direction, that was cut off."""
+    record = ledger.records().get(step.migration.id)
+    state = "applying" if step.direction == "apply" else "rolling back"
+    return record if record is not None and record.state == state else None
+
+
+def _note_begin(step: Step, ledger: Ledger, earlier: Record | None) -> None:
+    migration = step.migration
+    if step.direction == "rollback":
+        if earlier is None:
+            ledger.note_rolling_back(migration.id)
+    elif earlier is None or earlier.checksum != migration.checksum:
+        ledger.note(migration.id, migration.checksum, "applying")
+        ledger.note_statements(migration.id, 0, 1, fresh=True)
+
+
+def _changed_nothing(step: Step, index: int, earlier: Record | None) -> bool:
+    """Return True if a refused statement has changed nothing, in this run or in one before it."""
+    statements = step.script.statements
+    if earlier is not None and earlier.checksum == step.migration.checksum:
+        begun = earlier.statements_begun
+        if begun is None or index < begun:
+            return False
+    words = statements[index].words if index < len(statements) else ()
+    # These commit on their way.
+    return not ({"call", "do"} & set(words[:1]) or "concurrently" in words)
+
+
+def _note_statements(
+    connection: Connection, step: Step, ledger: Ledger, ran: int, *, going_on: bool = True
+) -> None:
+    """Record how many statements are done, and that the next one begins if the run is going on.
+
+    A run that is cut off later can say how far it came. Inside of a transaction of the file's own nothing is
+    done yet. A role or a setting of the file may not let us write; then less is recorded than was done, and
+    never more.
+    """
+    if step.direction == "apply" and connection.info.transaction_status == TransactionStatus.IDLE:
+        with suppress(psycopg.Error):
+            begun = min(ran + going_on, len(step.script.statements))
+            ledger.note_statements(step.migration.id, ran, begun, fresh=not going_on)
 
 
 @contextmanager
@@ -123,7 +205,9 @@ def _undone(connection: Connection) -> Generator[None]:
         raise
 
 
-def _stopped(step: Step, done: Sequence[str], message: str, *, hint: str) -> MigrationFailedError:
+def _stopped(
+    step: Step, done: Sequence[str], message: str, *, hint: str, detail: str | None = None
+) -> MigrationFailedError:
     """The error of a file that we stop, and not the server."""
     kept = f"completed before it, and kept: {', '.join(done)}" if done else None
     return MigrationFailedError(
@@ -132,7 +216,7 @@ def _stopped(step: Step, done: Sequence[str], message: str, *, hint: str) -> Mig
         sqlstate=None,
         done=done,
         place=Place(step.path),
-        detail=kept,
+        detail="\n        ".join(filter(None, (detail, kept))) or None,
         hint=hint,
     )
 

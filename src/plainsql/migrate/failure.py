@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from plainsql.errors import MigrationError, Place
 
-__all__ = ["DriftError", "LockedError", "MigrationFailedError", "MigrationFolderError"]
+__all__ = [
+    "DriftError",
+    "LockedError",
+    "MigrationFailedError",
+    "MigrationFolderError",
+    "MigrationInterrupted",
+]
 
 
 class MigrationFolderError(MigrationError):
@@ -43,6 +49,15 @@ class MigrationFailedError(MigrationError):
         """``None`` where the server could not answer any more."""
         self.done = tuple(done)
         """Names of the migrations that this run completed before; they stay."""
+
+
+class MigrationInterrupted(KeyboardInterrupt):
+    """A run was interrupted inside of a file; its text says what is kept of the file."""
+
+    def __init__(self, report: MigrationFailedError) -> None:
+        super().__init__(str(report))
+        self.report = report
+        """The same as an error: the migration, the statement that was cancelled, what to do."""
 
 
 class DriftError(MigrationError):

@@ -118,7 +118,8 @@ def read_folder(path: str | os.PathLike[str]) -> Folder:
     root = Path(path)
     if not root.is_dir():
         raise MigrationError(
-            f"{shown(root)}: no such folder", hint="make one with 'plainsql migrate new <what>'"
+            f"{shown(root)}: no such folder",
+            hint="make one with 'plainsql migrate new <what>', or a project with 'plainsql init'",
         )
     errors: list[MigrationError] = []
     sets: dict[str | None, tuple[Migration, ...]] = {}

@@ -2,8 +2,8 @@
 
 yoyo's own tools read what stands here. The migrations of a layer are in ``_yoyo_migration_<layer>``, for one
 layer's ``0001_init`` is not another's; those without a layer in ``_yoyo_migration``, yoyo's default.
-Ours, ``plainsql_migration``, adds what yoyo does not keep: the checksum, the duration, and whether a file
-that runs outside a transaction came to its end.
+Ours, ``plainsql_migration``, adds what yoyo does not keep: the checksum, the duration, and how far a file
+that runs outside a transaction came.
 
 What differs from yoyo 9.0, and why: marks are written in the migration's own transaction, where yoyo writes
 them after the commit; no lock row is written, which a killed run would leave behind; every name is qualified,
@@ -17,11 +17,12 @@ import getpass
 import socket
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, LiteralString
 
-from psycopg import sql
+from psycopg import errors, sql
 from yoyo import internalmigrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.internalmigrations import v2
@@ -44,6 +45,16 @@ class Record:
     checksum: str
     state: RecordState
     seconds: float | None
+    changed_at: datetime
+    """The time of the last change of this record (UTC)."""
+    statements_done: int | None
+    """The number of statements known to be done by a run that was cut off; ``None`` if it was not counted."""
+    statements_begun: int | None
+    """The number that had begun: one more, unless the next one is known to have changed nothing."""
+
+    @property
+    def interrupted(self) -> bool:
+        return self.state != "applied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,8 @@ class Ledger:
         self._connection = connection
         self._key = layer or ""
         self._yoyo = _YoyoBackend(connection, schema, layer)
+        self._schema = schema
+        self._has_count: bool | None = None
         self._table = sql.Identifier(schema, _OURS)
 
     def create_tables(self) -> None:
@@ -152,8 +165,16 @@ class Ledger:
                 " layer text not null, id text not null, checksum text not null,"
                 " state text not null check (state in ('applied', 'applying', 'rolling back')),"
                 " duration_ms double precision, changed_at timestamptz not null default clock_timestamp(),"
-                " primary key (layer, id))"
+                " statements_done integer, statements_begun integer, primary key (layer, id))"
             )
+        elif not self._counts_statements():
+            self._has_count = None
+            # A table of an earlier version. Who may write it and does not own it goes on without the count.
+            with suppress(errors.InsufficientPrivilege):
+                self._execute(
+                    "alter table {table} add column statements_done integer,"
+                    " add column statements_begun integer"
+                )
 
     def applied(self) -> dict[str, datetime]:
         """When each marked migration was applied (UTC), by its id, the earliest first."""
@@ -169,21 +190,28 @@ class Ledger:
         if _OURS not in self._yoyo.list_tables():
             return {}
         found = self._execute(
-            "select id, checksum, state, duration_ms / 1000 from {table} where layer = %(layer)s"
+            # Through JSON, as a table of an earlier version has no count of statements.
+            "select m.id, m.checksum, m.state, m.duration_ms / 1000,"
+            " extract(epoch from m.changed_at)::double precision,"
+            " (to_jsonb(m) ->> 'statements_done')::integer, (to_jsonb(m) ->> 'statements_begun')::integer"
+            " from {table} as m where m.layer = %(layer)s"
         )
-        return {row[0]: Record(*row[1:]) for row in found}
+        return {
+            id_: Record(checksum, state, seconds, datetime.fromtimestamp(changed_at, UTC), done, begun)
+            for id_, checksum, state, seconds, changed_at, done, begun in found
+        }
 
-    def mark(self, id_: str, checksum: str, seconds: float) -> None:
+    def mark(self, id_: str, checksum: str, seconds: float | None, *, by_hand: bool = False) -> None:
         """Record that it is applied. Part of the transaction that is open, if one is."""
         mark = _Mark(id_)
-        self._yoyo.log_migration(mark, "apply")
+        self._yoyo.log_migration(mark, "mark" if by_hand else "apply")
         self._yoyo.mark_one(mark, log=False)
         self.note(id_, checksum, "applied", seconds)
 
-    def unmark(self, id_: str) -> None:
-        """Record that it is rolled back. Part of the transaction that is open, if one is."""
+    def unmark(self, id_: str, *, by_hand: bool = False) -> None:
+        """Record that it is not applied. Part of the transaction that is open, if one is."""
         mark = _Mark(id_)
-        self._yoyo.log_migration(mark, "rollback")
+        self._yoyo.log_migration(mark, "unmark" if by_hand else "rollback")
         self._yoyo.unmark_one(mark, log=False)
         self._execute("delete from {table} where layer = %(layer)s and id = %(id)s", id=id_)
 
@@ -206,6 +234,36 @@ class Ledger:
             " where layer = %(layer)s and id = %(id)s",
             id=id_,
         )
+
+    def note_statements(self, id_: str, done: int, begun: int, *, fresh: bool = False) -> None:
+        """Record how many statements of a file are done, and how many had begun.
+
+        What an earlier run did stays recorded, unless the file is a fresh one. Nothing is recorded if the
+        table, of an earlier version, has no place for it.
+        """
+        if self._has_count is None:
+            self._has_count = self._counts_statements()
+        if self._has_count:
+            self._execute(
+                "update {table} set changed_at = clock_timestamp(),"
+                " statements_done = greatest(case when not %(fresh)s then statements_done end, %(done)s),"
+                " statements_begun = greatest(case when not %(fresh)s then statements_begun end, %(begun)s)"
+                " where layer = %(layer)s and id = %(id)s",
+                id=id_,
+                done=done,
+                begun=begun,
+                fresh=fresh,
+            )
+
+    def _counts_statements(self) -> bool:
+        found = self._connection.execute(
+            "select from pg_attribute as a"
+            " inner join pg_class as c on c.oid = a.attrelid"
+            " inner join pg_namespace as n on n.oid = c.relnamespace"
+            " where n.nspname = %s and c.relname = %s and a.attname = 'statements_done'",
+            (self._schema, _OURS),
+        )
+        return found.rowcount > 0
 
     def _execute(self, template: LiteralString, **parameters: object) -> Sequence[tuple[Any, ...]]:
         query = sql.SQL(template).format(table=self._table)

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from plainsql.migrate.failure import LockedError
+from plainsql.migrate.pooler import is_behind_pooler
 from plainsql.migrate.session import Connection
 
 __all__ = ["KEY", "held"]
@@ -37,19 +38,43 @@ where l.locktype = 'advisory'
 
 
 @contextmanager
-def held(connection: Connection, *, wait: float, on_waiting: Callable[[str], None]) -> Generator[None]:
+def held(
+    connection: Connection,
+    *,
+    wait: float,
+    on_waiting: Callable[[str], None],
+    by_session: bool | None = None,
+) -> Generator[None]:
     """Hold the lock of migrations on the connection's database.
 
     Args:
         connection: the lock is its session's, and ends with it at the latest.
         wait: seconds to go on asking; 0 asks once.
         on_waiting: told once, who holds it, when the first attempt fails.
+        by_session: whether the session holds it, or a transaction that the block then is; by default, a
+            transaction if a pooler stands in between, through which no session is ours.
 
     Raises:
         LockedError: it was not to be had in that time; the message says who holds it.
     """
+    if by_session is None:
+        by_session = not is_behind_pooler(connection)
+    if not by_session:
+        with connection.transaction():
+            _take(connection, "pg_try_advisory_xact_lock", wait, on_waiting)
+            yield
+        return
+    _take(connection, "pg_try_advisory_lock", wait, on_waiting)
+    try:
+        yield
+    finally:
+        with suppress(psycopg.Error):  # a connection that is gone has no lock any more
+            connection.execute("select pg_advisory_unlock(%s)", (KEY,))
+
+
+def _take(connection: Connection, function: str, wait: float, on_waiting: Callable[[str], None]) -> None:
     deadline, pause, told = time.monotonic() + wait, _FIRST_PAUSE, False
-    while not _try_lock(connection):
+    while not _try_lock(connection, function):
         holder = _holder(connection)
         if not told:
             on_waiting(holder)
@@ -63,15 +88,10 @@ def held(connection: Connection, *, wait: float, on_waiting: Callable[[str], Non
             )
         time.sleep(min(pause, left))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
-    try:
-        yield
-    finally:
-        with suppress(psycopg.Error):  # a connection that is gone has no lock any more
-            connection.execute("select pg_advisory_unlock(%s)", (KEY,))
 
 
-def _try_lock(connection: Connection) -> bool:
-    row = connection.execute("select pg_try_advisory_lock(%s)", (KEY,)).fetchone()
+def _try_lock(connection: Connection, function: str) -> bool:
+    row = connection.execute(f"select {function}(%s)".encode(), (KEY,)).fetchone()
     return row is not None and row[0] is True
 
 

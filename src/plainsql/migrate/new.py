@@ -15,7 +15,7 @@ __all__ = ["new"]
 
 _UP = """\
 -- {title}
--- Locks: which, on which table, and for how long.
+-- Lock: which, on which table, and for how long.
 -- Undone by {rollback}.
 
 """

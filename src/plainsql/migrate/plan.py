@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from plainsql.errors import MigrationError
 from plainsql.migrate import states
@@ -14,6 +15,8 @@ from plainsql.migrate.results import Direction, Step, milliseconds
 __all__ = ["Ledgers", "plan_apply", "plan_rollback"]
 
 Ledgers = Mapping[str | None, Ledger]
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def plan_apply(
@@ -30,7 +33,7 @@ def plan_apply(
     if not allow_edited:
         states.refuse_drift(files, current)
     for item in current.having("interrupted"):
-        if item.marked:
+        if item.undoing:
             raise MigrationError(
                 f"{item.name}: its rollback was cut off, so part of it may be undone",
                 hint="end it with 'plainsql migrate rollback', then apply",
@@ -49,20 +52,33 @@ def plan_rollback(
 ) -> list[Step]:
     """What was applied after the target, the last first; without one, the last `steps`, or all for ``None``.
 
+    Migrations whose run was cut off come before all others, and count as steps: what of them is there stands
+    on what was applied before.
+
     Raises:
         MigrationError: the target is not applied, or a file that is needed is not there.
     """
+    cut_off = states.compare(files, ledgers).having("interrupted")
+    cut_off_names = {item.name for item in cut_off}
     applied = [
-        (at, layer, f"{layer}/{id_}" if layer else id_)
+        (at, layer, name)
         for layer, ledger in ledgers.items()
         for id_, at in ledger.applied().items()
+        if (name := f"{layer}/{id_}" if layer else id_) not in cut_off_names
     ]
     applied.sort(key=lambda item: (item[0], item[2]), reverse=True)
-    names = [name for _, _, name in applied]
+    begun = [(item.interrupted_at or _NEVER, item.layer, item.name) for item in cut_off]
+    begun.sort(key=lambda item: (item[0], item[2]), reverse=True)
+    names = [name for _, _, name in (*begun, *applied)]
     if target is not None:
+        if target.name in cut_off_names:
+            raise MigrationError(
+                f"{target.name}: a run of it was cut off, so it is no place to stop",
+                hint=f"end it first: plainsql migrate, or plainsql migrate mark {target.name}",
+            )
         if target.name not in names:
             raise MigrationError(f"{target.name} is not applied", hint="see 'plainsql migrate status'")
-        after = applied[: names.index(target.name)]
+        after = (*begun, *applied)[: names.index(target.name)]
         names = [name for _, layer, name in after if layer == target.layer]
     elif steps is not None:
         names = names[:steps]

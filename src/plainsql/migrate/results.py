@@ -14,6 +14,7 @@ __all__ = [
     "Direction",
     "MigrationStatus",
     "OnProgress",
+    "Pooler",
     "Progress",
     "Run",
     "State",
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 Direction = Literal["apply", "rollback"]
+Pooler = Literal["transaction", "session"]
+"""The time for which a pooler lends a connection to a client."""
 State = Literal["applied", "pending", "edited", "missing", "interrupted"]
 
 
@@ -44,7 +47,13 @@ class MigrationStatus:
     late: bool = False
     """Pending, though one with a higher number of the same layer is applied."""
     marked: bool = False
-    """yoyo's table holds it: it counts as applied."""
+    """The tables of yoyo hold it: it counts as applied."""
+    interrupted_at: datetime | None = None
+    """With its time zone, UTC: the last that is recorded of a run that was cut off."""
+    undoing: bool = False
+    """The run that was cut off was a rollback."""
+    statements_done: int | None = None
+    """The number of statements that the run is known to have done; ``None`` if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_BEFORE_KIND = {"unique", "unlogged", "materialized", "recursive"}
+# `if not exists`, an index that PostgreSQL names, the schema of a role.
+_NO_NAME = {"if", "on", "authorization"}
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _DIRECTIVE = re.compile(r"--\s*(?P<key>transactional|depends)\s*:\s*(?P<value>.*?)\s*$")
 _LINE_END = re.compile(r"\r\n?|\n")
@@ -47,6 +50,37 @@ class Statement:
     """0-based offset of its first character in the source."""
     words: tuple[str, ...]
     """Its bare words in lower case, outside strings, quoted names and bodies; at most the first 40."""
+
+    @property
+    def made(self) -> tuple[str, str] | None:
+        """The kind and the name, as written, of what ``create`` makes; ``None`` if the text does not say so.
+
+        Nothing that is made only if it is not there, nothing temporary, and only what has a name of its own.
+        """
+        tokens = [
+            (kind, text)
+            for kind, _, text in _tokens(self.text)
+            if kind not in ("space", "line_comment", "block_comment")
+        ]
+        words = [text.lower() if kind == "word" else text for kind, text in tokens]
+        if words[:1] != ["create"]:
+            return None
+        at = 1
+        while words[at : at + 1] and words[at] in _BEFORE_KIND:
+            at += 1
+        kind = words[at] if at < len(words) else ""
+        at += 1
+        if kind == "index" and words[at : at + 1] == ["concurrently"]:
+            at += 1
+        name: list[str] = []
+        while at < len(tokens) and tokens[at][0] in ("word", "identifier"):
+            name.append(tokens[at][1])
+            if words[at + 1 : at + 2] != ["."]:
+                break
+            at += 2
+        if not name or (len(name) == 1 and name[0].lower() in _NO_NAME):
+            return None
+        return kind, ".".join(name)
 
     @property
     def first_line(self) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 from psycopg import generators, pq
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.abc import PQGen
 
+from plainsql.conninfo import libpq_options
 from plainsql.diagnose import cannot_connect
-from plainsql.errors import ConnectError, MigrationError
+from plainsql.errors import MigrationError
 
-__all__ = ["Connection", "ServerRefusal", "clean", "connected", "send", "watch_client"]
+__all__ = ["Connection", "Interruption", "ServerRefusal", "clean", "connected", "send", "watch_client"]
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -29,44 +31,63 @@ class ServerRefusal(Exception):  # noqa: N818 - never leaves the package: it car
         """How many statements of the script had run before."""
 
 
+class Interruption(KeyboardInterrupt):
+    """Ctrl-C, or a signal that is treated alike, while a script ran: the statement was cancelled."""
+
+    def __init__(self, completed: int) -> None:
+        super().__init__()
+        self.completed = completed
+        """The number of sent statements that had run all the same."""
+
+
 @contextmanager
 def connected(url: str) -> Generator[Connection]:
     """Connect, in autocommit mode: each transaction is begun where one is meant.
 
-    `url` is a libpq URL or connection string; SQLAlchemy's and yoyo's ``postgresql+psycopg://`` is taken too.
+    `url` is a libpq URL or connection string, as ``plainsql.connect`` takes it.
+    No statement is prepared by name: through a pooler it would stay behind in another client's session.
 
     Raises:
         ConnectError: the server cannot be reached or does not let us in.
     """
-    conninfo = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    options: dict[str, Any] = {**libpq_options(url, fallback_name="plainsql migrate")}
+    options["client_encoding"] = "utf8"
     try:
-        given = conninfo_to_dict(conninfo)
-    except psycopg.ProgrammingError:
-        # libpq quotes what it could not read, and a password may be part of that.
-        raise ConnectError(
-            "the database URL cannot be read", hint="write postgresql://user@host:5432/database"
-        ) from None
-    try:
-        connection: Connection = psycopg.connect(
-            conninfo,
-            autocommit=True,
-            client_encoding="utf8",
-            fallback_application_name="plainsql migrate",
-            connect_timeout=int(given.get("connect_timeout") or 10),
-        )
+        connection: Connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **options)
     except psycopg.OperationalError as error:
-        raise cannot_connect(conninfo, error, error.sqlstate) from error
+        raise cannot_connect(url, error, error.sqlstate) from error
     with connection:
         try:
             yield connection
         except psycopg.Error as error:
             # Not a statement of a migration, those are explained where their file is known: our own records.
-            raise MigrationError(
-                f"the records of migrations cannot be read or written: "
-                f"{error.diag.message_primary or error} (SQLSTATE {error.sqlstate})",
-                detail=error.diag.message_detail,
-                hint=error.diag.message_hint or "the role must be able to create and write their tables",
-            ) from error
+            raise _of_records(connection, error) from error
+
+
+def _of_records(connection: Connection, error: psycopg.Error) -> MigrationError:
+    """The error of a statement of our own, which reads or writes the records."""
+    sqlstate, said = error.sqlstate, error.diag
+    if sqlstate is None or connection.broken:
+        lost = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return MigrationError(
+            "the connection to the server was lost",
+            detail=said.message_primary or lost,
+            hint="look with 'plainsql migrate status', then run it again",
+        )
+    user = connection.info.user
+    hints = {
+        "42501": f"connect as the role that ran the first migration; or grant {user} create on the schema of "
+        "the records and select, insert, update, delete on its tables (for 'migrate status', select)",
+        "25006": "this is a standby or a read-only database: connect to the primary",
+        "55P03": "another session holds a lock on the records: run it again when it is done",
+        "57014": "it was cancelled: by a statement_timeout, by Ctrl-C or by an operator",
+    }
+    return MigrationError(
+        f"the records of migrations cannot be read or written: "
+        f"{said.message_primary or error} (SQLSTATE {sqlstate})",
+        detail=said.message_detail,
+        hint=said.message_hint or hints.get(sqlstate, "look into the server's log"),
+    )
 
 
 def clean(connection: Connection) -> None:
@@ -97,11 +118,18 @@ def send(connection: Connection, sql: str) -> None:
 
     Raises:
         ServerRefusal: a statement failed.
+        Interruption: Ctrl-C; the statement was cancelled.
     """
+    results: list[pq.abc.PGresult] = []
+
+    def collect() -> PQGen[None]:
+        results.extend((yield from generators.execute(connection.pgconn)))
+
     completed = 0
     try:
         connection.pgconn.send_query(sql.encode())
-        for result in connection.wait(generators.execute(connection.pgconn)):
+        connection.wait(collect())
+        for result in results:
             if result.status in _COPYING:
                 connection.close()
                 raise psycopg.NotSupportedError("a migration has no standard input or output to copy")
@@ -110,3 +138,8 @@ def send(connection: Connection, sql: str) -> None:
             completed += 1
     except psycopg.Error as error:
         raise ServerRefusal(error, completed) from error
+    except KeyboardInterrupt:
+        # psycopg has cancelled the statement and read the answer: it may have ended before it was cancelled.
+        fatal = pq.ExecStatus.FATAL_ERROR
+        done = next((at for at, result in enumerate(results) if result.status == fatal), len(results))
+        raise Interruption(done) from None

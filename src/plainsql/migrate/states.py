@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from plainsql.errors import MigrationError
 from plainsql.migrate.failure import DriftError, MigrationFolderError
 from plainsql.migrate.folder import Folder, Migration, gaps
-from plainsql.migrate.ledger import Ledger
-from plainsql.migrate.results import MigrationStatus, State, Status
+from plainsql.migrate.ledger import Ledger, Record
+from plainsql.migrate.results import MigrationStatus, Status
 
 __all__ = ["compare", "refuse_drift", "refuse_gaps"]
 
@@ -26,23 +27,49 @@ def _layer(layer: str | None, members: Iterable[Migration], ledger: Ledger) -> l
     last = max(applied, default="")
     files = {migration.id: migration for migration in members}
     states = []
-    for id_ in sorted({*files, *applied}):
+    cut_off = {id_ for id_, record in records.items() if record.interrupted}
+    for id_ in sorted({*files, *applied, *cut_off}):
         migration, record, at = files.get(id_), records.get(id_), applied.get(id_)
         name = f"{layer}/{id_}" if layer else id_
-        seconds = record.seconds if record and at else None
-        if migration is None:
+        marked = at is not None
+        seconds = record.seconds if record and marked else None
+        if record is not None and record.interrupted:
+            states.append(_cut_off(name, layer, id_, migration, record, at, late=not marked and id_ < last))
+        elif migration is None:
             states.append(MigrationStatus(name, layer, id_, "missing", at, seconds, marked=True))
         elif at is None:
-            interrupted = record is not None and record.state == "applying"
-            state: State = "interrupted" if interrupted else "pending"
-            states.append(MigrationStatus(name, layer, id_, state, late=id_ < last))
-        elif record is not None and record.state == "rolling back":
-            states.append(MigrationStatus(name, layer, id_, "interrupted", at, seconds, marked=True))
+            states.append(MigrationStatus(name, layer, id_, "pending", late=id_ < last))
         elif record is not None and record.checksum != migration.checksum:
             states.append(MigrationStatus(name, layer, id_, "edited", at, seconds, marked=True))
         else:
             states.append(MigrationStatus(name, layer, id_, "applied", at, seconds, marked=True))
     return states
+
+
+def _cut_off(
+    name: str,
+    layer: str | None,
+    id_: str,
+    migration: Migration | None,
+    record: Record,
+    applied_at: datetime | None,
+    *,
+    late: bool,
+) -> MigrationStatus:
+    undoing = record.state == "rolling back"
+    counted = not undoing and migration is not None and migration.checksum == record.checksum
+    return MigrationStatus(
+        name,
+        layer,
+        id_,
+        "interrupted",
+        applied_at,
+        late=late,
+        marked=applied_at is not None,
+        interrupted_at=record.changed_at,
+        undoing=undoing,
+        statements_done=record.statements_done if counted else None,
+    )
 
 
 def refuse_drift(folder: Folder, status: Status) -> None:
@@ -51,10 +78,13 @@ def refuse_drift(folder: Folder, status: Status) -> None:
     Raises:
         DriftError: naming all of them.
     """
-    if not status.drifted:
-        return
     what = {"edited": "its file was edited after it was applied", "missing": "its file is gone"}
     lines = [f"{item.name}: {what[item.state]}" for item in status.drifted]
+    files = {migration.name for migration in folder.migrations}
+    lost = [item for item in status.having("interrupted") if item.name not in files]
+    lines += [f"{item.name}: a run of it was cut off, and its file is gone" for item in lost]
+    if not lines:
+        return
     raise DriftError(
         f"{folder.path}: the files are not those that were applied; nothing was run",
         detail="; ".join(lines),

@@ -19,6 +19,7 @@ __all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_o
 
 FINDINGS: Final = {
     "cache-unsteady": "a cached query whose result depends on time, chance or one session",
+    "cache-unstorable": "a cached query with a column whose values are never stored",
     "cache-untracked": "a cached query over what plainsql does not see written",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",

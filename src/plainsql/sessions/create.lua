@@ -6,7 +6,7 @@
 
 for i = 3, #KEYS do
   -- A fence that is missing may have been removed by expire_all as well as dropped by Redis.
-  if redis.call('GET', KEYS[i]) ~= ARGV[3 + i] then
+  if on(KEYS[i], 'GET') ~= ARGV[3 + i] then
     return 'fenced'
   end
 end

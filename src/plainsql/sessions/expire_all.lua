@@ -5,7 +5,7 @@
 -- Returns how many have ended.
 
 local count, kept = 0, nil
-for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+for _, name in ipairs(on(KEYS[1], 'ZRANGE', 0, -1)) do
   local ends, fields = get(KEYS[1], ARGV[1] .. name, name)
   if ends and name == ARGV[2] then
     kept = { name, ends }

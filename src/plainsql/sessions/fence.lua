@@ -6,7 +6,9 @@
 
 local tokens = {}
 for i, key in ipairs(KEYS) do
-  redis.call('SET', key, ARGV[1], 'NX')
+  if not on(key, 'GET') then
+    redis.call('SET', key, ARGV[1])
+  end
   redis.call('PEXPIRE', key, ARGV[2])
   tokens[i] = redis.call('GET', key)
 end

@@ -14,6 +14,8 @@ __all__ = ["SessionKeys", "UserKeys", "new_name", "parse"]
 
 _SECRET_ID = re.compile(r"([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{32})", re.ASCII)
 _NAMED_ID = re.compile(r"([A-Za-z0-9_-]{16}):([A-Za-z0-9_-]{1,64})", re.ASCII)
+_MOST_CHARACTERS = 1024
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -53,8 +55,16 @@ class UserKeys:
     @classmethod
     def of(cls, prefix: str, user: str) -> UserKeys:
         """Make the keys of a user, whose name itself does not appear in them."""
+        if not isinstance(user, str):
+            raise BindError(f"user: expected a str, got {type(user).__name__}", hint="give str(id)")
         if not user:
             raise BindError("user: expected a name or an id, got ''", hint="give each visitor a random one")
+        if len(user) > _MOST_CHARACTERS:
+            raise BindError(f"user: expected at most {_MOST_CHARACTERS} characters, got {len(user)}")
+        try:
+            user.encode()
+        except UnicodeEncodeError:
+            raise BindError("user: expected a text, got one with half of a character (a surrogate)") from None
         digest = blake2b(user.encode(), digest_size=12).digest()
         return cls(prefix, urlsafe_b64encode(digest).decode())
 
@@ -71,11 +81,11 @@ class UserKeys:
         """What stands before the names."""
         return f"{self.prefix}:{{{self.tag}}}:s"
 
-    def named(self, name: str | None) -> SessionKeys:
+    def named(self, name: object) -> SessionKeys:
         """Make the keys of a session: with a random name, 192 bits, where none is given."""
         if name is None:
             return SessionKeys(self, "." + new_name())
-        if not _NAME.fullmatch(name):
+        if not (isinstance(name, str) and _NAME.fullmatch(name)):
             raise BindError("name: expected 1 to 64 letters, digits, '_' and '-', in ASCII")
         return SessionKeys(self, ":" + name)
 
@@ -84,7 +94,14 @@ def parse(prefix: str, session_id: str, *, named: bool) -> SessionKeys | None:
     """Read an id that may come from anyone; None where it cannot be one.
 
     A session with a name is only found where ``named`` says so: its id is no secret.
+
+    Raises ``BindError`` for what is no text: a program must say itself what a request without an id means.
     """
+    if not isinstance(session_id, str):
+        raise BindError(
+            f"session id: expected a str, got {type(session_id).__name__}",
+            hint="a request without one has no session: do not ask for it",
+        )
     found = _SECRET_ID.fullmatch(session_id) or (named and _NAMED_ID.fullmatch(session_id))
     if not found:
         return None

@@ -4,7 +4,7 @@
 -- ARGV     what stands before the names in s:NAME
 -- Returns name, version, data, user, created and when it ends, for each.
 
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(now))
+on(KEYS[1], 'ZREMRANGEBYSCORE', '-inf', whole(now))
 local found = {}
 for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local ends, fields = get(KEYS[1], ARGV[1] .. name, name)

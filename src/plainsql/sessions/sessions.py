@@ -10,6 +10,7 @@ from typing import Any, Generic, NewType, Self, TypeVar
 
 import msgspec
 
+from plainsql.application import redis_prefix
 from plainsql.errors import BindError, DecodeError
 from plainsql.options import check
 from plainsql.redis_link import Link, RedisSource, Script
@@ -35,6 +36,9 @@ class Sessions(Generic[T]):
     A session exists only while Redis holds both it and its place in the user's index: whatever is evicted or
     lost ends sessions and never revives one.
 
+    Sessions of one ``prefix`` are one, in whatever process: by default that is the application's name (see
+    ``plainsql.application``), so that applications which share a Redis do not accept each other's sessions.
+
     All methods raise ``RedisUnavailableError`` where Redis does not answer; a write may then have been done
     or not, and a session whose ``create`` failed so has an id that nobody knows.
     """
@@ -44,17 +48,17 @@ class Sessions(Generic[T]):
         redis: RedisSource,
         type: type[T],
         *,
-        prefix: str = "sessions",
+        prefix: str | None = None,
         ttl: float = 86_400.0,
         sliding: bool = False,
         deadline: float = 0.5,
     ) -> None:
         check("Sessions", redis=redis, prefix=prefix, ttl=ttl, sliding=sliding, deadline=deadline)
+        self._prefix = redis_prefix(prefix, "sessions")
         self._link, self._owned = Link.of(redis)
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type)
         self._type_name = getattr(type, "__name__", str(type))
-        self._prefix = prefix
         self._ttl_ms = _milliseconds(ttl)
         self._slides = int(sliding)
         self._deadline = deadline
@@ -220,21 +224,32 @@ class Sessions(Generic[T]):
     async def _run(self, name: str, keys: list[str], arguments: list[bytes | str | int]) -> Any:
         return await self._link.run(_script(name), keys, arguments, deadline=self._deadline)
 
+    def _encode(self, value: T) -> bytes:
+        try:
+            return self._encoder.encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            # The error may quote the value.
+            raise BindError(
+                f"value: {type(value).__name__} cannot be stored: {type(error).__name__}",
+                hint="a session holds what MessagePack does: no half characters, no numbers over 64 bits",
+            ) from None
+
     def _session(self, session_id: str, fields: list[Any]) -> Session[T]:
         version, data, user, created, ends = fields
         try:
+            name = user.decode()
             value = self._decoder.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             # Some of msgspec's messages quote the value; the path at their end never does.
             _, at, path = str(error).rpartition(" - at ")
             raise DecodeError(
                 f"a session does not fit {self._type_name}" + (f" at {path}" if at else ""),
                 hint="give new fields a default; or end the session, which is what it is to this program",
             ) from None
-        return Session(session_id, user.decode(), value, version.decode(), _time(created), _time(ends))
+        return Session(session_id, name, value, version.decode(), _time(created), _time(ends))
 
-    def _keys(self, session: Session[T]) -> SessionKeys:
-        keys = parse(self._prefix, session.id, named=True)
+    def _keys(self, session: object) -> SessionKeys:
+        keys = parse(self._prefix, session.id, named=True) if isinstance(session, Session) else None
         if keys is None:
             raise BindError("expected a session that these sessions have made")
         return keys

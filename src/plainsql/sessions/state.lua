@@ -30,10 +30,10 @@ end
 
 -- When a session ends, and its fields; nothing where it is over.
 local function get(index, session, name)
-  local ends = tonumber(redis.call('ZSCORE', index, name))
+  local ends = tonumber(on(index, 'ZSCORE', name))
   if ends and ends > now then
-    local fields = redis.call('HMGET', session, 'v', 'd', 'u', 'c', 't')
-    if fields[1] then
+    local fields = on(session, 'HMGET', 'v', 'd', 'u', 'c', 't')
+    if fields[1] and fields[2] and fields[3] and tonumber(fields[4]) and tonumber(fields[5]) then
       return ends, fields
     end
   end

@@ -6,13 +6,15 @@
         lead = leads.get_by_id(db, id=lead_id)
 
 A call goes through these modules in this order: ``connecting`` opens the connection, ``database`` and
-``transaction`` are the executors, ``execution`` runs one query, ``session`` prepares it and talks to the
-server, ``catalog`` learns its types, and ``codecs`` turns values into PostgreSQL's text and back.
+``transaction`` are the executors, ``admission`` refuses what would see nothing without a tenant,
+``execution`` runs one query, ``session`` prepares it, ``wire`` waits for the server, ``catalog`` learns its
+types, and ``codecs`` turns values into PostgreSQL's text and back. ``outcome`` says what became of a
+statement whose connection was lost.
 """
 
 try:
     from plainsql.sync.connecting import connect
-    from plainsql.sync.database import Database
+    from plainsql.sync.database import Database, TenantDatabase
     from plainsql.sync.transaction import Isolation, Transaction
 except ModuleNotFoundError as error:
     if error.name != "psycopg":
@@ -22,4 +24,4 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-__all__ = ["Database", "Isolation", "Transaction", "connect"]
+__all__ = ["Database", "Isolation", "TenantDatabase", "Transaction", "connect"]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, Literal
 
 import psycopg
+from psycopg import errors
 
 from plainsql.conninfo import libpq_options
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
 from plainsql.options import check
 from plainsql.settings import resolve_database
-from plainsql.sync.database import Database
+from plainsql.sync.database import Database, Terms
+from plainsql.sync.session import Session
+from plainsql.sync.wire import run_script
 from plainsql.urls import hide_password
 
 __all__ = ["connect"]
@@ -22,7 +27,7 @@ __all__ = ["connect"]
 # asynchronous side, unless a role or a database says how. Nothing is set where nothing differs: a pooler
 # may hand the session to others.
 _SETTINGS: Final = """
-select set_config(name, wanted, false)
+select set_config(name, wanted, {is_local})
 from (
   values
     ('DateStyle', 'ISO', split_part(current_setting('DateStyle'), ',', 1) = 'ISO'),
@@ -35,8 +40,12 @@ from (
       coalesce(current_setting('hnsw.iterative_scan', true), 'off') <> 'off'
     )
 ) as setting(name, wanted, as_wanted)
-where not as_wanted
-"""
+where not as_wanted"""
+
+Pooler = Literal["transaction", "session"]
+
+_LOSSES: Final = 3
+"""So many connections that are lost while they are set up are a failure to connect."""
 
 
 def connect(
@@ -46,6 +55,9 @@ def connect(
     statement_timeout: float | None = None,
     application_name: str | None = None,
     prefetch: int = 500,
+    tenant_setting: str = "app.jwt_tenant",
+    user_setting: str = "app.jwt_user",
+    pooler: Pooler | None = None,
 ) -> Database:
     """Connect to a PostgreSQL database with one connection, for scripts.
 
@@ -57,9 +69,15 @@ def connect(
         connect_timeout: seconds that opening the connection may take, whole ones and two at the least; by
             default the URL's ``connect_timeout``, else 10.
         statement_timeout: seconds that the server lets a statement take (``psycopg.errors.QueryCanceled``);
-            None is what the server is set to.
+            if the server has not said so a second later, the connection is given up (``TimeoutError``). None
+            is what the server is set to.
         application_name: what ``pg_stat_activity`` shows; by default the URL's, else ``plainsql``.
         prefetch: rows that ``.stream`` reads ahead.
+        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
+        user_setting: the setting that ``db.tenant`` sets to the acting user's id.
+        pooler: what PgBouncer, or another, between us and the server lends its connections for. By default
+            that is found out: something in between is taken for a pooler in transaction mode, which is right
+            for all modes.
 
     Raises ``OptionError``, a ``SettingsError``, if an option is not what it may be, ``SettingsError`` if no
     database is configured, ``ConnectError`` if the server cannot be reached or does not let us in.
@@ -71,34 +89,92 @@ def connect(
         statement_timeout=statement_timeout,
         application_name=application_name,
         prefetch=prefetch,
+        tenant_setting=tenant_setting,
+        user_setting=user_setting,
+        pooler=pooler,
     )
     with ExitStack() as stack:
         resolved = stack.enter_context(resolve_database(url))
-        connection = _open(resolved, connect_timeout, application_name)
-        stack.callback(connection.close)
-        _set_up(connection, statement_timeout)
+        options = libpq_options(resolved, application_name=application_name, connect_timeout=connect_timeout)
+        connector = _Connector(resolved, options, pooler, statement_timeout)
+        session = Session(connector.open, statement_timeout=statement_timeout)
+        stack.callback(session.close)
+        session.local_settings = connector.local_settings
         return Database(
-            connection, name=hide_password(resolved), prefetch=prefetch, on_close=stack.pop_all().close
+            session,
+            Terms(hide_password(resolved), prefetch, (tenant_setting, user_setting)),
+            on_close=stack.pop_all().close,
         )
 
 
-def _open(url: str, timeout: float | None, application_name: str | None) -> psycopg.Connection[Any]:
-    options: dict[str, Any] = {
-        **libpq_options(url, application_name=application_name, connect_timeout=timeout),
-        "client_encoding": "utf8",
-    }
-    failed: ConnectError
-    try:
-        return psycopg.connect("", autocommit=True, prepare_threshold=None, **options)
-    except (psycopg.Error, OSError) as error:
-        failed = cannot_connect(url, error)
-    # Outside of the handler, so that the driver's error does not come along with its text.
-    raise failed
+class _Connector:
+    """Opens the connections of one database, the first one and those that replace a lost one."""
 
+    def __init__(
+        self,
+        url: str,
+        options: Mapping[str, Any],
+        pooler: Pooler | None,
+        statement_timeout: float | None,
+    ) -> None:
+        self._url = url
+        self._options = options
+        self._pooler = pooler
+        self._is_known = pooler is not None
+        self._statement_timeout = statement_timeout
 
-def _set_up(connection: psycopg.Connection[Any], statement_timeout: float | None) -> None:
-    connection.execute(_SETTINGS)
-    if statement_timeout is not None:
-        connection.execute(
-            "select set_config('statement_timeout', %s, false)", [f"{statement_timeout * 1000:.0f}ms"]
+    @property
+    def local_settings(self) -> str | None:
+        """The statements that each transaction begins with behind a pooler; None if the session has all."""
+        return self._settings() if self._pooler == "transaction" else None
+
+    def open(self) -> psycopg.Connection[Any]:
+        """Open a connection and set it up, all within the time limit.
+
+        Raises ``ConnectError``.
+        """
+        failed: ConnectError
+        ends = monotonic() + self._options["connect_timeout"]
+        losses = 0
+        while True:
+            try:
+                return self._open_one(ends)
+            except (psycopg.Error, OSError) as error:  # TimeoutError is an OSError
+                losses += 1
+                if isinstance(error, errors.AdminShutdown) and losses < _LOSSES:
+                    continue  # it was lost while it was set up, and not refused
+                failed = cannot_connect(self._url, error)
+            # Outside of the handler, so that the driver's error does not come along with its text.
+            raise failed
+
+    def _open_one(self, ends: float) -> psycopg.Connection[Any]:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            "", autocommit=True, prepare_threshold=None, client_encoding="utf8", **self._options
         )
+        try:
+            self._set_up(connection, ends)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: psycopg.Connection[Any], ends: float) -> None:
+        def left_s() -> float:
+            return max(ends - monotonic(), 0.1)
+
+        if not self._is_known:
+            # A pooler makes up the process id that it tells its clients: it is none of the server's.
+            pid = connection.info.backend_pid
+            (found,) = run_script(connection, f"select where pg_backend_pid() = {pid:d}", left_s())
+            if found.ntuples == 0:
+                self._pooler = "transaction"
+            self._is_known = True
+        if self._pooler != "transaction":
+            run_script(connection, self._settings(), left_s())
+
+    def _settings(self) -> str:
+        scope, is_local = ("local", "true") if self._pooler == "transaction" else ("session", "false")
+        settings = _SETTINGS.format(is_local=is_local)
+        if self._statement_timeout is not None:
+            settings += f"; set {scope} statement_timeout = {round(self._statement_timeout * 1000) or 1:d}"
+        return settings

@@ -81,7 +81,8 @@ def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: i
                 return
     finally:
         # After an error there is no cursor any more, and the transaction takes no commands.
-        if session.connection.pgconn.transaction_status == pq.TransactionStatus.INTRANS:
+        is_open = session.connection.pgconn.transaction_status == pq.TransactionStatus.INTRANS
+        if is_open and session.is_own:
             session.run_text(f"close {cursor}")
 
 
@@ -90,7 +91,12 @@ def _send(
 ) -> tuple[Prepared, pq.abc.PGresult]:
     prepared = _prepare(session, query, plan)
     try:
-        return prepared, session.run(prepared, _encode(query, plan, prepared, values))
+        result = session.run(prepared, _encode(query, plan, prepared, values))
+        if not prepared.name and _differs(prepared, result):
+            # It was described some time ago. If it does not fit, the transaction around it is rolled back.
+            session.forget(plan.sql)
+            prepared = _prepare(session, query, plan)
+        return prepared, result
     except _STALE as error:
         if (
             isinstance(error, errors.FeatureNotSupported)
@@ -102,6 +108,10 @@ def _send(
             raise
         prepared = _prepare(session, query, plan)
         return prepared, session.run(prepared, _encode(query, plan, prepared, values))
+
+
+def _differs(prepared: Prepared, result: pq.abc.PGresult) -> bool:
+    return [result.ftype(index) for index in range(result.nfields)] != [*prepared.column_types]
 
 
 def _declare(session: Session, plan: Plan, prepared: Prepared, data: Sequence[bytes | None]) -> str | None:

@@ -1,22 +1,35 @@
-"""One connection and what is prepared on it: statements are described once, then run in one round trip."""
+"""One connection and what is prepared on it: statements are described once, then run in one round trip.
+
+A connection that is lost is replaced by a new one at the next call. Behind a pooler that gives out its
+connections by the transaction nothing stays prepared: each statement is sent with its text, inside of a
+transaction.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from selectors import EVENT_READ, DefaultSelector
+from time import monotonic
 from typing import Any, Final
 
 import psycopg
-from psycopg import generators, pq
-from psycopg.errors import error_from_result
+from psycopg import pq
 
 from plainsql.errors import PlainsqlError, TransactionError
 from plainsql.sync.catalog import Catalog
 from plainsql.sync.codecs import Codec
+from plainsql.sync.wire import answers, checked, run_script
 
 __all__ = ["Prepared", "Session"]
 
-_DONE: Final = {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY}
+_GRACE_S: Final = 1.0
+"""Seconds after a statement's time limit in which the server must say that it has ended it."""
+_FENCED_S: Final = 5.0
+"""Seconds between two connections that are given up because their server is read-only: it may be so for
+good."""
 _COPYING: Final = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 
 
@@ -31,12 +44,14 @@ class Prepared:
         "name",
         "parameter_types",
         "parameters",
+        "sql",
         "through_cursor",
     )
 
     def __init__(
         self,
         name: bytes,
+        sql: str,
         parameter_types: Sequence[int],
         parameters: Sequence[Codec],
         column_names: Sequence[str],
@@ -44,6 +59,8 @@ class Prepared:
         columns: Sequence[Codec],
     ) -> None:
         self.name = name
+        """Empty if it does not stay prepared."""
+        self.sql = sql
         self.parameter_types = parameter_types
         """The numbers of the parameters' types."""
         self.parameters = parameters
@@ -58,17 +75,79 @@ class Prepared:
 
 
 class Session:
-    """A psycopg connection in autocommit mode, used by one thread at a time."""
+    """A psycopg connection in autocommit mode, used by one thread at a time, and replaced when it is lost."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self.connection = connection
+    def __init__(
+        self,
+        open_connection: Callable[[], psycopg.Connection[Any]],
+        *,
+        statement_timeout: float | None = None,
+    ) -> None:
+        self._open_connection = open_connection
+        self.connection = open_connection()
+        self.local_settings: str | None = None
+        """The statements that each transaction begins with; None if the session has what it needs. With them
+        each transaction may run in another session of the server."""
+        self._limit_s = None if statement_timeout is None else statement_timeout + _GRACE_S
+        self._process = os.getpid()
+        self._is_closed = False
+        self._fenced_at: float | None = None
         self.lock = threading.RLock()
         """Held while a query runs, so that threads take turns."""
         self.holder: str | None = None
         """What has the connection for longer than one query: a transaction, the rows of a stream."""
         self._catalog = Catalog()
         self._prepared: dict[str, Prepared] = {}
+        # A pooler may give the connection's session to others, who must not have statements of this name.
+        self._prefix = f"plainsql_{secrets.token_hex(8)}"
         self._count = 0
+
+    def check_usable(self) -> None:
+        """Raise ``PlainsqlError`` in a forked process, and after `close`."""
+        if not self.is_own:
+            raise PlainsqlError(
+                "the database was connected before this process was forked: its connection is the parent's",
+                hint="call plainsql.sync.connect in the process that uses it",
+            )
+        if self._is_closed:
+            raise PlainsqlError("the database is closed", hint="use it inside its 'with' block")
+
+    def revive(self) -> None:
+        """Replace the connection if it is lost. Raises ``ConnectError`` if no other can be opened."""
+        self.check_usable()
+        if self._has_ended():
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Replace the connection by a new one, which has nothing prepared."""
+        self.connection.close()
+        self._prepared.clear()
+        self._catalog.forget()
+        self.connection = self._open_connection()
+
+    def may_leave_read_only_server(self) -> bool:
+        """Say whether a connection may be given up for another one because its server refuses to write."""
+        now = monotonic()
+        if self._fenced_at is not None and now - self._fenced_at < _FENCED_S:
+            return False
+        self._fenced_at = now
+        return True
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process opened the connection, and is no fork of the one that did."""
+        return os.getpid() == self._process
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is known to be gone."""
+        return self.connection.closed
+
+    def close(self) -> None:
+        """Close the connection for good; in a forked process leave it to the parent."""
+        self._is_closed = True
+        if self.is_own:
+            self.connection.close()
 
     def check_free(self) -> None:
         """Raise ``TransactionError`` where the connection is held."""
@@ -92,7 +171,12 @@ class Session:
     def run(self, prepared: Prepared, values: Sequence[bytes | None]) -> pq.abc.PGresult:
         """Run a prepared statement."""
         with self.connection.lock:
-            self.connection.pgconn.send_query_prepared(prepared.name, values)
+            if prepared.name:
+                self.connection.pgconn.send_query_prepared(prepared.name, values)
+            else:
+                self.connection.pgconn.send_query_params(
+                    prepared.sql.encode(), values, prepared.parameter_types
+                )
             return self._result()
 
     def run_text(
@@ -103,6 +187,21 @@ class Session:
             self.connection.pgconn.send_query_params(sql.encode(), values, types)
             return self._result()
 
+    def run_script(self, sql: str) -> None:
+        """Run statements without parameters in one round trip."""
+        run_script(self.connection, sql, self._limit_s)
+
+    def rollback(self) -> None:
+        """End the transaction; a connection that is lost, or does not do so, is closed: the error that says
+        why is on its way already.
+        """
+        if self.is_lost or not self.is_own:
+            return
+        try:
+            self.run_script("rollback")
+        except (psycopg.Error, OSError):
+            self.connection.close()
+
     def forget(self, sql: str) -> None:
         """Have a statement prepared again at its next use, and its types looked up again."""
         self._prepared.pop(sql, None)
@@ -111,10 +210,10 @@ class Session:
     def new_name(self) -> str:
         """A name that no statement, cursor or savepoint of this session has."""
         self._count += 1
-        return f"plainsql_{self._count}"
+        return f"{self._prefix}_{self._count}"
 
     def _prepare(self, sql: str) -> Prepared:
-        name = self.new_name().encode()
+        name = b"" if self.local_settings is not None else self.new_name().encode()
         with self.connection.lock:
             self.connection.pgconn.send_prepare(name, sql.encode())
             self._result()
@@ -125,15 +224,12 @@ class Session:
         names = [(described.fname(index) or b"").decode() for index in range(described.nfields)]
         codecs = self._catalog.codecs(self.connection, [*parameters, *columns])
         return Prepared(
-            name, parameters, codecs[: len(parameters)], names, columns, codecs[len(parameters) :]
+            name, sql, parameters, codecs[: len(parameters)], names, columns, codecs[len(parameters) :]
         )
 
     def _result(self) -> pq.abc.PGresult:
         """Wait for the server's answer. Ctrl-C cancels what runs there."""
-        result: pq.abc.PGresult
-        (result, *_) = self.connection.wait(generators.execute(self.connection.pgconn))
-        if result.status in _DONE:
-            return result
+        (result, *_) = answers(self.connection, self._limit_s)
         if result.status in _COPYING:
             # The connection waits for data that will not come.
             self.connection.close()
@@ -141,4 +237,21 @@ class Session:
                 "COPY from or to the client is no query",
                 hint="use 'db.connection.cursor().copy(…)'; this connection is closed",
             )
-        raise error_from_result(result, "utf-8")
+        return checked(result)
+
+    def _has_ended(self) -> bool:
+        """Whether the connection is closed, or the server has closed it while it was idle."""
+        pgconn = self.connection.pgconn
+        try:
+            # The server's farewell first, and then the end of the stream.
+            for _ in range(3):
+                if self.connection.closed:
+                    return True
+                with DefaultSelector() as selector:
+                    selector.register(pgconn.socket, EVENT_READ)
+                    if not selector.select(0):
+                        return False
+                pgconn.consume_input()
+        except (psycopg.Error, OSError):
+            return True
+        return self.connection.closed

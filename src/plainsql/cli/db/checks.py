@@ -23,6 +23,9 @@ State = Literal["ok", "warning", "failed", "skipped"]
 
 _LEAST_VECTOR: Final = (0, 8, 4)
 _LEAST_SERVER: Final = 160000
+"""The oldest that statements can be analysed on."""
+_OLDEST_SERVER: Final = 140000
+"""The oldest that queries and migrations run on."""
 
 _SESSION = """
 select
@@ -113,8 +116,11 @@ def _server(session: Session) -> Check:
         "standby": is_standby,
     }
     text = f"{version.split()[0]}, database {database} at {session.address}, {latency:.2f} ms a round trip"
+    if number < _OLDEST_SERVER:
+        return Check("postgresql", "failed", text, "upgrade the server to PostgreSQL 14 or newer", found)
     if number < _LEAST_SERVER:
-        return Check("postgresql", "failed", text, "upgrade the server to PostgreSQL 16 or newer", found)
+        hint = "queries run here; 'check' and 'generate' need PostgreSQL 16 or newer, or the embedded server"
+        return Check("postgresql", "warning", text, hint, found)
     if encoding != "UTF8":
         return Check("postgresql", "warning", f"{text}; its encoding is {encoding}", "use UTF8", found)
     if is_standby:

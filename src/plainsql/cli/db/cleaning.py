@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -26,10 +26,12 @@ from plainsql.cli.db.bars import Bars, bars
 from plainsql.cli.db.layers import Layer, present_layers
 from plainsql.cli.db.session import COMMON, FLAG, Common, Session, connected, print_json
 from plainsql.cli.exits import FINE
+from plainsql.cli.project import tenant_settings
 from plainsql.cli.tables import Column, print_rows
 from plainsql.errors import ContractError, Place, PlainsqlError
 from plainsql.loading import make_query
 from plainsql.query import Query
+from plainsql.settings import Project
 from plainsql.statements import Statement, parse
 from plainsql.statements.folder import read_text
 
@@ -40,7 +42,7 @@ _BATCH: Final = 1000
 _TENANTS: Final = "tenants"
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 
-_Executor = plainsql.sync.Database | plainsql.sync.Transaction
+_Begin = Callable[[], AbstractContextManager[plainsql.sync.Transaction]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def cleanup(
             if dry_run:
                 done = _dry_run(session, steps, tenant, shown)
             else:
-                done = [_run(session.db, step, tenant, shown) for step in steps]
+                done = [_run(session.db.transaction, step, tenant, shown) for step in steps]
     if common.json:
         print_json({"dry_run": dry_run, "layers": [layer.name for layer in present], "steps": done})
     else:
@@ -161,14 +163,21 @@ def _default(statement: Statement, name: str, otherwise: int) -> int:
     return otherwise
 
 
-def _act_for(executor: _Executor, tenant: str | None) -> None:
-    """Act for one tenant; or for all, and let the server refuse where that would be a part of them, without
-    a word.
+@contextmanager
+def _acting_for(begin: _Begin, tenant: str | None) -> Generator[plainsql.sync.Transaction]:
+    """Act in a transaction for one tenant; or for all, and let the server refuse if that would be only a part
+    of them.
+
+    The settings end with the transaction: through a pooler the session is another client's a moment later.
     """
-    executor.connection.execute(
-        "select set_config('app.jwt_tenant', %s, false), set_config('row_security', %s, false)",
-        [tenant or "", "off" if tenant is None else "on"],
-    )
+    settings = tenant_settings(Project.load(), tenant or "")
+    settings["row_security"] = "off" if tenant is None else "on"
+    with begin() as tx:
+        tx.connection.execute(
+            "select set_config(s.name, s.value, true) from unnest(%s::text[], %s::text[]) as s (name, value)",
+            [list(settings), list(settings.values())],
+        )
+        yield tx
 
 
 @contextmanager
@@ -184,17 +193,16 @@ def _refusals(statement: Statement) -> Generator[None]:
         ) from None
 
 
-def _whose(executor: _Executor, step: _Step, tenant: str | None) -> list[str | None]:
+def _whose(begin: _Begin, step: _Step, tenant: str | None) -> list[str | None]:
     """For whom a step is to run, one after the other; None stands for all."""
     if tenant is not None or step.tenants is None:
         return [tenant]
-    _act_for(executor, None)
     statement, query = step.tenants
-    with _refusals(statement):
-        return [str(each) for each in query(executor)]
+    with _refusals(statement), _acting_for(begin, None) as tx:
+        return [str(each) for each in query(tx)]
 
 
-def _run(executor: _Executor, step: _Step, tenant: str | None, shown: Bars) -> _Done:
+def _run(begin: _Begin, step: _Step, tenant: str | None, shown: Bars) -> _Done:
     """Run one step until nothing is left for it."""
     given: dict[str, object] = {"limit": step.batch}
     names = {parameter.name for parameter in step.statement.parameters}
@@ -202,13 +210,16 @@ def _run(executor: _Executor, step: _Step, tenant: str | None, shown: Bars) -> _
         given["days"] = step.days
     else:  # once, so that every batch means the same rows
         query = "select now() - make_interval(days => %s)"
-        given["before"] = executor.connection.execute(query, [step.days]).fetchall()[0][0]
+        with begin() as tx:
+            given["before"] = tx.connection.execute(query, [step.days]).fetchall()[0][0]
     began, rows, batches = time.perf_counter(), 0, 0
     label = f"{step.layer} {step.name}"
-    for each in _whose(executor, step, tenant):
-        _act_for(executor, each)
-        with _refusals(step.statement):
-            while count := step.query(executor, **given):
+    for each in _whose(begin, step, tenant):
+        count = 1
+        while count:
+            with _refusals(step.statement), _acting_for(begin, each) as tx:
+                count = step.query(tx, **given)
+            if count:
                 rows, batches = rows + count, batches + 1
                 shown(label, rows, rows)
     return _Done(step.layer, step.name, step.days, rows, batches, round(time.perf_counter() - began, 3))
@@ -221,7 +232,7 @@ class _Undo(Exception):  # noqa: N818 - not an error: it ends a transaction
 def _dry_run(session: Session, steps: Sequence[_Step], tenant: str | None, shown: Bars) -> list[_Done]:
     done: list[_Done] = []
     with suppress(_Undo), session.db.transaction() as tx:
-        done += [_run(tx, step, tenant, shown) for step in steps]
+        done += [_run(lambda: nullcontext(tx), step, tenant, shown) for step in steps]
         raise _Undo
     return done
 

@@ -104,7 +104,7 @@ async def _ask(story: Story, console: Console, bicycle: int) -> tuple[int, int]:
     )
     if talk is None:
         raise plainsql.PlainsqlError("the demonstration failed: no conversation was begun")
-    async with RateLimits(redis_url() or _NOWHERE) as limits:
+    async with RateLimits(redis_url() or _NOWHERE, prefix="plainsql-demo:limits") as limits:
         asked = [await limits.is_rate_limited(f"marta/{talk.created_at}", 3, 60) for _ in range(5)]
     where = "Redis" if redis_url() else "this process"
     story.expect(asked == [False, False, False, True, True], "the limit did not hold")

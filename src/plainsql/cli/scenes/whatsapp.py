@@ -47,7 +47,7 @@ async def play(url: str, console: Console) -> int:
     with _keys():
         async with (
             plainsql.connect(url, server_settings=settings) as db,
-            Limits(redis_url() or _NO_REDIS, without_redis="local") as limits,
+            Limits(redis_url() or _NO_REDIS, prefix="plainsql-demo:limits", without_redis="local") as limits,
         ):
             shop, other = uuid4(), uuid4()
             story = Story(db.tenant(other), console)

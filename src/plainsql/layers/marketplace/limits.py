@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from plainsql.application import redis_prefix
 from plainsql.limits import Decision, Limits, SlidingWindow, WithoutRedis
 from plainsql.limits.rules import Subject
 from plainsql.redis_link import RedisSource
@@ -16,7 +17,7 @@ class RateLimits:
 
     ``redis`` is a client of redis-py, a ``Link``, a URL, or nothing for the configured one.
     ``without_redis`` says what to answer while Redis is away: by default each process counts by itself, so
-    that the bot goes on and nobody floods it.
+    that the bot goes on and nobody floods it. Keys begin with ``prefix``, by default the application's name.
 
     ::
 
@@ -31,10 +32,10 @@ class RateLimits:
         name: str = "users",
         without_redis: WithoutRedis = "local",
         deadline: float = 0.5,
+        prefix: str | None = None,
     ) -> None:
-        self._limits = Limits(
-            redis, prefix="marketplace:limits", without_redis=without_redis, deadline=deadline
-        )
+        prefix = redis_prefix(prefix, "marketplace:limits")
+        self._limits = Limits(redis, prefix=prefix, without_redis=without_redis, deadline=deadline)
         self._window: SlidingWindow = self._limits.window(name)
 
     async def is_rate_limited(self, user: Subject, limit: int, window: float) -> bool:

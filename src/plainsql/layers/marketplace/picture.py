@@ -21,6 +21,8 @@ __all__ = ["draw", "suffix"]
 
 _FORMATS: Final = ("png", "svg")
 _MOST_CATEGORIES: Final = 8
+_HEADING_LEFT: Final = -0.55
+"""The left edge of the categories and their heading, in widths of their bars."""
 
 _INK, _SOFT, _FAINT, _PAPER, _TILE = "#1d2733", "#5f6b7a", "#dfe4ea", "#ffffff", "#f4f6f8"
 _BUYERS, _BOT, _SALES = "#8fb3d9", "#2a5d9f", "#1f8a5b"
@@ -148,23 +150,38 @@ def _hours(axes: Axes, report: DailyReport) -> None:
 
 def _categories(axes: Axes, lines: Sequence[CategoryLine]) -> None:
     """The revenue of the strongest categories; those beyond them in one bar, currency by currency."""
-    _plain(axes, "Revenue by category", left=-0.55)
+    _plain(axes, "Revenue by category", left=_HEADING_LEFT)
     bars = _bars(lines)
     axes.set_xticks([])
     if not bars:
         axes.set_yticks([])
         _nothing(axes, "nothing was sold")
         return
-    names = [name if len(name) <= 22 else f"{name[:21]}…" for name, _, _, _ in bars]
+    # Sums below each other have their decimals below each other, or none has any.
+    cents = any(earned != earned.to_integral_value() for _, earned, _, _ in bars)
     longest = max(float(earned) for _, earned, _, _ in bars) or 1.0
     axes.barh(range(len(bars)), [float(earned) for _, earned, _, _ in bars], 0.42, color=_SALES)
-    axes.set_yticks(range(len(bars)), names)
+    axes.set_yticks([])
+    for place, (name, _, _, _) in enumerate(bars):
+        _category(axes, place, name)
     # A few bars keep their thickness: the room of six is always there.
     axes.set_ylim(max(len(bars), 6) - 0.4, -0.6)
     axes.set_xlim(0, longest * 1.02)
     for place, (_, earned, currency, sales) in enumerate(bars):
-        text = f"{amount(earned, currency)}  ·  {sales:,} sold"
+        text = f"{amount(earned, currency, cents=cents)}  ·  {sales:,} sold"
         axes.text(0, place + 0.40, text, fontsize=8.5, color=_SOFT, va="center", ha="left")
+
+
+def _category(axes: Axes, place: int, name: str) -> None:
+    """Write a category's name from where the heading begins, cut to the room before the bars."""
+    text = axes.text(
+        _HEADING_LEFT, place, name, transform=axes.get_yaxis_transform(), color=_SOFT, va="center", ha="left"
+    )
+    room = -_HEADING_LEFT * axes.bbox.width - 12
+    for length in range(min(len(name), 40), 0, -1):
+        if text.get_window_extent().width <= room:
+            return
+        text.set_text(f"{name[: length - 1].rstrip()}…")
 
 
 def _bars(lines: Sequence[CategoryLine]) -> list[tuple[str, Decimal, str, int]]:

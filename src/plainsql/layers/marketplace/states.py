@@ -12,6 +12,7 @@ from typing import Generic, Literal, Self, TypeVar
 
 import msgspec
 
+from plainsql.application import redis_prefix
 from plainsql.executors import AsyncExecutor
 from plainsql.layers.marketplace import conversations
 from plainsql.redis_link import RedisSource
@@ -58,6 +59,7 @@ class _States(Generic[T]):
 
     def __init__(self, redis: RedisSource, type: type[T], prefix: str, ttl: float, deadline: float) -> None:
         self._type = type
+        prefix = redis_prefix(None, prefix)
         self._sessions = Sessions(redis, type, prefix=prefix, ttl=ttl, sliding=True, deadline=deadline)
 
     async def _open(self, key: str) -> Session[T]:

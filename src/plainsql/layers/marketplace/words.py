@@ -15,9 +15,11 @@ _MONTHS = (
 )
 
 
-def amount(value: Decimal, currency: str) -> str:
-    """Write a sum of money: "1,240.50 €"; whole sums without decimals."""
-    text = f"{value:,.0f}" if value == value.to_integral_value() else f"{value:,.2f}"
+def amount(value: Decimal, currency: str, *, cents: bool | None = None) -> str:
+    """Write a sum of money: "1,240.50 €"; whole sums without decimals, unless ``cents`` says otherwise."""
+    if cents is None:
+        cents = value != value.to_integral_value()
+    text = f"{value:,.2f}" if cents else f"{value:,.0f}"
     return f"{text} {_SYMBOLS.get(currency, currency)}"
 
 

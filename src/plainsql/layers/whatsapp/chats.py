@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from plainsql.application import redis_prefix
 from plainsql.redis_link import RedisSource
 from plainsql.sessions import Session, SessionConflictError, Sessions
 
@@ -38,10 +39,11 @@ class ChatSessions:
         self,
         redis: RedisSource = None,
         *,
-        prefix: str = "whatsapp.chats",
+        prefix: str | None = None,
         ttl: float = WINDOW,
         deadline: float = 0.5,
     ) -> None:
+        prefix = redis_prefix(prefix, "whatsapp.chats")
         self._sessions = Sessions(redis, Chat, prefix=prefix, ttl=ttl, sliding=True, deadline=deadline)
 
     async def get(self, tenant_id: UUID, channel_id: UUID, phone_number: str) -> Session[Chat] | None:

@@ -1,0 +1,140 @@
+"""Migrating where it cannot work: through a pooler, on a standby, as a role that may not."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from plainsql import migrate
+from plainsql.embedded import EmbeddedServer
+from plainsql.errors import ConnectError, MigrationError
+from tests.failover import failover_pair
+from tests.migrate.conftest import Query, Write
+from tests.pgbouncer import pgbouncer, url_through
+
+FILES = {"0001_a.sql": "create table a ();", "0001_a.rollback.sql": "drop table a;"}
+
+
+def database_of(url: str) -> str:
+    return urlsplit(url).path.lstrip("/")
+
+
+@pytest.fixture(scope="module")
+def by_transaction(server: EmbeddedServer) -> Generator[Path]:
+    with pgbouncer(server, "transaction") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def by_session(server: EmbeddedServer) -> Generator[Path]:
+    with pgbouncer(server, "session") as folder:
+        yield folder
+
+
+def test_a_pooler_in_transaction_mode_is_refused_before_anything_is_done(
+    write: Write, fresh_database_url: str, query: Query, by_transaction: Path
+) -> None:
+    folder, url = write(FILES), url_through(by_transaction, database_of(fresh_database_url))
+    for run in (
+        lambda: migrate.apply(url, folder),
+        lambda: migrate.rollback(url, folder),
+        lambda: migrate.mark(url, folder, "0001", force=True),
+        # Said to be in session mode, it is found out.
+        lambda: migrate.apply(url, folder, pooler="session"),
+    ):
+        with pytest.raises(ConnectError, match="needs a session of its own, and a pooler") as caught:
+            run()
+        assert "connect to PostgreSQL itself" in str(caught.value.hint)
+    assert query("select count(*) from pg_class where relname ~ 'yoyo|plainsql'") == [(0,)]
+    assert query(
+        "select count(*) from pg_locks where locktype = 'advisory' and database = "
+        "(select oid from pg_database where datname = current_database())"
+    ) == [(0,)]
+
+
+def test_looking_works_through_a_pooler_and_leaves_nothing_there(
+    write: Write, fresh_database_url: str, by_transaction: Path
+) -> None:
+    folder, url = write(FILES), url_through(by_transaction, database_of(fresh_database_url))
+    migrate.apply(fresh_database_url, folder)
+    for _ in range(8):  # psycopg prepares by name what it is given more than five times
+        assert migrate.status(url, folder).is_current
+        assert migrate.apply(url, folder, dry_run=True).planned == ()
+    with psycopg.connect(url, autocommit=True) as other:
+        assert other.pgconn.exec_(b"select count(*) from pg_prepared_statements").get_value(0, 0) == b"0"
+
+
+def test_a_pooler_in_session_mode_must_be_named(
+    write: Write, fresh_database_url: str, query: Query, by_session: Path
+) -> None:
+    folder, url = write(FILES), url_through(by_session, database_of(fresh_database_url))
+    with pytest.raises(ConnectError, match="needs a session") as caught:
+        migrate.apply(url, folder)
+    assert "--pooler session" in str(caught.value.hint)
+    assert migrate.apply(url, folder, pooler="session").done == ("0001_a",)
+    assert migrate.rollback(url, folder, pooler="session").done == ("0001_a",)
+
+
+def test_a_read_only_database_is_named_as_that(write: Write, fresh_database_url: str, query: Query) -> None:
+    folder = write(FILES)
+    query(f'alter database "{database_of(fresh_database_url)}" set default_transaction_read_only = on')
+    with pytest.raises(MigrationError, match="transactions are read-only here"):
+        migrate.apply(fresh_database_url, folder)
+    assert migrate.status(fresh_database_url, folder).pending
+    writable = f"{fresh_database_url}&options=-c%20default_transaction_read_only%3Doff"
+    migrate.apply(writable, folder)
+    # With nothing to do, nothing is refused: a deployment may ask a standby.
+    assert migrate.apply(fresh_database_url, folder).done == ()
+    with pytest.raises(MigrationError, match="transactions are read-only here"):
+        migrate.rollback(fresh_database_url, folder)
+    with pytest.raises(MigrationError, match="transactions are read-only here"):
+        migrate.mark(fresh_database_url, folder, "0001", applied=False, force=True)
+
+
+@pytest.fixture
+def plain_role(fresh_database_url: str, query: Query) -> Generator[str]:
+    """The URL of a role that may create nothing."""
+    name = f"plain_{database_of(fresh_database_url)[-12:]}"
+    query(f"create role {name} login")
+    yield fresh_database_url.replace("postgres@", f"{name}@")
+    query(f"drop owned by {name}")
+    query(f"drop role {name}")
+
+
+def test_a_role_that_may_create_nothing_is_told_what_it_needs(
+    write: Write, fresh_database_url: str, query: Query, plain_role: str
+) -> None:
+    folder = write(FILES)
+    role = urlsplit(plain_role).username
+    # It may look: nothing is recorded yet.
+    assert migrate.status(plain_role, folder).pending
+    with pytest.raises(MigrationError, match="permission denied for schema public") as caught:
+        migrate.apply(plain_role, folder)
+    assert f"grant {role} create on the schema of the records" in str(caught.value.hint)
+    migrate.apply(fresh_database_url, folder)
+    with pytest.raises(MigrationError, match="permission denied for table") as caught:
+        migrate.status(plain_role, folder)
+    assert "(for 'migrate status', select)" in str(caught.value.hint)
+    query(f"grant select on _yoyo_migration, plainsql_migration to {role}")
+    assert migrate.status(plain_role, folder).is_current
+    # Nothing to do needs no right to do it.
+    assert migrate.apply(plain_role, folder).done == ()
+
+
+def test_a_standby_is_named_as_that_and_takes_a_run_with_nothing_to_do(write: Write) -> None:
+    folder = write(FILES)
+    with failover_pair() as (primary, standby):
+        migrate.apply(primary.url(), folder)
+        write({"0002_b.sql": "-- transactional: false\ncreate table b ();"})
+        standby.wait_for(primary)
+        with pytest.raises(MigrationError, match="this server is a standby, which takes no writes") as caught:
+            migrate.apply(standby.url(), folder)
+        assert "connect to the primary" in str(caught.value.hint)
+        assert [item.id for item in migrate.status(standby.url(), folder).pending] == ["0002_b"]
+        migrate.apply(primary.url(), folder)
+        standby.wait_for(primary)
+        assert migrate.apply(standby.url(), folder).done == ()

@@ -1,0 +1,212 @@
+"""A lost connection is replaced; what is not known to be harmless is not run again, and says so."""
+
+# ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+import plainsql
+from plainsql.query import Binder, CountQuery, OneQuery
+from plainsql.sync import Database
+from tests.database.ask import SELECT_1, many, one
+
+SERIES = many("select n from generate_series(1, 100) as n")
+
+
+def proved(sql: str, effect: Any, *names: str) -> OneQuery[..., Any]:
+    return OneQuery("t.q", "t.sql", 1, sql, Binder(names, {}, {}, None), object, effect)
+
+
+READ = proved("select pg_backend_pid()", "reads")
+DIES = "select pg_terminate_backend(pg_backend_pid()) is null"
+PUT: CountQuery[...] = CountQuery(
+    "t.put", "t.sql", 1, "insert into item (n) values (:n)", Binder(("n",), {}, {}, None), int, "writes"
+)
+
+
+@pytest.fixture
+def admin(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute(
+            "drop table if exists item; create table item (n int);"
+            " drop sequence if exists tries; create sequence tries"
+        )
+        yield admin
+
+
+@pytest.fixture
+def db(admin: object, database_url: str) -> Iterator[Database]:
+    with plainsql.sync.connect(database_url, prefetch=10) as db:
+        yield db
+
+
+def kill(admin: psycopg.Connection[Any], db: Database) -> None:
+    admin.execute("select pg_terminate_backend(%s, 10000)", [db.connection.info.backend_pid])
+
+
+def test_the_next_call_opens_a_connection(db: Database, admin: psycopg.Connection[Any]) -> None:
+    for _ in range(3):
+        before = READ(db)
+        kill(admin, db)
+        assert PUT(db, n=1) == 1  # a write as well: it was not sent to the one that is gone
+        assert READ(db) != before
+    assert admin.execute("select count(*) from item").fetchone() == (3,)
+
+
+def test_transactions_and_streams_begin_on_a_living_one(db: Database, admin: psycopg.Connection[Any]) -> None:
+    kill(admin, db)
+    with db.transaction() as tx:
+        assert PUT(tx, n=1) == 1
+    kill(admin, db)
+    assert list(SERIES.stream(db)) == list(range(1, 101))
+    kill(admin, db)
+    assert db.connection.execute("select 1").fetchone() == (1,)
+
+
+def test_a_read_whose_connection_is_lost_is_run_once_more(db: Database) -> None:
+    dies = proved(DIES, "reads")
+    with pytest.raises(psycopg.OperationalError) as raised:
+        dies(db)  # the second one dies as well
+    assert "it changes nothing, it may be run again" in " ".join(raised.value.__notes__)
+    assert SELECT_1(db) == 1
+
+
+@pytest.mark.parametrize("effect", ["writes", "unknown"])
+def test_a_write_whose_connection_is_lost_is_not(
+    db: Database, admin: psycopg.Connection[Any], effect: str
+) -> None:
+    dies = proved(f"with i as (insert into item select nextval('tries') returning n) {DIES} from i", effect)
+    with pytest.raises(psycopg.OperationalError) as raised:
+        dies(db)
+    assert "it may have been executed, or not" in " ".join(raised.value.__notes__)
+    assert raised.value.sqlstate == "57P01"
+    assert admin.execute("select last_value, is_called from tries").fetchone() == (1, True)
+    assert admin.execute("select count(*) from item").fetchone() == (0,)
+    assert SELECT_1(db) == 1
+
+
+def test_a_transaction_says_that_nothing_of_it_was_done(db: Database, admin: psycopg.Connection[Any]) -> None:
+    with pytest.raises(psycopg.OperationalError) as raised, db.transaction() as tx:
+        PUT(tx, n=1)
+        kill(admin, db)
+        PUT(tx, n=2)
+    assert "nothing of it was done" in " ".join(raised.value.__notes__)
+    with pytest.raises(psycopg.OperationalError) as raised, db.transaction() as tx:
+        PUT(tx, n=1)
+        kill(admin, db)
+    assert "it may be committed, or not" in " ".join(raised.value.__notes__)
+    assert PUT(db, n=3) == 1
+    assert admin.execute("select n from item").fetchall() == [(3,)]
+
+
+def test_a_savepoint_and_a_stream_too(db: Database, admin: psycopg.Connection[Any]) -> None:
+    with pytest.raises(psycopg.OperationalError) as raised, db.transaction() as tx, tx.transaction() as inner:
+        kill(admin, db)
+        PUT(inner, n=2)
+    assert "nothing of it was done" in " ".join(raised.value.__notes__)
+    with pytest.raises(psycopg.OperationalError) as raised:
+        for _ in SERIES.stream(db):
+            with contextlib.suppress(plainsql.TransactionError):
+                kill(admin, db)
+    assert SELECT_1(db) == 1
+
+
+def test_what_is_closed_stays_closed(database_url: str) -> None:
+    db = plainsql.sync.connect(database_url)
+    db.close()
+    for use in (lambda: SELECT_1(db), lambda: db.connection, lambda: next(SERIES.stream(db))):
+        with pytest.raises(plainsql.PlainsqlError, match="the database is closed"):
+            use()
+    db.close()
+
+
+def test_no_server_at_all_is_said_so(db: Database, admin: psycopg.Connection[Any]) -> None:
+    session: Any = db._session
+
+    def refused() -> Any:
+        raise plainsql.ConnectError("nothing answers there")
+
+    opens = session._open_connection
+    session._open_connection = refused
+    kill(admin, db)
+    for _ in range(2):
+        with pytest.raises(plainsql.ConnectError):
+            SELECT_1(db)
+    session._open_connection = opens
+    assert SELECT_1(db) == 1
+
+
+def test_threads_survive_it(db: Database, admin: psycopg.Connection[Any]) -> None:
+    wrong: list[object] = []
+    echo = proved("select :n::int", "reads", "n")
+
+    def work(number: int) -> None:
+        for n in range(number * 1000, number * 1000 + 100):
+            # Lost twice, or as often as a connection was opened.
+            with contextlib.suppress(psycopg.OperationalError, plainsql.ConnectError):
+                if (found := echo(db, n=n)) != n:
+                    wrong.append(found)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'plainsql' and datname = current_database() and random() < 0.2"
+        )
+        threads[0].join(0.01)
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert SELECT_1(db) == 1
+
+
+def test_a_read_only_server_is_left_once(db: Database, admin: psycopg.Connection[Any]) -> None:
+    """As after a failover: the connection goes to the old primary, a new one finds the new primary."""
+    db.connection.execute("set default_transaction_read_only = on")
+    assert PUT(db, n=1) == 1  # refused there, run on the next connection
+    db.connection.execute("set default_transaction_read_only = on")
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        PUT(db, n=2)  # not so soon again: the server may be read-only for good
+    assert admin.execute("select n from item").fetchall() == [(1,)]
+
+
+def test_a_transaction_on_a_read_only_server_fails_and_the_next_does_not(db: Database) -> None:
+    db.connection.execute("set default_transaction_read_only = on")
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), db.transaction() as tx:
+        PUT(tx, n=1)
+    with db.transaction() as tx:
+        assert PUT(tx, n=1) == 1
+
+
+def test_a_read_only_transaction_keeps_its_connection(db: Database) -> None:
+    before = READ(db)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), db.transaction(read_only=True) as tx:
+        PUT(tx, n=1)
+    assert READ(db) == before
+
+
+def test_the_outer_transaction_waits_for_its_savepoint(db: Database, admin: psycopg.Connection[Any]) -> None:
+    with db.transaction() as tx:
+        with tx.transaction() as inner:
+            for use in (lambda: PUT(tx, n=1), lambda: tx.connection, lambda: next(SERIES.stream(tx))):
+                with pytest.raises(plainsql.TransactionError, match="has a savepoint open"):
+                    use()
+            PUT(inner, n=2)
+        PUT(tx, n=3)
+    assert admin.execute("select n from item order by n").fetchall() == [(2,), (3,)]
+
+
+def test_no_statement_has_a_name_that_another_client_uses(db: Database, database_url: str) -> None:
+    named = many("select name from pg_prepared_statements")
+    with plainsql.sync.connect(database_url) as other:
+        assert not {*named(db)} & {*named(other)}
+        assert one("select 1")(db) == 1

@@ -1,0 +1,129 @@
+"""Applications that share a Redis are kept apart without a word; processes of one application agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from plainsql.application import application_name, cache_namespace, redis_prefix
+from plainsql.errors import BindError, PlainsqlError, SettingsError
+from plainsql.layers.marketplace.limits import RateLimits
+from plainsql.layers.marketplace.states import BotSessions
+from plainsql.layers.whatsapp.chats import ChatSessions
+from plainsql.limits import Limits
+from plainsql.sessions import Sessions
+
+
+@pytest.fixture
+def projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The folders of two projects; nothing else names an application."""
+    monkeypatch.delenv("PLAINSQL_APPLICATION", raising=False)
+    monkeypatch.delenv("PLAINSQL_CACHE_PREFIX", raising=False)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pyproject.toml").write_text(
+            f"[project]\nname = 'shop-{name}-{uuid4().hex[:8]}'\n"
+        )
+    return tmp_path / "one", tmp_path / "two"
+
+
+async def test_two_projects_do_not_accept_each_others_sessions_nor_count_together(
+    projects: tuple[Path, Path], redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = projects
+    monkeypatch.chdir(one)
+    async with (
+        Sessions(redis_url, list[str], deadline=30) as sessions,
+        Sessions(redis_url, list[str], deadline=30) as same,
+        Limits(redis_url, deadline=30) as limits,
+        ChatSessions(redis_url, deadline=30) as chats,
+        BotSessions(redis_url, deadline=30) as bots,
+        RateLimits(redis_url, deadline=30) as rates,
+    ):
+        session = await sessions.create("ana", ["admin"])
+        await bots.open("bot")
+        chat = uuid4(), uuid4(), "+34600000000"
+        await chats.get_or_begin(*chat)
+        assert not await rates.is_rate_limited("ana", 1, 3600)
+        assert await limits.bucket("b", rate=1, per=3600).consume("ana")
+        assert await same.get(session.id) == session, "another process of the application"
+        monkeypatch.chdir(two)
+        async with (
+            Sessions(redis_url, list[str], deadline=30) as other,
+            Limits(redis_url, deadline=30) as others,
+            ChatSessions(redis_url, deadline=30) as talks,
+            BotSessions(redis_url, deadline=30) as robots,
+            RateLimits(redis_url, deadline=30) as shares,
+        ):
+            assert await other.get(session.id) is None
+            assert await other.list_by_user("ana") == []
+            assert await other.expire_all("ana") == 0
+            assert await others.bucket("b", rate=1, per=3600).consume("ana")
+            assert await talks.get(*chat) is None
+            assert await robots.get("bot") is None
+            assert not await shares.is_rate_limited("ana", 1, 3600)
+        assert await sessions.get(session.id) == session
+        assert await rates.is_rate_limited("ana", 1, 3600)
+
+
+def test_the_nearest_name_wins(projects: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = projects
+    monkeypatch.chdir(one)
+    assert application_name().startswith("shop-one-")
+    (one / "pyproject.toml").write_text(
+        "[project]\nname = 'x'\n[tool.plainsql]\napplication = 'My_Shop.Web'\n"
+    )
+    assert application_name() == "my-shop-web"
+    assert redis_prefix(None, "sessions") == "my-shop-web:sessions"
+    monkeypatch.setenv("PLAINSQL_APPLICATION", "worker")
+    assert application_name() == "worker"
+    assert redis_prefix("mine", "sessions") == "mine"
+
+
+def test_without_a_name_nothing_is_shared_by_accident(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PLAINSQL_APPLICATION", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert not any((folder / "pyproject.toml").exists() for folder in tmp_path.parents)
+    for make in (lambda: Limits("redis://"), lambda: Sessions("redis://", int)):
+        with pytest.raises(SettingsError, match="nothing names this application") as raised:
+            make()
+        assert "PLAINSQL_APPLICATION" in (raised.value.hint or "")
+    Limits("redis://", prefix="limits")
+    Sessions("redis://", int, prefix="sessions")
+
+
+@pytest.mark.parametrize("name", ["a b", "{x}", "-", "x" * 65, "ñ", "a:b"])
+def test_a_name_that_would_be_no_key_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAINSQL_APPLICATION", name)
+    with pytest.raises(SettingsError, match="PLAINSQL_APPLICATION: expected letters"):
+        application_name()
+
+
+@pytest.mark.parametrize("prefix", ["", "a{b}", "a\n", "\ud800", "x" * 129, 5, b"x"])
+def test_a_prefix_that_would_be_no_key_is_refused(prefix: object) -> None:
+    for make in (
+        lambda: Limits("redis://", prefix=prefix),  # type: ignore[arg-type]
+        lambda: Sessions("redis://", int, prefix=prefix),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(BindError, match="prefix: expected"):
+            make()
+
+
+def test_the_cache_is_told_apart_by_a_prefix_of_its_own(
+    projects: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = projects
+    monkeypatch.chdir(one)
+    assert cache_namespace(None) == "", "programs with other names may write to the same database"
+    with (one / "pyproject.toml").open("a") as file:
+        file.write("[tool.plainsql]\ncache_prefix = 'staging'\n")
+    assert cache_namespace(None) == "staging"
+    monkeypatch.setenv("PLAINSQL_CACHE_PREFIX", "production")
+    assert cache_namespace(None) == "production"
+    assert cache_namespace("mine") == "mine"
+    with pytest.raises(PlainsqlError, match="cache_prefix: expected"):
+        cache_namespace("a{b")
