@@ -67,7 +67,8 @@ class Proxy:
         self._flows.set()
         self._changed = asyncio.Condition()
         self._fault: tuple[int, Callable[[], object]] | None = None
-        self._links: set[Link] = set()
+        self._links: dict[asyncio.StreamWriter, Link] = {}
+        """By both of a connection's writers."""
         self._chunks: int | None = None
         self.port = 0
         self.accepted = 0
@@ -130,12 +131,12 @@ class Proxy:
 
         They stay open, and silent for ever. New ones are not concerned.
         """
-        for link in self._links:
+        for link in self._links.values():
             link.chunks = chunks
 
     def spare(self) -> None:
         """Have those connections that are not silent yet stay well."""
-        for link in self._links:
+        for link in self._links.values():
             if not link.is_silent:
                 link.chunks = None
 
@@ -166,18 +167,14 @@ class Proxy:
             return
         self._writers |= {to_client, to_server}
         link = Link(self._chunks)
-        self._links.add(link)
+        self._links |= {to_client: link, to_server: link}
         await self._tell()
         try:
             async with asyncio.TaskGroup() as directions:
-                directions.create_task(
-                    self._pass_on(link, from_client, to_server, self.to_server, typed=False)
-                )
-                directions.create_task(
-                    self._pass_on(link, from_server, to_client, self.to_client, typed=True)
-                )
+                directions.create_task(self._pass_on(from_client, to_server, self.to_server, typed=False))
+                directions.create_task(self._pass_on(from_server, to_client, self.to_client, typed=True))
         finally:
-            self._links.discard(link)
+            del self._links[to_client], self._links[to_server]
             self._writers -= {to_client, to_server}
             to_client.transport.abort()
             to_server.transport.abort()
@@ -185,7 +182,6 @@ class Proxy:
 
     async def _pass_on(
         self,
-        link: Link,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         traffic: Traffic,
@@ -193,6 +189,7 @@ class Proxy:
         typed: bool,
     ) -> None:
         messages = Messages(traffic, typed=typed)
+        link = self._links[writer]
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 traffic.bytes += len(data)

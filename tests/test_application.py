@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from plainsql.application import application_name, cache_namespace, redis_prefix
-from plainsql.errors import BindError, PlainsqlError, SettingsError
+from plainsql.errors import OptionError, PlainsqlError, SettingsError
 from plainsql.layers.marketplace.limits import RateLimits
 from plainsql.layers.marketplace.states import BotSessions
 from plainsql.layers.whatsapp.chats import ChatSessions
@@ -109,7 +109,7 @@ def test_a_prefix_that_would_be_no_key_is_refused(prefix: object) -> None:
         lambda: Limits("redis://", prefix=prefix),  # type: ignore[arg-type]
         lambda: Sessions("redis://", int, prefix=prefix),  # type: ignore[arg-type]
     ):
-        with pytest.raises(BindError, match="prefix: expected"):
+        with pytest.raises(OptionError, match="prefix: expected"):
             make()
 
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from plainsql.errors import BindError, SettingsError
+from plainsql.errors import OptionError, SettingsError
 from plainsql.settings import Project
 
 __all__ = ["application_name", "cache_namespace", "redis_prefix"]
@@ -44,13 +44,13 @@ def application_name(*, environ: Mapping[str, str] | None = None) -> str:
 def redis_prefix(given: str | None, kind: str) -> str:
     """Return what keys in Redis begin with: what is given, else the application's name and the kind.
 
-    Raises ``BindError`` if what is given cannot be a prefix, and what ``application_name`` raises.
+    Raises ``OptionError`` if what is given cannot be a prefix, and what ``application_name`` raises.
     """
     if given is None:
         return f"{application_name()}:{kind}"
     _check("prefix", given)
     if not given:
-        raise BindError(
+        raise OptionError(
             "prefix: expected a name, got ''", hint="leave it out, and the application's name is used"
         )
     return given
@@ -71,10 +71,10 @@ def cache_namespace(given: str | None, *, environ: Mapping[str, str] | None = No
 
 def _check(name: str, prefix: object) -> None:
     if not isinstance(prefix, str):
-        raise BindError(f"{name}: expected a str, got {type(prefix).__name__}")
+        raise OptionError(f"{name}: expected a str, got {type(prefix).__name__}")
     # Braces would choose the slot of a cluster.
     if len(prefix) > _MOST_CHARACTERS or not prefix.isprintable() or not {"{", "}"}.isdisjoint(prefix):
-        raise BindError(
+        raise OptionError(
             f"{name}: expected at most {_MOST_CHARACTERS} printable characters without braces, "
             f"got {prefix[:80]!r}"
         )

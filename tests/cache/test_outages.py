@@ -156,7 +156,8 @@ async def test_a_key_of_another_type_is_in_nobodys_way(
 
     any_reading = reading(name="shop.messages.newest")
     version = 1
-    await table.read(reader), await table.read(reader, any_reading)
+    await table.read(reader)
+    await table.read(reader, any_reading)
     found = await keys()
     assert len(found) >= 4, "names, a table, a partition, entries"
     home = f"plainsql:{namespace}:{{{TABLE}}}"

@@ -112,7 +112,8 @@ async def test_a_connection_that_is_lost_while_it_idles_leaves_the_books(
 async def test_idle_connections_that_are_kept_cost_nothing(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with plainsql.connect(database_url, max_size=2, min_size=1, max_idle=0) as db:
+    async with plainsql.connect(database_url, max_size=2, min_size=1, max_idle=0.001) as db:
+        db._leases._max_idle = 0.0
         await pid(db)
         trims = 0
         trim = db._leases._trim
@@ -123,10 +124,26 @@ async def test_idle_connections_that_are_kept_cost_nothing(
             trim()
 
         monkeypatch.setattr(db._leases, "_trim", counted)
+        trim()
         for _ in range(1000):
             await asyncio.sleep(0)
         assert trims == 0
         assert db.stats().idle == 1
+
+
+async def test_connections_that_take_their_time_to_close_are_not_counted_as_kept(database_url: str) -> None:
+    async with plainsql.connect(database_url, min_size=2, max_size=5) as db:
+        leases = db._leases
+        taken = [await leases.take() for _ in range(5)]
+        leases._max_idle = 0.0
+        for lease in taken[:2]:
+            leases.give_back(lease)
+        leases._trim()  # their farewells are under way
+        for lease in taken[2:]:
+            leases.give_back(lease)
+        leases._trim()
+        await settled(lambda: db.stats().open == 2)
+        assert db.stats().idle == 2
 
 
 # The end ----------------------------------------------------------------------------------------------

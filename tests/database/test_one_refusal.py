@@ -127,3 +127,19 @@ async def test_a_connection_that_becomes_possible_again_is_opened_while_calls_wa
             await outside.execute(f"alter role {role} connection limit 3")
             assert await waiting == 1
         await outside.execute(f"alter role {role} connection limit 2")
+
+
+async def test_what_only_a_change_of_a_setting_mends_is_told_to_one_call(
+    limited_url: str, outside: Any
+) -> None:
+    role = urlsplit(limited_url).username
+    async with (
+        asyncio.timeout(60),
+        plainsql.connect(limited_url, max_size=3, acquire_timeout=60) as db,
+        db.acquire(),
+    ):
+        await outside.execute(f"alter role {role} nologin")
+        with pytest.raises(ConnectError, match="does not let"):
+            await put(db, n=1)
+        await outside.execute(f"alter role {role} login")
+        assert await put(db, n=1) == 1

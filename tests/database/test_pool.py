@@ -13,6 +13,7 @@ import pytest
 
 import plainsql
 from tests.database.ask import SELECT_1, many, one
+from tests.database.stepping import settled
 
 BACKEND = one("select pg_backend_pid()")
 
@@ -32,6 +33,7 @@ async def test_a_call_that_gets_no_connection_in_time_says_so(database_url: str)
         async with db.acquire():
             with pytest.raises(plainsql.PoolTimeoutError) as raised:
                 await SELECT_1(db)
+        await settled(lambda: db.stats().idle == 1)
         assert await SELECT_1(db) == 1
     assert raised.value.message == "no connection became free within 0.01 s"
     assert raised.value.hint is not None

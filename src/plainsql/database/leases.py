@@ -22,7 +22,7 @@ from typing import Any
 
 from plainsql.database import fork
 from plainsql.database.connector import Connector
-from plainsql.database.openings import Openings
+from plainsql.database.openings import Openings, is_lasting
 from plainsql.database.waiters import Waiters
 from plainsql.database.whereabouts import NOWHERE, whereabouts
 from plainsql.errors import PlainsqlError, PoolTimeoutError
@@ -359,6 +359,9 @@ class Leases:
         if error is None or self._closing:
             return  # given up
         if self._openings.under_way or any(not connection.is_closed() for connection in self._leases):
+            if is_lasting(error):
+                # A setting is wrong: the call that has waited longest is told, and another may be served.
+                self._waiters.fail_first(_copy(error))
             self._openings.go_on()
         else:
             self._openings.refused = None
@@ -466,6 +469,7 @@ class Leases:
 
     def _close(self, lease: Lease) -> None:
         """Close a connection that is as it was taken: another is opened where one is needed."""
+        lease.born = _NEVER
         self._in_background(lease, self._say_farewell)
 
     async def _say_farewell(self, lease: Lease) -> None:
@@ -481,7 +485,8 @@ class Leases:
         """Close what was not needed for a while, down to ``min_size``."""
         self._trimming = None
         oldest = monotonic() - self._max_idle
-        surplus = self._open - self._min_size
+        leaving = sum(lease.born == _NEVER for lease in self._leases.values())
+        surplus = self._open - leaving - self._min_size
         while self._idle and surplus > 0 and self._idle[0].idle_since <= oldest:
             self._close(self._idle.pop(0))
             surplus -= 1

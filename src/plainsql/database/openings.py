@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable
 from typing import Any
 
-from plainsql.database.connector import Connector
+from asyncpg import exceptions
 
-__all__ = ["Openings"]
+from plainsql.database.connector import Connector
+from plainsql.diagnose import UnsuitableServerError
+
+__all__ = ["Openings", "is_lasting"]
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 _FINISH_S = 1.0
+
+# The server is full (53), is starting up or shutting down (57); something on the way is (08).
+_PASSING = ("53", "57", "08")
+
+
+def is_lasting(error: Exception) -> bool:
+    """Whether opening a connection will fail as long as nobody changes a setting: a password, a certificate,
+    the kind of server. A server or pooler that is full, and a network that fails, are so for a while.
+    """
+    if isinstance(error, exceptions.PostgresError):
+        state: str | None = getattr(error, "sqlstate", None)
+        return state is None or not state.startswith(_PASSING)
+    return isinstance(error, ssl.SSLError | UnsuitableServerError) or not isinstance(error, OSError)
 
 
 class Openings:

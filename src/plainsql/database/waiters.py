@@ -62,6 +62,14 @@ class Waiters:
             if not future.done():
                 future.set_exception(error())
 
+    def fail_first(self, error: Exception) -> None:
+        """End the longest wait."""
+        while self.futures:
+            future, _ = self.futures.popitem(last=False)
+            if not future.done():
+                future.set_exception(error)
+                return
+
     def stop(self) -> None:
         """Stop the clock."""
         if self._clock is not None:

@@ -194,7 +194,9 @@ class Limits:
                 raise
             if not self._is_away:
                 self._is_away = True
-                _log.warning("limits without Redis (%s): %s", self._without_redis, error.message)
+                # Counting in the process is what was asked for; to allow or deny all is more to know of.
+                level = logging.INFO if self._without_redis == "local" else logging.WARNING
+                _log.log(level, "limits without Redis (%s): %s", self._without_redis, error.message)
             self._away_until = time.monotonic() + _PAUSE
             return self._answer_without_redis(charges, take=take)
         self._away_until = 0.0

@@ -53,7 +53,7 @@ class UserKeys:
     tag: str
 
     @classmethod
-    def of(cls, prefix: str, user: str) -> UserKeys:
+    def of(cls, prefix: str, user: object) -> UserKeys:
         """Make the keys of a user, whose name itself does not appear in them."""
         if not isinstance(user, str):
             raise BindError(f"user: expected a str, got {type(user).__name__}", hint="give str(id)")
@@ -90,7 +90,7 @@ class UserKeys:
         return SessionKeys(self, ":" + name)
 
 
-def parse(prefix: str, session_id: str, *, named: bool) -> SessionKeys | None:
+def parse(prefix: str, session_id: object, *, named: bool) -> SessionKeys | None:
     """Read an id that may come from anyone; None where it cannot be one.
 
     A session with a name is only found where ``named`` says so: its id is no secret.
