@@ -145,7 +145,7 @@ class ContractError(PlainsqlError):
 
 
 class BindError(PlainsqlError, TypeError):
-    """The caller gave a query the wrong parameters: names, types or bounds. Nothing was sent."""
+    """The caller gave a query the wrong parameters: names, types or bounds. Nothing of the call was done."""
 
 
 class NoRowError(PlainsqlError, LookupError):
@@ -174,6 +174,10 @@ class FileError(PlainsqlError, OSError):
 
 class OptionError(SettingsError, ValueError):
     """An option of a function is not what it may be: ``connect(): max_size: expected …, got …``."""
+
+
+class FileError(PlainsqlError, OSError):
+    """A file or a folder is not safe to use: a link is in its place, or other users can change it."""
 
 
 class ConnectError(PlainsqlError, ConnectionError):
