@@ -66,6 +66,7 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._changed = asyncio.Condition()
+        self._fault: tuple[int, Callable[[], object]] | None = None
         self._links: dict[asyncio.StreamWriter, Link] = {}
         """By both of a connection's writers."""
         self._chunks: int | None = None
@@ -114,6 +115,16 @@ class Proxy:
     def resume(self) -> None:
         """Let the traffic pass again, what was held back first."""
         self._flows.set()
+
+    def after(self, more: int, fault: Callable[[], object]) -> None:
+        """Make a fault, ``pause`` or ``cut``, when so many more bytes have come for the server: these do not
+        reach it any more."""
+        self._fault = (self.to_server.bytes + more, fault)
+
+    @property
+    def waits_for_fault(self) -> bool:
+        """Whether `after` is still to act."""
+        return self._fault is not None
 
     def silence(self, chunks: int = 0) -> None:
         """Swallow all that the open connections send, in both directions, when so many answers have passed.
@@ -184,6 +195,9 @@ class Proxy:
                 traffic.bytes += len(data)
                 if self._postgres:
                     messages.feed(data)
+                if self._fault is not None and self.to_server.bytes >= self._fault[0]:
+                    (_, fault), self._fault = self._fault, None
+                    fault()
                 await self._tell()
                 await self._until_it_flows(typed=typed)
                 if link.is_silent:

@@ -15,10 +15,11 @@ PACKAGE = Path(__file__).parents[1] / "src" / "plainsql"
 
 # A part is a module or a folder right under the package. The parts above a part may import it, never the
 # reverse; what stands on the same floor is independent unless it says so. A new part needs a line here.
-FLOOR = {"errors", "options", "reach", "tenancy", "tls", "types", "urls"}
+FLOOR = {"errors", "files", "options", "reach", "tenancy", "tls", "types", "urls"}
 CORE = FLOOR | {"statements", "rows", "description", "binding", "executors", "signature", "query"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "files": {"errors"},
     "reach": set(),
     "types": set(),
     "options": {"errors"},
@@ -34,16 +35,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rows": FLOOR | {"statements"},
     "binding": FLOOR | {"rows"},
     "description": FLOOR | {"rows"},
-    "signature": FLOOR | {"binding"},
-    "query": FLOOR | {"statements", "rows", "description", "binding", "signature", "executors"},
+    "encoding": {"types"},
+    "signature": FLOOR | {"binding", "encoding"},
+    "sets": FLOOR | {"binding"},
+    "query": FLOOR | {"statements", "rows", "description", "binding", "signature", "sets", "executors"},
     "executors": FLOOR | {"binding"},
     "vector": CORE,
     "database": CORE
     | {
         *("settings", "application", "conninfo", "diagnose", "vector", "cache", "redis_link"),
+        *("encoding", "sets"),
     },
     "otel": CORE | {"conninfo", "database"},
-    "sync": CORE | {"settings", "conninfo", "diagnose", "vector"},
+    "sync": CORE | {"encoding", "settings", "conninfo", "diagnose", "vector"},
     "migrate": FLOOR | {"settings", "conninfo", "diagnose"},
     "transfer": FLOOR | {"migrate"},
     "analysis": CORE | {"settings", "diagnose", "embedded", "migrate"},

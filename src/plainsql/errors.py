@@ -26,6 +26,7 @@ __all__ = [
     "DecodeError",
     "EmbeddedServerError",
     "EncryptionError",
+    "FileError",
     "MigrationError",
     "NoRowError",
     "OptionError",
@@ -144,7 +145,7 @@ class ContractError(PlainsqlError):
 
 
 class BindError(PlainsqlError, TypeError):
-    """The caller gave a query the wrong parameters: names, types or bounds. Nothing was sent."""
+    """The caller gave a query the wrong parameters: names, types or bounds. Nothing of the call was done."""
 
 
 class NoRowError(PlainsqlError, LookupError):
@@ -167,8 +168,16 @@ class SettingsError(PlainsqlError):
     """A setting is missing or cannot be read: environment, ``pyproject.toml`` or an option."""
 
 
+class FileError(PlainsqlError, OSError):
+    """A file or a folder is not safe to use: a link is in its place, or other users can change it."""
+
+
 class OptionError(SettingsError, ValueError):
     """An option of a function is not what it may be: ``connect(): max_size: expected …, got …``."""
+
+
+class FileError(PlainsqlError, OSError):
+    """A file or a folder is not safe to use: a link is in its place, or other users can change it."""
 
 
 class ConnectError(PlainsqlError, ConnectionError):

@@ -90,12 +90,12 @@ class _Encrypting(Binder):
     ) -> None:
         super().__init__(names, defaults, bounds, statement.returns.row)
         self.encrypted = {
-            parameter.name: Encrypted(parameter.encryption.column, *parameter.encryption.keys)
+            parameter.name: Encrypted(parameter.encryption.column, *parameter.encryption.marks)
             for parameter in statement.parameters
             if parameter.encryption is not None
         }
         self.marks = {
-            hint.name: Encrypted(hint.encryption.column, *hint.encryption.keys)
+            hint.name: Encrypted(hint.encryption.column, *hint.encryption.marks)
             for hint in statement.columns
             if hint.encryption is not None
         }

@@ -44,7 +44,8 @@ from plainsql.rows import (
     value_builder,
     width,
 )
-from plainsql.signature import CallSignature, Signature, not_one
+from plainsql.sets import bind_sets
+from plainsql.signature import CallSignature, Signature, not_one, unfit_detail
 from plainsql.statements import compile_body
 from plainsql.types import UNSET, Json
 
@@ -222,16 +223,14 @@ class Query(Generic[P, T, R]):
         after the other in one transaction.
         """
         self._signature.check_many(db, "run_batch")
-        return db.run_batch(self, [self.bind((), dict(one)) for one in sets])
+        return db.run_batch(self, bind_sets(self.name, self.bind, sets))
 
     def execute_many(
         self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
     ) -> Coroutine[Any, Any, None]:
-        """Run the query once for each set of parameters, pipelined, all or none; what it returns is
-        dropped.
-        """
+        """Run the query for each set of parameters, pipelined, all or none; its results are dropped."""
         self._signature.check_many(db, "run_many")
-        return db.run_many(self, [self.bind((), dict(one)) for one in sets])
+        return db.run_many(self, bind_sets(self.name, self.bind, sets))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.file})>"
@@ -369,9 +368,12 @@ class Query(Generic[P, T, R]):
             self._build = build
         try:
             return build(records)
-        except TypeError:
-            if records and isinstance(self._item, type) and issubclass(self._item, Row):
-                raise self._other_columns(len(records[0])) from None
+        except (TypeError, IndexError):
+            item = self._item
+            if records and isinstance(item, type) and issubclass(item, Row):
+                found = len(records[0])
+                if found < width(item) or (found > width(item) and not self.more_columns):
+                    raise self._other_columns(found) from None
             raise
 
     def _first(self, records: Sequence[Record]) -> T:
@@ -419,10 +421,7 @@ class Query(Generic[P, T, R]):
         the value.
         """
         if detail is None:
-            if isinstance(cause, OverflowError):
-                detail = "the value is out of range"
-            elif isinstance(cause, ValueError) and isinstance(value, str):
-                detail = f"the text is not a valid {expected}"
+            detail = unfit_detail(expected, value, cause)
         return BindError(
             f"{self.name}: {plan.variant.parameters[index]}: expected {expected}, got {type(value).__name__}",
             detail=detail,

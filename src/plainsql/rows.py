@@ -79,7 +79,10 @@ def builder(row: type[Row]) -> Build:
             values = list(record)
             for index, decode in decoders:
                 if (value := values[index]) is not None:
-                    values[index] = decode(value)
+                    try:
+                        values[index] = decode(value)
+                    except TypeError:
+                        raise _unreadable(f"{row.__name__}.{fields[index].name}", value) from None
             rows.append(make(*values))
         return rows
 
@@ -134,7 +137,26 @@ def value_builder(annotation: Any, name: str) -> Build:
     decode = _decoder(annotation, name)
     if decode is None:
         return lambda records: [record[0] for record in records]
-    return lambda records: [None if record[0] is None else decode(record[0]) for record in records]
+
+    def build(records: Iterable[Record]) -> list[Any]:
+        values = [record[0] for record in records]
+        for index, value in enumerate(values):
+            if value is not None:
+                try:
+                    values[index] = decode(value)
+                except TypeError:
+                    raise _unreadable(name, value) from None
+        return values
+
+    return build
+
+
+def _unreadable(where: str, value: object) -> DecodeError:
+    return DecodeError(
+        f"{where}: a value arrived in another form than its type has, as {type(value).__name__}",
+        hint="the codec of the connection, or the type itself, was changed: generate again, "
+        "and set no codecs on connections of the pool",
+    )
 
 
 def dynamic_row(
@@ -444,7 +466,11 @@ def _nested_maker(row: type[Row], hints: dict[str, Any]) -> tuple[Callable[[tupl
         for start, width, decode, nullable in steps:
             if not width:
                 value = values[start]
-                fields.append(value if decode is None or value is None else decode(value))
+                try:
+                    fields.append(value if decode is None or value is None else decode(value))
+                except TypeError:
+                    where = f"{row.__name__}.{msgspec.structs.fields(row)[len(fields)].name}"
+                    raise _unreadable(where, value) from None
                 continue
             part = values[start : start + width]
             # All null through an outer join: there is no such row.

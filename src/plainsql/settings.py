@@ -147,11 +147,12 @@ def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = Non
 
 
 @contextmanager
-def resolve_database(url: str | None = None) -> Iterator[str]:
+def resolve_database(url: str | None = None, *, any_server: bool = False) -> Iterator[str]:
     """Yield the URL of the configured database; where nothing is configured, that of the embedded server.
 
     The embedded server belongs to the project that the working folder lies in; it is started where it does
-    not run, and stops when the last one who uses it leaves.
+    not run, and stops when the last one who uses it leaves. With ``any_server``, for work that leaves nothing
+    there, a scratch server takes its place in a checkout that is read-only.
 
     Raises ``SettingsError`` where nothing is configured and the embedded server is not installed.
     """
@@ -167,7 +168,7 @@ def resolve_database(url: str | None = None) -> Iterator[str]:
         )
     from plainsql import embedded
 
-    with embedded.start() as server:
+    with embedded.start_or_scratch() if any_server else embedded.start() as server:
         yield server.url()
 
 

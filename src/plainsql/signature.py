@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from plainsql.binding import Args, Binder, NullError
+from plainsql.encoding import why_unfit
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
 from plainsql.types import UNSET
 
-__all__ = ["CallSignature", "Signature", "not_one"]
+__all__ = ["CallSignature", "Signature", "not_one", "unfit_detail"]
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
@@ -150,3 +151,14 @@ def not_one(name: str, file: str, found: int, *, optional: bool) -> NoRowError |
         f"{name}: expected {at_most}, got {found}",
         hint=f"where several rows are an answer, declare 'returns: many …' in {file}",
     )
+
+
+def unfit_detail(expected: str, value: object, cause: BaseException | None) -> str | None:
+    """Say why a value is none of the type ``expected``, as far as what the driver raised tells."""
+    if (why := why_unfit(cause)) is not None:
+        return why
+    if isinstance(cause, OverflowError):
+        return "the value is out of range"
+    if isinstance(cause, ValueError | ArithmeticError) and isinstance(value, str):
+        return f"the text is not a valid {expected}"
+    return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from plainsql import migrate
 from plainsql.layers.files import migrations_folder
 from plainsql.layers.realty import sample
 from plainsql.testing import Databases
+from plainsql.transfer import create_file, export_schemas
 from tests.cli.conftest import Command, Write
 
 REALTY = functools.partial(migrate.apply, folder=migrations_folder("realty").parent, layers=["realty"])
@@ -119,7 +122,7 @@ def test_realty_with_its_vectors_comes_back_to_the_byte(
         assert again.code == 1
         assert again.err.startswith("these tables are not empty: realty.")
         assert again.err.endswith("nothing was imported\n")
-        assert command("db", "import", str(one), "--database", target, "--replace").code == 0
+        assert command("db", "import", str(one), "realty", "--database", target, "--replace").code == 0
 
 
 def test_a_file_is_not_overwritten_unasked(shop: str, command: Command) -> None:
@@ -186,12 +189,14 @@ def test_an_export_that_is_interrupted_leaves_no_file(shop: str, command: Comman
 def test_an_import_that_is_interrupted_leaves_nothing(shop: str, command: Command) -> None:
     command("db", "export", "-o", "out.jsonl")
     content = Path("out.jsonl").read_bytes()
-    with running("import", "-", "--replace", url=shop, stdin=subprocess.PIPE) as process:
+    with running("import", "-", "shop", "--replace", url=shop, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(content[: len(content) // 2])
         process.stdin.flush()
         wait_until(lambda: copying(shop))
-        assert interrupted(process) == (130, b"interrupted\n")
+        code, said = interrupted(process)
+        assert code == 130
+        assert said.endswith(b"\n  shop.notes: 3,000 rows\ninterrupted\n")
     assert command("db", "export", "-o", "again.jsonl").code == 0
     assert Path("again.jsonl").read_bytes() == content
 
@@ -238,3 +243,158 @@ def test_a_layer_that_is_not_there_is_told(shop: str, command: Command) -> None:
     missing = command("db", "export", "realty", "-o", "out.jsonl")
     assert missing.err == "the database has no schema realty\nHINT: plainsql migrate --layer realty\n"
     assert not Path("out.jsonl").exists()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
+def test_an_export_that_is_told_to_end_leaves_no_file(
+    kind: signal.Signals, shop: str, command: Command
+) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute(
+            "insert into shop.notes select n, repeat('note ', 40) from generate_series(3001, 300000) as n"
+        )
+    before = {path.name for path in Path().iterdir()}
+    with running("export", "-o", "out.jsonl", url=shop) as process:
+        wait_until(lambda: any(path.stat().st_size for path in Path().glob(".out.jsonl.*.unfinished")))
+        process.send_signal(kind)
+        assert process.stderr is not None
+        assert process.wait(timeout=60) == 128 + kind
+        assert process.stderr.read().decode() == f"ended by {kind.name}; nothing is left of the export\n"
+    assert {path.name for path in Path().iterdir()} == before
+
+
+KILLED = """
+import os, pathlib
+from plainsql.transfer import create_file
+with create_file(pathlib.Path("out.jsonl")) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(shop: str, command: Command) -> None:
+    subprocess.run([sys.executable, "-c", KILLED], stdin=subprocess.DEVNULL, check=False)
+    (left,) = Path().glob(".out.jsonl.*.unfinished")
+    with create_file(Path("out.jsonl"), overwrite=True) as file:
+        done = command("db", "export", "-o", "out.jsonl")
+        assert (done.code, done.err) == (0, f"removed {left}: an earlier export was killed\n")
+        assert not left.exists()
+        assert list(Path().glob(".out.jsonl.*.unfinished")), "one that is being written is left alone"
+        file.write(b"whole")
+    assert Path("out.jsonl").read_bytes() == b"whole"
+
+
+def test_a_full_standard_output_is_one_line(shop: str, process: Command) -> None:
+    with (
+        Path("/dev/full").open("wb") as full,
+        running("export", "-o", "-", url=shop, stdout=full.fileno()) as p,
+    ):
+        assert p.stderr is not None
+        assert p.wait(timeout=60) == 2
+        assert p.stderr.read().decode() == "the standard output: no space left on device\n"
+
+
+# A file system that this process alone sees, too small for the rows.
+FULL_DISK = """
+mount -t tmpfs -o size=100k none small 2>/dev/null || exit 77
+"$@"
+code=$?
+ls -A small >&2
+exit $code
+"""
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.jsonl.gz"])
+def test_a_full_disk_is_one_line_with_the_path(name: str, shop: str) -> None:
+    if not shutil.which("unshare"):
+        pytest.skip("needs mount namespaces")
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute(
+            "insert into shop.notes select n, md5(n::text) || md5(n::text || 'x')"
+            " from generate_series(3001, 30000) as n"
+        )
+    Path("small").mkdir()
+    root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    export = [sys.executable, "-m", "plainsql", "db", "export", "-o", f"small/{name}"]
+    done = subprocess.run(
+        ["unshare", *root, "--mount", "sh", "-c", FULL_DISK, "sh", *export],
+        env={**os.environ, "DATABASE_URL": shop},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77 or "unshare:" in done.stderr:
+        pytest.skip("no file system can be mounted here")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"small/{name}: no space left on device\n", "and nothing is left on it"
+
+
+def test_replacing_needs_the_layers_names_and_shows_what_would_be_lost(shop: str, command: Command) -> None:
+    command("db", "export", "-o", "out.jsonl")
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("insert into shop.notes values (4000, 'newer')")
+    for name in ("out.jsonl", "-"):
+        if name == "-":
+            with (
+                Path("out.jsonl").open("rb") as file,
+                running("import", "-", "--replace", url=shop, stdin=file) as process,
+            ):
+                assert process.stderr is not None
+                code, said = process.wait(timeout=60), process.stderr.read().decode()
+        else:
+            done = command("db", "import", name, "--replace")
+            code, said = done.code, done.err
+        first, *rest = said.splitlines()
+        assert code == 1
+        assert first.startswith("would be replaced in postgresql://")
+        assert rest == [
+            "  shop.notes: 3,001 rows",
+            "the layers to replace are not named",
+            f"HINT: if they are these: plainsql db import {name} shop --replace",
+            "nothing was imported",
+        ]
+        with psycopg.connect(shop) as connection:
+            assert connection.execute(COUNT).fetchone() == (3001,)
+    done = command("db", "import", "out.jsonl", "shop", "--replace")
+    assert done.code == 0
+    assert done.err.splitlines()[0].startswith("to be replaced in postgresql://")
+    assert done.err.splitlines()[1:] == ["  shop.notes: 3,001 rows"]
+    done = command("db", "import", "out.jsonl", "shop", "--replace", "--json")
+    assert (done.err, json.loads(done.out)["replaced"]) == ("", {"shop.notes": 3000})
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_schema_that_is_no_layer_is_not_imported(replace: bool, shop: str, command: Command) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("create schema secret; create table secret.users (id integer, name text)")
+        connection.execute("insert into secret.users values (7, 'root')")
+        with create_file(Path("f.jsonl")) as file:
+            export_schemas(connection, ["secret"], file)
+        options = ["--replace"] if replace else []
+        for names in ([], ["shop"]):
+            done = command("db", "import", "f.jsonl", *names, *options)
+            assert done.code == 1
+            assert re.match(r"f.jsonl:1: expected rows of .*shop.*, got the schema secret\nHINT: ", done.err)
+            assert done.err.endswith("nothing was imported\n")
+        assert command("db", "import", "f.jsonl", "secret", *options).code == 2
+        assert connection.execute("select * from secret.users").fetchall() == [(7, "root")]
+
+
+def test_a_layer_that_was_not_named_is_not_imported(shop: str, command: Command) -> None:
+    command("db", "export", "-o", "out.jsonl")
+    done = command("db", "import", "out.jsonl", "realty", "--replace")
+    assert done.code == 1
+    assert done.err.startswith("out.jsonl:1: expected rows of realty, got the schema shop\n")
+
+
+def test_a_long_line_is_refused_unless_it_is_asked_for(shop: str, command: Command) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("insert into shop.notes values (0, repeat('x', 2000000))")
+    command("db", "export", "-o", "out.jsonl")
+    done = command("db", "import", "out.jsonl", "shop", "--replace", "--max-line", "1")
+    assert done.code == 1
+    assert done.err.startswith("out.jsonl:3: this line is longer than 1 MiB\nHINT: add --max-line MIB ")
+    assert command("db", "import", "out.jsonl", "shop", "--replace", "--max-line", "2").code == 0
+    assert command("db", "import", "out.jsonl", "shop", "--replace", "--max-line", "0").code == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql import ContractError, codegen
+from plainsql import ContractError, FileError, codegen
 from plainsql.codegen import Changes
 
 GENERATED = f"{codegen.MARK} from sql/notes. Do not edit: change the SQL and run `plainsql generate`.\n"
@@ -89,3 +89,38 @@ def test_files_that_are_no_text_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_bytes(b"\xff\xfe")
     with pytest.raises(ContractError, match="would be overwritten"):
         codegen.write(FILES, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["notes.py", ".notes.py.0.unfinished", "notes.py.part"])
+def test_no_module_is_written_through_a_link(tmp_path: Path, name: str) -> None:
+    (tmp_path / "output").mkdir()
+    (tmp_path / "target").write_text(f"{GENERATED}mine = 1\n")
+    (tmp_path / "output" / name).symlink_to(tmp_path / "target")
+    codegen.write(FILES, tmp_path / "output")
+    assert (tmp_path / "target").read_text() == f"{GENERATED}mine = 1\n"
+    assert (tmp_path / "output" / "notes.py").read_text() == FILES[Path("notes.py")]
+    assert not (tmp_path / "output" / "notes.py").is_symlink()
+
+
+@pytest.mark.parametrize("link", ["src", "src/queries", "src/queries/shop"])
+def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(tmp_path: Path, link: str) -> None:
+    project, theirs = tmp_path / "project", tmp_path / "theirs"
+    theirs.mkdir()
+    (project / link).parent.mkdir(parents=True)
+    (project / link).symlink_to(theirs)
+    with pytest.raises(FileError) as caught:
+        codegen.write(FILES, project / "src" / "queries", root=project)
+    assert str(caught.value) == (
+        f"{project / link} is a symbolic link, and no module is written through it\n"
+        "HINT: remove it, or name the real folder as output in [tool.plainsql]"
+    )
+    assert list(theirs.iterdir()) == []
+    assert not list(project.rglob("*.py"))
+
+
+def test_a_project_may_lie_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "project").symlink_to(tmp_path / "real")
+    project = tmp_path / "project"
+    assert codegen.write(FILES, project / "queries", root=project)
+    assert (tmp_path / "real" / "queries" / "notes.py").is_file()

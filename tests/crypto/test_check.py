@@ -104,11 +104,19 @@ def test_the_project_itself_is_clean(check: Check) -> None:
             ":at is timestamptz, and a value can be bound to uuid, integers, text and varchar only",
         ),
         (
+            "-- returns: count\n-- param access_token: encrypted (tenant_id, channel)\n"
+            + WRITE.replace(":id", ":channel"),
+            (
+                "vault.channels.access_token is bound to (tenant_id, id), and channel is none of these "
+                "HINT say which column channel is: encrypted (id = channel)"
+            ),
+        ),
+        (
             "-- returns: count\n-- param access_token: encrypted (id, tenant_id)\n" + WRITE,
             "vault.channels.access_token is bound to (tenant_id, id) here, and to (id, tenant_id) in",
         ),
     ],
-    ids=["keys", "type", "column", "parameter", "equal", "distinct", "key type", "order"],
+    ids=["keys", "type", "column", "parameter", "equal", "distinct", "key type", "names", "order"],
 )
 def test_what_contradicts_is_refused(check: Check, query: str, message: str) -> None:
     # The name comes first, so that of two queries that contradict each other it is the first one met.
@@ -186,7 +194,7 @@ def header(*lines: str, name: str = "vault.channels.q", body: str = WRITE) -> st
         statement = parse(text, name=name, path="q.sql")
     except SqlFileError as error:
         return str(error)
-    return "; ".join(f"{each.column} {', '.join(each.keys)}" for each in statement.encryptions)
+    return "; ".join(f"{each.column} {', '.join(each.marks)}" for each in statement.encryptions)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +208,12 @@ def header(*lines: str, name: str = "vault.channels.q", body: str = WRITE) -> st
         ("param access_token: encrypted = null", "vault.channels.access_token tenant_id, id"),
         ('column "c.token": encrypted not null', "vault.channels.token tenant_id, id"),
         ("column token: encrypted as a.b.c (id) nullable", "a.b.c id"),
+        ("param access_token: encrypted as a.b.c (id=id)", "a.b.c id"),
+        ("param access_token: encrypted as a.b.c (x = id) = null", "a.b.c x=id"),
+        (
+            'column "c.token": encrypted (id = user_id, tenant_id)',
+            "vault.channels.token id=user_id, tenant_id",
+        ),
     ],
 )
 def test_what_a_line_says(line: str, expected: str) -> None:
@@ -219,6 +233,8 @@ def test_a_folder_of_one_name_is_a_table_of_the_public_schema() -> None:
         (("returns: count", "param access_token: encrypted as a.b"), "is no way to encrypt"),
         (("returns: count", "param access_token: encrypted = 'x'"), "can only be null"),
         (("returns: count", "param access_token: encrypted (id, id)"), "id stands here a second time"),
+        (("returns: count", "param access_token: encrypted (id, id = x)"), "id stands here a second time"),
+        (("returns: count", "param access_token: encrypted (id = )"), "is no way to encrypt"),
         (("returns: count", "param access_token: encrypted (access_token)"), "cannot be bound to itself"),
         (("returns: count", "param access_token: encrypted (user_id)"), "has no parameter :user_id"),
         (("returns: count", "param token: encrypted"), "the query has no parameter :token"),

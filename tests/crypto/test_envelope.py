@@ -6,12 +6,14 @@ import base64
 from uuid import UUID
 
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from plainsql import BindError, EncryptionError, SettingsError
 from plainsql.crypto import KEYS_VARIABLE, KeyRing, new_key
-from plainsql.crypto.envelope import associated_data, unpack
+from plainsql.crypto.envelope import associated_data, other_data, unpack
 
 RING = KeyRing([("2026-11", b"a" * 32), ("2025", b"b" * 32)])
 NAMES = ("tenant_id", "id")
@@ -28,25 +30,104 @@ def test_it_opens_as_what_it_was(text: str, first: object, second: object) -> No
 @given(st.lists(KEYS, min_size=2, max_size=2), st.lists(KEYS, min_size=2, max_size=2))
 def test_other_keys_of_the_row_never_open_it(mine: list[object], theirs: list[object]) -> None:
     stored = RING.encrypt("secret", "a.b.c", NAMES, mine)
-    if [_text(key) for key in mine] == [_text(key) for key in theirs]:
+    if [*map(str, mine)] == [*map(str, theirs)]:
         return
     with pytest.raises(EncryptionError):
         RING.decrypt(stored, "a.b.c", NAMES, theirs)
-
-
-def _text(key: object) -> str:
-    """What the server would store a key as."""
-    try:
-        return str(UUID(str(key)))
-    except ValueError:
-        return str(key)
 
 
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
 def test_no_two_lists_of_parts_are_authenticated_as_the_same(a: list[str], b: list[str]) -> None:
     one = associated_data(b"h", "c", [""] * len(a), a)
     other = associated_data(b"h", "c", [""] * len(b), b)
-    assert (one == other) == ([_text(part) for part in a] == [_text(part) for part in b])
+    assert (one == other) == (a == b)
+
+
+DEAD = UUID("deadbeef" * 4)
+SPELLINGS = [
+    *(str(DEAD), DEAD.hex, str(DEAD).upper(), DEAD.hex.upper(), f"{{{DEAD}}}", f"{{{DEAD.hex}}}"),
+    *(f"{{{str(DEAD).upper()}}}", DEAD.urn, f"urn:uuid:{{{DEAD.hex}}}"),
+]
+
+
+@pytest.mark.parametrize("other", SPELLINGS[1:])
+def test_texts_that_read_as_one_uuid_are_different_rows(other: str) -> None:
+    one = SPELLINGS[0]
+    for mine, theirs in ((one, other), (other, one), (other, other.swapcase())):
+        stored = RING.encrypt("secret", "a.b.c", NAMES, (mine, 1))
+        assert RING.decrypt(stored, "a.b.c", NAMES, (mine, 1)) == "secret"
+        if mine != theirs:
+            with pytest.raises(EncryptionError):
+                RING.decrypt(stored, "a.b.c", NAMES, (theirs, 1))
+
+
+@pytest.mark.parametrize("given", SPELLINGS[:7])
+def test_a_uuid_may_be_given_as_a_text_and_comes_back_as_a_uuid(given: str) -> None:
+    stored = RING.encrypt("secret", "a.b.c", NAMES, (given, SPELLINGS[3]))
+    assert RING.decrypt(stored, "a.b.c", NAMES, (DEAD, DEAD)) == "secret"
+    with pytest.raises(EncryptionError):
+        RING.decrypt(stored, "a.b.c", NAMES, (DEAD, UUID(int=1)))
+
+
+@pytest.mark.parametrize(
+    "text", ["DeadBeef" * 4, "dead-beef" * 4, "deadbeef-" + "deadbeef" * 3, "{" + "deadbeef" * 4]
+)
+def test_a_spelling_that_could_not_be_found_again_is_refused(text: str) -> None:
+    with pytest.raises(BindError, match="tenant_id: got a uuid in an unusual spelling") as caught:
+        RING.encrypt("secret", "a.b.c", NAMES, (text, 1))
+    assert text not in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("id",), ("tenant",), ("",), ("TENANT_ID",)])
+def test_the_names_of_the_keys_are_bound(names: tuple[str, ...]) -> None:
+    stored = RING.encrypt("secret", "a.b.c", ("tenant_id",), (7,))
+    with pytest.raises(EncryptionError):
+        RING.decrypt(stored, "a.b.c", names, (7,))
+
+
+def test_names_and_values_do_not_run_into_each_other() -> None:
+    stored = RING.encrypt("secret", "a.b.c", ("a", "b"), ("x", "y"))
+    for names, values in ((("a", "x"), ("b", "y")), (("b", "a"), ("y", "x")), (("a",), ("x",))):
+        with pytest.raises(EncryptionError):
+            RING.decrypt(stored, "a.b.c", names, values)
+
+
+def encrypted_before(text: str, *values: str) -> bytes:
+    """A value as it was encrypted before names were bound, by the first key of the ring."""
+    head = RING.current
+    parts = [head, b"a.b.c", *(value.encode() for value in values)]
+    data = b"".join(part for each in parts for part in (len(each).to_bytes(4), each))
+    return head + bytes(12) + AESGCM(b"a" * 32).encrypt(bytes(12), text.encode(), data)
+
+
+@pytest.mark.parametrize(
+    ("bound", "keys"),
+    [
+        ((str(TENANT), "7"), (TENANT, 7)),
+        (("acme", "7"), ("acme", "7")),
+        ((str(DEAD), "7"), ("DEADBEEF" * 4, "7")),
+        ((str(DEAD), "7"), ("DeadBeef" * 4, "7")),
+    ],
+)
+def test_what_was_encrypted_before_names_were_bound_opens(
+    bound: tuple[str, ...], keys: tuple[object, ...]
+) -> None:
+    stored = encrypted_before("secret", *bound)
+    assert RING.decrypt(stored, "a.b.c", NAMES, keys) == "secret"
+    assert RING.decrypt(stored, "a.b.c", ("x", "y"), keys) == "secret"
+    for wrong in ((keys[1], keys[0]), (keys[0], 8)):
+        with pytest.raises(EncryptionError):
+            RING.decrypt(stored, "a.b.c", NAMES, wrong)
+
+
+def test_a_new_value_never_opens_as_an_old_one() -> None:
+    # The old kind has no names: were it tried on a new value, its names would not count.
+    stored = RING.encrypt("secret", "a.b.c", ("id",), (7,))
+    envelope = unpack(stored)
+    assert envelope is not None
+    for data in other_data(envelope.header, "a.b.c", ("id",), (7,)):
+        with pytest.raises(InvalidTag):
+            AESGCM(b"a" * 32).decrypt(envelope.nonce, envelope.ciphertext, data)
 
 
 def test_every_single_bit_matters() -> None:

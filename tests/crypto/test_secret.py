@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
+import logging
+import marshal
 import pickle
 import uuid
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -36,6 +40,40 @@ def test_nothing_that_serializes_whole_objects_takes_it(value: object) -> None:
         with pytest.raises(TypeError) as caught:
             encode(value)
         assert PLAIN not in str(caught.value)
+
+
+def fails(action: Callable[[], object]) -> str:
+    with pytest.raises((ValueError, LookupError, OSError, ImportError)) as caught:
+        action()
+    return str(caught.value)
+
+
+def test_errors_that_quote_a_value_do_not_show_it() -> None:
+    empty: dict[str, int] = {}
+    other = [""]
+    for action in (
+        lambda: int(SECRET),
+        lambda: float(SECRET),
+        lambda: empty[SECRET],
+        lambda: other.index(SECRET),
+        lambda: open(SECRET),  # noqa: PTH123, SIM115 (a Path would make a plain str of it)
+        lambda: marshal.dumps(SECRET),
+    ):
+        assert PLAIN not in fails(action)
+
+
+def test_what_the_page_says_of_logging_holds(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("app").info("%r %s", SECRET, [SECRET])
+        logging.getLogger("app").info("%s", ROW)
+    assert PLAIN not in caplog.text
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("app").info("%s", SECRET)
+    assert PLAIN in caplog.text, "the page says that it does"
+
+
+def test_what_the_page_says_of_json_holds() -> None:
+    assert json.dumps({"token": SECRET}) == json.dumps({"token": PLAIN}), "json asks no subclass of str"
 
 
 def test_a_copy_is_the_same_secret() -> None:

@@ -101,7 +101,7 @@ async def test_in_a_transaction_changed_columns_are_an_error_and_once_only(conne
         assert [tuple(record) for record in await driver.fetch(connection, SQL, (3,), ANY)] == [(3, "c", 7)]
 
 
-async def test_a_type_that_has_changed_is_an_error_once(connection: Any) -> None:
+async def test_a_read_of_a_type_that_has_changed_is_run_again(connection: Any) -> None:
     await connection.execute(
         "create type box_size as (w int, h int); create table boxes (size box_size);"
         "insert into boxes values (row(1, 2))"
@@ -109,8 +109,6 @@ async def test_a_type_that_has_changed_is_an_error_once(connection: Any) -> None
     sql = "select size from boxes where (size).w > $1"
     assert tuple((await driver.fetch(connection, sql, (0,), ANY))[0][0]) == (1, 2)
     await connection.execute("alter type box_size add attribute d int")
-    with pytest.raises(exceptions.OutdatedSchemaCacheError):
-        await driver.fetch(connection, sql, (0,), ANY)
     assert tuple((await driver.fetch(connection, sql, (0,), ANY))[0][0]) == (1, 2, None)
 
 

@@ -91,17 +91,23 @@ def test_without_namespaces_root_drops_to_an_existing_user_and_says_so(
         )
     ]
     assert (Path("/etc/passwd").read_text(), modes_above(folder)) == (users, before)
+    with caplog.at_level(logging.WARNING), embedded.start(folder) as server:
+        assert server.execute("select 1") == "1"
+    assert len(caplog.messages) == 1, "it is said once, and not by every command"
 
 
 @as_root
 def test_a_scratch_server_needs_no_namespaces_either(
-    open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     forbid_namespaces(tmp_path, monkeypatch)
-    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
-    with embedded.start(scratch=True) as server:
+    (open_folder / "tmp").mkdir()
+    (open_folder / "tmp").chmod(0o1777)
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder / "tmp"))
+    with caplog.at_level(logging.WARNING), embedded.start(scratch=True) as server:
         assert server.execute("select 1") == "1"
     assert not server.folder.exists()
+    assert caplog.messages == []
 
 
 @as_root

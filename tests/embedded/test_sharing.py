@@ -119,6 +119,27 @@ def test_who_waits_to_join_a_scratch_server_that_is_being_removed_starts_a_new_o
     joined[0].stop()
 
 
+def test_a_folder_that_goes_while_it_is_looked_at_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ServerFolder(tmp_path / "s")
+    folder.make()
+    folder.lock.touch()
+    original = Path.iterdir
+    looked: list[Path] = []
+
+    def removed_under_us(path: Path) -> object:
+        if path == folder.path and not looked:
+            looked.append(path)
+            shutil.rmtree(path)
+        return original(path)
+
+    monkeypatch.setattr(Path, "iterdir", removed_under_us)
+    folder.make()
+    assert looked
+    assert list(original(folder.path)) == []
+
+
 def test_a_program_that_just_ends_leaves_in_order(folder: Path) -> None:
     program = f"from plainsql import embedded; server = embedded.start({str(folder)!r})"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -48,7 +48,7 @@ def scratch_database(
     Raises ``ConnectError``, also if the role may not create databases, and ``MigrationError`` where a
     migration fails; nothing half-built stays.
     """
-    with resolve_database(url) as server, connect(server) as connection:
+    with resolve_database(url, any_server=True) as server, connect(server) as connection:
         _refuse_pooler(connection)
         own = f"{PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
         name = own + schema_digest(migrations)[:16]
@@ -74,7 +74,7 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
 
     Raises ``ConnectError``.
     """
-    with resolve_database(url) as server, connect(server) as connection:
+    with resolve_database(url, any_server=True) as server, connect(server) as connection:
         _refuse_pooler(connection)
         own = f"{PREFIX}own_"
         name = own + secrets.token_hex(8)

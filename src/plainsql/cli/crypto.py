@@ -171,12 +171,12 @@ def _declared(found: Iterable[Statement]) -> dict[str, set[tuple[str, ...]]]:
     declared: dict[str, set[tuple[str, ...]]] = {}
     for statement in found:
         for encryption in statement.encryptions:
-            declared.setdefault(encryption.column, set()).add(encryption.keys)
+            declared.setdefault(encryption.column, set()).add(encryption.bound)
     return declared
 
 
 def _one(column: str, declared: set[tuple[str, ...]], names: set[str]) -> tuple[str, ...]:
-    """Of what headers name, parameters and aliases among it, that which the table has."""
+    """Keep what headers name that are columns of the table."""
     fitting = [keys for keys in declared if names.issuperset(keys)]
     if len(fitting) != 1:
         raise EncryptionError(

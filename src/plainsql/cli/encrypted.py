@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from plainsql.cli.literals import Cell, Type
 from plainsql.crypto import Encrypted
@@ -25,7 +26,7 @@ def encrypt_arguments(
     sent = dict(known)
     for parameter in statement.parameters:
         if parameter.encryption is not None and parameter.name in known:
-            mark = Encrypted(parameter.encryption.column, *parameter.encryption.keys)
+            mark = Encrypted(parameter.encryption.column, *parameter.encryption.marks)
             keys = [_key(known.get(key), types.get(key)) for key in mark.names]
             stored = mark.encrypt(parameter.name, known[parameter.name], keys)
             sent[parameter.name] = None if stored is None else "\\x" + stored.hex()
@@ -48,4 +49,9 @@ def _key(text: Cell, type: Type | None) -> object:
             return int(text)
         except ValueError:
             pass  # the server will say so
+    if text is not None and type is not None and type.name == "uuid":
+        try:
+            return UUID(text)
+        except ValueError:
+            pass
     return text

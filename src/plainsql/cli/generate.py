@@ -47,7 +47,11 @@ def generate(
         print(f"{count} error{'' if count == 1 else 's'}; nothing was written")
         return FINDINGS
     output = project.output_folder
-    changes = (codegen.compare if check else codegen.write)(found.files, output)
+    changes = (
+        codegen.compare(found.files, output)
+        if check
+        else codegen.write(found.files, output, root=project.root)
+    )
     for what, paths in (
         ("missing" if check else "wrote", changes.missing),
         ("out of date" if check else "wrote", changes.outdated),

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from plainsql.cli.exits import FINE
-from plainsql.errors import Place, PlainsqlError, SettingsError
+from plainsql.errors import FileError, Place, PlainsqlError, SettingsError
 from plainsql.settings import Project
 
 __all__ = ["init"]
@@ -84,6 +84,10 @@ class _Writer:
             if not parent.exists():
                 parent.mkdir()
                 self._made.append(parent)
+        if path.is_symlink():
+            raise FileError(
+                f"{path} is a symbolic link, and is not written through", hint="put the file itself there"
+            )
         self._before[path] = path.read_bytes() if path.exists() else None
         # Line ends as they are: an existing file may have those of Windows.
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -97,7 +101,7 @@ class _Writer:
             yield
         except BaseException as error:
             self._undo()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, FileError):
                 reason = (error.strerror or str(error)).lower()
                 raise SettingsError(
                     f"the project cannot be written: {reason}",

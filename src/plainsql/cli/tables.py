@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.cells import cell_len, set_cell_size
@@ -41,6 +41,8 @@ def print_rows(
     """
     if not rows or not columns:
         return
+    # The names are the database's, as the values are.
+    columns = [replace(column, name=shorten(column.name, Column(""))) for column in columns]
     if not sys.stdout.isatty():
         _print_plain(columns, rows, upright=upright)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from keyword import iskeyword
 
 from plainsql.analysis.model import Analysis, ColumnFact, Finding, ParameterFact, PgType, TableUse
 from plainsql.codegen.naming import string_literal
@@ -22,7 +23,7 @@ _KEY_TYPES = frozenset({"uuid", "int2", "int4", "int8", "text", "varchar"})
 
 def annotate_encrypted(encryption: Encryption) -> Annotation:
     """Return the annotation of an encrypted column."""
-    arguments = ", ".join(map(string_literal, (encryption.column, *encryption.keys)))
+    arguments = ", ".join(map(string_literal, (encryption.column, *encryption.marks)))
     return Annotation(
         f"Annotated[Secret, Encrypted({arguments})]",
         frozenset({("typing", "Annotated"), (_CRYPTO, "Secret"), (_CRYPTO, "Encrypted")}),
@@ -32,7 +33,10 @@ def annotate_encrypted(encryption: Encryption) -> Annotation:
 def encrypting(parameter: Parameter, function: str) -> str:
     """Return the expression that encrypts a parameter; ``function`` is how the module calls ``encrypt``."""
     assert parameter.encryption is not None
-    keys = ", ".join(f"{key}={key}" for key in parameter.encryption.keys)
+    keys = ", ".join(
+        f'**{{"{column}": {key}}}' if iskeyword(column) else f"{column}={key}"
+        for column, key in zip(parameter.encryption.bound, parameter.encryption.keys, strict=True)
+    )
     column = string_literal(parameter.encryption.column)
     return f'{function}({column}, "{parameter.name}", {parameter.name}, {keys})'
 
@@ -91,6 +95,14 @@ class SameKeys:
                     "name the same columns in the same order: what is written with one could not be read "
                     "with the other",
                 )
+            for columns, named, key in zip(keys, encryption.bound, encryption.keys, strict=True):
+                if named not in columns:
+                    raise _error(
+                        statement,
+                        encryption,
+                        f"{encryption.column} is bound to {_listed(keys)}, and {named} is none of these",
+                        f"say which column {key} is: encrypted ({min(columns)} = {key})",
+                    )
 
 
 def _keys(

@@ -157,7 +157,7 @@ def _names(file: Path) -> frozenset[str] | None:
     """The names that a module defines at its top; None where they cannot be told without running it."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     names: set[str] = set()
     pending: list[ast.AST] = list(tree.body)

@@ -30,7 +30,7 @@ def _verify(path: Path, source: str) -> ContractError | None:
         tree = ast.parse(source, str(path))
         compile(tree, str(path), "exec", dont_inherit=True)
         problem, line = next(_unknown_names(tree), ("", 0))
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         problem, line = str(error), getattr(error, "lineno", None) or 0
     if not problem:
         return None

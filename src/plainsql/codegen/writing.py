@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from plainsql.codegen.modules import Module
 from plainsql.codegen.render import MARK, render, render_package
-from plainsql.errors import ContractError, Place
+from plainsql.errors import ContractError, FileError, Place
+from plainsql.files import replace_file
 
 __all__ = ["Changes", "compare", "sources", "write"]
 
@@ -74,10 +75,11 @@ def compare(files: Mapping[Path, str], output: Path) -> Changes:
     return changes
 
 
-def write(files: Mapping[Path, str], output: Path) -> Changes:
+def write(files: Mapping[Path, str], output: Path, *, root: Path | None = None) -> Changes:
     """Write what differs, remove what is stale, and return what was done.
 
-    Files that do not carry the mark of generated ones are never overwritten: ``ContractError``.
+    Files that do not carry the mark of generated ones are never overwritten: ``ContractError``. Nor is a
+    folder below ``root`` that is a link: ``FileError``.
     """
     changes = compare(files, output)
     for path in changes.outdated:
@@ -87,18 +89,32 @@ def write(files: Mapping[Path, str], output: Path) -> Changes:
                 place=Place(str(output / path)),
                 hint="move it, or rename the SQL folder of the same name",
             )
-    for path in [*changes.missing, *changes.outdated]:
+    written = [*changes.missing, *changes.outdated]
+    _refuse_links({(output / path).parent for path in [*written, *changes.stale]}, root or output.parent)
+    for path in written:
         target = output / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside and moved over: a reader never sees half a module.
-        part = target.with_suffix(".py.part")
-        part.write_text(files[path], encoding="utf-8")
-        part.replace(target)
+        # Moved over what is there: a reader never sees half a module.
+        with replace_file(target) as file:
+            file.write(files[path].encode())
     for path in changes.stale:
         (output / path).unlink()
         with suppress(OSError):  # it holds something else
             (output / path).parent.rmdir()
     return changes
+
+
+def _refuse_links(folders: Iterable[Path], root: Path) -> None:
+    """A repository may hold a link in the place of a folder; what it leads to is not the project's."""
+    for folder in sorted(folders):
+        for each in (folder, *folder.parents):
+            if each == root:
+                break
+            if each.is_symlink():
+                raise FileError(
+                    f"{each} is a symbolic link, and no module is written through it",
+                    hint="remove it, or name the real folder as output in [tool.plainsql]",
+                )
 
 
 def _holds_queries(source: str) -> bool:

@@ -16,19 +16,22 @@ __all__ = ["Encrypted", "encrypt"]
 class Encrypted(RowMark):
     """The mark of an encrypted column: ``Annotated[Secret, Encrypted("shop.users.token", "id")]``.
 
-    ``column`` is where the value is stored, ``schema.table.column``; the names are the fields of the same
-    row that say which row it is. A value opens only where all of these are what they were.
+    ``column`` is where the value is stored, ``schema.table.column``; the keys are the columns that say which
+    row it is, each the field of that name in the same row, or another one: ``"id=user_id"``. A value opens
+    only where all of these are what they were.
     """
 
-    __slots__ = ("column",)
+    __slots__ = ("column", "columns")
 
-    def __init__(self, column: str, *names: str) -> None:
-        super().__init__(names)
+    def __init__(self, column: str, *keys: str) -> None:
+        super().__init__(tuple(key.rpartition("=")[2] for key in keys))
         self.column = column
+        self.columns = tuple(key.partition("=")[0] for key in keys)
+        """The keys as columns of the table, in the order of ``names``."""
 
     def read(self, value: Any, others: Sequence[object]) -> Secret:
         """Decrypt a value that is not null. Raises ``EncryptionError``."""
-        return Secret(KeyRing.from_environment().decrypt(value, self.column, self.names, others))
+        return Secret(KeyRing.from_environment().decrypt(value, self.column, self.columns, others))
 
     def encrypt(self, parameter: str, value: Any, others: Sequence[object]) -> Any:
         """Encrypt a parameter's value; null and ``UNSET`` stay what they are.
@@ -40,21 +43,25 @@ class Encrypted(RowMark):
         if not isinstance(value, str):
             raise BindError(f"{parameter}: expected str, got {type(value).__name__}")
         try:
-            return KeyRing.from_environment().encrypt(value, self.column, self.names, others)
+            return KeyRing.from_environment().encrypt(value, self.column, self.columns, others)
         except UnicodeEncodeError:
             pass
         # Here, and not in the handler: that error holds the text, and must not be the context of this one.
         raise BindError(f"{parameter}: the text is not valid Unicode")
 
     def __repr__(self) -> str:
-        return f"Encrypted({', '.join(map(repr, (self.column, *self.names)))})"
+        return f"Encrypted({', '.join(map(repr, (self.column, *self._keys())))})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Encrypted, (self.column, *self.names)
+        return Encrypted, (self.column, *self._keys())
+
+    def _keys(self) -> list[str]:
+        pairs = zip(self.columns, self.names, strict=True)
+        return [name if column == name else f"{column}={name}" for column, name in pairs]
 
 
 def encrypt(column: str, parameter: str, value: Any, /, **others: object) -> Any:
-    """Encrypt a parameter's value for a column of the row that ``others`` name. Generated code calls it.
+    """Encrypt a parameter's value for a row whose key columns ``others`` are. Generated code calls it.
 
     Raises what ``Encrypted.encrypt`` raises.
     """

@@ -9,27 +9,50 @@
     nonce    12 bytes   random, new for every value
     text     the rest   AES-256-GCM's ciphertext, and its tag of 16 bytes
 
-Authenticated with it, and not stored: everything before the nonce, the column (``schema.table.column``) and
-the values of the columns that say which row it is. Each part is preceded by its length, so that no two lists
-of parts read the same.
+Authenticated with it, and not stored: everything before the nonce, the column (``schema.table.column``), and
+the names and values of the columns that say which row it is. Each part is preceded by its length, so that no
+two lists of parts read the same.
+
+A value is a text: a uuid's as PostgreSQL writes it, a number's digits, a text as it is. A text that reads as
+a uuid stays a text, for in a column of that type two spellings are two rows.
+
+Values that were encrypted before names were authenticated have no names there, and uuids for texts that read
+as one. They are told apart by what opens them: no list of parts is one of both kinds (`ROW`).
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice, product
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from plainsql.errors import BindError
 
-__all__ = ["CHECK", "NONCE", "Envelope", "associated_data", "header", "unpack"]
+__all__ = [
+    "CHECK",
+    "NONCE",
+    "Envelope",
+    "associated_data",
+    "header",
+    "other_data",
+    "refuse_unusual",
+    "unpack",
+]
 
 MAGIC: Final = b"pse1"
 CHECK: Final = 4
 """The length of a key's check, in bytes."""
 NONCE: Final = 12
 TAG: Final = 16
+ROW: Final = b"row"
+"""The first part where names are authenticated; without them, it is the header, which begins otherwise."""
+_UUID: Final = re.compile(r"\{?[0-9A-Fa-f]{4}(?:-?[0-9A-Fa-f]{4}){7}\}?")
+"""What PostgreSQL reads as a uuid, and a little more."""
+_MOST: Final = 600
+"""Ways to spell up to three uuids."""
 
 
 class Envelope(NamedTuple):
@@ -70,13 +93,60 @@ def associated_data(head: bytes, column: str, names: Sequence[str], values: Sequ
 
     Raises ``BindError`` where one of the values is null, not given, or of a type that has not one text only.
     """
-    parts = [head, column.encode()]
+    parts = [ROW, head, column.encode()]
     for name, value in zip(names, values, strict=True):
+        parts.append(name.encode())
         if type(value) is UUID:
             parts.append(str(value).encode())
         else:
             parts.append(_canonical(column, name, value))
-    return b"".join(part for text in parts for part in (len(text).to_bytes(4), text))
+    return _joined(parts)
+
+
+def refuse_unusual(column: str, names: Sequence[str], values: Sequence[object]) -> None:
+    """Refuse to encrypt for a uuid that is given as a text in a spelling that `other_data` does not try.
+
+    If the column is a uuid, the value could never be opened.
+
+    Raises ``BindError``.
+    """
+    for name, value in zip(names, values, strict=True):
+        if (
+            isinstance(value, str)
+            and _UUID.fullmatch(value)
+            and value.encode() not in _spellings(UUID(value))
+        ):
+            raise BindError(
+                f"{name}: got a uuid in an unusual spelling, and the encrypted {column} is bound to it",
+                hint="give a UUID, or write it in lower case, as PostgreSQL does",
+            )
+
+
+def other_data(head: bytes, column: str, names: Sequence[str], values: Sequence[object]) -> Iterator[bytes]:
+    """What may have been authenticated for this same row in another way, most likely first.
+
+    - Before names were authenticated, texts that read as a uuid were taken for it.
+    - A uuid may have been given as a text, in any of the spellings that drivers take. The column is a uuid,
+      or it would not have come back as one, so that all of them are the same row.
+    """
+    texts = [_canonical(column, name, value) for name, value in zip(names, values, strict=True)]
+    yield _joined([head, column.encode(), *map(_as_uuid, texts)])
+    spelled = [
+        _spellings(value) if isinstance(value, UUID) else [text]
+        for value, text in zip(values, texts, strict=True)
+    ]
+    for chosen in islice(product(*spelled), 1, _MOST):
+        parts = [ROW, head, column.encode()]
+        for name, text in zip(names, chosen, strict=True):
+            parts += [name.encode(), text]
+        yield _joined(parts)
+
+
+def _spellings(value: UUID) -> list[bytes]:
+    """The ways to write a uuid that have one case only, PostgreSQL's own first."""
+    plain = [str(value), value.hex]
+    cases = [*plain, *map(str.upper, plain)]
+    return list(dict.fromkeys(form.encode() for text in cases for form in (text, f"{{{text}}}")))
 
 
 def _canonical(column: str, name: str, value: object) -> bytes:
@@ -84,10 +154,6 @@ def _canonical(column: str, name: str, value: object) -> bytes:
     if isinstance(value, UUID):  # asyncpg has a subclass of its own
         return str(value).encode()
     if isinstance(value, str):
-        try:
-            return str(UUID(value)).encode()
-        except ValueError:
-            pass
         try:
             return value.encode()
         except UnicodeEncodeError:
@@ -100,3 +166,14 @@ def _canonical(column: str, name: str, value: object) -> bytes:
             f"{name}: got {what}, and the encrypted {column} is bound to it",
             hint="give the row's own values, which are a uuid, an integer or a text each",
         ) from None
+
+
+def _as_uuid(text: bytes) -> bytes:
+    try:
+        return str(UUID(text.decode())).encode()
+    except ValueError:
+        return text
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    return b"".join(part for text in parts for part in (len(text).to_bytes(4), text))

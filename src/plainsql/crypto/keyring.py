@@ -12,7 +12,16 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from plainsql.crypto.envelope import CHECK, NONCE, Envelope, associated_data, header, unpack
+from plainsql.crypto.envelope import (
+    CHECK,
+    NONCE,
+    Envelope,
+    associated_data,
+    header,
+    other_data,
+    refuse_unusual,
+    unpack,
+)
 from plainsql.errors import BindError, EncryptionError, SettingsError
 
 if TYPE_CHECKING:
@@ -61,6 +70,7 @@ class KeyRing:
         ``names`` and ``values`` say which row it is.
         """
         data = associated_data(self._header, column, names, values)
+        refuse_unusual(column, names, values)
         nonce = os.urandom(NONCE)
         _, cipher = self._ciphers[self.active]
         return self._header + nonce + cipher.encrypt(nonce, text.encode(), data)
@@ -81,11 +91,12 @@ class KeyRing:
             data = associated_data(envelope.header, column, names, values)
         except BindError as error:
             raise EncryptionError(f"{column}: {error.message}", hint=error.hint) from None
-        from cryptography.exceptions import InvalidTag
-
-        try:
-            return cipher.decrypt(envelope.nonce, envelope.ciphertext, data).decode()
-        except InvalidTag:
+        text = _opened(cipher, envelope, data)
+        if text is None:
+            for other in other_data(envelope.header, column, names, values):
+                if (text := _opened(cipher, envelope, other)) is not None:
+                    break
+        if text is None:
             raise _error(
                 column,
                 names,
@@ -93,7 +104,8 @@ class KeyRing:
                 f"is not what was encrypted here with the key {envelope.key_id!r}: it was changed, "
                 f"or moved from another row or column",
                 f"restore it; where {', '.join(names)} of the row were changed, it must be written again",
-            ) from None
+            )
+        return text.decode()
 
     @property
     def current(self) -> bytes:
@@ -126,6 +138,15 @@ class KeyRing:
                 f"look for the key that had this id: {KEYS_VARIABLE} of where the row was written",
             )
         return cipher
+
+
+def _opened(cipher: AESGCM, envelope: Envelope, data: bytes) -> bytes | None:
+    from cryptography.exceptions import InvalidTag
+
+    try:
+        return cipher.decrypt(envelope.nonce, envelope.ciphertext, data)
+    except InvalidTag:
+        return None
 
 
 def new_key() -> str:

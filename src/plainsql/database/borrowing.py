@@ -28,12 +28,13 @@ from plainsql.database.outcome import NOT_SENT, Ending, add_note, may_run_again,
 from plainsql.database.read_only import ReadOnlyServers, explain_refusal, is_refusal
 from plainsql.database.resetting import may_alter_statements
 from plainsql.database.scheduler import Scheduler
-from plainsql.database.tenancy import Admission, local_settings, set_session
+from plainsql.database.tenancy import Admission, set_session
 from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.query import Plan, Query
+from plainsql.tenancy import local_settings
 
 __all__ = ["Borrower", "Core", "Pooler"]
 

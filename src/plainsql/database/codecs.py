@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from plainsql.types import Opaque
+from plainsql.encoding import encode_json, encode_jsonb
 
 __all__ = ["Codecs"]
 
@@ -42,7 +40,7 @@ class Codecs:
     async def install(self, connection: Any) -> None:
         """Set the codecs of JSON, and of the types of those extensions that the database has."""
         await connection.set_type_codec(
-            "json", schema="pg_catalog", format="binary", encoder=_encode_json, decoder=bytes
+            "json", schema="pg_catalog", format="binary", encoder=encode_json, decoder=bytes
         )
         await connection.set_type_codec(
             "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_jsonb_text
@@ -76,12 +74,8 @@ def _encode_ltree(value: Any) -> bytes:
 _LTREE = (_encode_ltree, lambda data: data[1:].decode())
 
 
-def _encode_json(value: Any) -> bytes:
-    return msgspec.json.encode(value.value if type(value) is Opaque else value)
-
-
 def _encode_jsonb(value: Any) -> bytes:
-    return _JSONB_VERSION + _encode_json(value)
+    return _JSONB_VERSION + encode_jsonb(value)
 
 
 def _jsonb_text(data: bytes) -> bytes:

@@ -1,46 +1,40 @@
-"""COPY: rows into a table, and a query's answer into a file, as fast as PostgreSQL takes and gives them."""
+"""COPY of rows into a table, as fast as PostgreSQL takes them."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
-from itertools import chain, islice
-from operator import length_hint
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import nullcontext
+from itertools import chain
+from typing import Any
 
 import msgspec
 from asyncpg import exceptions
 
-from plainsql.database.failure import explain, is_lost
+from plainsql.database.copy_rows import PART, CopyRows, Progress
+from plainsql.database.failure import is_lost
+from plainsql.database.nul import NUL_DETAIL, NUL_HINT, nuls_in
+from plainsql.database.pipelined import pieces, unfit_call
+from plainsql.database.wholeness import whole
 from plainsql.errors import BindError
-from plainsql.query import Args, Plan, Query, composite, elements
+from plainsql.signature import unfit_detail
 
-__all__ = ["CopyFormat", "Output", "Progress", "copy_in", "copy_out"]
+__all__ = ["Progress", "copy_in"]
 
-Progress = Callable[[int], object]
-"""Told how far a copy is: rows into a table, every `_EVERY` rows and at the end; bytes out of one, with each
-part."""
-
-CopyFormat = Literal["csv", "text", "binary"]
-
-_EVERY = 1000
-
-_ELEMENT = re.compile(r"in element #(\d+) of")
+_ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")
+_NUL_AT = re.compile(r"COPY .*, line (\d+), column (.*)")
 
 _TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
 
+_OF_CONNECTION = (
+    exceptions.PostgresError,
+    exceptions.InterfaceError,
+    exceptions.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
-class Writable(Protocol):
-    """A binary file, or what is like one."""
-
-    def write(self, data: bytes, /) -> object: ...
-
-
-Output = str | os.PathLike[str] | Writable | Callable[[bytes], Awaitable[object]]
+_END: Any = object()
 
 
 async def copy_in(
@@ -50,267 +44,187 @@ async def copy_in(
     columns: Sequence[str] | None,
     progress: Progress | None,
 ) -> int:
-    """Copy rows into a table and return how many there were; all or none."""
-    schema, dot, name = table.rpartition(".")
+    """Copy rows into a table and return how many there were; all or none. The connection is in a
+    transaction.
+    """
     first, all_rows = await _first_of(rows)
-    if first is None:
+    if first is _END:
         if progress is not None:
             progress(0)
         return 0
+    names = _columns_of(table, first, columns)
+    copied = CopyRows(table, names, all_rows, progress)
+    # In `coalesce` a parameter has its column's type.
+    likes = ", ".join(f"coalesce({_quote(column)}, ${n})" for n, column in enumerate(names, 1))
+    statement = await connection.prepare(f"select {likes} from {_qualified(table)}")
+    _wrap(copied, statement)
+    inserts = await connection.fetchval("select row_security_active($1)", _qualified(table))
+    async with whole(connection) if inserts else nullcontext():
+        try:
+            if inserts:
+                await _insert(connection, table, names, copied)
+            else:
+                schema, dot, name = table.rpartition(".")
+                await connection.copy_records_to_table(
+                    name, schema_name=schema if dot else None, columns=names, records=copied.records()
+                )
+        except Exception as error:
+            if error is copied.failure or isinstance(error, BindError):
+                raise
+            if connection.is_closed() and not isinstance(error, _OF_CONNECTION):
+                # The driver has stumbled over what it has no more.
+                raise ConnectionResetError("the connection was lost while rows were copied") from error
+            refusal = await _refusal(error, table, names, copied, statement)
+            if refusal is None:
+                raise
+            raise refusal from None
+    if progress is not None:
+        progress(copied.taken)
+    return copied.taken
+
+
+async def _refusal(
+    error: Exception, table: str, columns: Sequence[str], copied: CopyRows, statement: Any
+) -> BindError | None:
+    """Return the error of a row that the driver could not encode; None if it is none of a row."""
+    if isinstance(error, exceptions.CharacterNotInRepertoireError):
+        at = _NUL_AT.search(str(getattr(error, "context", "") or ""))
+        if at is None:
+            return None
+        return BindError(f"copy into {table}: row {at[1]}: {at[2]}: {NUL_DETAIL}", hint=NUL_HINT)
+    if isinstance(error, exceptions.PostgresError):
+        if getattr(error, "severity", None) is not None or is_lost(error):
+            return None
+    elif isinstance(error, exceptions.InternalClientError) and str(error).startswith("no binary format"):
+        return BindError(
+            f"copy into {table}: COPY cannot send a column's type: {error}",
+            hint="insert the rows with a query's 'execute_many'",
+        )
+    elif isinstance(error, _OF_CONNECTION):
+        return None
+    try:
+        row = copied.last
+    except Exception:  # noqa: BLE001 (turning it for the driver is what has failed)
+        row = ()
+    return await _unfit(error, table, copied.taken, columns, row, statement)
+
+
+async def _refusal_of_piece(
+    error: exceptions.PostgresError,
+    table: str,
+    first: int,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    statement: Any,
+) -> BindError | None:
+    """Return the error of a row, whose numbers begin with ``first``, that was sent in a pipeline; None if it
+    is none of a row.
+    """
+    element = unfit_call(error)
+    if element is not None:
+        return await _unfit(error, table, first + element, columns, rows[element], statement)
+    if isinstance(error, exceptions.CharacterNotInRepertoireError):
+        for number, row in enumerate(rows, first):
+            for index in nuls_in(row):
+                message = f"copy into {table}: row {number}: {columns[index]}: {NUL_DETAIL}"
+                return BindError(message, hint=NUL_HINT)
+    return None
+
+
+async def _unfit(
+    error: Exception, table: str, number: int, columns: Sequence[str], row: Sequence[Any], statement: Any
+) -> BindError:
+    """Find out by the driver's own encoders which value of a row does not fit its column; nothing is sent
+    for that.
+    """
+    where = f"copy into {table}: row {number}"
+    hint = f"the columns are {', '.join(columns)}"
+    found, cause = _ARGUMENT.match(str(error)), error.__cause__
+    if found is None:
+        try:
+            await statement.fetch(*row, timeout=statement._connection.patience_s)
+        except exceptions.DataError as again:
+            found, cause = _ARGUMENT.match(str(again)), again.__cause__
+        except Exception:  # noqa: BLE001 (the first error is told)
+            pass
+    if found is None:
+        return BindError(f"{where}: a value does not fit its column", hint=hint)
+    index = int(found[1]) - 1
+    expected, value = statement.get_parameters()[index].name, row[index]
+    return BindError(
+        f"{where}: {columns[index]}: expected {expected}, got {type(value).__name__}",
+        detail=unfit_detail(expected, value, cause),
+        hint=hint,
+    )
+
+
+async def _insert(connection: Any, table: str, columns: Sequence[str], copied: CopyRows) -> None:
+    """Insert rows in pipelines: PostgreSQL refuses COPY into a table whose policies are to be kept."""
+    numbers = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    sql = f"insert into {_qualified(table)} ({', '.join(map(_quote, columns))}) values ({numbers})"
+    statement = await connection.prepare(sql)
+    chunk: list[Any] = []
+    sent = 0
+
+    async def send() -> None:
+        nonlocal sent
+        for at, piece in pieces(chunk):
+            try:
+                await connection.executemany(sql, piece)
+            except exceptions.PostgresError as error:
+                refusal = await _refusal_of_piece(error, table, sent + at + 1, columns, piece, statement)
+                if refusal is None:
+                    raise
+                raise refusal from None
+        sent += len(chunk)
+        chunk.clear()
+
+    records = copied.records()
+    if isinstance(records, AsyncIterable):
+        async for record in records:
+            chunk.append(record)
+            if len(chunk) == PART:
+                await send()
+    else:
+        for record in records:
+            chunk.append(record)
+            if len(chunk) == PART:
+                await send()
+    await send()
+
+
+def _columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[str]:
     if columns is None:
         if not isinstance(first, msgspec.Struct):
             raise BindError(
                 f"copy into {table}: expected columns=, got rows that are {type(first).__name__}s",
                 hint="pass structs, whose fields name the columns, or the names of the columns",
             )
-        columns = first.__struct_fields__
-    turn = await _turner(connection, table, first, columns)
-    feed = _Feed(all_rows, turn, progress)
-    try:
-        if await connection.fetchval("select row_security_active($1)", _qualified(table)):
-            await _insert(connection, table, columns, feed.records())
-        else:
-            await connection.copy_records_to_table(
-                name, schema_name=schema if dot else None, columns=list(columns), records=feed.records()
-            )
-    except Exception as error:
-        at = feed.taken
-        if error is feed.failure or isinstance(error, exceptions.InterfaceError | OSError):
-            raise
-        if isinstance(error, exceptions.PostgresError):
-            if getattr(error, "severity", None) is not None or is_lost(error):
-                raise
-            # Of the pipeline: it says which row of those that went together.
-            element = _ELEMENT.search(str(error))
-            at = (at - 1) // _EVERY * _EVERY + int(element[1]) + 1 if element else at
-        raise BindError(
-            f"copy into {table}: row {at}: a value does not fit its column",
-            hint=f"the columns are {', '.join(columns)}",
-        ) from None
-    if progress is not None:
-        progress(feed.taken)
-    return feed.taken
+        return list(first.__struct_fields__)
+    names = list(columns)
+    if not names:
+        raise BindError(f"copy into {table}: columns: expected at least one", hint="name the columns to fill")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BindError(f"copy into {table}: columns: {twice!r} is given twice", hint="name each column once")
+    return names
 
 
-class _Feed:
-    """Rows on their way into a table: turned, counted, and told apart from what fails with them.
-
-    What is there already is taken in parts that the driver walks through without a step of Python in between.
-    """
-
-    def __init__(
-        self,
-        rows: Iterable[Any] | AsyncIterable[Any],
-        turn: Callable[[Any], Any],
-        progress: Progress | None,
-    ) -> None:
-        self._rows = rows
-        self._turn = turn
-        self._progress = progress
-        self._before = 0
-        """Rows that were taken before this part."""
-        self._part: Sequence[Any] = ()
-        self._rest: Iterator[Any] = iter(())
-        """Of the part, what is not taken yet."""
-        self.failure: BaseException | None = None
-        """What the giver of the rows raised, if it did."""
-
-    @property
-    def taken(self) -> int:
-        return self._before + len(self._part) - length_hint(self._rest)
-
-    def records(self) -> Iterator[Any] | AsyncIterator[Any]:
-        rows = self._rows
-        if isinstance(rows, AsyncIterable):
-            return self._turned_as_they_come(rows)
-        return chain.from_iterable(self._parts(iter(rows)))
-
-    def _parts(self, rows: Iterator[Any]) -> Iterator[Iterator[Any]]:
-        try:
-            while part := list(islice(rows, _EVERY)):
-                self._part, self._rest = part, iter(part)
-                yield map(self._turn, self._rest)
-                self._part, self._before = (), self._before + len(part)
-                self._tell()
-        except Exception as error:
-            self.failure = error
-            raise
-
-    async def _turned_as_they_come(self, rows: AsyncIterable[Any]) -> AsyncIterator[Any]:
-        try:
-            async for row in rows:
-                turned = self._turn(row)
-                self._before += 1
-                self._tell()
-                yield turned
-        except Exception as error:
-            self.failure = error
-            raise
-
-    def _tell(self) -> None:
-        if self._progress is not None and self._before % _EVERY == 0:
-            self._progress(self._before)
-
-
-async def _insert(
-    connection: Any, table: str, columns: Sequence[str], records: Iterable[Any] | AsyncIterable[Any]
-) -> None:
-    """Insert rows in pipelines: PostgreSQL refuses COPY into a table whose policies are to be kept."""
-    numbers = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    sql = f"insert into {_qualified(table)} ({', '.join(map(_quote, columns))}) values ({numbers})"
-    chunk: list[Any] = []
-
-    async def send() -> None:
-        await connection.executemany(sql, chunk)
-        chunk.clear()
-
-    if isinstance(records, AsyncIterable):
-        async for record in records:
-            chunk.append(record)
-            if len(chunk) == _EVERY:
-                await send()
-    else:
-        for record in records:
-            chunk.append(record)
-            if len(chunk) == _EVERY:
-                await send()
-    await send()
-
-
-async def copy_out(
-    connection: Any,
-    query: Query[..., Any, Any],
-    args: Args,
-    output: Output,
-    copy_format: CopyFormat,
-    header: bool,
-    progress: Progress | None,
-) -> int:
-    """Copy a query's rows out and return how many there were. The connection is in a transaction."""
-    plan, values = query.plan(args)
-    sql = await _without_parameters(connection, query, plan, values)
-    options = "" if copy_format == "binary" or not header else ", header true"
-    written = 0
-    taken = True
-    async with _writer(output) as write:
-
-        async def take(data: bytes) -> None:
-            nonlocal written, taken
-            taken = False
-            await write(data)
-            taken = True
-            written += len(data)
-            if progress is not None:
-                progress(written)
-
-        try:
-            status = await connection._copy_out(
-                f"copy (\n{sql}\n) to stdout (format {copy_format}{options})", take, None
-            )
-        except BaseException as error:
-            if not taken:
-                # The driver would wait for the end of what it has in its buffer already, and that for ever.
-                connection.terminate()
-            elif isinstance(error, Exception):
-                # The position, where there is one, is of the text around the query.
-                error.add_note(query.note(plan, None))
-            raise
-    return int(status.rpartition(" ")[2])
-
-
-async def _without_parameters(connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args) -> str:
-    """Return the query's text with its parameters read from settings of this transaction, and set these.
-
-    COPY takes no parameters, and no value is ever written into a text.
-    """
-    if not values:
-        return plan.sql
-    types = (await connection.prepare(plan.sql)).get_parameters()
-    names = await connection.fetch(
-        "select format_type(oid, -1) from unnest($1::oid[]) with ordinality as p (oid, n) order by n",
-        [type_.oid for type_ in types],
-    )
-    calls = []
-    expressions = {}
-    for index, (name, (type_name,)) in enumerate(zip(plan.variant.parameters, names, strict=True), 1):
-        # A setting is text and never null: the first letter says whether there is a value.
-        value = f"coalesce('v' || (${index}::{type_name})::text, 'n')"
-        calls.append(f"set_config('plainsql.parameter_{index}', {value}, true)")
-        setting = f"current_setting('plainsql.parameter_{index}')"
-        expressions[name] = (
-            f"(case when starts_with({setting}, 'v') then substr({setting}, 2)::{type_name} end)"
-        )
-    try:
-        await connection.fetch(f"select {', '.join(calls)}", *values)
-    except Exception as error:
-        explained = await explain(error, connection, query, plan, values)
-        if explained is error:
-            raise
-        raise explained from None
-    return plan.variant.substituted(expressions)
-
-
-@asynccontextmanager
-async def _writer(output: Output) -> AsyncIterator[Callable[[bytes], Awaitable[object]]]:
-    if not isinstance(output, str | os.PathLike):
-        file: Any = output
-        if not hasattr(file, "write"):
-            yield file
-            return
-
-        async def write_on(data: bytes) -> None:
-            await asyncio.to_thread(file.write, data)
-
-        yield write_on
-        return
-    whole = Path(output)
-    part = whole.with_name(f"{whole.name}.part")
-    opened = await asyncio.to_thread(part.open, "wb")
-
-    async def write(data: bytes) -> None:
-        await asyncio.to_thread(opened.write, data)
-
-    try:
-        with opened:
-            yield write
-        part.replace(whole)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-async def _turner(connection: Any, table: str, first: Any, columns: Sequence[str]) -> Callable[[Any], Any]:
-    """Find what turns a row into the tuple that the driver takes."""
-    is_struct = isinstance(first, msgspec.Struct)
-    quoted = ", ".join(_quote(column) for column in columns)
-    described = await connection.prepare(f"select {quoted} from {_qualified(table)}")
+def _wrap(copied: CopyRows, statement: Any) -> None:
+    """Have the values of columns turned that the driver would misread."""
+    types = statement.get_parameters()
     # A list among the elements of an array of JSON values or vectors is one element.
     arrays = [
         index
-        for index, attribute in enumerate(described.get_attributes())
-        if attribute.type.kind == "array"
-        and attribute.type.name.removesuffix("[]").lstrip("_") in _TAKES_LISTS
+        for index, type_ in enumerate(types)
+        if type_.kind == "array" and type_.name.removesuffix("[]").lstrip("_") in _TAKES_LISTS
     ]
     composites = [
         index
-        for index, attribute in enumerate(described.get_attributes())
-        if attribute.type.kind in ("array", "composite") and index not in arrays
+        for index, type_ in enumerate(types)
+        if type_.kind in ("array", "composite") and index not in arrays
     ]
-    if not arrays and not composites:
-        return msgspec.structs.astuple if is_struct else _same
-
-    def turn(row: Any) -> tuple[Any, ...]:
-        values = list(msgspec.structs.astuple(row) if is_struct else row)
-        for index in arrays:
-            values[index] = elements(values[index])
-        for index in composites:
-            values[index] = composite(values[index])
-        return tuple(values)
-
-    return turn
-
-
-def _same(row: Any) -> Any:
-    return row
+    copied.wrap(arrays, composites)
 
 
 def _qualified(table: str) -> str:
@@ -328,15 +242,14 @@ async def _first_of(
     """Look at the first row, and return it with all of them."""
     if isinstance(rows, AsyncIterable):
         iterator = aiter(rows)
-        first = await anext(iterator, None)
+        first = await anext(iterator, _END)
 
         async def again() -> AsyncIterator[Any]:
-            if first is not None:
-                yield first
+            yield first
             async for row in iterator:
                 yield row
 
         return first, again()
     plain = iter(rows)
-    first = next(plain, None)
-    return first, () if first is None else chain((first,), plain)
+    first = next(plain, _END)
+    return first, chain((first,), plain)

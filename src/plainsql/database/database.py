@@ -14,9 +14,9 @@ from plainsql.database.draining import Drainer, check_outbox
 from plainsql.database.listening import Listener
 from plainsql.database.locks import Locks
 from plainsql.database.one_shot import OneShot
-from plainsql.database.tenancy import tenant_of
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
+from plainsql.tenancy import tenant_of
 
 __all__ = ["Database", "PoolStats", "TenantDatabase"]
 

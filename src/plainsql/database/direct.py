@@ -24,6 +24,7 @@ from plainsql.database.many import (
     write_pipelined,
 )
 from plainsql.database.observing import Call
+from plainsql.database.pipelined import is_one_piece
 from plainsql.database.scheduler import Runner, Scheduler
 from plainsql.query import Args, Plan, Query
 
@@ -74,17 +75,14 @@ class Direct(Borrower):
         if query.effect == "reads" and not query.needs_columns:
             results: list[R] = []
             for plan, values in runs:
-                if len(values) == 1:
-                    results.append(await self._on_lease(execute, query, plan, values[0], call))
-                else:
-                    results += await self._read_together(query, plan, values, call)
+                results += await self._read_together(query, plan, values, len(results) + 1, call)
             return results
         if query.effect == "writes" and len(runs) == 1 and not query.needs_columns:
             plan, values = runs[0]
             if len(values) == 1:
                 return [await self._on_lease(execute, query, plan, values[0], call)]
             sql = pipelined_sql(query, plan)
-            if sql is not None:  # the pipeline is a transaction
+            if sql is not None and is_one_piece(values):  # the pipeline is a transaction
 
                 async def write(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
                     return await write_pipelined(connection, query, plan, values, sql)
@@ -93,25 +91,25 @@ class Direct(Borrower):
         if not runs:
             return []
         async with self._in_transaction(call) as connection:
-            return await run_batch(connection, query, sets)
+            return await run_batch(connection, query, sets, own=True)
 
     async def _many_direct(
         self, query: Query[..., Any, Any], sets: Sequence[Args], call: Call | None
     ) -> None:
         runs = divide(query, sets)
-        if query.effect != "unknown" and len(runs) == 1:
+        if query.effect != "unknown" and len(runs) == 1 and is_one_piece(runs[0][1]):
             await self._on_lease(write_many, query, *runs[0], call)
         elif runs:
             async with self._in_transaction(call) as connection:
-                await execute_many(connection, query, sets)
+                await execute_many(connection, query, sets, own=True)
 
     async def _read_together(
-        self, query: Query[..., Any, R], plan: Plan, values: Sequence[Any], call: Call | None
+        self, query: Query[..., Any, R], plan: Plan, values: Sequence[Any], first: int, call: Call | None
     ) -> list[R]:
         forms = self._forms(query, plan)
 
         async def read(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
-            return await read_together(connection, query, plan, values, forms)
+            return await read_together(connection, query, plan, values, forms, first)
 
         return await self._on_lease(read, query, plan, values, call)
 

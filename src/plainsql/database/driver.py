@@ -18,14 +18,29 @@ from typing import Any
 from asyncpg import Record, exceptions
 
 from plainsql.description import Described
-from plainsql.errors import ContractError
+from plainsql.errors import ContractError, DecodeError
 from plainsql.query import Query
 
-__all__ = ["describe", "fetch", "fetch_many", "is_prepared", "prepare"]
+__all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "parameter_types", "prepare"]
 
 
 _ATTEMPTS = 5
 """So many times a statement is prepared whose tables go on changing."""
+
+
+class TimeLimit:
+    """The time limit of a connection, for several statements together."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self, connection: Any) -> None:
+        timeout: float | None = connection._protocol._get_timeout(None)
+        self._ends = None if timeout is None else monotonic() + timeout
+
+    @property
+    def left(self) -> float | None:
+        """Seconds, never 0, which would be no limit; None where there is none."""
+        return None if self._ends is None else max(self._ends - monotonic(), 0.001)
 
 
 async def fetch(
@@ -47,8 +62,7 @@ async def fetch(
             )
             return records
         except exceptions.OutdatedSchemaCacheError:
-            await connection.reload_schema_state()
-            raise  # it was executed
+            await _learn_types(connection, query)
         except exceptions.InvalidCachedStatementError:
             # Its columns have changed since it was prepared, and it was not executed.
             connection._drop_global_statement_cache()
@@ -71,9 +85,9 @@ async def fetch_many(
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
-    As ``connection.fetchmany(sql, sets)``, without what stands in front of it. The sets of a read must be
-    fewer than four, or less than three times 32 kB on the wire: beyond that asyncpg waits for the socket to
-    take them, and a caller who is cancelled there never returns.
+    As ``connection.fetchmany(sql, sets)``, without what stands in front of it. The sets must be fewer than
+    four, or less than four times 32 kB on the wire: beyond that asyncpg waits for the socket to take them,
+    and a caller who is cancelled there never returns.
     """
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
@@ -81,8 +95,7 @@ async def fetch_many(
             records: list[Any] = await connection._protocol.bind_execute_many(statement, sets, "", None, True)
             return records
         except exceptions.OutdatedSchemaCacheError:
-            await connection.reload_schema_state()
-            raise
+            await _learn_types(connection, query)
         except exceptions.InvalidCachedStatementError:
             connection._drop_global_statement_cache()
             if connection.is_in_transaction():
@@ -121,6 +134,12 @@ def is_prepared(connection: Any, sql: str) -> bool:
     return connection._stmt_cache.get((sql, Record, False)) is not None
 
 
+def parameter_types(connection: Any, sql: str) -> list[str] | None:
+    """Return the names of the types of a text's parameters, if a connection has prepared it."""
+    statement = connection._stmt_cache.get((sql, Record, False))
+    return None if statement is None else [type_.name for type_ in statement._get_parameters()]
+
+
 def describe(statement: Any, query: Query[..., Any, Any], own: int = 0) -> None:
     """Compare a statement's result with the query's row type; it is made from it where there is none yet."""
     attributes = statement._get_attributes()
@@ -142,23 +161,35 @@ async def _prepared(
     run_logged: Callable[[float | None], Awaitable[list[Any]]],
 ) -> list[Any]:
     """Prepare a statement and run it within the connection's time limit for both."""
-    timeout: float | None = connection._protocol._get_timeout(None)
-    ends = None if timeout is None else monotonic() + timeout
+    limit = TimeLimit(connection)
     attempt = 0
     while True:
         attempt += 1
-        statement = await prepare(connection, sql, query, own, timeout)
-        if ends is not None:
-            timeout = max(ends - monotonic(), 0.001)
+        statement = await prepare(connection, sql, query, own, limit.left)
         if connection._query_loggers:
-            return await run_logged(timeout)
+            return await run_logged(limit.left)
         try:
-            return await run(statement, timeout)
+            return await run(statement, limit.left)
         except exceptions.OutdatedSchemaCacheError:
-            await connection.reload_schema_state()
-            raise
+            await _learn_types(connection, query)
+            if attempt == _ATTEMPTS:
+                raise
         except exceptions.InvalidCachedStatementError:
             # It was in the cache from a time before the tables changed, or they changed between the two.
             connection._drop_global_statement_cache()
             if attempt == _ATTEMPTS or connection.is_in_transaction():
                 raise
+
+
+async def _learn_types(connection: Any, query: Query[..., Any, Any]) -> None:
+    """Have a connection forget the types that it knows: one has changed, and a result could not be read.
+
+    Raises ``DecodeError`` for what cannot be run again: it was executed.
+    """
+    await connection.reload_schema_state()
+    if query.effect != "reads":
+        raise DecodeError(
+            f"{query.name}: a type in its result has changed since this connection learnt it",
+            detail="the statement was executed, only its result could not be read",
+            hint=f"generate again, if a type that {query.file} returns has changed",
+        ) from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, NamedTuple, Self
 
 from asyncpg import exceptions
@@ -22,10 +22,16 @@ class Notification(NamedTuple):
     pid: int
     """The sender's process on the server."""
     gap: bool = False
-    """True for one that nobody sent: the connection was lost, and with it what was sent meanwhile."""
+    """True for one that nobody sent: some were lost here, with a connection or because too many waited."""
 
+
+MAX_PENDING = 10_000
+"""Notifications that wait for their consumer at most: what comes then is dropped, and a gap in its place."""
 
 _LONGEST_PAUSE = 1.0
+
+_UNLISTEN_S = 2.0
+"""Seconds for the end of a subscription; what it leaves, the reset of the connection undoes."""
 
 _LOST = (
     ConnectError,
@@ -35,101 +41,219 @@ _LOST = (
     exceptions.AdminShutdownError,
     exceptions.CannotConnectNowError,
     exceptions.InterfaceError,
+    exceptions.InternalClientError,
 )
+
+Acquire = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 class Listener:
     """The notifications of a channel, on a connection of its own. Made by ``Database.listen``.
 
     ``async with`` subscribes at once and unsubscribes at the end; ``async for`` alone subscribes at its first
-    step. The iteration ends when the database is closed.
+    step. The connection is held in the background, so a step may be cancelled, or given a time limit, and
+    nothing is lost. The iteration ends when the database is closed.
     """
 
-    def __init__(
-        self, acquire: Callable[[], AbstractAsyncContextManager[Any]], channel: str, heartbeat: float
-    ) -> None:
-        self._acquire = acquire
-        self._channel = channel
-        self._heartbeat = heartbeat
-        self._subscribed = False
-        self._stopped = False
-        self._arrived: asyncio.Queue[Notification | None] = asyncio.Queue()
-        """None: the connection has ended."""
-        self._stream = self._listen()
+    def __init__(self, acquire: Acquire, channel: str, heartbeat: float) -> None:
+        self._subscription = _Subscription(acquire, channel, heartbeat)
+        self._closed = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Notification:
-        while (notification := await anext(self._stream)) is None:
-            pass
+        self._check_open()
+        self._subscription.begin()
+        notification = await self._subscription.take()
+        if notification is None:
+            raise StopAsyncIteration
         return notification
 
     async def __aenter__(self) -> Self:
-        if not self._subscribed:
-            await anext(self._stream)
+        self._check_open()
+        try:
+            await self._subscription.established()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def __del__(self) -> None:
+        # Iterated without a block and left: its connection would be held as long as the database is open.
+        subscription = getattr(self, "_subscription", None)
+        if subscription is not None:
+            subscription.abandon()
+
     async def aclose(self) -> None:
-        """Unsubscribe, and give the connection back."""
-        await self._stream.aclose()
+        """Unsubscribe, and release the connection."""
+        self._closed = True
+        await self._subscription.end()
 
     def stop(self) -> None:
-        """Let the iteration end."""
-        self._stopped = True
-        self._arrived.put_nowait(None)
+        """Let the iteration end, after what has arrived."""
+        self._subscription.stop()
 
-    async def _listen(self) -> AsyncGenerator[Notification | None]:
-        """Yield None when it has subscribed first, then what arrives; connect again where the connection is
-        lost.
-        """
-        pause = 0.0
-        while not self._stopped:
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PlainsqlError(
+                "the listener is closed", hint="iterate inside its block, or call 'listen' again"
+            )
+
+    @property
+    def _subscribed(self) -> bool:
+        return self._subscription.subscribed
+
+
+class _Subscription:
+    """The task that holds a connection, and what has arrived on it."""
+
+    def __init__(self, acquire: Acquire, channel: str, heartbeat: float) -> None:
+        self._acquire = acquire
+        self._channel = channel
+        self._heartbeat = heartbeat
+        self._arrived: asyncio.Queue[Notification | None] = asyncio.Queue()
+        """None: nothing more will come."""
+        self._count = 0
+        """Notifications so far."""
+        self._task: asyncio.Task[None] | None = None
+        self._established = asyncio.Event()
+        """Set when it is subscribed, and when the task has ended."""
+        self._stopped = False
+        self._pause = 0.0
+        """Seconds before the next attempt to connect again."""
+        self._drops = False
+        """Whether more have come than wait, and those that come are dropped."""
+        self._failure: BaseException | None = None
+        """Why the task has ended by itself; raised once."""
+        self.subscribed = False
+
+    def begin(self) -> None:
+        """Begin to subscribe, if that is not done; again after a failure that was raised."""
+        if self._task is None and not self._stopped:
+            self._established.clear()
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def established(self) -> None:
+        """Wait until it is subscribed. Raises what prevents that."""
+        self.begin()
+        await self._established.wait()
+        if self._failure is not None:
+            self._raise_failure()
+
+    async def take(self) -> Notification | None:
+        """Wait for the next notification; None if there will be none. Raises once why the task has ended."""
+        notification = await self._arrived.get()
+        if notification is None:
+            if self._failure is not None:
+                self._raise_failure()
+            self._arrived.put_nowait(None)  # for others that wait
+        return notification
+
+    def stop(self) -> None:
+        """End the task, if there is one; what has arrived can still be taken."""
+        self._stopped = True
+        if self._task is None:
+            self._arrived.put_nowait(None)
+        else:
+            self._task.cancel()
+
+    async def end(self) -> None:
+        """End the task and wait for it."""
+        self.stop()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _is_stopped(self) -> bool:
+        return self._stopped  # a call, as it changes while the task waits
+
+    def abandon(self) -> None:
+        """End the task from wherever a finalizer runs."""
+        if self._task is not None and not self._task.done():
+            with suppress(RuntimeError):  # the loop is closed, and with it the task
+                self._task.get_loop().call_soon_threadsafe(self.stop)
+
+    def _raise_failure(self) -> None:
+        failure, self._failure, self._task = self._failure, None, None
+        if failure is not None:
+            raise failure
+
+    async def _run(self) -> None:
+        try:
+            await self._keep_subscribed()
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+        except Exception as error:  # noqa: BLE001 (raised where notifications are taken)
+            self._failure = error
+        finally:
+            self._arrived.put_nowait(None)
+            self._established.set()
+
+    async def _keep_subscribed(self) -> None:
+        """Hold a subscription; connect again if the connection is lost."""
+        while not self._is_stopped():
             try:
-                async with (
-                    self._acquire() as connection,
-                    aclosing(self._subscription(connection)) as arriving,
-                ):
-                    async for notification in arriving:
-                        pause = 0.0
-                        yield notification
+                async with self._acquire() as connection:
+                    try:
+                        await self._hold(connection)
+                    except asyncio.CancelledError:
+                        if not self._is_stopped():
+                            raise
+                        return  # out of the block without an error: the connection serves on
             except _LOST as error:
-                if not self._subscribed and isinstance(error, PlainsqlError):
+                if not self.subscribed and isinstance(error, PlainsqlError):
                     raise  # who begins to listen is told that there is no server
                 # The first time at once: the server may be there, and only this connection gone.
-                await asyncio.sleep(pause)
-                pause = min(pause * 2 or 0.05, _LONGEST_PAUSE)
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * 2 or 0.05, _LONGEST_PAUSE)
 
-    async def _subscription(self, connection: Any) -> AsyncGenerator[Notification | None]:
-        arrived = self._arrived = asyncio.Queue()
-
-        def on_notification(_: Any, pid: int, name: str, payload: str) -> None:
-            arrived.put_nowait(Notification(name, payload, pid))
+    async def _hold(self, connection: Any) -> None:
+        """Subscribe on a connection, until it is lost, which raises, or the task is cancelled."""
+        lost = asyncio.Event()
 
         def on_end(_: Any) -> None:
-            arrived.put_nowait(None)
+            lost.set()
 
         connection.add_termination_listener(on_end)
         try:
-            await connection.add_listener(self._channel, on_notification)
-            again, self._subscribed = self._subscribed, True
-            yield Notification(self._channel, "", 0, gap=True) if again else None
-            while not self._stopped:
+            await connection.add_listener(self._channel, self._on_notification)
+            if self.subscribed:
+                self._put(Notification(self._channel, "", 0, gap=True))
+            self.subscribed = True
+            self._pause = 0.0
+            self._established.set()
+            while True:
+                count = self._count
                 try:
                     async with asyncio.timeout(self._heartbeat):
-                        notification = await arrived.get()
+                        await lost.wait()
                 except TimeoutError:
                     # A connection that was cut without a word stays silent for ever.
-                    await connection.execute("select", timeout=self._heartbeat)
-                    continue
-                if notification is not None:
-                    yield notification
-                elif not self._stopped:
-                    raise ConnectionResetError
+                    if count == self._count:
+                        await connection.execute("select", timeout=self._heartbeat)
+                else:
+                    raise ConnectionResetError("the connection of a listener was lost")
         finally:
             connection.remove_termination_listener(on_end)
             with suppress(*_LOST):
-                await connection.remove_listener(self._channel, on_notification)
+                async with asyncio.timeout(_UNLISTEN_S):
+                    await connection.remove_listener(self._channel, self._on_notification)
+
+    def _on_notification(self, _: Any, pid: int, name: str, payload: str) -> None:
+        self._count += 1
+        self._put(Notification(name, payload, pid))
+
+    def _put(self, notification: Notification) -> None:
+        waiting = self._arrived.qsize()
+        if self._drops:
+            # Not for each that is taken: gaps would be most of what waits.
+            self._drops = waiting > MAX_PENDING // 2
+        elif waiting >= MAX_PENDING:
+            self._drops = True
+            self._arrived.put_nowait(Notification(self._channel, "", 0, gap=True))
+        if not self._drops:
+            self._arrived.put_nowait(notification)

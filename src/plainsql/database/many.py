@@ -9,12 +9,16 @@ Reads go as pipelines or joined statements. Writes go through the driver's pipel
 
 so that every row is known to belong to its set, and so that the server itself counts: a set with too few rows
 or too many fails, and with it all others, before anything is committed.
+
+More than asyncpg sends in one piece goes as several pipelines in a transaction: between pieces asyncpg waits
+for the socket, and there neither a cancellation nor the loss of the connection ends it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Coroutine, Sequence
+from contextlib import nullcontext
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -24,9 +28,19 @@ from plainsql.database import driver
 from plainsql.database.execution import EXPLAINED, execute
 from plainsql.database.failure import explain, is_lost
 from plainsql.database.forms import Form, Forms
-from plainsql.database.pipelined import PipelinedStatement, Values, fitting, unfit_call
-from plainsql.errors import NoRowError, TooManyRowsError
+from plainsql.database.nul import nul_refused, nuls_in, refuse_nul
+from plainsql.database.pipelined import (
+    PipelinedStatement,
+    Values,
+    fitting,
+    is_one_piece,
+    pieces,
+    unfit_call,
+)
+from plainsql.database.wholeness import whole
+from plainsql.errors import BindError, NoRowError, TooManyRowsError
 from plainsql.query import Args, Plan, Query
+from plainsql.sets import of_set
 
 __all__ = [
     "divide",
@@ -59,30 +73,89 @@ _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
 _MISCOUNTED = re.compile(r"plainsql set (\d+): (\d+) rows")
 
 
-async def run_batch(connection: Any, query: Query[..., Any, R], sets: Sequence[Args]) -> list[R]:
+async def run_batch(
+    connection: Any, query: Query[..., Any, R], sets: Sequence[Args], *, own: bool = False
+) -> list[R]:
     """Run a query once for each set of arguments and return the results in the order of the sets.
 
-    The connection is in a transaction, so that writes are done all or not at all.
+    The connection is in a transaction, so that writes are done all or not at all: its ``own`` ends with an
+    error, in another's nothing is kept of it.
     """
+    runs = divide(query, sets)
+    if not own:
+        await _refuse_nul(connection, query, runs)
     results: list[R] = []
-    for plan, values in divide(query, sets):
-        if len(values) == 1 or query.needs_columns:
-            results += [await execute(connection, query, plan, one) for one in values]
-        elif query.effect == "reads":
-            results += await read_together(
-                connection, query, plan, values, Forms(query, plan, joins=query.joins)
-            )
-        elif (sql := pipelined_sql(query, plan)) is not None:
-            results += await write_pipelined(connection, query, plan, values, sql)
-        else:
-            results += [await execute(connection, query, plan, one) for one in values]
+    number = 1
+    async with nullcontext() if own or _is_one_statement(query, runs) else whole(connection):
+        for plan, values in runs:
+            if query.needs_columns or len(values) == 1:
+                results += await _one_by_one(connection, query, plan, values, number)
+            elif query.effect == "reads":
+                forms = Forms(query, plan, joins=query.joins)
+                results += await read_together(connection, query, plan, values, forms, number)
+            elif (sql := pipelined_sql(query, plan)) is not None:
+                results += await write_pipelined(connection, query, plan, values, sql, number)
+            else:
+                results += await _one_by_one(connection, query, plan, values, number)
+            number += len(values)
     return results
 
 
-async def execute_many(connection: Any, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
-    """Run a query once for each set of arguments, pipelined, and return nothing of what it returns."""
-    for plan, values in divide(query, sets):
-        await write_many(connection, query, plan, values)
+async def execute_many(
+    connection: Any, query: Query[..., Any, Any], sets: Sequence[Args], *, own: bool = False
+) -> None:
+    """Run a query once for each set of arguments, pipelined, and return nothing of what it returns.
+
+    The connection is in a transaction, which is its ``own`` or another's, as for `run_batch`.
+    """
+    runs = divide(query, sets)
+    if not own:
+        await _refuse_nul(connection, query, runs)
+    number = 1
+    in_one = query.effect == "reads" or (len(runs) == 1 and is_one_piece(runs[0][1]))
+    async with nullcontext() if own or in_one else whole(connection):
+        for plan, values in runs:
+            await write_many(connection, query, plan, values, number)
+            number += len(values)
+
+
+async def _refuse_nul(
+    connection: Any, query: Query[..., Any, Any], runs: Sequence[tuple[Plan, list[Values]]]
+) -> None:
+    """Raise ``BindError`` for a text with a NUL: the server's refusal would end the transaction."""
+    number = 0
+    for plan, values in runs:
+        for one in values:
+            number += 1
+            if not nuls_in(one):
+                continue
+            try:
+                await refuse_nul(connection, query, plan, one)
+            except BindError as error:
+                raise of_set(query.name, number, error) from None
+
+
+def _is_one_statement(query: Query[..., Any, Any], runs: Sequence[tuple[Plan, list[Values]]]) -> bool:
+    """Whether sets are run in one round trip, or change nothing."""
+    if query.effect == "reads" or not runs:
+        return True
+    [(plan, values), *more] = runs
+    if len(values) == 1 or more:
+        return not more
+    return not query.needs_columns and pipelined_sql(query, plan) is not None and is_one_piece(values)
+
+
+async def _one_by_one(
+    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], first: int
+) -> list[R]:
+    """Run a query for each set of values, whose numbers begin with ``first``."""
+    results: list[R] = []
+    for number, one in enumerate(values, first):
+        try:
+            results.append(await execute(connection, query, plan, one))
+        except BindError as error:
+            raise of_set(query.name, number, error) from None
+    return results
 
 
 def divide(query: Query[..., Any, Any], sets: Sequence[Args]) -> list[tuple[Plan, list[Values]]]:
@@ -97,26 +170,35 @@ def divide(query: Query[..., Any, Any], sets: Sequence[Args]) -> list[tuple[Plan
 
 
 async def read_together(
-    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], forms: Forms
+    connection: Any,
+    query: Query[..., Any, R],
+    plan: Plan,
+    values: Sequence[Values],
+    forms: Forms,
+    first: int = 1,
 ) -> list[R]:
-    """Run a read for each set of values, in few statements, and return the results in order."""
+    """Run a read for each set of values, in few statements, and return the results in order.
+
+    The numbers of the sets, for errors, begin with ``first``.
+    """
     results: list[R] = []
     while len(results) < len(values):
         rest = values[len(results) :]
-        form = forms.choose(len(rest))
+        form = forms.choose(len(rest)) if len(rest) > 1 else None
         known = form is not None and form.cost.known
         most = min(_CHUNK, forms.most(form, _LONGEST_S)) if form is not None and known else _FIRST_CHUNK
         if isinstance(form, PipelinedStatement):
             most = fitting(rest[:most], most)
+        number = first + len(results)
         if form is None or most == 1:
-            results.append(await execute(connection, query, plan, rest[0]))
+            results += await _one_by_one(connection, query, plan, rest[:1], number)
         else:
-            results += await _read_chunk(connection, query, plan, rest[:most], form)
+            results += await _read_chunk(connection, query, plan, rest[:most], form, number)
     return results
 
 
 async def _read_chunk(
-    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], form: Form
+    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], form: Form, first: int
 ) -> list[R]:
     found: list[list[Any]] | None = None
     began = perf_counter()
@@ -137,7 +219,7 @@ async def _read_chunk(
             raise
     if found is None:
         # One after the other, until one raises what is wrong with it.
-        return [await execute(connection, query, plan, one) for one in values]
+        return await _one_by_one(connection, query, plan, values, first)
     return [query.result(records) for records in found]
 
 
@@ -171,32 +253,50 @@ def pipelined_sql(query: Query[..., Any, Any], plan: Plan) -> str | None:
 
 
 async def write_pipelined(
-    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], sql: str
+    connection: Any,
+    query: Query[..., Any, R],
+    plan: Plan,
+    values: Sequence[Values],
+    sql: str,
+    first: int = 1,
 ) -> list[R]:
-    """Run a write for each set of values in one round trip, all or none; ``sql`` is of `pipelined_sql`."""
-    numbered = [(*one, number) for number, one in enumerate(values, 1)]
+    """Run a write for each set of values, all or none; ``sql`` is of `pipelined_sql`.
 
-    async def write() -> list[Any]:
-        await driver.prepare(connection, sql, query, 1)
-        records: list[Any] = await connection.fetchmany(sql, numbered)
-        return records
+    In one round trip if the values are one piece; else the connection is in a transaction. The numbers of the
+    sets begin with ``first``.
+    """
+    limit = driver.TimeLimit(connection)
+    records: list[Any] = []
 
-    records = await _explained(connection, query, plan, values, write())
+    async def write(piece: Sequence[Values], number: int) -> None:
+        await driver.prepare(connection, sql, query, 1, limit.left)
+        numbered = [(*one, n) for n, one in enumerate(piece, number)]
+        records.extend(await connection.fetchmany(sql, numbered, timeout=limit.left))
+
+    for at, piece in pieces(values):
+        await _explained(connection, query, plan, piece, first + at, write(piece, first + at))
     if query.kind == "count":
         return [record[0] for record in records]
     if query.kind == "one":  # the server has counted
         return query.build([record[:-1] for record in records])
     found: list[list[Any]] = [[] for _ in values]
     for record in records:
-        found[record[-1] - 1].append(record[:-1])
+        found[record[-1] - first].append(record[:-1])
     return [query.result(rows) for rows in found]
 
 
 async def write_many(
-    connection: Any, query: Query[..., Any, Any], plan: Plan, values: Sequence[Values]
+    connection: Any,
+    query: Query[..., Any, Any],
+    plan: Plan,
+    values: Sequence[Values],
+    first: int = 1,
 ) -> None:
-    """Run a query for each set of values in one round trip, all or none."""
-    await _explained(connection, query, plan, values, connection.executemany(plan.sql, values))
+    """Run a query for each set of values, all or none, as `write_pipelined` does."""
+    limit = driver.TimeLimit(connection)
+    for at, piece in pieces(values):
+        work = connection.executemany(plan.sql, piece, timeout=limit.left)
+        await _explained(connection, query, plan, piece, first + at, work)
 
 
 async def _explained(
@@ -204,6 +304,7 @@ async def _explained(
     query: Query[..., Any, Any],
     plan: Plan,
     values: Sequence[Values],
+    first: int,
     work: Coroutine[Any, Any, T],
 ) -> T:
     try:
@@ -214,6 +315,10 @@ async def _explained(
             if miscounted is not None:
                 raise _not_one(query, *map(int, miscounted.groups())) from None
         element = unfit_call(error)
+        if isinstance(error, exceptions.CharacterNotInRepertoireError):
+            for number, one in enumerate(values, first):
+                if (refusal := nul_refused(error, connection, query, plan, one)) is not None:
+                    raise of_set(query.name, number, refusal) from None
         if isinstance(error, exceptions.PostgresError) and element is None:
             # The server's: its position, where it gives one, is of the text around the query as well.
             error.add_note(query.note(plan, None))
@@ -221,6 +326,8 @@ async def _explained(
         explained = await explain(error, connection, query, plan, values[element or 0])
         if explained is error:
             raise
+        if element is not None and isinstance(explained, BindError):
+            explained = of_set(query.name, first + element, explained)
         raise explained from None
 
 

@@ -24,7 +24,8 @@ from plainsql.cache import Mark, Reading
 from plainsql.database.borrowing import Borrower
 from plainsql.database.by_hand import CacheOf
 from plainsql.database.contexts import asynccontextmanager
-from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
+from plainsql.database.copying import Progress, copy_in
+from plainsql.database.copying_out import CopyFormat, Output, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, fetch, iterate
 from plainsql.database.holders import Use

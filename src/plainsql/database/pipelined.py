@@ -15,7 +15,7 @@ itself: the rows, their order and the indexes are those of the query alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from plainsql.database import driver
@@ -23,21 +23,30 @@ from plainsql.database.cost import Cost
 from plainsql.database.wire_size import wire_size
 from plainsql.query import Plan, Query
 
-__all__ = ["MAX_PIPELINE_BYTES", "PipelinedStatement", "Values", "fitting", "unfit_call"]
+__all__ = [
+    "MAX_PIPELINE_BYTES",
+    "PipelinedStatement",
+    "Values",
+    "fitting",
+    "is_one_piece",
+    "pieces",
+    "unfit_call",
+]
 
 Values = tuple[object, ...]
 """The arguments of one call, in the order of ``$n``."""
 
-MAX_PIPELINE_BYTES = 80 * 1024
-"""What the arguments of a pipeline may take: asyncpg sends up to 96 kB in one piece. Beyond that it waits
-for the socket between pieces, and a caller who is cancelled there never returns."""
+MAX_PIPELINE_BYTES = 96 * 1024
+"""What the arguments of a pipeline may take: asyncpg encodes less than 128 kB before it sends anything, and
+sends it in one piece. Beyond that it waits for the socket between pieces: a caller who is cancelled there, or
+whose connection is cut, never returns, and of what does not fit a part is executed already."""
 
 _ONE_PIECE = 3
 """So many calls are one piece whatever they take: asyncpg closes a buffer behind the argument that fills
 it, and sends four."""
 
-_OVERHEAD = 80
-"""Bytes of the messages around one call's arguments."""
+_OVERHEAD = 104
+"""Bytes of the messages around one call's arguments, some tens of columns that travel as text included."""
 
 _ELEMENT = re.compile(r"invalid input for query argument \$\d+ in element #(\d+) of")
 
@@ -72,6 +81,24 @@ def fitting(calls: Sequence[Values], most: int) -> int:
         if size > MAX_PIPELINE_BYTES:
             return max(number, min(_ONE_PIECE, most, len(calls)))
     return min(most, len(calls))
+
+
+def is_one_piece(calls: Sequence[Values]) -> bool:
+    """Whether calls make one pipeline that is sent in one piece."""
+    return fitting(calls, len(calls)) == len(calls)
+
+
+def pieces(calls: Sequence[Values]) -> Iterator[tuple[int, Sequence[Values]]]:
+    """Divide calls into pipelines that are each sent in one piece; with each, the position of its first."""
+    start = size = 0
+    for number, values in enumerate(calls):
+        own = _OVERHEAD + wire_size(values)
+        size += own
+        if size > MAX_PIPELINE_BYTES and number - start >= _ONE_PIECE:
+            yield start, calls[start:number]
+            start, size = number, own
+    if start < len(calls):
+        yield start, calls[start:]
 
 
 def unfit_call(error: BaseException) -> int | None:

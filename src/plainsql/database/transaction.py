@@ -20,7 +20,8 @@ from plainsql.cache import Mark
 from plainsql.database.block import block
 from plainsql.database.borrowed import BorrowedConnection
 from plainsql.database.contexts import asynccontextmanager
-from plainsql.database.copying import CopyFormat, Output, Progress, copy_in, copy_out
+from plainsql.database.copying import Progress, copy_in
+from plainsql.database.copying_out import CopyFormat, Output, copy_out
 from plainsql.database.execution import execute, iterate
 from plainsql.database.many import execute_many, run_batch
 from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows

@@ -23,8 +23,17 @@ import sys
 if sys.platform == "win32":
     raise ImportError("plainsql.embedded needs Unix sockets and file locks: use WSL, or a server of your own")
 
-from plainsql.embedded.commands import Status, start, status, stop
+from plainsql.embedded.commands import Status, start, start_or_scratch, status, stop
 from plainsql.embedded.folder import project_folder, scratch_folder
 from plainsql.embedded.server import EmbeddedServer
 
-__all__ = ["EmbeddedServer", "Status", "project_folder", "scratch_folder", "start", "status", "stop"]
+__all__ = [
+    "EmbeddedServer",
+    "Status",
+    "project_folder",
+    "scratch_folder",
+    "start",
+    "start_or_scratch",
+    "status",
+    "stop",
+]

@@ -54,11 +54,24 @@ def find_binaries() -> Binaries:
     return Binaries(folder)
 
 
-def program_environment(**more: str) -> dict[str, str]:
-    """Return the environment for PostgreSQL's programs: the caller's, without what would redirect them.
+_PASSED_ON = frozenset(
+    [
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LOCPATH", "TZDIR"),
+        *("TMPDIR", "TMP", "TEMP"),
+        # What the programs need to find their libraries.
+        *("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "NIX_LD"),
+        *("NIX_LD_LIBRARY_PATH",),
+    ]
+)
 
-    ``PGHOST``, ``PGSERVICE``, ``PGOPTIONS`` and the like belong to the user's other servers. Messages are
-    in English, because some of them are told apart by their text.
+
+def program_environment(**more: str) -> dict[str, str]:
+    """Return the environment for PostgreSQL's programs: of the caller's, what they need to run.
+
+    A server keeps the environment of the process that happened to start it, and shows it to its superusers
+    and in ``/proc``: encryption keys, passwords and tokens are not for it. ``PGHOST``, ``PGOPTIONS`` and the
+    like belong to the user's other servers. Messages are in English, because some of them are told apart by
+    their text.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    kept = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
     return kept | {"LC_ALL": "C", "TZ": "UTC"} | more

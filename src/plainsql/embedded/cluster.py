@@ -11,6 +11,7 @@ from plainsql.embedded.binaries import Binaries
 from plainsql.embedded.folder import ServerFolder, tells_of_full_disk
 from plainsql.embedded.privileges import Identity
 from plainsql.errors import EmbeddedServerError
+from plainsql.files import create_file, read_file
 
 __all__ = ["SUPERUSER", "create_cluster", "require_same_major", "server_version"]
 
@@ -38,10 +39,14 @@ def create_cluster(folder: ServerFolder, identity: Identity, binaries: Binaries,
         EmbeddedServerError: initdb failed; the detail is the end of what it said.
     """
     new = folder.path / "data.new"
+    if new.is_symlink():
+        new.unlink()
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
-    folder.password.touch(mode=0o600)
-    folder.password.write_text(secrets.token_urlsafe(24))
+    # Whatever has this name: it is not a password of these data.
+    folder.password.unlink(missing_ok=True)
+    with create_file(folder.password, 0o600) as file:
+        file.write(secrets.token_urlsafe(24).encode())
     identity.give(folder.password)
     identity.give(new)
     command: list[str | Path] = [
@@ -79,7 +84,7 @@ def require_same_major(folder: ServerFolder, version: str) -> None:
         EmbeddedServerError: it was made by another major version, or is not a data directory.
     """
     try:
-        found = (folder.data / "PG_VERSION").read_text().strip()
+        found = read_file(folder.data / "PG_VERSION").decode("ascii", "replace").strip()
     except FileNotFoundError:
         raise EmbeddedServerError(
             f"{folder.data} is not a PostgreSQL data directory: PG_VERSION is missing",

@@ -9,6 +9,7 @@ the next start of any scratch server.
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,9 @@ from plainsql.embedded.state import (
 from plainsql.errors import EmbeddedServerError, OptionError
 from plainsql.options import check
 
-__all__ = ["Status", "start", "status", "stop"]
+__all__ = ["Status", "start", "start_or_scratch", "status", "stop"]
+
+_READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +130,22 @@ def start(
                 state = msgspec.structs.replace(state, keep=True)
                 write_state(place, state)
         return EmbeddedServer(place, state, User(place), binaries)
+
+
+def start_or_scratch() -> EmbeddedServer:
+    """Start or join the project's server; if its folder may not be written to, start a scratch server.
+
+    For work that leaves nothing on the server, in a checkout that is read-only or another user's.
+
+    Raises:
+        EmbeddedServerError: as `start` does for any other reason.
+    """
+    try:
+        return start()
+    except EmbeddedServerError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _READ_ONLY:
+            raise
+    return start(scratch=True)
 
 
 def stop(folder: Path | str | None = None, *, force: bool = False) -> bool:

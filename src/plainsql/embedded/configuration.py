@@ -11,6 +11,7 @@ from __future__ import annotations
 from plainsql.embedded.folder import ServerFolder
 from plainsql.embedded.privileges import Identity
 from plainsql.embedded.state import State
+from plainsql.files import create_file
 
 __all__ = ["server_settings", "write_access_rules"]
 
@@ -47,6 +48,6 @@ def write_access_rules(folder: ServerFolder, state: State, identity: Identity) -
         "host replication all 127.0.0.1/32 scram-sha-256",
     ]
     folder.access.unlink(missing_ok=True)
-    folder.access.write_text("\n".join([*rules, ""]))
-    folder.access.chmod(0o600)
+    with create_file(folder.access, 0o600) as file:
+        file.write("\n".join([*rules, ""]).encode())
     identity.give(folder.access)

@@ -26,13 +26,24 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from plainsql.errors import EmbeddedServerError
+from plainsql.errors import EmbeddedServerError, FileError
+from plainsql.files import check_folder, make_folder, make_ignored_folder
 
-__all__ = ["ServerFolder", "project_folder", "scratch_folder", "scratch_root", "tells_of_full_disk"]
+__all__ = [
+    "PROJECT_FOLDER",
+    "ServerFolder",
+    "project_folder",
+    "scratch_folder",
+    "scratch_root",
+    "tells_of_full_disk",
+]
+
+PROJECT_FOLDER = ".plainsql"
+"""Beside ``pyproject.toml``: what is kept of a project and is no part of it."""
 
 _SOCKET_PATH_BYTES = 103
 _RUN = "plainsql-run-"
@@ -47,14 +58,34 @@ def project_folder(start: Path | None = None) -> Path:
     """
     start = (start or Path.cwd()).absolute()
     project = next((p for p in (start, *start.parents) if (p / "pyproject.toml").is_file()), start)
-    return project / ".plainsql" / "server"
+    return project / PROJECT_FOLDER / "server"
 
 
 def scratch_root() -> Path:
-    """Return the private folder that holds this user's scratch servers, made where it is missing."""
-    root = Path(tempfile.gettempdir()) / f"plainsql-{os.geteuid()}"
-    with _usable(root):
-        return _private_folder(root, _private_mode())
+    """Return the private folder that holds this user's scratch servers, made where it is missing.
+
+    A name that can be foretold may have been taken by another user: then it is one below the home folder.
+
+    Raises:
+        EmbeddedServerError: neither can be used.
+    """
+    shared = Path(tempfile.gettempdir()) / f"plainsql-{os.geteuid()}"
+    try:
+        make_folder(shared, _private_mode())
+    except OSError as error:
+        refusal = error
+    else:
+        return shared
+    with suppress(OSError, RuntimeError):  # no home folder, or none that can be written to
+        own = Path.home() / ".cache" / "plainsql-scratch"
+        own.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(own, _private_mode())
+        return own
+    reason = refusal.message if isinstance(refusal, FileError) else refusal.strerror
+    raise EmbeddedServerError(
+        f"{shared} cannot be used for scratch servers: {reason}",
+        hint="set TMPDIR to a folder of your own",
+    )
 
 
 def scratch_folder(name: str) -> Path:
@@ -106,29 +137,55 @@ class ServerFolder:
         return self.path / "run"
 
     def make(self) -> None:
-        """Create the folder, private, or accept one that is empty or already a server's.
+        """Create the folder, private, or accept one that is ours alone, and empty or already a server's.
 
         Raises:
-            EmbeddedServerError: it cannot be created or written, or holds other things.
+            EmbeddedServerError: it cannot be created or written, others can change it, a link stands in it
+                in the place of a folder, or it holds other things.
         """
         with _usable(self.path):
-            if self.path.parent.name == ".plainsql":
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                ignore = self.path.parent / ".gitignore"
-                if not ignore.exists():
-                    ignore.write_text("*\n")
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self.path.mkdir(mode=_private_mode())
-            except FileExistsError:
-                found = {entry.name for entry in self.path.iterdir()}
-                if found and not found & _OWN_FILES:
-                    raise EmbeddedServerError(
-                        f"{self.path} is not a server's folder: it holds {', '.join(sorted(found)[:5])}",
-                        hint="give a folder that does not exist yet",
-                    ) from None
+            home = self.path.parent
+            if home.name == PROJECT_FOLDER:
+                home.parent.mkdir(parents=True, exist_ok=True)
+                # Not private: root may have to let an unprivileged user pass.
+                make_ignored_folder(home)
             else:
-                self.path.chmod(_private_mode())  # whatever the umask says
+                home.mkdir(parents=True, exist_ok=True)
+            while not self._made_or_accepted():
+                pass  # a scratch folder was removed under us by its last user
+
+    def _made_or_accepted(self) -> bool:
+        try:
+            self.path.mkdir(_private_mode())
+        except FileExistsError:
+            try:
+                self._accept()
+            except FileNotFoundError:
+                return False
+            return True
+        try:
+            self.path.chmod(_private_mode())  # whatever the umask says
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _accept(self) -> None:
+        entries = {} if self.path.is_symlink() else {entry.name: entry for entry in self.path.iterdir()}
+        check_folder(self.path)
+        if entries and not entries.keys() & _OWN_FILES:
+            raise EmbeddedServerError(
+                f"{self.path} is not a server's folder: it holds {', '.join(sorted(entries)[:5])}",
+                hint="give a folder that does not exist yet",
+            )
+        for entry in entries.values():
+            if entry.is_symlink():
+                # git keeps links: one that a repository brings would lead us to its author's choice of files.
+                raise FileError(
+                    f"{entry} is a symbolic link, and a server makes none", hint=f"remove {entry}"
+                )
+        for folder in (self.users, self.data, self.run):
+            if folder.name in entries:
+                check_folder(folder)
 
     def make_socket_folder(self, port: int) -> Path:
         """Create and return the folder for the Unix socket: ``run/``, or a short one elsewhere."""
@@ -136,7 +193,7 @@ class ServerFolder:
         # A comma separates hosts in a connection string, and folders in unix_socket_directories.
         if len(socket) <= _SOCKET_PATH_BYTES and not set(socket) & set(b',"\n'):
             with _usable(self.run):
-                self.run.mkdir(mode=0o700, exist_ok=True)
+                make_folder(self.run)
             return self.run
         # The same name each time, so that URLs that are written down outlive a restart.
         name = _RUN + hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
@@ -189,9 +246,11 @@ def _usable(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        if isinstance(error, FileExistsError | NotADirectoryError):
+        hint: str | None = "give a folder that this user can write to, on a disk with room"
+        if isinstance(error, FileError):
+            reason, hint = error.message, error.hint
+        elif isinstance(error, FileExistsError | NotADirectoryError):
             reason = f"{error.filename} is not a folder"
-        raise EmbeddedServerError(
-            f"{path} cannot be used for a server: {reason}",
-            hint="give a folder that this user can write to, on a disk with room",
-        ) from error
+        elif path.parent.name == PROJECT_FOLDER:
+            hint = "make the project's folder writable, or set DATABASE_URL to a server of your own"
+        raise EmbeddedServerError(f"{path} cannot be used for a server: {reason}", hint=hint) from error

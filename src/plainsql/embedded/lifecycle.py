@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from plainsql.embedded.privileges import choose_identity
 from plainsql.embedded.registry import deciding_if_free, is_held, live_users
 from plainsql.embedded.state import State, read_state, write_state
 from plainsql.errors import EmbeddedServerError
+from plainsql.files import create_file
 
 __all__ = ["bring_up", "remove_forsaken_scratch_servers", "running_state", "shut_down"]
 
@@ -49,13 +51,14 @@ def bring_up(place: ServerFolder, asked: State, binaries: Binaries, timeout: flo
     if asked.scratch:
         # What a killed scratch server left cannot be trusted: it did not wait for the disk.
         shutil.rmtree(place.data, ignore_errors=True)
-        marker.touch()
-    identity = choose_identity(place.path, place.data, binaries.path("postgres"))
+        with suppress(FileExistsError):
+            create_file(marker).close()
+    identity = choose_identity(place.path, place.data, binaries.path("postgres"), scratch=asked.scratch)
     version = server_version(identity, binaries)
     if place.data.exists():
         require_same_major(place, version)
         for path in (place.data, place.password):
-            if identity.uid is not None and path.stat().st_uid != identity.uid:
+            if identity.uid is not None and path.lstat().st_uid != identity.uid:
                 identity.give(path)
     else:
         create_cluster(place, identity, binaries, scratch=asked.scratch)

@@ -15,13 +15,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from plainsql.embedded.binaries import Binaries
+from plainsql.embedded.binaries import Binaries, program_environment
 from plainsql.embedded.configuration import server_settings, write_access_rules
 from plainsql.embedded.folder import ServerFolder, tells_of_full_disk
 from plainsql.embedded.privileges import Identity
 from plainsql.embedded.registry import hold, is_held
 from plainsql.embedded.state import State
 from plainsql.errors import EmbeddedServerError
+from plainsql.files import open_file, read_file
 
 __all__ = [
     "free_port",
@@ -59,7 +60,7 @@ def launch(folder: ServerFolder, state: State, identity: Identity, binaries: Bin
         options = [f"-c{name}={value}" for name, value in server_settings(folder, state).items()]
         with suppress(FileNotFoundError):
             folder.log.replace(folder.log.with_suffix(".log.1"))
-        log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        log = open_file(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             done = identity.run(
                 [
@@ -142,8 +143,8 @@ def pid_of(folder: ServerFolder) -> int | None:
 def log_tail(folder: ServerFolder, lines: int) -> str:
     """Return the last lines of the log of the server's last start; empty where there is none."""
     try:
-        with folder.log.open("rb") as file:
-            file.seek(max(0, folder.log.stat().st_size - 256 * lines))
+        with os.fdopen(open_file(folder.log, os.O_RDONLY), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 256 * lines))
             text = file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
@@ -200,12 +201,19 @@ def _runs_in(pid: int, data: Path) -> bool:
             return Path(f"/proc/{pid}/cwd").samefile(data)
         except OSError:
             return False  # no such process, or another user's, who has no access to our data directory
-    told = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["ps", "-o", "comm=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        check=False,
+    )
     return Path(told.stdout.strip()).name == "postgres"
 
 
 def _pid_file(folder: ServerFolder) -> list[str]:
     try:
-        return [line.strip() for line in (folder.data / "postmaster.pid").read_text().splitlines()]
+        text = read_file(folder.data / "postmaster.pid").decode("utf-8", "replace")
     except FileNotFoundError:
         return []
+    return [line.strip() for line in text.splitlines()]

@@ -74,13 +74,14 @@ class Identity:
             os.chown(each, self.uid, self.gid, follow_symlinks=False)
 
 
-def choose_identity(folder: Path, data: Path, postgres: Path) -> Identity:
+def choose_identity(folder: Path, data: Path, postgres: Path, *, scratch: bool = False) -> Identity:
     """Return the first identity that can enter ``folder`` and run ``postgres``.
 
     Args:
         folder: the server's folder; it exists.
         data: the data folder in it; its owner decides, where it exists.
         postgres: the server's program.
+        scratch: nothing is kept, so that it is of no interest whose it is.
 
     Raises:
         EmbeddedServerError: no identity can.
@@ -90,7 +91,10 @@ def choose_identity(folder: Path, data: Path, postgres: Path) -> Identity:
         reason = _obstacle(identity, folder, postgres)
         if reason is None:
             if identity.uid is not None:
-                logger.warning(
+                # Said when the data are made, and not again by each command that starts the server.
+                level = logging.INFO if scratch or data.exists() else logging.WARNING
+                logger.log(
+                    level,
                     "PostgreSQL refuses to run as root and user namespaces are not available or not "
                     "wanted here: the server in %s runs as %s",
                     folder,

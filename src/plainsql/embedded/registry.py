@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from plainsql.embedded.folder import ServerFolder
+from plainsql.files import make_folder, open_file
 
 __all__ = ["User", "deciding", "deciding_if_free", "forget_dead_users", "hold", "is_held", "live_users"]
 
@@ -67,7 +68,7 @@ class User:
     """One user of a server, from joining to leaving. To be made and left under `deciding`."""
 
     def __init__(self, folder: ServerFolder) -> None:
-        folder.users.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder.users)
         self._path = folder.users / f"{os.getpid()}.{secrets.token_hex(4)}"
         self._fd = _open(self._path)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -93,7 +94,8 @@ def forget_dead_users(folder: ServerFolder) -> None:
 def is_held(path: Path) -> bool:
     """Whether a process holds this file's lock; False for a missing file."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        # To look at a lock changes nothing, whatever file it is.
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:
@@ -116,7 +118,7 @@ def hold(path: Path, *, timeout: float) -> int | None:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return open_file(path, os.O_RDWR | os.O_CREAT)
 
 
 def _try(fd: int, kind: int) -> bool:

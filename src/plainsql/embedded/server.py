@@ -17,6 +17,7 @@ from plainsql.embedded.psql import run_psql
 from plainsql.embedded.registry import User, deciding, forget_dead_users, is_held, live_users
 from plainsql.embedded.state import State, connection_url, read_state
 from plainsql.errors import SettingsError
+from plainsql.files import read_file
 from plainsql.options import check
 
 __all__ = ["EmbeddedServer"]
@@ -31,7 +32,7 @@ class EmbeddedServer:
         self._user: User | None = user
         self._binaries = binaries
         self._process = os.getpid()
-        self._password = folder.password.read_text()
+        self._password = read_file(folder.password).decode()
         # A program that just ends leaves in order, too; one that is killed does not.
         atexit.register(self.stop)
 

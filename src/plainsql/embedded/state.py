@@ -9,6 +9,7 @@ import msgspec
 
 from plainsql.embedded.folder import ServerFolder
 from plainsql.errors import EmbeddedServerError
+from plainsql.files import read_file, replace_file
 
 __all__ = ["Auth", "State", "connection_url", "read_state", "require_compatible", "write_state"]
 
@@ -35,17 +36,15 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 def read_state(folder: ServerFolder) -> State | None:
     """Return the state, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(folder.state.read_bytes(), type=State)
-    except (FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode(read_file(folder.state), type=State)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def write_state(folder: ServerFolder, state: State) -> None:
     """Write the state, whole or not at all."""
-    new = folder.state.with_suffix(".new")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
-    new.chmod(0o600)
-    new.replace(folder.state)
+    with replace_file(folder.state, mode=0o600) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(state)))
 
 
 def connection_url(

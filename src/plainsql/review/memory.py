@@ -5,7 +5,6 @@ the database on which its analysis depends.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,6 +17,7 @@ import msgspec
 import plainsql.analysis
 from plainsql.analysis import Analysis, PgType
 from plainsql.analysis.definitions import FIRST_USER_OID, Definitions
+from plainsql.files import make_ignored_folder, read_file, remove_leftovers, replace_file
 
 __all__ = ["Memory"]
 
@@ -41,7 +41,7 @@ class Memory:
         # Absent, or of another version: everything is analysed.
         with suppress(OSError, ValueError, RecursionError):
             self._known = (
-                {} if anew else msgspec.msgpack.decode(file.read_bytes(), type=dict[str, list[Analysis]])
+                {} if anew else msgspec.msgpack.decode(read_file(file), type=dict[str, list[Analysis]])
             )
 
     def key(self, variants: Iterable[tuple[str, tuple[str, ...]]]) -> str:
@@ -100,15 +100,12 @@ class Memory:
         if not self._unsaved and wanted.keys() == self._known.keys():
             return
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            if not (ignore := self._file.parent / ".gitignore").exists():
-                ignore.write_text("*\n")
-            # Under a name of its own: two reviews at once do not write into each other's file.
-            part = self._file.with_suffix(f".{os.getpid()}.part")
-            part.write_bytes(msgspec.msgpack.encode(wanted))
-            part.replace(self._file)
+            make_ignored_folder(self._file.parent)
+            remove_leftovers(self._file)
+            with replace_file(self._file) as file:
+                file.write(msgspec.msgpack.encode(wanted))
         except OSError:
-            pass  # a read-only checkout: the next review is slower, and right
+            pass  # a read-only checkout, or a link in its place: the next review is slower, and right
 
 
 def _analysis_version() -> str:

@@ -5,6 +5,7 @@
     -- param access_token: encrypted                             bound to :tenant_id and :id
     -- param token: encrypted as access_token (account_id)       another column's name, another key of the row
     -- column token: encrypted as shop.users.access_token (id)   of a table that is not this folder's
+    -- column token: encrypted (id = user_id)                    a key that is called otherwise here
 
 A value opens only as the same column of the same row, so both must be the same where it is written and where
 it is read. The column is the folder's table and the name unless ``as`` says otherwise.
@@ -13,6 +14,7 @@ it is read. The column is the folder's table and the name unless ``as`` says oth
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,10 +31,11 @@ DEFAULT_KEYS: Final = ("tenant_id", "id")
 
 _WORD: Final = re.compile(r"encrypted\b")
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_KEY: Final = rf"{_NAME}(?:[ \t]*=[ \t]*{_NAME})?"
 _FORM: Final = re.compile(
     rf"encrypted"
     rf"(?:[ \t]+as[ \t]+(?P<column>{_NAME}(?:\.{_NAME}\.{_NAME})?))?"
-    rf"(?:[ \t]*\([ \t]*(?P<keys>{_NAME}(?:[ \t]*,[ \t]*{_NAME})*)[ \t]*\))?"
+    rf"(?:[ \t]*\([ \t]*(?P<keys>{_KEY}(?:[ \t]*,[ \t]*{_KEY})*)[ \t]*\))?"
 )
 _HINT: Final = "Write encrypted, encrypted (id), or encrypted as shop.users.token (tenant_id, id)."
 
@@ -50,7 +53,9 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
     found = _FORM.fullmatch(text)
     if found is None:
         raise source.error(offset, f"{text!r} is no way to encrypt", hint=_HINT)
-    keys = tuple(re.findall(_NAME, found["keys"])) if found["keys"] else DEFAULT_KEYS
+    pairs = [key.partition("=") for key in (found["keys"] or ", ".join(DEFAULT_KEYS)).split(",")]
+    bound = tuple(column.strip() for column, _, _ in pairs)
+    keys = tuple((key or column).strip() for column, _, key in pairs)
     outer, _, inner = name.rpartition(".")
     column = found["column"] or inner
     if "." not in column:
@@ -63,7 +68,7 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
                 hint=f"Write, for example, encrypted as shop.users.{inner}",
             )
         column = f"{schema if dot else 'public'}.{rest}.{column}"
-    twice = next((key for key in keys if keys.count(key) > 1 or key == inner), None)
+    twice = inner if inner in keys else _repeated(keys) or _repeated(bound)
     if twice is not None:
         raise source.error(
             offset,
@@ -71,7 +76,12 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
             hint="Name the columns that say which row it is: encrypted (tenant_id, id)",
         )
     prefix = f"{outer}." if outer else ""
-    return Encryption(column, keys, tuple(prefix + key for key in keys), source.place(offset))
+    return Encryption(column, keys, tuple(prefix + key for key in keys), bound, source.place(offset))
+
+
+def _repeated(names: tuple[str, ...]) -> str | None:
+    counts = Counter(names)
+    return next((name for name in names if counts[name] > 1), None) if len(counts) < len(names) else None
 
 
 def check_parameters(
@@ -85,6 +95,9 @@ def check_parameters(
     for name, encryption in encrypted.items():
         missing = [key for key in encryption.keys if key not in parameters]
         secret = [key for key in encryption.keys if key in encrypted]
+        plain = [key for key in encryption.keys if key not in missing and key not in secret]
+        usable = plain or [key for key in parameters if key not in encrypted][:1]
+        wanted = f"param {name}: encrypted ({', '.join(usable)})"
         if missing:
             errors.append(
                 source.error(
@@ -92,7 +105,9 @@ def check_parameters(
                     f"{name} is bound to {' and '.join(encryption.keys)}, and the query has no parameter "
                     f"{' and '.join(f':{key}' for key in missing)}",
                     detail="An encrypted value opens only in the row that it was encrypted for.",
-                    hint=f"Name the parameters that say which row it is: param {name}: encrypted (id)",
+                    hint=f"Name the parameters that say which row it is: {wanted}"
+                    if usable
+                    else "Add a parameter that says which row it is, and name it in brackets.",
                 )
             )
         elif secret:
@@ -100,6 +115,8 @@ def check_parameters(
                 source.error(
                     offsets[name],
                     f"{name} is bound to {secret[0]}, which is encrypted itself",
-                    hint=f"Name what stands in the row as it is: param {name}: encrypted (id)",
+                    hint=f"Name what stands in the row as it is: {wanted}"
+                    if usable
+                    else "Add a parameter that says which row it is, and name it in brackets.",
                 )
             )

@@ -25,6 +25,7 @@ from typing import Final
 from plainsql.errors import SqlFileError
 
 from .source import Source
+from .suggestions import returns_form
 
 __all__ = ["KEYS", "Entry", "close_match", "read_layout"]
 
@@ -117,7 +118,7 @@ def _read_line(
                 )
             )
         elif _NO_COLON.match(content):
-            wanted = content.split(None, 1)[1]
+            wanted = returns_form(content.split()[1:])
             errors.append(
                 source.error(offset, "a colon is missing after returns", hint=f"Write returns: {wanted}")
             )

@@ -12,20 +12,12 @@ from .encryption import read_encryption
 from .header import Entry, close_match
 from .model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
 from .source import Source
+from .suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
 if TYPE_CHECKING:
     from .model import Constant, Encryption, Number, ReturnKind
 
-__all__ = ["FORMS", "RESERVED_ROW_NAMES", "Keys", "read_keys"]
-
-RESERVED_ROW_NAMES: Final = frozenset(
-    {
-        *("None", "True", "False", "Exception"),
-        *("Any", "Literal", "Struct", "UNSET", "UnsetType"),
-        *("Database", "Executor", "Query", "Row", "Statement", "Transaction"),
-    }
-)
-"""Names that mean something else in a generated module."""
+__all__ = ["FORMS", "Keys", "read_keys"]
 
 FORMS: Final = (
     "one Lead, optional Lead or many Lead (Lead names the row's type),"
@@ -37,6 +29,7 @@ _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _MAX_DIGITS: Final = 1000
 """No column holds more in use, and Python reads 4,300 at most."""
 
+_BRACKETS: Final = re.compile(r"encrypted\b[^=(]*\([^)]*\)")
 _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})?[ \t]*\.\.[ \t]*({_NUMBER})?")
 _STRING: Final = re.compile(r"'((?:[^']|'')*)'")
@@ -143,9 +136,10 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         return
     if kind not in ("one", "optional", "many"):
         if _ROW.fullmatch(kind) and not rest:
-            hint = f"Write one {kind}, optional {kind} or many {kind}."
+            row = row_name(kind) or "Lead"
+            hint = f"Write one {row}, optional {row} or many {row}."
         elif meant := close_match(kind, ["one", "optional", "many", "value", "count"], 0.7):
-            hint = f"Did you mean {' '.join([meant, *rest])}?"
+            hint = f"Did you mean {returns_form([meant, *rest])}?"
         else:
             hint = f"Write {FORMS}."
         raise source.error(entry.value_offset, f"returns cannot be {entry.value!r}", hint=hint)
@@ -169,16 +163,14 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         keys.returns = Returns(cast("ReturnKind", kind))
         return
     if not _ROW.fullmatch(row):
-        camel = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", row)).lstrip(
-            "0123456789"
-        )
+        camel = row_name(row)
         raise source.error(
             offset,
             f"{row!r} cannot be the name of a row, expected a name such as Lead",
-            hint="Name the row by what it is, such as Lead."
-            if camel in RESERVED_ROW_NAMES
-            else f"Did you mean {camel}?"
+            hint=f"Did you mean {camel}?"
             if camel
+            else "Name the row by what it is, such as Lead."
+            if re.search("[A-Za-z]", row)
             else "Begin it with a capital letter.",
         )
     if row in RESERVED_ROW_NAMES:
@@ -191,7 +183,11 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
 
 
 def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
-    value, equals, default_text = entry.value.partition("=")
+    # Keys in brackets may have an equals sign of their own: encrypted (id = user_id) = null.
+    outer = _BRACKETS.match(entry.value)
+    start = outer.end() if outer else 0
+    value, equals, default_text = entry.value[start:].partition("=")
+    value = entry.value[:start] + value
     encryption = read_encryption(source, value.strip(), entry.value_offset, entry.name, keys.table)
     if encryption is not None:
         keys.encrypted[entry.name] = encryption
@@ -309,7 +305,7 @@ def _check_type(source: Source, value: str, offset: int) -> None:
     if not bad and re.fullmatch(r"[\w.\[\], |]+", value, re.ASCII):
         try:
             compile(value, "", "eval")
-        except SyntaxError:
+        except (SyntaxError, RecursionError, MemoryError):  # the last two: it nests too deep for Python
             pass
         else:
             if not re.search(r"(?<![\w.])[0-9]", value):

@@ -77,7 +77,15 @@ class Encryption:
     """What says which row it is: parameters of the same statement, or fields of the same row."""
     columns: tuple[str, ...]
     """The same as columns of the result: ``channel.id`` for a field of the nested row ``channel``."""
+    bound: tuple[str, ...]
+    """The same as columns of the table, which is what the value is bound to."""
     place: Place
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The keys as ``Encrypted`` takes them: ``id``, or ``id=user_id`` for a column called otherwise."""
+        pairs = zip(self.bound, self.keys, strict=True)
+        return tuple(key if column == key else f"{column}={key}" for column, key in pairs)
 
 
 @dataclass(frozen=True, slots=True)

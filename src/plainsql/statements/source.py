@@ -16,13 +16,14 @@ class Source:
     ``line`` is the 1-based line of the file at whose start ``text`` begins.
     """
 
-    __slots__ = ("_starts", "line", "path", "text")
+    __slots__ = ("_excerpt", "_starts", "line", "path", "text")
 
     def __init__(self, text: str, path: str, line: int = 1) -> None:
         self.text = text
         self.path = path
         self.line = line
         self._starts: list[int] | None = None
+        self._excerpt = (-1, "")
 
     def place(self, offset: int) -> Place:
         """The place of the character at ``offset``: 0-based, in characters, the end of the text included."""
@@ -32,13 +33,11 @@ class Source:
             self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
         number = bisect_right(self._starts, offset)
         start = self._starts[number - 1]
-        end = text.find("\n", offset)
-        return Place(
-            self.path,
-            self.line + number - 1,
-            offset - start + 1,
-            text[start : len(text) if end < 0 else end].rstrip("\r"),
-        )
+        if self._excerpt[0] != start:
+            # One text for all places of a line: a line of ten thousand parameters has as many places.
+            end = text.find("\n", offset)
+            self._excerpt = start, text[start : len(text) if end < 0 else end].rstrip("\r")
+        return Place(self.path, self.line + number - 1, offset - start + 1, self._excerpt[1])
 
     def error(
         self, offset: int, message: str, *, detail: str | None = None, hint: str | None = None

@@ -12,11 +12,14 @@ from plainsql.transfer.exporting import export_schemas
 from plainsql.transfer.failure import TransferError
 from plainsql.transfer.files import create_file, open_file
 from plainsql.transfer.importing import import_file
-from plainsql.transfer.reading import check_file
-from plainsql.transfer.results import OnRows, Transferred
+from plainsql.transfer.reading import MAX_LINE_BYTES, check_file
+from plainsql.transfer.results import OnReplace, OnRows, Replaced, Transferred
 
 __all__ = [
+    "MAX_LINE_BYTES",
+    "OnReplace",
     "OnRows",
+    "Replaced",
     "TransferError",
     "Transferred",
     "check_file",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import os
-import secrets
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
+from plainsql.files import replace_file
 from plainsql.transfer.failure import TransferError
 
 __all__ = ["create_file", "open_file"]
@@ -29,20 +28,17 @@ def create_file(path: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
     _check_suffix(path)
     if path.is_dir() or (path.exists() and not (overwrite and path.is_file())):
         raise _exists(path)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
     try:
-        with unfinished.open("xb") as file:
+        with replace_file(path, overwrite=overwrite, durable=True) as file:
             if path.suffix == ".gz":
                 with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
                     yield cast(BinaryIO, packed)
             else:
                 yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _move(unfinished, path, overwrite=overwrite)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    except FileExistsError as error:
+        if error.filename2 is None and error.filename != str(path):
+            raise
+        raise _exists(path) from None
 
 
 @contextmanager
@@ -72,27 +68,3 @@ def _exists(path: Path) -> TransferError:
     if path.is_file():
         return TransferError(f"{path}: there is a file of that name", hint="choose another, or add --force")
     return TransferError(f"{path}: is there already, and is no file", hint="choose another name")
-
-
-def _move(unfinished: Path, path: Path, *, overwrite: bool) -> None:
-    if not overwrite:
-        # A link, and not a rename: it refuses where another program has made the file in the meantime.
-        try:
-            path.hardlink_to(unfinished)
-        except FileExistsError:
-            raise _exists(path) from None
-        except OSError:  # a file system without links
-            if path.exists():
-                raise _exists(path) from None
-        else:
-            return
-    unfinished.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # some systems cannot
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
@@ -15,13 +15,16 @@ from plainsql.transfer import form
 from plainsql.transfer.catalogue import Connection, Source, read_migrations, read_tables, shape
 from plainsql.transfer.failure import TransferError, refused
 from plainsql.transfer.guards import guards_aside
-from plainsql.transfer.reading import Reader
-from plainsql.transfer.results import OnRows, Transferred, nobody
+from plainsql.transfer.reading import MAX_LINE_BYTES, Reader
+from plainsql.transfer.results import OnReplace, OnRows, Replaced, Transferred, nobody
+from plainsql.transfer.sequences import matched_sequences, set_sequences
 from plainsql.transfer.session import prepare_session
 
 __all__ = ["import_file"]
 
 _TOLD_EACH: Final = 1000
+_COUNTED: Final = 100_000
+"""Rows up to which a table that is to be emptied is counted."""
 _WAIT: Final = 10.0
 """Seconds for a run of migrations to end."""
 _COPY_LINE = re.compile(r"COPY .*?, line (\d+)")
@@ -41,7 +44,10 @@ def import_file(
     name: str = "the file",
     *,
     replace: bool = False,
+    layers: Collection[str] | None = None,
+    max_line_bytes: int = MAX_LINE_BYTES,
     totals: dict[str, int] | None = None,
+    on_replace: OnReplace | None = None,
     on_rows: OnRows = nobody,
 ) -> Transferred:
     """Read an export into a database that has the same migrations, and whose tables are empty.
@@ -56,21 +62,27 @@ def import_file(
             row-level security, or foreign keys in a circle.
         file: what `create_file` and `export_schemas` wrote.
         name: what errors call the file.
-        replace: empty the tables first.
+        replace: empty the tables first. The file decides which: give ``layers`` with it.
+        layers: the only ones that the file may hold; by default it may hold any.
+        max_line_bytes: a longer line is refused; it would be held in memory.
         totals: the rows of each table where they are known already (`check_file`), for ``on_rows``.
+        on_replace: called with the tables that ``replace`` empties, before it does.
         on_rows: told of the rows of each table.
 
     Raises:
         TransferError: the file is not complete, or does not fit this database; nothing was written.
         LockedError: migrations are running.
     """
-    reader = Reader(file, name)
+    reader = Reader(file, name, layers=layers, max_line_bytes=max_line_bytes)
     with _refusals(name), lock.held(connection, wait=_WAIT, on_waiting=_ignore):
         with connection.transaction():
             _check_migrations(connection, reader.header, name)
             prepare_session(connection)
             tables = _matched(connection, reader.header, name)
+            sequences = matched_sequences(connection, reader.header, name)
             _lock(connection, tables)
+            if replace and on_replace is not None:
+                on_replace([_replaced(connection, table) for table in tables])
             with guards_aside(connection, tables):
                 _empty(connection, tables, replace=replace)
                 by_name = {(table.table.schema, table.table.name): table for table in tables}
@@ -81,10 +93,20 @@ def import_file(
             for schema, view in connection.execute(_MATERIALIZED, [list(done.layers)]).fetchall():
                 query = sql.SQL("refresh materialized view {}")
                 connection.execute(query.format(sql.Identifier(schema, view)))
-            _set_sequences(connection, reader.header.sequences)
-        for table in tables:
-            connection.execute(sql.SQL("analyze {}").format(table.identifier))
+            set_sequences(connection, sequences)
+        _analyze(connection, tables)
     return done
+
+
+def _analyze(connection: Connection, tables: Sequence[Source]) -> None:
+    for table in tables:
+        try:
+            connection.execute(sql.SQL("analyze {}").format(table.identifier))
+        except psycopg.Error as error:
+            # The rows are in, and an error would say that they are not. Autovacuum comes later.
+            if error.sqlstate is None:
+                raise
+            return
 
 
 def _check_migrations(connection: Connection, header: form.Header, name: str) -> None:
@@ -150,6 +172,14 @@ def _empty(connection: Connection, tables: Sequence[Source], *, replace: bool) -
         )
 
 
+def _replaced(connection: Connection, table: Source) -> Replaced:
+    query = sql.SQL("select count(*) from (select from only {} limit %s) as r").format(table.identifier)
+    rows = int(connection.execute(query, [_COUNTED + 1]).fetchall()[0][0])
+    if rows <= _COUNTED:
+        return Replaced(table.table.schema, table.name, rows, exact=True)
+    return Replaced(table.table.schema, table.name, max(rows, table.rows), exact=False)
+
+
 def _has_rows(connection: Connection, table: Source) -> bool:
     query = sql.SQL("select exists (select from only {})").format(table.identifier)
     return bool(connection.execute(query).fetchall()[0][0])
@@ -189,15 +219,6 @@ def _text(value: form.Value) -> str | None:
     if isinstance(value, bool):
         return "t" if value else "f"
     return str(value)
-
-
-def _set_sequences(connection: Connection, sequences: Sequence[form.Sequence]) -> None:
-    # Last of all: what setval does is not undone when a transaction fails.
-    for sequence in sequences:
-        name = sql.Identifier(sequence.schema, sequence.name).as_string(connection)
-        connection.execute(
-            "select setval(%s::regclass, %s::bigint, %s)", [name, sequence.last, sequence.called]
-        )
 
 
 def _ignore(holder: str) -> None:

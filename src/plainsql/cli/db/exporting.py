@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -13,6 +15,8 @@ from plainsql.cli.db.bars import bars
 from plainsql.cli.db.layers import present_layers, tell_of_others
 from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.exits import COULD_NOT_RUN, FINE
+from plainsql.cli.termination import Terminated, ended_in_order
+from plainsql.files import remove_leftovers
 
 __all__ = ["export"]
 
@@ -29,7 +33,8 @@ def export(
 
     The file shows one moment, whatever is written meanwhile. It is there when it is complete, and not before.
 
-    Exits with 0 where it is written, 2 where it could not be.
+    Exits with 0 where it is written, 2 where it could not be, 130 or 143 after Ctrl-C or SIGTERM; nothing is
+    left of it then.
 
     Parameters
     ----------
@@ -51,9 +56,16 @@ def export(
         names = [layer.name for layer in present]
         if not layers:
             tell_of_others(session.connection, present)
+        if not to_stdout:
+            for left in remove_leftovers(output):
+                print(f"removed {left}: an earlier export was killed", file=sys.stderr)
         target = _stdout() if to_stdout else create_file(output, overwrite=force)
-        with bars() as shown, target as file:
-            done = export_schemas(session.connection, names, file, on_rows=shown)
+        try:
+            with ended_in_order(), bars() as shown, target as file:
+                done = export_schemas(session.connection, names, file, on_rows=shown)
+        except Terminated as error:
+            print(f"ended by {error}; nothing is left of the export", file=sys.stderr)
+            return error.exit_code
     rows = sum(done.rows.values())
     if common.json:
         size = output.stat().st_size
@@ -75,5 +87,16 @@ def export(
     return FINE
 
 
-def _stdout() -> nullcontext[BinaryIO]:
-    return nullcontext(sys.stdout.buffer)
+@contextmanager
+def _stdout() -> Generator[BinaryIO]:
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        # What is left in the buffer goes nowhere, and the interpreter does not complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(error.errno, error.strerror, "the standard output") from None

@@ -6,9 +6,8 @@ import ipaddress
 import uuid
 from typing import Any, Final
 
-import msgspec
-
 from plainsql import types
+from plainsql.encoding import encode_json, encode_jsonb
 from plainsql.sync.codecs.codec import Codec
 from plainsql.sync.codecs.numbers import NUMBERS
 from plainsql.sync.codecs.shapes import SHAPES
@@ -84,7 +83,11 @@ def _decode_bits(text: str) -> types.BitString:
 
 
 def _encode_json(value: Any) -> str:
-    return msgspec.json.encode(value.value if type(value) is types.Opaque else value).decode()
+    return encode_json(value).decode()
+
+
+def _encode_jsonb(value: Any) -> str:
+    return encode_jsonb(value).decode()
 
 
 _LONGEST_NAME: Final = 63
@@ -109,7 +112,7 @@ SCALARS: Final[dict[str, Codec]] = {
         Codec("varbit", _encode_bits, _decode_bits),
         # It stays text until a row is built, where its type is known.
         Codec("json", _encode_json, str.encode),
-        Codec("jsonb", _encode_json, str.encode),
+        Codec("jsonb", _encode_jsonb, str.encode),
     )
 }
 """By the name that ``pg_catalog.pg_type`` has."""

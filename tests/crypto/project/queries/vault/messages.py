@@ -23,7 +23,7 @@ class Channel(Row, frozen=True):
 
     tenant: UUID
     id: UUID
-    token: Annotated[Secret, Encrypted("vault.channels.access_token", "tenant", "id")]
+    token: Annotated[Secret, Encrypted("vault.channels.access_token", "tenant_id=tenant", "id")]
 
 
 class Outgoing(Row, frozen=True):

@@ -1,6 +1,6 @@
 -- Messages with the credentials that they go out with.
 -- returns: many Outgoing
--- column "channel.token": encrypted as vault.channels.access_token (tenant, id)
+-- column "channel.token": encrypted as vault.channels.access_token (tenant_id = tenant, id)
 select
   m.id,
   m.body,

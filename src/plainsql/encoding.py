@@ -1,0 +1,67 @@
+"""Values on their way to a database, as far as both drivers have them alike: JSON, and what has no place in
+one of PostgreSQL's types.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from plainsql.types import Opaque
+
+__all__ = ["UnfitValueError", "encode_json", "encode_jsonb", "why_unfit"]
+
+# An escaped NUL: the backslash in front of it is not escaped itself.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class UnfitValueError(ValueError):
+    """A value that its type does not have. The text says why, and holds nothing of the value."""
+
+
+def encode_json(value: Any) -> bytes:
+    """Return a value as JSON.
+
+    Raises ``UnfitValueError`` for a NaN or an infinity, which JSON does not have, and what msgspec raises.
+    """
+    if type(value) is Opaque:
+        value = value.value
+    data = msgspec.json.encode(value)
+    # To msgspec they are null.
+    if b"null" in data and _holds_no_number(value):
+        raise UnfitValueError("JSON has no NaN and no infinity")
+    return data
+
+
+def encode_jsonb(value: Any) -> bytes:
+    """Return a value as JSON for ``jsonb``, which has no NUL in its texts. Raises what ``encode_json``
+    raises.
+    """
+    data = encode_json(value)
+    if b"\\u0000" in data and _NUL.search(data):
+        raise UnfitValueError("it holds a NUL character")
+    return data
+
+
+def why_unfit(error: BaseException | None) -> str | None:
+    """Return what an ``UnfitValueError`` says, if one is behind an error that a driver raised."""
+    while error is not None:
+        if isinstance(error, UnfitValueError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _holds_no_number(value: Any) -> bool:
+    """Whether one of the numbers in a value that msgspec encodes is a NaN or an infinity."""
+    try:
+        plain = msgspec.to_builtins(value, str_keys=True)
+        json.dumps(plain, allow_nan=False, check_circular=False)
+    except ValueError:
+        return True
+    except Exception:  # noqa: BLE001 (encoded already, by a way that only msgspec has)
+        return False
+    return False

@@ -1,0 +1,42 @@
+"""What a hint tells an author to write: a value that the next reading takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+__all__ = ["RESERVED_ROW_NAMES", "returns_form", "row_name"]
+
+RESERVED_ROW_NAMES: Final = frozenset(
+    {
+        *("None", "True", "False", "Exception"),
+        *("Any", "Literal", "Struct", "UNSET", "UnsetType"),
+        *("Database", "Executor", "Query", "Row", "Statement", "Transaction"),
+    }
+)
+"""Names that mean something else in a generated module."""
+
+_KINDS: Final = ("one", "optional", "many")
+_EXAMPLE: Final = "Lead"
+
+
+def row_name(word: str) -> str:
+    """The word as the name of a row: ``lead_notes``, LeadNotes; nothing if it has no letter."""
+    joined = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", word))
+    joined = joined.lstrip("0123456789")
+    joined = joined[:1].upper() + joined[1:]
+    return "" if joined in RESERVED_ROW_NAMES else joined
+
+
+def returns_form(words: Sequence[str]) -> str:
+    """The value of ``returns`` that these words come nearest to; the first one is a kind."""
+    kind, rest = words[0].lower(), words[1:]
+    if kind not in _KINDS:
+        return kind
+    what = rest[0] if rest else _EXAMPLE
+    if what.lower() == "count":
+        return "count"
+    if what.lower() == "value":
+        return "value" if kind == "one" else f"{kind} value"
+    return f"{kind} {row_name(what) or _EXAMPLE}"
