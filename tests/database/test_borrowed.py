@@ -180,6 +180,8 @@ async def test_a_statement_that_still_runs_at_the_end_of_a_transaction_fails_it(
     db: plainsql.Database, outside: Any, made: str
 ) -> None:
     await outside.execute("drop table if exists stray; create table stray (n int)")
+    stray: asyncio.Task[Any] = asyncio.create_task(asyncio.sleep(0))
+    backend = 0
     with pytest.raises(exceptions.InterfaceError, match="another operation is in progress") as raised:
         async with db.transaction() as tx:
             connection = tx.connection
@@ -204,6 +206,7 @@ async def test_a_stray_statement_of_a_savepoint_does_not_have_the_outer_transact
     db: plainsql.Database, outside: Any
 ) -> None:
     await outside.execute("drop table if exists stray; create table stray (n int)")
+    stray: asyncio.Task[Any] = asyncio.create_task(asyncio.sleep(0))
     with pytest.raises(plainsql.ConnectionLostError):
         async with db.transaction() as tx:
             backend = tx.connection.get_server_pid()

@@ -96,12 +96,11 @@ class Holders:
         )
         error.detail = f"{error.detail}: {held}" if error.detail else f"connections are held: {held}"
         own = asyncio.current_task()
-        mine = [use for use in _NAMES if (own, use) in self._held]
+        mine: list[Use] = [use for use in _NAMES if (own, use) in self._held]
         if mine:
-            use = mine[0]
             error.hint = (
-                f"this task is inside of {_NAMES[use]} of this database and holds its connection: "
-                + (_ALONE.get(use, "leave it first, or raise max_size"))
+                f"this task is inside of {_NAMES[mine[0]]} of this database and holds its connection: "
+                + (_ALONE.get(mine[0], "leave it first, or raise max_size"))
             )
         else:
             [(use, _)] = by_use.most_common(1)

@@ -10,7 +10,7 @@ from plainsql.tenancy import is_visible_sql, no_tenant, secured
 
 __all__ = ["Admission"]
 
-_IS_VISIBLE = is_visible_sql("%(tables)s", "%(setting)s")
+_IS_VISIBLE = is_visible_sql("%(tables)s", "%(setting)s").encode()
 
 
 class Admission:

@@ -62,7 +62,8 @@ class _Executor:
                         is_again = True
                         session.reopen()
                         continue
-                    add_note(session, error, query.effect)
+                    effect: Any = query.effect
+                    add_note(session, error, effect)
                     raise
 
     def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]:
