@@ -176,10 +176,6 @@ class OptionError(SettingsError, ValueError):
     """An option of a function is not what it may be: ``connect(): max_size: expected …, got …``."""
 
 
-class FileError(PlainsqlError, OSError):
-    """A file or a folder is not safe to use: a link is in its place, or other users can change it."""
-
-
 class ConnectError(PlainsqlError, ConnectionError):
     """The database cannot be reached or does not let us in: its operator must act."""
 
