@@ -197,7 +197,9 @@ NO_OPTIONS = {
         "Step",
         "read_folder",
     },
-    "plainsql.embedded": {"EmbeddedServer", "Status", "project_folder", "scratch_folder"},
+    "plainsql.embedded": {
+        *("EmbeddedServer", "Status", "project_folder", "scratch_folder", "start_or_scratch"),
+    },
     "plainsql.otel": set[str](),
 }
 # Methods of what is returned, with no option but data.
