@@ -10,6 +10,7 @@ from unittest.mock import patch
 from plainsql.database import borrowing
 from plainsql.database.joined import JoinedStatement
 from plainsql.database.leases import Leases
+from plainsql.database.lost import is_lost
 from plainsql.database.pipelined import PipelinedStatement
 from plainsql.database.transaction import begin
 
@@ -36,7 +37,7 @@ def _answers_of_others() -> Iterator[None]:
 @contextmanager
 def _writes_again() -> Iterator[None]:
     """A write whose connection is lost is always run again."""
-    with patch.object(borrowing, "was_not_sent", lambda error: True):
+    with patch.object(borrowing, "may_run_again", lambda error, effect: is_lost(error)):
         yield
 
 
@@ -68,11 +69,11 @@ def _commits_left_out() -> Iterator[None]:
     count = 0
 
     @asynccontextmanager
-    async def begin_unsafely(connection: Any, *arguments: Any) -> AsyncIterator[Any]:
+    async def begin_unsafely(connection: Any, *arguments: Any, **options: Any) -> AsyncIterator[Any]:
         nonlocal count
         count += 1
         with suppress(_RolledBackError):
-            async with begin(connection, *arguments) as transaction:
+            async with begin(connection, *arguments, **options) as transaction:
                 yield transaction
                 if count % 20 == 0:
                     raise _RolledBackError

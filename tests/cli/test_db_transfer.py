@@ -182,7 +182,7 @@ def test_an_export_that_is_interrupted_leaves_no_file(shop: str, command: Comman
     with running("export", "-o", "out.jsonl", url=shop) as process:
         wait_until(lambda: any(path.stat().st_size for path in Path().glob(".out.jsonl.*.unfinished")))
         assert not Path("out.jsonl").exists()
-        assert interrupted(process) == (130, b"interrupted\n")
+        assert interrupted(process) == (130, b"interrupted; nothing is left of the export\n")
     assert {path.name for path in Path().iterdir()} == before
 
 
@@ -259,7 +259,7 @@ def test_an_export_that_is_told_to_end_leaves_no_file(
         process.send_signal(kind)
         assert process.stderr is not None
         assert process.wait(timeout=60) == 128 + kind
-        assert process.stderr.read().decode() == f"ended by {kind.name}; nothing is left of the export\n"
+        assert process.stderr.read().decode() == "interrupted; nothing is left of the export\n"
     assert {path.name for path in Path().iterdir()} == before
 
 

@@ -142,7 +142,7 @@ def test_export_and_import_and_drop_work_and_hold_the_lock(
 ) -> None:
     file = str(tmp_path / "notes.jsonl")
     assert command("db", "export", "notes", "-o", file).code == 0
-    assert command("db", "import", file, "--replace").code == 0
+    assert command("db", "import", file, "notes", "--replace").code == 0
     with psycopg.connect(configured) as direct:
         assert direct.execute("select count(*) from notes.note").fetchall() == [(3,)]
         # A session's lock would be left in the pooler's connection.

@@ -71,7 +71,7 @@ async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection
         through = db._core.through
         assert through is not None
         async with db.acquire() as connection:
-            await through.ask(connection, get)
+            await through.ask(connection._con, get)
         async with db.acquire(), db.acquire():
             write = asyncio.ensure_future(edit(db, id=ID, text="new"))
             while not db.stats().waiting:  # noqa: ASYNC110 (the pool sets no event)

@@ -62,11 +62,12 @@ KINDS: dict[Any, tuple[str, str, str]] = {
     transaction: ("transactions", "a transaction", "call on the transaction, or leave it first"),
     acquired: ("'acquire' blocks", "an 'acquire' block", "run the statement on the connection"),
     stream: ("streams", "a stream", "read the stream to its end or close it first"),
-    listener: ("listeners", "a listener", "raise max_size above the number of listeners"),
+    listener: ("listeners", "a listener", "raise max_size above their number"),
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# A listener's connection is held by a task of its own: any task is told of it as another is.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not listener])
 async def test_tasks_that_call_while_they_hold_all_connections_are_told(database_url: str, kind: Any) -> None:
     many_of, one_of, remedy = KINDS[kind]
     inside = asyncio.Barrier(3)

@@ -106,11 +106,14 @@ async def test_those_who_wait_for_a_connection_are_told_how_long(
     assert calls[0].lease_wait == 0, "it never had one"
 
 
-async def test_calls_that_are_joined_say_with_how_many(db: plainsql.Database, calls: list[Call]) -> None:
+@pytest.mark.parametrize("form", ["pipelined"], indirect=True)
+async def test_calls_that_are_joined_say_with_how_many(
+    db: plainsql.Database, calls: list[Call], form: str
+) -> None:
     await asyncio.gather(*(series(db, last=n) for n in range(1, 65)))
     assert len(calls) == 64
     assert sorted(call.rows for call in calls) == [*range(1, 65)]
-    assert max(call.joined for call in calls) > 8
+    assert max(call.joined for call in calls) > 1
     assert all(call.joined >= 1 for call in calls)
 
 

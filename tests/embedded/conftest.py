@@ -36,6 +36,8 @@ class UserProcess:
             stderr=subprocess.PIPE,
             text=True,
             cwd="/",
+            # Another user cannot write to where the coverage of this run is measured.
+            env={name: value for name, value in os.environ.items() if not (prefix and "COVERAGE" in name)},
             start_new_session=True,
         )
         self.pid = self._process.pid

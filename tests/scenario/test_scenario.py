@@ -283,7 +283,7 @@ async def test_the_isolation_level_is_the_one_that_was_asked_for(shop: Side, lev
 
 
 async def test_an_unknown_isolation_level_is_told_with_those_there_are(shop: Side) -> None:
-    with pytest.raises(plainsql.TransactionError, match="expected 'read committed', 'repeatable read' or"):
+    with pytest.raises(plainsql.OptionError, match="expected 'read committed', 'repeatable read' or"):
         async with shop.transaction(isolation="snapshot"):
             pass
     assert await shop.call(q.count_all) == 0

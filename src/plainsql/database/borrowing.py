@@ -43,6 +43,15 @@ T = TypeVar("T")
 Pooler = Literal["transaction", "session"]
 """What stands between us and the server, and for how long it lends a connection."""
 
+# A farewell that the driver reads in the middle of a connection's set-up confuses its state.
+_LOST_ON_THE_WAY = (exceptions.ConnectionDoesNotExistError, exceptions.InternalClientError)
+_OF_OPENING = (
+    OSError,
+    exceptions.PostgresError,
+    exceptions.InterfaceError,
+    exceptions.InternalClientError,
+)
+
 _OUTSIDE_OF_TRANSACTIONS = (
     exceptions.ActiveSQLTransactionError,
     exceptions.InvalidTransactionTerminationError,
@@ -227,11 +236,11 @@ class Borrower:
                     raise
                 except PlainsqlError:
                     raise
-                except (OSError, exceptions.PostgresError, exceptions.InterfaceError) as error:
+                except _OF_OPENING as error:
                     if losses and isinstance(error, TimeoutError):
                         raise leases.no_answer() from None
                     losses += 1
-                    if isinstance(error, exceptions.ConnectionDoesNotExistError) and losses < 3:
+                    if isinstance(error, _LOST_ON_THE_WAY) and losses < 3:
                         continue  # it was lost while it was set up, and not refused
                     state: str | None = getattr(error, "sqlstate", None)
                     raise cannot_connect(self._core.name, error, state) from None

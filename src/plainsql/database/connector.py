@@ -62,7 +62,7 @@ class Connector:
                 attempt += 1
                 try:
                     return await self._open()
-                except exceptions.ConnectionDoesNotExistError:
+                except (exceptions.ConnectionDoesNotExistError, exceptions.InternalClientError):
                     if attempt == _ATTEMPTS:
                         raise
 

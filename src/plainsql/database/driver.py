@@ -61,8 +61,8 @@ async def fetch(
                 statement, values, "", 0, False, None
             )
             return records
-        except exceptions.OutdatedSchemaCacheError:
-            await _learn_types(connection, query)
+        except exceptions.OutdatedSchemaCacheError as error:
+            await _learn_types(connection, query, error)
         except exceptions.InvalidCachedStatementError:
             # Its columns have changed since it was prepared, and it was not executed.
             connection._drop_global_statement_cache()
@@ -94,8 +94,8 @@ async def fetch_many(
         try:
             records: list[Any] = await connection._protocol.bind_execute_many(statement, sets, "", None, True)
             return records
-        except exceptions.OutdatedSchemaCacheError:
-            await _learn_types(connection, query)
+        except exceptions.OutdatedSchemaCacheError as error:
+            await _learn_types(connection, query, error)
         except exceptions.InvalidCachedStatementError:
             connection._drop_global_statement_cache()
             if connection.is_in_transaction():
@@ -161,6 +161,7 @@ async def _prepared(
     run_logged: Callable[[float | None], Awaitable[list[Any]]],
 ) -> list[Any]:
     """Prepare a statement and run it within the connection's time limit for both."""
+    connection._check_open()  # a connection that has ended has no time limit any more
     limit = TimeLimit(connection)
     attempt = 0
     while True:
@@ -170,8 +171,8 @@ async def _prepared(
             return await run_logged(limit.left)
         try:
             return await run(statement, limit.left)
-        except exceptions.OutdatedSchemaCacheError:
-            await _learn_types(connection, query)
+        except exceptions.OutdatedSchemaCacheError as error:
+            await _learn_types(connection, query, error)
             if attempt == _ATTEMPTS:
                 raise
         except exceptions.InvalidCachedStatementError:
@@ -181,13 +182,16 @@ async def _prepared(
                 raise
 
 
-async def _learn_types(connection: Any, query: Query[..., Any, Any]) -> None:
+async def _learn_types(connection: Any, query: Query[..., Any, Any], error: BaseException) -> None:
     """Have a connection forget the types that it knows: one has changed, and a result could not be read.
 
-    Raises ``DecodeError`` for what cannot be run again: it was executed.
+    Raises ``DecodeError`` for what cannot be run again: it was executed. In a transaction, which is rolled
+    back, the driver's error goes on: ``db.retry`` runs all of it again.
     """
     await connection.reload_schema_state()
     if query.effect != "reads":
+        if connection.is_in_transaction():
+            raise error
         raise DecodeError(
             f"{query.name}: a type in its result has changed since this connection learnt it",
             detail="the statement was executed, only its result could not be read",

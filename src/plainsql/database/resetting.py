@@ -37,6 +37,15 @@ class ResettableConnection(asyncpg.Connection):
         self.is_suspect = False
         """True if prepared statements may have been added or dropped since the last reset."""
 
+    async def _cleanup_stmts(self) -> None:
+        """Close the statements that nobody needs any more, within the connection's time limit: asyncpg's own
+        waits without one for a network that is silent.
+        """
+        unneeded, self._stmts_to_close = self._stmts_to_close, set()
+        limit_s: float | None = self._protocol._get_timeout(None)
+        for statement in unneeded:
+            await self._protocol.close_statement(statement, limit_s)
+
     async def reset(self, *, timeout: float | None = None) -> None:
         """Make the session what it was at the beginning. Raises if it cannot be made so: the connection must
         be closed then.

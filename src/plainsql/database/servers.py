@@ -18,6 +18,8 @@ from weakref import WeakKeyDictionary
 
 from asyncpg import exceptions
 
+from plainsql.database.lost import is_lost
+
 __all__ = ["Servers"]
 
 _log = logging.getLogger("plainsql.cache")
@@ -92,6 +94,8 @@ class Servers:
         try:
             started, standby = await connection.fetchrow(_ASK)
         except exceptions.PostgresError as error:
+            if is_lost(error):
+                raise
             if not self._warned:
                 self._warned = True
                 _log.warning(

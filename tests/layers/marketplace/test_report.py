@@ -180,7 +180,7 @@ async def test_the_picture_is_written_whole(fresh_db: plainsql.Database, tmp_pat
         "5 others",
     ):
         assert text in svg
-    assert "$ 11 &lt;b&gt; $ category" in svg
+    assert "$ 11 &lt;b&gt; $ c" in svg
     picture.draw(report, tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_text("utf-8") == svg
     assert names_in(tmp_path) == ["again.svg", "day.PNG", "day.png", "day.svg"]

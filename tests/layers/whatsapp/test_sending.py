@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from asyncpg import StringDataRightTruncationError
 
-from plainsql.errors import BindError, RedisUnavailableError
+from plainsql.errors import OptionError, RedisUnavailableError
 from plainsql.layers.whatsapp import channels, contacts, messages
 from plainsql.layers.whatsapp.idempotency import idempotency_key
 from plainsql.layers.whatsapp.limiter import ChannelLimiter
@@ -215,7 +215,7 @@ async def test_a_raised_channel_sends_at_the_higher_rate(business: Business, red
     async with Limits(redis_url, prefix=uuid.uuid4().hex) as limits:
         limiter = ChannelLimiter(limits)
         assert await limiter.remaining(business.channel) == 80
-        with pytest.raises(BindError, match="at most 80"):
+        with pytest.raises(OptionError, match="at most 80"):
             await limiter.check(business.channel, 81)
         raised = await channels.update(business.db, id=business.channel.id, messages_per_second=250)
         assert raised is not None

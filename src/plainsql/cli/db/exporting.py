@@ -15,7 +15,6 @@ from plainsql.cli.db.bars import bars
 from plainsql.cli.db.layers import present_layers, tell_of_others
 from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.exits import COULD_NOT_RUN, FINE
-from plainsql.cli.termination import Terminated, ended_in_order
 from plainsql.files import remove_leftovers
 
 __all__ = ["export"]
@@ -61,11 +60,10 @@ def export(
                 print(f"removed {left}: an earlier export was killed", file=sys.stderr)
         target = _stdout() if to_stdout else create_file(output, overwrite=force)
         try:
-            with ended_in_order(), bars() as shown, target as file:
+            with bars() as shown, target as file:
                 done = export_schemas(session.connection, names, file, on_rows=shown)
-        except Terminated as error:
-            print(f"ended by {error}; nothing is left of the export", file=sys.stderr)
-            return error.exit_code
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted; nothing is left of the export") from None
     rows = sum(done.rows.values())
     if common.json:
         size = output.stat().st_size
