@@ -21,7 +21,7 @@ from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.cost import Floor
 from plainsql.database.forms import Forms
 from plainsql.database.holders import Holders, Use
-from plainsql.database.leases import Lease, Leases, Tenant
+from plainsql.database.leases import Lease, Leases
 from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
 from plainsql.database.observing import Call, OnCall
 from plainsql.database.outcome import NOT_SENT, Ending, add_note, may_run_again, note_of_statement
@@ -34,7 +34,7 @@ from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.query import Plan, Query
-from plainsql.tenancy import local_settings
+from plainsql.tenancy import Tenant, local_settings
 
 __all__ = ["Borrower", "Core", "Pooler"]
 

@@ -26,11 +26,9 @@ from plainsql.database.openings import Openings, is_lasting
 from plainsql.database.waiters import Waiters
 from plainsql.database.whereabouts import NOWHERE, whereabouts
 from plainsql.errors import PlainsqlError, PoolTimeoutError
+from plainsql.tenancy import Tenant
 
-__all__ = ["Lease", "Leases", "Tenant"]
-
-Tenant = tuple[tuple[str, str], ...]
-"""The settings that make a session a tenant's: names and values."""
+__all__ = ["Lease", "Leases"]
 
 _CANCEL_S = 1.0
 """Seconds that the server has to take requests to cancel when the pool is cut."""

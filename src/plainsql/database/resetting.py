@@ -42,9 +42,10 @@ class ResettableConnection(asyncpg.Connection):
         waits without one for a network that is silent.
         """
         unneeded, self._stmts_to_close = self._stmts_to_close, set()
-        limit_s: float | None = self._protocol._get_timeout(None)
+        protocol: Any = self._protocol
+        limit_s: float | None = protocol._get_timeout(None)
         for statement in unneeded:
-            await self._protocol.close_statement(statement, limit_s)
+            await protocol.close_statement(statement, limit_s)
 
     async def reset(self, *, timeout: float | None = None) -> None:
         """Make the session what it was at the beginning. Raises if it cannot be made so: the connection must
