@@ -24,7 +24,7 @@ from plainsql.database.holders import Holders, Use
 from plainsql.database.leases import Lease, Leases
 from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
 from plainsql.database.observing import Call, OnCall
-from plainsql.database.outcome import NOT_SENT, Ending, add_note, may_run_again, note_of_statement
+from plainsql.database.outcome import Ending, add_note, may_run_again, note_of_statement
 from plainsql.database.read_only import ReadOnlyServers, explain_refusal, is_refusal
 from plainsql.database.resetting import may_alter_statements
 from plainsql.database.scheduler import Scheduler
@@ -33,6 +33,7 @@ from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
+from plainsql.outcomes import NOT_SENT
 from plainsql.query import Plan, Query
 from plainsql.tenancy import Tenant, local_settings
 

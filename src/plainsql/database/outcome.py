@@ -9,10 +9,17 @@ from asyncpg import exceptions
 
 from plainsql.database.lost import ConnectionLostError, is_lost
 from plainsql.errors import PlainsqlError
+from plainsql.outcomes import (
+    CHANGES_NOTHING,
+    NOT_COMMITTED,
+    NOT_SENT,
+    OUT_OF_TIME,
+    PERHAPS_COMMITTED,
+    UNKNOWN,
+)
 from plainsql.query import Effect
 
 __all__ = [
-    "NOT_SENT",
     "Ending",
     "add_note",
     "is_undecided",
@@ -20,15 +27,6 @@ __all__ = [
     "note_of_statement",
     "was_not_sent",
 ]
-
-NOT_SENT = "the connection was closed before the statement was sent: it was not executed"
-_CHANGES_NOTHING = "the connection was lost while the statement ran; it changes nothing, it may be run again"
-_UNKNOWN = "the connection was lost while the statement ran: it may have been executed, or not"
-_OUT_OF_TIME = "the statement ran out of time: it may have been executed, or not"
-_NOT_COMMITTED = "the transaction was not committed: nothing of it was done"
-_PERHAPS_COMMITTED = (
-    "the connection was lost while the transaction was being committed: it may be committed, or not"
-)
 
 
 class Ending:
@@ -94,9 +92,9 @@ def note_of_statement(error: BaseException, effect: Effect) -> str | None:
     if is_lost(error):
         if was_not_sent(error):
             return NOT_SENT
-        return _CHANGES_NOTHING if effect == "reads" else _UNKNOWN
+        return CHANGES_NOTHING if effect == "reads" else UNKNOWN
     if isinstance(error, TimeoutError) and effect != "reads":
-        return _OUT_OF_TIME
+        return OUT_OF_TIME
     return None
 
 
@@ -105,6 +103,6 @@ def _note_of_transaction(error: BaseException, *, ended: bool) -> str | None:
     if isinstance(error, PlainsqlError) or not (is_lost(error) or isinstance(error, TimeoutError | OSError)):
         return None
     if ended and not was_not_sent(error):
-        return _PERHAPS_COMMITTED
+        return PERHAPS_COMMITTED
     # TimeoutError, out of the block, may be the user's own.
-    return _NOT_COMMITTED if ended or is_lost(error) else None
+    return NOT_COMMITTED if ended or is_lost(error) else None
