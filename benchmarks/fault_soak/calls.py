@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import random
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,7 +20,18 @@ import plainsql
 from benchmarks.fault_soak.history import ACKNOWLEDGED, REFUSED, UNKNOWN, History
 from benchmarks.fault_soak.queries import soak as queries
 
-__all__ = ["Caller", "Limits", "Observed", "listen", "notify", "outcome_of"]
+__all__ = [
+    "FACTS",
+    "TENANTS",
+    "Caller",
+    "Limits",
+    "Observed",
+    "WrongAnswerError",
+    "fact",
+    "listen",
+    "notify",
+    "outcome_of",
+]
 
 FACTS = 1000
 TENANTS = 10
@@ -70,6 +82,8 @@ class Observed:
     """What the event loop was late by until now: no call's fault."""
     moved: float = 0.0
     """When the address moved to the other server, which knows nothing of the first one's locks."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """For the threads of the scripts."""
     _set_id: int = 0
 
     def next_set(self, size: int) -> int:
@@ -179,7 +193,8 @@ class Caller:
     @contextmanager
     def _written(self, size: int = 1) -> Iterator[list[dict[str, int]]]:
         """Hand out the tokens of a write, and take down what became of it."""
-        set_id = self._observed.next_set(size)
+        with self._observed.lock:
+            set_id = self._observed.next_set(size)
         outcome = UNKNOWN
         try:
             yield [
@@ -190,7 +205,8 @@ class Caller:
             outcome = outcome_of(error)
             raise
         finally:
-            self._observed.history.add(outcome, set_id, size)
+            with self._observed.lock:
+                self._observed.history.add(outcome, set_id, size)
 
     # Reads ----------------------------------------------------------------------------------------------
 
@@ -273,8 +289,9 @@ class Caller:
 
     @contextmanager
     def _never_there(self) -> Iterator[list[dict[str, int]]]:
-        set_id = self._observed.next_set(1)
-        self._observed.history.add(REFUSED, set_id, 1)
+        with self._observed.lock:
+            set_id = self._observed.next_set(1)
+            self._observed.history.add(REFUSED, set_id, 1)
         yield [{"token": set_id, "set_id": set_id, "set_size": 1}]
 
     async def copy_in(self) -> None:

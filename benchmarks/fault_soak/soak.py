@@ -20,6 +20,7 @@ from benchmarks.fault_soak.faults import Faults
 from benchmarks.fault_soak.history import ACKNOWLEDGED, Found, History, Verdict, judge
 from benchmarks.fault_soak.network import Network, open_network
 from benchmarks.fault_soak.queries import soak as queries
+from benchmarks.fault_soak.scripts import run_scripts
 from plainsql import migrate
 from tests.failover import Node, failover_pair
 
@@ -164,6 +165,17 @@ async def _run(
             ]
             callers.append(loop.create_task(listen(pools[-1], observed, ends_at)))
             callers.append(loop.create_task(notify(pools[-1], observed, ends_at)))
+            scripts = loop.create_task(
+                asyncio.to_thread(
+                    run_scripts,
+                    network.url("postgres", "soak_app"),
+                    observed,
+                    plan.limits,
+                    plan.seed,
+                    # They end after the faults.
+                    plan.seconds + 1.0,
+                )
+            )
             making = loop.create_task(_fault(plan, faults, observed))
             await asyncio.sleep(plan.seconds)
             making.cancel()
@@ -178,7 +190,7 @@ async def _run(
             for task in callers:
                 if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                     raise error
-            report.left_open += [*await _books(pools), *await _unwell(pools, observed)]
+            report.left_open += [*await scripts, *await _books(pools), *await _unwell(pools, observed)]
             return len(pending)
     finally:
         for task in watches:
