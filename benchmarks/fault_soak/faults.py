@@ -27,6 +27,8 @@ class Faults:
         self._random = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.promotions = 0
+        self._under_way: set[asyncio.Future[None]] = set()
+        """Restarts and promotions, which are not left half done."""
 
     async def run(self, pause: float, promote_after: float) -> None:
         """Make faults until cancelled, about one every ``pause`` seconds, and once promote the standby.
@@ -65,6 +67,8 @@ class Faults:
             self._network.silence_new(None)
             self._network.resume()
             await self._network.accept()
+            if self._under_way:
+                await asyncio.wait(self._under_way)
 
     async def heal(self) -> None:
         """End what a fault has left on the servers."""
@@ -126,8 +130,11 @@ class Faults:
         )
 
     async def _crash(self) -> None:
-        await asyncio.to_thread(self.primary.stop, immediately=True)
-        await asyncio.to_thread(self.primary.start)
+        def crash() -> None:
+            self.primary.stop(immediately=True)
+            self.primary.start()
+
+        await self._to_its_end(crash)
 
     async def _promote(self) -> None:
         """Move the address from the primary to its standby, as failover scripts do.
@@ -148,7 +155,13 @@ class Faults:
             self._standby.wait_for(old)
             self._standby.promote()
 
-        await asyncio.to_thread(move)
+        await self._to_its_end(move)
         self._network.retarget(self._standby.socket)
         self.primary = self._standby
         self.promotions += 1
+
+    async def _to_its_end(self, work: Callable[[], None]) -> None:
+        doing = asyncio.ensure_future(asyncio.to_thread(work))
+        self._under_way.add(doing)
+        doing.add_done_callback(self._under_way.discard)
+        await asyncio.shield(doing)

@@ -196,7 +196,7 @@ def test_cancelled_while_the_network_is_silent_it_ends_and_nothing_is_kept(
             await setting.serves_on()
             assert await setting.kept() == 0
 
-    run(test, statement_timeout=None)
+    run(test, statement_timeout=None, connect_timeout=2)
 
 
 @pytest.mark.parametrize("kind", CALLS)
@@ -263,7 +263,7 @@ def test_its_time_limit_ends_it_when_the_network_is_silent(run: Callable[..., No
             await setting.serves_on()
             assert await setting.kept() == 0
 
-    run(test, statement_timeout=2)
+    run(test, statement_timeout=2, connect_timeout=2)
 
 
 @pytest.mark.parametrize("where", ["transaction", "savepoint"])
