@@ -50,6 +50,13 @@ def test_closed_output_is_one_line(write: Write, configured: str, arguments: str
     assert (done.returncode, done.stderr) == (2, REFUSED)
 
 
+def test_migrations_do_not_begin_if_nobody_can_be_told(write: Write, configured: str) -> None:
+    write(NOTES)
+    done = run("migrate", ">&-")
+    assert (done.returncode, done.stderr) == (2, REFUSED)
+    assert len(migrate.status(configured, "migrations").pending) == 1
+
+
 def test_an_export_to_closed_output_is_one_line(write: Write, configured: str) -> None:
     write(NOTES)
     assert run("migrate --layer realty", "").returncode == 0
