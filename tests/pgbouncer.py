@@ -28,7 +28,12 @@ PORT = 6432
 
 @contextmanager
 def pgbouncer(
-    server: EmbeddedServer, mode: PoolMode, *, users: Sequence[str] = (), size: int = 3
+    server: EmbeddedServer,
+    mode: PoolMode,
+    *,
+    users: Sequence[str] = (),
+    size: int = 3,
+    ignores: str = "extra_float_digits",
 ) -> Generator[Path]:
     """Start PgBouncer with ``size`` connections to the server, and yield the folder of its socket.
 
@@ -54,7 +59,7 @@ pool_mode = {mode}
 default_pool_size = {size}
 max_client_conn = 200
 logfile = {folder / "log"}
-ignore_startup_parameters = extra_float_digits
+ignore_startup_parameters = {ignores}
 """,
             encoding="utf-8",
         )

@@ -23,13 +23,22 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+HINTS = {
+    "call": "call many(db, n)",
+    "fresh": "call many.fresh(db, n)",
+    "stream": "call many.stream(db, n)",
+    "batch": "call many.batch(db, [{'n': …}, …])",
+    "execute_many": "call many.execute_many(db, [{'n': …}, …])",
+}
+
+
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("db", [None, 1, "postgresql://h/db", object(), [], plainsql])
 def test_what_runs_no_queries_is_refused(call: str, db: object) -> None:
     with pytest.raises(BindError, match=r"^test\.many: the first argument is an executor") as raised:
         CALLS[call](db)
     assert f"got {type(db).__name__}" in raised.value.message
-    assert raised.value.hint == "call many(db, n)"
+    assert raised.value.hint == HINTS[call]
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -99,7 +99,7 @@ FUNCTIONS: dict[str, list[Function]] = {
         for function in (plainsql.Database.copy_in, plainsql.Transaction.copy_in)
     ],
     "copy_out": [
-        Function(function, lambda db, given: db.copy_out(SELECT_1, "-", **given), ("query", "output"))
+        Function(function, lambda db, given: db.copy_out(**({"query": SELECT_1, "output": "-"} | given)))
         for function in (plainsql.Database.copy_out, plainsql.Transaction.copy_out)
     ],
     "Limits": [Function(Limits, lambda _, given: call(Limits, {"redis": REDIS, "prefix": "test"}, given))],

@@ -81,6 +81,20 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
+def _check_replaceable(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return  # making the file says what is wrong, if anything is
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+        # It would be gone, and a file in its place.
+        raise FileError(
+            f"{path} is no regular file", hint="open a device or a pipe, and give what was opened"
+        )
+
+
 @contextmanager
 def replace_file(
     path: Path, *, mode: int = 0o666, overwrite: bool = True, durable: bool = False
@@ -97,8 +111,10 @@ def replace_file(
 
     Raises:
         FileExistsError: something is there, and ``overwrite`` is false.
+        IsADirectoryError, FileError: a folder, a device or a pipe is there.
         OSError: it cannot be written; the error's ``filename`` is the file's place.
     """
+    _check_replaceable(path)
     unfinished, file = _create_unfinished(path, mode)
     try:
         with file:

@@ -256,7 +256,10 @@ _POOLER: Final = _or_none(_choice("transaction", "session"))._replace(
     expected="'transaction', 'session' or None"
 )
 _CONNECT: Final = {
-    "url": Kind("a URL (str), or None", lambda value: value is None or isinstance(value, str)),
+    "url": Kind(
+        "a URL (str), or None",
+        lambda value: value is None or (isinstance(value, str) and value.strip() != ""),
+    ),
     "connect_timeout": _or_none(_SECONDS),
     "statement_timeout": _STATEMENT_TIMEOUT,
     "application_name": _or_none(_TEXT),
@@ -329,6 +332,11 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "progress": _HOOK,
     },
     "copy_out": {
+        "query": Kind("a query", lambda value: hasattr(value, "bind") and hasattr(value, "file")),
+        "output": Kind(
+            "a path, an object with write, or an async function",
+            lambda value: _PATH.fits(value) or hasattr(value, "write") or callable(value),
+        ),
         "parameters": Kind("a dict, or None", lambda value: value is None or isinstance(value, Mapping)),
         "format": _choice("csv", "text", "binary"),
         "header": _FLAG,

@@ -200,7 +200,7 @@ class Query(Generic[P, T, R]):
         try:
             stream = db.stream
         except AttributeError:
-            raise self._signature.not_an_executor(db) from None
+            raise self._signature.not_an_executor(db, "stream") from None
         return stream(self, values)
 
     @_overload
@@ -213,7 +213,7 @@ class Query(Generic[P, T, R]):
         try:
             run = getattr(db, "run_fresh", None) or db.run
         except AttributeError:
-            raise self._signature.not_an_executor(db) from None
+            raise self._signature.not_an_executor(db, "fresh") from None
         return run(self, values)
 
     def batch(self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> Coroutine[Any, Any, list[R]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import socket
 import ssl
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Self
 
+from plainsql import fork
 from plainsql.errors import PlainsqlError, RedisUnavailableError, SettingsError
 from plainsql.options import check
 from plainsql.settings import hide_password, redis_url
@@ -134,6 +136,9 @@ class Link:
         """Of ``_loop``: the one that was used last."""
         self._ways: dict[asyncio.AbstractEventLoop, _Way] = {}
         self._closed = False
+        self._is_forked = False
+        """Whether this is a forked child's copy, whose client is the parent's."""
+        fork.watch(self)
         self.address = _address(self._client)
         """Where Redis is, for people to read: without a password."""
 
@@ -218,8 +223,23 @@ class Link:
                 hint="give a URL, which works in any, or make a client and what uses it in each loop",
             ) from None
 
+    def abandon_to_parent(self) -> None:
+        """Let go of all connections in a forked child: it opens others if it made the client itself."""
+        for way in self._ways.values():
+            _close_copies(way)
+        self._ways, self._way, self._loop = {}, None, None
+        if self._owned:
+            self._client = _open(self._url, self._max_connections)
+        else:
+            self._is_forked = True
+
     def _here(self) -> _Way:
         """Return the way of the running loop, made now if it is the first call there."""
+        if self._is_forked:
+            raise PlainsqlError(
+                f"the client of redis-py for {self.address} was made before a fork: it is the parent's",
+                hint="give a URL, which works in any process, or make the client after the fork",
+            )
         loop = asyncio.get_running_loop()
         way = self._ways.get(loop)
         if way is None:
@@ -416,6 +436,26 @@ def _is_mistrusted(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _close_copies(way: _Way) -> None:
+    """Close a forked child's copies of the sockets: nothing is sent, and the parent's stay open."""
+    pool: Any = getattr(way.client, "connection_pool", None)
+    connections = (*pool._available_connections, *pool._in_use_connections) if pool is not None else ()
+    for connection in (*way.free, *connections):
+        writer, connection._writer, connection._reader = connection._writer, None, None
+        if writer is None:
+            continue
+        with suppress(OSError, AttributeError):
+            # The descriptor first: what the transport does later then meets nothing of the parent's, whose
+            # event loop, and its selector, may be the child's too.
+            os.close(writer.transport.get_extra_info("socket").fileno())
+        _LEFT_TO_PARENTS.append(writer)
+    way.free.clear()
+
+
+_LEFT_TO_PARENTS: list[Any] = []
+"""Writers whose sockets are closed: they are never collected, which would close their descriptors again."""
 
 
 def _abandon(way: _Way) -> None:

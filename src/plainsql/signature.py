@@ -35,14 +35,18 @@ class Signature:
         names = list(bind.__code__.co_varnames[: bind.__code__.co_kwonlyargcount])
         return names, [name for name in names if name not in (bind.__kwdefaults__ or {})]
 
-    def text(self) -> str:
-        """Return it as a call is written: ``get_by_id(db, id: UUID)``."""
+    def text(self, method: str = "") -> str:
+        """Return it as a call is written: ``get_by_id(db, id: UUID)``, or a call of one of its methods."""
         expected, required = self.names()
+        called = self._name.rpartition(".")[2] + (f".{method}" if method else "")
+        if method in ("batch", "execute_many"):
+            keys = ", ".join(f"{name!r}: …" for name in required or expected)
+            return f"{called}(db, [{{{keys}}}, …])"
         parts = [f"{name}: {self._hints[name]}" if name in self._hints else name for name in expected]
         shown = [
             part if name in required else f"[{part}]" for name, part in zip(expected, parts, strict=True)
         ]
-        return f"{self._name.rpartition('.')[2]}({', '.join(['db', *shown])})"
+        return f"{called}({', '.join(['db', *shown])})"
 
     def inspected(self, kind: str, item: Any) -> inspect.Signature:
         """Return it as `inspect.signature` and completion show it."""
@@ -60,9 +64,9 @@ class Signature:
         ]
         return inspect.Signature(parameters, return_annotation=_returned(kind, item))
 
-    def not_an_executor(self, db: object) -> BindError:
+    def not_an_executor(self, db: object, method: str = "") -> BindError:
         """Return the error of a call whose first argument runs no queries."""
-        hint = f"call {self.text()}"
+        hint = f"call {self.text(method)}"
         if hasattr(db, "__await__"):
             hint = "await it first, or enter it with 'async with … as db'"
         elif hasattr(db, "__aenter__") or hasattr(db, "__enter__"):
@@ -79,9 +83,9 @@ class Signature:
         """
         if hasattr(db, method):
             return
-        if not hasattr(db, "run"):
-            raise self.not_an_executor(db)
         called = "batch" if method == "run_batch" else "execute_many"
+        if not hasattr(db, "run"):
+            raise self.not_an_executor(db, called)
         raise BindError(
             f"{self._name}: {called} is asynchronous only, got a synchronous {type(db).__name__}",
             hint="call the query once for each set, in a transaction",

@@ -125,6 +125,19 @@ async def test_a_full_disk_is_one_error_with_the_path(db: plainsql.Database, tmp
     await settled(lambda: db.stats().in_use == 0)
 
 
+async def test_what_is_no_file_is_not_replaced(db: plainsql.Database, tmp_path: Path) -> None:
+    import os
+    import stat
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(plainsql.FileError, match="pipe is no regular file"):
+        await db.copy_out(series, pipe)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert names(tmp_path) == ["pipe"]
+    await settled(lambda: db.stats().in_use == 0)
+
+
 async def test_a_file_that_grows_too_large_is_one_error_with_the_path(
     db: plainsql.Database, tmp_path: Path
 ) -> None:

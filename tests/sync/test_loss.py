@@ -210,3 +210,44 @@ def test_no_statement_has_a_name_that_another_client_uses(db: Database, database
     with plainsql.sync.connect(database_url) as other:
         assert not {*named(db)} & {*named(other)}
         assert one("select 1")(db) == 1
+
+
+def test_a_call_that_another_thread_closes_under_opens_nothing(database_url: str) -> None:
+    db = plainsql.sync.connect(database_url)
+    sleeps = proved("select pg_sleep(600)::text", "reads")
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            sleeps(db)
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        backend = db.connection.info.backend_pid
+        thread.start()
+        while admin.execute(
+            "select count(*) from pg_stat_activity where pid = %s and wait_event = 'PgSleep'", [backend]
+        ).fetchone() != (1,):
+            pass
+        db.close()
+        admin.execute("select pg_terminate_backend(%s, 10000)", [backend])
+    thread.join(60)
+    assert not thread.is_alive()
+    assert len(errors) == 1
+    assert db._session.connection.closed
+
+
+def test_a_procedure_that_asks_for_a_read_only_transaction_runs_once(
+    db: Database, admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute(
+        "create or replace procedure twice() language plpgsql as $$ begin"
+        " insert into item values (1); commit; set transaction read only; insert into item values (2);"
+        " end $$"
+    )
+    calls: CountQuery[...] = CountQuery("t.call", "t.sql", 1, "call twice()", Binder((), {}, {}, None), int)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        calls(db)
+    assert admin.execute("select n from item").fetchall() == [(1,)]

@@ -20,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Block(_AsyncGeneratorContextManager[T]):
+class Block(_AsyncGeneratorContextManager[T]):
     async def __aenter__(self) -> T:
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)
@@ -35,11 +35,11 @@ class _Block(_AsyncGeneratorContextManager[T]):
             raise RuntimeError("generator didn't yield") from None
 
 
-def asynccontextmanager(function: Callable[P, AsyncIterator[T]]) -> Callable[P, _Block[T]]:
+def asynccontextmanager(function: Callable[P, AsyncIterator[T]]) -> Callable[P, Block[T]]:
     """Make a factory of context managers of an asynchronous generator function, as contextlib's does."""
 
     @wraps(function)
-    def make(*args: P.args, **kwargs: P.kwargs) -> _Block[T]:
-        return _Block(cast("Callable[..., AsyncGenerator[T, None]]", function), args, kwargs)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Block[T]:
+        return Block(cast("Callable[..., AsyncGenerator[T, None]]", function), args, kwargs)
 
     return make

@@ -123,7 +123,13 @@ class Drainer:
                 else:
                     await self._take_turn()
                 self._told = False
-            except (PlainsqlError, exceptions.PostgresError, exceptions.InterfaceError, OSError) as error:
+            except (
+                PlainsqlError,
+                exceptions.PostgresError,
+                exceptions.InterfaceError,
+                exceptions.InternalClientError,
+                OSError,
+            ) as error:
                 if not self._told:
                     self._told = True
                     _log.warning("the cache's outbox cannot be drained: %s", type(error).__name__)

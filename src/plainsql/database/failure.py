@@ -54,6 +54,10 @@ async def explain(
         )
     if isinstance(error, exceptions.InvalidCachedStatementError):
         error.add_note(_CHANGED)
+    if isinstance(error, TimeoutError) and not error.args:
+        limit_s: float | None = connection._config.command_timeout
+        # The driver's has no text.
+        error.args = (f"the statement took longer than statement_timeout={limit_s:g}" if limit_s else "",)
     error.add_note(
         query.note(
             plan,

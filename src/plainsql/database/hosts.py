@@ -17,6 +17,14 @@ __all__ = ["Hosts"]
 
 # What the asynchronous driver cannot do. To connect all the same would be weaker than what was asked for, or
 # something else.
+_PASSED_ON: Final = (
+    OSError,
+    exceptions.CannotConnectNowError,
+    exceptions.ConnectionDoesNotExistError,
+    exceptions.InternalClientError,
+)
+"""What makes the next host be tried: it does not answer, ends the connection, or is not ready."""
+
 _CANNOT: Final = (
     (
         "channel_binding",
@@ -129,7 +137,7 @@ class Hosts:
                 return await self._connect(address, kind, share, options)
             except exceptions.TargetServerAttributeNotMatched:
                 unsuitable = True
-            except (OSError, exceptions.CannotConnectNowError) as error:
+            except _PASSED_ON as error:
                 failure = error
         if unsuitable or failure is None:
             raise UnsuitableServerError(self._kind) from failure

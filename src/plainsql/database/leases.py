@@ -20,7 +20,7 @@ from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
 
-from plainsql.database import fork
+from plainsql import fork
 from plainsql.database.connector import Connector
 from plainsql.database.openings import Openings, is_lasting
 from plainsql.database.waiters import Waiters
@@ -154,7 +154,7 @@ class Leases:
         self._openings.go_on()
         try:
             given: Lease = await future
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or closed by what drives the coroutine
             if (given_up := self._waiters.withdraw(future)) is not None:
                 self.give_back(given_up)
             raise
@@ -501,6 +501,8 @@ def _closed() -> PlainsqlError:
 def _copy(error: Exception) -> Exception:
     own = copy.copy(error)
     own.__cause__, own.__context__ = error.__cause__, error.__context__
+    if notes := getattr(error, "__notes__", None):
+        own.__notes__ = list(notes)
     return own
 
 

@@ -220,7 +220,8 @@ class _Subscription:
 
         connection.add_termination_listener(on_end)
         try:
-            await connection.add_listener(self._channel, self._on_notification)
+            async with asyncio.timeout(self._heartbeat):
+                await connection.add_listener(self._channel, self._on_notification)
             if self.subscribed:
                 self._put(Notification(self._channel, "", 0, gap=True))
             self.subscribed = True

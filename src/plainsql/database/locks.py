@@ -104,9 +104,16 @@ class Locks:
             return False
         try:
             if self._by_transaction:  # ends with it: whether the connection is there is all that is asked
-                await connection.execute("select")
+                await connection.execute("select", timeout=connection.patience_s)
                 return True
-            return bool(await connection.fetchval(f"select pg_advisory_unlock({_KEY})", key))
+            return bool(
+                await connection.fetchval(
+                    f"select pg_advisory_unlock({_KEY})", key, timeout=connection.patience_s
+                )
+            )
+        except TimeoutError:
+            connection.terminate()  # with its session ends the lock
+            return False
         except Exception as error:
             if not is_lost(as_lost(error)):
                 raise

@@ -51,10 +51,11 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, ConnectionLostError):
         return True
     if isinstance(error, exceptions.PostgresError):
+        if (severity := _severity(error)) is not None:
+            # The server's own. Of the class 08 are also those of servers that it connects to itself.
+            return severity in _FATAL
         state: str | None = getattr(error, "sqlstate", None)
-        if state is not None and (state.startswith("08") or state in _SHUT_DOWN):
-            return True
-        return _severity(error) in _FATAL
+        return state is not None and (state.startswith("08") or state in _SHUT_DOWN)
     if is_unreadable(error):
         return False
     # The driver's own state is confused if the server's farewell came just before our statement.

@@ -144,7 +144,15 @@ class OneShot(Direct):
             header: whether the columns' names come first; not in the binary format.
             progress: called with the number of bytes so far.
         """
-        check("copy_out", parameters=parameters, format=format, header=header, progress=progress)
+        check(
+            "copy_out",
+            query=query,
+            output=output,
+            parameters=parameters,
+            format=format,
+            header=header,
+            progress=progress,
+        )
         args = query.bind((), dict(parameters or {}))
 
         async def copy(call: Call | None) -> int:

@@ -16,6 +16,7 @@ from plainsql.database.connector import Connect, Connector
 from plainsql.database.cost import Floor
 from plainsql.database.keepalive import Keepalive
 from plainsql.database.leases import Leases
+from plainsql.errors import ConnectError
 
 __all__ = ["OpenedPool", "open_pool"]
 
@@ -101,8 +102,14 @@ class _Opener:
 
         async def check(connection: Any) -> None:
             nonlocal checked
-            if not checked and await session.is_behind_pooler(connection):
-                raise _BehindPoolerError
+            # Each is asked: the address may lead to a pooler now, where sessions carry no tenant.
+            if await session.is_behind_pooler(connection):
+                if not checked:
+                    raise _BehindPoolerError
+                raise ConnectError(
+                    "a pooler stands before the server now, and did not when the database was connected",
+                    hint="connect again, or say pooler='transaction'",
+                )
             checked = True
 
         return await self._make(session.DirectConnection, None, check, server_settings=settings)

@@ -147,7 +147,15 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
-        check("copy_out", parameters=parameters, format=format, header=header, progress=progress)
+        check(
+            "copy_out",
+            query=query,
+            output=output,
+            parameters=parameters,
+            format=format,
+            header=header,
+            progress=progress,
+        )
         args = query.bind((), dict(parameters or {}))
         return await self._exclusively(
             query,
@@ -301,7 +309,7 @@ async def _check_alive(connection: Any) -> None:
     rollback.
     """
     try:
-        await connection.execute("select")
+        await connection.execute("select", timeout=connection.patience_s)
     except exceptions.InFailedSQLTransactionError:
         raise TransactionError(
             "the transaction is not committed: one of its statements failed",

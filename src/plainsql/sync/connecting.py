@@ -66,8 +66,8 @@ def connect(
     Args:
         url: ``postgresql://user:password@host:5432/database``. By default what the environment or
             ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
-        connect_timeout: seconds that opening the connection may take, whole ones and two at the least; by
-            default the URL's ``connect_timeout``, else 10.
+        connect_timeout: seconds that connecting to each host and setting the connection up may take, whole
+            ones; by default the URL's ``connect_timeout``, else 10.
         statement_timeout: seconds that the server lets a statement take (``psycopg.errors.QueryCanceled``);
             if the server has not said so a second later, the connection is given up (``TimeoutError``). None
             is what the server is set to.
@@ -134,11 +134,10 @@ class _Connector:
         Raises ``ConnectError``.
         """
         failed: ConnectError
-        ends = monotonic() + self._options["connect_timeout"]
         losses = 0
         while True:
             try:
-                return self._open_one(ends)
+                return self._open_one()
             except (psycopg.Error, OSError) as error:  # TimeoutError is an OSError
                 losses += 1
                 if isinstance(error, errors.AdminShutdown) and losses < _LOSSES:
@@ -147,12 +146,13 @@ class _Connector:
             # Outside of the handler, so that the driver's error does not come along with its text.
             raise failed
 
-    def _open_one(self, ends: float) -> psycopg.Connection[Any]:
+    def _open_one(self) -> psycopg.Connection[Any]:
         connection: psycopg.Connection[Any] = psycopg.connect(
             "", autocommit=True, prepare_threshold=None, client_encoding="utf8", **self._options
         )
         try:
-            self._set_up(connection, ends)
+            # libpq's limit is for each host: what it has taken is no part of this one.
+            self._set_up(connection, monotonic() + self._options["connect_timeout"])
         except BaseException:
             connection.close()
             raise

@@ -30,6 +30,8 @@ _GRACE_S: Final = 1.0
 _FENCED_S: Final = 5.0
 """Seconds between two connections that are given up because their server is read-only: it may be so for
 good."""
+_READ_ONLY_PARAMETERS: Final = (b"in_hot_standby", b"default_transaction_read_only")
+"""What a server from PostgreSQL 14 on reports by itself whenever it changes."""
 _COPYING: Final = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 
 
@@ -119,14 +121,28 @@ class Session:
             self.reopen()
 
     def reopen(self) -> None:
-        """Replace the connection by a new one, which has nothing prepared."""
+        """Replace the connection by a new one, which has nothing prepared.
+
+        Raises ``ConnectError``, and what ``check_usable`` raises: another thread may close meanwhile.
+        """
+        self.check_usable()
         self.connection.close()
         self._prepared.clear()
         self._catalog.forget()
         self.connection = self._open_connection()
+        if self._is_closed:
+            self.connection.close()
+            self.check_usable()
 
     def may_leave_read_only_server(self) -> bool:
-        """Say whether a connection may be given up for another one because its server refuses to write."""
+        """Say whether a connection may be given up for another one because its server refuses to write.
+
+        Not if it says that it is the primary: the statement asked for a read-only transaction then.
+        """
+        pgconn = self.connection.pgconn
+        said = [pgconn.parameter_status(name) for name in _READ_ONLY_PARAMETERS]
+        if None not in said and b"on" not in said:
+            return False
         now = monotonic()
         if self._fenced_at is not None and now - self._fenced_at < _FENCED_S:
             return False

@@ -1,4 +1,4 @@
-"""Pools in a forked child: their connections are the parent's, and nothing may be sent on them.
+"""Connections in a forked child: they are the parent's, and nothing may be sent on them.
 
 A child has a copy of every socket. What it sent there would reach the parent's session, and be answered to
 whichever of the two reads first.
@@ -13,22 +13,22 @@ from weakref import WeakSet
 __all__ = ["watch"]
 
 
-class _Pool(Protocol):
+class _Owner(Protocol):
     def abandon_to_parent(self) -> None: ...
 
 
-_pools: WeakSet[_Pool] = WeakSet()
+_owners: WeakSet[_Owner] = WeakSet()
 _registered: list[bool] = []
 
 
-def watch(pool: _Pool) -> None:
-    """Have a pool abandon its connections in every child of this process."""
+def watch(owner: _Owner) -> None:
+    """Have an owner of connections abandon them in every child of this process."""
     if not _registered and hasattr(os, "register_at_fork"):
         _registered.append(True)
         os.register_at_fork(after_in_child=_abandon_all)
-    _pools.add(pool)
+    _owners.add(owner)
 
 
 def _abandon_all() -> None:
-    for pool in list(_pools):
-        pool.abandon_to_parent()
+    for owner in list(_owners):
+        owner.abandon_to_parent()
