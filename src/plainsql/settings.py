@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote, urlencode
 from plainsql.errors import Place, SettingsError
 from plainsql.urls import hide_password, plain_url
 
-__all__ = ["Project", "database_url", "hide_password", "redis_url", "resolve_database"]
+__all__ = ["Project", "database_sources", "database_url", "hide_password", "redis_url", "resolve_database"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,22 @@ def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = 
     if environ.get("DB_HOST") or environ.get("DB_NAME"):
         return _url("postgresql", environ, "DB", default_port="5432", path=environ.get("DB_NAME", "postgres"))
     return Project.load().database or None
+
+
+def database_sources(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the names of all settings that name a database; the first of them is the one that is used."""
+    environ = os.environ if environ is None else environ
+    return [
+        name
+        for name, found in (
+            ("--database", url),
+            ("DATABASE_URL", environ.get("DATABASE_URL")),
+            ("DB_HOST", environ.get("DB_HOST")),
+            ("DB_NAME", environ.get("DB_NAME")),
+            ("database in [tool.plainsql]", Project.load().database),
+        )
+        if found
+    ]
 
 
 def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:

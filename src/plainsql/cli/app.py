@@ -14,6 +14,7 @@ from cyclopts import App
 
 from plainsql.cli.exits import COULD_NOT_RUN, FINE
 from plainsql.cli.signals import interrupting_signals
+from plainsql.cli.streams import standard_streams
 from plainsql.cli.version import version
 from plainsql.errors import PlainsqlError, SettingsError
 
@@ -46,15 +47,14 @@ def load_commands() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 fine, 1 findings or a failure, 2 could not run."""
-    with interrupting_signals() as signals:
+    with standard_streams(), interrupting_signals() as signals:
         try:
             given = sys.argv[1:] if arguments is None else arguments
             with _project_folder(given) as rest:
                 if not rest or rest[0] in ("--help", "-h"):
                     load_commands()
                 result: Any = app(rest, exit_on_error=False, result_action="return_value")
-                if sys.stdout is not None:  # closed by who started us: `>&-`
-                    sys.stdout.flush()  # here, while a reader that has gone is still an error of ours
+                sys.stdout.flush()  # here, while a reader that has gone is still an error of ours
         except PlainsqlError as error:
             _complain(str(error))
             return COULD_NOT_RUN

@@ -450,7 +450,13 @@ def _cut_off(item: MigrationStatus) -> str:
     what = "its rollback was" if item.undoing else "it was"
     done = item.statements_done
     far = "" if done is None else f", after {done} statement{'' if done == 1 else 's'}"
-    if item.undoing:
+    if item.file_gone:
+        far += "; its file is gone"
+        ways = (
+            f"restore it from version control; or undo by hand what is left of it, and say so: "
+            f"plainsql migrate mark --not-applied {item.name}"
+        )
+    elif item.undoing:
         ways = f"plainsql migrate rollback; ended by hand: plainsql migrate mark --not-applied {item.name}"
     else:
         ways = (

@@ -23,6 +23,8 @@ _HINTS = {
     "57014": "it was cancelled: by a statement_timeout, by Ctrl-C or by an operator",
 }
 
+_SYNTAX = "42601"
+
 # What a statement of a file meets that a run before it has done already: it is there, or it is gone.
 _EXISTS = {"42P04", "42P06", "42P07", "42P16", "42701", "42710", "42723", "23505"}
 _GONE = {"3D000", "3F000", "42P01", "42703", "42704", "42883"}
@@ -73,14 +75,18 @@ def explain(
         earlier: the record of a run of this file that was cut off; what it did may be in the way.
     """
     diagnostic, sqlstate = refusal.cause.diag, refusal.cause.sqlstate
-    failed = None if at_commit else _statement(step.script, refusal.completed if ran is None else ran)
+    failed = None
+    if not at_commit:
+        failed = _failed(step.script, refusal, ran)
     details, hint = [], diagnostic.message_hint or _HINTS.get(sqlstate or "")
     if diagnostic.message_detail:
         details.append(diagnostic.message_detail)
     if diagnostic.context:
         details.append(diagnostic.context.splitlines()[0])
     if failed is not None:
-        details.append(f"statement {_number(step.script, failed)}: {failed.first_line}")
+        unclosed = sqlstate == _SYNTAX and failed is step.script.statements[-1] and ";" in failed.text
+        number = _number(step.script, failed, total=not unclosed)
+        details.append(f"statement {number}: {failed.first_line}")
     if connection.broken and at_commit:
         message = "the connection was lost at the commit; whether it was committed is not known"
         hint = "look with 'plainsql migrate status'"
@@ -269,8 +275,27 @@ def _statement(script: Script, index: int) -> Statement | None:
     return script.statements[index] if index < len(script.statements) else None
 
 
-def _number(script: Script, statement: Statement) -> str:
-    return f"{script.statements.index(statement) + 1} of {len(script.statements)}"
+def _failed(script: Script, refusal: ServerRefusal, ran: int | None) -> Statement | None:
+    """Return the statement that the server refused.
+
+    A file that goes as a whole is parsed before any of it runs: then nothing has completed, and only the
+    position of the error tells which statement it is in.
+    """
+    if ran is not None:
+        return _statement(script, ran)
+    position = refusal.cause.diag.statement_position
+    if position:
+        offset = int(position) - 1
+        begun = [statement for statement in script.statements if statement.start <= offset]
+        if begun:
+            return begun[-1]
+    return _statement(script, refusal.completed)
+
+
+def _number(script: Script, statement: Statement, *, total: bool = True) -> str:
+    """The number of a statement; of how many only if the script could be cut to its end."""
+    of = f" of {len(script.statements)}" if total else ""
+    return f"{script.statements.index(statement) + 1}{of}"
 
 
 def _kept(step: Step, ran: int | None) -> str:

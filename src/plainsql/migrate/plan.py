@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from plainsql.errors import MigrationError
+from plainsql.errors import MigrationError, Place
 from plainsql.migrate import states
+from plainsql.migrate.failure import MigrationFolderError
 from plainsql.migrate.folder import Folder, Migration
 from plainsql.migrate.ledger import Ledger
-from plainsql.migrate.results import Direction, Step, milliseconds
+from plainsql.migrate.results import Direction, MigrationStatus, Step, milliseconds
 
 __all__ = ["Ledgers", "plan_apply", "plan_rollback"]
 
@@ -34,9 +35,12 @@ def plan_apply(
         states.refuse_drift(files, current)
     for item in current.having("interrupted"):
         if item.undoing:
+            by_hand = f"undo the rest by hand, and say so: plainsql migrate mark --not-applied {item.name}"
             raise MigrationError(
                 f"{item.name}: its rollback was cut off, so part of it may be undone",
-                hint="end it with 'plainsql migrate rollback', then apply",
+                hint=f"its file is gone: restore it from version control; or {by_hand}"
+                if item.file_gone
+                else "end it with 'plainsql migrate rollback', then apply",
             )
     marked = {item.name for item in current.migrations if item.marked}
     return [
@@ -57,6 +61,7 @@ def plan_rollback(
 
     Raises:
         MigrationError: the target is not applied, or a file that is needed is not there.
+        MigrationFolderError: a rollback file holds no statement.
     """
     cut_off = states.compare(files, ledgers).having("interrupted")
     cut_off_names = {item.name for item in cut_off}
@@ -82,11 +87,22 @@ def plan_rollback(
         names = [name for _, layer, name in after if layer == target.layer]
     elif steps is not None:
         names = names[:steps]
-    return [_step(migration, "rollback", lock_timeout) for migration in _with_rollback(files, names)]
+    found = _with_rollback(files, names, cut_off)
+    return [_step(migration, "rollback", lock_timeout) for migration in found]
 
 
-def _with_rollback(files: Folder, names: Sequence[str]) -> list[Migration]:
+def _with_rollback(
+    files: Folder, names: Sequence[str], cut_off: Sequence[MigrationStatus]
+) -> list[Migration]:
     known = {migration.name: migration for migration in files.migrations}
+    for item in cut_off:
+        if item.file_gone and item.name in names:
+            what = "its rollback" if item.undoing else "a run of it"
+            raise MigrationError(
+                f"{item.name}: {what} was cut off, and its file is gone",
+                hint="restore it from version control; or undo by hand what is left of it, and say so: "
+                f"plainsql migrate mark --not-applied {item.name}; nothing was rolled back",
+            )
     if lost := [name for name in names if name not in known]:
         raise MigrationError(
             f"{', '.join(lost)}: applied, but {'its file is' if len(lost) == 1 else 'their files are'} gone",
@@ -98,6 +114,16 @@ def _with_rollback(files: Folder, names: Sequence[str]) -> list[Migration]:
             f"{', '.join(without)}: no such file, so it cannot be rolled back",
             hint="write it; nothing was rolled back",
         )
+    if empty := [
+        MigrationError(
+            "holds no statement",
+            place=Place(migration.rollback_path),
+            hint="write what undoes the migration; if there is nothing to undo, let it be: select 1;",
+        )
+        for migration in found
+        if migration.rollback is not None and not migration.rollback.statements
+    ]:
+        raise MigrationFolderError(empty)
     return found
 
 

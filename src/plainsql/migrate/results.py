@@ -54,6 +54,8 @@ class MigrationStatus:
     """The run that was cut off was a rollback."""
     statements_done: int | None = None
     """The number of statements that the run is known to have done; ``None`` if it is not known."""
+    file_gone: bool = False
+    """The folder has no file of it any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,9 @@ def _layer(layer: str | None, members: Iterable[Migration], ledger: Ledger) -> l
         if record is not None and record.interrupted:
             states.append(_cut_off(name, layer, id_, migration, record, at, late=not marked and id_ < last))
         elif migration is None:
-            states.append(MigrationStatus(name, layer, id_, "missing", at, seconds, marked=True))
+            states.append(
+                MigrationStatus(name, layer, id_, "missing", at, seconds, marked=True, file_gone=True)
+            )
         elif at is None:
             states.append(MigrationStatus(name, layer, id_, "pending", late=id_ < last))
         elif record is not None and record.checksum != migration.checksum:
@@ -69,6 +71,7 @@ def _cut_off(
         interrupted_at=record.changed_at,
         undoing=undoing,
         statements_done=record.statements_done if counted else None,
+        file_gone=migration is None,
     )
 
 
@@ -80,15 +83,17 @@ def refuse_drift(folder: Folder, status: Status) -> None:
     """
     what = {"edited": "its file was edited after it was applied", "missing": "its file is gone"}
     lines = [f"{item.name}: {what[item.state]}" for item in status.drifted]
-    files = {migration.name for migration in folder.migrations}
-    lost = [item for item in status.having("interrupted") if item.name not in files]
+    lost = [item for item in status.having("interrupted") if item.file_gone]
     lines += [f"{item.name}: a run of it was cut off, and its file is gone" for item in lost]
     if not lines:
         return
+    hint = "restore the files and write the change as a new migration; or go on with --allow-edited"
+    if lost:
+        hint += f"; one undone by hand: plainsql migrate mark --not-applied {lost[0].name}"
     raise DriftError(
         f"{folder.path}: the files are not those that were applied; nothing was run",
         detail="; ".join(lines),
-        hint="restore the files and write the change as a new migration; or go on with --allow-edited",
+        hint=hint,
     )
 
 
