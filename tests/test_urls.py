@@ -16,8 +16,15 @@ import plainsql
 from plainsql.conninfo import Conninfo
 from plainsql.errors import ConnectError
 from plainsql.settings import hide_password
-from plainsql.urls import PARAMETERS, is_ambiguous, plain_url, read_url, write_url
+from plainsql.urls import PARAMETERS, _authority, plain_url, read_url, write_url
 from tests.database.ask import all_text
+
+
+def is_ambiguous(url: str) -> bool:
+    """Whether drivers differ on where the password of a URL ends: an unescaped ``@`` stands after a slash."""
+    _, _, rest = url.partition("://")
+    authority = _authority(rest)
+    return bool(authority) and "@" in rest[len(authority) :]
 
 
 def by_libpq(url: str) -> dict[str, str]:

@@ -21,12 +21,14 @@ from benchmarks.fault_soak.history import ACKNOWLEDGED, REFUSED, UNKNOWN, Histor
 from benchmarks.fault_soak.queries import soak as queries
 
 __all__ = [
+    "EXPECTED_CLASSES",
     "FACTS",
     "TENANTS",
     "Caller",
     "Limits",
     "Observed",
     "WrongAnswerError",
+    "expect",
     "fact",
     "listen",
     "notify",
@@ -35,7 +37,7 @@ __all__ = [
 
 FACTS = 1000
 TENANTS = 10
-_EXPECTED_CLASSES = ("08", "53", "57", "25006", "40001")
+EXPECTED_CLASSES = ("08", "53", "57", "25006", "40001")
 """SQLSTATEs: connections, resources, an operator's intervention, a read-only server, a standby's conflict."""
 _CANCELLED = 0.1
 """Of so many calls the caller gives up soon."""
@@ -107,7 +109,7 @@ class Observed:
 def is_expected(error: BaseException) -> bool:
     """Whether an error is one that faults like these may cause."""
     if isinstance(error, exceptions.PostgresError):
-        return (getattr(error, "sqlstate", None) or "").startswith(_EXPECTED_CLASSES)
+        return (getattr(error, "sqlstate", None) or "").startswith(EXPECTED_CLASSES)
     if isinstance(error, plainsql.PoolTimeoutError | plainsql.ConnectError | OSError):
         return True  # TimeoutError is an OSError
     return isinstance(error, exceptions.InterfaceError) and not isinstance(error, ValueError)
@@ -212,62 +214,62 @@ class Caller:
 
     async def read(self) -> None:
         number = self._random.randrange(FACTS)
-        _expect(await queries.get_fact(self._db, id=number), queries.Fact(number, fact(number)))
+        expect(await queries.get_fact(self._db, id=number), queries.Fact(number, fact(number)))
 
     async def read_some(self) -> None:
         first = self._random.randrange(FACTS)
         found = await queries.list_facts_from(self._db, first=first)
-        _expect(found, [queries.Fact(n, fact(n)) for n in range(first, min(first + 5, FACTS))])
+        expect(found, [queries.Fact(n, fact(n)) for n in range(first, min(first + 5, FACTS))])
 
     async def echo(self) -> None:
         token = self._random.getrandbits(62)
-        _expect(await queries.echo(self._db, token=token), token)
+        expect(await queries.echo(self._db, token=token), token)
 
     async def echo_late(self) -> None:
         token = self._random.getrandbits(62)
         seconds = self._random.choice((0.01, 0.05, 3.0))  # the last is over the limit
-        _expect(await queries.echo_late(self._db, token=token, seconds=seconds), token)
+        expect(await queries.echo_late(self._db, token=token, seconds=seconds), token)
 
     async def read_as_tenant(self) -> None:
         tenant = f"tenant-{self._random.randrange(TENANTS)}"
         found = await queries.list_secrets(self._db.tenant(tenant), first=0)
-        _expect(found, [queries.Secret(tenant, n) for n in range(1, 6)])
+        expect(found, [queries.Secret(tenant, n) for n in range(1, 6)])
 
     async def batch_of_reads(self) -> None:
         numbers = [self._random.randrange(FACTS) for _ in range(20)]
         found = await queries.get_fact.batch(self._db, [{"id": n} for n in numbers])
-        _expect(found, [queries.Fact(n, fact(n)) for n in numbers])
+        expect(found, [queries.Fact(n, fact(n)) for n in numbers])
 
     async def stream(self) -> None:
         number = 0
         async for row in queries.export_facts.stream(self._db):
-            _expect(row, queries.Fact(number, fact(number)))
+            expect(row, queries.Fact(number, fact(number)))
             number += 1
-        _expect(number, FACTS)
+        expect(number, FACTS)
 
     async def copy_out(self) -> None:
         output = io.BytesIO()
         await self._db.copy_out(queries.export_facts, output, format="csv", header=False)
-        _expect(output.getvalue().decode().split(), [f"{n},{fact(n)}" for n in range(FACTS)])
+        expect(output.getvalue().decode().split(), [f"{n},{fact(n)}" for n in range(FACTS)])
 
     # Writes ---------------------------------------------------------------------------------------------
 
     async def put(self) -> None:
         with self._written() as [row]:
-            _expect(await queries.put(self._db, **row), 1)
+            expect(await queries.put(self._db, **row), 1)
 
     async def put_back(self) -> None:
         with self._written() as [row]:
-            _expect(await queries.put_back(self._db, **row), row["token"])
+            expect(await queries.put_back(self._db, **row), row["token"])
 
     async def batch_of_writes(self) -> None:
         with self._written(10) as rows:
-            _expect(await queries.put_back.batch(self._db, rows), [row["token"] for row in rows])
+            expect(await queries.put_back.batch(self._db, rows), [row["token"] for row in rows])
 
     async def large_batch(self) -> None:
         """More than the driver sends at once."""
         with self._written(6000) as rows:
-            _expect(await queries.put.batch(self._db, rows), [1] * len(rows))
+            expect(await queries.put.batch(self._db, rows), [1] * len(rows))
 
     async def execute_many(self) -> None:
         with self._written(10) as rows:
@@ -278,13 +280,13 @@ class Caller:
         taken_back = False
         with self._written(2) as [one, other], self._never_there() as [third]:
             async with self._db.transaction() as tx:
-                _expect(await queries.put(tx, **one), 1)
+                expect(await queries.put(tx, **one), 1)
                 with suppress(_TakenBackError):
                     async with tx.transaction() as savepoint:
-                        _expect(await queries.put(savepoint, **third), 1)
+                        expect(await queries.put(savepoint, **third), 1)
                         taken_back = True
                         raise _TakenBackError
-                _expect(await queries.put_back(tx, **other), other["token"])
+                expect(await queries.put_back(tx, **other), other["token"])
         assert taken_back
 
     @contextmanager
@@ -298,7 +300,7 @@ class Caller:
         with self._written(50) as rows:
             columns = ("token", "set_id", "set_size")
             count = await self._db.copy_in("soak.tokens", [tuple(r.values()) for r in rows], columns=columns)
-            _expect(count, len(rows))
+            expect(count, len(rows))
 
     async def lock(self) -> None:
         hold = _Hold()
@@ -378,6 +380,7 @@ def fact(number: int) -> str:
     return hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
 
 
-def _expect(found: Any, expected: Any) -> None:
+def expect(found: Any, expected: Any) -> None:
+    """Raise ``WrongAnswerError`` if an answer is not the expected one."""
     if found != expected:
         raise WrongAnswerError(f"expected {str(expected)[:200]}, got {str(found)[:200]}")

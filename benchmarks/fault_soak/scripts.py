@@ -10,14 +10,22 @@ from collections.abc import Callable
 import psycopg
 
 import plainsql
-from benchmarks.fault_soak.calls import FACTS, TENANTS, Limits, Observed, WrongAnswerError, fact
+from benchmarks.fault_soak.calls import (
+    EXPECTED_CLASSES,
+    FACTS,
+    TENANTS,
+    Limits,
+    Observed,
+    WrongAnswerError,
+    expect,
+    fact,
+)
 from benchmarks.fault_soak.history import ACKNOWLEDGED, REFUSED, UNKNOWN
 from benchmarks.fault_soak.queries import soak as queries
 from plainsql.sync import Database
 
 __all__ = ["run_scripts"]
 
-_EXPECTED_CLASSES = ("08", "53", "57", "25006", "40001")
 _THREADS = 2
 
 
@@ -79,19 +87,19 @@ class _Script:
 
     def read(self) -> None:
         number = self._random.randrange(FACTS)
-        _expect(queries.get_fact(self._db, id=number), queries.Fact(number, fact(number)))
+        expect(queries.get_fact(self._db, id=number), queries.Fact(number, fact(number)))
 
     def tenant(self) -> None:
         name = f"tenant-{self._random.randrange(TENANTS)}"
         found = queries.list_secrets(self._db.tenant(name), first=0)
-        _expect(found, [queries.Secret(name, n) for n in range(1, 6)])
+        expect(found, [queries.Secret(name, n) for n in range(1, 6)])
 
     def put(self) -> None:
         with self._observed.lock:
             set_id = self._observed.next_set(1)
         outcome = UNKNOWN
         try:
-            _expect(queries.put(self._db, token=set_id, set_id=set_id, set_size=1), 1)
+            expect(queries.put(self._db, token=set_id, set_id=set_id, set_size=1), 1)
             outcome = ACKNOWLEDGED
         except Exception as error:
             outcome = _outcome_of(error)
@@ -106,9 +114,9 @@ class _Script:
         outcome = UNKNOWN
         try:
             with self._db.transaction() as tx:
-                _expect(queries.put(tx, token=set_id, set_id=set_id, set_size=2), 1)
+                expect(queries.put(tx, token=set_id, set_id=set_id, set_size=2), 1)
                 with tx.transaction() as savepoint:
-                    _expect(
+                    expect(
                         queries.put_back(savepoint, token=set_id + 1, set_id=set_id, set_size=2), set_id + 1
                     )
             outcome = ACKNOWLEDGED
@@ -124,7 +132,7 @@ def _is_expected(error: Exception) -> bool:
     if isinstance(error, plainsql.TransactionError):
         return "held by a transaction" in str(error)  # the other thread's
     if isinstance(error, psycopg.Error) and error.sqlstate is not None:
-        return error.sqlstate.startswith(_EXPECTED_CLASSES)
+        return error.sqlstate.startswith(EXPECTED_CLASSES)
     return isinstance(error, psycopg.OperationalError | plainsql.ConnectError | TimeoutError)
 
 
@@ -135,8 +143,3 @@ def _outcome_of(error: Exception) -> int:
     if isinstance(error, psycopg.Error) and error.sqlstate and not error.sqlstate.startswith(("08", "57P")):
         return REFUSED
     return UNKNOWN
-
-
-def _expect(found: object, expected: object) -> None:
-    if found != expected:
-        raise WrongAnswerError(f"expected {str(expected)[:200]}, got {str(found)[:200]}")

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from plainsql.errors import ConnectError
 from plainsql.urls import HIDDEN, PARAMETERS, read_url
 
-__all__ = ["Address", "Conninfo", "libpq_options"]
+__all__ = ["CONNECT_TIMEOUT_S", "Address", "Conninfo", "libpq_options"]
 
 _log = logging.getLogger("plainsql")
 
@@ -281,7 +281,7 @@ class Conninfo:
                 yield tuple(re.sub(r"\\(.)", r"\1", field) for field in fields)
 
 
-_CONNECT_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 10.0
 """Unless the caller or the URL says otherwise."""
 
 
@@ -306,7 +306,7 @@ def libpq_options(
     elif not conninfo.application_name:
         options["fallback_application_name"] = fallback_name
     seconds = (
-        connect_timeout if connect_timeout is not None else conninfo.connect_timeout or _CONNECT_TIMEOUT_S
+        connect_timeout if connect_timeout is not None else conninfo.connect_timeout or CONNECT_TIMEOUT_S
     )
     # libpq takes whole seconds.
     options["connect_timeout"] = max(1, -int(-seconds // 1))

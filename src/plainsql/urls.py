@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from plainsql.errors import ConnectError
 from plainsql.options import nearest
 
-__all__ = ["HIDDEN", "PARAMETERS", "hide_password", "is_ambiguous", "plain_url", "read_url", "write_url"]
+__all__ = ["HIDDEN", "PARAMETERS", "hide_password", "plain_url", "read_url", "write_url"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -105,13 +105,6 @@ def write_url(given: Mapping[str, str]) -> str:
     """Return the URL that has these parameters."""
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items())
     return f"postgresql://{'?' if query else ''}{query}"
-
-
-def is_ambiguous(url: str) -> bool:
-    """Whether drivers differ on where the password of a URL ends: an unescaped ``@`` stands after a slash."""
-    _, _, rest = url.partition("://")
-    authority = _authority(rest)
-    return bool(authority) and "@" in rest[len(authority) :]
 
 
 def hide_password(url: str) -> str:

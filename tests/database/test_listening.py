@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 import plainsql
@@ -14,13 +13,6 @@ from plainsql.database import Notification
 from plainsql.errors import ConnectError
 from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy
-
-
-@pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

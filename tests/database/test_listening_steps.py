@@ -7,7 +7,6 @@ import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 import plainsql
@@ -15,13 +14,6 @@ from plainsql.database import Notification, listening
 from plainsql.errors import ConnectError, OptionError, PlainsqlError
 from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy
-
-
-@pytest.fixture
-async def outside(database_url: str) -> AsyncIterator[Any]:
-    connection: Any = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from plainsql.database import driver
 from plainsql.query import Args, Query, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import Json
+from tests.database.stepping import settled
 
 
 class Thing(Row, frozen=True):
@@ -159,7 +160,7 @@ async def test_a_bad_value_hurts_its_caller_alone(db: plainsql.Database) -> None
     assert isinstance(answers[2], asyncpg.DivisionByZeroError)
     assert isinstance(answers[4], plainsql.BindError)
     assert isinstance(answers[6], plainsql.BindError)
-    assert db.stats().in_use == 0
+    await settled(lambda: db.stats().in_use == 0)
 
 
 async def test_no_row_is_an_error_for_its_caller_alone(db: plainsql.Database) -> None:

@@ -376,12 +376,7 @@ def _finish(run: Run, *, dry_run: bool) -> int:
 
 
 def _confirm(steps: Sequence[Step]) -> bool:
-    for step in steps:
-        print(f"  {step.name}")
-    try:
-        return input(f"Roll back {_count(len(steps))}? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
+    return _agreed([step.name for step in steps], f"Roll back {_count(len(steps))}?")
 
 
 def _mark_line(mark: Mark) -> str:
@@ -389,10 +384,14 @@ def _mark_line(mark: Mark) -> str:
 
 
 def _confirm_marks(marks: Sequence[Mark]) -> bool:
-    for each in marks:
-        print(f"  {_mark_line(each)}")
+    return _agreed([_mark_line(each) for each in marks], f"Record it of {_count(len(marks))}?")
+
+
+def _agreed(lines: Sequence[str], question: str) -> bool:
+    for line in lines:
+        print(f"  {line}")
     try:
-        return input(f"Record it of {_count(len(marks))}? [y/N] ").strip().lower() in ("y", "yes")
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
 

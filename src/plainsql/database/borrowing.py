@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
@@ -34,15 +34,13 @@ from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.outcomes import NOT_SENT
+from plainsql.pooler import Pooler
 from plainsql.query import Plan, Query
 from plainsql.tenancy import Tenant, local_settings
 
-__all__ = ["Borrower", "Core", "Pooler"]
+__all__ = ["Borrower", "Core"]
 
 T = TypeVar("T")
-
-Pooler = Literal["transaction", "session"]
-"""What stands between us and the server, and for how long it lends a connection."""
 
 # A farewell that the driver reads in the middle of a connection's set-up confuses its state.
 _LOST_ON_THE_WAY = (exceptions.ConnectionDoesNotExistError, exceptions.InternalClientError)

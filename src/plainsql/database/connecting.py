@@ -12,8 +12,8 @@ from asyncpg import exceptions
 
 from plainsql.application import cache_namespace
 from plainsql.cache import Cache, Mode, Store
-from plainsql.conninfo import Conninfo
-from plainsql.database.borrowing import Core, Pooler
+from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
+from plainsql.database.borrowing import Core
 from plainsql.database.database import Database
 from plainsql.database.hosts import Hosts
 from plainsql.database.keepalive import Keepalive
@@ -24,6 +24,7 @@ from plainsql.database.through import Through
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
+from plainsql.pooler import Pooler
 from plainsql.settings import resolve_database
 from plainsql.urls import hide_password, write_url
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Connecting", "connect"]
 
 _log = logging.getLogger("plainsql")
-
-_CONNECT_TIMEOUT_S = 10.0
-"""Unless the caller or the URL says otherwise."""
 
 
 def connect(
@@ -294,7 +292,7 @@ def _of_url(conninfo: Conninfo, options: Mapping[str, Any]) -> dict[str, Any]:
 
     An option that the caller has given wins over the URL, and the URL over the default.
     """
-    timeout = options["timeout"] or conninfo.connect_timeout or _CONNECT_TIMEOUT_S
+    timeout = options["timeout"] or conninfo.connect_timeout or CONNECT_TIMEOUT_S
     settings = {"application_name": conninfo.application_name or "plainsql"} | options["server_settings"]
     return {
         **options,

@@ -12,7 +12,7 @@ import msgspec
 from asyncpg import exceptions
 
 from plainsql.database.copy_rows import PART, CopyRows, Progress
-from plainsql.database.failure import is_lost
+from plainsql.database.failure import is_lost, unfit_argument
 from plainsql.database.nul import NUL_DETAIL, NUL_HINT, nuls_in
 from plainsql.database.pipelined import pieces, unfit_call
 from plainsql.database.wholeness import whole
@@ -21,7 +21,6 @@ from plainsql.signature import unfit_detail
 
 __all__ = ["Progress", "copy_in"]
 
-_ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")
 _NUL_AT = re.compile(r"COPY .*, line (\d+), column (.*)")
 
 _TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
@@ -139,17 +138,16 @@ async def _unfit(
     """
     where = f"copy into {table}: row {number}"
     hint = f"the columns are {', '.join(columns)}"
-    found, cause = _ARGUMENT.match(str(error)), error.__cause__
-    if found is None:
+    index, cause = unfit_argument(error), error.__cause__
+    if index is None:
         try:
             await statement.fetch(*row, timeout=statement._connection.patience_s)
         except exceptions.DataError as again:
-            found, cause = _ARGUMENT.match(str(again)), again.__cause__
+            index, cause = unfit_argument(again), again.__cause__
         except Exception:  # noqa: BLE001 (the first error is told)
             pass
-    if found is None:
+    if index is None:
         return BindError(f"{where}: a value does not fit its column", hint=hint)
-    index = int(found[1]) - 1
     expected, value = statement.get_parameters()[index].name, row[index]
     return BindError(
         f"{where}: {columns[index]}: expected {expected}, got {type(value).__name__}",

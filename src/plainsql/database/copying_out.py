@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,9 +15,10 @@ from plainsql.database.copying import Progress
 from plainsql.database.failure import explain
 from plainsql.database.nul import refuse_nul
 from plainsql.files import replace_file
+from plainsql.options import check
 from plainsql.query import Args, Plan, Query
 
-__all__ = ["CopyFormat", "Output", "copy_out"]
+__all__ = ["CopyFormat", "Output", "arguments_of", "copy_out"]
 
 CopyFormat = Literal["csv", "text", "binary"]
 
@@ -29,6 +30,27 @@ class Writable(Protocol):
 
 
 Output = str | os.PathLike[str] | Writable | Callable[[bytes], Awaitable[object]]
+
+
+def arguments_of(
+    query: Query[..., Any, Any],
+    output: Output,
+    parameters: Mapping[str, object] | None,
+    copy_format: CopyFormat,
+    header: bool,
+    progress: Progress | None,
+) -> Args:
+    """Check the options of ``copy_out`` and return the query's arguments."""
+    check(
+        "copy_out",
+        query=query,
+        output=output,
+        parameters=parameters,
+        format=copy_format,
+        header=header,
+        progress=progress,
+    )
+    return query.bind((), dict(parameters or {}))
 
 
 async def copy_out(

@@ -23,7 +23,7 @@ class Cost:
         self.measurements = 0
         self.call_s = 0.0
         """Seconds of the whole: what a statement took, divided by its calls and by the statements that ran
-        beside it. The forms are compared by it."""
+        beside it: a query is cheap or not by it."""
         self.statement_s = 0.0
         """Seconds of a statement for each of its calls, as its callers wait for it."""
         self.least_s = float("inf")

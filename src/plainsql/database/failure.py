@@ -69,6 +69,12 @@ async def explain(
     return error
 
 
+def unfit_argument(error: BaseException) -> int | None:
+    """Return the index, from 0, of the argument that the driver could not encode; None if it names none."""
+    found = _ARGUMENT.match(str(error))
+    return None if found is None else int(found[1]) - 1
+
+
 async def _unfit(
     error: exceptions.DataError,
     connection: Any,
@@ -76,10 +82,9 @@ async def _unfit(
     plan: Plan,
     values: tuple[object, ...],
 ) -> BindError:
-    found = _ARGUMENT.match(str(error))
-    if found is None:
+    index = unfit_argument(error)
+    if index is None:
         return BindError(f"{query.name}: a parameter does not fit its type", hint=f"see {query.file}")
-    index = int(found[1]) - 1
     try:
         # The statement is in the driver's cache, and nothing was sent for the failed call.
         types = (await connection.prepare(plan.sql)).get_parameters()

@@ -25,7 +25,7 @@ from plainsql.database.borrowing import Borrower
 from plainsql.database.by_hand import CacheOf
 from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress, copy_in
-from plainsql.database.copying_out import CopyFormat, Output, copy_out
+from plainsql.database.copying_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, fetch, iterate
 from plainsql.database.holders import Use
@@ -144,16 +144,7 @@ class OneShot(Direct):
             header: whether the columns' names come first; not in the binary format.
             progress: called with the number of bytes so far.
         """
-        check(
-            "copy_out",
-            query=query,
-            output=output,
-            parameters=parameters,
-            format=format,
-            header=header,
-            progress=progress,
-        )
-        args = query.bind((), dict(parameters or {}))
+        args = arguments_of(query, output, parameters, format, header, progress)
 
         async def copy(call: Call | None) -> int:
             await self._admit(query)

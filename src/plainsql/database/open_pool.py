@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from asyncpg import exceptions
 
 from plainsql.database import session
-from plainsql.database.borrowing import Pooler
 from plainsql.database.codecs import Codecs
 from plainsql.database.connector import Connect, Connector
 from plainsql.database.cost import Floor
 from plainsql.database.keepalive import Keepalive
 from plainsql.database.leases import Leases
 from plainsql.errors import ConnectError
+from plainsql.pooler import Pooler
 
 __all__ = ["OpenedPool", "open_pool"]
 

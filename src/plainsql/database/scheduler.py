@@ -208,18 +208,15 @@ class Scheduler:
         self.forms.measured_alone(elapsed_s, prepared=prepared)
 
     def end(self) -> None:
-        """Count a call that went alone as ended."""
-        self._ended()
-
-    # --------------------------------------------------------------------------------------------------
-
-    def _ended(self) -> None:
+        """Count a statement as ended: a call that went alone, or a group."""
         self.under_way -= 1
         self._ends += 1
         if self._waiting and not self._scheduled:
             # When those who have their answer now had their turn: many ask again at once.
             self._scheduled = True
             self._loop.call_soon(self._send_scheduled)
+
+    # --------------------------------------------------------------------------------------------------
 
     def _send_scheduled(self) -> None:
         self._scheduled = False
@@ -274,7 +271,7 @@ class Scheduler:
         else:
             most = forms.most(form, _LONGEST_S)
             if isinstance(form, JoinedStatement):
-                share = min(share, MAX_JOINED, most)
+                share = min(share, most)
             else:
                 share = min(share, MAX_PIPELINED, most)
                 share = fitting([values for values, _, _ in self._waiting[:share]], share)
@@ -431,7 +428,7 @@ class Scheduler:
     def _leave_place(self, group: Group) -> None:
         group.counted = False
         self._sent -= 1
-        self._ended()
+        self.end()
 
     @staticmethod
     def _stop(group: Group) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from asyncpg import connect_utils, exceptions
 
 from plainsql.database.resetting import ResettableConnection
+from plainsql.pooler import is_backend_sql
 
 __all__ = [
     "SETTINGS",
@@ -194,14 +195,9 @@ def set_settings() -> str:
 
 
 async def is_behind_pooler(connection: Any) -> bool:
-    """Whether something stands between this connection and the server.
-
-    A pooler makes up the process id that it tells its clients: it is none of the server's.
-    """
-    # In the simple protocol: a statement that was prepared would stay behind in a pooler's connection. The
-    # number of rows is all that comes back.
-    pid: int = connection.get_server_pid()
-    status: str = await connection.execute(f"select where pg_backend_pid() = {pid:d}")
+    """Whether something stands between this connection and the server."""
+    # In the simple protocol, the number of rows is all that comes back.
+    status: str = await connection.execute(is_backend_sql(connection.get_server_pid()))
     return status == "SELECT 0"
 
 

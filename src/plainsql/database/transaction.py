@@ -21,7 +21,7 @@ from plainsql.database.block import block
 from plainsql.database.borrowed import BorrowedConnection
 from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress, copy_in
-from plainsql.database.copying_out import CopyFormat, Output, copy_out
+from plainsql.database.copying_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution import execute, iterate
 from plainsql.database.many import execute_many, run_batch
 from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
@@ -147,16 +147,7 @@ class Transaction:
         progress: Progress | None = None,
     ) -> int:
         """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
-        check(
-            "copy_out",
-            query=query,
-            output=output,
-            parameters=parameters,
-            format=format,
-            header=header,
-            progress=progress,
-        )
-        args = query.bind((), dict(parameters or {}))
+        args = arguments_of(query, output, parameters, format, header, progress)
         return await self._exclusively(
             query,
             lambda connection: copy_out(connection, query, args, output, format, header, progress),

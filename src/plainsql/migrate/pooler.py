@@ -13,7 +13,7 @@ import psycopg
 from psycopg import pq
 
 from plainsql.errors import ConnectError
-from plainsql.migrate.results import Pooler
+from plainsql.pooler import Pooler
 
 __all__ = ["is_behind_pooler", "refuse_pooler"]
 

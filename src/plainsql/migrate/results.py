@@ -14,7 +14,6 @@ __all__ = [
     "Direction",
     "MigrationStatus",
     "OnProgress",
-    "Pooler",
     "Progress",
     "Run",
     "State",
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 Direction = Literal["apply", "rollback"]
-Pooler = Literal["transaction", "session"]
 """The time for which a pooler lends a connection to a client."""
 State = Literal["applied", "pending", "edited", "missing", "interrupted"]
 

@@ -17,9 +17,10 @@ from plainsql.migrate.ledger import Ledger, find_schema
 from plainsql.migrate.marks import Mark, find_marked, plan_mark
 from plainsql.migrate.plan import Ledgers, plan_apply, plan_rollback
 from plainsql.migrate.pooler import refuse_pooler
-from plainsql.migrate.results import Direction, OnProgress, Pooler, Progress, Run, Status, Step
+from plainsql.migrate.results import Direction, OnProgress, Progress, Run, Status, Step
 from plainsql.migrate.session import Connection, connected
 from plainsql.options import check
+from plainsql.pooler import Pooler
 
 __all__ = ["Confirm", "ConfirmMarks", "apply", "mark", "rollback", "status"]
 

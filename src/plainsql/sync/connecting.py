@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from time import monotonic
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors
@@ -14,6 +14,7 @@ from plainsql.conninfo import libpq_options
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
 from plainsql.options import check
+from plainsql.pooler import Pooler, is_backend_sql
 from plainsql.settings import resolve_database
 from plainsql.sync.database import Database, Terms
 from plainsql.sync.session import Session
@@ -41,8 +42,6 @@ from (
     )
 ) as setting(name, wanted, as_wanted)
 where not as_wanted"""
-
-Pooler = Literal["transaction", "session"]
 
 _LOSSES: Final = 3
 """So many connections that are lost while they are set up are a failure to connect."""
@@ -163,9 +162,7 @@ class _Connector:
             return max(ends - monotonic(), 0.1)
 
         if not self._is_known:
-            # A pooler makes up the process id that it tells its clients: it is none of the server's.
-            pid = connection.info.backend_pid
-            (found,) = run_script(connection, f"select where pg_backend_pid() = {pid:d}", left_s())
+            (found,) = run_script(connection, is_backend_sql(connection.info.backend_pid), left_s())
             if found.ntuples == 0:
                 self._pooler = "transaction"
             self._is_known = True
