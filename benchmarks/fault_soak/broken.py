@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
-from plainsql.database import borrowing
 from plainsql.database.joined import JoinedStatement
-from plainsql.database.leases import Leases
-from plainsql.database.lost import is_lost
 from plainsql.database.pipelined import PipelinedStatement
+from plainsql.database.pool import tenant_pool as borrowing
+from plainsql.database.pool.connection_pool import Leases
+from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.transaction import begin
 
 __all__ = ["BROKEN", "broken"]

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database.keepalive import Keepalive
+from plainsql.database.pool.keepalive import Keepalive
 from plainsql.query import Args, one
 from tests.database.stepping import settled
 from tests.proxy import Proxy

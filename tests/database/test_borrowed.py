@@ -16,8 +16,8 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database.block import block
-from plainsql.database.outcome import Ending
+from plainsql.database.pool.commit_outcome import Ending
+from plainsql.database.pool.transaction_block import block
 from plainsql.query import Args, one
 from plainsql.types import Json
 from tests.database.stepping import at_every_wait, settled

@@ -11,7 +11,7 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database import read_only
+from plainsql.database.pool import read_only_servers as read_only
 from plainsql.query import Args, count, many, one
 from tests.database.stepping import settled
 from tests.failover import Node, failover_pair

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import plainsql
-from plainsql.database.holders import Holders
+from plainsql.database.pool.holders import Holders
 from plainsql.errors import PoolTimeoutError
 from plainsql.query import Args, many, one
 

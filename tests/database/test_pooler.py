@@ -14,7 +14,7 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database import session
+from plainsql.database.pool import connection_classes as session
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError, PlainsqlError, SettingsError
 from plainsql.query import Args, count, many, one

@@ -13,13 +13,13 @@ from asyncpg import exceptions
 from plainsql.application import cache_namespace
 from plainsql.cache import Cache, Mode, Store
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
-from plainsql.database.borrowing import Core
 from plainsql.database.database import Database
-from plainsql.database.hosts import Hosts
-from plainsql.database.keepalive import Keepalive
 from plainsql.database.observing import OnCall
-from plainsql.database.open_pool import OpenedPool, open_pool
-from plainsql.database.tenancy import Admission
+from plainsql.database.pool.hosts import Hosts
+from plainsql.database.pool.keepalive import Keepalive
+from plainsql.database.pool.open_pool import OpenedPool, open_pool
+from plainsql.database.pool.tenant_guard import Admission
+from plainsql.database.pool.tenant_pool import Core
 from plainsql.database.through import Through
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress
 from plainsql.database.failure import explain
 from plainsql.database.nul import refuse_nul
+from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.files import replace_file
 from plainsql.options import check
 from plainsql.query import Args, Plan, Query

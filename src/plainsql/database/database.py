@@ -9,11 +9,11 @@ from functools import partial
 from typing import NamedTuple, Self
 from weakref import WeakSet
 
-from plainsql.database.borrowing import Core
 from plainsql.database.draining import Drainer, check_outbox
 from plainsql.database.listening import Listener
 from plainsql.database.locks import Locks
 from plainsql.database.one_shot import OneShot
+from plainsql.database.pool.tenant_pool import Core
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
 from plainsql.tenancy import tenant_of

@@ -9,7 +9,6 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, TypeVar
 
-from plainsql.database.borrowing import Borrower
 from plainsql.database.driver import is_prepared
 from plainsql.database.execution import execute, fetch
 from plainsql.database.forms import Form, Forms
@@ -25,6 +24,7 @@ from plainsql.database.many import (
 )
 from plainsql.database.observing import Call
 from plainsql.database.pipelined import is_one_piece
+from plainsql.database.pool.tenant_pool import Borrower
 from plainsql.database.scheduler import Runner, Scheduler
 from plainsql.query import Args, Plan, Query
 

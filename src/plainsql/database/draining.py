@@ -12,7 +12,7 @@ from asyncpg import exceptions
 
 from plainsql.cache import Cache
 from plainsql.cache.outbox import OUTBOX, Begin, Fetch, drain, keep_draining
-from plainsql.database.contexts import asynccontextmanager
+from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.errors import PlainsqlError, SettingsError
 
 __all__ = ["Acquire", "Drainer", "check_outbox", "drain_all"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.lost import as_lost, is_lost, is_unreadable
+from plainsql.database.pool.lost_connection import as_lost, is_lost, is_unreadable
 from plainsql.errors import BindError, DecodeError, PlainsqlError
 from plainsql.query import Plan, Query
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from plainsql.database.contexts import asynccontextmanager
-from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
-from plainsql.database.outcome import add_note
+from plainsql.database.pool.commit_outcome import add_note
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.lost_connection import ConnectionLostError, as_lost, is_lost
 from plainsql.errors import ConnectError, PlainsqlError
 
 __all__ = ["LockLostError", "Locks"]

@@ -21,15 +21,15 @@ from typing import Any, TypeVar, cast
 from asyncpg import exceptions
 
 from plainsql.cache import Mark, Reading
-from plainsql.database.borrowing import Borrower
 from plainsql.database.by_hand import CacheOf
-from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress, copy_in
 from plainsql.database.copying_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.direct import Direct
 from plainsql.database.execution import execute, fetch, iterate
-from plainsql.database.holders import Use
 from plainsql.database.observing import Call, observe, observe_rows
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.holders import Use
+from plainsql.database.pool.tenant_pool import Borrower
 from plainsql.database.retrying import retry
 from plainsql.database.through import (
     ANYTHING,

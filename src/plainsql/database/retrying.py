@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database.lost import ConnectionLostError
-from plainsql.database.read_only import is_refusal
+from plainsql.database.pool.lost_connection import ConnectionLostError
+from plainsql.database.pool.read_only_servers import is_refusal
 from plainsql.database.transaction import Transaction
 
 __all__ = ["retry"]

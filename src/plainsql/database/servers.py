@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from asyncpg import exceptions
 
-from plainsql.database.lost import is_lost
+from plainsql.database.pool.lost_connection import is_lost
 
 __all__ = ["Servers"]
 

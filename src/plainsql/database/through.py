@@ -20,7 +20,7 @@ import msgspec
 from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
 from plainsql.database.execution import execute, fetch
 from plainsql.database.many import divide
-from plainsql.database.outcome import is_undecided
+from plainsql.database.pool.commit_outcome import is_undecided
 from plainsql.database.servers import Servers
 from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence

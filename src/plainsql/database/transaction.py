@@ -17,17 +17,17 @@ from typing import Any, Literal, TypeVar
 from asyncpg import exceptions
 
 from plainsql.cache import Mark
-from plainsql.database.block import block
-from plainsql.database.borrowed import BorrowedConnection
-from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.copying import Progress, copy_in
 from plainsql.database.copying_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution import execute, iterate
 from plainsql.database.many import execute_many, run_batch
 from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
-from plainsql.database.outcome import Ending
-from plainsql.database.resetting import may_alter_statements
-from plainsql.database.tenancy import Admission
+from plainsql.database.pool.commit_outcome import Ending
+from plainsql.database.pool.connection_proxy import BorrowedConnection
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.resettable_connection import may_alter_statements
+from plainsql.database.pool.tenant_guard import Admission
+from plainsql.database.pool.transaction_block import block
 from plainsql.database.through import ANYTHING, Through, Traces
 from plainsql.errors import TransactionError
 from plainsql.options import check

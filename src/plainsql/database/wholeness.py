@@ -7,8 +7,8 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.contexts import asynccontextmanager
-from plainsql.database.lost import is_lost
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.lost_connection import is_lost
 
 __all__ = ["whole"]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.contexts import asynccontextmanager
-from plainsql.database.outcome import Ending
+from plainsql.database.pool.commit_outcome import Ending
+from plainsql.database.pool.contexts import asynccontextmanager
 
 __all__ = ["block"]
 

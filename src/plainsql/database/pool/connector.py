@@ -10,8 +10,8 @@ from weakref import WeakSet
 
 from asyncpg import exceptions
 
-from plainsql.database.keepalive import Keepalive, set_keepalive
-from plainsql.database.session import LeasedConnection
+from plainsql.database.pool.connection_classes import LeasedConnection
+from plainsql.database.pool.keepalive import Keepalive, set_keepalive
 
 __all__ = ["Connect", "Connector"]
 

@@ -15,20 +15,20 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database.block import block
-from plainsql.database.borrowed import BorrowedConnection
-from plainsql.database.contexts import asynccontextmanager
 from plainsql.database.cost import Floor
 from plainsql.database.forms import Forms
-from plainsql.database.holders import Holders, Use
-from plainsql.database.leases import Lease, Leases
-from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
 from plainsql.database.observing import Call, OnCall
-from plainsql.database.outcome import Ending, add_note, may_run_again, note_of_statement
-from plainsql.database.read_only import ReadOnlyServers, explain_refusal, is_refusal
-from plainsql.database.resetting import may_alter_statements
+from plainsql.database.pool.commit_outcome import Ending, add_note, may_run_again, note_of_statement
+from plainsql.database.pool.connection_pool import Lease, Leases
+from plainsql.database.pool.connection_proxy import BorrowedConnection
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.holders import Holders, Use
+from plainsql.database.pool.lost_connection import ConnectionLostError, as_lost, is_lost
+from plainsql.database.pool.read_only_servers import ReadOnlyServers, explain_refusal, is_refusal
+from plainsql.database.pool.resettable_connection import may_alter_statements
+from plainsql.database.pool.tenant_guard import Admission, set_session
+from plainsql.database.pool.transaction_block import block
 from plainsql.database.scheduler import Scheduler
-from plainsql.database.tenancy import Admission, set_session
 from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect

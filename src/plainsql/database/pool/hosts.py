@@ -10,7 +10,7 @@ import asyncpg
 from asyncpg import exceptions
 
 from plainsql.conninfo import Address, Conninfo
-from plainsql.database.tls import tls_options
+from plainsql.database.pool.tls import tls_options
 from plainsql.diagnose import UnsuitableServerError
 
 __all__ = ["Hosts"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.connector import Connector
+from plainsql.database.pool.connector import Connector
 from plainsql.diagnose import UnsuitableServerError
 
 __all__ = ["Openings", "is_lasting"]

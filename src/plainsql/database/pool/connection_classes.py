@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncpg import connect_utils, exceptions
 
-from plainsql.database.resetting import ResettableConnection
+from plainsql.database.pool.resettable_connection import ResettableConnection
 from plainsql.pooler import is_backend_sql
 
 __all__ = [

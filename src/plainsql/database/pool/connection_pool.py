@@ -21,10 +21,10 @@ from time import monotonic
 from typing import Any
 
 from plainsql import fork
-from plainsql.database.connector import Connector
-from plainsql.database.openings import Openings, is_lasting
-from plainsql.database.waiters import Waiters
-from plainsql.database.whereabouts import NOWHERE, whereabouts
+from plainsql.database.pool.connector import Connector
+from plainsql.database.pool.event_loop import NOWHERE, whereabouts
+from plainsql.database.pool.openings import Openings, is_lasting
+from plainsql.database.pool.waiters import Waiters
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.tenancy import Tenant
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from asyncpg import exceptions
 
-from plainsql.database import session
-from plainsql.database.codecs import Codecs
-from plainsql.database.connector import Connect, Connector
 from plainsql.database.cost import Floor
-from plainsql.database.keepalive import Keepalive
-from plainsql.database.leases import Leases
+from plainsql.database.pool import connection_classes as session
+from plainsql.database.pool.codecs import Codecs
+from plainsql.database.pool.connection_pool import Leases
+from plainsql.database.pool.connector import Connect, Connector
+from plainsql.database.pool.keepalive import Keepalive
 from plainsql.errors import ConnectError
 from plainsql.pooler import Pooler
 

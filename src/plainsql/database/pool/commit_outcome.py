@@ -7,7 +7,7 @@ from typing import Self
 
 from asyncpg import exceptions
 
-from plainsql.database.lost import ConnectionLostError, is_lost
+from plainsql.database.pool.lost_connection import ConnectionLostError, is_lost
 from plainsql.errors import PlainsqlError
 from plainsql.outcomes import (
     CHANGES_NOTHING,

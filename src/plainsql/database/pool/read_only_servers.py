@@ -12,8 +12,8 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.leases import Lease, Leases
-from plainsql.database.outcome import add_note
+from plainsql.database.pool.commit_outcome import add_note
+from plainsql.database.pool.connection_pool import Lease, Leases
 
 __all__ = ["ReadOnlyServers", "explain_refusal", "is_refusal"]
 
