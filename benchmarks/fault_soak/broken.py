@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
-from plainsql.database.joined import JoinedStatement
-from plainsql.database.pipelined import PipelinedStatement
+from plainsql.database.execution.batched_statement import JoinedStatement
+from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.database.pool import tenant_pool as borrowing
 from plainsql.database.pool.connection_pool import Leases
 from plainsql.database.pool.lost_connection import is_lost

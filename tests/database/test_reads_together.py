@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database import driver
+from plainsql.database.execution import driver
 from plainsql.query import Args, Query, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import Json

@@ -15,9 +15,9 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database import direct
-from plainsql.database.joined import JoinedStatement
-from plainsql.database.pipelined import PipelinedStatement
+from plainsql.database.execution import autobatch as direct
+from plainsql.database.execution.batched_statement import JoinedStatement
+from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.errors import PoolTimeoutError
 from plainsql.query import Binder, ManyQuery
 from tests.database.stepping import at_every_wait, settled

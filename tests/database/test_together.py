@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database import driver
-from plainsql.database.forms import Forms
-from plainsql.database.pipelined import MAX_PIPELINE_BYTES
+from plainsql.database.execution import driver
+from plainsql.database.execution.forms import Forms
+from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES
 from plainsql.query import Args, many, one
 from plainsql.types import Json
 from tests.database.stepping import settled

@@ -22,10 +22,10 @@ from asyncpg import exceptions
 
 from plainsql.cache import Mark, Reading
 from plainsql.database.by_hand import CacheOf
-from plainsql.database.copying import Progress, copy_in
-from plainsql.database.copying_out import CopyFormat, Output, arguments_of, copy_out
-from plainsql.database.direct import Direct
-from plainsql.database.execution import execute, fetch, iterate
+from plainsql.database.execution.autobatch import Direct
+from plainsql.database.execution.copy_in import Progress, copy_in
+from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.execution.statement import execute, fetch, iterate
 from plainsql.database.observing import Call, observe, observe_rows
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.holders import Use

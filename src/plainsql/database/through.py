@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
-from plainsql.database.execution import execute, fetch
-from plainsql.database.many import divide
+from plainsql.database.execution.batch import divide
+from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.pool.commit_outcome import is_undecided
 from plainsql.database.servers import Servers
 from plainsql.query import Args, Plan, Query

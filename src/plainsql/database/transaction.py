@@ -17,10 +17,10 @@ from typing import Any, Literal, TypeVar
 from asyncpg import exceptions
 
 from plainsql.cache import Mark
-from plainsql.database.copying import Progress, copy_in
-from plainsql.database.copying_out import CopyFormat, Output, arguments_of, copy_out
-from plainsql.database.execution import execute, iterate
-from plainsql.database.many import execute_many, run_batch
+from plainsql.database.execution.batch import execute_many, run_batch
+from plainsql.database.execution.copy_in import Progress, copy_in
+from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.execution.statement import execute, iterate
 from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
 from plainsql.database.pool.commit_outcome import Ending
 from plainsql.database.pool.connection_proxy import BorrowedConnection

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from asyncpg import exceptions
 
-from plainsql.database.cost import Floor
+from plainsql.database.execution.cost import Floor
 from plainsql.database.pool import connection_classes as session
 from plainsql.database.pool.codecs import Codecs
 from plainsql.database.pool.connection_pool import Leases

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database.cost import Floor
-from plainsql.database.forms import Forms
+from plainsql.database.execution.cost import Floor
+from plainsql.database.execution.forms import Forms
+from plainsql.database.execution.scheduler import Scheduler
 from plainsql.database.observing import Call, OnCall
 from plainsql.database.pool.commit_outcome import Ending, add_note, may_run_again, note_of_statement
 from plainsql.database.pool.connection_pool import Lease, Leases
@@ -28,7 +29,6 @@ from plainsql.database.pool.read_only_servers import ReadOnlyServers, explain_re
 from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import Admission, set_session
 from plainsql.database.pool.transaction_block import block
-from plainsql.database.scheduler import Scheduler
 from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect

@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
-from plainsql.database import driver
-from plainsql.database.cost import Cost
-from plainsql.database.pipelined import Values
+from plainsql.database.execution import driver
+from plainsql.database.execution.cost import Cost
+from plainsql.database.execution.pipelined_statement import Values
 from plainsql.query import Plan, Query, elements
 from plainsql.statements.joined import PARAMETER_TYPES, ParameterType, joined_sql
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from plainsql.database.cost import Cost, Floor
-from plainsql.database.joined import JoinedStatement
-from plainsql.database.pipelined import PipelinedStatement
+from plainsql.database.execution.batched_statement import JoinedStatement
+from plainsql.database.execution.cost import Cost, Floor
+from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.query import Plan, Query
 
 __all__ = ["Form", "Forms"]

@@ -18,9 +18,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from plainsql.database import driver
-from plainsql.database.cost import Cost
-from plainsql.database.wire_size import wire_size
+from plainsql.database.execution import driver
+from plainsql.database.execution.cost import Cost
+from plainsql.database.execution.wire_size import wire_size
 from plainsql.query import Plan, Query
 
 __all__ = [

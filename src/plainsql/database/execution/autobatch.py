@@ -9,11 +9,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, TypeVar
 
-from plainsql.database.driver import is_prepared
-from plainsql.database.execution import execute, fetch
-from plainsql.database.forms import Form, Forms
-from plainsql.database.groups import ALONE, Began, Waiting
-from plainsql.database.many import (
+from plainsql.database.execution.batch import (
     divide,
     execute_many,
     pipelined_sql,
@@ -22,10 +18,14 @@ from plainsql.database.many import (
     write_many,
     write_pipelined,
 )
+from plainsql.database.execution.driver import is_prepared
+from plainsql.database.execution.forms import Form, Forms
+from plainsql.database.execution.groups import ALONE, Began, Waiting
+from plainsql.database.execution.pipelined_statement import is_one_piece
+from plainsql.database.execution.scheduler import Runner, Scheduler
+from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.observing import Call
-from plainsql.database.pipelined import is_one_piece
 from plainsql.database.pool.tenant_pool import Borrower
-from plainsql.database.scheduler import Runner, Scheduler
 from plainsql.query import Args, Plan, Query
 
 __all__ = ["Direct"]

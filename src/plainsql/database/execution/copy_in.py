@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 from asyncpg import exceptions
 
-from plainsql.database.copy_rows import PART, CopyRows, Progress
-from plainsql.database.failure import is_lost, unfit_argument
-from plainsql.database.nul import NUL_DETAIL, NUL_HINT, nuls_in
-from plainsql.database.pipelined import pieces, unfit_call
-from plainsql.database.wholeness import whole
+from plainsql.database.execution.copy_rows import PART, CopyRows, Progress
+from plainsql.database.execution.errors import is_lost, unfit_argument
+from plainsql.database.execution.nul_characters import NUL_DETAIL, NUL_HINT, nuls_in
+from plainsql.database.execution.pipelined_statement import pieces, unfit_call
+from plainsql.database.execution.savepoint import whole
 from plainsql.errors import BindError
 from plainsql.signature import unfit_detail
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database import driver
-from plainsql.database.failure import explain
-from plainsql.database.nul import nul_refused, refuse_nul
+from plainsql.database.execution import driver
+from plainsql.database.execution.errors import explain
+from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
 from plainsql.query import Args, Plan, Query
 
 __all__ = ["EXPLAINED", "execute", "explained", "fetch", "iterate"]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from plainsql.database.forms import Form
+from plainsql.database.execution.forms import Form
+from plainsql.database.execution.pipelined_statement import Values
 from plainsql.database.observing import Call
-from plainsql.database.pipelined import Values
 
 __all__ = ["ALONE", "Began", "Group", "Waiting", "fail", "without_repetitions"]
 

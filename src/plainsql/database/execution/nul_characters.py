@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database import driver
+from plainsql.database.execution import driver
 from plainsql.errors import BindError
 from plainsql.query import Plan, Query
 

@@ -25,11 +25,11 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.forms import Form, Forms
-from plainsql.database.groups import ALONE, Began, Group, Waiting, fail, without_repetitions
-from plainsql.database.joined import JoinedStatement
+from plainsql.database.execution.batched_statement import JoinedStatement
+from plainsql.database.execution.forms import Form, Forms
+from plainsql.database.execution.groups import ALONE, Began, Group, Waiting, fail, without_repetitions
+from plainsql.database.execution.pipelined_statement import Values, fitting, unfit_call
 from plainsql.database.observing import Call
-from plainsql.database.pipelined import Values, fitting, unfit_call
 from plainsql.errors import PlainsqlError
 
 __all__ = ["Runner", "Scheduler"]

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from plainsql.database.copying import Progress
-from plainsql.database.failure import explain
-from plainsql.database.nul import refuse_nul
+from plainsql.database.execution.copy_in import Progress
+from plainsql.database.execution.errors import explain
+from plainsql.database.execution.nul_characters import refuse_nul
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.files import replace_file
 from plainsql.options import check

@@ -24,12 +24,11 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database import driver
-from plainsql.database.execution import EXPLAINED, execute
-from plainsql.database.failure import explain, is_lost
-from plainsql.database.forms import Form, Forms
-from plainsql.database.nul import nul_refused, nuls_in, refuse_nul
-from plainsql.database.pipelined import (
+from plainsql.database.execution import driver
+from plainsql.database.execution.errors import explain, is_lost
+from plainsql.database.execution.forms import Form, Forms
+from plainsql.database.execution.nul_characters import nul_refused, nuls_in, refuse_nul
+from plainsql.database.execution.pipelined_statement import (
     PipelinedStatement,
     Values,
     fitting,
@@ -37,7 +36,8 @@ from plainsql.database.pipelined import (
     pieces,
     unfit_call,
 )
-from plainsql.database.wholeness import whole
+from plainsql.database.execution.savepoint import whole
+from plainsql.database.execution.statement import EXPLAINED, execute
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
 from plainsql.query import Args, Plan, Query
 from plainsql.sets import of_set
