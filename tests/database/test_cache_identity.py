@@ -18,7 +18,7 @@ import plainsql
 from plainsql.analysis import Analyser
 from plainsql.analysis.dependences import cached_read
 from plainsql.cache import Cache
-from plainsql.database.through import Through
+from plainsql.database.caching.cached_queries import Through
 from plainsql.query import Args, many
 from plainsql.statements.model import CachePolicy
 

@@ -13,6 +13,7 @@ from asyncpg import exceptions
 from plainsql.application import cache_namespace
 from plainsql.cache import Cache, Mode, Store
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
+from plainsql.database.caching.cached_queries import Through
 from plainsql.database.database import Database
 from plainsql.database.observing import OnCall
 from plainsql.database.pool.hosts import Hosts
@@ -20,7 +21,6 @@ from plainsql.database.pool.keepalive import Keepalive
 from plainsql.database.pool.open_pool import OpenedPool, open_pool
 from plainsql.database.pool.tenant_guard import Admission
 from plainsql.database.pool.tenant_pool import Core
-from plainsql.database.through import Through
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple, Self
 from weakref import WeakSet
 
-from plainsql.database.draining import Drainer, check_outbox
+from plainsql.database.caching.outbox_consumer import Drainer, check_outbox
 from plainsql.database.listening import Listener
 from plainsql.database.locks import Locks
 from plainsql.database.one_shot import OneShot

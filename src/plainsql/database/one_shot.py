@@ -21,7 +21,13 @@ from typing import Any, TypeVar, cast
 from asyncpg import exceptions
 
 from plainsql.cache import Mark, Reading
-from plainsql.database.by_hand import CacheOf
+from plainsql.database.caching.cached_queries import (
+    ANYTHING,
+    Through,
+    Traces,
+    asks_what_it_returned,
+)
+from plainsql.database.caching.handle import CacheOf
 from plainsql.database.execution.autobatch import Direct
 from plainsql.database.execution.copy_in import Progress, copy_in
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
@@ -31,12 +37,6 @@ from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.holders import Use
 from plainsql.database.pool.tenant_pool import Borrower
 from plainsql.database.retrying import retry
-from plainsql.database.through import (
-    ANYTHING,
-    Through,
-    Traces,
-    asks_what_it_returned,
-)
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
 from plainsql.options import check

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 from asyncpg import exceptions
 
 from plainsql.cache import Mark
+from plainsql.database.caching.cached_queries import ANYTHING, Through, Traces
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
@@ -28,7 +29,6 @@ from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import Admission
 from plainsql.database.pool.transaction_block import block
-from plainsql.database.through import ANYTHING, Through, Traces
 from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.query import Args, Query

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.database.caching.cached_queries import Through
 from plainsql.database.execution.cost import Floor
 from plainsql.database.execution.forms import Forms
 from plainsql.database.execution.scheduler import Scheduler
@@ -29,7 +30,6 @@ from plainsql.database.pool.read_only_servers import ReadOnlyServers, explain_re
 from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import Admission, set_session
 from plainsql.database.pool.transaction_block import block
-from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError

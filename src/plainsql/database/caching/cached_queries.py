@@ -18,10 +18,10 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
+from plainsql.database.caching.server_identity import Servers
 from plainsql.database.execution.batch import divide
 from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.pool.commit_outcome import is_undecided
-from plainsql.database.servers import Servers
 from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence
 from plainsql.types import JSON

@@ -7,8 +7,8 @@ from typing import Any
 
 from plainsql.cache import Reading
 from plainsql.cache.stats import Stats
-from plainsql.database.draining import Acquire, drain_all
-from plainsql.database.through import Through
+from plainsql.database.caching.cached_queries import Through
+from plainsql.database.caching.outbox_consumer import Acquire, drain_all
 from plainsql.errors import BindError
 from plainsql.query import Query
 
