@@ -1,9 +1,9 @@
 """Executors on asyncpg: the only place that knows this driver."""
 
-from plainsql.database.connecting import Connecting, connect
 from plainsql.database.database import Database, PoolStats, TenantDatabase
-from plainsql.database.listening import Notification
-from plainsql.database.observing import Call, OnCall
+from plainsql.database.factory import Connecting, connect
+from plainsql.database.hooks import Call, OnCall
+from plainsql.database.listen import Notification
 from plainsql.database.pool.lost_connection import ConnectionLostError
 from plainsql.database.transaction import Isolation, Transaction
 

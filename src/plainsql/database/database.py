@@ -10,9 +10,9 @@ from typing import NamedTuple, Self
 from weakref import WeakSet
 
 from plainsql.database.caching.outbox_consumer import Drainer, check_outbox
-from plainsql.database.listening import Listener
+from plainsql.database.executor import OneShot
+from plainsql.database.listen import Listener
 from plainsql.database.locks import Locks
-from plainsql.database.one_shot import OneShot
 from plainsql.database.pool.tenant_pool import Core
 from plainsql.errors import PlainsqlError
 from plainsql.options import check

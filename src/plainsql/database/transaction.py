@@ -22,7 +22,7 @@ from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution.statement import execute, iterate
-from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
+from plainsql.database.hooks import Call, OnCall, Operation, observe, observe_rows
 from plainsql.database.pool.commit_outcome import Ending
 from plainsql.database.pool.connection_proxy import BorrowedConnection
 from plainsql.database.pool.contexts import asynccontextmanager

@@ -24,7 +24,7 @@ from plainsql.database.execution.groups import ALONE, Began, Waiting
 from plainsql.database.execution.pipelined_statement import is_one_piece
 from plainsql.database.execution.scheduler import Runner, Scheduler
 from plainsql.database.execution.statement import execute, fetch
-from plainsql.database.observing import Call
+from plainsql.database.hooks import Call
 from plainsql.database.pool.tenant_pool import Borrower
 from plainsql.query import Args, Plan, Query
 

@@ -29,7 +29,7 @@ from plainsql.database.execution.batched_statement import JoinedStatement
 from plainsql.database.execution.forms import Form, Forms
 from plainsql.database.execution.groups import ALONE, Began, Group, Waiting, fail, without_repetitions
 from plainsql.database.execution.pipelined_statement import Values, fitting, unfit_call
-from plainsql.database.observing import Call
+from plainsql.database.hooks import Call
 from plainsql.errors import PlainsqlError
 
 __all__ = ["Runner", "Scheduler"]

@@ -19,7 +19,7 @@ from plainsql.database.caching.cached_queries import Through
 from plainsql.database.execution.cost import Floor
 from plainsql.database.execution.forms import Forms
 from plainsql.database.execution.scheduler import Scheduler
-from plainsql.database.observing import Call, OnCall
+from plainsql.database.hooks import Call, OnCall
 from plainsql.database.pool.commit_outcome import Ending, add_note, may_run_again, note_of_statement
 from plainsql.database.pool.connection_pool import Lease, Leases
 from plainsql.database.pool.connection_proxy import BorrowedConnection

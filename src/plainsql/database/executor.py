@@ -32,11 +32,11 @@ from plainsql.database.execution.autobatch import Direct
 from plainsql.database.execution.copy_in import Progress, copy_in
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution.statement import execute, fetch, iterate
-from plainsql.database.observing import Call, observe, observe_rows
+from plainsql.database.hooks import Call, observe, observe_rows
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.holders import Use
 from plainsql.database.pool.tenant_pool import Borrower
-from plainsql.database.retrying import retry
+from plainsql.database.retry import retry
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
 from plainsql.options import check

@@ -15,7 +15,7 @@ from plainsql.cache import Cache, Mode, Store
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
 from plainsql.database.caching.cached_queries import Through
 from plainsql.database.database import Database
-from plainsql.database.observing import OnCall
+from plainsql.database.hooks import OnCall
 from plainsql.database.pool.hosts import Hosts
 from plainsql.database.pool.keepalive import Keepalive
 from plainsql.database.pool.open_pool import OpenedPool, open_pool
