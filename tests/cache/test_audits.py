@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from plainsql.cache import Cache
-from plainsql.cache.audits import Audits, Tally, follow
 from plainsql.cache.redis_store import RedisStore
+from plainsql.cache.shared_audit import Audits, Tally, follow
 from plainsql.cache.stats import Violation
 from plainsql.errors import CacheError
 from tests.cache.model import Table, eventually

@@ -7,12 +7,12 @@ touches them), `local` (in the process), `flights` (one read at a time), `store`
 """
 
 from plainsql.cache.cache import MISS, Cache, Miss
+from plainsql.cache.cached_query import Call, Codec, Reading
+from plainsql.cache.invalidation import Mark, Mode
 from plainsql.cache.keys import Tag, Touched, merge, resolve_change, touch
 from plainsql.cache.memory import MemoryStore
-from plainsql.cache.reading import Call, Codec, Reading
 from plainsql.cache.stats import Stats, Violation
 from plainsql.cache.store import Look, Store
-from plainsql.cache.writes import Mark, Mode
 
 __all__ = [
     "MISS",

@@ -10,16 +10,16 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from plainsql.cache.audit import Auditor
+from plainsql.cache.auditor import Auditor
 from plainsql.cache.breaker import Breaker
-from plainsql.cache.flights import Flight, Flights, Landed
+from plainsql.cache.cached_query import Call, Reading
+from plainsql.cache.invalidation import Mark, Mode, Writes
 from plainsql.cache.keys import Touched, touch
-from plainsql.cache.local import Held, LocalTier
 from plainsql.cache.memory import MemoryStore
-from plainsql.cache.reading import Call, Reading
+from plainsql.cache.process_tier import Held, LocalTier
+from plainsql.cache.single_flight import Flight, Flights, Landed
 from plainsql.cache.stats import Stats
 from plainsql.cache.store import Look, Store
-from plainsql.cache.writes import Mark, Mode, Writes
 from plainsql.errors import BindError, PlainsqlError
 
 __all__ = ["MISS", "Cache", "Miss"]
@@ -483,7 +483,7 @@ class Cache:
         audits = getattr(self._store, "audits", None)
         if audits is not None:
             # Not at the top: who has no Redis needs no redis package.
-            from plainsql.cache.audits import follow
+            from plainsql.cache.shared_audit import follow
 
             self._following = asyncio.get_running_loop().create_task(follow(audits, self._auditor))
 

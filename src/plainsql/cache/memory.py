@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from plainsql.cache.cached_query import Call
 from plainsql.cache.keys import Tag, TagSets, Touched
-from plainsql.cache.reading import Call
 from plainsql.cache.store import Look
 
 __all__ = ["MemoryStore"]

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from plainsql.cache.audits import Audits
+from plainsql.cache.cached_query import Call
 from plainsql.cache.keys import Tag, Touched
-from plainsql.cache.reading import Call
+from plainsql.cache.shared_audit import Audits
 from plainsql.cache.store import Look, State
 from plainsql.errors import RedisUnavailableError
 from plainsql.redis_link import Link, RedisSource, Script

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
+from plainsql.cache.cached_query import Call
 from plainsql.cache.keys import Touched
-from plainsql.cache.reading import Call
 
 __all__ = ["Look", "State", "Store"]
 

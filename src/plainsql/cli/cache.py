@@ -25,7 +25,7 @@ from plainsql.settings import redis_url, resolve_database
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from plainsql.cache.audits import Audits, Tally
+    from plainsql.cache.shared_audit import Audits, Tally
 
 __all__ = ["app"]
 

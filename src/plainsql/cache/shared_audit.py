@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from plainsql.cache.audit import MOST_FOUND, Auditor, Report
+from plainsql.cache.auditor import MOST_FOUND, Auditor, Report
 from plainsql.cache.stats import Violation
 from plainsql.errors import CacheError
 from plainsql.redis_link import Link, Script

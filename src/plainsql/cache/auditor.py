@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from plainsql.cache.reading import Call, Reading
+from plainsql.cache.cached_query import Call, Reading
 from plainsql.cache.stats import Stats, Violation
 from plainsql.cache.store import Look, Store
 from plainsql.errors import PlainsqlError

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from plainsql.cache.breaker import Breaker
 from plainsql.cache.keys import Touched, merge
-from plainsql.cache.local import LocalTier
+from plainsql.cache.process_tier import LocalTier
 from plainsql.cache.stats import Stats
 from plainsql.cache.store import Store
 from plainsql.errors import CacheError, PlainsqlError
