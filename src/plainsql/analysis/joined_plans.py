@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import Connection, RawCursor, errors
 
 from plainsql.statements import Variant
-from plainsql.statements.joined import PARAMETER_TYPES, ParameterType, joined_sql
+from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, joined_sql
 
 __all__ = ["lost_by_joining"]
 

@@ -23,7 +23,7 @@ from plainsql.database.execution import driver
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.pipelined_statement import Values
 from plainsql.query import Plan, Query, elements
-from plainsql.statements.joined import PARAMETER_TYPES, ParameterType, joined_sql
+from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, joined_sql
 
 __all__ = ["JoinedStatement"]
 
