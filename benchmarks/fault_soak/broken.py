@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
-from plainsql.database.execution.batched_statement import JoinedStatement
+from plainsql.database.execution.batched_statement import BatchedStatement
 from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.database.pool import tenant_pool as borrowing
-from plainsql.database.pool.connection_pool import Leases
+from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.transaction import begin
 
@@ -20,7 +20,7 @@ __all__ = ["BROKEN", "broken"]
 @contextmanager
 def _answers_of_others() -> Iterator[None]:
     """Calls that go together now and then get each other's records."""
-    fetch = JoinedStatement.fetch, PipelinedStatement.fetch
+    fetch = BatchedStatement.fetch, PipelinedStatement.fetch
 
     async def joined(self: Any, connection: Any, calls: Any) -> Any:
         found = await fetch[0](self, connection, calls)
@@ -30,7 +30,10 @@ def _answers_of_others() -> Iterator[None]:
         found = await fetch[1](self, connection, calls)
         return found and [*found[1:], found[0]]
 
-    with patch.object(JoinedStatement, "fetch", joined), patch.object(PipelinedStatement, "fetch", pipelined):
+    with (
+        patch.object(BatchedStatement, "fetch", joined),
+        patch.object(PipelinedStatement, "fetch", pipelined),
+    ):
         yield
 
 
@@ -56,10 +59,10 @@ def _tenants_mixed() -> Iterator[None]:
 def _places_lost() -> Iterator[None]:
     """A connection that a cancelled call had is never given back."""
 
-    def forget(self: Leases, lease: Any) -> None:
+    def forget(self: ConnectionPool, lease: Any) -> None:
         """Keep its place."""
 
-    with patch.object(Leases, "retire", forget):
+    with patch.object(ConnectionPool, "discard", forget):
         yield
 
 

@@ -18,7 +18,7 @@ import plainsql
 from plainsql.analysis import Analyser
 from plainsql.analysis.dependences import cached_read
 from plainsql.cache import Cache
-from plainsql.database.caching.cached_queries import Through
+from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.query import Args, many
 from plainsql.statements.model import CachePolicy
 
@@ -167,7 +167,7 @@ async def test_a_setting_that_a_query_names_is_part_of_the_key_wherever_it_comes
     for region in ("eu", "us"):
         connection = await asyncpg.connect(url)
         await connection.execute(f"set app.region = '{region}'")
-        through = Through(Cache(), shared=False)
+        through = CachedQueries(Cache(), shared=False)
         await through.ask(connection, query)
         await connection.close()
         reading = through.reading(query)

@@ -68,7 +68,7 @@ async def text(db: plainsql.Database) -> str:
 
 async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection(url: str) -> None:
     async with plainsql.connect(url, max_size=2) as db:
-        through = db._core.through
+        through = db._state.cached_queries
         assert through is not None
         async with db.acquire() as connection:
             await through.ask(connection._con, get)
@@ -338,14 +338,14 @@ async def test_a_close_that_runs_out_of_time_closes_the_cache_all_the_same(
 
 async def test_what_cannot_be_stored_is_not_tried_at_each_read(url: str, redis_url: str) -> None:
     async with plainsql.connect(url, redis=redis_url, cache_prefix=uuid4().hex) as db:
-        assert db._core.through is not None
+        assert db._state.cached_queries is not None
         for query in (_words(), _words(local=60), _networks()):
             while True:  # a new Redis stores nothing for a while
                 before = db.cache.stats()
                 await query(db)
                 if db.cache.stats().misses > before.misses:
                     break
-                db._core.through.cache._unfit.clear()  # it would not be tried for a minute
+                db._state.cached_queries.cache._unfit.clear()  # it would not be tried for a minute
             stats = db.cache.stats()
             for _ in range(3):
                 await query(db)

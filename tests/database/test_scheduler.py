@@ -16,7 +16,7 @@ import pytest
 
 import plainsql
 from plainsql.database.execution import autobatch as direct
-from plainsql.database.execution.batched_statement import JoinedStatement
+from plainsql.database.execution.batched_statement import BatchedStatement
 from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.errors import PoolTimeoutError
 from plainsql.query import Binder, ManyQuery
@@ -77,7 +77,7 @@ async def outside(tables: str) -> AsyncIterator[Any]:
 
 
 def _schedulers(db: plainsql.Database) -> list[Any]:
-    return list(db._core.schedulers.values())
+    return list(db._state.schedulers.values())
 
 
 async def _until_refused(
@@ -184,7 +184,7 @@ async def test_a_query_that_postgresql_does_not_take_joined_is_not_joined_again(
     async def never(*_: Any) -> None:
         pytest.fail("joined")
 
-    monkeypatch.setattr(JoinedStatement, "fetch", never)
+    monkeypatch.setattr(BatchedStatement, "fetch", never)
     assert await asyncio.gather(*(query(db, v=n) for n in range(10))) == [[n] for n in range(10)]
     await settled(lambda: _at_rest(db))
 
@@ -232,7 +232,7 @@ async def test_a_call_that_hangs_holds_up_no_other(db: plainsql.Database, form: 
     """The first call of a query is on its way and stays there: those behind it are sent beside it."""
     await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
     hanging = asyncio.create_task(LOCKED(db, id=1, wait=True))
-    await settled(lambda: any(scheduler.under_way for scheduler in _schedulers(db)))
+    await settled(lambda: any(scheduler.in_progress for scheduler in _schedulers(db)))
     async with asyncio.timeout(5):
         for _ in range(3):
             answers = await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))

@@ -45,7 +45,7 @@ few = settings(max_examples=120, deadline=None)
 @pytest.fixture(scope="module", autouse=True)
 def scripts_with_a_clock_to_be_set() -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("take", "give_back"):
+        for name in ("acquire", "release"):
             script = Script.read("plainsql.limits", "state.lua", f"{name}.lua", clock=CLOCK)
             patch.setattr(limits_module, f"_{name}", lambda script=script: script)
         yield

@@ -9,11 +9,11 @@ from functools import partial
 from typing import NamedTuple, Self
 from weakref import WeakSet
 
-from plainsql.database.caching.outbox_consumer import Drainer, check_outbox
-from plainsql.database.executor import OneShot
+from plainsql.database.caching.outbox_consumer import OutboxConsumer, check_outbox
+from plainsql.database.executor import Executor
 from plainsql.database.listen import Listener
 from plainsql.database.locks import Locks
-from plainsql.database.pool.tenant_pool import Core
+from plainsql.database.pool.tenant_pool import DatabaseState
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
 from plainsql.tenancy import tenant_of
@@ -31,28 +31,30 @@ class PoolStats(NamedTuple):
     max_size: int
 
 
-class TenantDatabase(OneShot):
+class TenantDatabase(Executor):
     """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. Holds no
     connection.
     """
 
     def __repr__(self) -> str:
-        return f"<TenantDatabase {self._core.name}>"
+        return f"<TenantDatabase {self._state.name}>"
 
 
-class Database(OneShot):
+class Database(Executor):
     """A PostgreSQL database: an executor that serves any number of tasks at once.
 
     Made by ``plainsql.connect``. A call takes a connection of the pool for as long as it runs; concurrent
     calls of the same read share one.
     """
 
-    def __init__(self, core: Core, tenant_settings: tuple[str, str], on_close: Callable[[], object]) -> None:
+    def __init__(
+        self, core: DatabaseState, tenant_settings: tuple[str, str], on_close: Callable[[], object]
+    ) -> None:
         super().__init__(core, None)
         self._tenant_settings = tenant_settings
         self._on_close = on_close
         self._listeners: WeakSet[Listener] = WeakSet()
-        self._drainer: Drainer | None = None
+        self._drainer: OutboxConsumer | None = None
         by_transaction = core.pooler == "transaction"
         self._locks = Locks(
             partial(self._in_transaction if by_transaction else self._acquire, use="lock"),
@@ -68,7 +70,7 @@ class Database(OneShot):
         in transaction mode they are those of the transaction that each call then is.
         """
         check("tenant", tenant_id=tenant_id, user_id=user_id)
-        return TenantDatabase(self._core, tenant_of(self._tenant_settings, tenant_id, user_id))
+        return TenantDatabase(self._state, tenant_of(self._tenant_settings, tenant_id, user_id))
 
     def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
         """Hold an advisory lock of PostgreSQL by the name of ``key``, on a connection of its own.
@@ -92,7 +94,7 @@ class Database(OneShot):
         asks the server for a sign of life, and the seconds that it waits for one.
         """
         check("listen", channel=channel, heartbeat=heartbeat)
-        if self._core.pooler == "transaction":
+        if self._state.pooler == "transaction":
             raise PlainsqlError(
                 "listen(): behind a pooler in transaction mode no connection stays ours",
                 hint="connect to the server itself for this",
@@ -104,24 +106,22 @@ class Database(OneShot):
     @property
     def name(self) -> str:
         """The database's URL without its password."""
-        return self._core.name
+        return self._state.name
 
     def stats(self) -> PoolStats:
         """Return how many connections there are, and how many calls wait for one."""
-        leases = self._leases
-        return PoolStats(
-            leases.in_use + leases.idle, leases.in_use, leases.idle, leases.waiting, leases.max_size
-        )
+        pool = self._pool
+        return PoolStats(pool.in_use + pool.idle, pool.in_use, pool.idle, pool.waiting, pool.max_size)
 
     async def _drain_outbox(self) -> None:
         """Begin to drain the cache's outbox. Raises ``SettingsError`` where there is none."""
         await check_outbox(self._acquire)
-        if self._core.through is not None:
-            self._drainer = Drainer(
-                self._core.through.cache,
+        if self._state.cached_queries is not None:
+            self._drainer = OutboxConsumer(
+                self._state.cached_queries.cache,
                 partial(self._acquire, use="outbox"),
                 partial(self._in_transaction, use="outbox"),
-                by_transaction=self._core.pooler == "transaction",
+                by_transaction=self._state.pooler == "transaction",
             )
             self._drainer.start()
 
@@ -132,40 +132,40 @@ class Database(OneShot):
         which takes little more than a second at most.
         """
         check("close", timeout=timeout)
-        leases = self._leases
-        if leases.is_stranded:
+        pool = self._pool
+        if pool.is_stranded:
             await self._close_stranded()
             return
-        leases.check_loop()
+        pool.check_loop()
         for listener in self._listeners:
             listener.stop()
         try:
             async with asyncio.timeout(timeout):
                 if self._drainer is not None:
                     await self._drainer.stop()
-                await leases.close()
+                await pool.close()
         except TimeoutError:
-            await leases.cut()
+            await pool.cut()
         except BaseException:
-            leases.terminate()
+            pool.terminate()
             raise
         finally:
             try:
-                if self._core.through is not None:
-                    await self._core.through.cache.close()
+                if self._state.cached_queries is not None:
+                    await self._state.cached_queries.cache.close()
             finally:
                 # The embedded server, where this database is one: stopping it waits for its processes.
                 await asyncio.to_thread(self._on_close)
 
     async def _close_stranded(self) -> None:
         """Close what can be closed of a database whose event loop is closed, or of a forked child's copy."""
-        if self._leases.is_forked:
+        if self._pool.is_forked:
             return  # the connections and the embedded server are the parent's
-        self._leases.abandon()
+        self._pool.abandon()
         await asyncio.to_thread(self._on_close)
 
     def __repr__(self) -> str:
-        return f"<Database {self._core.name}>"
+        return f"<Database {self._state.name}>"
 
     async def __aenter__(self) -> Self:
         return self

@@ -23,39 +23,39 @@ from asyncpg import exceptions
 from plainsql.cache import Mark, Reading
 from plainsql.database.caching.cached_queries import (
     ANYTHING,
-    Through,
-    Traces,
-    asks_what_it_returned,
+    CachedQueries,
+    WriteSet,
+    needs_returned_rows,
 )
-from plainsql.database.caching.handle import CacheOf
-from plainsql.database.execution.autobatch import Direct
+from plainsql.database.caching.handle import CacheHandle
+from plainsql.database.execution.autobatch import Autobatch
 from plainsql.database.execution.copy_in import Progress, copy_in
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution.statement import execute, fetch, iterate
 from plainsql.database.hooks import Call, observe, observe_rows
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.holders import Use
-from plainsql.database.pool.tenant_pool import Borrower
+from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.retry import retry
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
 from plainsql.query import Args, Plan, Query
 
-__all__ = ["OneShot"]
+__all__ = ["Executor"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class OneShot(Direct):
+class Executor(Autobatch):
     """An executor that serves any number of tasks at once."""
 
     @property
-    def cache(self) -> CacheOf:
+    def cache(self) -> CacheHandle:
         """The cache, by hand: forget, clear, touch, drain, stats."""
-        through = self._core.through
-        return CacheOf(through, (self._tenant,), self._reading, self._in_transaction)
+        cached_queries = self._state.cached_queries
+        return CacheHandle(cached_queries, (self._tenant,), self._reading, self._in_transaction)
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query on a connection of its own, or together with others of its kind.
@@ -63,9 +63,9 @@ class OneShot(Direct):
         A read that is proved to change nothing is run once more where its connection turns out to be lost.
         """
         # No coroutine around another where that is for nothing: each costs.
-        core = self._core
+        core = self._state
         if (on_call := core.on_call) is None:
-            if core.through is None or (query.effect == "reads" and query.cache is None):
+            if core.cached_queries is None or (query.effect == "reads" and query.cache is None):
                 return self._run_direct(query, args, None)
             return self._run(query, args, None)
         call = Call(query)
@@ -75,28 +75,28 @@ class OneShot(Direct):
         """Run a query as ``run`` does, and pass by what is stored of it."""
         if query.cache is None:
             return self.run(query, args)
-        if (on_call := self._core.on_call) is None:
+        if (on_call := self._state.on_call) is None:
             return self._run_direct(query, args, None)
         call = Call(query)
         return observe(on_call, call, self._run_direct(query, args, call))
 
     def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
-        if (on_call := self._core.on_call) is None:
+        if (on_call := self._state.on_call) is None:
             return self._stream(query, args, None)
         call = Call(query, "stream")
         return observe_rows(on_call, call, self._stream(query, args, call))
 
     def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments, all or none; the results in the order of the sets."""
-        if (on_call := self._core.on_call) is None:
+        if (on_call := self._state.on_call) is None:
             return self._run_batch(query, sets, None)
         call = Call(query, "batch", len(sets))
         return observe(on_call, call, self._run_batch(query, sets, call))
 
     def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, pipelined, all or none; its results are dropped."""
-        if (on_call := self._core.on_call) is None:
+        if (on_call := self._state.on_call) is None:
             return self._run_many(query, sets, None)
         call = Call(query, "execute_many", len(sets))
         return observe(on_call, call, self._run_many(query, sets, call))
@@ -151,7 +151,7 @@ class OneShot(Direct):
             async with self._in_transaction(call, "copy") as connection:
                 return await copy_out(connection, query, args, output, format, header, progress)
 
-        if (on_call := self._core.on_call) is None:
+        if (on_call := self._state.on_call) is None:
             return await copy(None)
         call = Call(query, "copy_out")
         return await observe(on_call, call, copy(call))
@@ -209,18 +209,18 @@ class OneShot(Direct):
     # --------------------------------------------------------------------------------------------------
 
     async def _run(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
-        through = self._core.through
-        if through is not None:
+        cached_queries = self._state.cached_queries
+        if cached_queries is not None:
             if query.cache is not None:
-                return await self._read_through(through, query, args, call)
+                return await self._read_through(cached_queries, query, args, call)
             if query.changes:
-                return await self._write_through(through, query, args, call)
+                return await self._write_through(cached_queries, query, args, call)
         return await self._run_direct(query, args, call)
 
     async def _read_through(
-        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+        self, cached_queries: CachedQueries, query: Query[..., Any, R], args: Args, call: Call | None
     ) -> R:
-        reading = through.reading(query) if through.knows(query) else await self._reading(query)
+        reading = cached_queries.reading(query) if cached_queries.knows(query) else await self._reading(query)
         if query.row_security is not None and self._tenant is None:
             await self._admit(query)
         if reading is None:
@@ -234,24 +234,24 @@ class OneShot(Direct):
             return self._run_direct(query, args, call)
 
         scope = (self._tenant,) if query.cache is not None and query.cache.scoped else ()
-        if not through.by_transaction:
-            return await through.cache.read(reading, args, load, scope=scope)
+        if not cached_queries.by_transaction:
+            return await cached_queries.cache.read(reading, args, load, scope=scope)
 
         async def prove() -> tuple[R, bool]:
             if call is not None:
                 call.cached = False
-            return await self._run_proved(through, query, args, call)
+            return await self._run_proved(cached_queries, query, args, call)
 
-        return await through.cache.read(reading, args, load, scope=scope, prove=prove)
+        return await cached_queries.cache.read(reading, args, load, scope=scope, prove=prove)
 
     async def _run_proved(
-        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+        self, cached_queries: CachedQueries, query: Query[..., Any, R], args: Args, call: Call | None
     ) -> tuple[R, bool]:
         """Run a read behind a pooler in transaction mode, and say whether it ran on the server that its
         result would be stored for: in one transaction, which no pooler divides.
         """
         plan, values = query.plan(args)
-        proof = through.servers.proof()
+        proof = cached_queries.servers.proof()
 
         async def work(
             connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
@@ -270,75 +270,75 @@ class OneShot(Direct):
             await connection.execute("commit")
             return records, status == "SELECT 1"
 
-        records, proved = await self._on_lease(work, query, plan, values, call)
+        records, proved = await self._on_connection(work, query, plan, values, call)
         if not proved:
-            through.servers.doubt()
+            cached_queries.servers.doubt()
         return query.result(records), proved
 
     async def _reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
-        through = self._core.through
-        if through is None:
+        cached_queries = self._state.cached_queries
+        if cached_queries is None:
             return None
-        if not through.knows(query) and through.may_ask:
+        if not cached_queries.knows(query) and cached_queries.may_identify:
 
             async def ask(connection: Any, *_: object) -> None:
-                await through.ask(connection, query)
+                await cached_queries.ask(connection, query)
 
             # On nobody's session: a tenant stands in the keys by itself.
-            nobody, no_plan = Borrower(self._core, None), cast("Plan", None)
+            nobody, no_plan = TenantPool(self._state, None), cast("Plan", None)
             try:
-                await nobody._on_lease(ask, query, no_plan, (), None)
+                await nobody._on_connection(ask, query, no_plan, (), None)
             except PlainsqlError:
                 raise  # there is no connection, for the read neither
             except Exception as error:  # noqa: BLE001 (whatever it is, the read itself may do without it)
-                through.failed_to_ask(error)
-        return through.reading(query)
+                cached_queries.identification_failed(error)
+        return cached_queries.reading(query)
 
     async def _write_through(
-        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+        self, cached_queries: CachedQueries, query: Query[..., Any, R], args: Args, call: Call | None
     ) -> R:
         plan, values = query.plan(args)
         if query.row_security is not None and self._tenant is None:
             await self._admit(query)
-        if through.quiet or not asks_what_it_returned(query):
+        if cached_queries.quiet or not needs_returned_rows(query):
             async with self._telling(query, [args]):
-                return await self._on_lease(execute, query, plan, values, call)
-        traces = Traces(through)
-        async with self._in_traced_transaction(traces, call) as connection:
-            records = await traces.fetch(connection, query, plan, values)
+                return await self._on_connection(execute, query, plan, values, call)
+        write_set = WriteSet(cached_queries)
+        async with self._in_traced_transaction(write_set, call) as connection:
+            records = await write_set.fetch(connection, query, plan, values)
         # After the commit, as without a cache: a row too many does not undo what is written.
         return query.result(records)
 
-    def _traces(self, query: Query[..., Any, Any] | None, sets: Sequence[Args]) -> Traces | None:
+    def _traces(self, query: Query[..., Any, Any] | None, sets: Sequence[Args]) -> WriteSet | None:
         """What calls of a query write, or, without a query, anything; None where nothing is cached of it."""
-        through = self._core.through
-        if through is None or (query is not None and not query.changes):
+        cached_queries = self._state.cached_queries
+        if cached_queries is None or (query is not None and not query.changes):
             return None
-        traces = Traces(through)
+        write_set = WriteSet(cached_queries)
         if query is None:
-            traces.add(ANYTHING)
+            write_set.add(ANYTHING)
         else:
-            traces.add_sets(query, sets)
-        return traces
+            write_set.add_sets(query, sets)
+        return write_set
 
     @asynccontextmanager
     async def _telling(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> AsyncIterator[None]:
         """Have the cache know what calls of a query write that commit by themselves."""
-        traces = self._traces(query, sets)
-        if traces is None:
+        write_set = self._traces(query, sets)
+        if write_set is None:
             yield
             return
-        mark = await traces.before_commit()
+        mark = await write_set.before_commit()
         try:
             yield
         except BaseException as error:
-            await traces.after(mark, error)
+            await write_set.after(mark, error)
             raise
-        await traces.after(mark)
+        await write_set.after(mark)
 
     @asynccontextmanager
     async def _in_traced_transaction(
-        self, traces: Traces | None, call: Call | None, use: Use = "batch"
+        self, write_set: WriteSet | None, call: Call | None, use: Use = "batch"
     ) -> AsyncIterator[Any]:
         """As ``_in_transaction``, and have the cache know what it wrote: marked at its end, however long it
         takes.
@@ -347,19 +347,19 @@ class OneShot(Direct):
         try:
             async with self._in_transaction(call, use) as connection:
                 yield connection
-                if traces is not None:
-                    mark = await traces.before_commit()
+                if write_set is not None:
+                    mark = await write_set.before_commit()
         except BaseException as error:
-            if traces is not None:
-                await traces.after(mark, error)
+            if write_set is not None:
+                await write_set.after(mark, error)
             raise
-        if traces is not None:
-            await traces.after(mark)
+        if write_set is not None:
+            await write_set.after(mark)
 
     async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
         await self._admit(query)
         async with self._in_traced_transaction(self._traces(query, [args]), call, "stream") as connection:
-            async for row in iterate(connection, query, args, self._core.prefetch):
+            async for row in iterate(connection, query, args, self._state.prefetch):
                 yield row
 
     async def _run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], call: Call | None) -> list[R]:

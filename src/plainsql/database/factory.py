@@ -13,14 +13,14 @@ from asyncpg import exceptions
 from plainsql.application import cache_namespace
 from plainsql.cache import Cache, Mode, Store
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
-from plainsql.database.caching.cached_queries import Through
+from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.database import Database
 from plainsql.database.hooks import OnCall
 from plainsql.database.pool.hosts import Hosts
 from plainsql.database.pool.keepalive import Keepalive
 from plainsql.database.pool.open_pool import OpenedPool, open_pool
-from plainsql.database.pool.tenant_guard import Admission
-from plainsql.database.pool.tenant_pool import Core
+from plainsql.database.pool.tenant_guard import TenantGuard
+from plainsql.database.pool.tenant_pool import DatabaseState
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
@@ -141,7 +141,7 @@ def connect(
     if cache_outbox and (cache is None or max_size < 2):
         expected = "a cache" if cache is None else "max_size=2 or more, as one connection drains"
         raise OptionError(f"connect(): cache_outbox: expected {expected}")
-    pool_options = {
+    driver_options = {
         "timeout": connect_timeout,
         "command_timeout": statement_timeout,
         "server_settings": ({} if application_name is None else {"application_name": application_name})
@@ -150,7 +150,7 @@ def connect(
         "statement_cache_size": 2048,
         "max_cached_statement_lifetime": 0,
     }
-    lease_options = {
+    pool_options = {
         "min_size": min_size,
         "max_size": max_size,
         "wait_timeout": acquire_timeout,
@@ -162,8 +162,8 @@ def connect(
     return Connecting(
         url,
         Options(
+            driver_options,
             pool_options,
-            lease_options,
             prefetch,
             join,
             settings,
@@ -180,9 +180,9 @@ def connect(
 class Options(NamedTuple):
     """What ``connect`` was told."""
 
-    pool: dict[str, Any]
+    driver: dict[str, Any]
     """Of ``asyncpg.connect``, and a ``keepalive``."""
-    leases: dict[str, Any]
+    pool: dict[str, Any]
     prefetch: int
     join: bool
     tenant_settings: tuple[str, str]
@@ -194,7 +194,7 @@ class Options(NamedTuple):
     store: Store | None
     """In Redis; it connects when it is first needed. None where nothing is stored there."""
 
-    def open_cache(self, server_options: str) -> Through | None:
+    def open_cache(self, server_options: str) -> CachedQueries | None:
         """Make the cache.
 
         ``server_options``: what the URL gives to its sessions, as ``options``.
@@ -202,10 +202,10 @@ class Options(NamedTuple):
         if self.cache is None:
             return None
         url = write_url({"options": server_options} if server_options else {})
-        given = (*self.tenant_settings, *self.pool["server_settings"])
+        given = (*self.tenant_settings, *self.driver["server_settings"])
         settings = [name for name in given if name != "application_name"]
         cache = Cache(self.store, mode=self.cache, audit_rate=self.cache_audit)
-        return Through(cache, shared=self.store is not None, settings=settings, url=url)
+        return CachedQueries(cache, shared=self.store is not None, settings=settings, url=url)
 
 
 class Connecting:
@@ -233,16 +233,16 @@ class Connecting:
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             options = self._options
             conninfo = Conninfo(url)
-            pool_options = _of_url(conninfo, options.pool)
-            hosts = Hosts(conninfo, timeout=pool_options["timeout"])
+            driver_options = _of_url(conninfo, options.driver)
+            hosts = Hosts(conninfo, timeout=driver_options["timeout"])
             # Before a connection is open: it may refuse what it is given.
-            through = options.open_cache(conninfo["options"])
+            cached_queries = options.open_cache(conninfo["options"])
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
             try:
-                identify = None if through is None else through.servers.identify
+                identify = None if cached_queries is None else cached_queries.servers.identify
                 opened = await open_pool(
-                    hosts.connect, pool_options, options.leases, options.pooler, identify
+                    hosts.connect, driver_options, options.pool, options.pooler, identify
                 )
             except exceptions.PostgresError as error:
                 failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
@@ -252,22 +252,22 @@ class Connecting:
                 # Outside of the handler, so that the driver's error, which may quote the URL, does not come
                 # along.
                 raise failed or AssertionError("opened or failed")
-            if through is not None:
-                through.by_transaction = opened.pooler == "transaction"
-                through.cache.follow()
-            core = Core(
-                opened.leases,
+            if cached_queries is not None:
+                cached_queries.by_transaction = opened.pooler == "transaction"
+                cached_queries.cache.follow()
+            state = DatabaseState(
+                opened.pool,
                 hide_password(url),
                 options.prefetch,
                 options.join,
                 opened.pooler,
                 options.on_call,
-                Admission(options.tenant_settings[0]),
-                through,
-                opened.floor,
+                TenantGuard(options.tenant_settings[0]),
+                cached_queries,
+                opened.round_trip,
                 options.tenant_settings,
             )
-            database = Database(core, options.tenant_settings, stack.pop_all().close)
+            database = Database(state, options.tenant_settings, stack.pop_all().close)
             try:
                 if options.cache_outbox:
                     await database._drain_outbox()

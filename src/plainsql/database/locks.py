@@ -104,11 +104,11 @@ class Locks:
             return False
         try:
             if self._by_transaction:  # ends with it: whether the connection is there is all that is asked
-                await connection.execute("select", timeout=connection.patience_s)
+                await connection.execute("select", timeout=connection.control_timeout_s)
                 return True
             return bool(
                 await connection.fetchval(
-                    f"select pg_advisory_unlock({_KEY})", key, timeout=connection.patience_s
+                    f"select pg_advisory_unlock({_KEY})", key, timeout=connection.control_timeout_s
                 )
             )
         except TimeoutError:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from plainsql.statements.variants import Variant
 
-__all__ = ["PARAMETER_TYPES", "ParameterType", "joined_sql"]
+__all__ = ["PARAMETER_TYPES", "ParameterType", "batched_sql"]
 
 # No query's text has these names by chance: a name that it could have, of a column say, would be found here
 # where the query alone means something else by it, as in ``select row_to_json(n) from notes as n``.
@@ -40,7 +40,7 @@ class ParameterType(NamedTuple):
     is_composite: bool
 
 
-def joined_sql(variant: Variant, types: Sequence[ParameterType]) -> str:
+def batched_sql(variant: Variant, types: Sequence[ParameterType]) -> str:
     """Make the text of the joined statement.
 
     Its arguments are, for each parameter in order, the array of its values; for a parameter that is an array

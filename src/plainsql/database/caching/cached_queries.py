@@ -18,19 +18,19 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
-from plainsql.database.caching.server_identity import Servers
+from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.execution.batch import divide
 from plainsql.database.execution.statement import execute, fetch
-from plainsql.database.pool.commit_outcome import is_undecided
+from plainsql.database.pool.commit_outcome import may_still_commit
 from plainsql.query import Args, Plan, Query
 from plainsql.reach import Dependence
 from plainsql.types import JSON
 
 __all__ = [
     "ANYTHING",
-    "Through",
-    "Traces",
-    "asks_what_it_returned",
+    "CachedQueries",
+    "WriteSet",
+    "needs_returned_rows",
     "settings_of_url",
     "touched_by",
 ]
@@ -143,7 +143,7 @@ def touched_by(
     return merge(resolve_change(change, given, returned) for change in query.changes)
 
 
-def asks_what_it_returned(query: Query[..., Any, Any]) -> bool:
+def needs_returned_rows(query: Query[..., Any, Any]) -> bool:
     """Whether only the rows that a write returns say which partition of a table it touches."""
     for change in query.changes:
         given = {column for column, source, _ in change.known if source == "parameter"}
@@ -152,7 +152,7 @@ def asks_what_it_returned(query: Query[..., Any, Any]) -> bool:
     return False
 
 
-class Through:
+class CachedQueries:
     """The cache of one database, and its queries as the cache has them.
 
     As long as nothing was ever read through a cache that only this process has, there is nothing that a write
@@ -169,7 +169,7 @@ class Through:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.cache = cache
-        self.servers = Servers(self._withdraw)
+        self.servers = ServerIdentity(self._withdraw)
         self.by_transaction = False
         """Whether a pooler stands in between that may lead each transaction to another server."""
         given = settings_of_url(url)
@@ -200,7 +200,7 @@ class Through:
         return query in self._readings
 
     @property
-    def may_ask(self) -> bool:
+    def may_identify(self) -> bool:
         """Whether ``ask`` is of use now."""
         if self.by_transaction or self.servers.current:
             return self._clock() >= self._ask_at
@@ -240,7 +240,7 @@ class Through:
             self._identity = identity
             values |= found
 
-    def failed_to_ask(self, error: BaseException) -> None:
+    def identification_failed(self, error: BaseException) -> None:
         """Count a failure of ``ask``, and leave PostgreSQL alone with it for a while."""
         self.cache.count_error()
         if self._pause == _FIRST_PAUSE_S:
@@ -282,13 +282,13 @@ class Through:
         self._ask_at = 0.0
 
 
-class Traces:
+class WriteSet:
     """What a transaction has written so far."""
 
     __slots__ = ("_through", "_touched", "_unmarked", "_written")
 
-    def __init__(self, through: Through) -> None:
-        self._through = through
+    def __init__(self, cached_queries: CachedQueries) -> None:
+        self._through = cached_queries
         self._touched: Touched = {}
         self._written: set[Query[..., Any, Any]] = set()
         """Those that wrote while nothing was stored: which rows, is not kept."""
@@ -343,7 +343,7 @@ class Traces:
 
     async def after(self, mark: Mark | None, error: BaseException | None = None) -> None:
         """End what was marked: after commit and after rollback, and after an ``error`` in their place."""
-        if mark is not None and error is not None and is_undecided(error):
+        if mark is not None and error is not None and may_still_commit(error):
             await self._through.cache.leave(mark)
         elif mark is not None:
             await self._through.cache.settle(mark)

@@ -7,12 +7,12 @@ from typing import Any
 
 from plainsql.cache import Reading
 from plainsql.cache.stats import Stats
-from plainsql.database.caching.cached_queries import Through
+from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.caching.outbox_consumer import Acquire, drain_all
 from plainsql.errors import BindError
 from plainsql.query import Query
 
-__all__ = ["CacheOf"]
+__all__ = ["CacheHandle"]
 
 _KIND = """
 select c.relkind::text
@@ -22,7 +22,7 @@ where n.nspname || '.' || c.relname = $1 and c.relkind in ('r', 'p', 'f', 'm', '
 """
 
 
-class CacheOf:
+class CacheHandle:
     """``db.cache``: the cache of a database, or of a tenant's view of it, by hand.
 
     Where there is no cache (``connect(cache=None)``), there is nothing to do, and nothing is done.
@@ -30,13 +30,13 @@ class CacheOf:
 
     def __init__(
         self,
-        through: Through | None,
+        cached_queries: CachedQueries | None,
         scope: tuple[object, ...],
         reading: Callable[[Query[..., Any, Any]], Awaitable[Reading[Any] | None]],
         in_transaction: Acquire,
     ) -> None:
-        self._through = through
-        self._cache = None if through is None else through.cache
+        self._through = cached_queries
+        self._cache = None if cached_queries is None else cached_queries.cache
         self._scope = scope
         self._reading = reading
         self._in_transaction = in_transaction
@@ -92,7 +92,7 @@ class CacheOf:
         await self._cache.touch(table, **known)
         return depending
 
-    async def _look_for(self, through: Through, table: str) -> None:
+    async def _look_for(self, cached_queries: CachedQueries, table: str) -> None:
         try:
             async with self._in_transaction() as connection:
                 kind = await connection.fetchval(_KIND, table)
@@ -107,7 +107,7 @@ class CacheOf:
             raise BindError(
                 f"touch(): {_shown(table)} is a view", hint="touch the tables that it reads, one by one"
             )
-        through.tables.add(table)
+        cached_queries.tables.add(table)
 
     async def drain(self) -> int:
         """Tell the cache what the triggers of ``plainsql cache triggers`` have noted, all that is committed

@@ -15,7 +15,7 @@ from plainsql.cache.outbox import OUTBOX, Begin, Fetch, drain, keep_draining
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.errors import PlainsqlError, SettingsError
 
-__all__ = ["Acquire", "Drainer", "check_outbox", "drain_all"]
+__all__ = ["Acquire", "OutboxConsumer", "check_outbox", "drain_all"]
 
 _log = logging.getLogger("plainsql")
 
@@ -88,7 +88,7 @@ def _fetch_on(connection: Any) -> Fetch:
     return fetch
 
 
-class Drainer:
+class OutboxConsumer:
     """Drains until it is stopped.
 
     One process at a time holds the lock and drains, on the connection that holds it: where that is lost, so

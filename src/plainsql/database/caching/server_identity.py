@@ -20,7 +20,7 @@ from asyncpg import exceptions
 
 from plainsql.database.pool.lost_connection import is_lost
 
-__all__ = ["Servers"]
+__all__ = ["ServerIdentity"]
 
 _log = logging.getLogger("plainsql.cache")
 
@@ -42,7 +42,7 @@ class _Server(NamedTuple):
         return f"primary since {self.started}"
 
 
-class Servers:
+class ServerIdentity:
     """The servers of one pool's connections: one as a rule, two while a failover is under way.
 
     ``current`` is the primary that every open connection is on, or None if there is another among them. It

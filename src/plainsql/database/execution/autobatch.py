@@ -13,7 +13,7 @@ from plainsql.database.execution.batch import (
     divide,
     execute_many,
     pipelined_sql,
-    read_together,
+    read_many,
     run_batch,
     write_many,
     write_pipelined,
@@ -25,10 +25,10 @@ from plainsql.database.execution.pipelined_statement import is_one_piece
 from plainsql.database.execution.scheduler import Runner, Scheduler
 from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.hooks import Call
-from plainsql.database.pool.tenant_pool import Borrower
+from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.query import Args, Plan, Query
 
-__all__ = ["Direct"]
+__all__ = ["Autobatch"]
 
 R = TypeVar("R")
 
@@ -37,7 +37,7 @@ _SCHEDULERS = 1000
 tenant."""
 
 
-class Direct(Borrower):
+class Autobatch(TenantPool):
     """Runs queries of which nothing is stored, and sends concurrent reads together."""
 
     async def _run_direct(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
@@ -45,15 +45,15 @@ class Direct(Borrower):
         if query.row_security is not None and self._tenant is None:
             await self._admit(query)
         if query.effect != "reads":
-            return await self._on_lease(execute, query, plan, values, call)
-        if self._leases.loop._thread_id != get_ident():
-            raise self._leases.not_here()  # before a scheduler counts or keeps the call
-        scheduler = self._core.schedulers.get((self._tenant, id(plan)))
+            return await self._on_connection(execute, query, plan, values, call)
+        if self._pool.loop._thread_id != get_ident():
+            raise self._pool.wrong_loop()  # before a scheduler counts or keeps the call
+        scheduler = self._state.schedulers.get((self._tenant, id(plan)))
         if scheduler is None:
-            if not (query.pipelines and self._core.joins) or query.needs_columns:
-                return query.result(await self._on_lease(fetch, query, plan, values, call))
+            if not (query.pipelines and self._state.joins) or query.needs_columns:
+                return query.result(await self._on_connection(fetch, query, plan, values, call))
             scheduler = self._scheduler(query, plan)
-        if (scheduler.under_way or scheduler.crowded) and scheduler.takes():
+        if (scheduler.in_progress or scheduler.crowded) and scheduler.accepts():
             try:
                 found = await scheduler.join(values, call)
             except asyncio.CancelledError:
@@ -63,7 +63,7 @@ class Direct(Borrower):
                 return query.result(found)
         work = _measuring(scheduler) if scheduler.begin() else fetch
         try:
-            records = await self._on_lease(work, query, plan, values, call)
+            records = await self._on_connection(work, query, plan, values, call)
         finally:
             scheduler.end()
         return query.result(records)
@@ -80,14 +80,14 @@ class Direct(Borrower):
         if query.effect == "writes" and len(runs) == 1 and not query.needs_columns:
             plan, values = runs[0]
             if len(values) == 1:
-                return [await self._on_lease(execute, query, plan, values[0], call)]
+                return [await self._on_connection(execute, query, plan, values[0], call)]
             sql = pipelined_sql(query, plan)
             if sql is not None and is_one_piece(values):  # the pipeline is a transaction
 
                 async def write(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
                     return await write_pipelined(connection, query, plan, values, sql)
 
-                return await self._on_lease(write, query, plan, values, call)
+                return await self._on_connection(write, query, plan, values, call)
         if not runs:
             return []
         async with self._in_transaction(call) as connection:
@@ -98,7 +98,7 @@ class Direct(Borrower):
     ) -> None:
         runs = divide(query, sets)
         if query.effect != "unknown" and len(runs) == 1 and is_one_piece(runs[0][1]):
-            await self._on_lease(write_many, query, *runs[0], call)
+            await self._on_connection(write_many, query, *runs[0], call)
         elif runs:
             async with self._in_transaction(call) as connection:
                 await execute_many(connection, query, sets, own=True)
@@ -109,19 +109,21 @@ class Direct(Borrower):
         forms = self._forms(query, plan)
 
         async def read(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
-            return await read_together(connection, query, plan, values, forms, first)
+            return await read_many(connection, query, plan, values, forms, first)
 
-        return await self._on_lease(read, query, plan, values, call)
+        return await self._on_connection(read, query, plan, values, call)
 
     def _forms(self, query: Query[..., Any, Any], plan: Plan) -> Forms:
-        forms = self._core.forms.get(id(plan))
+        forms = self._state.forms.get(id(plan))
         if forms is None:
-            joins = query.joins and self._core.joins
-            forms = self._core.forms[id(plan)] = Forms(query, plan, joins=joins, floor=self._core.floor)
+            joins = query.joins and self._state.joins
+            forms = self._state.forms[id(plan)] = Forms(
+                query, plan, joins=joins, round_trip=self._state.round_trip
+            )
         return forms
 
     def _scheduler(self, query: Query[..., Any, Any], plan: Plan) -> Scheduler:
-        schedulers = self._core.schedulers
+        schedulers = self._state.schedulers
         if len(schedulers) >= _SCHEDULERS:  # there may be many tenants
             for key in [*islice(schedulers, 16)]:
                 if schedulers[key].at_rest:
@@ -133,7 +135,7 @@ class Direct(Borrower):
             async def fetch_together(
                 connection: Any, _: object, __: object, waiting: list[Waiting]
             ) -> list[list[Any]] | None:
-                if self._core.on_call is not None:
+                if self._state.on_call is not None:
                     now = perf_counter()
                     for _values, _future, call in waiting:
                         if call is not None:
@@ -145,7 +147,7 @@ class Direct(Borrower):
                     error.add_note(query.note(plan, None))
                     raise
 
-            return self._on_lease(fetch_together, query, plan, waiting, None)
+            return self._on_connection(fetch_together, query, plan, waiting, None)
 
         def alone(waiting: Waiting, began: Began | None) -> Awaitable[Sequence[Any]]:
             values, future, call = waiting
@@ -157,10 +159,10 @@ class Direct(Borrower):
                     began[future] = perf_counter()
                 return await fetch(connection, query, plan, values)
 
-            return self._on_lease(fetch_alone, query, plan, values, call)
+            return self._on_connection(fetch_alone, query, plan, values, call)
 
-        leases = self._leases
-        runner = Runner(leases.max_size, lambda: leases.in_use, together, alone)
+        pool = self._pool
+        runner = Runner(pool.max_size, lambda: pool.in_use, together, alone)
         made = schedulers[self._tenant, id(plan)] = Scheduler(self._forms(query, plan), runner)
         return made
 

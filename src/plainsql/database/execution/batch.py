@@ -36,7 +36,7 @@ from plainsql.database.execution.pipelined_statement import (
     pieces,
     unfit_call,
 )
-from plainsql.database.execution.savepoint import whole
+from plainsql.database.execution.savepoint import atomic
 from plainsql.database.execution.statement import EXPLAINED, execute
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
 from plainsql.query import Args, Plan, Query
@@ -46,7 +46,7 @@ __all__ = [
     "divide",
     "execute_many",
     "pipelined_sql",
-    "read_together",
+    "read_many",
     "run_batch",
     "write_many",
     "write_pipelined",
@@ -86,13 +86,13 @@ async def run_batch(
         await _refuse_nul(connection, query, runs)
     results: list[R] = []
     number = 1
-    async with nullcontext() if own or _is_one_statement(query, runs) else whole(connection):
+    async with nullcontext() if own or _is_one_statement(query, runs) else atomic(connection):
         for plan, values in runs:
             if query.needs_columns or len(values) == 1:
                 results += await _one_by_one(connection, query, plan, values, number)
             elif query.effect == "reads":
                 forms = Forms(query, plan, joins=query.joins)
-                results += await read_together(connection, query, plan, values, forms, number)
+                results += await read_many(connection, query, plan, values, forms, number)
             elif (sql := pipelined_sql(query, plan)) is not None:
                 results += await write_pipelined(connection, query, plan, values, sql, number)
             else:
@@ -113,7 +113,7 @@ async def execute_many(
         await _refuse_nul(connection, query, runs)
     number = 1
     in_one = query.effect == "reads" or (len(runs) == 1 and is_one_piece(runs[0][1]))
-    async with nullcontext() if own or in_one else whole(connection):
+    async with nullcontext() if own or in_one else atomic(connection):
         for plan, values in runs:
             await write_many(connection, query, plan, values, number)
             number += len(values)
@@ -169,7 +169,7 @@ def divide(query: Query[..., Any, Any], sets: Sequence[Args]) -> list[tuple[Plan
     return runs
 
 
-async def read_together(
+async def read_many(
     connection: Any,
     query: Query[..., Any, R],
     plan: Plan,

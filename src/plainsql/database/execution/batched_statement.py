@@ -23,14 +23,14 @@ from plainsql.database.execution import driver
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.pipelined_statement import Values
 from plainsql.query import Plan, Query, elements
-from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, joined_sql
+from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, batched_sql
 
-__all__ = ["JoinedStatement"]
+__all__ = ["BatchedStatement"]
 
 _TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
 
 
-class JoinedStatement:
+class BatchedStatement:
     """The joined form of one variant of a query. Its text is made at the first use: it needs the parameters'
     types.
     """
@@ -79,7 +79,7 @@ class JoinedStatement:
             described = await connection.fetch(PARAMETER_TYPES, [parameter.oid for parameter in parameters])
         self._types = [ParameterType(*row) for row in described]
         self._opaque = [parameter.name in _TAKES_LISTS for parameter in parameters]
-        self._sql = joined_sql(self._plan.variant, self._types)
+        self._sql = batched_sql(self._plan.variant, self._types)
         return self._sql
 
     def _columns(self, calls: Sequence[Values]) -> list[object] | None:

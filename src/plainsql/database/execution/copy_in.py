@@ -15,7 +15,7 @@ from plainsql.database.execution.copy_rows import PART, CopyRows, Progress
 from plainsql.database.execution.errors import is_lost, unfit_argument
 from plainsql.database.execution.nul_characters import NUL_DETAIL, NUL_HINT, nuls_in
 from plainsql.database.execution.pipelined_statement import pieces, unfit_call
-from plainsql.database.execution.savepoint import whole
+from plainsql.database.execution.savepoint import atomic
 from plainsql.errors import BindError
 from plainsql.signature import unfit_detail
 
@@ -58,7 +58,7 @@ async def copy_in(
     statement = await connection.prepare(f"select {likes} from {_qualified(table)}")
     _wrap(copied, statement)
     inserts = await connection.fetchval("select row_security_active($1)", _qualified(table))
-    async with whole(connection) if inserts else nullcontext():
+    async with atomic(connection) if inserts else nullcontext():
         try:
             if inserts:
                 await _insert(connection, table, names, copied)
@@ -141,7 +141,7 @@ async def _unfit(
     index, cause = unfit_argument(error), error.__cause__
     if index is None:
         try:
-            await statement.fetch(*row, timeout=statement._connection.patience_s)
+            await statement.fetch(*row, timeout=statement._connection.control_timeout_s)
         except exceptions.DataError as again:
             index, cause = unfit_argument(again), again.__cause__
         except Exception:  # noqa: BLE001 (the first error is told)

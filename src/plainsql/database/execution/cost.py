@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Cost", "Floor"]
+__all__ = ["Cost", "RoundTrip"]
 
 _WEIGHT = 0.1
 """The weight of a measurement; the first ones weigh more. One that is above the figure counts as twice the
@@ -54,7 +54,7 @@ class Cost:
         return self.measurements > 0
 
 
-class Floor:
+class RoundTrip:
     """The least time in which a statement was answered: one round trip, and hardly any work."""
 
     __slots__ = ("measurements", "statement_s")

@@ -14,14 +14,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from plainsql.database.execution.batched_statement import JoinedStatement
-from plainsql.database.execution.cost import Cost, Floor
+from plainsql.database.execution.batched_statement import BatchedStatement
+from plainsql.database.execution.cost import Cost, RoundTrip
 from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.query import Plan, Query
 
 __all__ = ["Form", "Forms"]
 
-Form = JoinedStatement | PipelinedStatement
+Form = BatchedStatement | PipelinedStatement
 
 _JOINED_FROM = 4
 """So many calls are joined rather than pipelined, as long as nothing is measured: fewer save less than the
@@ -65,12 +65,12 @@ class Forms:
     )
 
     def __init__(
-        self, query: Query[..., Any, Any], plan: Plan, *, joins: bool, floor: Floor | None = None
+        self, query: Query[..., Any, Any], plan: Plan, *, joins: bool, round_trip: RoundTrip | None = None
     ) -> None:
-        self._floor = floor or Floor()
+        self._floor = round_trip or RoundTrip()
         self.alone = Cost()
         self.pipelined = PipelinedStatement(query, plan)
-        self.joined = JoinedStatement(query, plan) if joins else None
+        self.joined = BatchedStatement(query, plan) if joins else None
         """None for a query that is not proved to have the same plan and rows in that form."""
         self.prefers_alone = self._refused
         """Whether calls cost least alone."""

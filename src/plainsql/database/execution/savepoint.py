@@ -10,11 +10,11 @@ from asyncpg import exceptions
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.lost_connection import is_lost
 
-__all__ = ["whole"]
+__all__ = ["atomic"]
 
 
 @asynccontextmanager
-async def whole(connection: Any) -> AsyncIterator[None]:
+async def atomic(connection: Any) -> AsyncIterator[None]:
     """Undo what a block has done if it fails, cancelled or not; the connection is in a transaction.
 
     Not a savepoint of `block`: an error of the server ends the transaction, as that of any statement does.
@@ -34,7 +34,7 @@ async def _undo(connection: Any) -> None:
     try:
         await connection.execute(
             "rollback to savepoint plainsql_batch; release savepoint plainsql_batch",
-            timeout=connection.patience_s,
+            timeout=connection.control_timeout_s,
         )
     except Exception:  # noqa: BLE001 (the error of the block is raised)
         connection.terminate()  # what is left of the block must not be committed

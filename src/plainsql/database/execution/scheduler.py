@@ -25,7 +25,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.execution.batched_statement import JoinedStatement
+from plainsql.database.execution.batched_statement import BatchedStatement
 from plainsql.database.execution.forms import Form, Forms
 from plainsql.database.execution.groups import ALONE, Began, Group, Waiting, fail, without_repetitions
 from plainsql.database.execution.pipelined_statement import Values, fitting, unfit_call
@@ -134,7 +134,7 @@ class Scheduler:
         "_watch",
         "crowded",
         "forms",
-        "under_way",
+        "in_progress",
     )
 
     def __init__(self, forms: Forms, runner: Runner) -> None:
@@ -158,22 +158,22 @@ class Scheduler:
         self._until_measured = 0
         self.crowded = False
         """Whether many came together the last time: those who have their answers ask again at once."""
-        self.under_way = 0
+        self.in_progress = 0
         """Statements of this query that are running, those of single calls included."""
 
-    def takes(self) -> bool:
+    def accepts(self) -> bool:
         """Whether a call should come here, and not go alone."""
         forms = self.forms
         if forms.prefers_alone and not forms.trial:
             return False
         if self.crowded or self._sent or self._waiting:
             return True
-        return self.under_way >= (self._few if forms.call_s < _CHEAP_S else self._runner.parallel)
+        return self.in_progress >= (self._few if forms.call_s < _CHEAP_S else self._runner.parallel)
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way and nobody waits."""
-        return not (self.under_way or self._waiting or self._tasks)
+        return not (self.in_progress or self._waiting or self._tasks)
 
     def join(self, values: Values, call: Call | None) -> asyncio.Future[Sequence[Any]]:
         """Add a call to the next group; the future brings its records, or ``ALONE``."""
@@ -192,8 +192,8 @@ class Scheduler:
 
     def begin(self) -> bool:
         """Count a call that goes alone, and say whether it should be measured."""
-        self.under_way += 1
-        if 2 * self.under_way < self._few:
+        self.in_progress += 1
+        if 2 * self.in_progress < self._few:
             return False  # what a call costs matters if there are others
         self._until_measured -= 1
         if self._until_measured > 0 and self.forms.alone.known:
@@ -209,7 +209,7 @@ class Scheduler:
 
     def end(self) -> None:
         """Count a statement as ended: a call that went alone, or a group."""
-        self.under_way -= 1
+        self.in_progress -= 1
         self._ends += 1
         if self._waiting and not self._scheduled:
             # When those who have their answer now had their turn: many ask again at once.
@@ -231,18 +231,18 @@ class Scheduler:
         self.crowded = len(self._waiting) > self._few
         if forms.prefers_alone and self._waiting:
             # A trial begins when no other statement of the query runs: beside many it would seem slow.
-            if not (patient and forms.trial and self.under_way):
+            if not (patient and forms.trial and self.in_progress):
                 self._send_alone()
         # If nothing is known yet of what a call costs, the first answer says it.
-        elif forms.alone.known or beside or not self.under_way:
-            places = parallel - self.under_way
+        elif forms.alone.known or beside or not self.in_progress:
+            places = parallel - self.in_progress
             if forms.call_s < _CHEAP_S:
                 places = _AT_ONCE - self._sent
-            places = min(max(places, beside), parallel - self.under_way)
+            places = min(max(places, beside), parallel - self.in_progress)
             while self._waiting and places > 0:
                 places -= self._send_group(-(-len(self._waiting) // places))
         if self._waiting and self._timer is None:
-            self._timer = self._loop.call_later(_PATIENCE_S, self._lose_patience, self._ends)
+            self._timer = self._loop.call_later(_PATIENCE_S, self._on_timeout, self._ends)
 
     def _send_alone(self) -> None:
         """Send each call that waits alone; on trial, a few of them together before."""
@@ -250,9 +250,9 @@ class Scheduler:
         if self.forms.trial:
             self.forms.trial = False
             self._send_group(max(_ON_TRIAL, self.forms.most(self.forms.pipelined, _TRIAL_S)))
-        self._leave_alone(len(self._waiting))
+        self._run_in_callers(len(self._waiting))
 
-    def _leave_alone(self, calls: int) -> None:
+    def _run_in_callers(self, calls: int) -> None:
         """Have so many of the calls that wait run in their callers' tasks."""
         left, self._waiting = self._waiting[:calls], self._waiting[calls:]
         for _, future, _ in left:
@@ -270,7 +270,7 @@ class Scheduler:
             share, form = 1, forms.pipelined
         else:
             most = forms.most(form, _LONGEST_S)
-            if isinstance(form, JoinedStatement):
+            if isinstance(form, BatchedStatement):
                 share = min(share, most)
             else:
                 share = min(share, MAX_PIPELINED, most)
@@ -280,7 +280,7 @@ class Scheduler:
         if not calls:
             return 0
         calls = without_repetitions(calls, self._loop)
-        self.under_way += 1
+        self.in_progress += 1
         self._sent += 1
         group = Group(calls, form)
         self._groups.add(group)
@@ -293,7 +293,7 @@ class Scheduler:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _lose_patience(self, ends: int) -> None:
+    def _on_timeout(self, ends: int) -> None:
         self._timer = None
         if ends != self._ends:
             self._stalled_since = None
@@ -307,7 +307,7 @@ class Scheduler:
             if self._stalled_since is None:
                 self._stalled_since = now
             elif now - self._stalled_since > _STALLED_S:
-                self._leave_alone(len(self._waiting))
+                self._run_in_callers(len(self._waiting))
 
     # Groups ---------------------------------------------------------------------------------------------
 
@@ -389,7 +389,7 @@ class Scheduler:
     async def _run_again(self, group: Group, error: Exception) -> None:
         """Run the calls of a group that failed, so that the one that is to blame is alone with its error."""
         form, calls = group.form, group.calls
-        if isinstance(form, JoinedStatement):
+        if isinstance(form, BatchedStatement):
             form.forget()
         if (blamed := unfit_call(error)) is not None:
             rest = group.part([*calls[:blamed], *calls[blamed + 1 :]])

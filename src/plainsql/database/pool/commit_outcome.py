@@ -20,24 +20,24 @@ from plainsql.outcomes import (
 from plainsql.query import Effect
 
 __all__ = [
-    "Ending",
+    "CommitOutcome",
     "add_note",
-    "is_undecided",
     "may_run_again",
+    "may_still_commit",
     "note_of_statement",
     "was_not_sent",
 ]
 
 
-class Ending:
+class CommitOutcome:
     """Around a transaction: has the error that ends it say what became of it.
 
-    ``with Ending() as ending: …``, where ``ending.begun`` is set when the block is done and only the commit
+    ``with CommitOutcome() as outcome: …``, where ``outcome.commit_begun`` is set when only the commit
     is left.
     """
 
     def __init__(self) -> None:
-        self.begun = False
+        self.commit_begun = False
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +45,7 @@ class Ending:
     def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
         if raised is None:
             return
-        if (note := _note_of_transaction(raised, ended=self.begun)) is not None:
+        if (note := _note_of_transaction(raised, ended=self.commit_begun)) is not None:
             add_note(raised, note)
 
 
@@ -65,7 +65,7 @@ def was_not_sent(error: BaseException) -> bool:
     return isinstance(error, exceptions.InterfaceError) and not isinstance(error, exceptions.PostgresError)
 
 
-def is_undecided(error: BaseException) -> bool:
+def may_still_commit(error: BaseException) -> bool:
     """Whether the server may still be at what this error has ended here, and may commit it yet.
 
     A request to cancel may come too late, and who lost the connection does not stop the statement.

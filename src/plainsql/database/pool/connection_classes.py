@@ -17,9 +17,9 @@ from plainsql.pooler import is_backend_sql
 __all__ = [
     "SETTINGS",
     "DirectConnection",
-    "LeasedConnection",
-    "SessionPooledConnection",
-    "TransactionPooledConnection",
+    "DriverConnection",
+    "SessionPoolerConnection",
+    "TransactionPoolerConnection",
     "is_behind_pooler",
     "keeps_statements",
     "refuses_settings",
@@ -41,20 +41,20 @@ _MORE = "reset session authorization; reset role; discard temp; discard sequence
 _PROBE = "plainsql_probe"
 
 
-class LeasedConnection(ResettableConnection):
+class DriverConnection(ResettableConnection):
     """A connection of a pool of ours: it reports its end, and shares what asyncpg's pools share."""
 
-    __slots__ = ("born", "on_end", "patience_s", "siblings")
+    __slots__ = ("born", "control_timeout_s", "on_end", "siblings")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.born = 0.0
         """When it began to open, by `time.monotonic`."""
-        self.patience_s = 10.0
+        self.control_timeout_s = 10.0
         """Seconds that what costs the server nothing may take: a rollback, a reset, a farewell."""
-        self.on_end: Callable[[LeasedConnection], object] | None = None
+        self.on_end: Callable[[DriverConnection], object] | None = None
         """Called once when the connection has ended, by whomever."""
-        self.siblings: Iterable[LeasedConnection] = ()
+        self.siblings: Iterable[DriverConnection] = ()
         """The connections to the same database, this one included."""
 
     async def recover(self) -> None:
@@ -125,7 +125,7 @@ class LeasedConnection(ResettableConnection):
         ever.
         """
         try:
-            async with asyncio.timeout(self.patience_s):
+            async with asyncio.timeout(self.control_timeout_s):
                 with suppress(ConnectionResetError):
                     await self.cancel_statement()
                 if not waiter.done():
@@ -159,7 +159,7 @@ class LeasedConnection(ResettableConnection):
                 connection._drop_local_type_cache()  # type: ignore[no-untyped-call]
 
 
-class DirectConnection(LeasedConnection):
+class DirectConnection(DriverConnection):
     """A connection whose reset leaves nothing of a session behind."""
 
     __slots__ = ()
@@ -169,7 +169,7 @@ class DirectConnection(LeasedConnection):
         return f"{own}\n{_MORE}"
 
 
-class SessionPooledConnection(DirectConnection):
+class SessionPoolerConnection(DirectConnection):
     """A connection to a pooler that gives each client a server's session: it refuses our settings at the
     start.
     """
@@ -180,7 +180,7 @@ class SessionPooledConnection(DirectConnection):
         return f"{super().get_reset_query()}\n{set_settings()}"
 
 
-class TransactionPooledConnection(LeasedConnection):
+class TransactionPoolerConnection(DriverConnection):
     """A connection to a pooler in transaction mode: there is no session that a reset would reach."""
 
     __slots__ = ()

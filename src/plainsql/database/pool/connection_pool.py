@@ -28,7 +28,7 @@ from plainsql.database.pool.waiters import Waiters
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.tenancy import Tenant
 
-__all__ = ["Lease", "Leases"]
+__all__ = ["ConnectionPool", "PooledConnection"]
 
 _CANCEL_S = 1.0
 """Seconds that the server has to take requests to cancel when the pool is cut."""
@@ -40,7 +40,7 @@ _NEVER = float("-inf")
 """When connections were opened that are not to be used again: they are older than any."""
 
 
-class Lease:
+class PooledConnection:
     """A connection of the pool, idle or on loan."""
 
     __slots__ = ("born", "connection", "idle_since", "tenant")
@@ -53,7 +53,7 @@ class Lease:
         """The tenant that the session is set to, where it is set to one."""
 
 
-class Leases:
+class ConnectionPool:
     """The connections of one database: idle ones in a stack, those who wait in a queue.
 
     In the order in which they came: nobody waits while a later one is served. As long as somebody waits, no
@@ -81,18 +81,18 @@ class Leases:
         self._min_size = min_size
         self._max_age = max_age
         self._max_idle = max_idle
-        self._patience_s = connector.patience_s
+        self._patience_s = connector.control_timeout_s
         self._trimming: asyncio.TimerHandle | None = None
-        self._idle: list[Lease] = []
+        self._idle: list[PooledConnection] = []
         """The one that was used last on top, so that the ones below grow old and are closed."""
-        self._leases: dict[Any, Lease] = {}
+        self._connections: dict[Any, PooledConnection] = {}
         """All connections that live, by themselves: idle, in use, or being brought into order."""
         self._waiters = Waiters(self._own_loop, wait_timeout, self._expired)
         self._waiting = self._waiters.futures
         self._openings = Openings(
             connector, self._own_loop, opened=self._opened, failed=self._failed, wanted=self._wanted
         )
-        self._retired_before = _NEVER
+        self._discarded_before = _NEVER
         self._closing = False
         self._all_back = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,41 +107,41 @@ class Leases:
 
     async def fill(self) -> None:
         """Open the other connections that are kept, as many as the server lets us have."""
-        more = self._min_size - len(self._leases)
+        more = self._min_size - len(self._connections)
         if more > 0:
             await self._openings.open(more)
 
-    def take_now(self, tenant: Tenant | None = None) -> Lease | None:
+    def acquire_nowait(self, tenant: Tenant | None = None) -> PooledConnection | None:
         """Take an idle connection, if there is one that lives: one whose session is the tenant's where there
         is one.
 
         The session of what is returned may be another tenant's, or nobody's: its ``tenant`` says.
         """
         if self.loop._thread_id != get_ident():
-            raise self.not_here()
+            raise self.wrong_loop()
         idle = self._idle
         while idle:
             if idle[-1].tenant == tenant:
-                lease = idle.pop()
+                pooled = idle.pop()
             else:
                 # The tenant's own, else the one that was used longest ago.
-                lease = idle.pop(
+                pooled = idle.pop(
                     next((i for i in range(len(idle) - 1, -1, -1) if idle[i].tenant == tenant), 0)
                 )
-            if not lease.connection.is_closed():
-                return lease
-            lease.connection.terminate()
+            if not pooled.connection.is_closed():
+                return pooled
+            pooled.connection.terminate()
         return None
 
-    async def take(self, tenant: Tenant | None = None) -> Lease:
+    async def acquire(self, tenant: Tenant | None = None) -> PooledConnection:
         """Take a connection: an idle one, a new one, or, in turn, one that others give back.
 
         Raises ``PoolTimeoutError`` where none becomes free in time or too many wait already,
         ``PlainsqlError`` where the database is closed, and what opening a connection raises where no other
         is open.
         """
-        if (lease := self.take_now(tenant)) is not None:
-            return lease
+        if (pooled := self.acquire_nowait(tenant)) is not None:
+            return pooled
         if self._closing:
             raise _closed()
         if len(self._waiting) - self._coming >= self._max_waiting:
@@ -151,53 +151,53 @@ class Leases:
                 hint="raise max_size or max_waiting, or send less at once",
             )
         future = self._waiters.add()
-        self._openings.go_on()
+        self._openings.open_wanted()
         try:
-            given: Lease = await future
+            given: PooledConnection = await future
         except BaseException:  # cancelled, or closed by what drives the coroutine
             if (given_up := self._waiters.withdraw(future)) is not None:
-                self.give_back(given_up)
+                self.release(given_up)
             raise
         return given
 
-    def give_back(self, lease: Lease) -> None:
+    def release(self, pooled: PooledConnection) -> None:
         """Give a connection back that is as it was taken: to whoever waits longest, or to the stack."""
         now = monotonic()
-        if self._closing or now - lease.born > self._max_age:
-            self._close(lease)
-        elif self._waiting and lease.connection.is_closed():
-            lease.connection.terminate()  # one that idles is looked at when it is taken
-        elif not (self._waiting and self._waiters.hand_over(lease)):
-            lease.idle_since = now
-            self._idle.append(lease)
+        if self._closing or now - pooled.born > self._max_age:
+            self._close(pooled)
+        elif self._waiting and pooled.connection.is_closed():
+            pooled.connection.terminate()  # one that idles is looked at when it is taken
+        elif not (self._waiting and self._waiters.hand_over(pooled)):
+            pooled.idle_since = now
+            self._idle.append(pooled)
             if self._trimming is None:
                 self._trimming = self._own_loop.call_later(self._max_idle, self._trim)
 
-    def give_back_changed(self, lease: Lease) -> None:
+    def release_dirty(self, pooled: PooledConnection) -> None:
         """Give a connection back whose session may have been changed: it is reset before it serves
         anybody.
         """
-        self._in_background(lease, self._reset)
+        self._in_background(pooled, self._reset)
 
-    def give_back_after(self, lease: Lease, statement: str) -> None:
+    def release_after(self, pooled: PooledConnection, statement: str) -> None:
         """Give a connection back when it has run a last statement: ``commit``, ``rollback``."""
-        self._in_background(lease, lambda lease: self._end(lease, statement))
+        self._in_background(pooled, lambda pooled: self._end(pooled, statement))
 
-    def retire(self, lease: Lease) -> None:
+    def discard(self, pooled: PooledConnection) -> None:
         """Give a connection back in whatever state it is: it is brought into order, or cut."""
-        self._in_background(lease, self._recover)
+        self._in_background(pooled, self._recover)
 
-    def retire_before(self, moment: float) -> None:
+    def discard_before(self, moment: float) -> None:
         """Close all connections that began to open before a moment of `time.monotonic`: idle ones at once,
         those in use when they come back.
         """
-        self._retired_before = max(self._retired_before, moment)
-        for lease in self._leases.values():
-            if lease.born < moment:
-                lease.born = _NEVER
+        self._discarded_before = max(self._discarded_before, moment)
+        for pooled in self._connections.values():
+            if pooled.born < moment:
+                pooled.born = _NEVER
         self._idle, idle = [], self._idle
-        for lease in idle:
-            self.give_back(lease)
+        for pooled in idle:
+            self.release(pooled)
 
     async def close(self) -> None:
         """Refuse new calls, wait until all connections are back, and close them."""
@@ -216,13 +216,13 @@ class Leases:
     async def cut(self) -> None:
         """Have the server cancel what still runs, and end all connections, in little more than a second."""
         cancelling = [
-            asyncio.ensure_future(connection.cancel_statement()) for connection in list(self._leases)
+            asyncio.ensure_future(connection.cancel_statement()) for connection in list(self._connections)
         ]
         try:
             if cancelling:
                 await asyncio.wait(cancelling, timeout=_CANCEL_S)
             async with asyncio.timeout(_RETURN_S):
-                while self._leases:
+                while self._connections:
                     self._all_back.clear()
                     await self._all_back.wait()
         except TimeoutError:
@@ -245,7 +245,7 @@ class Leases:
         """Let go of all connections without a word to the server, which cannot be reached or must not be."""
         self._closing = True
         self._idle.clear()
-        self._leases.clear()
+        self._connections.clear()
         for connection in list(self._connector.connections):
             connection.abandon()
 
@@ -267,9 +267,9 @@ class Leases:
     def check_loop(self) -> None:
         """Raise ``PlainsqlError`` in another event loop, thread or process than the connections'."""
         if self.loop._thread_id != get_ident():
-            raise self.not_here()
+            raise self.wrong_loop()
 
-    def not_here(self) -> PlainsqlError:
+    def wrong_loop(self) -> PlainsqlError:
         """Make the error of a call from an event loop, thread or process that the connections are not of."""
         if self.is_forked:
             return PlainsqlError(
@@ -313,38 +313,38 @@ class Leases:
     @property
     def waiting(self) -> int:
         # A call for which a connection is opening has its place.
-        return max(len(self._waiting) - self._openings.under_way, 0)
+        return max(len(self._waiting) - self._openings.in_progress, 0)
 
     # --------------------------------------------------------------------------------------------------
 
     @property
     def _open(self) -> int:
         """Connections that live or are being opened: never more than ``max_size``."""
-        return len(self._leases) + self._openings.under_way
+        return len(self._connections) + self._openings.in_progress
 
     @property
     def _coming(self) -> int:
         """Connections that are being opened, or may be."""
         if self._openings.refused is not None:
-            return self._openings.under_way
-        return self.max_size - len(self._leases)
+            return self._openings.in_progress
+        return self.max_size - len(self._connections)
 
     def _wanted(self) -> int:
         """Return how many connections should be opened, beside those that are being opened."""
         if self._closing:
             return 0
-        return min(len(self._waiting) - self._openings.under_way, self.max_size - self._open)
+        return min(len(self._waiting) - self._openings.in_progress, self.max_size - self._open)
 
     def _opened(self, connection: Any) -> None:
-        lease = self._leases[connection] = Lease(connection)
+        pooled = self._connections[connection] = PooledConnection(connection)
         connection.on_end = self._ended
         if connection.is_closed():
             connection.terminate()
-        elif self._closing or lease.born < self._retired_before:
-            self._close(lease)
-        elif not self._waiters.hand_over(lease):
-            lease.idle_since = monotonic()
-            self._idle.append(lease)
+        elif self._closing or pooled.born < self._discarded_before:
+            self._close(pooled)
+        elif not self._waiters.hand_over(pooled):
+            pooled.idle_since = monotonic()
+            self._idle.append(pooled)
             if self._trimming is None:
                 self._trimming = self._own_loop.call_later(self._max_idle, self._trim)
 
@@ -356,33 +356,33 @@ class Leases:
             self._all_back.set()
         if error is None or self._closing:
             return  # given up
-        if self._openings.under_way or any(not connection.is_closed() for connection in self._leases):
+        if self._openings.in_progress or any(not connection.is_closed() for connection in self._connections):
             if is_lasting(error):
                 # A setting is wrong: the call that has waited longest is told, and another may be served.
                 self._waiters.fail_first(_copy(error))
-            self._openings.go_on()
+            self._openings.open_wanted()
         else:
             self._openings.refused = None
             self._waiters.fail(lambda: _copy(error))
 
     def _ended(self, connection: Any) -> None:
         """A connection has ended, idle or in use: its place is free."""
-        lease = self._leases.pop(connection, None)
-        if lease is None:
+        pooled = self._connections.pop(connection, None)
+        if pooled is None:
             return
-        lease.born = _NEVER
-        if lease in self._idle:
-            self._idle.remove(lease)
+        pooled.born = _NEVER
+        if pooled in self._idle:
+            self._idle.remove(pooled)
         if not self._open:
             self._all_back.set()
         if self._waiting and not self._own_loop.is_closed():
-            if not self._leases:
+            if not self._connections:
                 self._openings.refused = None
-            self._openings.go_on()
+            self._openings.open_wanted()
 
     def _expired(self) -> Exception:
         """Make the error of a call that has waited too long."""
-        if not self._leases:  # nothing to wait for but a server that does not answer
+        if not self._connections:  # nothing to wait for but a server that does not answer
             return TimeoutError()
         return PoolTimeoutError(
             f"no connection became free within {self.wait_timeout:g} s",
@@ -391,69 +391,69 @@ class Leases:
         )
 
     def _situation(self) -> str:
-        if len(self._leases) >= self.max_size:
+        if len(self._connections) >= self.max_size:
             return f"all {self.max_size} connections are in use"
         refused = self._openings.refused
-        in_use = f"{len(self._leases)} connections are in use, of {self.max_size} at most"
+        in_use = f"{len(self._connections)} connections are in use, of {self.max_size} at most"
         if refused is None:
-            return f"{in_use}, and {self._openings.under_way} are being opened"
+            return f"{in_use}, and {self._openings.in_progress} are being opened"
         return f"{in_use}, and another could not be opened: {type(refused).__name__}"
 
-    def _in_background(self, lease: Lease, work: Any) -> None:
-        connection = lease.connection
+    def _in_background(self, pooled: PooledConnection, work: Any) -> None:
+        connection = pooled.connection
         if self._own_loop.is_closed():  # a generator or task was collected too late
-            self._leases.pop(connection, None)
+            self._connections.pop(connection, None)
             connection.abandon()
         elif connection.is_closed():
             connection.terminate()
         else:
-            made: Coroutine[Any, Any, None] = work(lease)
+            made: Coroutine[Any, Any, None] = work(pooled)
             task: Any = self._own_loop.create_task(made)
             task._log_destroy_pending = False  # one that the end of the event loop leaves over has no caller
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _reset(self, lease: Lease) -> None:
+    async def _reset(self, pooled: PooledConnection) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
-                await lease.connection.reset()
+                await pooled.connection.reset()
         except TimeoutError:
-            lease.connection.terminate()
+            pooled.connection.terminate()
         except Exception:  # noqa: BLE001 (what cannot be reset now may be when it is in order, or is cut)
-            self.retire(lease)
+            self.discard(pooled)
         except BaseException:
-            lease.connection.terminate()
+            pooled.connection.terminate()
             raise
         else:
-            lease.tenant = None
-            self.give_back(lease)
+            pooled.tenant = None
+            self.release(pooled)
 
-    async def _end(self, lease: Lease, statement: str) -> None:
+    async def _end(self, pooled: PooledConnection, statement: str) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
-                await lease.connection.execute(statement)
+                await pooled.connection.execute(statement)
         except TimeoutError:
-            lease.connection.terminate()
+            pooled.connection.terminate()
         except Exception:  # noqa: BLE001 (as above)
-            self.retire(lease)
+            self.discard(pooled)
         except BaseException:
-            lease.connection.terminate()
+            pooled.connection.terminate()
             raise
         else:
-            self.give_back(lease)
+            self.release(pooled)
 
-    async def _recover(self, lease: Lease) -> None:
+    async def _recover(self, pooled: PooledConnection) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
-                await lease.connection.recover()
+                await pooled.connection.recover()
         except Exception:  # noqa: BLE001 (a connection in an unknown state is of no use)
-            await self._cut(lease.connection)
+            await self._cut(pooled.connection)
         except BaseException:
-            lease.connection.terminate()
+            pooled.connection.terminate()
             raise
         else:
-            lease.tenant = None
-            self.give_back(lease)
+            pooled.tenant = None
+            self.release(pooled)
 
     async def _cut(self, connection: Any) -> None:
         """End a connection, and what may still run on it."""
@@ -465,25 +465,25 @@ class Leases:
         finally:
             connection.terminate()
 
-    def _close(self, lease: Lease) -> None:
+    def _close(self, pooled: PooledConnection) -> None:
         """Close a connection that is as it was taken: another is opened where one is needed."""
-        lease.born = _NEVER
-        self._in_background(lease, self._say_farewell)
+        pooled.born = _NEVER
+        self._in_background(pooled, self._say_farewell)
 
-    async def _say_farewell(self, lease: Lease) -> None:
+    async def _say_farewell(self, pooled: PooledConnection) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
-                await lease.connection.close()
+                await pooled.connection.close()
         except Exception:  # noqa: BLE001
             pass  # asyncpg has cut it
         finally:
-            lease.connection.terminate()
+            pooled.connection.terminate()
 
     def _trim(self) -> None:
         """Close what was not needed for a while, down to ``min_size``."""
         self._trimming = None
         oldest = monotonic() - self._max_idle
-        leaving = sum(lease.born == _NEVER for lease in self._leases.values())
+        leaving = sum(pooled.born == _NEVER for pooled in self._connections.values())
         surplus = self._open - leaving - self._min_size
         while self._idle and surplus > 0 and self._idle[0].idle_since <= oldest:
             self._close(self._idle.pop(0))

@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncpg import exceptions, pool
 
-__all__ = ["BorrowedConnection"]
+__all__ = ["ConnectionProxy"]
 
 _CHANGE_THE_CLIENT = frozenset({"set_type_codec", "set_builtin_type_codec", "reset_type_codec"})
 """Methods that change how this side reads and writes values."""
@@ -24,10 +24,10 @@ class _Guarding(pool.PoolConnectionProxyMeta):
 
     @staticmethod
     def _wrap_connection_method(meth_name: str, iscoroutine: bool) -> Callable[..., Any]:
-        def call(self: BorrowedConnection, *args: Any, **kwargs: Any) -> Any:
+        def call(self: ConnectionProxy, *args: Any, **kwargs: Any) -> Any:
             return getattr(self._held(meth_name), meth_name)(*args, **kwargs)
 
-        async def call_awaited(self: BorrowedConnection, *args: Any, **kwargs: Any) -> Any:
+        async def call_awaited(self: ConnectionProxy, *args: Any, **kwargs: Any) -> Any:
             connection = self._held(meth_name)
             if meth_name in _CHANGE_THE_CLIENT:
                 connection.is_altered = True
@@ -44,7 +44,7 @@ class _Guarding(pool.PoolConnectionProxyMeta):
         return call_awaited if iscoroutine else call
 
 
-class BorrowedConnection(pool.PoolConnectionProxy, metaclass=_Guarding, wrap=True):
+class ConnectionProxy(pool.PoolConnectionProxy, metaclass=_Guarding, wrap=True):
     """A connection that is yours until the end of the block that it was handed to."""
 
     __slots__ = ("_explain", "_listeners_before", "_loggers")

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from asyncpg import exceptions
 
-from plainsql.database.pool.connection_classes import LeasedConnection
+from plainsql.database.pool.connection_classes import DriverConnection
 from plainsql.database.pool.keepalive import Keepalive, set_keepalive
 
 __all__ = ["Connect", "Connector"]
@@ -33,7 +33,7 @@ class Connector:
         self,
         connect: Connect,
         options: Mapping[str, Any],
-        connection_class: type[LeasedConnection],
+        connection_class: type[DriverConnection],
         *,
         timeout: float,
         keepalive: Keepalive = Keepalive(),  # noqa: B008 (immutable)
@@ -45,13 +45,13 @@ class Connector:
         self._connection_class = connection_class
         self.timeout = timeout
         """Seconds that a connection may take until it is set up."""
-        self.patience_s = min(_PATIENCE_S, timeout)
+        self.control_timeout_s = min(_PATIENCE_S, timeout)
         self._keepalive = keepalive
         self._set_up = set_up
-        self.connections: WeakSet[LeasedConnection] = WeakSet()
+        self.connections: WeakSet[DriverConnection] = WeakSet()
         """The connections that are open, those that are being set up included."""
 
-    async def open(self) -> LeasedConnection:
+    async def open(self) -> DriverConnection:
         """Open a connection.
 
         Raises what connecting and setting up raise, ``TimeoutError`` after the time limit for both.
@@ -66,13 +66,13 @@ class Connector:
                     if attempt == _ATTEMPTS:
                         raise
 
-    async def _open(self) -> LeasedConnection:
+    async def _open(self) -> DriverConnection:
         born = monotonic()
-        connection: LeasedConnection = await self._connect(
+        connection: DriverConnection = await self._connect(
             connection_class=self._connection_class, **self._options
         )
         connection.born = born
-        connection.patience_s = self.patience_s
+        connection.control_timeout_s = self.control_timeout_s
         connection.siblings = self.connections
         self.connections.add(connection)
         try:

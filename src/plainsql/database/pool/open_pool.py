@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from asyncpg import exceptions
 
-from plainsql.database.execution.cost import Floor
+from plainsql.database.execution.cost import RoundTrip
 from plainsql.database.pool import connection_classes as session
 from plainsql.database.pool.codecs import Codecs
-from plainsql.database.pool.connection_pool import Leases
+from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.connector import Connect, Connector
 from plainsql.database.pool.keepalive import Keepalive
 from plainsql.errors import ConnectError
@@ -30,16 +30,16 @@ _MEASURED = 3
 class OpenedPool(NamedTuple):
     """The connections of a database, its first ones open."""
 
-    leases: Leases
+    pool: ConnectionPool
     pooler: Pooler | None
-    floor: Floor
+    round_trip: RoundTrip
     """What a round trip took on the first connections."""
 
 
 async def open_pool(
     connect: Connect,
     options: Mapping[str, Any],
-    lease_options: Mapping[str, Any],
+    pool_options: Mapping[str, Any],
     pooler: Pooler | None,
     identify: Identify | None = None,
 ) -> OpenedPool:
@@ -52,7 +52,7 @@ async def open_pool(
 
     Raises what opening a connection raises, ``TimeoutError`` where there is none in time.
     """
-    return await _Opener(connect, options, lease_options, identify).open(pooler)
+    return await _Opener(connect, options, pool_options, identify).open(pooler)
 
 
 class _Opener:
@@ -60,7 +60,7 @@ class _Opener:
         self,
         connect: Connect,
         options: Mapping[str, Any],
-        lease_options: Mapping[str, Any],
+        pool_options: Mapping[str, Any],
         identify: Identify | None,
     ) -> None:
         self._connect = connect
@@ -69,15 +69,15 @@ class _Opener:
         """Of ``asyncpg.connect``."""
         self._timeout: float = self._options.pop("timeout")
         self._keepalive: Keepalive = self._options.pop("keepalive", Keepalive())
-        self._lease_options = lease_options
+        self._pool_options = pool_options
 
     async def open(self, pooler: Pooler | None) -> OpenedPool:
         async with asyncio.timeout(self._timeout):
             opened = await self._open(pooler)
         try:
-            await opened.leases.fill()
+            await opened.pool.fill()
         except BaseException:
-            opened.leases.terminate()
+            opened.pool.terminate()
             raise
         return opened
 
@@ -92,9 +92,9 @@ class _Opener:
                     raise
                 pooler = "transaction"
         if pooler == "session":
-            return await self._make(session.SessionPooledConnection, pooler)
+            return await self._make(session.SessionPoolerConnection, pooler)
         options = {} if await self._pooler_keeps_statements() else {"statement_cache_size": 0}
-        return await self._make(session.TransactionPooledConnection, pooler, **options)
+        return await self._make(session.TransactionPoolerConnection, pooler, **options)
 
     async def _direct_pool(self) -> OpenedPool:
         settings = session.SETTINGS | self._options["server_settings"]
@@ -116,32 +116,32 @@ class _Opener:
 
     async def _make(
         self,
-        connection_class: type[session.LeasedConnection],
+        connection_class: type[session.DriverConnection],
         pooler: Pooler | None,
         check: Any = None,
         **options: Any,
     ) -> OpenedPool:
-        codecs, floor = Codecs(), Floor()
+        codecs, round_trip = Codecs(), RoundTrip()
 
         async def set_up(connection: Any) -> None:
             if check is not None:
                 await check(connection)
-            if connection_class is session.SessionPooledConnection:
+            if connection_class is session.SessionPoolerConnection:
                 await connection.execute(session.set_settings())
             await codecs.install(connection)
-            if self._identify is not None and connection_class is not session.TransactionPooledConnection:
+            if self._identify is not None and connection_class is not session.TransactionPoolerConnection:
                 await self._identify(connection)
-            if floor.measurements < _MEASURED:
+            if round_trip.measurements < _MEASURED:
                 began = perf_counter()
                 await connection.execute("select")
-                floor.measured(perf_counter() - began)
+                round_trip.measured(perf_counter() - began)
 
-        leases = Leases(self._connector(connection_class, set_up, **options), **self._lease_options)
-        await leases.open()
-        return OpenedPool(leases, pooler, floor)
+        pool = ConnectionPool(self._connector(connection_class, set_up, **options), **self._pool_options)
+        await pool.open()
+        return OpenedPool(pool, pooler, round_trip)
 
     async def _pooler_keeps_statements(self) -> bool:
-        connector = self._connector(session.LeasedConnection, statement_cache_size=0)
+        connector = self._connector(session.DriverConnection, statement_cache_size=0)
         connection = await connector.open()
         try:
             return await session.keeps_statements(connection)
@@ -150,7 +150,7 @@ class _Opener:
 
     def _connector(
         self,
-        connection_class: type[session.LeasedConnection],
+        connection_class: type[session.DriverConnection],
         set_up: Callable[[Any], Awaitable[object]] | None = None,
         **options: Any,
     ) -> Connector:

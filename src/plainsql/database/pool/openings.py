@@ -51,14 +51,14 @@ class Openings:
         self._on_failed = failed
         self._wanted = wanted
         """Says how many connections should be opened, beside those that are being opened."""
-        self.under_way = 0
+        self.in_progress = 0
         self.refused: Exception | None = None
         """Why the last connection could not be opened. Until one can be, one is tried at a time."""
         self._pause_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def go_on(self) -> None:
+    def open_wanted(self) -> None:
         """Open as many connections as are wanted, or, while the server refuses, one at a time with pauses."""
         if self.refused is None:
             self._pause_s = 0.0
@@ -67,7 +67,7 @@ class Openings:
                 self._timer = None
             for _ in range(self._wanted()):
                 self._start()
-        elif self._timer is None and not self.under_way and self._wanted() > 0:
+        elif self._timer is None and not self.in_progress and self._wanted() > 0:
             self._pause_s = min(self._pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
             # Some jitter: the pools of other processes are refused at the same moment.
             self._timer = self._loop.call_later(self._pause_s * random.uniform(0.5, 1.0), self._try_again)
@@ -102,11 +102,11 @@ class Openings:
         self._timer = None
         if self._wanted() <= 0:
             self.refused = None  # nobody waits: the next one begins at once
-        elif not self.under_way:
+        elif not self.in_progress:
             self._start()
 
     def _start(self) -> Any:
-        self.under_way += 1
+        self.in_progress += 1
         task: Any = self._loop.create_task(self._open())
         task._log_destroy_pending = False  # at the end of the event loop there is nothing to report
         self._tasks.add(task)
@@ -118,13 +118,13 @@ class Openings:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        self.under_way -= 1
+        self.in_progress -= 1
         if task.cancelled():
             self._on_failed(None)
         elif (error := task.exception()) is None:
             self.refused = None
             self._on_opened(task.result())
-            self.go_on()
+            self.open_wanted()
         elif isinstance(error, Exception):
             self.refused = error
             self._on_failed(error)

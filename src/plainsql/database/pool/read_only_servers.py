@@ -13,7 +13,7 @@ from typing import Any
 from asyncpg import exceptions
 
 from plainsql.database.pool.commit_outcome import add_note
-from plainsql.database.pool.connection_pool import Lease, Leases
+from plainsql.database.pool.connection_pool import ConnectionPool, PooledConnection
 
 __all__ = ["ReadOnlyServers", "explain_refusal", "is_refusal"]
 
@@ -60,21 +60,21 @@ def is_refused_by_server(error: BaseException, connection: Any) -> bool:
 class ReadOnlyServers:
     """Retires connections to servers that turn out to be read-only."""
 
-    def __init__(self, leases: Leases) -> None:
-        self._leases = leases
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
         self._retired_at = float("-inf")
 
-    def refused(self, error: BaseException, lease: Lease) -> bool:
+    def refused(self, error: BaseException, pooled: PooledConnection) -> bool:
         """Retire what leads to the server that refused a write as read-only; return whether this connection
         is among what is retired, so that a new one may lead to another server.
         """
-        if not is_refused_by_server(error, lease.connection):
+        if not is_refused_by_server(error, pooled.connection):
             return False
         now = monotonic()
         if now - self._retired_at >= _PAUSE_S:
             self._retired_at = now
-            self._leases.retire_before(now)
-        return lease.born < self._retired_at
+            self._pool.discard_before(now)
+        return pooled.born < self._retired_at
 
 
 def explain_refusal(error: BaseException, connection: Any, *, replaced: bool) -> None:

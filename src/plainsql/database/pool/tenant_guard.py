@@ -7,13 +7,13 @@ from typing import Any
 from plainsql.query import Query
 from plainsql.tenancy import Tenant, is_visible_sql, no_tenant, quoted_setting, secured
 
-__all__ = ["Admission", "set_session"]
+__all__ = ["TenantGuard", "set_session"]
 
 
 _IS_VISIBLE = is_visible_sql("$1", "$2")
 
 
-class Admission:
+class TenantGuard:
     """Refuses the queries that row-level security answers with nothing, because no tenant is set.
 
     Nothing is what a table without rows answers too: a caller who forgot the tenant would never know.

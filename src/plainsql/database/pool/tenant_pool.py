@@ -15,22 +15,22 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.database.caching.cached_queries import Through
-from plainsql.database.execution.cost import Floor
+from plainsql.database.caching.cached_queries import CachedQueries
+from plainsql.database.execution.cost import RoundTrip
 from plainsql.database.execution.forms import Forms
 from plainsql.database.execution.scheduler import Scheduler
 from plainsql.database.hooks import Call, OnCall
-from plainsql.database.pool.commit_outcome import Ending, add_note, may_run_again, note_of_statement
-from plainsql.database.pool.connection_pool import Lease, Leases
-from plainsql.database.pool.connection_proxy import BorrowedConnection
+from plainsql.database.pool.commit_outcome import CommitOutcome, add_note, may_run_again, note_of_statement
+from plainsql.database.pool.connection_pool import ConnectionPool, PooledConnection
+from plainsql.database.pool.connection_proxy import ConnectionProxy
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.holders import Holders, Use
 from plainsql.database.pool.lost_connection import ConnectionLostError, as_lost, is_lost
 from plainsql.database.pool.read_only_servers import ReadOnlyServers, explain_refusal, is_refusal
 from plainsql.database.pool.resettable_connection import may_alter_statements
-from plainsql.database.pool.tenant_guard import Admission, set_session
+from plainsql.database.pool.tenant_guard import TenantGuard, set_session
 from plainsql.database.pool.transaction_block import block
-from plainsql.database.transaction import Isolation, Terms, Transaction, begin
+from plainsql.database.transaction import Isolation, Transaction, TransactionOptions, begin
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.outcomes import NOT_SENT
@@ -38,7 +38,7 @@ from plainsql.pooler import Pooler
 from plainsql.query import Plan, Query
 from plainsql.tenancy import Tenant, local_settings
 
-__all__ = ["Borrower", "Core"]
+__all__ = ["DatabaseState", "TenantPool"]
 
 T = TypeVar("T")
 
@@ -55,27 +55,27 @@ _OUTSIDE_OF_TRANSACTIONS = (
     exceptions.ActiveSQLTransactionError,
     exceptions.InvalidTransactionTerminationError,
 )
-_IS_A_TRANSACTION = (
+_IN_A_TRANSACTION = (
     "behind a pooler in transaction mode every call is a transaction: run what cannot be in one through "
     "'acquire', or connect to the server itself"
 )
 
 
 @dataclass(slots=True)
-class Core:
+class DatabaseState:
     """What a database and all views of it share."""
 
-    leases: Leases
+    pool: ConnectionPool
     name: str
     """The URL without its password."""
     prefetch: int
     joins: bool
     pooler: Pooler | None
     on_call: OnCall | None
-    admission: Admission
-    through: Through | None
+    tenant_guard: TenantGuard
+    cached_queries: CachedQueries | None
     """None where nothing is cached."""
-    floor: Floor
+    round_trip: RoundTrip
     """What a round trip to the server takes."""
     tenant_settings: tuple[str, str] = ("app.jwt_tenant", "app.jwt_user")
     holders: Holders = field(default_factory=Holders)
@@ -86,15 +86,15 @@ class Core:
     read_only: ReadOnlyServers = field(init=False)
 
     def __post_init__(self) -> None:
-        self.read_only = ReadOnlyServers(self.leases)
+        self.read_only = ReadOnlyServers(self.pool)
 
 
-class Borrower:
+class TenantPool:
     """Takes and gives back connections whose session is one tenant's, or nobody's."""
 
-    def __init__(self, core: Core, tenant: Tenant | None) -> None:
-        self._core = core
-        self._leases = core.leases
+    def __init__(self, core: DatabaseState, tenant: Tenant | None) -> None:
+        self._state = core
+        self._pool = core.pool
         self._tenant = tenant
         by_transaction = core.pooler == "transaction"
         self._session = None if by_transaction else tenant
@@ -103,44 +103,44 @@ class Borrower:
         """What its transactions begin with, where sessions can carry nothing."""
 
     @asynccontextmanager
-    async def _borrow(self, use: Use, *, read_only: bool = False) -> AsyncIterator[Lease]:
+    async def _borrow(self, use: Use, *, read_only: bool = False) -> AsyncIterator[PooledConnection]:
         """Take a connection for as long as a block; ``read_only``: writes are refused because the block has
         asked for that.
         """
-        lease = await self._lease()
-        holder = self._core.holders.add(use)
+        pooled = await self._lease()
+        holder = self._state.holders.add(use)
         try:
-            yield lease
+            yield pooled
         except BaseException as raised:
-            error = as_lost(raised, lease.connection)
-            self._note_refusal(error, lease, read_only=read_only)
+            error = as_lost(raised, pooled.connection)
+            self._note_refusal(error, pooled, read_only=read_only)
             if isinstance(error, Exception) and not is_lost(error) and not isinstance(error, TimeoutError):
-                self._leases.give_back_changed(lease)
+                self._pool.release_dirty(pooled)
             else:  # it may be in the middle of something
-                self._leases.retire(lease)
+                self._pool.discard(pooled)
             if error is raised:
                 raise
             raise error from raised
         else:
-            self._leases.give_back_changed(lease)
+            self._pool.release_dirty(pooled)
         finally:
-            self._core.holders.remove(holder)
+            self._state.holders.remove(holder)
             # Ends what was made on the connection: statements, cursors, transactions.
-            lease.connection._pool_release_ctr += 1
+            pooled.connection._pool_release_ctr += 1
 
     @asynccontextmanager
     async def _acquire(self, use: Use = "acquire") -> AsyncIterator[Any]:
-        async with self._borrow(use) as lease:
-            yield lease.connection
+        async with self._borrow(use) as pooled:
+            yield pooled.connection
 
     @asynccontextmanager
     async def _hand_out(self) -> AsyncIterator[Any]:
         """Take a connection for the user, which is the user's until the end of the block."""
-        async with self._borrow("acquire") as lease:
+        async with self._borrow("acquire") as pooled:
 
             def explain(raised: BaseException) -> BaseException:
-                error = as_lost(raised, lease.connection)
-                self._note_refusal(error, lease)
+                error = as_lost(raised, pooled.connection)
+                self._note_refusal(error, pooled)
                 if (
                     isinstance(error, ConnectionLostError)
                     and (note := note_of_statement(error, "unknown")) is not None
@@ -148,7 +148,7 @@ class Borrower:
                     add_note(error, note)
                 return error
 
-            connection = BorrowedConnection(lease.connection, explain)
+            connection = ConnectionProxy(pooled.connection, explain)
             try:
                 yield connection
             except BaseException as raised:  # of a cursor, or of a statement that was prepared
@@ -162,11 +162,11 @@ class Borrower:
     @asynccontextmanager
     async def _in_transaction(self, call: Call | None = None, use: Use = "batch") -> AsyncIterator[Any]:
         """Take a connection that is in a transaction of this executor's tenant."""
-        with Ending() as ending:
+        with CommitOutcome() as outcome:
             async with self._acquire(use) as connection:
                 if call is not None:
                     call.lease_wait = perf_counter() - call.began
-                async with block(connection, ending):
+                async with block(connection, outcome):
                     if self._local is not None:
                         await connection.execute(self._local)
                     yield connection
@@ -175,95 +175,101 @@ class Borrower:
     async def _open_transaction(
         self, isolation: Isolation | None, read_only: bool, deferrable: bool
     ) -> AsyncIterator[Transaction]:
-        core = self._core
-        admission = core.admission if self._tenant is None else None
-        with Ending() as ending:
-            async with self._borrow("transaction", read_only=read_only) as lease:
+        core = self._state
+        tenant_guard = core.tenant_guard if self._tenant is None else None
+        with CommitOutcome() as outcome:
+            async with self._borrow("transaction", read_only=read_only) as pooled:
 
                 def explain(raised: BaseException) -> BaseException:
-                    error = as_lost(raised, lease.connection)
-                    self._note_refusal(error, lease, read_only=read_only)  # also if the block handles it
+                    error = as_lost(raised, pooled.connection)
+                    self._note_refusal(error, pooled, read_only=read_only)  # also if the block handles it
                     return error
 
-                terms = Terms(core.prefetch, core.on_call, admission, core.through, explain)
+                options = TransactionOptions(
+                    core.prefetch, core.on_call, tenant_guard, core.cached_queries, explain
+                )
                 async with begin(
-                    lease.connection, terms, ending, isolation, read_only, deferrable, local=self._local
+                    pooled.connection, options, outcome, isolation, read_only, deferrable, local=self._local
                 ) as transaction:
                     yield transaction
 
     async def _admit(self, query: Query[..., Any, Any]) -> None:
         """Refuse a query whose tables are closed to those who name no tenant."""
-        if query.row_security is None or self._tenant is not None or self._core.admission.knows(query):
+        if query.row_security is None or self._tenant is not None or self._state.tenant_guard.knows(query):
             return
         if self._local is None:
             async with self._acquire("check") as connection:
-                await self._core.admission.check(connection, query)
+                await self._state.tenant_guard.check(connection, query)
         else:
             async with self._in_transaction(use="check") as connection:
-                await self._core.admission.check(connection, query, lasting_setting=False)
+                await self._state.tenant_guard.check(connection, query, lasting_setting=False)
 
-    def _note_refusal(self, error: BaseException, lease: Lease, *, read_only: bool = False) -> bool:
+    def _note_refusal(
+        self, error: BaseException, pooled: PooledConnection, *, read_only: bool = False
+    ) -> bool:
         """Retire what leads to a read-only server if a write was refused there; return whether a new
         connection may lead to another.
         """
         if not is_refusal(error) or (read_only and isinstance(error, exceptions.ReadOnlySQLTransactionError)):
             return False
-        replaced = self._core.read_only.refused(error, lease)
-        explain_refusal(error, lease.connection, replaced=replaced)
+        replaced = self._state.read_only.refused(error, pooled)
+        explain_refusal(error, pooled.connection, replaced=replaced)
         return replaced
 
-    async def _lease(self, lease: Lease | None = None, *, proved: bool = False) -> Lease:
+    async def _lease(
+        self, pooled: PooledConnection | None = None, *, proved: bool = False
+    ) -> PooledConnection:
         """Take a connection whose session is this executor's tenant's, or nobody's.
 
         ``proved``: one that was just lost is not the only one, as a rule; each is asked for a sign of life.
         """
-        leases = self._leases
-        deadline = leases.deadline()
+        pool = self._pool
+        deadline = pool.deadline()
         losses = 0
         while True:
-            if lease is None:
-                lease = leases.take_now(self._session)
-            if lease is None:
+            if pooled is None:
+                pooled = pool.acquire_nowait(self._session)
+            if pooled is None:
                 try:
                     if losses == 0:
-                        lease = await leases.take(self._session)
+                        pooled = await pool.acquire(self._session)
                     else:
                         async with asyncio.timeout_at(deadline):
-                            lease = await leases.take(self._session)
+                            pooled = await pool.acquire(self._session)
                 except PoolTimeoutError as error:
-                    self._core.holders.explain(error)
+                    self._state.holders.explain(error)
                     raise
                 except PlainsqlError:
                     raise
                 except _OF_OPENING as error:
                     if losses and isinstance(error, TimeoutError):
-                        raise leases.no_answer() from None
+                        raise pool.no_answer() from None
                     losses += 1
                     if isinstance(error, _LOST_ON_THE_WAY) and losses < 3:
                         continue  # it was lost while it was set up, and not refused
                     state: str | None = getattr(error, "sqlstate", None)
-                    raise cannot_connect(self._core.name, error, state) from None
-            if lease.tenant == self._session and not proved:
-                return lease
-            limit = leases.answer_timeout(deadline)
+                    raise cannot_connect(self._state.name, error, state) from None
+            if pooled.tenant == self._session and not proved:
+                return pooled
+            limit = pool.answer_timeout(deadline)
             try:
-                if lease.tenant != self._session:
-                    await set_session(lease.connection, lease.tenant, self._session, timeout=limit)
-                    lease.tenant = self._session
+                if pooled.tenant != self._session:
+                    await set_session(pooled.connection, pooled.tenant, self._session, timeout=limit)
+                    pooled.tenant = self._session
                 else:
-                    await lease.connection.execute("select", timeout=limit)
-                return lease
+                    await pooled.connection.execute("select", timeout=limit)
+                return pooled
             except BaseException as raised:
-                leases.retire(lease)  # whose it is now is not known
+                pool.discard(pooled)  # whose it is now is not known
                 silent = isinstance(raised, TimeoutError)
                 losses += 1
-                if (silent or is_lost(raised)) and losses <= leases.max_size:
+                if (silent or is_lost(raised)) and losses <= pool.max_size:
                     if silent:
                         # What was open beside a connection that does not answer is as suspect.
-                        leases.retire_before(monotonic())
+                        pool.discard_before(monotonic())
                     if deadline is not None and asyncio.get_running_loop().time() >= deadline:
-                        raise leases.no_answer() from None
-                    lease = None
+                        raise pool.no_answer() from None
+                    pooled = None
                     continue
                 lost = as_lost(raised)
                 if lost is raised:
@@ -271,7 +277,7 @@ class Borrower:
                 add_note(lost, NOT_SENT)
                 raise lost from raised
 
-    async def _on_lease(
+    async def _on_connection(
         self,
         work: Callable[[Any, Query[..., Any, Any], Plan, Any], Awaitable[T]],
         query: Query[..., Any, Any],
@@ -285,10 +291,10 @@ class Borrower:
         effect: Any = query.effect
         again = False
         while True:
-            lease = self._leases.take_now(self._session)
-            if lease is None or again or lease.tenant != self._session:
-                lease = await self._lease(lease, proved=again)
-            connection = lease.connection
+            pooled = self._pool.acquire_nowait(self._session)
+            if pooled is None or again or pooled.tenant != self._session:
+                pooled = await self._lease(pooled, proved=again)
+            connection = pooled.connection
             if call is not None:
                 call.lease_wait = perf_counter() - call.began
             try:
@@ -299,39 +305,41 @@ class Borrower:
                     await connection.execute("commit")
             except BaseException as raised:
                 error = as_lost(raised)
-                refused = self._note_refusal(error, lease)
-                self._give_back_failed(lease, query, error)
+                refused = self._note_refusal(error, pooled)
+                self._give_back_failed(pooled, query, error)
                 if not again and (refused or may_run_again(error, effect)):
                     again = True
                     continue
                 if (note := note_of_statement(error, effect)) is not None:
                     add_note(error, note)
                 if self._local is not None and isinstance(error, _OUTSIDE_OF_TRANSACTIONS):
-                    add_note(error, _IS_A_TRANSACTION)
+                    add_note(error, _IN_A_TRANSACTION)
                 if error is raised:
                     raise
                 raise error from raised
             if effect == "unknown":
-                self._give_back_unknown(lease, query)
+                self._give_back_unknown(pooled, query)
             elif self._local is not None and effect == "reads":
-                self._leases.give_back_after(lease, "commit")  # the caller need not wait for it
+                self._pool.release_after(pooled, "commit")  # the caller need not wait for it
             else:
-                self._leases.give_back(lease)
+                self._pool.release(pooled)
             return result
 
-    def _give_back_unknown(self, lease: Lease, query: Query[..., Any, Any]) -> None:
+    def _give_back_unknown(self, pooled: PooledConnection, query: Query[..., Any, Any]) -> None:
         if may_alter_statements(query.sql):
-            lease.connection.is_suspect = True
-        self._leases.give_back_changed(lease)
+            pooled.connection.is_suspect = True
+        self._pool.release_dirty(pooled)
 
-    def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
+    def _give_back_failed(
+        self, pooled: PooledConnection, query: Query[..., Any, Any], error: BaseException
+    ) -> None:
         if self._local is not None and not is_lost(error):
             # Where the statement was cancelled, the driver waits for its end first.
-            self._leases.give_back_after(lease, "rollback")
+            self._pool.release_after(pooled, "rollback")
         elif not isinstance(error, exceptions.PostgresError | PlainsqlError) or is_lost(error):
             # The server may still be at it: the pool waits for its answer, or closes the connection.
-            self._leases.retire(lease)
+            self._pool.discard(pooled)
         elif query.effect == "unknown":
-            self._give_back_unknown(lease, query)
+            self._give_back_unknown(pooled, query)
         else:
-            self._leases.give_back(lease)
+            self._pool.release(pooled)

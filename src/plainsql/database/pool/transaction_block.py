@@ -1,4 +1,4 @@
-"""A transaction or savepoint on a connection: begun, and at its end committed or rolled back.
+"""A transaction or savepoint on a connection: commit_begun, and at its end committed or rolled back.
 
 Not asyncpg's ``async with``: if the connection is gone, its end raises an ``InterfaceError`` that hides the
 error that says so.
@@ -13,7 +13,7 @@ from typing import Any
 
 from asyncpg import exceptions
 
-from plainsql.database.pool.commit_outcome import Ending
+from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.contexts import asynccontextmanager
 
 __all__ = ["block"]
@@ -23,7 +23,7 @@ _FAILED = (exceptions.PostgresError, exceptions.InterfaceError, exceptions.Inter
 
 def block(
     connection: Any,
-    ending: Ending | None,
+    outcome: CommitOutcome | None,
     *,
     isolation: str | None = None,
     read_only: bool = False,
@@ -34,31 +34,31 @@ def block(
     Raises ``ValueError`` for an isolation that there is not.
     """
     transaction = connection.transaction(isolation=isolation, readonly=read_only, deferrable=deferrable)
-    return _run(connection, transaction, ending)
+    return _run(connection, transaction, outcome)
 
 
 @asynccontextmanager
-async def _run(connection: Any, transaction: Any, ending: Ending | None) -> AsyncIterator[None]:
+async def _run(connection: Any, transaction: Any, outcome: CommitOutcome | None) -> AsyncIterator[None]:
     await transaction.start()
     try:
         yield
     except BaseException as error:
-        _end_use(connection, transaction, ending)
+        _end_use(connection, transaction, outcome)
         # A cancellation must not wait for the server: the pool rolls back what comes back to it like that.
-        if isinstance(error, Exception) or ending is None:
-            await _roll_back(connection, transaction, is_savepoint=ending is None)
+        if isinstance(error, Exception) or outcome is None:
+            await _roll_back(connection, transaction, is_savepoint=outcome is None)
         raise
-    if ending is not None:
-        ending.begun = True
-    _end_use(connection, transaction, ending)
+    if outcome is not None:
+        outcome.commit_begun = True
+    _end_use(connection, transaction, outcome)
     await transaction.commit()
 
 
-def _end_use(connection: Any, transaction: Any, ending: Ending | None) -> None:
+def _end_use(connection: Any, transaction: Any, outcome: CommitOutcome | None) -> None:
     """End what was made on the connection in a transaction: statements, cursors, transactions. What is
     executed after the block, before or after the commit, would not be part of it.
     """
-    if ending is not None:
+    if outcome is not None:
         connection._pool_release_ctr += 1
         transaction._con_release_ctr = connection._pool_release_ctr
 
@@ -68,7 +68,7 @@ async def _roll_back(connection: Any, transaction: Any, *, is_savepoint: bool) -
     if connection.is_closed():
         return
     try:
-        async with asyncio.timeout(connection.patience_s):
+        async with asyncio.timeout(connection.control_timeout_s):
             await transaction.rollback()
     except BaseException as error:
         if is_savepoint or isinstance(error, TimeoutError):
