@@ -12,19 +12,19 @@ from typing import Any, Final
 
 import msgspec
 
-from plainsql.cache.cached_query import Call, Reading
+from plainsql.cache.cached_query import CachedCall, CachedQuery
 from plainsql.cache.stats import Stats, Violation
-from plainsql.cache.store import Look, Store
+from plainsql.cache.store import Lookup, Store
 from plainsql.errors import PlainsqlError
 
-__all__ = ["MOST_FOUND", "Auditor", "Report"]
+__all__ = ["MOST_FOUND", "AuditReport", "Auditor"]
 
 _MOST_AT_ONCE = 8
 MOST_FOUND: Final = 100
 """So many of the last violations are kept."""
 
 
-class Report:
+class AuditReport:
     """What was found in one audit and not told yet."""
 
     __slots__ = ("counts", "found")
@@ -52,15 +52,15 @@ class Auditor:
     def __init__(self, store: Store, stats: Stats, rate: float) -> None:
         self._store, self._stats = store, stats
         self._own_rate = self.rate = rate
-        self._report: Report | None = None
+        self._report: AuditReport | None = None
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def begin(self, rate: float) -> Report:
+    def begin(self, rate: float) -> AuditReport:
         """Pick this part of the hits at least, and report what is found as well, until ``end``."""
         self.rate = max(self._own_rate, rate)
-        self._report = Report()
+        self._report = AuditReport()
         return self._report
 
     def pick_no_more(self) -> None:
@@ -76,7 +76,7 @@ class Auditor:
         """Whether this hit is one of them."""
         return self.rate > 0 and random.random() < self.rate
 
-    async def settle(self, timeout: float) -> None:
+    async def wait_until_idle(self, timeout: float) -> None:
         """Wait until no hit is being read again, for so many seconds at the most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
@@ -88,7 +88,11 @@ class Auditor:
         return self._running < _MOST_AT_ONCE
 
     async def audit(
-        self, reading: Reading[Any], call: Call, hit: Look, load: Callable[[], Awaitable[tuple[Any, bool]]]
+        self,
+        reading: CachedQuery[Any],
+        call: CachedCall,
+        hit: Lookup,
+        load: Callable[[], Awaitable[tuple[Any, bool]]],
     ) -> None:
         """Compare a hit with what PostgreSQL has. ``load`` reads it, and says whether on the same server."""
         self._running += 1

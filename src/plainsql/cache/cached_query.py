@@ -13,7 +13,7 @@ from msgspec import UNSET
 from plainsql.cache.keys import Tag, tag_of
 from plainsql.reach import CachedRead
 
-__all__ = ["Call", "Codec", "Reading"]
+__all__ = ["CachedCall", "CachedQuery", "Codec"]
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Codec(Generic[T]):
         return msgspec.msgpack.decode(plain)
 
 
-class Call(NamedTuple):
+class CachedCall(NamedTuple):
     """One read with its arguments: where it lies."""
 
     key: bytes
@@ -78,7 +78,7 @@ class Call(NamedTuple):
     """By which ``clear`` reaches it: ``('', 'realty', 'realty.leads', 'realty.leads.get_by_id')``."""
 
 
-class Reading(Generic[T]):
+class CachedQuery(Generic[T]):
     """A cached query. Made once for each query, used by every call of it.
 
     Args:
@@ -145,13 +145,13 @@ class Reading(Generic[T]):
         """Return the key of a call in the process. Raises ``TypeError`` for an argument that has none."""
         return self._stem + _encode((scope, arguments))
 
-    def call(self, key: bytes, arguments: Sequence[Any]) -> Call:
+    def call(self, key: bytes, arguments: Sequence[Any]) -> CachedCall:
         """Return where a call lies."""
         tags = [
             Tag(one.table) if place is None else tag_of(one, arguments[place]) for one, place in self._bound
         ]
         digest = hashlib.blake2b(key, digest_size=18).hexdigest()
-        return Call(key, digest, tuple(tags if len(tags) == 1 else dict.fromkeys(tags)), self.prefixes)
+        return CachedCall(key, digest, tuple(tags if len(tags) == 1 else dict.fromkeys(tags)), self.prefixes)
 
     def is_negative(self, value: object) -> bool:
         """Whether a result says that nothing was found."""

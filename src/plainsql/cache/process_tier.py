@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from plainsql.cache.keys import Tag, Touched
 
-__all__ = ["Held", "LocalTier"]
+__all__ = ["HeldValue", "ProcessTier"]
 
 
 _NONE: frozenset[bytes] = frozenset()
 
 
-class Held(NamedTuple):
+class HeldValue(NamedTuple):
     """A value and until when it is served, on the monotonic clock."""
 
     ends: float
@@ -23,7 +23,7 @@ class Held(NamedTuple):
     prefixes: tuple[str, ...]
 
 
-class LocalTier:
+class ProcessTier:
     """At most ``entries`` values; the oldest goes first.
 
     A value is served for its time from the *beginning* of the read that found it valid. Writes of this
@@ -33,7 +33,7 @@ class LocalTier:
     def __init__(self, entries: int = 10_000, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = entries
         self.clock = clock
-        self.held: dict[bytes, Held] = {}
+        self.held: dict[bytes, HeldValue] = {}
         # By table: its columns, and its partitions.
         self._index: dict[str, tuple[dict[str, set[bytes]], dict[str, set[bytes]]]] = {}
         self._writes: dict[str, int] = {}
@@ -43,7 +43,7 @@ class LocalTier:
         """Return what a later ``put`` needs to know which writes came in between."""
         return (self._clears, *(self._writes.get(table, 0) for table in tables))
 
-    def put(self, key: bytes, held: Held, tables: Iterable[str], moment: tuple[int, ...]) -> None:
+    def put(self, key: bytes, held: HeldValue, tables: Iterable[str], moment: tuple[int, ...]) -> None:
         """Hold a value, unless this process has written to its tables since ``moment``."""
         if self.moment(tables) != moment:
             return

@@ -16,12 +16,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from plainsql.cache.auditor import MOST_FOUND, Auditor, Report
+from plainsql.cache.auditor import MOST_FOUND, Auditor, AuditReport
 from plainsql.cache.stats import Violation
 from plainsql.errors import CacheError
 from plainsql.redis_link import Link, Script
 
-__all__ = ["EVERY", "Asked", "Audits", "QueryTally", "Tally", "follow"]
+__all__ = ["EVERY", "AuditRequest", "AuditResult", "QueryAudit", "SharedAudit", "follow"]
 
 EVERY: Final = 2.0
 """Seconds after which a process looks again whether an audit is asked for."""
@@ -36,7 +36,7 @@ _DEADLINE = 1.0
 _HERE = "plainsql.cache"
 
 
-class Asked(NamedTuple):
+class AuditRequest(NamedTuple):
     """An audit that is asked for, as a process sees it."""
 
     id: str
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
     """Seconds; 0 or less: it is over, and reports of it still count."""
 
 
-class QueryTally(msgspec.Struct, frozen=True):
+class QueryAudit(msgspec.Struct, frozen=True):
     """What was found of one query."""
 
     query: str
@@ -53,14 +53,14 @@ class QueryTally(msgspec.Struct, frozen=True):
     violations: int
 
 
-class Tally(msgspec.Struct, frozen=True):
+class AuditResult(msgspec.Struct, frozen=True):
     """What all processes have found so far."""
 
     processes: int
     """That have heard of it."""
     done: int
     """That have said their last."""
-    queries: tuple[QueryTally, ...]
+    queries: tuple[QueryAudit, ...]
     """By name."""
     found: tuple[Violation, ...]
     """The last violations."""
@@ -74,7 +74,7 @@ class Tally(msgspec.Struct, frozen=True):
         return sum(each.violations for each in self.queries)
 
 
-class Audits:
+class SharedAudit:
     """The audit of one namespace in Redis. There is one at a time."""
 
     def __init__(self, link: Link, home: str) -> None:
@@ -100,14 +100,14 @@ class Audits:
             )
         return token
 
-    async def report(self, id: str, counts: Mapping[str, int], found: list[Violation]) -> Asked | None:
+    async def report(self, id: str, counts: Mapping[str, int], found: list[Violation]) -> AuditRequest | None:
         """Add to the numbers of an audit, and return which one is asked for."""
         # As text: what unpacks it in Redis knows no bytes.
         packed = _encode((dict(counts), [msgspec.json.encode(each).decode() for each in found]))
         reply = await self._link.run(_audit(), self._keys, [id, packed, MOST_FOUND], deadline=_DEADLINE)
-        return Asked(reply[0].decode(), float(reply[1]), reply[2] / 1000) if reply else None
+        return AuditRequest(reply[0].decode(), float(reply[1]), reply[2] / 1000) if reply else None
 
-    async def tally(self, id: str, *, remove: bool = False) -> Tally:
+    async def tally(self, id: str, *, remove: bool = False) -> AuditResult:
         """Return what was found so far; with ``remove`` the audit ends, wherever it stands.
 
         Raises ``CacheError`` where Redis has lost it, ``RedisUnavailableError`` where it does not answer.
@@ -122,38 +122,38 @@ class Audits:
             if field not in (b"id", b"rate", b"until")
         }
         names = sorted({field[2:] for field in numbers if field[1:2] == " "})
-        return Tally(
+        return AuditResult(
             numbers.get("processes", 0),
             numbers.get("done", 0),
             tuple(
-                QueryTally(name, numbers.get(f"a {name}", 0), numbers.get(f"v {name}", 0)) for name in names
+                QueryAudit(name, numbers.get(f"a {name}", 0), numbers.get(f"v {name}", 0)) for name in names
             ),
             tuple(_decode_violation(each) for each in found),
         )
 
 
-async def follow(audits: Audits, auditor: Auditor, *, every: float = EVERY) -> None:
+async def follow(audits: SharedAudit, auditor: Auditor, *, every: float = EVERY) -> None:
     """Take part in the audits that are asked for, until cancelled. Redis may be away at any time."""
     before = ""
     while True:
         try:
-            asked = await audits.report("", {}, [])
+            request = await audits.report("", {}, [])
         except Exception:  # noqa: BLE001 (Redis is away, or is none: nobody asks for anything then)
-            asked = None
-        if asked is not None and asked.rest > 0 and asked.id != before:
-            before = asked.id
-            await _take_part(audits, auditor, asked, every)
+            request = None
+        if request is not None and request.rest > 0 and request.id != before:
+            before = request.id
+            await _take_part(audits, auditor, request, every)
         # Not all processes of a deployment at one moment.
         await asyncio.sleep(every * random.uniform(0.5, 1.0))
 
 
-async def _take_part(audits: Audits, auditor: Auditor, asked: Asked, every: float) -> None:
+async def _take_part(audits: SharedAudit, auditor: Auditor, request: AuditRequest, every: float) -> None:
     loop = asyncio.get_running_loop()
-    ends = loop.time() + asked.rest
-    report = auditor.begin(asked.rate)
+    ends = loop.time() + request.rest
+    report = auditor.begin(request.rate)
     report.counts["processes"] = 1
     try:
-        while await _tell(audits, asked.id, report):
+        while await _send_report(audits, request.id, report):
             rest = ends - loop.time()
             if rest <= 0:
                 break
@@ -161,29 +161,29 @@ async def _take_part(audits: Audits, auditor: Auditor, asked: Asked, every: floa
         else:
             return  # it was taken back
         auditor.pick_no_more()
-        await auditor.settle(_LAST_AUDITS)
+        await auditor.wait_until_idle(_LAST_AUDITS)
         report.counts["done"] = 1
-        await _tell(audits, asked.id, report)
+        await _send_report(audits, request.id, report)
     except asyncio.CancelledError:
         # The process ends before the audit does: what it has found counts.
         report.counts["done"] = 1
-        await _tell(audits, asked.id, report)
+        await _send_report(audits, request.id, report)
         raise
     finally:
         auditor.end()
 
 
-async def _tell(audits: Audits, id: str, report: Report) -> bool:
+async def _send_report(audits: SharedAudit, id: str, report: AuditReport) -> bool:
     """Tell what was found since the last time; return False where the audit is there no more."""
     counts, found = report.counts, report.found
     report.counts, report.found = Counter(), []
     try:
-        heard = await audits.report(id, counts, found)
+        request = await audits.report(id, counts, found)
     except Exception:  # noqa: BLE001 (Redis is away, or is none: it is told the next time)
         report.counts += counts
         report.found = [*found, *report.found][-MOST_FOUND:]
         return True
-    return heard is not None and heard.id == id
+    return request is not None and request.id == id
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -192,14 +192,14 @@ _decode_violation = msgspec.json.Decoder(Violation).decode
 
 @cache
 def _audit() -> Script:
-    return Script.read(_HERE, "audit.lua")
+    return Script.read(_HERE, "audit_report.lua")
 
 
 @cache
 def _ask() -> Script:
-    return Script.read(_HERE, "ask.lua")
+    return Script.read(_HERE, "audit_request.lua")
 
 
 @cache
 def _tally() -> Script:
-    return Script.read(_HERE, "tally.lua")
+    return Script.read(_HERE, "audit_result.lua")

@@ -12,10 +12,10 @@ import copy
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["Flight", "Flights", "Landed", "Pilot"]
+__all__ = ["InFlight", "Loader", "Result", "SingleFlight"]
 
 
-class Landed(NamedTuple):
+class Result(NamedTuple):
     """The result of a flight."""
 
     value: Any
@@ -24,99 +24,99 @@ class Landed(NamedTuple):
     """For each to decode, so that no two have the same object."""
 
 
-class Flight:
+class InFlight:
     """One read, under way or about to be."""
 
-    __slots__ = ("behind", "companions", "future", "passengers", "pilot", "sharing", "task")
+    __slots__ = ("future", "loader", "merged", "next_group", "sharing", "task", "waiters")
 
     def __init__(self) -> None:
-        self.passengers = 0
+        self.waiters = 0
         """How many wait for its result."""
         self.task: asyncio.Task[Any] | None = None
-        self.pilot: Pilot | None = None
-        self.future: asyncio.Future[Landed] | None = None
+        self.loader: Loader | None = None
+        self.future: asyncio.Future[Result] | None = None
         """What a group waits for."""
-        self.companions: list[Flight] = []
+        self.merged: list[InFlight] = []
         """Groups that fly with this one."""
-        self.behind: Flight | None = None
+        self.next_group: InFlight | None = None
         """The next flight: of those who came since this one began."""
-        self.sharing: Flight | None = None
+        self.sharing: InFlight | None = None
         """Those behind it who have this result, if the store says that it is current."""
 
-    def everybody(self) -> int:
+    def all_waiters(self) -> int:
         """How many wait for its result, those of its companions included."""
-        return self.passengers + sum(group.passengers for group in self.companions)
+        return self.waiters + sum(group.waiters for group in self.merged)
 
-    def is_deserted(self) -> bool:
+    def is_abandoned(self) -> bool:
         """Whether nobody waits for it, nor may come to have its result."""
-        groups = (self, self.behind, self.sharing)
-        return not any(group.everybody() for group in groups if group is not None)
+        groups = (self, self.next_group, self.sharing)
+        return not any(group.all_waiters() for group in groups if group is not None)
 
     def share(self) -> None:
         """Offer the result to all who are behind it now; the store is asked after this."""
         assert self.sharing is None
-        self.sharing, self.behind = self.behind, None
+        self.sharing, self.next_group = self.next_group, None
 
-    def end_sharing(self, landed: Landed | None) -> None:
+    def end_sharing(self, result: Result | None) -> None:
         """Hand the result to those it was offered to, or nothing: then they stay behind."""
         group, self.sharing = self.sharing, None
         if group is None:
             return
-        if landed is not None:
-            group.land(lambda future: future.set_result(landed))
+        if result is not None:
+            group.resolve(lambda future: future.set_result(result))
             return
-        if self.behind is not None:
-            group.companions += [self.behind, *self.behind.companions]
-            self.behind.companions = []
-        self.behind = group
+        if self.next_group is not None:
+            group.merged += [self.next_group, *self.next_group.merged]
+            self.next_group.merged = []
+        self.next_group = group
 
-    def land(self, tell: Callable[[asyncio.Future[Landed]], None]) -> None:
+    def resolve(self, tell: Callable[[asyncio.Future[Result]], None]) -> None:
         """Tell all who wait."""
-        for group in (self, *self.companions):
+        for group in (self, *self.merged):
             assert group.future is not None
             if not group.future.done():
                 tell(group.future)
 
 
-Pilot: TypeAlias = Callable[[Flight], Coroutine[Any, Any, Landed]]
+Loader: TypeAlias = Callable[[InFlight], Coroutine[Any, Any, Result]]
 
 
-class Flights:
+class SingleFlight:
     """The flights of a process, by key."""
 
     def __init__(self) -> None:
-        self._flights: dict[bytes, Flight] = {}
+        self._flights: dict[bytes, InFlight] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
 
-    def get(self, key: bytes) -> Flight | None:
+    def get(self, key: bytes) -> InFlight | None:
         """Return the flight under way."""
         return self._flights.get(key)
 
-    def begin(self, key: bytes) -> Flight:
+    def begin(self, key: bytes) -> InFlight:
         """Begin a flight where none is under way. ``end`` must follow, or ``hand_over``."""
-        flight = self._flights[key] = Flight()
-        flight.passengers = 1
+        flight = self._flights[key] = InFlight()
+        flight.waiters = 1
         return flight
 
-    def end(self, key: bytes, flight: Flight) -> None:
+    def end(self, key: bytes, flight: InFlight) -> None:
         """End a flight; the group behind it takes off."""
         flight.end_sharing(None)
-        group, flight.behind = flight.behind, None
-        if group is None or not group.everybody():
+        group, flight.next_group = flight.next_group, None
+        if group is None or not group.all_waiters():
             del self._flights[key]
             return
         self._flights[key] = group
-        assert group.pilot is not None
-        group.task = asyncio.get_running_loop().create_task(group.pilot(group))
-        group.task.add_done_callback(lambda task: self._landed(key, group, task))
+        assert group.loader is not None
+        group.task = asyncio.get_running_loop().create_task(group.loader(group))
+        group.task.add_done_callback(lambda task: self._on_done(key, group, task))
 
     def hand_over(
         self,
         key: bytes,
-        flight: Flight,
-        rest: Coroutine[Any, Any, Landed],
+        flight: InFlight,
+        rest: Coroutine[Any, Any, Result],
         cancelled: Callable[[], None],
     ) -> None:
         """Let the rest of a flight be flown by a task, which does not end when one who waits does.
@@ -124,38 +124,38 @@ class Flights:
         ``cancelled`` is called where the task is, which may be before its first step.
         """
 
-        def landed(task: asyncio.Task[Landed]) -> None:
+        def on_done(task: asyncio.Task[Result]) -> None:
             if task.cancelled():
                 cancelled()
             self.end(key, flight)
 
         flight.task = asyncio.get_running_loop().create_task(rest)
-        flight.task.add_done_callback(landed)
+        flight.task.add_done_callback(on_done)
 
-    async def wait(self, flight: Flight) -> Landed:
+    async def wait(self, flight: InFlight) -> Result:
         """Wait for the flight that oneself has handed over."""
         assert flight.task is not None
         try:
-            landed: Landed = await asyncio.shield(flight.task)
+            result: Result = await asyncio.shield(flight.task)
         finally:
-            self._leave(flight, flight)
-        return landed
+            self._remove_waiter(flight, flight)
+        return result
 
-    async def join(self, flight: Flight, pilot: Pilot) -> Landed:
+    async def join(self, flight: InFlight, loader: Loader) -> Result:
         """Wait behind a flight for its result or the next one, which the first who joins flies for all."""
-        group = flight.behind
+        group = flight.next_group
         if group is None:
-            group = flight.behind = Flight()
-            group.pilot = pilot
+            group = flight.next_group = InFlight()
+            group.loader = loader
             group.future = asyncio.get_running_loop().create_future()
         assert group.future is not None
-        group.passengers += 1
+        group.waiters += 1
         try:
             return await asyncio.shield(group.future)
         except Exception as error:  # noqa: BLE001 (whatever the read raised)
             raise _own(error) from error.__cause__
         finally:
-            self._leave(group, flight)
+            self._remove_waiter(group, flight)
 
     async def drain(self, patience: float) -> None:
         """Wait until no flight is under way; after so many seconds, cancel what still is."""
@@ -173,21 +173,21 @@ class Flights:
         tasks = (flight.task for flight in self._flights.values())
         return [task for task in tasks if task is not None]
 
-    def _landed(self, key: bytes, group: Flight, task: asyncio.Task[Landed]) -> None:
+    def _on_done(self, key: bytes, group: InFlight, task: asyncio.Task[Result]) -> None:
         if task.cancelled():
-            group.land(_cancel)
+            group.resolve(_cancel)
         elif (error := task.exception()) is not None:
-            group.land(lambda future: _fail(future, error))
+            group.resolve(lambda future: _fail(future, error))
         else:
-            landed = task.result()
-            group.land(lambda future: future.set_result(landed))
+            result = task.result()
+            group.resolve(lambda future: future.set_result(result))
         self.end(key, group)
 
     @staticmethod
-    def _leave(group: Flight, flight: Flight) -> None:
-        group.passengers -= 1
+    def _remove_waiter(group: InFlight, flight: InFlight) -> None:
+        group.waiters -= 1
         for one in {group, flight}:
-            if one.task is not None and not one.task.done() and one.is_deserted():
+            if one.task is not None and not one.task.done() and one.is_abandoned():
                 one.task.cancel()
 
 
@@ -202,11 +202,11 @@ def _own(error: Exception) -> Exception:
     return own.with_traceback(error.__traceback__)
 
 
-def _cancel(future: asyncio.Future[Landed]) -> None:
+def _cancel(future: asyncio.Future[Result]) -> None:
     future.cancel()
 
 
-def _fail(future: asyncio.Future[Landed], error: BaseException) -> None:
+def _fail(future: asyncio.Future[Result], error: BaseException) -> None:
     future.set_exception(error)
     # Where nobody waits any more, nobody is to be told.
     future.exception()

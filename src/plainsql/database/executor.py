@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 from asyncpg import exceptions
 
-from plainsql.cache import Mark, Reading
+from plainsql.cache import CachedQuery, PendingInvalidation
 from plainsql.database.caching.cached_queries import (
     ANYTHING,
     CachedQueries,
@@ -275,7 +275,7 @@ class Executor(Autobatch):
             cached_queries.servers.doubt()
         return query.result(records), proved
 
-    async def _reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
+    async def _reading(self, query: Query[..., Any, Any]) -> CachedQuery[Any] | None:
         cached_queries = self._state.cached_queries
         if cached_queries is None:
             return None
@@ -343,7 +343,7 @@ class Executor(Autobatch):
         """As ``_in_transaction``, and have the cache know what it wrote: marked at its end, however long it
         takes.
         """
-        mark: Mark | None = None
+        mark: PendingInvalidation | None = None
         try:
             async with self._in_transaction(call, use) as connection:
                 yield connection

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.cache import Mark
+from plainsql.cache import PendingInvalidation
 from plainsql.database.caching.cached_queries import ANYTHING, CachedQueries, WriteSet
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in
@@ -273,7 +273,7 @@ async def begin(
     opening = block(connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable)
     transaction = Transaction(connection, options, outer)
     write_set = transaction.write_set if outer is None else None
-    mark: Mark | None = None
+    mark: PendingInvalidation | None = None
     failure: BaseException | None = None
     try:
         async with opening:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from plainsql.cache import Cache, Mark, Reading, Touched, merge, resolve_change
+from plainsql.cache import Cache, CachedQuery, PendingInvalidation, Touched, merge, resolve_change
 from plainsql.database.caching.server_identity import ServerIdentity
 from plainsql.database.execution.batch import divide
 from plainsql.database.execution.statement import execute, fetch
@@ -108,7 +108,7 @@ def settings_of_url(url: str) -> dict[str, str]:
     return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in _NO_SETTINGS}
 
 
-def reading_of(query: Query[..., Any, R], identity: str) -> Reading[R] | None:
+def reading_of(query: Query[..., Any, R], identity: str) -> CachedQuery[R] | None:
     """Return a cached query as the cache has it; None where its results cannot be stored and be the same
     again: a column of a type that only the driver knows.
     """
@@ -126,7 +126,7 @@ def reading_of(query: Query[..., Any, R], identity: str) -> Reading[R] | None:
     policy = replace(policy, dependences=(*policy.dependences, Dependence(_ANY)))
     shape = "\0".join((identity, query.sql, repr(type_), *_shape(item)))
     try:
-        return Reading(query.name, policy, query.parameters, type_, shape=shape)
+        return CachedQuery(query.name, policy, query.parameters, type_, shape=shape)
     except TypeError:
         return None
 
@@ -181,7 +181,7 @@ class CachedQueries:
         """The values that nobody's sessions have of the settings that queries name."""
         self._shared = shared
         self._used = False
-        self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
+        self._readings: dict[Query[..., Any, Any], CachedQuery[Any] | None] = {}
         self.tables: set[str] = set()
         """Tables that the database was found to have, by hand."""
         self._identity: str | None = None
@@ -252,7 +252,7 @@ class CachedQueries:
         self._ask_at = self._clock() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
 
-    def reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
+    def reading(self, query: Query[..., Any, Any]) -> CachedQuery[Any] | None:
         """Return a query as a reading, or None if its results cannot be stored: ever, or now."""
         if query not in self._readings:
             named = _named_settings(query)
@@ -332,24 +332,24 @@ class WriteSet:
         for plan, values in divide(query, sets):
             self.add(touched_by(query, plan, values))
 
-    async def before_commit(self) -> Mark | None:
+    async def before_commit(self) -> PendingInvalidation | None:
         """Mark what was touched. Raises ``CacheError`` in strict mode: the transaction must not commit."""
         if not (self._touched or self._written):
             return None
         if self._through.quiet:
             self._unmarked = True
             return None
-        return await self._through.cache.mark(self._all())
+        return await self._through.cache.begin(self._all())
 
-    async def after(self, mark: Mark | None, error: BaseException | None = None) -> None:
+    async def after(self, mark: PendingInvalidation | None, error: BaseException | None = None) -> None:
         """End what was marked: after commit and after rollback, and after an ``error`` in their place."""
         if mark is not None and error is not None and may_still_commit(error):
-            await self._through.cache.leave(mark)
+            await self._through.cache.abandon(mark)
         elif mark is not None:
-            await self._through.cache.settle(mark)
+            await self._through.cache.publish(mark)
         elif self._unmarked and not self._through.quiet:
             # Somebody has begun to read through the cache meanwhile.
-            await self._through.cache.touch_all(self._all())
+            await self._through.cache.invalidate_rows(self._all())
 
     def _all(self) -> Touched:
         written: list[Touched] = [{change.table: {}} for query in self._written for change in query.changes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from plainsql.cache import Reading
+from plainsql.cache import CachedQuery
 from plainsql.cache.stats import Stats
 from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.caching.outbox_consumer import Acquire, drain_all
@@ -32,7 +32,7 @@ class CacheHandle:
         self,
         cached_queries: CachedQueries | None,
         scope: tuple[object, ...],
-        reading: Callable[[Query[..., Any, Any]], Awaitable[Reading[Any] | None]],
+        reading: Callable[[Query[..., Any, Any]], Awaitable[CachedQuery[Any] | None]],
         in_transaction: Acquire,
     ) -> None:
         self._through = cached_queries
@@ -89,7 +89,7 @@ class CacheHandle:
         depending = self._through.depending(table)
         if not depending and table not in self._through.tables:
             await self._look_for(self._through, table)
-        await self._cache.touch(table, **known)
+        await self._cache.invalidate(table, **known)
         return depending
 
     async def _look_for(self, cached_queries: CachedQueries, table: str) -> None:

@@ -1,6 +1,6 @@
 -- Destroys the versions that a writer has overtaken, and removes its marker. Works where memory is short, too.
 --
--- KEYS     as of mark.lua
+-- KEYS     as of begin.lua
 -- ARGV[1]  the writer's token
 -- then for each table the number of its partitions, and their names, each in a line of its own
 

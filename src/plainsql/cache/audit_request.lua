@@ -1,6 +1,6 @@
 -- Asks for an audit, where none is under way.
 --
--- KEYS[1]  the audit, as audit.lua has it
+-- KEYS[1]  the audit, as audit_report.lua has it
 -- KEYS[2]  its last violations
 -- ARGV[1]  the id
 -- ARGV[2]  the rate

@@ -1,4 +1,4 @@
--- KEYS[1]  the audit, as audit.lua has it
+-- KEYS[1]  the audit, as audit_report.lua has it
 -- KEYS[2]  its last violations
 -- ARGV[1]  its id
 -- ARGV[2]  '1': remove it
