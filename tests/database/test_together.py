@@ -263,7 +263,7 @@ async def test_a_call_that_goes_alone_is_cancelled_on_the_server_with_its_caller
 
     outside: Any = await asyncpg.connect(database_url)
     [scheduler] = [s for s in db._state.schedulers.values() if s.forms.pipelined.sql.find("t.nap") > 0]
-    monkeypatch.setattr(type(scheduler), "takes", lambda self: True)
+    monkeypatch.setattr(type(scheduler), "accepts", lambda self: True)
     monkeypatch.setattr(Forms, "_compare", lambda self: None)
     scheduler.forms.prefers_alone, scheduler.forms.trial, scheduler.crowded = True, False, True
     calls = [asyncio.create_task(_nap(db)) for _ in range(4)]
