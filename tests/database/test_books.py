@@ -82,9 +82,9 @@ async def test_connections_of_calls_that_were_ended_are_counted_and_close_when_t
         await _end_eight(db, outside, how)
         await _until_sessions(outside, db.stats().open)
         assert db.stats().open == db.stats().idle
-        db._pool._max_idle = 0.0
+        db._connections._max_idle = 0.0
         await pid(db)  # has the clock begin anew
-        db._pool._trim()
+        db._connections._trim()
         await settled(lambda: db.stats().open == 0)
         await _until_sessions(outside, 0)
 
@@ -113,17 +113,17 @@ async def test_idle_connections_that_are_kept_cost_nothing(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with plainsql.connect(database_url, max_size=2, min_size=1, max_idle=0.001) as db:
-        db._pool._max_idle = 0.0
+        db._connections._max_idle = 0.0
         await pid(db)
         trims = 0
-        trim = db._pool._trim
+        trim = db._connections._trim
 
         def counted() -> None:
             nonlocal trims
             trims += 1
             trim()
 
-        monkeypatch.setattr(db._pool, "_trim", counted)
+        monkeypatch.setattr(db._connections, "_trim", counted)
         trim()
         for _ in range(1000):
             await asyncio.sleep(0)
@@ -133,7 +133,7 @@ async def test_idle_connections_that_are_kept_cost_nothing(
 
 async def test_connections_that_take_their_time_to_close_are_not_counted_as_kept(database_url: str) -> None:
     async with plainsql.connect(database_url, min_size=2, max_size=5) as db:
-        leases = db._pool
+        leases = db._connections
         taken = [await leases.acquire() for _ in range(5)]
         leases._max_idle = 0.0
         for lease in taken[:2]:

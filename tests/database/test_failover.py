@@ -246,7 +246,7 @@ async def test_a_server_that_is_read_only_for_good_is_not_connected_to_again_and
                 await _transaction(db)
         assert moving.accepted - before <= 3
         # After a while it may be another server.
-        db._state.read_only._retired_at -= 7200
+        db._state.pool.read_only._retired_at -= 7200
         moving.retarget(pair[0].socket)
         await put(db, n=1)
 
@@ -261,7 +261,7 @@ async def test_a_database_that_is_made_read_only_and_writable_again(database_url
             with pytest.raises(exceptions.ReadOnlySQLTransactionError):
                 await put(db, n=1)
             await outside.execute(f"""alter database "{name}" reset default_transaction_read_only""")
-            db._state.read_only._retired_at -= 60
+            db._state.pool.read_only._retired_at -= 60
             await put(db, n=2)
             async with db.transaction() as tx:
                 await put(tx, n=3)

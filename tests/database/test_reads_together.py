@@ -138,7 +138,7 @@ async def test_every_call_gets_its_own_answer(db: plainsql.Database) -> None:
         assert await query(db, **parameters) == alone
 
     chance = random.Random(7)
-    async with plainsql.connect(db._state.name.replace("***", ""), join=False) as quiet:
+    async with plainsql.connect(db._state.pool.name.replace("***", ""), join=False) as quiet:
         for _ in range(5):
             calls = []
             for _ in range(150):
@@ -192,7 +192,7 @@ async def test_cancelled_callers_are_left_out_and_the_others_are_served(db: plai
 
 
 async def test_a_killed_backend_hurts_no_reader(db: plainsql.Database) -> None:
-    outside = await asyncpg.connect(db._state.name)
+    outside = await asyncpg.connect(db._state.pool.name)
     try:
         for _ in range(5):
             calls = [asyncio.create_task(_get(db, n)) for n in range(1, 101)]

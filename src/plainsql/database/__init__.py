@@ -2,8 +2,8 @@
 
 from plainsql.database.database import Database, PoolStats, TenantDatabase
 from plainsql.database.factory import Connecting, connect
-from plainsql.database.hooks import Call, OnCall
 from plainsql.database.listen import Notification
+from plainsql.database.pool.call import Call, OnCall
 from plainsql.database.pool.lost_connection import ConnectionLostError
 from plainsql.database.transaction import Isolation, Transaction
 

@@ -1,7 +1,4 @@
-"""Calls that stand alone: each on a connection of its own, or together with others of its kind.
-
-A `Database` and a tenant's view of it are the same executor; the view's sessions carry the tenant's settings.
-"""
+"""The executor that a database and a tenant's view of it have in common."""
 
 from __future__ import annotations
 
@@ -15,32 +12,20 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from asyncpg import exceptions
-
-from plainsql.cache import CachedQuery, PendingInvalidation
-from plainsql.database.caching.cached_queries import (
-    ANYTHING,
-    CachedQueries,
-    WriteSet,
-    needs_returned_rows,
-)
 from plainsql.database.caching.handle import CacheHandle
-from plainsql.database.execution.autobatch import Autobatch
 from plainsql.database.execution.copy_in import Progress, copy_in
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
-from plainsql.database.execution.statement import execute, fetch, iterate
-from plainsql.database.hooks import Call, observe, observe_rows
+from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.contexts import asynccontextmanager
-from plainsql.database.pool.holders import Use
 from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.database.retry import retry
-from plainsql.database.transaction import Isolation, Transaction
+from plainsql.database.state import DatabaseState
+from plainsql.database.transaction import Isolation, Transaction, TransactionOptions, begin
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, Query
 
 __all__ = ["Executor"]
 
@@ -48,58 +33,46 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Executor(Autobatch):
-    """An executor that serves any number of tasks at once."""
+class Executor:
+    """An executor that serves any number of tasks at the same time.
+
+    It passes each call to the chain of the database (see `execution.link`), with the pool of its tenant.
+    """
+
+    __slots__ = ("__weakref__", "_chain", "_pool", "_state")
+
+    def __init__(self, state: DatabaseState, pool: TenantPool) -> None:
+        self._state = state
+        self._chain = state.chain
+        self._pool = pool
 
     @property
     def cache(self) -> CacheHandle:
-        """The cache, by hand: forget, clear, touch, drain, stats."""
-        cached_queries = self._state.cached_queries
-        return CacheHandle(cached_queries, (self._tenant,), self._reading, self._in_transaction)
+        """The cache by hand: forget, clear, touch, drain, stats."""
+        return CacheHandle(self._state.cached, self._pool)
 
     def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
-        """Run a query on a connection of its own, or together with others of its kind.
+        """Run a query, alone or together with concurrent calls of the same read.
 
-        A read that is proved to change nothing is run once more where its connection turns out to be lost.
+        A read that is proved to change nothing is run a second time if its connection was lost.
         """
-        # No coroutine around another where that is for nothing: each costs.
-        core = self._state
-        if (on_call := core.on_call) is None:
-            if core.cached_queries is None or (query.effect == "reads" and query.cache is None):
-                return self._run_direct(query, args, None)
-            return self._run(query, args, None)
-        call = Call(query)
-        return observe(on_call, call, self._run(query, args, call))
+        return self._chain.run(query, args, self._pool, None)
 
     def run_fresh(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
-        """Run a query as ``run`` does, and pass by what is stored of it."""
-        if query.cache is None:
-            return self.run(query, args)
-        if (on_call := self._state.on_call) is None:
-            return self._run_direct(query, args, None)
-        call = Call(query)
-        return observe(on_call, call, self._run_direct(query, args, call))
+        """Run a query without reading its result from the cache."""
+        return self._chain.fresh(query, args, self._pool, None)
 
     def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
-        """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
-        if (on_call := self._state.on_call) is None:
-            return self._stream(query, args, None)
-        call = Call(query, "stream")
-        return observe_rows(on_call, call, self._stream(query, args, call))
+        """Iterate over the rows of a query through a cursor, in a transaction of its own."""
+        return self._chain.stream(query, args, self._pool, None)
 
     def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
-        """Run a query for each set of arguments, all or none; the results in the order of the sets."""
-        if (on_call := self._state.on_call) is None:
-            return self._run_batch(query, sets, None)
-        call = Call(query, "batch", len(sets))
-        return observe(on_call, call, self._run_batch(query, sets, call))
+        """Run a query for each set of arguments, all or none. Return the results in the order of the sets."""
+        return self._chain.batch(query, sets, self._pool, None)
 
     def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
-        """Run a query for each set of arguments, pipelined, all or none; its results are dropped."""
-        if (on_call := self._state.on_call) is None:
-            return self._run_many(query, sets, None)
-        call = Call(query, "execute_many", len(sets))
-        return observe(on_call, call, self._run_many(query, sets, call))
+        """Run a query for each set of arguments as a pipeline, all or none, and drop the results."""
+        return self._chain.execute_many(query, sets, self._pool, None)
 
     async def copy_in(
         self,
@@ -114,12 +87,13 @@ class Executor(Autobatch):
         Args:
             table: ``realty.messages``.
             rows: structs, whose fields name the columns, or tuples.
-            columns: the columns' names, where the rows are tuples.
+            columns: the columns' names, if the rows are tuples.
             progress: called with the number of rows taken so far, every 1,000 and at the end.
         """
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
-        async with self._in_traced_transaction(self._traces(None, ()), None, "copy") as connection:
-            return await copy_in(connection, table, rows, columns, progress)
+        return await self._chain.copy_in(
+            lambda connection: copy_in(connection, table, rows, columns, progress), self._pool
+        )
 
     async def copy_out(
         self,
@@ -136,8 +110,8 @@ class Executor(Autobatch):
         For rows as structs there is ``query.stream``.
 
         Args:
-            query: what to copy.
-            output: the path of a file, which is there when it is whole; an object with ``write``; or a
+            query: the query whose rows are copied.
+            output: the path of a file, which exists when it is complete; an object with ``write``; or a
                 coroutine function that takes bytes.
             parameters: the query's, by name.
             format: ``csv``, ``text`` or ``binary``, as COPY has them.
@@ -145,16 +119,12 @@ class Executor(Autobatch):
             progress: called with the number of bytes so far.
         """
         args = arguments_of(query, output, parameters, format, header, progress)
-
-        async def copy(call: Call | None) -> int:
-            await self._admit(query)
-            async with self._in_transaction(call, "copy") as connection:
-                return await copy_out(connection, query, args, output, format, header, progress)
-
-        if (on_call := self._state.on_call) is None:
-            return await copy(None)
-        call = Call(query, "copy_out")
-        return await observe(on_call, call, copy(call))
+        return await self._chain.copy_out(
+            query,
+            lambda connection: copy_out(connection, query, args, output, format, header, progress),
+            self._pool,
+            None,
+        )
 
     @asynccontextmanager
     async def transaction(
@@ -166,12 +136,29 @@ class Executor(Autobatch):
     ) -> AsyncIterator[Transaction]:
         """Open a transaction: ``async with db.transaction() as tx``.
 
-        ``isolation`` is the server's default (read committed) where it is not given. ``deferrable`` counts
+        ``isolation`` is the server's default (read committed) if it is not given. ``deferrable`` counts
         only with ``isolation="serializable"`` and ``read_only``: it waits until it cannot fail.
         """
         check("transaction", isolation=isolation, read_only=read_only, deferrable=deferrable)
-        async with self._open_transaction(isolation, read_only, deferrable) as transaction:
-            yield transaction
+        pool, state = self._pool, self._state
+        with CommitOutcome() as outcome:
+            async with pool.borrow("transaction", read_only=read_only) as pooled:
+
+                def explain(raised: BaseException) -> BaseException:
+                    # Also for an error that the block handles.
+                    return pool.explain(raised, pooled, read_only=read_only)
+
+                options = TransactionOptions(
+                    state.prefetch,
+                    state.on_call,
+                    state.pool.guard if pool.tenant is None else None,
+                    None if state.cached is None else state.cached.queries,
+                    explain,
+                )
+                async with begin(
+                    pooled.connection, options, outcome, isolation, read_only, deferrable, local=pool.local
+                ) as transaction:
+                    yield transaction
 
     async def retry(
         self,
@@ -181,193 +168,27 @@ class Executor(Autobatch):
         isolation: Isolation | None = "serializable",
         on_retry: Callable[[int, BaseException], object] | None = None,
     ) -> R:
-        """Run ``work`` in a transaction, again if it failed by a serialization failure or a deadlock, by a
-        change of the tables, or because the server only reads since a failover.
+        """Run ``work`` in a transaction, and again if it failed by a serialization failure or a deadlock, by
+        a change of the tables, or because the server is read-only since a failover.
 
-        Between attempts it waits a random time that grows, up to a second. ``on_retry`` is told the number of
-        the attempt that failed and its error. The last error is raised with a note of how many attempts were
-        made.
+        Between attempts it waits a random time that grows, up to a second. ``on_retry`` is called with the
+        number of the attempt that failed and its error. The last error is raised with a note of how many
+        attempts were made.
         """
         check("retry", work=work, attempts=attempts, isolation=isolation, on_retry=on_retry)
         return await retry(lambda: self.transaction(isolation=isolation), work, attempts, on_retry)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:
-        """Take an asyncpg connection, for what queries cannot say. It is reset afterwards.
+        """Acquire an asyncpg connection, for what queries cannot say. It is reset afterwards.
 
-        It is yours inside the block only, with all that is made from it: afterwards it serves others, and
-        every use raises ``asyncpg.InterfaceError``.
+        It is yours inside the block only, with all that is made from it. Afterwards it serves other calls,
+        and every use raises ``asyncpg.InterfaceError``.
         """
-        if self._local is not None and self._tenant is not None:
+        if self._pool.local is not None and self._pool.tenant is not None:
             raise PlainsqlError(
                 "acquire(): behind a pooler in transaction mode no connection can carry a tenant",
                 hint="use transaction() and its 'connection'",
             )
-        async with self._hand_out() as connection:
+        async with self._pool.hand_out() as connection:
             yield connection
-
-    # --------------------------------------------------------------------------------------------------
-
-    async def _run(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
-        cached_queries = self._state.cached_queries
-        if cached_queries is not None:
-            if query.cache is not None:
-                return await self._read_through(cached_queries, query, args, call)
-            if query.changes:
-                return await self._write_through(cached_queries, query, args, call)
-        return await self._run_direct(query, args, call)
-
-    async def _read_through(
-        self, cached_queries: CachedQueries, query: Query[..., Any, R], args: Args, call: Call | None
-    ) -> R:
-        reading = cached_queries.reading(query) if cached_queries.knows(query) else await self._reading(query)
-        if query.row_security is not None and self._tenant is None:
-            await self._admit(query)
-        if reading is None:
-            return await self._run_direct(query, args, call)
-        if call is not None:
-            call.cached = True
-
-        def load() -> Coroutine[Any, Any, R]:
-            if call is not None:
-                call.cached = False
-            return self._run_direct(query, args, call)
-
-        scope = (self._tenant,) if query.cache is not None and query.cache.scoped else ()
-        if not cached_queries.by_transaction:
-            return await cached_queries.cache.read(reading, args, load, scope=scope)
-
-        async def prove() -> tuple[R, bool]:
-            if call is not None:
-                call.cached = False
-            return await self._run_proved(cached_queries, query, args, call)
-
-        return await cached_queries.cache.read(reading, args, load, scope=scope, prove=prove)
-
-    async def _run_proved(
-        self, cached_queries: CachedQueries, query: Query[..., Any, R], args: Args, call: Call | None
-    ) -> tuple[R, bool]:
-        """Run a read behind a pooler in transaction mode, and say whether it ran on the server that its
-        result would be stored for: in one transaction, which no pooler divides.
-        """
-        plan, values = query.plan(args)
-        proof = cached_queries.servers.proof()
-
-        async def work(
-            connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
-        ) -> tuple[list[Any], bool]:
-            if self._local is not None:  # it is in a transaction already
-                status = await connection.execute(proof)
-                return await fetch(connection, query, plan, values), status == "SELECT 1"
-            status = await connection.execute(f"begin; {proof}")
-            try:
-                records = await fetch(connection, query, plan, values)
-            except Exception:
-                if not connection.is_closed():
-                    with suppress(exceptions.PostgresError, exceptions.InterfaceError, OSError):
-                        await connection.execute("rollback")
-                raise
-            await connection.execute("commit")
-            return records, status == "SELECT 1"
-
-        records, proved = await self._on_connection(work, query, plan, values, call)
-        if not proved:
-            cached_queries.servers.doubt()
-        return query.result(records), proved
-
-    async def _reading(self, query: Query[..., Any, Any]) -> CachedQuery[Any] | None:
-        cached_queries = self._state.cached_queries
-        if cached_queries is None:
-            return None
-        if not cached_queries.knows(query) and cached_queries.may_identify:
-
-            async def ask(connection: Any, *_: object) -> None:
-                await cached_queries.ask(connection, query)
-
-            # On nobody's session: a tenant stands in the keys by itself.
-            nobody, no_plan = TenantPool(self._state, None), cast("Plan", None)
-            try:
-                await nobody._on_connection(ask, query, no_plan, (), None)
-            except PlainsqlError:
-                raise  # there is no connection, for the read neither
-            except Exception as error:  # noqa: BLE001 (whatever it is, the read itself may do without it)
-                cached_queries.identification_failed(error)
-        return cached_queries.reading(query)
-
-    async def _write_through(
-        self, cached_queries: CachedQueries, query: Query[..., Any, R], args: Args, call: Call | None
-    ) -> R:
-        plan, values = query.plan(args)
-        if query.row_security is not None and self._tenant is None:
-            await self._admit(query)
-        if cached_queries.quiet or not needs_returned_rows(query):
-            async with self._telling(query, [args]):
-                return await self._on_connection(execute, query, plan, values, call)
-        write_set = WriteSet(cached_queries)
-        async with self._in_traced_transaction(write_set, call) as connection:
-            records = await write_set.fetch(connection, query, plan, values)
-        # After the commit, as without a cache: a row too many does not undo what is written.
-        return query.result(records)
-
-    def _traces(self, query: Query[..., Any, Any] | None, sets: Sequence[Args]) -> WriteSet | None:
-        """What calls of a query write, or, without a query, anything; None where nothing is cached of it."""
-        cached_queries = self._state.cached_queries
-        if cached_queries is None or (query is not None and not query.changes):
-            return None
-        write_set = WriteSet(cached_queries)
-        if query is None:
-            write_set.add(ANYTHING)
-        else:
-            write_set.add_sets(query, sets)
-        return write_set
-
-    @asynccontextmanager
-    async def _telling(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> AsyncIterator[None]:
-        """Have the cache know what calls of a query write that commit by themselves."""
-        write_set = self._traces(query, sets)
-        if write_set is None:
-            yield
-            return
-        mark = await write_set.before_commit()
-        try:
-            yield
-        except BaseException as error:
-            await write_set.after(mark, error)
-            raise
-        await write_set.after(mark)
-
-    @asynccontextmanager
-    async def _in_traced_transaction(
-        self, write_set: WriteSet | None, call: Call | None, use: Use = "batch"
-    ) -> AsyncIterator[Any]:
-        """As ``_in_transaction``, and have the cache know what it wrote: marked at its end, however long it
-        takes.
-        """
-        mark: PendingInvalidation | None = None
-        try:
-            async with self._in_transaction(call, use) as connection:
-                yield connection
-                if write_set is not None:
-                    mark = await write_set.before_commit()
-        except BaseException as error:
-            if write_set is not None:
-                await write_set.after(mark, error)
-            raise
-        if write_set is not None:
-            await write_set.after(mark)
-
-    async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
-        await self._admit(query)
-        async with self._in_traced_transaction(self._traces(query, [args]), call, "stream") as connection:
-            async for row in iterate(connection, query, args, self._state.prefetch):
-                yield row
-
-    async def _run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], call: Call | None) -> list[R]:
-        await self._admit(query)
-        async with self._telling(query, sets):
-            return await self._batch_direct(query, sets, call)
-
-    async def _run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], call: Call | None) -> None:
-        await self._admit(query)
-        async with self._telling(query, sets):
-            await self._many_direct(query, sets, call)

@@ -15,12 +15,13 @@ from plainsql.cache import Cache, Mode, Store
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
 from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.database import Database
-from plainsql.database.hooks import OnCall
+from plainsql.database.pool.call import OnCall
 from plainsql.database.pool.hosts import Hosts
 from plainsql.database.pool.keepalive import Keepalive
 from plainsql.database.pool.open_pool import OpenedPool, open_pool
 from plainsql.database.pool.tenant_guard import TenantGuard
-from plainsql.database.pool.tenant_pool import DatabaseState
+from plainsql.database.pool.tenant_pool import DatabasePool
+from plainsql.database.state import DatabaseState
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
@@ -255,19 +256,22 @@ class Connecting:
             if cached_queries is not None:
                 cached_queries.by_transaction = opened.pooler == "transaction"
                 cached_queries.cache.follow()
-            state = DatabaseState(
+            pool = DatabasePool(
                 opened.pool,
                 hide_password(url),
-                options.prefetch,
-                options.join,
-                opened.pooler,
-                options.on_call,
-                TenantGuard(options.tenant_settings[0]),
-                cached_queries,
-                opened.round_trip,
+                opened.pooler == "transaction",
                 options.tenant_settings,
+                TenantGuard(options.tenant_settings[0]),
             )
-            database = Database(state, options.tenant_settings, stack.pop_all().close)
+            state = DatabaseState.build(
+                pool,
+                prefetch=options.prefetch,
+                autobatch=options.join,
+                cached_queries=cached_queries,
+                on_call=options.on_call,
+                round_trip=opened.round_trip,
+            )
+            database = Database(state, stack.pop_all().close)
             try:
                 if options.cache_outbox:
                     await database._drain_outbox()

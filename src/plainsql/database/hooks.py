@@ -1,62 +1,82 @@
-"""What is told of each call to whoever asked for it, and to nobody where nobody did.
+"""The hook ``on_call``: it gets the record of each call when the call has ended.
 
-Where there is no hook, a call pays for one comparison.
+Without a hook the chain has no `Observed`, and a call pays nothing for it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from time import perf_counter, time_ns
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from plainsql.query import Query
+from plainsql.database.execution.link import CopyWork, Executes, Link
+from plainsql.database.pool.call import Call, OnCall
+from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
+from plainsql.query import Args, Query
 
-__all__ = ["Call", "OnCall", "Operation", "observe", "observe_rows"]
+__all__ = ["Observed", "observe", "observe_rows"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-Operation = Literal["call", "stream", "batch", "execute_many", "copy_out"]
-
 _log = logging.getLogger("plainsql")
 
 
-@dataclass(slots=True)
-class Call:
-    """One call of a query, as a hook is told of it when it has ended. It holds no parameter's value."""
+class Observed(Link):
+    """The first link if there is a hook: it makes the record of each call and gives it to the hook."""
 
-    query: Query[..., Any, Any]
-    """What was called: its ``name``, ``file`` and ``sql``."""
-    operation: Operation = "call"
-    sets: int = 1
-    """How many sets of parameters it was called with."""
-    in_transaction: bool = False
-    started_ns: int = 0
-    """When it began, in nanoseconds since 1970."""
-    duration: float = 0.0
-    """Seconds from the call to its result, all waiting included."""
-    lease_wait: float = 0.0
-    """Of these, seconds before there was a connection for it, or for the calls that it was joined with."""
-    joined: int = 1
-    """How many calls were sent together, in one round trip, this one included."""
-    cached: bool = False
-    """Whether PostgreSQL was not asked by this call: its result was stored, or another call's."""
-    rows: int = 0
-    """Rows that came back; of a query that returns a count, that count."""
-    error: BaseException | None = None
-    """What it raised, ``CancelledError`` included."""
-    began: float = 0.0
-    """When it began, on the clock of ``time.perf_counter``."""
+    __slots__ = ("_on_call",)
 
+    def __init__(self, following: Executes, on_call: OnCall) -> None:
+        super().__init__(following)
+        self._on_call = on_call
 
-OnCall = Callable[[Call], object]
-"""A hook. It is called in the event loop: it must not block."""
+    def run(
+        self, query: Query[..., Any, R], args: Args, pool: TenantPool, _: Call | None, /
+    ) -> Coroutine[Any, Any, R]:
+        call = Call(query)
+        return observe(self._on_call, call, self._next.run(query, args, pool, call))
+
+    def fresh(
+        self, query: Query[..., Any, R], args: Args, pool: TenantPool, _: Call | None, /
+    ) -> Coroutine[Any, Any, R]:
+        call = Call(query)
+        return observe(self._on_call, call, self._next.fresh(query, args, pool, call))
+
+    def stream(
+        self,
+        query: Query[..., T, Any],
+        args: Args,
+        pool: TenantPool,
+        _: Call | None,
+        around: AroundCommit | None = None,
+        /,
+    ) -> AsyncIterator[T]:
+        call = Call(query, "stream")
+        return observe_rows(self._on_call, call, self._next.stream(query, args, pool, call, around))
+
+    def batch(
+        self, query: Query[..., Any, R], sets: Sequence[Args], pool: TenantPool, _: Call | None, /
+    ) -> Coroutine[Any, Any, list[R]]:
+        call = Call(query, "batch", len(sets))
+        return observe(self._on_call, call, self._next.batch(query, sets, pool, call))
+
+    def execute_many(
+        self, query: Query[..., Any, Any], sets: Sequence[Args], pool: TenantPool, _: Call | None, /
+    ) -> Coroutine[Any, Any, None]:
+        call = Call(query, "execute_many", len(sets))
+        return observe(self._on_call, call, self._next.execute_many(query, sets, pool, call))
+
+    def copy_out(
+        self, query: Query[..., Any, Any], copy: CopyWork, pool: TenantPool, _: Call | None, /
+    ) -> Coroutine[Any, Any, int]:
+        call = Call(query, "copy_out")
+        return observe(self._on_call, call, self._next.copy_out(query, copy, pool, call))
 
 
 async def observe(on_call: OnCall, call: Call, work: Coroutine[Any, Any, R]) -> R:
-    """Run a call's work and tell the hook how it went."""
+    """Run the work of a call and give its record to the hook."""
     call.started_ns, call.began = time_ns(), perf_counter()
     try:
         result = await work
@@ -67,22 +87,22 @@ async def observe(on_call: OnCall, call: Call, work: Coroutine[Any, Any, R]) -> 
         call.rows = _rows(call, result)
         return result
     finally:
-        _tell(on_call, call)
+        _report(on_call, call)
 
 
 async def observe_rows(on_call: OnCall, call: Call, rows: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Pass on the rows of a stream; tell the hook when it is exhausted, closed or broken."""
+    """Pass on the rows of a stream; give its record to the hook when it is exhausted, closed or broken."""
     call.started_ns, call.began = time_ns(), perf_counter()
     try:
         async for row in rows:
             call.rows += 1
             yield row
     except BaseException as error:
-        if not isinstance(error, GeneratorExit):  # left early, which is no failure
+        if not isinstance(error, GeneratorExit):  # closed early, which is no failure
             call.error = error
         raise
     finally:
-        _tell(on_call, call)
+        _report(on_call, call)
 
 
 def _rows(call: Call, result: Any) -> int:
@@ -97,10 +117,10 @@ def _rows(call: Call, result: Any) -> int:
     return sum(len(one) if kind == "many" else one is not None for one in results)
 
 
-def _tell(on_call: OnCall, call: Call) -> None:
+def _report(on_call: OnCall, call: Call) -> None:
     call.duration = perf_counter() - call.began
     try:
         on_call(call)
-    except Exception:  # noqa: BLE001 (whatever it is)
+    except Exception:  # noqa: BLE001 (a hook may raise anything)
         # The call has its result already: a hook that fails must not take it away.
         _log.exception("the hook of %s failed", call.query.name)

@@ -11,18 +11,20 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.cache import PendingInvalidation
-from plainsql.database.caching.cached_queries import ANYTHING, CachedQueries, WriteSet
+from plainsql.database.caching.cached_queries import CachedQueries
+from plainsql.database.caching.write_tracking import ANYTHING, WriteSet
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
 from plainsql.database.execution.statement import execute, iterate
-from plainsql.database.hooks import Call, OnCall, Operation, observe, observe_rows
+from plainsql.database.hooks import observe, observe_rows
+from plainsql.database.pool.call import Call, OnCall, Operation
 from plainsql.database.pool.commit_outcome import CommitOutcome
 from plainsql.database.pool.connection_proxy import ConnectionProxy
 from plainsql.database.pool.contexts import asynccontextmanager
@@ -71,8 +73,10 @@ class Transaction:
         self._busy = False
         self._inner: Transaction | None = None
         """The savepoint whose block is open."""
-        self.write_set = None if options.cached_queries is None else WriteSet(options.cached_queries)
-        """Of the outermost: what it has written, as the cache must know it."""
+        self.write_set: WriteSet | None = None
+        """The rows that it has written, if it is the outermost and there is a cache."""
+        if outer is None and options.cached_queries is not None:
+            self.write_set = WriteSet(options.cached_queries)
         self._may_be_aborted = False
         """Of the outermost: whether a statement may have failed, and with it the transaction."""
         self._altered = False
@@ -212,7 +216,7 @@ class Transaction:
 
     def _trace(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
         if query.changes and (write_set := self._outermost.write_set) is not None:
-            write_set.add_sets(query, sets)
+            write_set.add_calls(query, sets)
 
     async def _admit(self, connection: Any, query: Query[..., Any, Any]) -> None:
         if query.row_security is not None and self._terms.tenant_guard is not None:
@@ -272,29 +276,26 @@ async def begin(
     level = None if isolation is None else isolation.replace(" ", "_")
     opening = block(connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable)
     transaction = Transaction(connection, options, outer)
-    write_set = transaction.write_set if outer is None else None
-    mark: PendingInvalidation | None = None
-    failure: BaseException | None = None
-    try:
-        async with opening:
-            if local is not None:
-                await connection.execute(local)
-            try:
-                yield transaction
-            finally:
-                transaction._end()
-            if transaction._may_be_aborted:
-                await _check_alive(connection)
-            if write_set is not None:
-                mark = await write_set.before_commit()
-    except BaseException as raised:
-        failure = error = options.explain(raised)
-        if error is raised:
-            raise
-        raise error from raised
-    finally:
-        if write_set is not None:
-            await write_set.after(mark, failure)
+    write_set = transaction.write_set
+    invalidation: AbstractAsyncContextManager[object] = nullcontext() if write_set is None else write_set
+    async with invalidation:
+        try:
+            async with opening:
+                if local is not None:
+                    await connection.execute(local)
+                try:
+                    yield transaction
+                finally:
+                    transaction._end()
+                if transaction._may_be_aborted:
+                    await _check_alive(connection)
+                if write_set is not None:
+                    await write_set.before_commit()
+        except BaseException as raised:
+            error = options.explain(raised)
+            if error is raised:
+                raise
+            raise error from raised
 
 
 async def _check_alive(connection: Any) -> None:

@@ -8,32 +8,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from time import monotonic
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from plainsql.cache import Cache, CachedQuery, PendingInvalidation, Touched, merge, resolve_change
+from plainsql.cache import Cache, CachedQuery
 from plainsql.database.caching.server_identity import ServerIdentity
-from plainsql.database.execution.batch import divide
-from plainsql.database.execution.statement import execute, fetch
-from plainsql.database.pool.commit_outcome import may_still_commit
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Query
 from plainsql.reach import Dependence
 from plainsql.types import JSON
 
-__all__ = [
-    "ANYTHING",
-    "CachedQueries",
-    "WriteSet",
-    "needs_returned_rows",
-    "settings_of_url",
-    "touched_by",
-]
+__all__ = ["ANY_TABLE", "CachedQueries", "settings_of_url"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -43,9 +33,8 @@ _log = logging.getLogger("plainsql.cache")
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 
-_ANY = "*"
-ANYTHING: Touched = {_ANY: {}}
-"""What is touched by a write that is not known: every cached read depends on it."""
+ANY_TABLE: Final = "*"
+"""The name under which every cached read depends on writes about which nothing is known."""
 
 
 def _names(text: str) -> frozenset[str]:
@@ -108,7 +97,7 @@ def settings_of_url(url: str) -> dict[str, str]:
     return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in _NO_SETTINGS}
 
 
-def reading_of(query: Query[..., Any, R], identity: str) -> CachedQuery[R] | None:
+def cached_query_of(query: Query[..., Any, R], identity: str) -> CachedQuery[R] | None:
     """Return a cached query as the cache has it; None where its results cannot be stored and be the same
     again: a column of a type that only the driver knows.
     """
@@ -123,33 +112,12 @@ def reading_of(query: Query[..., Any, R], identity: str) -> CachedQuery[R] | Non
         type_ = item | None
     elif query.kind == "many":
         type_ = list.__class_getitem__(item)
-    policy = replace(policy, dependences=(*policy.dependences, Dependence(_ANY)))
+    policy = replace(policy, dependences=(*policy.dependences, Dependence(ANY_TABLE)))
     shape = "\0".join((identity, query.sql, repr(type_), *_shape(item)))
     try:
         return CachedQuery(query.name, policy, query.parameters, type_, shape=shape)
     except TypeError:
         return None
-
-
-def touched_by(
-    query: Query[..., Any, Any],
-    plan: Plan,
-    sets: Sequence[Args],
-    returned: Sequence[Mapping[str, Any]] | None = None,
-) -> Touched:
-    """Return what calls of a query touch: ``sets`` are their values in the order of ``$n``."""
-    names = plan.variant.parameters
-    given = [dict(zip(names, values, strict=True)) for values in sets]
-    return merge(resolve_change(change, given, returned) for change in query.changes)
-
-
-def needs_returned_rows(query: Query[..., Any, Any]) -> bool:
-    """Whether only the rows that a write returns say which partition of a table it touches."""
-    for change in query.changes:
-        given = {column for column, source, _ in change.known if source == "parameter"}
-        if any(source == "returned" and column not in given for column, source, _ in change.known):
-            return True
-    return False
 
 
 class CachedQueries:
@@ -181,33 +149,33 @@ class CachedQueries:
         """The values that nobody's sessions have of the settings that queries name."""
         self._shared = shared
         self._used = False
-        self._readings: dict[Query[..., Any, Any], CachedQuery[Any] | None] = {}
+        self._cached_queries: dict[Query[..., Any, Any], CachedQuery[Any] | None] = {}
         self.tables: set[str] = set()
         """Tables that the database was found to have, by hand."""
         self._identity: str | None = None
         self._clock = clock
-        self._ask_at = 0.0
+        self._identify_at = 0.0
         """Not to be asked again before; after a failure only."""
         self._pause = _FIRST_PAUSE_S
 
     @property
-    def quiet(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing can be stored anywhere."""
         return not (self._shared or self._used)
 
     def knows(self, query: Query[..., Any, Any]) -> bool:
         """Say whether ``reading`` has what it needs; if not, ``ask`` comes first."""
-        return query in self._readings
+        return query in self._cached_queries
 
     @property
     def may_identify(self) -> bool:
         """Whether ``ask`` is of use now."""
         if self.by_transaction or self.servers.current:
-            return self._clock() >= self._ask_at
+            return self._clock() >= self._identify_at
         self.servers.review()  # one may have been closed or promoted
-        return bool(self.servers.current) and self._clock() >= self._ask_at
+        return bool(self.servers.current) and self._clock() >= self._identify_at
 
-    async def ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
+    async def identify(self, connection: Any, query: Query[..., Any, Any]) -> None:
         """Ask one of nobody's sessions what tells the results of a query from another database's.
 
         Without a failure it may leave ``reading`` without an answer, if the server changes meanwhile.
@@ -217,17 +185,17 @@ class CachedQueries:
             async with nullcontext() if connection.is_in_transaction() else connection.transaction():
                 if self._identity is None:
                     await self.servers.claim(connection)
-                await self._ask(connection, query)
+                await self._identify(connection, query)
         else:
             if not self.servers.knows(connection):
                 await self.servers.identify(connection)
-            await self._ask(connection, query)
+            await self._identify(connection, query)
         if self._identity is None:
-            self._ask_at = self._clock() + _FIRST_PAUSE_S
+            self._identify_at = self._clock() + _FIRST_PAUSE_S
         else:
             self._pause = _FIRST_PAUSE_S
 
-    async def _ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
+    async def _identify(self, connection: Any, query: Query[..., Any, Any]) -> None:
         server = self.servers.current
         if server is None:
             return
@@ -249,111 +217,39 @@ class CachedQueries:
                 type(error).__name__,
                 f", SQLSTATE {state}" if (state := getattr(error, "sqlstate", None)) else "",
             )
-        self._ask_at = self._clock() + self._pause
+        self._identify_at = self._clock() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
 
-    def reading(self, query: Query[..., Any, Any]) -> CachedQuery[Any] | None:
+    def cached_query(self, query: Query[..., Any, Any]) -> CachedQuery[Any] | None:
         """Return a query as a reading, or None if its results cannot be stored: ever, or now."""
-        if query not in self._readings:
+        if query not in self._cached_queries:
             named = _named_settings(query)
             if self._identity is None or self.servers.current is None or not self._values.keys() >= {*named}:
                 self.cache.count_bypass()
                 return None
             values = [(name, self._values[name]) for name in named]
             identity = json.dumps([self.servers.current, self._identity, self._options, values])
-            self._readings[query] = reading_of(query, identity)
+            self._cached_queries[query] = cached_query_of(query, identity)
             self._used = True
-        return self._readings[query]
+        return self._cached_queries[query]
 
     def depending(self, table: str) -> int:
         """Return how many queries that were read through the cache depend on a table."""
-        return sum(reading is not None and table in reading.tables for reading in self._readings.values())
+        return sum(cached is not None and table in cached.tables for cached in self._cached_queries.values())
 
     def named(self, prefix: str) -> int:
         """Return how many queries that were read through the cache have a name under a prefix."""
-        return sum(reading is not None and prefix in reading.prefixes for reading in self._readings.values())
+        return sum(
+            cached is not None and prefix in cached.prefixes for cached in self._cached_queries.values()
+        )
 
     def _withdraw(self) -> None:
         """Have nothing stored of what is being read: the connections are on another server, or on two."""
-        for reading in self._readings.values():
-            if reading is not None:
-                reading.withdrawn = True
-        self._readings, self._identity, self._values = {}, None, {}
-        self._ask_at = 0.0
-
-
-class WriteSet:
-    """What a transaction has written so far."""
-
-    __slots__ = ("_through", "_touched", "_unmarked", "_written")
-
-    def __init__(self, cached_queries: CachedQueries) -> None:
-        self._through = cached_queries
-        self._touched: Touched = {}
-        self._written: set[Query[..., Any, Any]] = set()
-        """Those that wrote while nothing was stored: which rows, is not kept."""
-        self._unmarked = False
-        """Whether it may have been committed without a mark, because nothing was stored then."""
-
-    async def execute(self, connection: Any, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
-        """Run a write and remember what it has touched."""
-        if self._through.quiet:
-            self._written.add(query)
-            return await execute(connection, query, plan, values)
-        if query.kind != "count":
-            return query.result(await self.fetch(connection, query, plan, values))
-        try:
-            return await execute(connection, query, plan, values)
-        finally:
-            self.add(touched_by(query, plan, [values]))
-
-    async def fetch(
-        self, connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
-    ) -> list[Any]:
-        """Run a write that returns rows and remember what it has touched; something is stored."""
-        records: list[Any] | None = None
-        try:
-            records = await fetch(connection, query, plan, values)
-            return records
-        finally:
-            # Whatever came of it: what failed on this side only, a row that cannot be read or a cancellation
-            # that came too late, is done on the server's.
-            self.add(touched_by(query, plan, [values], records))
-
-    def add(self, touched: Touched) -> None:
-        """Remember what was touched."""
-        self._touched = merge((self._touched, touched)) if self._touched else touched
-
-    def add_sets(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
-        """Remember what calls of a query touch; ``sets`` are as the caller has them."""
-        if self._through.quiet:
-            self._written.add(query)
-            return
-        for plan, values in divide(query, sets):
-            self.add(touched_by(query, plan, values))
-
-    async def before_commit(self) -> PendingInvalidation | None:
-        """Mark what was touched. Raises ``CacheError`` in strict mode: the transaction must not commit."""
-        if not (self._touched or self._written):
-            return None
-        if self._through.quiet:
-            self._unmarked = True
-            return None
-        return await self._through.cache.begin(self._all())
-
-    async def after(self, mark: PendingInvalidation | None, error: BaseException | None = None) -> None:
-        """End what was marked: after commit and after rollback, and after an ``error`` in their place."""
-        if mark is not None and error is not None and may_still_commit(error):
-            await self._through.cache.abandon(mark)
-        elif mark is not None:
-            await self._through.cache.publish(mark)
-        elif self._unmarked and not self._through.quiet:
-            # Somebody has begun to read through the cache meanwhile.
-            await self._through.cache.invalidate_rows(self._all())
-
-    def _all(self) -> Touched:
-        written: list[Touched] = [{change.table: {}} for query in self._written for change in query.changes]
-        return merge((*([self._touched] if self._touched else []), *written))
+        for cached in self._cached_queries.values():
+            if cached is not None:
+                cached.withdrawn = True
+        self._cached_queries, self._identity, self._values = {}, None, {}
+        self._identify_at = 0.0
 
 
 def _named_settings(query: Query[..., Any, Any]) -> list[str]:

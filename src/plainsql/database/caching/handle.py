@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from plainsql.cache import CachedQuery
 from plainsql.cache.stats import Stats
+from plainsql.database.caching.cached import Cached
 from plainsql.database.caching.cached_queries import CachedQueries
-from plainsql.database.caching.outbox_consumer import Acquire, drain_all
+from plainsql.database.caching.outbox_consumer import drain_all
+from plainsql.database.pool.tenant_pool import TenantPool
 from plainsql.errors import BindError
 from plainsql.query import Query
 
@@ -30,16 +30,13 @@ class CacheHandle:
 
     def __init__(
         self,
-        cached_queries: CachedQueries | None,
-        scope: tuple[object, ...],
-        reading: Callable[[Query[..., Any, Any]], Awaitable[CachedQuery[Any] | None]],
-        in_transaction: Acquire,
+        cached: Cached | None,
+        pool: TenantPool,
     ) -> None:
-        self._through = cached_queries
-        self._cache = None if cached_queries is None else cached_queries.cache
-        self._scope = scope
-        self._reading = reading
-        self._in_transaction = in_transaction
+        self._cached = cached
+        self._queries = None if cached is None else cached.queries
+        self._cache = None if cached is None else cached.queries.cache
+        self._pool = pool
 
     async def forget(self, query: Query[..., Any, Any], **parameters: object) -> None:
         """Drop the stored result of one call. Of a tenant's, on ``db.tenant(…).cache``.
@@ -47,9 +44,12 @@ class CacheHandle:
         Raises ``RedisUnavailableError`` where Redis does not answer.
         """
         args = query.bind((), parameters)
-        reading = None if self._cache is None or query.cache is None else await self._reading(query)
-        if self._cache is not None and reading is not None:
-            await self._cache.forget(reading, args, self._scope if query.cache and query.cache.scoped else ())
+        if self._cached is None or query.cache is None:
+            return
+        cached_query = await self._cached.cached_query(query)
+        if cached_query is not None:
+            scope = (self._pool.tenant,) if query.cache.scoped else ()
+            await self._cached.queries.cache.forget(cached_query, args, scope)
 
     async def clear(self, prefix: str = "") -> int:
         """Drop the stored results of all queries under a name, such as ``"realty"``, or of all, in one step.
@@ -63,10 +63,10 @@ class CacheHandle:
                 f"clear(): expected the name of a query or of a folder of queries, got {_shown(prefix)}",
                 hint="write it as check shows it, such as realty.messages.recent or realty",
             )
-        if self._through is None or self._cache is None:
+        if self._queries is None or self._cache is None:
             return 0
         await self._cache.clear(prefix)
-        return self._through.named(prefix)
+        return self._queries.named(prefix)
 
     async def touch(self, table: str, **known: object) -> int:
         """Tell of a committed write that plainsql has not made: ``touch("realty.messages",
@@ -84,19 +84,19 @@ class CacheHandle:
                 f"touch(): expected a table with its schema, got {_shown(table)}",
                 hint="write it as in realty.messages, or public.messages",
             )
-        if self._through is None or self._cache is None:
+        if self._queries is None or self._cache is None:
             return 0
-        depending = self._through.depending(table)
-        if not depending and table not in self._through.tables:
-            await self._look_for(self._through, table)
+        depending = self._queries.depending(table)
+        if not depending and table not in self._queries.tables:
+            await self._look_for(self._queries, table)
         await self._cache.invalidate(table, **known)
         return depending
 
     async def _look_for(self, cached_queries: CachedQueries, table: str) -> None:
         try:
-            async with self._in_transaction() as connection:
+            async with self._pool.in_transaction() as connection:
                 kind = await connection.fetchval(_KIND, table)
-        except Exception:  # noqa: BLE001 (that PostgreSQL cannot be asked does not keep a write from being told)
+        except Exception:  # noqa: BLE001 (a table that cannot be looked up does not hinder the call)
             return
         if kind is None:
             raise BindError(
@@ -116,7 +116,7 @@ class CacheHandle:
         ``connect(cache_outbox=True)`` does so all the time. Raises ``CacheError`` where Redis does not
         answer: the notes then stay.
         """
-        return 0 if self._cache is None else await drain_all(self._cache, self._in_transaction)
+        return 0 if self._cache is None else await drain_all(self._cache, self._pool.in_transaction)
 
     def stats(self) -> Stats:
         """Return what the cache has done in this process so far."""

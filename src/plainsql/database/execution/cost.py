@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Cost", "RoundTrip"]
+__all__ = ["Cost"]
 
 _WEIGHT = 0.1
 """The weight of a measurement; the first ones weigh more. One that is above the figure counts as twice the
@@ -52,21 +52,6 @@ class Cost:
     def known(self) -> bool:
         """Whether anything was measured."""
         return self.measurements > 0
-
-
-class RoundTrip:
-    """The least time in which a statement was answered: one round trip, and hardly any work."""
-
-    __slots__ = ("measurements", "statement_s")
-
-    def __init__(self) -> None:
-        self.measurements = 0
-        self.statement_s = float("inf")
-
-    def measured(self, elapsed_s: float) -> None:
-        """Take note of a statement."""
-        self.measurements += 1
-        self.statement_s = min(self.statement_s, elapsed_s)
 
 
 def _mean(figure: float, measured: float, measurements: int) -> float:

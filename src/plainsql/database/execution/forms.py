@@ -15,11 +15,12 @@ import sys
 from typing import Any
 
 from plainsql.database.execution.batched_statement import BatchedStatement
-from plainsql.database.execution.cost import Cost, RoundTrip
+from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.pipelined_statement import PipelinedStatement
+from plainsql.database.pool.round_trip import RoundTrip
 from plainsql.query import Plan, Query
 
-__all__ = ["Form", "Forms"]
+__all__ = ["Form", "Forms", "FormsByText"]
 
 Form = BatchedStatement | PipelinedStatement
 
@@ -53,8 +54,8 @@ class Forms:
     """The forms of one variant of a query, shared by all tenants."""
 
     __slots__ = (
-        "_floor",
         "_is_exact",
+        "_round_trip",
         "_turns",
         "alone",
         "call_s",
@@ -67,7 +68,7 @@ class Forms:
     def __init__(
         self, query: Query[..., Any, Any], plan: Plan, *, joins: bool, round_trip: RoundTrip | None = None
     ) -> None:
-        self._floor = round_trip or RoundTrip()
+        self._round_trip = round_trip or RoundTrip()
         self.alone = Cost()
         self.pipelined = PipelinedStatement(query, plan)
         self.joined = BatchedStatement(query, plan) if joins else None
@@ -132,7 +133,7 @@ class Forms:
         if prepared or not self._is_exact:
             self.alone.measured(elapsed_s, 1, 1)
         if prepared:
-            self._floor.measured(elapsed_s)
+            self._round_trip.measured(elapsed_s)
         self._compare()
         self._turns += 1
         if self.prefers_alone and self._turns % _TRIAL_ALONE == 0:
@@ -140,7 +141,7 @@ class Forms:
 
     def measured(self, form: Form, elapsed_s: float, calls: int, beside: float) -> None:
         """Take note of calls that ran together, and of how many statements ran beside theirs."""
-        form.cost.measured(elapsed_s, calls, beside, self._floor.statement_s)
+        form.cost.measured(elapsed_s, calls, beside, self._round_trip.statement_s)
         self._compare()
 
     def refuse(self, form: Form) -> None:
@@ -150,7 +151,7 @@ class Forms:
 
     @property
     def _is_work(self) -> bool:
-        return self._is_exact and self.alone.least_s > _WORK * self._floor.statement_s
+        return self._is_exact and self.alone.least_s > _WORK * self._round_trip.statement_s
 
     def _compare(self) -> None:
         costs = [form.cost for form in (self.pipelined, self.joined) if form is not None and form.cost.known]
@@ -162,5 +163,25 @@ class Forms:
         else:
             work = self.pipelined.cost
             self.prefers_alone = (
-                work.work_measurements >= _CERTAIN and work.work_s > _SAVED * self._floor.statement_s
+                work.work_measurements >= _CERTAIN and work.work_s > _SAVED * self._round_trip.statement_s
             )
+
+
+class FormsByText:
+    """The forms of all reads of a database, with what was measured of each."""
+
+    __slots__ = ("_autobatch", "_forms", "_round_trip")
+
+    def __init__(self, round_trip: RoundTrip, *, autobatch: bool) -> None:
+        self._round_trip = round_trip
+        self._autobatch = autobatch
+        self._forms: dict[int, Forms] = {}
+        """By the identity of a query's text, which the forms keep alive."""
+
+    def of(self, query: Query[..., Any, Any], plan: Plan) -> Forms:
+        """Return the forms of one text of a read."""
+        forms = self._forms.get(id(plan))
+        if forms is None:
+            joins = query.joins and self._autobatch
+            forms = self._forms[id(plan)] = Forms(query, plan, joins=joins, round_trip=self._round_trip)
+        return forms

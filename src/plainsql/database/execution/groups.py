@@ -10,7 +10,7 @@ from uuid import UUID
 
 from plainsql.database.execution.forms import Form
 from plainsql.database.execution.pipelined_statement import Values
-from plainsql.database.hooks import Call
+from plainsql.database.pool.call import Call
 
 __all__ = ["ALONE", "Began", "Group", "Waiting", "fail", "without_repetitions"]
 

@@ -29,7 +29,7 @@ from plainsql.database.execution.batched_statement import BatchedStatement
 from plainsql.database.execution.forms import Form, Forms
 from plainsql.database.execution.groups import ALONE, Began, Group, Waiting, fail, without_repetitions
 from plainsql.database.execution.pipelined_statement import Values, fitting, unfit_call
-from plainsql.database.hooks import Call
+from plainsql.database.pool.call import Call
 from plainsql.errors import PlainsqlError
 
 __all__ = ["Runner", "Scheduler"]
@@ -340,7 +340,7 @@ class Scheduler:
             )
         except PlainsqlError:
             raise  # no connection, or other columns: for none of them
-        except Exception as error:  # noqa: BLE001 (one caller's value, a limit, a column that cannot be decoded, a lost connection)
+        except Exception as error:  # noqa: BLE001 (one call's value, a time limit, a lost connection)
             if group.rescue is None:
                 await self._run_again(group, error)
             else:

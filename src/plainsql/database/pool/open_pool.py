@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from asyncpg import exceptions
 
-from plainsql.database.execution.cost import RoundTrip
 from plainsql.database.pool import connection_classes as session
 from plainsql.database.pool.codecs import Codecs
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.connector import Connect, Connector
 from plainsql.database.pool.keepalive import Keepalive
+from plainsql.database.pool.round_trip import RoundTrip
 from plainsql.errors import ConnectError
 from plainsql.pooler import Pooler
 

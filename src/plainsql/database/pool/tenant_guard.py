@@ -1,13 +1,13 @@
-"""A tenant's settings in a session, and the refusal of queries that see nothing without a tenant."""
+"""The refusal of calls without a tenant that row-level security would show nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from plainsql.query import Query
-from plainsql.tenancy import Tenant, is_visible_sql, no_tenant, quoted_setting, secured
+from plainsql.tenancy import is_visible_sql, no_tenant, secured
 
-__all__ = ["TenantGuard", "set_session"]
+__all__ = ["TenantGuard"]
 
 
 _IS_VISIBLE = is_visible_sql("$1", "$2")
@@ -53,18 +53,3 @@ class TenantGuard:
                 self._open.add(query.name)
             return
         raise no_tenant(query.name, tables[0], self._setting)
-
-
-async def set_session(
-    connection: Any, former: Tenant | None, tenant: Tenant | None, *, timeout: float | None = None
-) -> None:
-    """Make a session a tenant's, or nobody's, in one round trip. Nobody's has what it began with."""
-    if tenant is None:
-        resets = "; ".join(f"reset {quoted_setting(name)}" for name, _ in former or ())
-        await connection.execute(resets, timeout=timeout)
-        return
-    # What the former tenant has set and this one does not must go too.
-    settings = {name: "" for name, _ in former or ()} | dict(tenant)
-    calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, false)" for i in range(len(settings)))
-    values = [part for setting in settings.items() for part in setting]
-    await connection.fetch(f"select {calls}", *values, timeout=timeout)
