@@ -137,7 +137,7 @@ class Analyser:
                 *stars(examined),
                 *examine_inserts(examined),
             ),
-            dependences=dependences_of(self.catalogue, effects),
+            dependencies=dependences_of(self.catalogue, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
             caching=(
                 *caching_findings(self.catalogue, effects, examined.places),

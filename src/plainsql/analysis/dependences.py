@@ -15,7 +15,7 @@ from plainsql.analysis.catalogue import Catalogue
 from plainsql.analysis.effects import Effects
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.analysis.relations import Relation
-from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence, Known
+from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency, Known
 from plainsql.statements.model import CachePolicy
 
 __all__ = ["cached_read", "changes_of", "changes_of_all", "dependences_of"]
@@ -24,7 +24,7 @@ _PARTITIONS = ("integer", "text", "uuid", "oid")
 """The classes of types whose values Python spells in one way only, or nearly: not times, which have zones."""
 
 
-def dependences_of(catalogue: Catalogue, effects: Effects) -> tuple[Dependence, ...]:
+def dependences_of(catalogue: Catalogue, effects: Effects) -> tuple[Dependency, ...]:
     """What a statement's result depends on, table by table."""
     return _united(_dependence(catalogue, use) for use in effects.reads)
 
@@ -45,7 +45,7 @@ def cached_read(policy: CachePolicy, variants: Sequence[Analysis]) -> CachedRead
     """How a statement is cached, in all its variants."""
     return CachedRead(
         policy.ttl,
-        _united(dependence for variant in variants for dependence in variant.dependences),
+        _united(dependence for variant in variants for dependence in variant.dependencies),
         local=policy.local,
         stale=policy.stale,
         negative=policy.negative,
@@ -59,8 +59,8 @@ def _may_ask_for_tenant(analysis: Analysis) -> bool:
     return any(name == "*" or "." in name for name in analysis.settings_read)
 
 
-def _united(dependences: Iterable[Dependence]) -> tuple[Dependence, ...]:
-    found = set(dependences)
+def _united(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
+    found = set(dependencies)
     whole = {dependence.table for dependence in found if dependence.column is None}
     return tuple(
         sorted(
@@ -70,17 +70,17 @@ def _united(dependences: Iterable[Dependence]) -> tuple[Dependence, ...]:
     )
 
 
-def _dependence(catalogue: Catalogue, use: TableUse) -> Dependence:
+def _dependence(catalogue: Catalogue, use: TableUse) -> Dependency:
     relation = catalogue.relation_named(use.schema, use.table)
     if relation is None:
-        return Dependence(str(use))
+        return Dependency(str(use))
     listed = catalogue.key_columns(relation)
     bound = [pair for pair in use.bound if pair[0] in listed and _is_partition(catalogue, relation, pair[0])]
     if not bound:
-        return Dependence(str(use))
+        return Dependency(str(use))
     keys = [relation.column_names(key.columns) for key in relation.unique_keys]
     column, parameter = min(bound, key=lambda pair: ((pair[0],) not in keys, *pair))
-    return Dependence(str(use), column, parameter)
+    return Dependency(str(use), column, parameter)
 
 
 def _is_partition(catalogue: Catalogue, relation: Relation | None, name: str) -> bool:

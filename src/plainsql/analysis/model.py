@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plainsql.reach import Change, Dependence
+from plainsql.dependencies import Change, Dependency
 
 __all__ = [
     "Action",
@@ -204,7 +204,7 @@ class Analysis:
     lost_by_joining: str = ""
     """What its plan would lose if concurrent calls ran as one statement, in one phrase."""
     findings: tuple[Finding, ...] = field(default=())
-    dependences: tuple[Dependence, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
     """The rows that its result depends on."""
     changes: tuple[Change, ...] = ()
     """The rows that it may change; one for each table."""

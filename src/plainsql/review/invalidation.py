@@ -8,7 +8,7 @@ import msgspec
 
 from plainsql.analysis.dependences import cached_read, changes_of_all
 from plainsql.codegen import Checked
-from plainsql.reach import Change, Dependence
+from plainsql.dependencies import Change, Dependency
 
 __all__ = ["CacheEntry", "Invalidation", "invalidations"]
 
@@ -44,26 +44,26 @@ def invalidations(checked: Iterable[Checked]) -> list[CacheEntry]:
         if item.statement.cache is None:
             continue
         read = cached_read(item.statement.cache, item.variants)
-        found = (_invalidation(name, changes, read.dependences) for name, changes in writes)
+        found = (_invalidation(name, changes, read.dependencies) for name, changes in writes)
         entries.append(
             CacheEntry(
                 item.statement.name,
                 read.ttl,
-                tuple(_text(dependence) for dependence in read.dependences),
+                tuple(_text(dependence) for dependence in read.dependencies),
                 tuple(each for each in found if each is not None),
             )
         )
     return entries
 
 
-def _text(dependence: Dependence) -> str:
+def _text(dependence: Dependency) -> str:
     if dependence.column is None:
         return dependence.table
     return f"{dependence.table} where {dependence.column} = :{dependence.parameter}"
 
 
 def _invalidation(
-    write: str, changes: Iterable[Change], dependences: tuple[Dependence, ...]
+    write: str, changes: Iterable[Change], dependences: tuple[Dependency, ...]
 ) -> Invalidation | None:
     tables: set[str] = set()
     by: set[str] | None = set()

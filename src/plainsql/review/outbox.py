@@ -34,7 +34,7 @@ def read_tables(checked: Iterable[Checked]) -> dict[str, Sequence[str]]:
     for item in checked:
         if item.statement.cache is None:
             continue
-        for dependence in cached_read(item.statement.cache, item.variants).dependences:
+        for dependence in cached_read(item.statement.cache, item.variants).dependencies:
             columns = found.setdefault(dependence.table, set())
             if dependence.column is not None:
                 columns.add(dependence.column)

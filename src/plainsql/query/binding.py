@@ -1,4 +1,4 @@
-"""A call's parameters, by name, as a query's arguments, by position; checked before anything is sent."""
+"""Binding of a call's parameters: checked, and put in the order of the SQL, before anything is sent."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import Any, TypeVar
 
 from plainsql.errors import BindError
 from plainsql.rows import composite
-from plainsql.types import UNSET
+from plainsql.types import UNSET, Args
 
 __all__ = ["Args", "Binder", "NullError", "bounded"]
 
 N = TypeVar("N")
-
-Args = tuple[object, ...]
-"""A query's arguments in the order of its parameters, then of its choices."""
 
 
 class Binder:
@@ -32,7 +29,7 @@ class Binder:
         self.defaults = defaults
         self.bounds = bounds
         self.row_name = row_name
-        """None where the query returns single values."""
+        """None if the query returns single values."""
 
     def __call__(self, /, **kwargs: object) -> Args:
         if self.defaults:
@@ -45,17 +42,17 @@ class Binder:
 
 
 class NullError(BindError):
-    """A null for a parameter that cannot be null; a query that catches it says for which one."""
+    """A null for a parameter that cannot be null; the query that catches it names the parameter."""
 
     def __init__(self) -> None:
         super().__init__("a parameter that cannot be null is None")
 
 
 def bounded(name: str, value: N, low: Any, high: Any) -> N:
-    """Return the value where it lies within the bounds of the query's header (inclusive), or is not given.
+    """Return the value if it is within the bounds of the query's header (inclusive), or is not given.
 
-    The text of a number is one, as it is to the drivers. Raises ``BindError`` otherwise, which does not hold
-    the value.
+    The text of a number counts as a number, as the drivers take it. Raises ``BindError``, without the
+    value, if it is out of bounds.
     """
     number: Any = value
     if number is None or number is UNSET:
@@ -75,7 +72,7 @@ def bounded(name: str, value: N, low: Any, high: Any) -> N:
 
 
 def _read_number(text: str) -> object:
-    """The number that a text holds; the text itself if it holds none."""
+    """Return the number that a text holds, or the text itself if it holds none."""
     # Few calls need it, and it takes a millisecond to import.
     from decimal import Decimal, InvalidOperation
 

@@ -1,14 +1,14 @@
-"""Many sets of parameters for one query: bound in order, each known by its number, from 1."""
+"""Sets of parameters for many calls of one query: bound in order, and numbered from 1 in errors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from plainsql.binding import Args
 from plainsql.errors import BindError
+from plainsql.types import Args
 
-__all__ = ["bind_sets", "of_set"]
+__all__ = ["bind_sets", "error_of_set"]
 
 _HINT = "pass an iterable of mappings, one for each call: [{'id': 1}, {'id': 2}]"
 
@@ -18,7 +18,7 @@ def bind_sets(
 ) -> list[Args]:
     """Bind each set of parameters of the query ``name``.
 
-    Raises ``BindError`` for what is no set, or one that does not fit; what an iterator raises comes through.
+    Raises ``BindError`` for a set that is no mapping or does not fit. An iterator's own errors are passed on.
     """
     given: Any = sets
     if not isinstance(given, Iterable):
@@ -31,11 +31,13 @@ def bind_sets(
         try:
             bound.append(bind((), dict(one)))
         except BindError as error:
-            raise of_set(name, number, error) from None
+            raise error_of_set(name, number, error) from None
     return bound
 
 
-def of_set(name: str, number: int, error: BindError) -> BindError:
+def error_of_set(name: str, number: int, error: BindError) -> BindError:
     """Return an error of one of many sets of parameters with its number."""
-    said = error.message.removeprefix(f"{name}: ")
-    return BindError(f"{name}: set {number}: {said}", place=error.place, detail=error.detail, hint=error.hint)
+    message = error.message.removeprefix(f"{name}: ")
+    return BindError(
+        f"{name}: set {number}: {message}", place=error.place, detail=error.detail, hint=error.hint
+    )

@@ -1,6 +1,4 @@
-"""What a query is called with and gives back: the names of its parameters, and the errors of calls and
-results that do not fit.
-"""
+"""The signature of a query: its parameters' names, and the errors of calls and results that do not fit."""
 
 from __future__ import annotations
 
@@ -9,12 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from plainsql.binding import Args, Binder, NullError
 from plainsql.encoding import why_unfit
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
-from plainsql.types import UNSET
+from plainsql.query.binding import Binder, NullError
+from plainsql.types import UNSET, Args
 
-__all__ = ["CallSignature", "Signature", "not_one", "unfit_detail"]
+__all__ = ["Signature", "encode_error_detail", "row_count_error"]
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
@@ -36,7 +34,7 @@ class Signature:
         return names, [name for name in names if name not in (bind.__kwdefaults__ or {})]
 
     def text(self, method: str = "") -> str:
-        """Return it as a call is written: ``get_by_id(db, id: UUID)``, or a call of one of its methods."""
+        """Return the signature as a call is written: ``get_by_id(db, id: UUID)``, or a call of a method."""
         expected, required = self.names()
         called = self._name.rpartition(".")[2] + (f".{method}" if method else "")
         if method in ("batch", "execute_many"):
@@ -49,7 +47,7 @@ class Signature:
         return f"{called}({', '.join(['db', *shown])})"
 
     def inspected(self, kind: str, item: Any) -> inspect.Signature:
-        """Return it as `inspect.signature` and completion show it."""
+        """Return the signature as ``inspect.signature`` and completion show it."""
         expected, required = self.names()
         defaults = self._bind.defaults if isinstance(self._bind, Binder) else self._bind.__kwdefaults__ or {}
         parameters = [inspect.Parameter("db", inspect.Parameter.POSITIONAL_ONLY)]
@@ -64,7 +62,7 @@ class Signature:
         ]
         return inspect.Signature(parameters, return_annotation=_returned(kind, item))
 
-    def not_an_executor(self, db: object, method: str = "") -> BindError:
+    def executor_error(self, db: object, method: str = "") -> BindError:
         """Return the error of a call whose first argument runs no queries."""
         hint = f"call {self.text(method)}"
         if hasattr(db, "__await__"):
@@ -77,17 +75,16 @@ class Signature:
             hint=hint,
         )
 
-    def check_many(self, db: object, method: Literal["run_batch", "run_many"]) -> None:
+    def check_sets(self, db: object, method: Literal["batch", "execute_many"]) -> None:
         """Raise ``BindError`` if an executor cannot run a query for many sets of parameters: it is
         synchronous, or no executor at all.
         """
         if hasattr(db, method):
             return
-        called = "batch" if method == "run_batch" else "execute_many"
         if not hasattr(db, "run"):
-            raise self.not_an_executor(db, called)
+            raise self.executor_error(db, method)
         raise BindError(
-            f"{self._name}: {called} is asynchronous only, got a synchronous {type(db).__name__}",
+            f"{self._name}: {method} is asynchronous only, got a synchronous {type(db).__name__}",
             hint="call the query once for each set, in a transaction",
         )
 
@@ -124,15 +121,6 @@ class Signature:
         )
 
 
-class CallSignature:
-    """The ``__signature__`` of a query object; the class itself has none."""
-
-    def __get__(self, query: Any, owner: type) -> inspect.Signature | None:
-        if query is None:
-            return None
-        return Signature(query.name, query._bind).inspected(query.kind, query._item)
-
-
 def _returned(kind: str, item: Any) -> Any:
     if kind == "count":
         return int
@@ -143,7 +131,7 @@ def _returned(kind: str, item: Any) -> Any:
     return item | None if kind == "optional" else item
 
 
-def not_one(name: str, file: str, found: int, *, optional: bool) -> NoRowError | TooManyRowsError:
+def row_count_error(name: str, file: str, found: int, *, optional: bool) -> NoRowError | TooManyRowsError:
     """Return the error of a query that found another number of rows than its header says."""
     at_most = "at most one row" if optional else "exactly one row"
     if found == 0:
@@ -157,8 +145,8 @@ def not_one(name: str, file: str, found: int, *, optional: bool) -> NoRowError |
     )
 
 
-def unfit_detail(expected: str, value: object, cause: BaseException | None) -> str | None:
-    """Say why a value is none of the type ``expected``, as far as what the driver raised tells."""
+def encode_error_detail(expected: str, value: object, cause: BaseException | None) -> str | None:
+    """Return why a value is not of the type ``expected``, as far as the driver's error shows it."""
     if (why := why_unfit(cause)) is not None:
         return why
     if isinstance(cause, OverflowError):
