@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.nonnull_functions import Rule, never_null
-from plainsql.analysis.routines import Function
 
 COMBINATIONS = 12
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.definitions import Definitions
+from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.codegen import Checked
 from plainsql.review.inspect import inspect
 from plainsql.review.memory import Memory

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.definitions import Definitions
+from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.review.project import Review, review
 from plainsql.settings import Project
 from tests.review.conftest import Write

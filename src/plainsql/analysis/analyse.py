@@ -9,7 +9,7 @@ from typing import Any, Self
 from psycopg import Connection, pq
 
 from plainsql.analysis.cardinality import Cardinality
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.dependences import changes_of, dependences_of
 from plainsql.analysis.depth import with_deep_stack
 from plainsql.analysis.describe import Description, Probe, RefusedError
@@ -20,11 +20,11 @@ from plainsql.analysis.index_findings import examine_indexes
 from plainsql.analysis.insert_findings import examine_inserts
 from plainsql.analysis.keyed_reads import reads_by_key
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
+from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability import Nullability
 from plainsql.analysis.outputs import Outputs
 from plainsql.analysis.parameters import Landing, parameter_landings
 from plainsql.analysis.places import places_of
-from plainsql.analysis.reader import Node, read_tree
 from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.stars import stars
 from plainsql.analysis.steadiness import caching_findings

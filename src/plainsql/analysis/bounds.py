@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.equalities import Equality, collect_equalities, plain_variable, strip_relabel
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.places import Place
-from plainsql.analysis.reader import Node
 from plainsql.analysis.tree import Command, Kind, Scope
 
 __all__ = ["Bounds", "exact_class"]

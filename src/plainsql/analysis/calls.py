@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.reader import Node
+from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.nodes import Node
 
 __all__ = ["function_of"]
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from plainsql.analysis.catalog.relations import ConditionalKey, Relation
 from plainsql.analysis.equalities import Equality, conditions, families_of, plain_variable, strip_relabel
 from plainsql.analysis.facts import Facts, Key
 from plainsql.analysis.keys import PLACES
-from plainsql.analysis.reader import Node, Value
-from plainsql.analysis.relations import ConditionalKey, Relation
+from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.tree import Command, Entry, Scope
 
 if TYPE_CHECKING:
-    from plainsql.analysis.catalogue import Catalogue
+    from plainsql.analysis.catalog.server_catalog import Catalogue
 
 __all__ = ["expression_equalities", "implied_keys"]
 

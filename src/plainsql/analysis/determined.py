@@ -22,7 +22,7 @@ from plainsql.analysis.equalities import (
     strip_relabel,
 )
 from plainsql.analysis.facts import Facts, NullJoin, null_joins
-from plainsql.analysis.reader import Node
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Query, Scope, expression_children
 
 if TYPE_CHECKING:

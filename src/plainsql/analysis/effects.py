@@ -8,16 +8,16 @@ from types import MappingProxyType
 from typing import Literal, cast
 
 from plainsql.analysis.bounds import Bounds, exact_class
-from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.declarations import declared_tables
+from plainsql.analysis.catalog.function_annotations import declared_tables
+from plainsql.analysis.catalog.policies import settings_asked
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.evaluation import Effects, Evaluator
 from plainsql.analysis.model import Action, TableUse
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.places import Place
-from plainsql.analysis.policies import settings_asked
-from plainsql.analysis.reader import Node
-from plainsql.analysis.relations import Relation
 from plainsql.analysis.returned import returned_columns
-from plainsql.analysis.routines import Function
 from plainsql.analysis.tree import Command, Entry, Kind, Query
 from plainsql.analysis.written import Event, Written, defaulted, given_by_all
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.facts import function_of
-from plainsql.analysis.reader import Node, conjuncts
+from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope, expression_children
 
 __all__ = [

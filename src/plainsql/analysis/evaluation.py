@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plainsql.analysis.attached import operators_of_node
-from plainsql.analysis.bodies import Body
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.function_bodies import Body
+from plainsql.analysis.catalog.implicit_functions import operators_of_node
+from plainsql.analysis.catalog.policies import setting_name
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.catalog.safe_functions import hides_tables, leaves_nothing, only_reads
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import TableUse, Volatility
-from plainsql.analysis.nodes import is_known, makes_values, types_met
-from plainsql.analysis.policies import setting_name
-from plainsql.analysis.reader import Node, NodeTextError, read_tree
-from plainsql.analysis.relations import Relation
-from plainsql.analysis.routines import Function
-from plainsql.analysis.safe_functions import hides_tables, leaves_nothing, only_reads
+from plainsql.analysis.node_kinds import is_known, makes_values, types_met
+from plainsql.analysis.nodes import Node, NodeTextError, read_tree
 from plainsql.analysis.tree import Command
 
 __all__ = ["Effects", "Evaluated", "Evaluator"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from plainsql.analysis.aggregates import aggregate_verdict, window_verdict
 from plainsql.analysis.facts import function_of
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.nonnull_functions import extract_is_steady, never_null
-from plainsql.analysis.reader import Node
 from plainsql.analysis.tree import Sublink
 from plainsql.analysis.verdict import Context, Verdict, first_nullable, never, nullable
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from plainsql.analysis.calls import function_of
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.keys import Key, Keys
-from plainsql.analysis.reader import Node
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree import Kind, Scope, Sublink
 
 __all__ = [

@@ -11,8 +11,8 @@ from plainsql.analysis.determined import from_entries, ungrouped
 from plainsql.analysis.equalities import plain_variable, strip_relabel
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import Analysis, Finding
+from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.nullability import Nullability
-from plainsql.analysis.reader import Node, conjuncts
 from plainsql.analysis.tree import Command, Entry, Kind, Scope, Sublink, once_per_query
 from plainsql.statements.scanner import scan
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from plainsql.analysis.findings import Examined
 from plainsql.analysis.model import Finding, PgType
-from plainsql.analysis.reader import Node
+from plainsql.analysis.nodes import Node
 from plainsql.statements.scanner import scan
 
 __all__ = ["frozen_literals"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.equalities import plain_variable, strip_relabel
 from plainsql.analysis.findings import Examined
 from plainsql.analysis.limits import constant_count
 from plainsql.analysis.model import Finding
-from plainsql.analysis.reader import Node
-from plainsql.analysis.relations import Relation
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree import Kind, Query, Scope, expression_children
 
 __all__ = ["examine_indexes"]

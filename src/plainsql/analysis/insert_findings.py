@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.relations import Column, Relation
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.findings import Examined
 from plainsql.analysis.model import Finding
-from plainsql.analysis.reader import Node
-from plainsql.analysis.relations import Column, Relation
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.stored import excludes_null
 from plainsql.analysis.tree import Command, Kind, Query
 

@@ -10,8 +10,8 @@ from collections.abc import Hashable
 from typing import Any
 
 from plainsql.analysis.calls import function_of
-from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.reader import Node, Value
+from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.tree import Scope
 
 __all__ = ["PLACES", "Key", "Keys"]

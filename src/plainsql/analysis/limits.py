@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plainsql.analysis.reader import Node
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree import Query
 
 __all__ = ["constant_count", "keeps_first_row"]

@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.routines import Function
+from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.catalog.server_catalog import Catalogue
 
 __all__ = ["AGGREGATES", "SET_COLUMNS", "WINDOW_FUNCTIONS", "Rule", "never_null"]
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final
 
 from plainsql.analysis.determined import ungrouped
-from plainsql.analysis.reader import Node
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree import Scope
 from plainsql.statements.scanner import Token, scan
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.relations import Column, Relation
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import ColumnRef
-from plainsql.analysis.reader import Node
-from plainsql.analysis.relations import Column, Relation
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.stored import excludes_null
 from plainsql.analysis.tree import Command, Entry, Kind, Query, Scope, Sublink

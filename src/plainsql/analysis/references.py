@@ -7,11 +7,11 @@ row that changed in the meantime its new version is joined with what its old ver
 
 from __future__ import annotations
 
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.relations import ForeignKey, Relation
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.equalities import families_of, strip_relabel
 from plainsql.analysis.facts import Facts, null_joins
-from plainsql.analysis.reader import Node, conjuncts
-from plainsql.analysis.relations import ForeignKey, Relation
+from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.tree import Command, Entry, Join, JoinType, Kind, Scope
 
 __all__ = ["join_follows_key", "select_follows_key"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.equalities import plain_variable
 from plainsql.analysis.facts import Facts, Key, mentions
-from plainsql.analysis.reader import Node, read_tree
-from plainsql.analysis.relations import Relation
+from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.stored import stored_column
 from plainsql.analysis.tree import Command, Entry, Query, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable

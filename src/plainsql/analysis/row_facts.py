@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plainsql.analysis.facts import Facts, Inference, is_true
-from plainsql.analysis.reader import Node
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree import Join, JoinType, Scope
 
 __all__ = ["facts_of_rows"]

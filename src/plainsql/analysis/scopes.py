@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.reader import Node, read_tree
+from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.tree import Entry, Kind, Query, Scope
 
 __all__ = ["Scopes"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from plainsql.analysis.expressions import elements_never_null
 from plainsql.analysis.facts import Facts, NullJoin
+from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.nonnull_functions import SET_COLUMNS
-from plainsql.analysis.reader import Node, Value
 from plainsql.analysis.returning import excluded_verdict, target_verdict
 from plainsql.analysis.stored import stored_column
 from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope

@@ -13,8 +13,8 @@ from typing import Final
 from plainsql.analysis.determined import ungrouped
 from plainsql.analysis.findings import Examined
 from plainsql.analysis.model import Finding
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.outputs import Outputs
-from plainsql.analysis.reader import Node
 from plainsql.analysis.tree import Entry, Kind, Scope
 from plainsql.statements.scanner import Token
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.evaluation import Effects, Evaluated
 from plainsql.analysis.findings import Places
 from plainsql.analysis.model import Finding
-from plainsql.analysis.relations import Relation
 
 __all__ = ["caching_findings"]
 

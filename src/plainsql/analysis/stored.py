@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plainsql.analysis.reader import Node, conjuncts, read_tree
-from plainsql.analysis.relations import Relation
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.nodes import Node, conjuncts, read_tree
 from plainsql.analysis.tree import Query, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
-from plainsql.analysis.reader import Node
+from plainsql.analysis.nodes import Node
 
 __all__ = [
     "Command",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from plainsql.analysis.bounds import Bounds
-from plainsql.analysis.catalogue import Catalogue
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.nodes import Node
 from plainsql.analysis.places import Place
-from plainsql.analysis.reader import Node
-from plainsql.analysis.relations import Relation
 from plainsql.analysis.tree import Command, Entry
 
 __all__ = ["Event", "Written", "defaulted", "given_by_all"]

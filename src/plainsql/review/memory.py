@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import msgspec
 
 import plainsql.analysis
 from plainsql.analysis import Analysis, PgType
-from plainsql.analysis.definitions import FIRST_USER_OID, Definitions
+from plainsql.analysis.catalog.definitions import FIRST_USER_OID, Definitions
 from plainsql.files import make_ignored_folder, read_file, remove_leftovers, replace_file
 
 __all__ = ["Memory"]
@@ -109,9 +110,17 @@ class Memory:
 
 
 def _analysis_version() -> str:
-    """Changes with every change of the analysis itself."""
+    """Return a digest that changes with every change of the analysis itself."""
     digest = hashlib.blake2b(digest_size=16)
-    for file in sorted(files(plainsql.analysis).iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".py"):
-            digest.update(file.read_bytes())
+    for file in _modules_in(files(plainsql.analysis)):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _modules_in(folder: Traversable) -> Iterator[Traversable]:
+    """The modules of a package and of the packages in it, in the order of their names."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _modules_in(entry)
+        elif entry.name.endswith(".py"):
+            yield entry

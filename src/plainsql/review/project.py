@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainsql import codegen, statements
-from plainsql.analysis.definitions import Definitions
+from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.analysis.scratch import scratch_database
 from plainsql.codegen.places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError

@@ -14,9 +14,9 @@ from typing import Any
 
 from psycopg import Connection
 
-from plainsql.analysis.reader import Node, NodeTextError, read_tree
-from plainsql.analysis.routines import Function, Routines
-from plainsql.analysis.safe_functions import only_computes
+from plainsql.analysis.catalog.routines import Function, Routines
+from plainsql.analysis.catalog.safe_functions import only_computes
+from plainsql.analysis.nodes import Node, NodeTextError, read_tree
 
 __all__ = ["Attached", "OfTable", "OfType", "load_attached", "operators_of_node"]
 

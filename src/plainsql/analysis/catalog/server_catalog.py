@@ -7,15 +7,15 @@ from typing import Any
 
 from psycopg import Connection
 
-from plainsql.analysis.attached import Attached, load_attached
-from plainsql.analysis.bodies import Bodies, Body
+from plainsql.analysis.catalog.function_bodies import Bodies, Body
+from plainsql.analysis.catalog.implicit_functions import Attached, load_attached
+from plainsql.analysis.catalog.relations import Relation, Trigger, load_relations
+from plainsql.analysis.catalog.routines import Function, Operator, Routines, load_routines
+from plainsql.analysis.catalog.safe_functions import only_computes
+from plainsql.analysis.catalog.server_types import Types, load_types
+from plainsql.analysis.catalog.trigger_bodies import TriggerBody, builtin_body, read_body
 from plainsql.analysis.describe import Probe
 from plainsql.analysis.model import ColumnRef, PgType
-from plainsql.analysis.pgtypes import Types, load_types
-from plainsql.analysis.relations import Relation, Trigger, load_relations
-from plainsql.analysis.routines import Function, Operator, Routines, load_routines
-from plainsql.analysis.safe_functions import only_computes
-from plainsql.analysis.trigger_bodies import TriggerBody, builtin_body, read_body
 
 __all__ = ["Catalogue"]
 

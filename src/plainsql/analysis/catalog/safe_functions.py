@@ -6,8 +6,8 @@ is volatile and not listed here is taken to write, and to leave something behind
 
 from __future__ import annotations
 
-from plainsql.analysis.reader import Node
-from plainsql.analysis.routines import Function
+from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.nodes import Node
 
 __all__ = ["hides_tables", "leaves_nothing", "only_computes", "only_reads", "runs_sql"]
 

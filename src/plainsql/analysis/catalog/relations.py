@@ -8,8 +8,8 @@ from typing import Any
 
 from psycopg import Connection
 
-from plainsql.analysis.reader import Node, conjuncts, read_tree
-from plainsql.analysis.trigger_bodies import TriggerBody
+from plainsql.analysis.catalog.trigger_bodies import TriggerBody
+from plainsql.analysis.nodes import Node, conjuncts, read_tree
 
 __all__ = [
     "Check",

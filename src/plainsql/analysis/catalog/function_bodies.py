@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import Connection
 
-from plainsql.analysis.reader import Node, NodeTextError, read_tree
-from plainsql.analysis.routines import Function
+from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.nodes import Node, NodeTextError, read_tree
 from plainsql.errors import SqlFileError
 from plainsql.statements.scanner import scan
 

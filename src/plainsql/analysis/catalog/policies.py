@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from plainsql.analysis.reader import Node, read_tree
-from plainsql.analysis.relations import Policy, Relation
+from plainsql.analysis.catalog.relations import Policy, Relation
+from plainsql.analysis.nodes import Node, read_tree
 
 __all__ = ["setting_name", "settings_asked"]
 
