@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.routines import Function
-from plainsql.analysis.grouping import groups_are_never_empty
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nonnull_functions import AGGREGATES, ALWAYS_COUNTED, KEEPS_NULLS, WINDOW_FUNCTIONS
+from plainsql.analysis.tree.grouping_sets import groups_are_never_empty
 from plainsql.analysis.verdict import Context, Verdict, first_nullable, never, nullable
 
 if TYPE_CHECKING:

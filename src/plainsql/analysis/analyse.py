@@ -22,14 +22,14 @@ from plainsql.analysis.keyed_reads import reads_by_key
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability import Nullability
-from plainsql.analysis.outputs import Outputs
 from plainsql.analysis.parameters import Landing, parameter_landings
-from plainsql.analysis.places import places_of
-from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.stars import stars
 from plainsql.analysis.steadiness import caching_findings
 from plainsql.analysis.storable import unstorable_columns
-from plainsql.analysis.tree import Query, Scope
+from plainsql.analysis.tree.output_positions import Outputs
+from plainsql.analysis.tree.query_sites import places_of
+from plainsql.analysis.tree.query_tree import Query, Scope
+from plainsql.analysis.tree.scopes import Scopes
 from plainsql.analysis.verdict import OuterJoin, Verdict, nullable
 
 __all__ = ["Analyser"]

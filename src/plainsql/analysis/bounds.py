@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.equalities import Equality, collect_equalities, plain_variable, strip_relabel
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.places import Place
-from plainsql.analysis.tree import Command, Kind, Scope
+from plainsql.analysis.tree.query_sites import Place
+from plainsql.analysis.tree.query_tree import Command, Kind, Scope
 
 __all__ = ["Bounds", "exact_class"]
 

@@ -11,12 +11,12 @@ from plainsql.analysis.conditional_keys import implied_keys
 from plainsql.analysis.determined import Determined, from_entries, ungrouped
 from plainsql.analysis.equalities import families_of, plain_variable
 from plainsql.analysis.facts import Facts, Inference, is_true
-from plainsql.analysis.limits import constant_count, keeps_first_row
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.references import join_follows_key, select_follows_key
 from plainsql.analysis.row_facts import facts_of_rows
-from plainsql.analysis.scopes import Scopes
-from plainsql.analysis.tree import Command, Entry, Join, JoinType, Kind, Scope, once_per_query
+from plainsql.analysis.tree.query_tree import Command, Entry, Join, JoinType, Kind, Scope, once_per_query
+from plainsql.analysis.tree.row_limits import constant_count, keeps_first_row
+from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["AtMostOne", "Cardinality"]
 

@@ -15,7 +15,7 @@ from plainsql.analysis.equalities import Equality, conditions, families_of, plai
 from plainsql.analysis.facts import Facts, Key
 from plainsql.analysis.keys import PLACES
 from plainsql.analysis.nodes import Node, Value
-from plainsql.analysis.tree import Command, Entry, Scope
+from plainsql.analysis.tree.query_tree import Command, Entry, Scope
 
 if TYPE_CHECKING:
     from plainsql.analysis.catalog.server_catalog import Catalogue

@@ -23,7 +23,15 @@ from plainsql.analysis.equalities import (
 )
 from plainsql.analysis.facts import Facts, NullJoin, null_joins
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Query, Scope, expression_children
+from plainsql.analysis.tree.query_tree import (
+    Command,
+    Entry,
+    JoinType,
+    Kind,
+    Query,
+    Scope,
+    expression_children,
+)
 
 if TYPE_CHECKING:
     from plainsql.analysis.cardinality import Cardinality

@@ -16,9 +16,9 @@ from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.evaluation import Effects, Evaluator
 from plainsql.analysis.model import Action, TableUse
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.places import Place
 from plainsql.analysis.returned import returned_columns
-from plainsql.analysis.tree import Command, Entry, Kind, Query
+from plainsql.analysis.tree.query_sites import Place
+from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query
 from plainsql.analysis.written import Event, Written, defaulted, given_by_all
 
 __all__ = ["Effects", "effects_of"]

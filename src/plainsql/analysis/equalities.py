@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.nodes import Node, conjuncts
-from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope, expression_children
+from plainsql.analysis.tree.query_tree import Command, Entry, JoinType, Kind, Scope, expression_children
 
 __all__ = [
     "Equality",

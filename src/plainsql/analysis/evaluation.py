@@ -22,7 +22,7 @@ from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import TableUse, Volatility
 from plainsql.analysis.node_kinds import is_known, makes_values, types_met
 from plainsql.analysis.nodes import Node, NodeTextError, read_tree
-from plainsql.analysis.tree import Command
+from plainsql.analysis.tree.query_tree import Command
 
 __all__ = ["Effects", "Evaluated", "Evaluator"]
 

@@ -9,7 +9,7 @@ from plainsql.analysis.aggregates import aggregate_verdict, window_verdict
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nonnull_functions import extract_is_steady, never_null
-from plainsql.analysis.tree import Sublink
+from plainsql.analysis.tree.query_tree import Sublink
 from plainsql.analysis.verdict import Context, Verdict, first_nullable, never, nullable
 
 if TYPE_CHECKING:

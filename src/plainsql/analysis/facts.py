@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from plainsql.analysis.calls import function_of
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.keys import Key, Keys
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree import Kind, Scope, Sublink
+from plainsql.analysis.tree.function_calls import function_of
+from plainsql.analysis.tree.query_tree import Kind, Scope, Sublink
 
 __all__ = [
     "NOTHING",

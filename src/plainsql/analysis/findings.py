@@ -13,7 +13,7 @@ from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import Analysis, Finding
 from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.nullability import Nullability
-from plainsql.analysis.tree import Command, Entry, Kind, Scope, Sublink, once_per_query
+from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Scope, Sublink, once_per_query
 from plainsql.statements.scanner import scan
 
 __all__ = ["Examined", "Places", "applicable", "examine"]

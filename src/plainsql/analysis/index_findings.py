@@ -9,10 +9,10 @@ from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.equalities import plain_variable, strip_relabel
 from plainsql.analysis.findings import Examined
-from plainsql.analysis.limits import constant_count
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree import Kind, Query, Scope, expression_children
+from plainsql.analysis.tree.query_tree import Kind, Query, Scope, expression_children
+from plainsql.analysis.tree.row_limits import constant_count
 
 __all__ = ["examine_indexes"]
 

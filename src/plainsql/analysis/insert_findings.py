@@ -10,7 +10,7 @@ from plainsql.analysis.findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.stored import excludes_null
-from plainsql.analysis.tree import Command, Kind, Query
+from plainsql.analysis.tree.query_tree import Command, Kind, Query
 
 __all__ = ["examine_inserts"]
 

@@ -15,7 +15,7 @@ from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.determined import from_entries
 from plainsql.analysis.equalities import collect_equalities, is_steady
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree import Command, Entry, Kind, Query, Scope, expression_children
+from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query, Scope, expression_children
 
 __all__ = ["reads_by_key"]
 

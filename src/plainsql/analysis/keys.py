@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from plainsql.analysis.calls import function_of
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.nodes import Node, Value
-from plainsql.analysis.tree import Scope
+from plainsql.analysis.tree.function_calls import function_of
+from plainsql.analysis.tree.query_tree import Scope
 
 __all__ = ["PLACES", "Key", "Keys"]
 

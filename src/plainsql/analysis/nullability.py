@@ -10,13 +10,13 @@ from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.expressions import expression_verdict
 from plainsql.analysis.facts import NOTHING, Facts, Inference, Key
-from plainsql.analysis.grouping import columns_in_every_set
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nonnull_functions import never_null
 from plainsql.analysis.returning import facts_after_write
-from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.sources import returned_set, variable_verdict
-from plainsql.analysis.tree import Command, Scope
+from plainsql.analysis.tree.grouping_sets import columns_in_every_set
+from plainsql.analysis.tree.query_tree import Command, Scope
+from plainsql.analysis.tree.scopes import Scopes
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 __all__ = ["Nullability"]

@@ -11,9 +11,9 @@ from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.facts import function_of
 from plainsql.analysis.model import ColumnRef
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.scopes import Scopes
 from plainsql.analysis.stored import excludes_null
-from plainsql.analysis.tree import Command, Entry, Kind, Query, Scope, Sublink
+from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query, Scope, Sublink
+from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["Landing", "parameter_landings"]
 

@@ -12,7 +12,7 @@ from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.equalities import families_of, strip_relabel
 from plainsql.analysis.facts import Facts, null_joins
 from plainsql.analysis.nodes import Node, conjuncts
-from plainsql.analysis.tree import Command, Entry, Join, JoinType, Kind, Scope
+from plainsql.analysis.tree.query_tree import Command, Entry, Join, JoinType, Kind, Scope
 
 __all__ = ["join_follows_key", "select_follows_key"]
 

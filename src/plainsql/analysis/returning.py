@@ -10,7 +10,7 @@ from plainsql.analysis.equalities import plain_variable
 from plainsql.analysis.facts import Facts, Key, mentions
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.stored import stored_column
-from plainsql.analysis.tree import Command, Entry, Query, Scope
+from plainsql.analysis.tree.query_tree import Command, Entry, Query, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 if TYPE_CHECKING:

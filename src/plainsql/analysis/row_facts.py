@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from plainsql.analysis.facts import Facts, Inference, is_true
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree import Join, JoinType, Scope
+from plainsql.analysis.tree.query_tree import Join, JoinType, Scope
 
 __all__ = ["facts_of_rows"]
 

@@ -13,7 +13,7 @@ from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.nonnull_functions import SET_COLUMNS
 from plainsql.analysis.returning import excluded_verdict, target_verdict
 from plainsql.analysis.stored import stored_column
-from plainsql.analysis.tree import Command, Entry, JoinType, Kind, Scope
+from plainsql.analysis.tree.query_tree import Command, Entry, JoinType, Kind, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 if TYPE_CHECKING:

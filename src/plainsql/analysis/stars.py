@@ -14,8 +14,8 @@ from plainsql.analysis.determined import ungrouped
 from plainsql.analysis.findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.outputs import Outputs
-from plainsql.analysis.tree import Entry, Kind, Scope
+from plainsql.analysis.tree.output_positions import Outputs
+from plainsql.analysis.tree.query_tree import Entry, Kind, Scope
 from plainsql.statements.scanner import Token
 
 __all__ = ["stars"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.nodes import Node, conjuncts, read_tree
-from plainsql.analysis.tree import Query, Scope
+from plainsql.analysis.tree.query_tree import Query, Scope
 from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 from plainsql.analysis.facts import Facts, Key, NullJoin
-from plainsql.analysis.tree import Scope
+from plainsql.analysis.tree.query_tree import Scope
 
 __all__ = ["Context", "OuterJoin", "Verdict", "first_nullable", "never", "nullable"]
 

@@ -8,8 +8,8 @@ from plainsql.analysis.bounds import Bounds
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.places import Place
-from plainsql.analysis.tree import Command, Entry
+from plainsql.analysis.tree.query_sites import Place
+from plainsql.analysis.tree.query_tree import Command, Entry
 
 __all__ = ["Event", "Written", "defaulted", "given_by_all"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree import Query
+from plainsql.analysis.tree.query_tree import Query
 
 __all__ = ["columns_in_every_set", "groups_are_never_empty"]
 

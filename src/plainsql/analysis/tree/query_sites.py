@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.nodes import Node, read_tree
-from plainsql.analysis.scopes import Scopes
-from plainsql.analysis.tree import Entry, Kind, Query, Scope
+from plainsql.analysis.tree.query_tree import Entry, Kind, Query, Scope
+from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["Place", "places_of"]
 

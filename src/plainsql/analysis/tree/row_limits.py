@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree import Query
+from plainsql.analysis.tree.query_tree import Query
 
 __all__ = ["constant_count", "keeps_first_row"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.nodes import Node, read_tree
-from plainsql.analysis.tree import Entry, Kind, Query, Scope
+from plainsql.analysis.tree.query_tree import Entry, Kind, Query, Scope
 
 __all__ = ["Scopes"]
 

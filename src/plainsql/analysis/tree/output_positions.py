@@ -8,7 +8,7 @@ from typing import Final
 
 from plainsql.analysis.determined import ungrouped
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree import Scope
+from plainsql.analysis.tree.query_tree import Scope
 from plainsql.statements.scanner import Token, scan
 
 __all__ = ["Outputs"]
