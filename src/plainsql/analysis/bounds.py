@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.equalities import Equality, collect_equalities, plain_variable, strip_relabel
+from plainsql.analysis.conditions.equalities import (
+    Equality,
+    collect_equalities,
+    plain_variable,
+    strip_relabel,
+)
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_sites import Place
 from plainsql.analysis.tree.query_tree import Command, Kind, Scope

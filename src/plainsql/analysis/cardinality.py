@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.conditional_keys import implied_keys
+from plainsql.analysis.conditions.equalities import families_of, plain_variable
+from plainsql.analysis.conditions.known_facts import Facts, Inference, is_true
 from plainsql.analysis.determined import Determined, from_entries, ungrouped
-from plainsql.analysis.equalities import families_of, plain_variable
-from plainsql.analysis.facts import Facts, Inference, is_true
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.references import join_follows_key, select_follows_key
 from plainsql.analysis.row_facts import facts_of_rows

@@ -11,9 +11,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.relations import ConditionalKey, Relation
-from plainsql.analysis.equalities import Equality, conditions, families_of, plain_variable, strip_relabel
-from plainsql.analysis.facts import Facts, Key
-from plainsql.analysis.keys import PLACES
+from plainsql.analysis.conditions.equalities import (
+    Equality,
+    conditions,
+    families_of,
+    plain_variable,
+    strip_relabel,
+)
+from plainsql.analysis.conditions.expression_keys import PLACES
+from plainsql.analysis.conditions.known_facts import Facts, Key
 from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.tree.query_tree import Command, Entry, Scope
 

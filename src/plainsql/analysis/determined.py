@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.conditional_keys import expression_equalities, implied_keys
-from plainsql.analysis.equalities import (
+from plainsql.analysis.conditions.equalities import (
     Equality,
     collect_equalities,
     families_of,
@@ -21,7 +21,7 @@ from plainsql.analysis.equalities import (
     sibling_variables,
     strip_relabel,
 )
-from plainsql.analysis.facts import Facts, NullJoin, null_joins
+from plainsql.analysis.conditions.known_facts import Facts, NullJoin, null_joins
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import (
     Command,

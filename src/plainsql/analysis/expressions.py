@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.aggregates import aggregate_verdict, window_verdict
-from plainsql.analysis.facts import function_of
+from plainsql.analysis.conditions.known_facts import function_of
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nonnull_functions import extract_is_steady, never_null
 from plainsql.analysis.tree.query_tree import Sublink

@@ -8,8 +8,8 @@ from functools import cached_property
 
 from plainsql.analysis.cardinality import Cardinality
 from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.conditions.known_facts import NOTHING, Facts, Inference, Key
 from plainsql.analysis.expressions import expression_verdict
-from plainsql.analysis.facts import NOTHING, Facts, Inference, Key
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nonnull_functions import never_null
 from plainsql.analysis.returning import facts_after_write

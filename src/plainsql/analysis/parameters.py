@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from plainsql.analysis.catalog.relations import Column, Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.facts import function_of
+from plainsql.analysis.conditions.known_facts import function_of
 from plainsql.analysis.model import ColumnRef
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.stored import excludes_null

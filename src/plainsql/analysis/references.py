@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from plainsql.analysis.catalog.relations import ForeignKey, Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.equalities import families_of, strip_relabel
-from plainsql.analysis.facts import Facts, null_joins
+from plainsql.analysis.conditions.equalities import families_of, strip_relabel
+from plainsql.analysis.conditions.known_facts import Facts, null_joins
 from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.tree.query_tree import Command, Entry, Join, JoinType, Kind, Scope
 

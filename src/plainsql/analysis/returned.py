@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.equalities import plain_variable, strip_relabel
+from plainsql.analysis.conditions.equalities import plain_variable, strip_relabel
 from plainsql.analysis.tree.query_tree import Command, Kind, Query, Scope
 
 __all__ = ["returned_columns"]

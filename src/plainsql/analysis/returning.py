@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.relations import Relation
-from plainsql.analysis.equalities import plain_variable
-from plainsql.analysis.facts import Facts, Key, mentions
+from plainsql.analysis.conditions.equalities import plain_variable
+from plainsql.analysis.conditions.known_facts import Facts, Key, mentions
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.stored import stored_column
 from plainsql.analysis.tree.query_tree import Command, Entry, Query, Scope

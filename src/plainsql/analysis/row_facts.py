@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from plainsql.analysis.facts import Facts, Inference, is_true
+from plainsql.analysis.conditions.known_facts import Facts, Inference, is_true
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import Join, JoinType, Scope
 

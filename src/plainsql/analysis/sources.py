@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plainsql.analysis.conditions.known_facts import Facts, NullJoin
 from plainsql.analysis.expressions import elements_never_null
-from plainsql.analysis.facts import Facts, NullJoin
 from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.nonnull_functions import SET_COLUMNS
 from plainsql.analysis.returning import excluded_verdict, target_verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
-from plainsql.analysis.facts import Facts, Key, NullJoin
+from plainsql.analysis.conditions.known_facts import Facts, Key, NullJoin
 from plainsql.analysis.tree.query_tree import Scope
 
 __all__ = ["Context", "OuterJoin", "Verdict", "first_nullable", "never", "nullable"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.facts import function_of
+from plainsql.analysis.conditions.known_facts import function_of
 from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.tree.query_tree import Command, Entry, JoinType, Kind, Scope, expression_children
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.keys import Key, Keys
+from plainsql.analysis.conditions.expression_keys import Key, Keys
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.function_calls import function_of
 from plainsql.analysis.tree.query_tree import Kind, Scope, Sublink
