@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from psycopg import Connection, pq
 
-from plainsql.analysis.cardinality import Cardinality
+from plainsql.analysis.cardinality.row_counts import Cardinality
+from plainsql.analysis.cardinality.unique_key_reads import reads_by_key
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.dependences import changes_of, dependences_of
 from plainsql.analysis.depth import with_deep_stack
@@ -18,7 +19,6 @@ from plainsql.analysis.findings import Examined, Places, examine
 from plainsql.analysis.frozen_literals import frozen_literals
 from plainsql.analysis.index_findings import examine_indexes
 from plainsql.analysis.insert_findings import examine_inserts
-from plainsql.analysis.keyed_reads import reads_by_key
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability import Nullability

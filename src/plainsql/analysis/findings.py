@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
+from plainsql.analysis.cardinality.unique_rows import from_entries, ungrouped
 from plainsql.analysis.conditions.equalities import plain_variable, strip_relabel
 from plainsql.analysis.conditions.known_facts import function_of
-from plainsql.analysis.determined import from_entries, ungrouped
 from plainsql.analysis.model import Analysis, Finding
 from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.nullability import Nullability

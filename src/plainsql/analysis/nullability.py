@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from functools import cached_property
 
-from plainsql.analysis.cardinality import Cardinality
+from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.conditions.known_facts import NOTHING, Facts, Inference, Key
 from plainsql.analysis.expressions import expression_verdict

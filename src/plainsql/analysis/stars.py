@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from plainsql.analysis.determined import ungrouped
+from plainsql.analysis.cardinality.unique_rows import ungrouped
 from plainsql.analysis.findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node

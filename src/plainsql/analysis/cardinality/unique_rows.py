@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from plainsql.analysis.conditional_keys import expression_equalities, implied_keys
+from plainsql.analysis.cardinality.conditional_keys import expression_equalities, implied_keys
 from plainsql.analysis.conditions.equalities import (
     Equality,
     collect_equalities,
@@ -34,7 +34,7 @@ from plainsql.analysis.tree.query_tree import (
 )
 
 if TYPE_CHECKING:
-    from plainsql.analysis.cardinality import Cardinality
+    from plainsql.analysis.cardinality.row_counts import Cardinality
 
 __all__ = ["Determined", "from_entries", "ungrouped"]
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plainsql.analysis.cardinality import Cardinality
+from plainsql.analysis.cardinality.row_counts import Cardinality
+from plainsql.analysis.cardinality.unique_rows import from_entries
 from plainsql.analysis.conditions.equalities import collect_equalities, is_steady
-from plainsql.analysis.determined import from_entries
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query, Scope, expression_children
 

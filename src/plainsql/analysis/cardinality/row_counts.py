@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from plainsql.analysis.cardinality.conditional_keys import implied_keys
+from plainsql.analysis.cardinality.foreign_key_matches import join_follows_key, select_follows_key
+from plainsql.analysis.cardinality.row_facts import facts_of_rows
+from plainsql.analysis.cardinality.unique_rows import Determined, from_entries, ungrouped
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.conditional_keys import implied_keys
 from plainsql.analysis.conditions.equalities import families_of, plain_variable
 from plainsql.analysis.conditions.known_facts import Facts, Inference, is_true
-from plainsql.analysis.determined import Determined, from_entries, ungrouped
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.references import join_follows_key, select_follows_key
-from plainsql.analysis.row_facts import facts_of_rows
 from plainsql.analysis.tree.query_tree import Command, Entry, Join, JoinType, Kind, Scope, once_per_query
 from plainsql.analysis.tree.row_limits import constant_count, keeps_first_row
 from plainsql.analysis.tree.scopes import Scopes
