@@ -12,7 +12,7 @@ import pytest
 
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.nonnull_functions import Rule, never_null
+from plainsql.analysis.nullability.nonnull_functions import Rule, never_null
 
 COMBINATIONS = 12
 

@@ -21,8 +21,9 @@ from plainsql.analysis.index_findings import examine_indexes
 from plainsql.analysis.insert_findings import examine_inserts
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nodes import Node, read_tree
-from plainsql.analysis.nullability import Nullability
-from plainsql.analysis.parameters import Landing, parameter_landings
+from plainsql.analysis.nullability.parameter_uses import Landing, parameter_landings
+from plainsql.analysis.nullability.query_nullability import Nullability
+from plainsql.analysis.nullability.verdict import OuterJoin, Verdict, nullable
 from plainsql.analysis.stars import stars
 from plainsql.analysis.steadiness import caching_findings
 from plainsql.analysis.storable import unstorable_columns
@@ -30,7 +31,6 @@ from plainsql.analysis.tree.output_positions import Outputs
 from plainsql.analysis.tree.query_sites import places_of
 from plainsql.analysis.tree.query_tree import Query, Scope
 from plainsql.analysis.tree.scopes import Scopes
-from plainsql.analysis.verdict import OuterJoin, Verdict, nullable
 
 __all__ = ["Analyser"]
 

@@ -12,7 +12,7 @@ from plainsql.analysis.conditions.equalities import plain_variable, strip_relabe
 from plainsql.analysis.conditions.known_facts import function_of
 from plainsql.analysis.model import Analysis, Finding
 from plainsql.analysis.nodes import Node, conjuncts
-from plainsql.analysis.nullability import Nullability
+from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Scope, Sublink, once_per_query
 from plainsql.statements.scanner import scan
 

@@ -9,7 +9,7 @@ from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.stored import excludes_null
+from plainsql.analysis.nullability.column_nullability import excludes_null
 from plainsql.analysis.tree.query_tree import Command, Kind, Query
 
 __all__ = ["examine_inserts"]

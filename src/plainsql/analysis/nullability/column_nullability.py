@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.nodes import Node, conjuncts, read_tree
+from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.query_tree import Query, Scope
-from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 if TYPE_CHECKING:
-    from plainsql.analysis.nullability import Nullability
+    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["excludes_null", "stored_column"]
 

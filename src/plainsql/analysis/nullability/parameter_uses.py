@@ -11,7 +11,7 @@ from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.conditions.known_facts import function_of
 from plainsql.analysis.model import ColumnRef
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.stored import excludes_null
+from plainsql.analysis.nullability.column_nullability import excludes_null
 from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query, Scope, Sublink
 from plainsql.analysis.tree.scopes import Scopes
 

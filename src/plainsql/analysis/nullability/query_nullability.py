@@ -9,15 +9,15 @@ from functools import cached_property
 from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.conditions.known_facts import NOTHING, Facts, Inference, Key
-from plainsql.analysis.expressions import expression_verdict
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.nonnull_functions import never_null
-from plainsql.analysis.returning import facts_after_write
-from plainsql.analysis.sources import returned_set, variable_verdict
+from plainsql.analysis.nullability.expression_rules import expression_verdict
+from plainsql.analysis.nullability.nonnull_functions import never_null
+from plainsql.analysis.nullability.returning_rules import facts_after_write
+from plainsql.analysis.nullability.variable_rules import returned_set, variable_verdict
+from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.grouping_sets import columns_in_every_set
 from plainsql.analysis.tree.query_tree import Command, Scope
 from plainsql.analysis.tree.scopes import Scopes
-from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 __all__ = ["Nullability"]
 

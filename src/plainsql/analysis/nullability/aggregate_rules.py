@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.nonnull_functions import AGGREGATES, ALWAYS_COUNTED, KEEPS_NULLS, WINDOW_FUNCTIONS
+from plainsql.analysis.nullability.nonnull_functions import (
+    AGGREGATES,
+    ALWAYS_COUNTED,
+    KEEPS_NULLS,
+    WINDOW_FUNCTIONS,
+)
+from plainsql.analysis.nullability.verdict import Context, Verdict, first_nullable, never, nullable
 from plainsql.analysis.tree.grouping_sets import groups_are_never_empty
-from plainsql.analysis.verdict import Context, Verdict, first_nullable, never, nullable
 
 if TYPE_CHECKING:
-    from plainsql.analysis.nullability import Nullability
+    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["aggregate_verdict", "window_verdict"]
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plainsql.analysis.conditions.known_facts import Facts, NullJoin
-from plainsql.analysis.expressions import elements_never_null
 from plainsql.analysis.nodes import Node, Value
-from plainsql.analysis.nonnull_functions import SET_COLUMNS
-from plainsql.analysis.returning import excluded_verdict, target_verdict
-from plainsql.analysis.stored import stored_column
+from plainsql.analysis.nullability.column_nullability import stored_column
+from plainsql.analysis.nullability.expression_rules import elements_never_null
+from plainsql.analysis.nullability.nonnull_functions import SET_COLUMNS
+from plainsql.analysis.nullability.returning_rules import excluded_verdict, target_verdict
+from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.query_tree import Command, Entry, JoinType, Kind, Scope
-from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 if TYPE_CHECKING:
-    from plainsql.analysis.nullability import Nullability
+    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["returned_set", "variable_verdict"]
 

@@ -9,12 +9,12 @@ from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.conditions.equalities import plain_variable
 from plainsql.analysis.conditions.known_facts import Facts, Key, mentions
 from plainsql.analysis.nodes import Node, read_tree
-from plainsql.analysis.stored import stored_column
+from plainsql.analysis.nullability.column_nullability import stored_column
+from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.query_tree import Command, Entry, Query, Scope
-from plainsql.analysis.verdict import Context, Verdict, never, nullable
 
 if TYPE_CHECKING:
-    from plainsql.analysis.nullability import Nullability
+    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["excluded_verdict", "facts_after_write", "target_verdict"]
 

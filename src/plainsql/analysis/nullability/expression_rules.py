@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from plainsql.analysis.aggregates import aggregate_verdict, window_verdict
 from plainsql.analysis.conditions.known_facts import function_of
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.nonnull_functions import extract_is_steady, never_null
+from plainsql.analysis.nullability.aggregate_rules import aggregate_verdict, window_verdict
+from plainsql.analysis.nullability.nonnull_functions import extract_is_steady, never_null
+from plainsql.analysis.nullability.verdict import Context, Verdict, first_nullable, never, nullable
 from plainsql.analysis.tree.query_tree import Sublink
-from plainsql.analysis.verdict import Context, Verdict, first_nullable, never, nullable
 
 if TYPE_CHECKING:
-    from plainsql.analysis.nullability import Nullability
+    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["elements_never_null", "expression_verdict"]
 
