@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.evaluation import Effects, Evaluator
+from plainsql.analysis.effects.evaluator import Effects, Evaluator
 from plainsql.reach import EVERYTHING
 from tests.analysis.effects_cases import FLAVOURS, Tally, build, judge, run, written_statements
 

@@ -12,7 +12,7 @@ import pytest
 
 from plainsql.analysis import Analyser
 from plainsql.analysis.catalog.function_annotations import declared_tables
-from plainsql.analysis.dependences import cached_read, changes_of_all
+from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_all
 from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence
 from plainsql.statements import compile_body
 from plainsql.statements.model import CachePolicy

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plainsql.analysis import Analyser, Analysis
-from plainsql.analysis.dependences import changes_of_all
+from plainsql.analysis.effects.cache_dependencies import changes_of_all
 from plainsql.analysis.merged import merged
 from plainsql.analysis.representatives import representatives
 from plainsql.statements import compile_body

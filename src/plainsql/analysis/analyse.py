@@ -11,10 +11,10 @@ from psycopg import Connection, pq
 from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.cardinality.unique_key_reads import reads_by_key
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.dependences import changes_of, dependences_of
 from plainsql.analysis.depth import with_deep_stack
 from plainsql.analysis.describe import Description, Probe, RefusedError
-from plainsql.analysis.effects import effects_of
+from plainsql.analysis.effects.cache_dependencies import changes_of, dependences_of
+from plainsql.analysis.effects.statement_effects import effects_of
 from plainsql.analysis.findings import Examined, Places, examine
 from plainsql.analysis.frozen_literals import frozen_literals
 from plainsql.analysis.index_findings import examine_indexes

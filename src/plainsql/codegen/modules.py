@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
 
-from plainsql.analysis.dependences import cached_read, changes_of_all
+from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_all
 from plainsql.analysis.merged import merged, merged_parameters, widest_column
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value

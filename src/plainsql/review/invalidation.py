@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from plainsql.analysis.dependences import cached_read, changes_of_all
+from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_all
 from plainsql.codegen import Checked
 from plainsql.reach import Change, Dependence
 

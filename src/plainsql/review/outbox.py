@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from plainsql.analysis.dependences import cached_read
+from plainsql.analysis.effects.cache_dependencies import cached_read
 from plainsql.codegen import Checked
 
 __all__ = ["Noted", "noted_tables", "read_tables"]

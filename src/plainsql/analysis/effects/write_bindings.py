@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from plainsql.analysis.bounds import Bounds
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.effects.parameter_bindings import Bounds
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_sites import Place
 from plainsql.analysis.tree.query_tree import Command, Entry

@@ -19,8 +19,8 @@ from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.safe_functions import hides_tables, leaves_nothing, only_reads
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.conditions.known_facts import function_of
+from plainsql.analysis.effects.node_kinds import is_known, makes_values, types_met
 from plainsql.analysis.model import TableUse, Volatility
-from plainsql.analysis.node_kinds import is_known, makes_values, types_met
 from plainsql.analysis.nodes import Node, NodeTextError, read_tree
 from plainsql.analysis.tree.query_tree import Command
 

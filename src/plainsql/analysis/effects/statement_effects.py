@@ -7,19 +7,19 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, cast
 
-from plainsql.analysis.bounds import Bounds, exact_class
 from plainsql.analysis.catalog.function_annotations import declared_tables
 from plainsql.analysis.catalog.policies import settings_asked
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.evaluation import Effects, Evaluator
+from plainsql.analysis.effects.evaluator import Effects, Evaluator
+from plainsql.analysis.effects.parameter_bindings import Bounds, exact_class
+from plainsql.analysis.effects.returning_bindings import returned_columns
+from plainsql.analysis.effects.write_bindings import Event, Written, defaulted, given_by_all
 from plainsql.analysis.model import Action, TableUse
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.returned import returned_columns
 from plainsql.analysis.tree.query_sites import Place
 from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query
-from plainsql.analysis.written import Event, Written, defaulted, given_by_all
 
 __all__ = ["Effects", "effects_of"]
 
