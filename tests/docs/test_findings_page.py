@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.analysis.definer_findings import SCHEMA_FINDINGS
+from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.review.problems import FINDINGS, Problem
 from plainsql.review.project import review
 from plainsql.settings import Project

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from plainsql.analysis.definer_findings import search_path_names
+from plainsql.analysis.findings.definer_findings import search_path_names
 from plainsql.review.problems import Problem
 from plainsql.review.project import review
 from plainsql.settings import Project

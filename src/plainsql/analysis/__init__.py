@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plainsql.analysis.analyse import Analyser
 from plainsql.analysis.describe import RefusedError
-from plainsql.analysis.findings import applicable
+from plainsql.analysis.findings.row_findings import applicable
 from plainsql.analysis.model import (
     Analysis,
     Attribute,

@@ -15,18 +15,18 @@ from plainsql.analysis.depth import with_deep_stack
 from plainsql.analysis.describe import Description, Probe, RefusedError
 from plainsql.analysis.effects.cache_dependencies import changes_of, dependences_of
 from plainsql.analysis.effects.statement_effects import effects_of
-from plainsql.analysis.findings import Examined, Places, examine
-from plainsql.analysis.frozen_literals import frozen_literals
-from plainsql.analysis.index_findings import examine_indexes
-from plainsql.analysis.insert_findings import examine_inserts
+from plainsql.analysis.findings.cacheability import caching_findings
+from plainsql.analysis.findings.frozen_literals import frozen_literals
+from plainsql.analysis.findings.index_findings import examine_indexes
+from plainsql.analysis.findings.insert_findings import examine_inserts
+from plainsql.analysis.findings.row_findings import Examined, Places, examine
+from plainsql.analysis.findings.stars import stars
+from plainsql.analysis.findings.storable_types import unstorable_columns
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.parameter_uses import Landing, parameter_landings
 from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.nullability.verdict import OuterJoin, Verdict, nullable
-from plainsql.analysis.stars import stars
-from plainsql.analysis.steadiness import caching_findings
-from plainsql.analysis.storable import unstorable_columns
 from plainsql.analysis.tree.output_positions import Outputs
 from plainsql.analysis.tree.query_sites import places_of
 from plainsql.analysis.tree.query_tree import Query, Scope

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from plainsql.analysis.findings import applicable
+from plainsql.analysis.findings.row_findings import applicable
 from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound
 from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from plainsql.analysis.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
-from plainsql.analysis.migration_places import Allowed, MigrationPlaces
+from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
+from plainsql.analysis.findings.migration_statements import Allowed, MigrationPlaces
 from plainsql.errors import Place
 from plainsql.review.problems import FINDINGS, Problem
 

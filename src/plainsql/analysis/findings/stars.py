@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from plainsql.analysis.cardinality.unique_rows import ungrouped
-from plainsql.analysis.findings import Examined
+from plainsql.analysis.findings.row_findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.output_positions import Outputs

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalogue
 from plainsql.analysis.effects.evaluator import Effects, Evaluated
-from plainsql.analysis.findings import Places
+from plainsql.analysis.findings.row_findings import Places
 from plainsql.analysis.model import Finding
 
 __all__ = ["caching_findings"]
