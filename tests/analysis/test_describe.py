@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser, PgType, RefusedError
-from plainsql.analysis.describe import Probe
+from plainsql.analysis.describer import Probe
 from plainsql.errors import ContractError
 
 TYPES = """

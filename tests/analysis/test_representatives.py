@@ -10,8 +10,8 @@ import pytest
 
 from plainsql.analysis import Analyser, Analysis
 from plainsql.analysis.effects.cache_dependencies import changes_of_all
-from plainsql.analysis.merged import merged
-from plainsql.analysis.representatives import representatives
+from plainsql.analysis.merge import merged
+from plainsql.analysis.representative_variants import representatives
 from plainsql.statements import compile_body
 
 CONDITIONS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from plainsql.analysis.scratch import PREFIX
+from plainsql.analysis.scratch_database import PREFIX
 
 Write = Callable[[Mapping[str, str]], Path]
 Names = Callable[[], set[str]]

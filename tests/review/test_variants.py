@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import RefusedError
-from plainsql.analysis.prepare import Prepared, prepare_all
+from plainsql.analysis.preparation import Prepared, prepare_all
 from plainsql.cli.app import main
 from plainsql.review.project import Review, review
 from plainsql.settings import Project

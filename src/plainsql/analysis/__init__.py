@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from plainsql.analysis.analyse import Analyser
-from plainsql.analysis.describe import RefusedError
+from plainsql.analysis.analyser import Analyser
+from plainsql.analysis.describer import RefusedError
 from plainsql.analysis.findings.row_findings import applicable
 from plainsql.analysis.model import (
     Analysis,

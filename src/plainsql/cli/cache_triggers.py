@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql import migrate
-from plainsql.analysis.scratch import scratch_database
+from plainsql.analysis.scratch_database import scratch_database
 from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body, migration
 from plainsql.cli.exits import FINDINGS, FINE
 from plainsql.errors import PlainsqlError

@@ -13,7 +13,7 @@ from keyword import iskeyword
 from pathlib import Path
 
 from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_all
-from plainsql.analysis.merged import merged, merged_parameters, widest_column
+from plainsql.analysis.merge import merged, merged_parameters, widest_column
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side

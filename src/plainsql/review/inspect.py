@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
-from plainsql.analysis.joined_plans import lost_by_joining
+from plainsql.analysis.batched_plans import lost_by_joining
 from plainsql.analysis.model import PgType
-from plainsql.analysis.prepare import prepare_all
-from plainsql.analysis.representatives import representatives
+from plainsql.analysis.preparation import prepare_all
+from plainsql.analysis.representative_variants import representatives
 from plainsql.codegen import Checked
 from plainsql.codegen.places import statement_place
 from plainsql.codegen.python_types import annotate_parameter

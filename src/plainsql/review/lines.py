@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from plainsql.analysis import Analysis, RefusedError
-from plainsql.analysis.bench import Bench
-from plainsql.analysis.merged import merged
+from plainsql.analysis.merge import merged
 from plainsql.analysis.model import ParameterFact
-from plainsql.analysis.representatives import representatives
-from plainsql.analysis.scratch import empty_databases
+from plainsql.analysis.representative_variants import representatives
+from plainsql.analysis.sandbox import Bench
+from plainsql.analysis.scratch_database import empty_databases
 from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.review.refusals import placed
 from plainsql.statements import compile_body

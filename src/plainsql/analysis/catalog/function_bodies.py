@@ -20,7 +20,7 @@ from plainsql.errors import SqlFileError
 from plainsql.statements.scanner import scan
 
 if TYPE_CHECKING:
-    from plainsql.analysis.describe import Probe
+    from plainsql.analysis.describer import Probe
 
 __all__ = ["Bodies", "Body"]
 

@@ -14,7 +14,7 @@ from plainsql.analysis.catalog.routines import Function, Operator, Routines, loa
 from plainsql.analysis.catalog.safe_functions import only_computes
 from plainsql.analysis.catalog.server_types import Types, load_types
 from plainsql.analysis.catalog.trigger_bodies import TriggerBody, builtin_body, read_body
-from plainsql.analysis.describe import Probe
+from plainsql.analysis.describer import Probe
 from plainsql.analysis.model import ColumnRef, PgType
 
 __all__ = ["Catalogue"]

@@ -11,8 +11,8 @@ from psycopg import Connection, pq
 from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.cardinality.unique_key_reads import reads_by_key
 from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.depth import with_deep_stack
-from plainsql.analysis.describe import Description, Probe, RefusedError
+from plainsql.analysis.deep_stack import with_deep_stack
+from plainsql.analysis.describer import Description, Probe, RefusedError
 from plainsql.analysis.effects.cache_dependencies import changes_of, dependences_of
 from plainsql.analysis.effects.statement_effects import effects_of
 from plainsql.analysis.findings.cacheability import caching_findings

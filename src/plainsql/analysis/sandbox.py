@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from plainsql.analysis.analyse import Analyser
-from plainsql.analysis.describe import RefusedError
+from plainsql.analysis.analyser import Analyser
+from plainsql.analysis.describer import RefusedError
 
 __all__ = ["Bench"]
 

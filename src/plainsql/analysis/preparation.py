@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection, pq
 
-from plainsql.analysis.describe import RefusedError
+from plainsql.analysis.describer import RefusedError
 
 __all__ = ["Prepared", "prepare_all"]
 
