@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from keyword import iskeyword
 
 from plainsql.analysis.model import Analysis, ColumnFact, Finding, ParameterFact, PgType, TableUse
-from plainsql.codegen.naming import string_literal
 from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.source_names import string_literal
 from plainsql.errors import ContractError
 from plainsql.statements import Encryption, Parameter, Statement
 

@@ -19,10 +19,10 @@ from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.encryption import PARAMETER, SameKeys, check_encrypted
 from plainsql.codegen.json_types import JsonTypes
-from plainsql.codegen.naming import is_field_name, normalized
-from plainsql.codegen.parameters import PlannedParameter, plan_choices, plan_parameter
-from plainsql.codegen.places import column_place, key_place, statement_place
+from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
+from plainsql.codegen.source_names import is_field_name, normalized
+from plainsql.codegen.source_places import column_place, key_place, statement_place
 from plainsql.errors import ContractError, Place
 from plainsql.reach import CachedRead, Change
 from plainsql.statements import Statement, Variant

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.naming import string_literal
+from plainsql.codegen.source_names import string_literal
 
 __all__ = ["Annotation", "annotate", "annotate_parameter", "below_domains", "reference"]
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
+from plainsql.codegen.dependency_arguments import reach_names, rendered_reach
 from plainsql.codegen.encryption import encrypting
 from plainsql.codegen.modules import Function, Module
-from plainsql.codegen.naming import docstring_text, one_line, string_literal
-from plainsql.codegen.parameters import PlannedParameter
+from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
-from plainsql.codegen.reaching import reach_names, rendered_reach
+from plainsql.codegen.source_names import docstring_text, one_line, string_literal
 from plainsql.statements import Parameter
 
 __all__ = ["MARK", "render", "render_package"]

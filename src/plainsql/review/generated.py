@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plainsql import codegen
 from plainsql.codegen import Checked
-from plainsql.codegen.places import statement_place
+from plainsql.codegen.source_places import statement_place
 from plainsql.errors import Place, PlainsqlError
 from plainsql.review.refusals import fault_of
 from plainsql.settings import Project

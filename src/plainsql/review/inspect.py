@@ -12,8 +12,8 @@ from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representatives
 from plainsql.codegen import Checked
-from plainsql.codegen.places import statement_place
 from plainsql.codegen.python_types import annotate_parameter
+from plainsql.codegen.source_places import statement_place
 from plainsql.errors import ContractError, PlainsqlError
 from plainsql.review.memory import Memory
 from plainsql.review.refusals import fault_of, lines_taken, placed

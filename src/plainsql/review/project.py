@@ -9,7 +9,7 @@ from pathlib import Path
 from plainsql import codegen, statements
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.analysis.scratch_database import scratch_database
-from plainsql.codegen.places import statement_place
+from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.review.generated import generated
 from plainsql.review.inspect import Inspection, inspect

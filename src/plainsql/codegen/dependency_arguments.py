@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plainsql.codegen.modules import Function
-from plainsql.codegen.naming import string_literal
+from plainsql.codegen.source_names import string_literal
 from plainsql.reach import CachedRead, Change, Dependence
 
 __all__ = ["reach_names", "rendered_reach"]

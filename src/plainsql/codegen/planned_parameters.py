@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Final
 
 from plainsql.analysis.model import ParameterFact, PgType
-from plainsql.codegen.naming import string_literal
 from plainsql.codegen.python_types import Annotation, below_domains
+from plainsql.codegen.source_names import string_literal
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Bounds, Parameter, Statement
 
