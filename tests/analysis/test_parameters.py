@@ -11,9 +11,9 @@ import pytest
 
 from plainsql.analysis import Analyser
 from plainsql.analysis.catalog.definitions import Definitions
+from plainsql.check.analysed_statements import inspect
+from plainsql.check.analysis_cache import Memory
 from plainsql.codegen import Checked
-from plainsql.review.inspect import inspect
-from plainsql.review.memory import Memory
 from plainsql.statements import parse
 
 SCHEMA = """

@@ -12,11 +12,11 @@ from cyclopts import Parameter
 from plainsql import migrate
 from plainsql.analysis.scratch_database import scratch_database
 from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body, migration
+from plainsql.check.project_check import review
+from plainsql.check.recorded_tables import Noted, noted_tables, read_tables
 from plainsql.cli.exits import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.migrate.folder import shown, taken_numbers
-from plainsql.review.outbox import Noted, noted_tables, read_tables
-from plainsql.review.project import review
 from plainsql.settings import Project
 
 __all__ = ["triggers"]

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from plainsql import ConnectError, MigrationError
 from plainsql.analysis.scratch_database import scratch_database
-from tests.review.conftest import NOTES, Names, Write
+from tests.check.conftest import NOTES, Names, Write
 
 
 def oid(connection: psycopg.Connection[tuple[object, ...]]) -> object:

@@ -14,8 +14,8 @@ from plainsql.analysis.model import ParameterFact
 from plainsql.analysis.representative_variants import representatives
 from plainsql.analysis.sandbox import Bench
 from plainsql.analysis.scratch_database import empty_databases
+from plainsql.check.statement_errors import placed
 from plainsql.errors import ConnectError, PlainsqlError
-from plainsql.review.refusals import placed
 from plainsql.statements import compile_body
 
 __all__ = ["as_json", "describe_lines", "parameters_as_json"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.review.problems import Problem
-from plainsql.review.project import review
+from plainsql.check.problems import Problem
+from plainsql.check.project_check import review
 from plainsql.settings import Project
 
 SCHEMA = (

@@ -9,8 +9,8 @@ from typing import Any
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
 from plainsql.analysis.findings.migration_statements import Allowed, MigrationPlaces
+from plainsql.check.problems import FINDINGS, Problem
 from plainsql.errors import Place
-from plainsql.review.problems import FINDINGS, Problem
 
 __all__ = ["schema_problems"]
 

@@ -11,12 +11,12 @@ from plainsql.analysis.batched_plans import lost_by_joining
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representatives
+from plainsql.check.analysis_cache import Memory
+from plainsql.check.statement_errors import fault_of, lines_taken, placed
 from plainsql.codegen import Checked
 from plainsql.codegen.python_types import annotate_parameter
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import ContractError, PlainsqlError
-from plainsql.review.memory import Memory
-from plainsql.review.refusals import fault_of, lines_taken, placed
 from plainsql.statements import Statement, Variant
 
 __all__ = ["Inspection", "inspect"]

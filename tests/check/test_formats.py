@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from plainsql.check.jsonl import describe_lines
+from plainsql.check.problems import Problem
 from plainsql.cli.check import _annotation
-from plainsql.review.lines import describe_lines
-from plainsql.review.problems import Problem
 
 T = "create table t (id int primary key, v int)"
 GOOD = {"schema": T, "sql": "select v from t where id = :id"}

@@ -11,10 +11,10 @@ import pytest
 
 from plainsql.analysis import RefusedError
 from plainsql.analysis.preparation import Prepared, prepare_all
+from plainsql.check.project_check import Review, review
 from plainsql.cli.app import main
-from plainsql.review.project import Review, review
 from plainsql.settings import Project
-from tests.review.conftest import Write
+from tests.check.conftest import Write
 
 SCHEMA = {
     "0001_t.sql": "create table t (id int primary key, k int not null, a int, b int, c int, s text);\n"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainsql import codegen
+from plainsql.check.statement_errors import fault_of
 from plainsql.codegen import Checked
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import Place, PlainsqlError
-from plainsql.review.refusals import fault_of
 from plainsql.settings import Project
 
 __all__ = ["Generated", "generated"]

@@ -9,11 +9,11 @@ from typing import Final
 import msgspec
 
 from plainsql.analysis.findings.row_findings import applicable
+from plainsql.check.nested_rows import keyless
+from plainsql.check.statement_errors import FaultError
 from plainsql.codegen import Checked
 from plainsql.codegen.encryption import unbound
 from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
-from plainsql.review.nested import keyless
-from plainsql.review.refusals import FaultError
 
 __all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_of", "problems_of_files"]
 

@@ -9,20 +9,20 @@ from pathlib import Path
 from plainsql import codegen, statements
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.analysis.scratch_database import scratch_database
-from plainsql.codegen.source_places import statement_place
-from plainsql.errors import PlainsqlError, SqlFileError
-from plainsql.review.generated import generated
-from plainsql.review.inspect import Inspection, inspect
-from plainsql.review.memory import Memory
-from plainsql.review.problems import (
+from plainsql.check.analysed_statements import Inspection, inspect
+from plainsql.check.analysis_cache import Memory
+from plainsql.check.generated_modules import generated
+from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
     Problem,
     findings_of,
     problems_of_files,
     refusal,
 )
-from plainsql.review.refusals import fault_of
-from plainsql.review.schema import schema_problems
+from plainsql.check.schema_findings import schema_problems
+from plainsql.check.statement_errors import fault_of
+from plainsql.codegen.source_places import statement_place
+from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.settings import Project
 from plainsql.statements import Statement
 

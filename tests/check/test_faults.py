@@ -10,15 +10,15 @@ import pytest
 
 import plainsql
 from plainsql.analysis import Analyser
+from plainsql.check import problems
+from plainsql.check.project_check import review
 from plainsql.cli.app import main
 from plainsql.codegen import modules
 from plainsql.codegen import render as rendering
 from plainsql.errors import SqlFileError
-from plainsql.review import problems
-from plainsql.review.project import review
 from plainsql.settings import Project
 from plainsql.statements import catalog
-from tests.review.conftest import NOTES, Write
+from tests.check.conftest import NOTES, Write
 
 QUERIES = {
     "deep.sql": "-- Stumbles.\n-- returns: value\nselect 1 as deep\n",

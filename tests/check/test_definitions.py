@@ -11,9 +11,9 @@ from psycopg import sql
 
 from plainsql.analysis import Analyser
 from plainsql.analysis.catalog.definitions import Definitions
-from plainsql.review.project import Review, review
+from plainsql.check.project_check import Review, review
 from plainsql.settings import Project
-from tests.review.conftest import Write
+from tests.check.conftest import Write
 
 SCHEMA = """
 create type mood as enum ('glad', 'sad');

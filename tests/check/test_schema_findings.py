@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from plainsql.analysis.findings.definer_findings import search_path_names
-from plainsql.review.problems import Problem
-from plainsql.review.project import review
+from plainsql.check.problems import Problem
+from plainsql.check.project_check import review
 from plainsql.settings import Project
 
 Find = Callable[..., list[Problem]]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.review.invalidation import CacheEntry, Invalidation, invalidations
-from plainsql.review.project import Review, review
+from plainsql.check.cache_map import CacheEntry, Invalidation, invalidations
+from plainsql.check.project_check import Review, review
 from plainsql.settings import Project
 
 SCHEMA = """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.review.project import Review, review
+from plainsql.check.project_check import Review, review
 from plainsql.settings import Project
 
 GOLDEN = Path(__file__).parent / "golden"

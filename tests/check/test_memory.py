@@ -10,9 +10,9 @@ import pytest
 from psycopg import sql
 
 from plainsql.analysis import Analyser
-from plainsql.review.project import Review, review
+from plainsql.check.project_check import Review, review
 from plainsql.settings import Project
-from tests.review.conftest import Write
+from tests.check.conftest import Write
 
 SCHEMA = {"0001_notes.sql": "create table notes (id int primary key, stars int, text text not null);"}
 

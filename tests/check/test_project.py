@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.review.project import review
+from plainsql.check.project_check import review
 from plainsql.settings import Project
-from tests.review.conftest import NOTES, Write
+from tests.check.conftest import NOTES, Write
 
 GET = "-- One.\n-- returns: optional value\nselect n.id\nfrom notes as n\nlimit 1\n"
 
