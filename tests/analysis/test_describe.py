@@ -161,7 +161,7 @@ def test_the_connection_is_given_back_as_it_was(database_url: str) -> None:
 
 
 def test_a_statement_costs_two_round_trips(typed: Analyser, tmp_path: Path) -> None:
-    """The catalogue is read once; then a statement is prepared and described, and nothing else is asked."""
+    """The catalog is read once; then a statement is prepared and described, and nothing else is asked."""
     server = typed._connection.pgconn
     sql = "select a, b, d from types.all_types as t left join types.tree as r on r.id = t.h where r.id = $1"
     typed.analyse(sql)

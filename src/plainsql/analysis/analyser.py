@@ -10,7 +10,7 @@ from psycopg import Connection, pq
 
 from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.cardinality.unique_key_reads import reads_by_key
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.deep_stack import with_deep_stack
 from plainsql.analysis.describer import Description, Probe, RefusedError
 from plainsql.analysis.effects.cache_dependencies import changes_of, dependences_of
@@ -27,9 +27,9 @@ from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.parameter_uses import Landing, parameter_landings
 from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.nullability.verdict import OuterJoin, Verdict, nullable
-from plainsql.analysis.tree.output_positions import Outputs
-from plainsql.analysis.tree.query_sites import places_of
-from plainsql.analysis.tree.query_tree import Query, Scope
+from plainsql.analysis.tree.output_positions import OutputPositions
+from plainsql.analysis.tree.query_sites import query_sites
+from plainsql.analysis.tree.query_tree import QueryTree, Scope
 from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["Analyser"]
@@ -39,7 +39,7 @@ class Analyser:
     """Analyses statements against the schema that a connection sees. Nothing is executed.
 
     The connection is the analyser's own until it closes: its settings change, and where no transaction is
-    open it is set to autocommit. The catalogue is read once; after a migration make a new analyser.
+    open it is set to autocommit. The catalog is read once; after a migration make a new analyser.
 
     Raises:
         ContractError: the server is older than PostgreSQL 16.
@@ -50,9 +50,9 @@ class Analyser:
         self._autocommit = connection.autocommit
         if connection.info.transaction_status == pq.TransactionStatus.IDLE:
             connection.autocommit = True
-        self.catalogue = Catalogue(connection)
+        self.catalog = Catalog(connection)
         self._probe = Probe(connection)
-        self.catalogue.read_bodies(self._probe)
+        self.catalog.read_bodies(self._probe)
 
     def __enter__(self) -> Self:
         return self
@@ -97,21 +97,21 @@ class Analyser:
         tree = read_tree(described.trees[0]) if described.trees else None
         if not isinstance(tree, Node):
             raise RefusedError("there is no statement", position=1)
-        scopes = Scopes(self.catalogue)
-        scope = Scope(Query(tree))
-        places = places_of(self.catalogue, scopes, scope)
-        locks = any(place.scope.query.node.items("rowMarks") for place in places)
-        cardinality = Cardinality(self.catalogue, scopes, locks=locks)
+        scopes = Scopes(self.catalog)
+        scope = Scope(QueryTree(tree))
+        sites = query_sites(self.catalog, scopes, scope)
+        locks = any(site.scope.query.node.items("rowMarks") for site in sites)
+        cardinality = Cardinality(self.catalog, scopes, locks=locks)
         facts = self._parameters(
-            described, names, parameter_landings(self.catalogue, scopes, scope), accepting
+            described, names, parameter_landings(self.catalog, scopes, scope), accepting
         )
         refusing = frozenset(number for number, fact in enumerate(facts, 1) if not fact.nullable)
-        nullability = Nullability(self.catalogue, scopes, cardinality, refusing)
+        nullability = Nullability(self.catalog, scopes, cardinality, refusing)
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
-        effects = effects_of(self.catalogue, places, tuple(names))
+        effects = effects_of(self.catalog, sites, tuple(names))
         examined = Examined(scope, nullability, Places(sql))
-        columns = self._columns(described, verdicts, Outputs(sql, scope))
+        columns = self._columns(described, verdicts, OutputPositions(sql, scope))
         return Analysis(
             parameters=facts,
             columns=columns,
@@ -137,10 +137,10 @@ class Analyser:
                 *stars(examined),
                 *examine_inserts(examined),
             ),
-            dependences=dependences_of(self.catalogue, effects),
-            changes=() if not effects.not_read_only else changes_of(self.catalogue, effects),
+            dependences=dependences_of(self.catalog, effects),
+            changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
-                *caching_findings(self.catalogue, effects, examined.places),
+                *caching_findings(self.catalog, effects, examined.places),
                 *(() if effects.writes else unstorable_columns(columns)),
             ),
         )
@@ -154,24 +154,24 @@ class Analyser:
     ) -> tuple[ParameterFact, ...]:
         facts: list[ParameterFact] = []
         for number, (name, oid) in enumerate(zip(names, described.parameters, strict=False), 1):
-            places = landings.get(number, [])
-            type_ = self.catalogue.type(oid)
+            sites = landings.get(number, [])
+            type_ = self.catalog.type(oid)
             if type_.not_null:
                 nullable_, because = False, f"{type_} is not null"
             elif name in accepting:
                 nullable_, because = True, "null by default"
-            elif not places:
+            elif not sites:
                 nullable_, because = True, "nothing strict meets it"
             else:
-                nullable_, because = places[0].nullable, places[0].because
+                nullable_, because = sites[0].nullable, sites[0].because
             facts.append(
                 ParameterFact(
                     name,
                     type_,
                     nullable_,
                     because,
-                    lands=tuple(sorted({place.column for place in places if place.column is not None})),
-                    compared=any(place.compared for place in places),
+                    lands=tuple(sorted({site.column for site in sites if site.column is not None})),
+                    compared=any(site.compared for site in sites),
                 )
             )
         return tuple(facts)
@@ -187,7 +187,7 @@ class Analyser:
         return "optional", most.because
 
     def _columns(
-        self, described: Description, verdicts: list[Verdict], outputs: Outputs
+        self, described: Description, verdicts: list[Verdict], outputs: OutputPositions
     ) -> tuple[ColumnFact, ...]:
         positions = outputs.positions([column.name for column in described.columns])
         groups: dict[frozenset[OuterJoin], int] = {}
@@ -197,10 +197,10 @@ class Analyser:
             facts.append(
                 ColumnFact(
                     column.name,
-                    self.catalogue.type(column.type, column.modifier),
+                    self.catalog.type(column.type, column.modifier),
                     verdict.nullable,
                     verdict.because,
-                    origin=self.catalogue.column(column.table, column.number),
+                    origin=self.catalog.column(column.table, column.number),
                     nullable_group=groups.setdefault(verdict.joins, len(groups) + 1)
                     if verdict.joins
                     else None,

@@ -14,7 +14,7 @@ __all__ = [
     "ColumnFact",
     "ColumnRef",
     "Finding",
-    "Kind",
+    "TypeKind",
     "ParameterFact",
     "PgType",
     "RowCount",
@@ -22,7 +22,7 @@ __all__ = [
     "Volatility",
 ]
 
-Kind = Literal["base", "enum", "domain", "composite", "array", "range", "multirange", "pseudo"]
+TypeKind = Literal["base", "enum", "domain", "composite", "array", "range", "multirange", "pseudo"]
 RowCount = Literal["one", "optional", "many", "none"]
 Volatility = Literal["immutable", "stable", "volatile"]
 Action = Literal["read", "insert", "update", "delete", "truncate", "cascade"]
@@ -44,8 +44,8 @@ class PgType:
     oid: int
     schema: str
     name: str
-    """The catalogue's name: ``int4``, ``_text``, ``mood``."""
-    kind: Kind
+    """The catalog's name: ``int4``, ``_text``, ``mood``."""
+    kind: TypeKind
     element: PgType | None = None
     """Of an array: its element; of a range or multirange: its subtype; of a domain: its base type."""
     labels: tuple[str, ...] = ()

@@ -96,7 +96,7 @@ def _analyse(
         if list(answer.columns) != columns:
             refused = RefusedError("the columns differ with the optional lines that are taken")
             raise _refused(analyser, refused, variant, variants)
-        prepared.append((variant, [analyser.catalogue.type(oid) for oid in answer.parameters]))
+        prepared.append((variant, [analyser.catalog.type(oid) for oid in answer.parameters]))
     _check_parameter_types(statement, prepared)
     return analyses
 

@@ -14,17 +14,17 @@ from plainsql.analysis.catalog.relations import ConditionalKey, Relation
 from plainsql.analysis.conditions.equalities import (
     Equality,
     conditions,
-    families_of,
+    equality_families,
     plain_variable,
     strip_relabel,
 )
-from plainsql.analysis.conditions.expression_keys import PLACES
-from plainsql.analysis.conditions.known_facts import Facts, Key
+from plainsql.analysis.conditions.expression_keys import LOCATION_FIELDS
+from plainsql.analysis.conditions.known_facts import Facts, ExpressionKey
 from plainsql.analysis.nodes import Node, Value
-from plainsql.analysis.tree.query_tree import Command, Entry, Scope
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Scope
 
 if TYPE_CHECKING:
-    from plainsql.analysis.catalog.server_catalog import Catalogue
+    from plainsql.analysis.catalog.server_catalog import Catalog
 
 __all__ = ["expression_equalities", "implied_keys"]
 
@@ -32,7 +32,7 @@ _IS_NULL, _IS_NOT_NULL, _IS_TRUE = 0, 1, 0
 
 
 def implied_keys(
-    relation: Relation, entry: Entry, scope: Scope, facts: Facts
+    relation: Relation, entry: RangeTableEntry, scope: Scope, facts: Facts
 ) -> Iterator[tuple[ConditionalKey, frozenset[int]]]:
     """The keys whose condition holds in every row, and the positions of their columns that are null there."""
     if not relation.conditional_keys or scope.query.command == Command.MERGE:
@@ -56,18 +56,18 @@ def implied_keys(
 
 
 def expression_equalities(
-    catalogue: Catalogue, expression: Node, entry: Entry, scope: Scope
+    catalog: Catalog, expression: Node, entry: RangeTableEntry, scope: Scope
 ) -> Iterator[Equality]:
     """The equalities of a query in which an index's expression over the entry stands on one side."""
     wanted = _shape(strip_relabel(expression), 1)
     for node, only_for in conditions(scope):
         args = node.nodes("args")
-        families = families_of(catalogue, node.number("opno")) if node.kind == "OPEXPR" else frozenset()
+        families = equality_families(catalog, node.number("opno")) if node.kind == "OPEXPR" else frozenset()
         # A collation that takes different texts for equal makes `=` weaker than a unique index.
         if (
             len(args) != 2
             or not families
-            or node.number("inputcollid") in catalogue.routines.nondeterministic_collations
+            or node.number("inputcollid") in catalog.routines.nondeterministic_collations
         ):
             continue
         for one, other in ((strip_relabel(args[0]), args[1]), (strip_relabel(args[1]), args[0])):
@@ -84,7 +84,7 @@ def _plain_test(node: Node) -> Node:
     return node
 
 
-def _follows(predicate: Node, entry: Entry, scope: Scope, facts: Facts) -> bool:
+def _follows(predicate: Node, entry: RangeTableEntry, scope: Scope, facts: Facts) -> bool:
     """Whether a predicate `x is not null` follows from another condition."""
     arg = predicate.node("arg")
     return (
@@ -97,7 +97,7 @@ def _follows(predicate: Node, entry: Entry, scope: Scope, facts: Facts) -> bool:
     )
 
 
-def _shape(value: Value, index: int) -> Key:
+def _shape(value: Value, index: int) -> ExpressionKey:
     """An expression over one relation, written so that equal shapes are equal values for the same row."""
     if isinstance(value, Node):
         if value.kind == "VAR":
@@ -106,7 +106,7 @@ def _shape(value: Value, index: int) -> Key:
             return ("column", value.number("varattno"), value.number("varreturningtype"), *place)
         return (
             value.kind,
-            *((name, _shape(item, index)) for name, item in value.fields.items() if name not in PLACES),
+            *((name, _shape(item, index)) for name, item in value.fields.items() if name not in LOCATION_FIELDS),
         )
     if isinstance(value, list):
         return tuple(_shape(item, index) for item in value)

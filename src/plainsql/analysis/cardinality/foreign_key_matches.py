@@ -8,25 +8,25 @@ row that changed in the meantime its new version is joined with what its old ver
 from __future__ import annotations
 
 from plainsql.analysis.catalog.relations import ForeignKey, Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.conditions.equalities import families_of, strip_relabel
-from plainsql.analysis.conditions.known_facts import Facts, null_joins
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.equalities import equality_families, strip_relabel
+from plainsql.analysis.conditions.known_facts import Facts, nulling_joins
 from plainsql.analysis.nodes import Node, conjuncts
-from plainsql.analysis.tree.query_tree import Command, Entry, Join, JoinType, Kind, Scope
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Join, JoinType, EntryKind, Scope
 
-__all__ = ["join_follows_key", "select_follows_key"]
+__all__ = ["join_always_matches", "subselect_always_matches"]
 
 
-def join_follows_key(catalogue: Catalogue, join: Join, scope: Scope, facts: Facts) -> bool:
+def join_always_matches(catalog: Catalog, join: Join, scope: Scope, facts: Facts) -> bool:
     """Whether an outer join always finds its match, as its condition is that of a foreign key."""
     sides = {JoinType.LEFT: join.right, JoinType.RIGHT: join.left}
     side = sides.get(join.type) if join.type is not None else None
     if side is None or side.kind != "RANGETBLREF" or join.condition is None:
         return False
-    return _follows(catalogue, join.condition, side.number("rtindex"), scope, facts)
+    return _follows(catalog, join.condition, side.number("rtindex"), scope, facts)
 
 
-def select_follows_key(catalogue: Catalogue, scope: Scope, facts: Facts) -> bool:
+def subselect_always_matches(catalog: Catalog, scope: Scope, facts: Facts) -> bool:
     """Whether a sub-select always finds a row, as its condition is that of a foreign key of an outer row.
 
     Its limit and offset are not looked at.
@@ -41,17 +41,17 @@ def select_follows_key(catalogue: Catalogue, scope: Scope, facts: Facts) -> bool
     )
     if leaves_out or len(query.from_items) != 1 or query.from_items[0].kind != "RANGETBLREF":
         return False
-    return _follows(catalogue, query.where, query.from_items[0].number("rtindex"), scope, facts)
+    return _follows(catalog, query.where, query.from_items[0].number("rtindex"), scope, facts)
 
 
-def _follows(catalogue: Catalogue, condition: Node | None, index: int, scope: Scope, facts: Facts) -> bool:
-    referenced = _referenced(catalogue, scope, index)
+def _follows(catalog: Catalog, condition: Node | None, index: int, scope: Scope, facts: Facts) -> bool:
+    referenced = _referenced(catalog, scope, index)
     if referenced is None:
         return False
     pairs: dict[tuple[int, int], frozenset[int]] = {}
-    homes: list[tuple[Scope, Entry]] = []
+    homes: list[tuple[Scope, RangeTableEntry]] = []
     for part in conjuncts(condition):
-        pair = _pair(catalogue, part, index, scope, facts)
+        pair = _pair(catalog, part, index, scope, facts)
         if pair is None:
             return False
         own, other, home, entry, families = pair
@@ -60,21 +60,21 @@ def _follows(catalogue: Catalogue, condition: Node | None, index: int, scope: Sc
     if not homes or any(home[0] is not homes[0][0] or home[1] is not homes[0][1] for home in homes):
         return False
     home, entry = homes[0]
-    table = catalogue.relation(entry.relation)
+    table = catalog.relation(entry.relation)
     return table is not None and any(
         key.table == table.oid
         and key.holds
         and set(zip(key.columns, key.referenced_columns, strict=True)) == pairs.keys()
         and _by_its_equality(referenced, pairs, key)
-        and _is_kept(catalogue, table, key)
+        and _is_kept(catalog, table, key)
         for key in referenced.referenced_by
     )
 
 
-def _referenced(catalogue: Catalogue, scope: Scope, index: int) -> Relation | None:
+def _referenced(catalog: Catalog, scope: Scope, index: int) -> Relation | None:
     """The table behind an entry, if all its rows are read."""
     entry = scope.query.entry(index)
-    relation = catalogue.relation(entry.relation) if entry is not None and entry.relation else None
+    relation = catalog.relation(entry.relation) if entry is not None and entry.relation else None
     if entry is None or relation is None or relation.kind not in "rp" or relation.row_security:
         return None
     sampled = entry.node.node("tablesample") is not None
@@ -83,29 +83,29 @@ def _referenced(catalogue: Catalogue, scope: Scope, index: int) -> Relation | No
 
 
 def _pair(
-    catalogue: Catalogue, node: Node, index: int, scope: Scope, facts: Facts
-) -> tuple[int, int, Scope, Entry, frozenset[int]] | None:
+    catalog: Catalog, node: Node, index: int, scope: Scope, facts: Facts
+) -> tuple[int, int, Scope, RangeTableEntry, frozenset[int]] | None:
     """The two columns of `referenced.column = table.column`, with where the latter is and the families."""
-    families = families_of(catalogue, node.number("opno")) if node.kind == "OPEXPR" else frozenset[int]()
+    families = equality_families(catalog, node.number("opno")) if node.kind == "OPEXPR" else frozenset[int]()
     args = [strip_relabel(arg) for arg in node.nodes("args")]
     if len(args) != 2 or not families or any(arg.kind != "VAR" for arg in args):
         return None
-    if node.number("inputcollid") in catalogue.routines.nondeterministic_collations:
+    if node.number("inputcollid") in catalog.routines.nondeterministic_collations:
         return None
     for own, other in (args, args[::-1]):
         if own.number("varlevelsup") or own.number("varno") != index:
             continue
         home = scope.up(other.number("varlevelsup"))
         entry = home.query.entry(other.number("varno")) if home is not None else None
-        if home is None or entry is None or not _is_found(catalogue, other, home, entry, facts):
+        if home is None or entry is None or not _is_found(catalog, other, home, entry, facts):
             continue
         return own.number("varattno"), other.number("varattno"), home, entry, families
     return None
 
 
-def _is_found(catalogue: Catalogue, variable: Node, home: Scope, entry: Entry, facts: Facts) -> bool:
+def _is_found(catalog: Catalog, variable: Node, home: Scope, entry: RangeTableEntry, facts: Facts) -> bool:
     """Whether a variable is a column that is not null, of a row that the statement found in a table."""
-    table = catalogue.relation(entry.relation) if entry.kind is Kind.RELATION else None
+    table = catalog.relation(entry.relation) if entry.kind is EntryKind.RELATION else None
     column = variable.number("varattno")
     if (
         table is None
@@ -121,10 +121,10 @@ def _is_found(catalogue: Catalogue, variable: Node, home: Scope, entry: Entry, f
         or (home.query.node.items("groupingSets") and not home.query.node.flag("hasGroupRTE"))
     ):
         return False
-    if not all(join in facts.matched for join in null_joins(variable, home)):
+    if not all(join in facts.matched for join in nulling_joins(variable, home)):
         return False
     known = ("var", home.query.id, entry.index, column) in facts.keys
-    return known or catalogue.column_is_not_null(table, column, with_children=entry.with_children)[0]
+    return known or catalog.column_is_not_null(table, column, with_children=entry.with_children)[0]
 
 
 def _by_its_equality(
@@ -137,16 +137,16 @@ def _by_its_equality(
     )
 
 
-def _is_kept(catalogue: Catalogue, table: Relation, key: ForeignKey) -> bool:
+def _is_kept(catalog: Catalog, table: Relation, key: ForeignKey) -> bool:
     """Whether no trigger or rule of the table can undo what the foreign key does to its rows."""
     if not {key.on_delete, key.on_update} & set("cnd"):
         return True
-    changed = catalogue.changed_by_triggers(table, "update")
+    changed = catalog.changed_by_triggers(table, "update")
     return not (
         table.rules
         or changed is None
         or changed & set(key.columns)
-        or catalogue.may_drop_rows(table, "delete")
-        or catalogue.may_drop_rows(table, "update")
-        or catalogue.may_keep_old_row(table)
+        or catalog.may_drop_rows(table, "delete")
+        or catalog.may_drop_rows(table, "update")
+        or catalog.may_keep_old_row(table)
     )

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from plainsql.analysis.cardinality.conditional_keys import implied_keys
-from plainsql.analysis.cardinality.foreign_key_matches import join_follows_key, select_follows_key
+from plainsql.analysis.cardinality.foreign_key_matches import join_always_matches, subselect_always_matches
 from plainsql.analysis.cardinality.row_facts import facts_of_rows
-from plainsql.analysis.cardinality.unique_rows import Determined, from_entries, ungrouped
+from plainsql.analysis.cardinality.unique_rows import UniqueRows, from_entries, ungrouped
 from plainsql.analysis.catalog.relations import Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.conditions.equalities import families_of, plain_variable
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.equalities import equality_families, plain_variable
 from plainsql.analysis.conditions.known_facts import Facts, Inference, is_true
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_tree import Command, Entry, Join, JoinType, Kind, Scope, once_per_query
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Join, JoinType, EntryKind, Scope, once_per_query
 from plainsql.analysis.tree.row_limits import constant_count, keeps_first_row
 from plainsql.analysis.tree.scopes import Scopes
 
@@ -37,15 +37,15 @@ class AtMostOne:
 class Cardinality:
     """Counts the rows of a query from its keys, limits and aggregates."""
 
-    def __init__(self, catalogue: Catalogue, scopes: Scopes, *, locks: bool = False) -> None:
+    def __init__(self, catalog: Catalog, scopes: Scopes, *, locks: bool = False) -> None:
         """``locks`` says whether any query of the statement locks rows, which a foreign key promises nothing.
 
         Rows of a view are locked with those of its tables, so it is not a matter of one query alone.
         """
-        self.catalogue = catalogue
+        self.catalog = catalog
         self.scopes = scopes
         self._locks = locks
-        self._inference = Inference(catalogue)
+        self._inference = Inference(catalog)
         self._at_most_one: dict[int, AtMostOne] = {}
 
     def at_most_one(self, scope: Scope) -> AtMostOne:
@@ -81,7 +81,7 @@ class Cardinality:
         """Whether a sub-select always finds the row that an outer row refers to by a foreign key."""
         if self._locks or not keeps_first_row(scope.query):
             return False
-        return select_follows_key(self.catalogue, scope, facts)
+        return subselect_always_matches(self.catalog, scope, facts)
 
     def from_has_row(self, scope: Scope) -> bool:
         """Whether a row always comes out of ``from`` and ``where``."""
@@ -112,16 +112,16 @@ class Cardinality:
         entry = scope.query.entry(item.number("rtindex")) if item.kind == "RANGETBLREF" else None
         if entry is None:
             return False
-        if entry.kind is Kind.VALUES:
+        if entry.kind is EntryKind.VALUES:
             return bool(entry.node.items("values_lists"))
-        if entry.kind is Kind.RESULT:
+        if entry.kind is EntryKind.RESULT:
             return True
-        if entry.kind is Kind.FUNCTION:
+        if entry.kind is EntryKind.FUNCTION:
             return self.one_call(entry)
         inner = self.scopes.of_entry(entry, scope)
         if inner is None or entry.node.flag("self_reference"):
             return False
-        relation = self.catalogue.relation(entry.relation) if entry.relation else None
+        relation = self.catalog.relation(entry.relation) if entry.relation else None
         # A materialised view may not have been refreshed.
         return (relation is None or relation.kind == "v") and self.at_least_one(inner)
 
@@ -136,12 +136,12 @@ class Cardinality:
     def _inserts_always(self, scope: Scope) -> bool:
         query = scope.query
         entry = query.entry(query.result_relation)
-        relation = self.catalogue.relation(entry.relation) if entry is not None else None
+        relation = self.catalog.relation(entry.relation) if entry is not None else None
         if (
             relation is None
             or relation.rules
             or relation.is_view
-            or self.catalogue.may_drop_rows(relation, "insert")
+            or self.catalog.may_drop_rows(relation, "insert")
         ):
             return False
         conflict = query.node.node("onConflict")
@@ -149,7 +149,7 @@ class Cardinality:
             always = (
                 conflict.number("action") == _ON_CONFLICT_UPDATE and conflict.node("onConflictWhere") is None
             )
-            if not always or self.catalogue.may_drop_rows(relation, "update"):
+            if not always or self.catalog.may_drop_rows(relation, "update"):
                 return False
         return all(self.item_at_least_one(item, scope) for item in query.from_items)
 
@@ -181,7 +181,7 @@ class Cardinality:
             return AtMostOne(True, "an aggregate without group by")
         if not query.members:
             return AtMostOne(True, "one row of values" if is_true(query.where) else "no from")
-        fixed = self.determined(scope)
+        fixed = self.unique_rows(scope)
         missing = [entry for entry in from_entries(query) if entry.index not in fixed.relations]
         if not missing and not fixed.full_join and not query.node.nodes("groupingSets"):
             return AtMostOne(True, fixed.reason())
@@ -199,13 +199,13 @@ class Cardinality:
     def _write(self, scope: Scope) -> AtMostOne:
         query = scope.query
         target = query.entry(query.result_relation)
-        relation = self.catalogue.relation(target.relation) if target is not None else None
+        relation = self.catalog.relation(target.relation) if target is not None else None
         if target is None or relation is None or relation.rules:
             return AtMostOne(False, "rules on the table")
         if query.returned_sets():
             return AtMostOne(False, "a set-returning function among the values")
         if query.command == Command.INSERT:
-            rows = self.determined(scope)
+            rows = self.unique_rows(scope)
             if all(entry.index in rows.relations for entry in from_entries(query)) and not rows.full_join:
                 return AtMostOne(True, "one row is inserted")
             return AtMostOne(False, "as many rows as are inserted")
@@ -213,7 +213,7 @@ class Cardinality:
             actions = query.node.nodes("mergeActionList")
             if any(action.number("matchKind", -1) == 1 for action in actions):
                 return AtMostOne(False, "merge: not matched by source")
-            fixed = self.determined(scope)
+            fixed = self.unique_rows(scope)
             if (
                 all(entry.index in fixed.relations for entry in [target, *from_entries(query)])
                 and not fixed.full_join
@@ -221,7 +221,7 @@ class Cardinality:
                 return AtMostOne(True, "one row of the source, which matches at most one")
             return AtMostOne(False, "merge: no unique key of source and target is bound")
         # A row is updated or deleted once, however many rows of `from` it meets.
-        fixed = self.determined(scope)
+        fixed = self.unique_rows(scope)
         if target.index in fixed.relations:
             return AtMostOne(True, fixed.because[target.index])
         return AtMostOne(False, f"no unique key of {target.alias} is bound")
@@ -302,7 +302,7 @@ class Cardinality:
                 positions.setdefault(variable, output.number("resno"))
         found: list[OutputKey] = []
         for entry in from_entries(query):
-            fixed = self.determined(scope, assume=entry.index)
+            fixed = self.unique_rows(scope, assume=entry.index)
             if fixed.full_join or any(other.index not in fixed.relations for other in from_entries(query)):
                 continue
             for key, _ in self.keys(entry, scope):
@@ -316,18 +316,18 @@ class Cardinality:
         """Whether the query would give at most one row without its limit."""
         return self._rows_before_limit(scope).proved
 
-    def determined(
+    def unique_rows(
         self, scope: Scope, assume: int = 0, columns: Iterable[tuple[int, int]] = ()
-    ) -> Determined:
+    ) -> UniqueRows:
         """What is determined in a query.
 
         ``assume`` is a relation that is taken to be, and so are ``columns``.
         """
-        return Determined(self, scope, self.facts(scope), assume, columns)
+        return UniqueRows(self, scope, self.facts(scope), assume, columns)
 
-    def keys(self, entry: Entry, scope: Scope) -> list[tuple[OutputKey, str]]:
+    def keys(self, entry: RangeTableEntry, scope: Scope) -> list[tuple[OutputKey, str]]:
         """The columns that no two rows of a range table entry share, each set with how to call it."""
-        relation = self.catalogue.relation(entry.relation) if entry.relation else None
+        relation = self.catalog.relation(entry.relation) if entry.relation else None
         # A materialised view may hold rows from before its tables had their keys: it has its own indexes.
         if relation is not None and relation.kind != "v":
             if not self.has_own_keys(relation, entry):
@@ -347,7 +347,7 @@ class Cardinality:
             return []
         return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
 
-    def has_own_keys(self, relation: Relation, entry: Entry) -> bool:
+    def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
         """Whether the keys of a table hold for all rows that an entry reads: no tables that inherit."""
         return not (
             relation.is_view
@@ -356,7 +356,7 @@ class Cardinality:
         )
 
     def _conditional_keys(
-        self, relation: Relation, entry: Entry, scope: Scope
+        self, relation: Relation, entry: RangeTableEntry, scope: Scope
     ) -> list[tuple[OutputKey, str]]:
         """The keys on columns alone whose condition holds in every row of the query."""
         return [
@@ -381,12 +381,12 @@ class Cardinality:
         return facts_of_rows(self._inference, scope, self.item_at_least_one, self._follows_key)
 
     def _follows_key(self, join: Join, scope: Scope, facts: Facts) -> bool:
-        return not self._locks and join_follows_key(self.catalogue, join, scope, facts)
+        return not self._locks and join_always_matches(self.catalog, join, scope, facts)
 
     def _equality(self, clause: Node) -> frozenset[int]:
-        return families_of(self.catalogue, clause.number("eqop"))
+        return equality_families(self.catalog, clause.number("eqop"))
 
-    def one_call(self, entry: Entry) -> bool:
+    def one_call(self, entry: RangeTableEntry) -> bool:
         """Whether a function entry gives exactly one row."""
         for call in entry.node.nodes("functions"):
             expression = call.node("funcexpr")

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.cardinality.unique_rows import from_entries
-from plainsql.analysis.conditions.equalities import collect_equalities, is_steady
+from plainsql.analysis.conditions.equalities import collect_equalities, is_repeatable
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query, Scope, expression_children
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, EntryKind, QueryTree, Scope, expression_children
 
 __all__ = ["reads_by_key"]
 
@@ -45,10 +45,10 @@ def reads_by_key(cardinality: Cardinality, scope: Scope) -> bool:
     if any(query.node.fields.get(clause) for clause in _REFUSED):
         return False
     entries = from_entries(query)
-    if not entries or any(entry.kind is not Kind.RELATION for entry in entries):
+    if not entries or any(entry.kind is not EntryKind.RELATION for entry in entries):
         return False
     for entry in entries:
-        relation = cardinality.catalogue.relation(entry.relation)
+        relation = cardinality.catalog.relation(entry.relation)
         if relation is None or relation.is_view or entry.node.node("tablesample") is not None:
             return False
     if any(part.kind == "SUBLINK" for part in query.expressions()):
@@ -63,7 +63,7 @@ def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
     """Find the parameters that are compared for equality with a column of a unique key of which all columns
     are compared so: the ids of their nodes.
     """
-    equalities = collect_equalities(cardinality.catalogue, scope)
+    equalities = collect_equalities(cardinality.catalog, scope)
     found: set[int] = set()
     for entry in from_entries(scope.query):
         own = [
@@ -88,14 +88,14 @@ def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
     return found
 
 
-def _is_a_key_to(cardinality: Cardinality, entry: Entry, value: Node) -> bool:
+def _is_a_key_to(cardinality: Cardinality, entry: RangeTableEntry, value: Node) -> bool:
     """Whether a value is known before the row is found that it is compared with."""
-    return is_steady(cardinality.catalogue, value) and not any(
+    return is_repeatable(cardinality.catalog, value) and not any(
         part.kind == "VAR" and part.number("varno") == entry.index for part in expression_children(value)
     )
 
 
-def _parameters_of_conditions(query: Query) -> Iterator[Node]:
+def _parameters_of_conditions(query: QueryTree) -> Iterator[Node]:
     tree = query.node.node("jointree")
     for part in expression_children(tree) if tree is not None else ():
         if part.kind == "PARAM":

@@ -15,20 +15,20 @@ from plainsql.analysis.cardinality.conditional_keys import expression_equalities
 from plainsql.analysis.conditions.equalities import (
     Equality,
     collect_equalities,
-    families_of,
-    is_steady,
+    equality_families,
+    is_repeatable,
     plain_variable,
-    sibling_variables,
+    lateral_variables,
     strip_relabel,
 )
-from plainsql.analysis.conditions.known_facts import Facts, NullJoin, null_joins
+from plainsql.analysis.conditions.known_facts import Facts, NullingJoin, nulling_joins
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import (
     Command,
-    Entry,
+    RangeTableEntry,
     JoinType,
-    Kind,
-    Query,
+    EntryKind,
+    QueryTree,
     Scope,
     expression_children,
 )
@@ -36,10 +36,10 @@ from plainsql.analysis.tree.query_tree import (
 if TYPE_CHECKING:
     from plainsql.analysis.cardinality.row_counts import Cardinality
 
-__all__ = ["Determined", "from_entries", "ungrouped"]
+__all__ = ["UniqueRows", "from_entries", "ungrouped"]
 
 
-class Determined:
+class UniqueRows:
     """What is determined in one query."""
 
     def __init__(
@@ -52,23 +52,23 @@ class Determined:
     ) -> None:
         """Find all that is; the relation ``assume`` (or 0) and ``columns`` are taken to be."""
         self._cardinality = cardinality
-        self._catalogue = cardinality.catalogue
+        self._catalog = cardinality.catalog
         self._scope = scope
         self._facts = facts
         query = scope.query
         self.relations: set[int] = {assume} if assume else set()
         self.columns: dict[tuple[int, int], frozenset[int]] = {}
         """Columns with one value, each with the operator families whose equality says so."""
-        every = frozenset().union(*cardinality.catalogue.routines.families_of_equality.values())
+        every = frozenset().union(*cardinality.catalog.routines.families_of_equality.values())
         for column in columns:
             self.columns[column] = every
         self.because: dict[int, str] = {}
         self.full_join = any(join.type in (JoinType.FULL, None) for join in query.joins.values())
-        self._settle()
+        self._propagate()
 
-    def _settle(self) -> None:
+    def _propagate(self) -> None:
         query = self._scope.query
-        equalities = collect_equalities(self._catalogue, self._scope)
+        equalities = collect_equalities(self._catalog, self._scope)
         pending = from_entries(query)
         target = query.entry(query.result_relation)
         if target is not None and query.command != Command.INSERT and target not in pending:
@@ -102,7 +102,7 @@ class Determined:
                 return False
             expression = ungrouped(expression, self._scope)
             variable = plain_variable(expression, self._scope)
-            families = families_of(self._catalogue, clause.number("eqop"))
+            families = equality_families(self._catalog, clause.number("eqop"))
             bound = variable is not None and families & self.columns.get(variable, frozenset())
             if not (bound and self._present(strip_relabel(expression))) and not self._expression(expression):
                 return False
@@ -121,7 +121,7 @@ class Determined:
 
     def _expression(self, node: Node) -> bool:
         """Whether an expression has one value, null being one."""
-        if not is_steady(self._catalogue, node):
+        if not is_repeatable(self._catalog, node):
             return False
         variables = (part for part in expression_children(node) if part.kind == "VAR")
         return all(self._variable(part) for part in variables if not part.number("varlevelsup"))
@@ -134,11 +134,11 @@ class Determined:
         if node.kind != "VAR":
             return False
         entry = self._scope.query.entry(node.number("varno"))
-        if entry is not None and entry.kind is Kind.JOIN:
+        if entry is not None and entry.kind is EntryKind.JOIN:
             return False
-        return self._all_matched(null_joins(node, self._scope)) or self._one_state(node.number("varno"))
+        return self._all_matched(nulling_joins(node, self._scope)) or self._one_state(node.number("varno"))
 
-    def _all_matched(self, joins: list[NullJoin]) -> bool:
+    def _all_matched(self, joins: list[NullingJoin]) -> bool:
         return all(join in self._facts.matched for join in joins)
 
     def _one_state(self, index: int) -> bool:
@@ -156,16 +156,16 @@ class Determined:
                     return False
         return True
 
-    def _relation(self, entry: Entry) -> str:
+    def _relation(self, entry: RangeTableEntry) -> str:
         """Why a relation is determined; empty where it is not."""
         # A lateral item has its rows anew for each row of what it refers to.
-        if not all(self._variable(variable) for variable in sibling_variables(entry)):
+        if not all(self._variable(variable) for variable in lateral_variables(entry)):
             return ""
-        if entry.kind is Kind.RESULT:
+        if entry.kind is EntryKind.RESULT:
             return "one row"
-        if entry.kind is Kind.FUNCTION and self._cardinality.one_call(entry):
+        if entry.kind is EntryKind.FUNCTION and self._cardinality.one_call(entry):
             return "a function that returns no set"
-        if entry.kind is Kind.VALUES and len(entry.node.items("values_lists")) == 1:
+        if entry.kind is EntryKind.VALUES and len(entry.node.items("values_lists")) == 1:
             return "one row of values"
         inner = self._cardinality.scopes.of_entry(entry, self._scope)
         if inner is not None and not entry.node.flag("self_reference"):
@@ -180,9 +180,9 @@ class Determined:
                 return because
         return self._expression_key(entry)
 
-    def _expression_key(self, entry: Entry) -> str:
+    def _expression_key(self, entry: RangeTableEntry) -> str:
         """Why a unique index on expressions determines a relation; empty if none does."""
-        relation = self._catalogue.relation(entry.relation) if entry.relation else None
+        relation = self._catalog.relation(entry.relation) if entry.relation else None
         if relation is None or not self._cardinality.has_own_keys(relation, entry):
             return ""
         for key, alike in implied_keys(relation, entry, self._scope, self._facts):
@@ -199,15 +199,15 @@ class Determined:
                 return f"equality on the unique key {key.name}"
         return ""
 
-    def _equals(self, expression: Node, family: int, entry: Entry) -> bool:
+    def _equals(self, expression: Node, family: int, entry: RangeTableEntry) -> bool:
         """Whether an index's expression is equal to what is determined."""
         return any(
             family in equality.families and self._determines(equality)
-            for equality in expression_equalities(self._catalogue, expression, entry, self._scope)
+            for equality in expression_equalities(self._catalog, expression, entry, self._scope)
         )
 
 
-def from_entries(query: Query) -> list[Entry]:
+def from_entries(query: QueryTree) -> list[RangeTableEntry]:
     """What stands in ``from``, joins aside."""
     return [entry for entry in query.entries if entry.index in query.members]
 
@@ -216,7 +216,7 @@ def ungrouped(expression: Node, scope: Scope) -> Node:
     """The expression behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
     if expression.kind == "VAR" and not expression.number("varlevelsup"):
         entry = scope.query.entry(expression.number("varno"))
-        if entry is not None and entry.kind is Kind.GROUP:
+        if entry is not None and entry.kind is EntryKind.GROUP:
             expressions = entry.node.nodes("groupexprs")
             column = expression.number("varattno")
             if 0 < column <= len(expressions):

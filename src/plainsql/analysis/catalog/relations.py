@@ -31,7 +31,7 @@ _EVENT_BITS = {"insert": _INSERT, "delete": _DELETE, "update": _UPDATE, "truncat
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a relation, as the catalogue has it."""
+    """A column of a relation, as the catalog has it."""
 
     number: int
     name: str

@@ -17,15 +17,15 @@ from plainsql.analysis.catalog.trigger_bodies import TriggerBody, builtin_body, 
 from plainsql.analysis.describer import Probe
 from plainsql.analysis.model import ColumnRef, PgType
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalog"]
 
 _VIEW = """
 select r.ev_action::text from pg_catalog.pg_rewrite as r where r.ev_class = %s and r.rulename = '_RETURN'
 """
 
 
-class Catalogue:
-    """One database's catalogue. It does not follow later changes: make a new one after a migration."""
+class Catalog:
+    """One database's catalog. It does not follow later changes: make a new one after a migration."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection

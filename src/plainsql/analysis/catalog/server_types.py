@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from plainsql.analysis.model import Attribute, Kind, PgType
+from plainsql.analysis.model import Attribute, TypeKind, PgType
 
 __all__ = ["Types", "load_types"]
 
@@ -35,7 +35,7 @@ where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
 order by a.attnum
 """
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, TypeKind] = {
     "b": "base",
     "c": "composite",
     "d": "domain",
@@ -79,7 +79,7 @@ class Types:
         return _with_modifier(built, modifier)
 
     def row(self, oid: int) -> TypeRow | None:
-        """The catalogue's row, for those that need no more than a name or a kind."""
+        """The catalog's row, for those that need no more than a name or a kind."""
         return self._rows.get(oid)
 
     def base(self, oid: int) -> int:

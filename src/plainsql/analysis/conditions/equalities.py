@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.conditions.known_facts import function_of
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.nodes import Node, conjuncts
-from plainsql.analysis.tree.query_tree import Command, Entry, JoinType, Kind, Scope, expression_children
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, JoinType, EntryKind, Scope, expression_children
 
 __all__ = [
     "Equality",
     "collect_equalities",
     "conditions",
-    "families_of",
-    "is_steady",
+    "equality_families",
+    "is_repeatable",
     "plain_variable",
-    "sibling_variables",
+    "lateral_variables",
     "strip_relabel",
 ]
 
@@ -38,9 +38,9 @@ class Equality:
     variable_node: Node
 
 
-def families_of(catalogue: Catalogue, operator: int) -> frozenset[int]:
+def equality_families(catalog: Catalog, operator: int) -> frozenset[int]:
     """The btree families in which an operator is the equality."""
-    return frozenset(catalogue.routines.families_of_equality.get(operator, ()))
+    return frozenset(catalog.routines.families_of_equality.get(operator, ()))
 
 
 def strip_relabel(node: Node) -> Node:
@@ -56,7 +56,7 @@ def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
     if node.kind != "VAR" or node.number("varlevelsup") or node.number("varattno") <= 0:
         return None
     entry = scope.query.entry(node.number("varno"))
-    if entry is not None and entry.kind is Kind.JOIN:
+    if entry is not None and entry.kind is EntryKind.JOIN:
         aliases = entry.node.items("joinaliasvars")
         column = node.number("varattno")
         alias = aliases[column - 1] if column <= len(aliases) else None
@@ -64,7 +64,7 @@ def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
     return node.number("varno"), node.number("varattno")
 
 
-def is_steady(catalogue: Catalogue, node: Node) -> bool:
+def is_repeatable(catalog: Catalog, node: Node) -> bool:
     """Whether an expression has one value for one row: no volatile call, no aggregate.
 
     Sub-selects only on their own.
@@ -76,8 +76,8 @@ def is_steady(catalogue: Catalogue, node: Node) -> bool:
             inner = part.node("subselect")
             if inner is None or _reaches_out(inner, 1) or part.node("testexpr") is not None:
                 return False
-        elif (oid := function_of(part, catalogue)) is not None:
-            function = catalogue.function(oid)
+        elif (oid := called_function(part, catalog)) is not None:
+            function = catalog.function(oid)
             if function is None or function.volatility == "volatile" or function.returns_set:
                 return False
     return True
@@ -97,7 +97,7 @@ def _reaches_out(query: Node, levels: int) -> bool:
     return False
 
 
-def sibling_variables(entry: Entry) -> list[Node]:
+def lateral_variables(entry: RangeTableEntry) -> list[Node]:
     """The variables by which a lateral item refers to others of the same ``from``."""
     if not entry.node.flag("lateral"):
         return []
@@ -111,12 +111,12 @@ def sibling_variables(entry: Entry) -> list[Node]:
     return found
 
 
-def collect_equalities(catalogue: Catalogue, scope: Scope) -> list[Equality]:
+def collect_equalities(catalog: Catalog, scope: Scope) -> list[Equality]:
     """All equalities that a query's rows fulfil, each with the relations that it restricts."""
     return [
         equality
         for node, only_for in conditions(scope)
-        for equality in _equalities_in(catalogue, node, only_for, scope)
+        for equality in _equalities_in(catalog, node, only_for, scope)
     ]
 
 
@@ -149,15 +149,15 @@ def conditions(scope: Scope) -> list[tuple[Node, frozenset[int] | None]]:
 
 
 def _equalities_in(
-    catalogue: Catalogue, node: Node, only_for: frozenset[int] | None, scope: Scope
+    catalog: Catalog, node: Node, only_for: frozenset[int] | None, scope: Scope
 ) -> list[Equality]:
     args = node.nodes("args")
     if node.kind == "OPEXPR" and len(args) == 2:
-        families = families_of(catalogue, node.number("opno"))
+        families = equality_families(catalog, node.number("opno"))
         if not families:
             return []
         # A collation that takes different texts for equal makes `=` weaker than a unique index.
-        if node.number("inputcollid") in catalogue.routines.nondeterministic_collations:
+        if node.number("inputcollid") in catalog.routines.nondeterministic_collations:
             return []
         return [
             Equality(variable, other, families, only_for, node, strip_relabel(one))

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.nodes import Node, Value
-from plainsql.analysis.tree.function_calls import function_of
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Scope
 
-__all__ = ["PLACES", "Key", "Keys"]
+__all__ = ["LOCATION_FIELDS", "ExpressionKey", "ExpressionKeys"]
 
-Key = Hashable
+ExpressionKey = Hashable
 """An expression, written so that equal keys are equal values in one row."""
 
-PLACES = frozenset(
+LOCATION_FIELDS = frozenset(
     {
         "location",
         "stmt_location",
@@ -54,26 +54,26 @@ class _Structure(tuple[Any, ...]):  # noqa: SLOT001 (tuples have no slots)
             return self._hash
 
 
-class Keys:
+class ExpressionKeys:
     """The keys of one statement's expressions."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
         # By the node's identity, which is its own only while it is kept.
-        self._structures: dict[tuple[int, int], tuple[Node, Key]] = {}
-        self._steady: dict[int, tuple[Node, bool]] = {}
-        self._same: dict[Key, Key] = {}
+        self._structures: dict[tuple[int, int], tuple[Node, ExpressionKey]] = {}
+        self._repeatable: dict[int, tuple[Node, bool]] = {}
+        self._same: dict[ExpressionKey, ExpressionKey] = {}
 
-    def key(self, node: Node, scope: Scope) -> Key | None:
+    def key(self, node: Node, scope: Scope) -> ExpressionKey | None:
         """The expression's key; ``None`` where two evaluations may differ (volatile calls, sub-selects)."""
         if node.kind == "VAR":
             home = scope.up(node.number("varlevelsup"))
             if home is None or node.number("varreturningtype"):
                 return None
             return ("var", home.query.id, node.number("varno"), node.number("varattno"))
-        return self.structure(node, scope) if self._is_steady(node) else None
+        return self.structure(node, scope) if self._is_repeatable(node) else None
 
-    def structure(self, node: Node, scope: Scope) -> Key:
+    def structure(self, node: Node, scope: Scope) -> ExpressionKey:
         """A key of the expression as it is written, whatever it calls."""
         known = self._structures.get((id(node), scope.query.id))
         if known is None:
@@ -82,25 +82,25 @@ class Keys:
             known = self._structures[id(node), scope.query.id] = node, self._same.setdefault(made, made)
         return known[1]
 
-    def _is_steady(self, node: Node) -> bool:
-        known = self._steady.get(id(node))
+    def _is_repeatable(self, node: Node) -> bool:
+        known = self._repeatable.get(id(node))
         if known is None:
-            steady = self._calls_are_steady(node)
+            steady = self._calls_are_repeatable(node)
             for child in node.children() if steady else ():
-                if child.kind != "QUERY" and not self._is_steady(child):
+                if child.kind != "QUERY" and not self._is_repeatable(child):
                     steady = False
                     break
-            known = self._steady[id(node)] = node, steady
+            known = self._repeatable[id(node)] = node, steady
         return known[1]
 
-    def _calls_are_steady(self, node: Node) -> bool:
+    def _calls_are_repeatable(self, node: Node) -> bool:
         if node.kind == "PARAM" and node.number("paramkind"):
             return False
         if node.kind in ("SUBLINK", "WINDOWFUNC", "SETTODEFAULT", "NEXTVALUEEXPR", "CASETESTEXPR"):
             return False
-        if (oid := function_of(node, self._catalogue)) is None:
+        if (oid := called_function(node, self._catalog)) is None:
             return True
-        function = self._catalogue.function(oid)
+        function = self._catalog.function(oid)
         return function is not None and function.volatility != "volatile" and not function.returns_set
 
     def _made(self, node: Node, scope: Scope) -> _Structure:
@@ -128,12 +128,12 @@ class Keys:
                 *[
                     (name, self._value(field, scope))
                     for name, field in node.fields.items()
-                    if name not in PLACES
+                    if name not in LOCATION_FIELDS
                 ],
             )
         )
 
-    def _value(self, value: Value, scope: Scope) -> Key:
+    def _value(self, value: Value, scope: Scope) -> ExpressionKey:
         if isinstance(value, Node):
             return self.structure(value, scope)
         if isinstance(value, list):

@@ -11,25 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.conditions.expression_keys import Key, Keys
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.expression_keys import ExpressionKey, ExpressionKeys
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.function_calls import function_of
-from plainsql.analysis.tree.query_tree import Kind, Scope, Sublink
+from plainsql.analysis.tree.function_calls import called_function
+from plainsql.analysis.tree.query_tree import EntryKind, Scope, Sublink
 
 __all__ = [
-    "NOTHING",
+    "NO_FACTS",
     "Facts",
     "Inference",
-    "Key",
-    "NullJoin",
-    "function_of",
+    "ExpressionKey",
+    "NullingJoin",
+    "called_function",
     "is_true",
     "mentions",
-    "null_joins",
+    "nulling_joins",
 ]
 
-NullJoin = tuple[int, int, str]
+NullingJoin = tuple[int, int, str]
 """A query's id, a join's index there, and the side that it fills with nulls."""
 
 
@@ -37,8 +37,8 @@ NullJoin = tuple[int, int, str]
 class Facts:
     """Values that are not null, and outer joins that did not fill a side with nulls."""
 
-    keys: frozenset[Key] = frozenset()
-    matched: frozenset[NullJoin] = frozenset()
+    keys: frozenset[ExpressionKey] = frozenset()
+    matched: frozenset[NullingJoin] = frozenset()
 
     def __or__(self, other: Facts) -> Facts:
         if not other.keys and not other.matched:
@@ -49,12 +49,12 @@ class Facts:
         return Facts(self.keys & other.keys, self.matched & other.matched)
 
 
-NOTHING = Facts()
+NO_FACTS = Facts()
 
 
 def union(facts: Iterable[Facts]) -> Facts:
     """All of them hold."""
-    result = NOTHING
+    result = NO_FACTS
     for fact in facts:
         result |= fact
     return result
@@ -74,7 +74,7 @@ def _is_false(node: Node) -> bool:
 
 
 def mentions(
-    key: Key, query: int, relation: int, columns: Callable[[int], bool] = lambda column: True
+    key: ExpressionKey, query: int, relation: int, columns: Callable[[int], bool] = lambda column: True
 ) -> bool:
     """Whether a key refers to a relation's columns (those that ``columns`` accepts)."""
     if not isinstance(key, tuple):
@@ -87,15 +87,15 @@ def mentions(
 class Inference:
     """Draws facts from conditions."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._keys = Keys(catalogue)
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._keys = ExpressionKeys(catalog)
 
-    def key(self, node: Node, scope: Scope) -> Key | None:
+    def key(self, node: Node, scope: Scope) -> ExpressionKey | None:
         """The expression's key; ``None`` where two evaluations may differ (volatile calls, sub-selects)."""
         return self._keys.key(node, scope)
 
-    def grouping_key(self, node: Node, scope: Scope) -> Key:
+    def grouping_key(self, node: Node, scope: Scope) -> ExpressionKey:
         """A key by which ``group by`` knows an expression again, whatever it calls."""
         key = self._keys.key(node, scope)
         return key if key is not None else ("as written", self._keys.structure(node, scope))
@@ -103,7 +103,7 @@ class Inference:
     def if_true(self, node: Node | None, scope: Scope) -> Facts:
         """What holds in a row for which the condition is true."""
         if node is None:
-            return NOTHING
+            return NO_FACTS
         args = node.nodes("args")
         match node.kind:
             case "BOOLEXPR":
@@ -140,13 +140,13 @@ class Inference:
             case "NULLTEST":
                 return self._null_test(node, scope, holds=False)
             case "BOOLEANTEST":
-                return NOTHING
+                return NO_FACTS
             case "SCALARARRAYOPEXPR" if len(args) == 2:
                 strict = self._is_strict(node.number("opfuncid"), node.number("opno"))
                 facts = self.if_not_null(args[1], scope)
                 return facts if node.flag("useOr") or not strict else facts | self.if_not_null(args[0], scope)
             case "SUBLINK" | "ROWCOMPAREEXPR" | "DISTINCTEXPR":
-                return NOTHING
+                return NO_FACTS
             case _:
                 pass
         return self.if_not_null(node, scope)
@@ -157,12 +157,12 @@ class Inference:
             return self.if_false(node, scope)
         if node.kind == "BOOLEXPR" and node.text("boolop") == "or":
             return union([self.if_not_true(arg, scope) for arg in node.nodes("args")])
-        return NOTHING
+        return NO_FACTS
 
     def if_not_null(self, node: Node, scope: Scope) -> Facts:
         """What holds in a row in which the expression is not null."""
         key = self.key(node, scope)
-        facts = Facts(frozenset({key})) if key is not None else NOTHING
+        facts = Facts(frozenset({key})) if key is not None else NO_FACTS
         args = node.nodes("args")
         match node.kind:
             case "VAR":
@@ -201,11 +201,11 @@ class Inference:
         args, operator = node.nodes("args"), node.text("boolop")
         if operator == "not":
             infer = self.if_false if truth else self.if_true
-            return infer(args[0], scope) if args else NOTHING
+            return infer(args[0], scope) if args else NO_FACTS
         each = [(self.if_true if truth else self.if_false)(arg, scope) for arg in args]
         if (operator == "and") is truth:
             return union(each)
-        common = each[0] if each else NOTHING
+        common = each[0] if each else NO_FACTS
         for facts in each[1:]:
             common &= facts
         return common
@@ -213,10 +213,10 @@ class Inference:
     def _null_test(self, node: Node, scope: Scope, *, holds: bool) -> Facts:
         arg = node.node("arg")
         if arg is None:
-            return NOTHING
+            return NO_FACTS
         is_not_null = node.number("nulltesttype") == 1
         if is_not_null is not holds:
-            return NOTHING
+            return NO_FACTS
         # Of a row, `is null` that fails says that it is a row, not what it holds.
         facts = self.if_not_null(arg, scope)
         return facts | self._whole_row(arg, scope) if is_not_null and node.flag("argisrow") else facts
@@ -228,15 +228,15 @@ class Inference:
         is_whole = row.kind == "VAR" and not row.number("varattno")
         home = scope.up(row.number("varlevelsup")) if is_whole else None
         entry = home.query.entry(row.number("varno")) if home is not None else None
-        relation = self._catalogue.relation(entry.relation) if entry is not None and entry.relation else None
+        relation = self._catalog.relation(entry.relation) if entry is not None and entry.relation else None
         if home is None or entry is None or relation is None or row.number("varreturningtype"):
-            return NOTHING
+            return NO_FACTS
         return Facts(frozenset(("var", home.query.id, entry.index, column) for column in relation.columns))
 
     def _boolean_test(self, node: Node, scope: Scope) -> Facts:
         arg = node.node("arg")
         if arg is None:
-            return NOTHING
+            return NO_FACTS
         match node.number("booltesttype"):
             case 0:
                 return self.if_true(arg, scope)
@@ -246,21 +246,21 @@ class Inference:
                 return self.if_not_null(arg, scope)
             case _:
                 pass
-        return NOTHING
+        return NO_FACTS
 
     def _variable(self, node: Node, scope: Scope) -> Facts:
         home = scope.up(node.number("varlevelsup"))
         if home is None:
-            return NOTHING
+            return NO_FACTS
         query, number, column = home.query, node.number("varno"), node.number("varattno")
-        facts = Facts(matched=frozenset(null_joins(node, home)))
+        facts = Facts(matched=frozenset(nulling_joins(node, home)))
         entry = query.entry(number)
-        if entry is not None and entry.kind is Kind.GROUP:
+        if entry is not None and entry.kind is EntryKind.GROUP:
             expressions = entry.node.nodes("groupexprs")
             facts |= Facts(frozenset({("not left out", query.id, number, column)}))
             if 0 < column <= len(expressions):
                 facts |= self.if_not_null(expressions[column - 1], home)
-        if entry is not None and entry.kind is Kind.JOIN:
+        if entry is not None and entry.kind is EntryKind.JOIN:
             aliases = entry.node.items("joinaliasvars")
             alias = aliases[column - 1] if 0 < column <= len(aliases) else None
             if isinstance(alias, Node):
@@ -269,15 +269,15 @@ class Inference:
 
     def _is_strict(self, function: int, operator: int) -> bool:
         if not function and operator:
-            found = self._catalogue.operator(operator)
+            found = self._catalog.operator(operator)
             function = found.function if found is not None else 0
-        known = self._catalogue.function(function)
+        known = self._catalog.function(function)
         return known is not None and known.strict
 
 
-def null_joins(variable: Node, home: Scope) -> list[NullJoin]:
+def nulling_joins(variable: Node, home: Scope) -> list[NullingJoin]:
     """The outer joins that can fill a variable with nulls, each with the variable's side of it."""
-    found: list[NullJoin] = []
+    found: list[NullingJoin] = []
     for index in variable.numbers("varnullingrels"):
         join = home.query.joins.get(index)
         if join is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from plainsql.analysis.catalog.relations import Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.effects.parameter_bindings import exact_class
 from plainsql.analysis.effects.statement_effects import Effects
 from plainsql.analysis.model import Analysis, TableUse
@@ -24,16 +24,16 @@ _PARTITIONS = ("integer", "text", "uuid", "oid")
 """The classes of types whose values Python spells in one way only, or nearly: not times, which have zones."""
 
 
-def dependences_of(catalogue: Catalogue, effects: Effects) -> tuple[Dependence, ...]:
+def dependences_of(catalog: Catalog, effects: Effects) -> tuple[Dependence, ...]:
     """What a statement's result depends on, table by table."""
-    return _united(_dependence(catalogue, use) for use in effects.reads)
+    return _united(_dependence(catalog, use) for use in effects.reads)
 
 
-def changes_of(catalogue: Catalogue, effects: Effects) -> tuple[Change, ...]:
+def changes_of(catalog: Catalog, effects: Effects) -> tuple[Change, ...]:
     """What a statement may change, one for each table; ``EVERYTHING`` where a write is hidden."""
     if effects.hidden_writes:
         return EVERYTHING
-    return _merged(Change(str(use), _known(catalogue, use)) for use in effects.writes)
+    return _merged(Change(str(use), _known(catalog, use)) for use in effects.writes)
 
 
 def changes_of_all(variants: Sequence[Analysis]) -> tuple[Change, ...]:
@@ -70,12 +70,12 @@ def _united(dependences: Iterable[Dependence]) -> tuple[Dependence, ...]:
     )
 
 
-def _dependence(catalogue: Catalogue, use: TableUse) -> Dependence:
-    relation = catalogue.relation_named(use.schema, use.table)
+def _dependence(catalog: Catalog, use: TableUse) -> Dependence:
+    relation = catalog.relation_named(use.schema, use.table)
     if relation is None:
         return Dependence(str(use))
-    listed = catalogue.key_columns(relation)
-    bound = [pair for pair in use.bound if pair[0] in listed and _is_partition(catalogue, relation, pair[0])]
+    listed = catalog.key_columns(relation)
+    bound = [pair for pair in use.bound if pair[0] in listed and _is_partition(catalog, relation, pair[0])]
     if not bound:
         return Dependence(str(use))
     keys = [relation.column_names(key.columns) for key in relation.unique_keys]
@@ -83,14 +83,14 @@ def _dependence(catalogue: Catalogue, use: TableUse) -> Dependence:
     return Dependence(str(use), column, parameter)
 
 
-def _is_partition(catalogue: Catalogue, relation: Relation | None, name: str) -> bool:
+def _is_partition(catalog: Catalog, relation: Relation | None, name: str) -> bool:
     columns = relation.columns.values() if relation is not None else ()
-    kinds = (exact_class(catalogue, column.type) for column in columns if column.name == name)
+    kinds = (exact_class(catalog, column.type) for column in columns if column.name == name)
     return any(kind in _PARTITIONS or kind.startswith("enum ") for kind in kinds)
 
 
-def _known(catalogue: Catalogue, use: TableUse) -> tuple[Known, ...]:
-    relation = catalogue.relation_named(use.schema, use.table)
+def _known(catalog: Catalog, use: TableUse) -> tuple[Known, ...]:
+    relation = catalog.relation_named(use.schema, use.table)
     if relation is None:
         return ()
     found: dict[str, list[Known]] = {}
@@ -103,11 +103,11 @@ def _known(catalogue: Catalogue, use: TableUse) -> tuple[Known, ...]:
     for column, parameter in use.moved:
         moved.setdefault(column, []).append((column, "parameter", parameter))
     found |= moved
-    listed = catalogue.key_columns(relation)
+    listed = catalog.key_columns(relation)
     return tuple(
         known
         for column in sorted(found)
-        if column in listed and _is_partition(catalogue, relation, column)
+        if column in listed and _is_partition(catalog, relation, column)
         for known in found[column]
     )
 

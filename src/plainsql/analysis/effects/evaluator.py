@@ -2,7 +2,7 @@
 
 Followed are the functions that a tree names, and those that it does not: support functions of aggregates,
 operator classes, checks and defaults of domains, default arguments, the bodies of functions. What is not
-known, a kind of node or a link of the catalogue, ends every proof.
+known, a kind of node or a link of the catalog, ends every proof.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from plainsql.analysis.catalog.policies import setting_name
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.safe_functions import hides_tables, leaves_nothing, only_reads
-from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.conditions.known_facts import function_of
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.effects.node_kinds import is_known, makes_values, types_met
 from plainsql.analysis.model import TableUse, Volatility
 from plainsql.analysis.nodes import Node, NodeTextError, read_tree
@@ -120,13 +120,13 @@ class Evaluator:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalog: Catalog,
         effects: Effects,
         read: Callable[[Relation, str], None],
         declared: Callable[[Function, Literal["reads", "writes"]], bool],
     ) -> None:
-        self._catalogue = catalogue
-        self._attached = catalogue.attached
+        self._catalog = catalog
+        self._attached = catalog.attached
         self._effects = effects
         self._read = read
         self._declared = declared
@@ -140,7 +140,7 @@ class Evaluator:
         self._trees(query.children(), via, skip_queries=True)
 
     def expression(self, text: str, via: str = "an expression of the schema") -> None:
-        """Follow an expression of the catalogue in the server's node format, once."""
+        """Follow an expression of the catalog in the server's node format, once."""
         if text in self._texts:
             return
         self._texts.add(text)
@@ -194,7 +194,7 @@ class Evaluator:
         for oid in self._attached.behind:
             self._call(oid, None, via)
         for oid in set[int]().union(*self._attached.operators.values()):
-            function = self._catalogue.function(oid)
+            function = self._catalog.function(oid)
             # What an extension brings for indexes only computes, volatile by label or not.
             if function is None or not function.extension:
                 self._call(oid, None, via)
@@ -241,13 +241,13 @@ class Evaluator:
                 self._hidden_query(node, via)
             case _:
                 pass
-        if (function := function_of(node, self._catalogue)) is not None:
+        if (function := called_function(node, self._catalog)) is not None:
             self._call(function, node, via)
         self._unnamed(node, via)
 
     def _is_computed_early(self, node: Node) -> bool:
-        oid = function_of(node, self._catalogue)
-        function = self._catalogue.function(oid) if oid is not None else None
+        oid = called_function(node, self._catalog)
+        function = self._catalog.function(oid) if oid is not None else None
         if function is None:
             return oid is not None
         if function.volatility != "immutable" or function.is_builtin:
@@ -256,7 +256,7 @@ class Evaluator:
 
     def _sample(self, node: Node, via: str) -> None:
         """Follow ``tablesample``; the server's own methods only draw rows by chance."""
-        method = self._catalogue.function(node.number("tsmhandler"))
+        method = self._catalog.function(node.number("tsmhandler"))
         if method is None or not method.is_builtin:
             self._call(node.number("tsmhandler"), node, via)
         elif node.node("repeatable") is None:
@@ -266,7 +266,7 @@ class Evaluator:
         """Follow the functions that a node calls and does not name."""
         attached = self._attached
         for oid in operators_of_node(node):
-            operator = self._catalogue.operator(oid)
+            operator = self._catalog.operator(oid)
             if operator is None:
                 self._effects.unknown("an unknown operator")
             else:
@@ -287,7 +287,7 @@ class Evaluator:
                 self._type(type_, via, made=made)
 
     def _takes_any_type(self, call: Node) -> bool:
-        function = self._catalogue.function(call.number("funcid"))
+        function = self._catalog.function(call.number("funcid"))
         return function is None or "any" in function.arguments
 
     def _mates(self, operator: int, via: str) -> None:
@@ -300,7 +300,7 @@ class Evaluator:
             self._effects.unknown("a kind of range table entry that is not known")
         if not hidden or not node.number("relid"):
             return
-        relation = self._catalogue.relation(node.number("relid"))
+        relation = self._catalog.relation(node.number("relid"))
         if relation is None:
             self._effects.hides("an unknown table")
         else:
@@ -309,7 +309,7 @@ class Evaluator:
     def _relation(self, relation: Relation, via: str) -> None:
         """Follow a table or a view that is read below the statement."""
         if relation.kind == "v":
-            text = self._catalogue.view_text(relation.oid)
+            text = self._catalog.view_text(relation.oid)
             if text is None:
                 self._effects.unknown(f"view {relation}")
             else:
@@ -333,7 +333,7 @@ class Evaluator:
             self.expression(check, "the check of a domain")
 
     def _call(self, oid: int, node: Node | None, via: str) -> None:
-        effects, function = self._effects, self._catalogue.function(oid)
+        effects, function = self._effects, self._catalog.function(oid)
         if function is None:
             effects.unknown("an unknown function")
             return
@@ -381,7 +381,7 @@ class Evaluator:
 
     def _body(self, function: Function) -> None:
         """Take the worst of what stands in a body and what its label says."""
-        body = self._catalogue.body(function)
+        body = self._catalog.body(function)
         if body is None:
             # What the label says is all that is known; it says nothing of settings but of a function that
             # is immutable.
@@ -404,7 +404,7 @@ class Evaluator:
         if body.words & _CLOCK_WORDS:
             effects.evaluated.append(Evaluated(None, None, via))
         self.operators(via)
-        routines = self._catalogue.routines
+        routines = self._catalog.routines
         # Without a parenthesis too: `(row).f` is a call of `f`.
         for name in body.called | body.words:
             for other in routines.named(name):
@@ -412,7 +412,7 @@ class Evaluator:
                     self._call(other.oid, None, via)
                     if (given := self._attached.arguments.get(other.oid)) is not None:
                         self.expression(given[1], via)
-        for relation in self._catalogue.relations():
+        for relation in self._catalog.relations():
             if relation.kind != "S" and body.may_name(relation.name):
                 self._relation(relation, via)
         # A variable may have any type: of a column's, of a row's.

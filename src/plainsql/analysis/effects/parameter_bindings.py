@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import (
     Equality,
     collect_equalities,
@@ -16,8 +16,8 @@ from plainsql.analysis.conditions.equalities import (
     strip_relabel,
 )
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_sites import Place
-from plainsql.analysis.tree.query_tree import Command, Kind, Scope
+from plainsql.analysis.tree.query_sites import QuerySite
+from plainsql.analysis.tree.query_tree import Command, EntryKind, Scope
 
 __all__ = ["Bounds", "exact_class"]
 
@@ -40,10 +40,10 @@ _EXACT = {
 }
 
 
-def exact_class(catalogue: Catalogue, oid: int) -> str:
+def exact_class(catalog: Catalog, oid: int) -> str:
     """A name that is the same for types whose equal values are the same value; empty for other types."""
-    base = catalogue.types.base(oid)
-    row = catalogue.types.row(base)
+    base = catalog.types.base(oid)
+    row = catalog.types.row(base)
     if row is None:
         return ""
     if row.typtype == "e":
@@ -54,22 +54,22 @@ def exact_class(catalogue: Catalogue, oid: int) -> str:
 class Bounds:
     """The parameters that columns are bound to, in all queries of one statement."""
 
-    def __init__(self, catalogue: Catalogue, places: Iterable[Place]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, sites: Iterable[QuerySite]) -> None:
+        self._catalog = catalog
         self._bound: dict[_Variable, set[int]] = {}
-        places = list(places)
+        sites = list(sites)
         equalities = {
-            place.scope.query.id: collect_equalities(catalogue, place.scope)
-            for place in places
-            if place.scope.query.command != Command.MERGE
+            site.scope.query.id: collect_equalities(catalog, site.scope)
+            for site in sites
+            if site.scope.query.command != Command.MERGE
         }
         size = -1
         while size != (size := sum(map(len, self._bound.values()))):
-            for place in places:
-                for equality in equalities.get(place.scope.query.id, ()):
-                    self._equate(equality, place.scope)
-                if place.reader is not None and place.entry is not None:
-                    self._pass(place)
+            for site in sites:
+                for equality in equalities.get(site.scope.query.id, ()):
+                    self._equate(equality, site.scope)
+                if site.reader is not None and site.entry is not None:
+                    self._pass(site)
 
     def of(self, scope: Scope, index: int) -> dict[int, set[int]]:
         """For one relation of a query: each bound column with its parameters."""
@@ -85,8 +85,8 @@ class Bounds:
             return set()
         node = strip_relabel(node)
         if node.kind == "PARAM" and not node.number("paramkind"):
-            wanted = exact_class(self._catalogue, type_)
-            same = exact_class(self._catalogue, node.number("paramtype")) == wanted
+            wanted = exact_class(self._catalog, type_)
+            same = exact_class(self._catalog, node.number("paramtype")) == wanted
             return {node.number("paramid")} if wanted and same else set()
         variable = self._variable(node, scope)
         return set(self._bound.get(variable, ())) if variable is not None else set()
@@ -107,41 +107,41 @@ class Bounds:
         type_ = equality.variable_node.number("vartype")
         other = strip_relabel(equality.other)
         if other.kind == "VAR":
-            wanted = exact_class(self._catalogue, type_)
-            if not wanted or exact_class(self._catalogue, other.number("vartype")) != wanted:
+            wanted = exact_class(self._catalog, type_)
+            if not wanted or exact_class(self._catalog, other.number("vartype")) != wanted:
                 return
         self._add((scope.query.id, *equality.variable), self.value(other, scope, type_))
 
-    def _pass(self, place: Place) -> None:
+    def _pass(self, site: QuerySite) -> None:
         """Between a query's output and the variable by which the outer query reads it, both ways."""
-        query, reader, entry = place.scope.query, place.reader, place.entry
+        query, reader, entry = site.scope.query, site.reader, site.entry
         if reader is None or entry is None:
             return
         for position, output in enumerate(query.outputs, 1):
             outer = (reader.query.id, entry.index, position)
-            expression = _ungrouped(output.node("expr"), place.scope)
+            expression = _ungrouped(output.node("expr"), site.scope)
             if expression is None:
                 continue
             if query.set_operation() is None:
-                self._add(outer, self.value(expression, place.scope, _type_of(expression)))
+                self._add(outer, self.value(expression, site.scope, _type_of(expression)))
             if query.set_operation() is not None:
                 # A row of any arm matters only where its column has the value asked for.
-                if self._may_filter_before(place, output):
-                    for arm in query.members or {e.index for e in query.entries if e.kind is Kind.SUBQUERY}:
+                if self._may_filter_before(site, output):
+                    for arm in query.members or {e.index for e in query.entries if e.kind is EntryKind.SUBQUERY}:
                         self._add((query.id, arm, position), self._bound.get(outer, set()))
                 continue
-            inner = self._variable(expression, place.scope)
+            inner = self._variable(expression, site.scope)
             if (
                 inner is not None
                 and not expression.number("varlevelsup")
-                and self._may_filter_before(place, output)
+                and self._may_filter_before(site, output)
             ):
                 self._add(inner, self._bound.get(outer, set()))
 
-    def _may_filter_before(self, place: Place, output: Node) -> bool:
+    def _may_filter_before(self, site: QuerySite, output: Node) -> bool:
         """Whether rows with other values could be left out before, with the same result."""
-        node = place.scope.query.node
-        if place.scope.query.command != Command.SELECT or node.flag("hasWindowFuncs"):
+        node = site.scope.query.node
+        if site.scope.query.command != Command.SELECT or node.flag("hasWindowFuncs"):
             return False
         if (
             node.node("limitCount") is not None
@@ -149,9 +149,9 @@ class Bounds:
             or node.nodes("groupingSets")
         ):
             return False
-        if node.flag("hasDistinctOn") or place.scope.query.returned_sets():
+        if node.flag("hasDistinctOn") or site.scope.query.returned_sets():
             return False
-        if place.scope.query.is_aggregated:
+        if site.scope.query.is_aggregated:
             reference = output.number("ressortgroupref")
             return any(clause.number("tleSortGroupRef") == reference for clause in node.nodes("groupClause"))
         return True
@@ -164,7 +164,7 @@ def _ungrouped(node: Node | None, scope: Scope) -> Node | None:
     """What stands behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
     if node is not None and node.kind == "VAR" and not node.number("varlevelsup"):
         entry = scope.query.entry(node.number("varno"))
-        if entry is not None and entry.kind is Kind.GROUP:
+        if entry is not None and entry.kind is EntryKind.GROUP:
             expressions = entry.node.nodes("groupexprs")
             column = node.number("varattno")
             return expressions[column - 1] if 0 < column <= len(expressions) else None

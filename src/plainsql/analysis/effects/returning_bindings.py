@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from plainsql.analysis.catalog.relations import Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import plain_variable, strip_relabel
-from plainsql.analysis.tree.query_tree import Command, Kind, Query, Scope
+from plainsql.analysis.tree.query_tree import Command, EntryKind, QueryTree, Scope
 
 __all__ = ["returned_columns"]
 
@@ -14,7 +14,7 @@ _OLD, _NEW = 1, 2
 
 
 def returned_columns(
-    catalogue: Catalogue, top: Scope, scope: Scope, relation: Relation
+    catalog: Catalog, top: Scope, scope: Scope, relation: Relation
 ) -> dict[int, set[int]]:
     """The columns of the table that ``scope`` writes, each with one or two outputs of ``top``, from 0.
 
@@ -32,7 +32,7 @@ def returned_columns(
         if node is not None and variable is not None and variable[0] == query.result_relation:
             side = strip_relabel(node).number("varreturningtype") or default
             sides.setdefault(variable[1], {}).setdefault(side, output)
-    changed = _changed(catalogue, query, relation)
+    changed = _changed(catalog, query, relation)
     found: dict[int, set[int]] = {}
     for column, outputs in sides.items():
         if changed is None or column in changed:
@@ -43,7 +43,7 @@ def returned_columns(
     return found
 
 
-def _changed(catalogue: Catalogue, query: Query, relation: Relation) -> set[int] | None:
+def _changed(catalog: Catalog, query: QueryTree, relation: Relation) -> set[int] | None:
     """The columns whose values of before and after may differ; ``None``: any. A row has one side only where
     it is inserted or deleted.
     """
@@ -54,7 +54,7 @@ def _changed(catalogue: Catalogue, query: Query, relation: Relation) -> set[int]
         targets = conflict.nodes("onConflictSet")
     else:
         return set()
-    triggered = catalogue.changed_by_triggers(relation, "update")
+    triggered = catalog.changed_by_triggers(relation, "update")
     if triggered is None:
         return None
     assigned = {target.number("resno") for target in targets if not target.flag("resjunk")}
@@ -72,7 +72,7 @@ def _handed_on(top: Scope, scope: Scope) -> dict[int, int]:
     found: dict[int, int] = {}
     item = _whole_item(query)
     entry = query.entry(item)
-    if entry is None or entry.node.number("ctelevelsup") or entry.kind is not Kind.CTE:
+    if entry is None or entry.node.number("ctelevelsup") or entry.kind is not EntryKind.CTE:
         return found
     if query.cte_query(entry.node.text("ctename") or "") is not scope.query:
         return found
@@ -84,7 +84,7 @@ def _handed_on(top: Scope, scope: Scope) -> dict[int, int]:
     return found
 
 
-def _whole_item(query: Query) -> int:
+def _whole_item(query: QueryTree) -> int:
     """The one item that a query selects from and returns a row for each row of; 0 where that is not so."""
     node = query.node
     leaves_out = (

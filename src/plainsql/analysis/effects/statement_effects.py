@@ -11,15 +11,15 @@ from plainsql.analysis.catalog.function_annotations import declared_tables
 from plainsql.analysis.catalog.policies import settings_asked
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.effects.evaluator import Effects, Evaluator
 from plainsql.analysis.effects.parameter_bindings import Bounds, exact_class
 from plainsql.analysis.effects.returning_bindings import returned_columns
 from plainsql.analysis.effects.write_bindings import Event, Written, defaulted, given_by_all
 from plainsql.analysis.model import Action, TableUse
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_sites import Place
-from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query
+from plainsql.analysis.tree.query_sites import QuerySite
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, EntryKind, QueryTree
 
 __all__ = ["Effects", "effects_of"]
 
@@ -43,33 +43,33 @@ _TOUCH_NO_ROWS = {
 }
 
 
-def effects_of(catalogue: Catalogue, places: list[Place], names: tuple[str, ...]) -> Effects:
+def effects_of(catalog: Catalog, sites: list[QuerySite], names: tuple[str, ...]) -> Effects:
     """Collect the effects of a statement's queries; ``names`` are its parameters' in order."""
-    return _Collector(catalogue, places, names).collect()
+    return _Collector(catalog, sites, names).collect()
 
 
 class _Collector:
-    def __init__(self, catalogue: Catalogue, places: list[Place], names: tuple[str, ...]) -> None:
-        self._catalogue = catalogue
-        self._places = places
+    def __init__(self, catalog: Catalog, sites: list[QuerySite], names: tuple[str, ...]) -> None:
+        self._catalog = catalog
+        self._sites = sites
         self._names = names
-        self._outputs = [output.text("resname") or "" for output in places[0].scope.query.outputs]
-        self._bounds = Bounds(catalogue, places)
-        self._written = Written(catalogue, self._bounds)
+        self._outputs = [output.text("resname") or "" for output in sites[0].scope.query.outputs]
+        self._bounds = Bounds(catalog, sites)
+        self._written = Written(catalog, self._bounds)
         self._effects = Effects()
-        self._evaluator = Evaluator(catalogue, self._effects, self._read_below, self._declares)
+        self._evaluator = Evaluator(catalog, self._effects, self._read_below, self._declares)
 
     def collect(self) -> Effects:
-        for place in self._places:
-            query = place.scope.query
+        for site in self._sites:
+            query = site.scope.query
             if query.command == Command.UTILITY:
                 self._utility(query)
                 continue
-            self._evaluator.query(query.node, place.via)
+            self._evaluator.query(query.node, site.via)
             for entry in query.entries:
-                self._read(place, entry)
+                self._read(site, entry)
             if query.command != Command.SELECT:
-                self._write(place)
+                self._write(site)
             if query.node.items("rowMarks"):
                 self._effects.changes("row locks")
         effects = self._effects
@@ -81,7 +81,7 @@ class _Collector:
             self._effects.at_least("stable")
         return effects
 
-    def _utility(self, query: Query) -> None:
+    def _utility(self, query: QueryTree) -> None:
         statement = query.node.node("utilityStmt")
         kind = statement.kind if statement is not None else "unknown"
         self._effects.changes("a utility statement")
@@ -93,40 +93,40 @@ class _Collector:
             )
             return
         for name in statement.nodes("relations"):
-            relation = self._catalogue.resolve(name.text("schemaname"), name.text("relname") or "")
+            relation = self._catalog.resolve(name.text("schemaname"), name.text("relname") or "")
             if relation is None:
                 self._effects.hides("the truncate statement")
                 continue
             cascades = statement.number("behavior") == 1
-            for table in [relation, *self._catalogue.descendants(relation)]:
+            for table in [relation, *self._catalog.descendants(relation)]:
                 via = "" if table is relation else f"inherits from {relation}"
                 self._effects.writes.append(TableUse(table.schema, table.name, action="truncate", via=via))
                 self._fire(table, "truncate")
             if cascades:
                 self._effects.hides("truncate … cascade")
 
-    def _read(self, place: Place, entry: Entry) -> None:
-        if entry.kind is not Kind.RELATION or entry.node.text("relkind") == "c":
+    def _read(self, site: QuerySite, entry: RangeTableEntry) -> None:
+        if entry.kind is not EntryKind.RELATION or entry.node.text("relkind") == "c":
             return
-        relation = self._catalogue.relation(entry.relation)
+        relation = self._catalog.relation(entry.relation)
         if relation is None:
             self._effects.unknown("an unknown table")
             return
-        permissions = self._permissions(place.scope.query, entry)
+        permissions = self._permissions(site.scope.query, entry)
         if permissions is None or not permissions.number("requiredPerms") & _SELECT_PRIVILEGE:
             return
         if relation.kind == "v":
             return
         self._fetched(relation)
         self._policies(relation)
-        bound = self._bounds.of(place.scope, entry.index)
+        bound = self._bounds.of(site.scope, entry.index)
         self._use(
             self._effects.reads,
             relation,
             "read",
             relation.column_names(_numbers(permissions, "selectedCols")),
             bound,
-            place.via,
+            site.via,
             with_children=entry.with_children,
         )
 
@@ -149,7 +149,7 @@ class _Collector:
             for column in relation.columns.values():
                 self._evaluator.value(column.type, f"foreign table {relation}", made=True)
 
-    def _permissions(self, query: Query, entry: Entry) -> Node | None:
+    def _permissions(self, query: QueryTree, entry: RangeTableEntry) -> Node | None:
         index = entry.node.number("perminfoindex")
         permissions = query.node.nodes("rteperminfos")
         return permissions[index - 1] if 0 < index <= len(permissions) else None
@@ -173,10 +173,10 @@ class _Collector:
                 (column.name, source)
                 for column in table.columns.values()
                 for source in known.get(numbers.get(column.name, 0), ())
-                if exact_class(self._catalogue, column.type)
+                if exact_class(self._catalog, column.type)
             ]
 
-        tables = [relation, *(self._catalogue.descendants(relation) if with_children else ())]
+        tables = [relation, *(self._catalog.descendants(relation) if with_children else ())]
         for table in tables:
             self._evaluator.planned(table)
             reason = via if table is relation else via or f"inherits from {relation}"
@@ -199,10 +199,10 @@ class _Collector:
     def _name(self, parameter: int) -> str:
         return self._names[parameter - 1] if parameter <= len(self._names) else f"${parameter}"
 
-    def _write(self, place: Place) -> None:
-        query = place.scope.query
+    def _write(self, site: QuerySite) -> None:
+        query = site.scope.query
         entry = query.entry(query.result_relation)
-        relation = self._catalogue.relation(entry.relation) if entry is not None else None
+        relation = self._catalog.relation(entry.relation) if entry is not None else None
         self._effects.changes("it writes")
         self._effects.at_least("volatile")
         if entry is None or relation is None:
@@ -211,9 +211,9 @@ class _Collector:
         conflict = query.node.node("onConflict")
         for event in self._events(query):
             given = conflict if event == "update" else None
-            self._write_to(place, entry, relation, event, place.via, given, defaulted(query.node, relation))
+            self._write_to(site, entry, relation, event, site.via, given, defaulted(query.node, relation))
 
-    def _events(self, query: Query) -> list[Event]:
+    def _events(self, query: QueryTree) -> list[Event]:
         names: dict[Command, Event] = {
             Command.INSERT: "insert",
             Command.UPDATE: "update",
@@ -230,15 +230,15 @@ class _Collector:
 
     def _write_to(
         self,
-        place: Place,
-        entry: Entry,
+        site: QuerySite,
+        entry: RangeTableEntry,
         relation: Relation,
         event: Event,
         via: str,
         conflict: Node | None,
         defaults: frozenset[int],
     ) -> None:
-        query = place.scope.query
+        query = site.scope.query
         if relation.is_system:
             # `update pg_settings` calls set_config: the rules of the server's own views are not looked at.
             self._effects.unknown(f"a write to {relation}")
@@ -250,14 +250,14 @@ class _Collector:
         if query.command == Command.MERGE and event == "insert":
             # Each action leaves out what it leaves out.
             defaults |= written - given_by_all(query.node)
-        bound = self._written.bound(place, entry, relation, event, conflict)
+        bound = self._written.bound(site, entry, relation, event, conflict)
         for column, outputs in returned_columns(
-            self._catalogue, self._places[0].scope, place.scope, relation
+            self._catalog, self._sites[0].scope, site.scope, relation
         ).items():
             # Complements of the outputs' indexes, where parameters count from 1.
             bound[column] = bound.get(column, set()) | {~output for output in outputs}
         if relation.is_view:
-            self._write_through(place, relation, event, written, bound, via or f"view {relation}", defaults)
+            self._write_through(site, relation, event, written, bound, via or f"view {relation}", defaults)
             return
         self._stored(
             relation,
@@ -266,7 +266,7 @@ class _Collector:
             bound,
             via,
             with_children=entry.with_children or event == "insert",
-            moved=self._written.moved(place, entry, relation),
+            moved=self._written.moved(site, entry, relation),
             defaults=defaults,
         )
 
@@ -289,7 +289,7 @@ class _Collector:
         self._use(
             self._effects.writes, relation, event, columns, bound, via, with_children=children, moved=moved
         )
-        for table in [relation, *(self._catalogue.descendants(relation) if children else ())]:
+        for table in [relation, *(self._catalog.descendants(relation) if children else ())]:
             if table is not relation:
                 self._fire_below(relation, table, event)
             # A table that inherits may number its columns in another way.
@@ -305,7 +305,7 @@ class _Collector:
 
     def _computed(self, relation: Relation, event: Event, written: frozenset[int]) -> frozenset[int]:
         """The columns written, with those that the server or a trigger sets on its own."""
-        triggered = self._catalogue.changed_by_triggers(relation, event)
+        triggered = self._catalog.changed_by_triggers(relation, event)
         if triggered is None:
             return frozenset(relation.columns)
         generated = {column.number for column in relation.columns.values() if column.generated}
@@ -327,19 +327,19 @@ class _Collector:
             for check in relation.checks:
                 self._evaluator.expression(check.expression, f"a check of {relation}")
         # A row that is put into a partition is held to the keys of all tables that it is a part of.
-        for table in (relation, *(self._catalogue.partitioned(relation) if made else ())):
+        for table in (relation, *(self._catalog.partitioned(relation) if made else ())):
             self._compared(table)
-            of = self._catalogue.attached.tables.get(table.oid)
+            of = self._catalog.attached.tables.get(table.oid)
             for expression in of.expressions if made and of is not None else ():
                 self._evaluator.expression(expression, f"an index of {table}")
-        for table in self._catalogue.related(relation):
+        for table in self._catalog.related(relation):
             # A foreign key is checked by a statement on the other table.
             self._compared(table)
             self._evaluator.planned(table)
         self._policies(relation)
 
     def _compared(self, relation: Relation) -> None:
-        if (of := self._catalogue.attached.tables.get(relation.oid)) is not None:
+        if (of := self._catalog.attached.tables.get(relation.oid)) is not None:
             for function in of.functions:
                 self._evaluator.function(function, f"an index of {relation}")
 
@@ -371,12 +371,12 @@ class _Collector:
                 self._evaluator.expression(text, f"policy {policy.name} on {relation}")
 
     def _is_setting(self, oid: int) -> bool:
-        function = self._catalogue.function(oid)
+        function = self._catalog.function(oid)
         return function is not None and function.name == "current_setting"
 
     def _write_through(
         self,
-        place: Place,
+        site: QuerySite,
         view: Relation,
         event: Event,
         written: frozenset[int],
@@ -392,10 +392,10 @@ class _Collector:
             self._effects.opaque.add(f"the triggers of view {view}")
             return
         inner = next(
-            (p.scope for p in self._places if p.reader is place.scope and p.via.endswith(f" {view}")), None
+            (p.scope for p in self._sites if p.reader is site.scope and p.via.endswith(f" {view}")), None
         )
         members = [e for e in inner.query.entries if e.index in inner.query.members] if inner else []
-        base = self._catalogue.relation(members[0].relation) if len(members) == 1 else None
+        base = self._catalog.relation(members[0].relation) if len(members) == 1 else None
         if inner is None or base is None:
             self._effects.unknown(f"view {view}")
             return
@@ -415,7 +415,7 @@ class _Collector:
         self._ruled(base)
         self._fire(base, event)
         if base.is_view:
-            nested = next((p for p in self._places if p.scope is inner), None)
+            nested = next((p for p in self._sites if p.scope is inner), None)
             if nested is not None:
                 self._write_through(nested, base, event, below, bound_below, via, defaults_below)
             else:
@@ -436,7 +436,7 @@ class _Collector:
         # A partition's rows are referred to through the table that it is a part of.
         referred = [
             (relation.numbers_in(each), each, key)
-            for each in (relation, *self._catalogue.partitioned(relation))
+            for each in (relation, *self._catalog.partitioned(relation))
             for key in each.referenced_by
         ]
         for numbers, above, key in referred:
@@ -445,7 +445,7 @@ class _Collector:
             action = key.on_delete if deleted else key.on_update
             if action not in "cnd" or not (deleted or changed & set(key.referenced_columns)):
                 continue
-            table = self._catalogue.relation(key.table)
+            table = self._catalog.relation(key.table)
             if table is None:
                 continue
             followed = {
@@ -469,7 +469,7 @@ class _Collector:
             self._use(self._effects.writes, table, "cascade", columns, followed, via, with_children=True)
             # A cascade is a statement of the server's on the table, and is rewritten like any other.
             self._ruled(table)
-            for each in [table, *self._catalogue.descendants(table)]:
+            for each in [table, *self._catalog.descendants(table)]:
                 if each is table:
                     self._fire(table, effect)
                 else:
@@ -486,8 +486,8 @@ class _Collector:
         one, two = table.columns.get(column), other_table.columns.get(other)
         if one is None or two is None:
             return False
-        known = exact_class(self._catalogue, one.type)
-        return bool(known) and known == exact_class(self._catalogue, two.type)
+        known = exact_class(self._catalog, one.type)
+        return bool(known) and known == exact_class(self._catalog, two.type)
 
     def _ruled(self, relation: Relation) -> None:
         """A rule puts other statements beside a write to its table, or in its place."""
@@ -507,14 +507,14 @@ class _Collector:
         for trigger in relation.triggers_on(event):
             name = f"{relation}.{trigger.name}"
             self._effects.triggers.add(name)
-            of = self._catalogue.attached.tables.get(relation.oid)
+            of = self._catalog.attached.tables.get(relation.oid)
             if of is not None and (condition := of.conditions.get(trigger.name)) is not None:
                 self._evaluator.expression(condition, f"trigger {name}")
             if trigger.body is not None:
                 self._evaluator.operators(f"trigger {name}")
             else:
                 self._effects.leaves(f"trigger {name}")
-                function = self._catalogue.function(trigger.function)
+                function = self._catalog.function(trigger.function)
                 if not self._declared(function, "writes", f"trigger {name}"):
                     self._effects.hides(f"trigger {name}")
 
@@ -524,7 +524,7 @@ class _Collector:
     def _declared(self, function: Function | None, verb: Literal["reads", "writes"], via: str) -> bool:
         """Whether a function's comment says which tables it reads or writes; they are noted."""
         tables = declared_tables(function.comment, verb) if function is not None else None
-        relations = [self._catalogue.relation_named(*table) for table in tables or ()]
+        relations = [self._catalog.relation_named(*table) for table in tables or ()]
         if tables is None or None in relations:
             return False
         uses, action = (self._effects.reads, "read") if verb == "reads" else (self._effects.writes, "cascade")

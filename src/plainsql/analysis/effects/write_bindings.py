@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from plainsql.analysis.catalog.relations import Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.effects.parameter_bindings import Bounds
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_sites import Place
-from plainsql.analysis.tree.query_tree import Command, Entry
+from plainsql.analysis.tree.query_sites import QuerySite
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry
 
 __all__ = ["Event", "Written", "defaulted", "given_by_all"]
 
@@ -19,20 +19,20 @@ Event: TypeAlias = Literal["insert", "update", "delete", "truncate"]
 class Written:
     """The parameters that columns of written rows are equal to, in the queries of one statement."""
 
-    def __init__(self, catalogue: Catalogue, bounds: Bounds) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, bounds: Bounds) -> None:
+        self._catalog = catalog
         self._bounds = bounds
 
     def bound(
-        self, place: Place, entry: Entry, relation: Relation, event: Event, conflict: Node | None
+        self, site: QuerySite, entry: RangeTableEntry, relation: Relation, event: Event, conflict: Node | None
     ) -> dict[int, set[int]]:
         """Columns whose value is the same before and after (or there is but one side), with parameters."""
-        query = place.scope.query
+        query = site.scope.query
         if query.command == Command.MERGE or relation.rules:
             return {}
         if query.command == Command.INSERT:
             inserted = {
-                target.number("resno"): self._bounds.value(target.node("expr"), place.scope, column.type)
+                target.number("resno"): self._bounds.value(target.node("expr"), site.scope, column.type)
                 for target in query.target_list
                 if not target.flag("resjunk") and (column := relation.columns.get(target.number("resno")))
             }
@@ -56,7 +56,7 @@ class Written:
                 if column in keys and column not in changed
             }
             return self.untouched(relation, event, self.untouched(relation, "insert", shared))
-        found = self._bounds.of(place.scope, entry.index)
+        found = self._bounds.of(site.scope, entry.index)
         if event == "update":
             changed = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
             changed |= {column.number for column in relation.columns.values() if column.generated}
@@ -64,17 +64,17 @@ class Written:
             return self.untouched(relation, event, found)
         return found
 
-    def moved(self, place: Place, entry: Entry, relation: Relation) -> dict[int, set[int]]:
+    def moved(self, site: QuerySite, entry: RangeTableEntry, relation: Relation) -> dict[int, set[int]]:
         """The parameters of both sides of columns that an update changes from one to another."""
-        query = place.scope.query
+        query = site.scope.query
         if query.command != Command.UPDATE or relation.rules:
             return {}
-        before, moved = self._bounds.of(place.scope, entry.index), dict[int, set[int]]()
+        before, moved = self._bounds.of(site.scope, entry.index), dict[int, set[int]]()
         for target in query.target_list:
             column = relation.columns.get(target.number("resno"))
             if target.flag("resjunk") or column is None or column.number not in before:
                 continue
-            after = self._bounds.value(target.node("expr"), place.scope, column.type)
+            after = self._bounds.value(target.node("expr"), site.scope, column.type)
             if after:
                 moved[column.number] = {min(before[column.number]), min(after)}
         return self.untouched(relation, "update", moved)
@@ -86,13 +86,13 @@ class Written:
             if expression is None or expression.kind != "VAR":
                 continue
             # Where the index takes different texts for equal, the row that was there may have another one.
-            if expression.number("varcollid") not in self._catalogue.routines.nondeterministic_collations:
+            if expression.number("varcollid") not in self._catalog.routines.nondeterministic_collations:
                 columns.add(expression.number("varattno"))
         return columns
 
     def untouched(self, relation: Relation, event: Event, bound: dict[int, set[int]]) -> dict[int, set[int]]:
         """Without the columns that triggers may change."""
-        changed = self._catalogue.changed_by_triggers(relation, event)
+        changed = self._catalog.changed_by_triggers(relation, event)
         if changed is None:
             return {}
         return {column: names for column, names in bound.items() if column not in changed}

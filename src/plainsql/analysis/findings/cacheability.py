@@ -1,7 +1,7 @@
 """What keeps a result from being cached: it depends on more than on rows that plainsql sees written.
 
 A cached read is stale once a row is written that it depends on. Time passes, chance changes and sessions
-differ without that; foreign tables and the server's catalogues are written by others; and what a function
+differ without that; foreign tables and the server's catalogs are written by others; and what a function
 reads nobody sees. Of the server's stable functions those of the clock and of the session are refused: others
 (formatting, time zones, text search) depend on settings that are the same on all of plainsql's connections.
 """
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from plainsql.analysis.catalog.relations import Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.effects.evaluator import Effects, Evaluated
 from plainsql.analysis.findings.row_findings import Places
 from plainsql.analysis.model import Finding
@@ -58,7 +58,7 @@ _SESSION_HINT = "give it as a parameter, or do not cache the query"
 _CHANCE_HINT = "give it as a parameter, or do not cache the query"
 
 
-def caching_findings(catalogue: Catalogue, effects: Effects, positions: Places) -> Iterator[Finding]:
+def caching_findings(catalog: Catalog, effects: Effects, positions: Places) -> Iterator[Finding]:
     """What to say of a statement where results are cached."""
     # What a write evaluates, defaults and checks, is no part of a result that could be stored.
     for each in () if effects.writes else effects.evaluated:
@@ -66,7 +66,7 @@ def caching_findings(catalogue: Catalogue, effects: Effects, positions: Places) 
             position = positions.of(each.node) if each.node is not None and not each.via else 0
             inside = f", in {each.via}" if each.via and not each.via.startswith("view ") else ""
             yield Finding("cache-unsteady", f"{because}{inside}", position, hint)
-    for relation in _relations(catalogue, effects):
+    for relation in _relations(catalog, effects):
         if what := _untracked(relation):
             yield Finding(
                 "cache-untracked",
@@ -115,9 +115,9 @@ def _unsteady(evaluated: Evaluated, positions: Places) -> Iterator[tuple[str, st
         yield f"the result differs from call to call: {function} is volatile", _CHANCE_HINT
 
 
-def _relations(catalogue: Catalogue, effects: Effects) -> list[Relation]:
+def _relations(catalog: Catalog, effects: Effects) -> list[Relation]:
     names = sorted({(use.schema, use.table) for use in effects.reads})
-    found = (catalogue.relation_named(*name) for name in names)
+    found = (catalog.relation_named(*name) for name in names)
     return [relation for relation in found if relation is not None]
 
 

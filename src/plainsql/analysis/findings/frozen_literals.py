@@ -77,7 +77,7 @@ def _temporal(examined: Examined, node: Node) -> str:
     """The name of the time's type that a constant is of or holds; empty for any other."""
     if node.kind != "CONST" or node.flag("constisnull"):
         return ""
-    return _of_time(examined.prover.catalogue.type(node.number("consttype")))
+    return _of_time(examined.prover.catalog.type(node.number("consttype")))
 
 
 def _of_time(type: PgType) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from plainsql.analysis.catalog.relations import Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import plain_variable, strip_relabel
 from plainsql.analysis.findings.row_findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_tree import Kind, Query, Scope, expression_children
+from plainsql.analysis.tree.query_tree import EntryKind, QueryTree, Scope, expression_children
 from plainsql.analysis.tree.row_limits import constant_count
 
 __all__ = ["examine_indexes"]
@@ -35,15 +35,15 @@ def _column(examined: Examined, node: Node, scope: Scope) -> tuple[Relation, int
     """The table's column that an expression is."""
     variable = plain_variable(node, scope)
     entry = scope.query.entry(variable[0]) if variable is not None else None
-    if variable is None or entry is None or entry.kind is not Kind.RELATION:
+    if variable is None or entry is None or entry.kind is not EntryKind.RELATION:
         return None
-    relation = examined.prover.catalogue.relation(entry.relation)
+    relation = examined.prover.catalog.relation(entry.relation)
     return (relation, variable[1]) if relation is not None and variable[1] in relation.columns else None
 
 
 def _casts(examined: Examined, node: Node) -> Iterator[Finding]:
     """A column that is cast to be compared: an index on the column itself cannot serve that."""
-    routines = examined.prover.catalogue.routines
+    routines = examined.prover.catalog.routines
     if node.number("opno") not in routines.search_families:
         return
     for arg in node.nodes("args"):
@@ -56,12 +56,12 @@ def _casts(examined: Examined, node: Node) -> Iterator[Finding]:
         if not indexes or _has_expression_index(relation):
             continue
         name = relation.columns[column].name
-        target = examined.prover.catalogue.type(_result_type(arg))
+        target = examined.prover.catalog.type(_result_type(arg))
         yield Finding(
             "cast-defeats-index",
             f"{name} is cast to {target} to be compared: the index {indexes[0]} does not serve that",
             examined.places.of(inner) or examined.places.of(node),
-            f"cast the other side to {examined.prover.catalogue.type(relation.columns[column].type)},"
+            f"cast the other side to {examined.prover.catalog.type(relation.columns[column].type)},"
             " or compare with a range",
         )
 
@@ -87,11 +87,11 @@ def _has_expression_index(relation: Relation) -> bool:
 
 
 def _dimensions(examined: Examined, node: Node) -> Iterator[Finding]:
-    catalogue = examined.prover.catalogue
+    catalog = examined.prover.catalog
     args = node.nodes("args")
     if len(args) != 2:
         return
-    one, other = (_dimension(catalogue, arg) for arg in args)
+    one, other = (_dimension(catalog, arg) for arg in args)
     if one is not None and other is not None and one != other:
         yield Finding(
             "vector-dimension",
@@ -101,7 +101,7 @@ def _dimensions(examined: Examined, node: Node) -> Iterator[Finding]:
         )
 
 
-def _dimension(catalogue: Catalogue, node: Node) -> int | None:
+def _dimension(catalog: Catalog, node: Node) -> int | None:
     """The number of dimensions of a vector expression, where it is known."""
     node = strip_relabel(node) if node.kind != "RELABELTYPE" or node.number("resulttypmod", -1) < 0 else node
     args = node.nodes("args")
@@ -109,7 +109,7 @@ def _dimension(catalogue: Catalogue, node: Node) -> int | None:
         case "VAR":
             oid, modifier = node.number("vartype"), node.number("vartypmod", -1)
         case "CONST":
-            row = catalogue.types.row(node.number("consttype"))
+            row = catalog.types.row(node.number("consttype"))
             value = node.datum("constvalue")
             if row is None or row.name not in ("vector", "halfvec") or value is None or len(value) < 6:
                 return None
@@ -123,13 +123,13 @@ def _dimension(catalogue: Catalogue, node: Node) -> int | None:
             modifier = int.from_bytes(value[:4], "little", signed=True) if value else -1
         case _:
             return None
-    row = catalogue.types.row(oid)
+    row = catalog.types.row(oid)
     return modifier if row is not None and row.name in _VECTORS and modifier > 0 else None
 
 
 def _distances(examined: Examined) -> Iterator[Finding]:
     """An order by distance that the column's vector index does not serve."""
-    query, catalogue = examined.scope.query, examined.prover.catalogue
+    query, catalog = examined.scope.query, examined.prover.catalog
     if query.node.node("limitCount") is None:
         return
     for clause in query.node.nodes("sortClause"):
@@ -147,11 +147,11 @@ def _distances(examined: Examined) -> Iterator[Finding]:
                 for index in relation.indexes
                 if index.method in _VECTOR_METHODS and index.columns[0] == column
             ]
-            operator = catalogue.operator(part.number("opno"))
+            operator = catalog.operator(part.number("opno"))
             if not indexes or operator is None:
                 continue
             name = relation.columns[column].name
-            families = catalogue.routines.ordering_families.get(operator.oid, set())
+            families = catalog.routines.ordering_families.get(operator.oid, set())
             served = [index for index in indexes if index.families[0] in families]
             place = examined.places.of(part)
             if not served:
@@ -179,11 +179,11 @@ def _distances(examined: Examined) -> Iterator[Finding]:
                 )
 
 
-def _constant_limit(query: Query) -> int | None:
+def _constant_limit(query: QueryTree) -> int | None:
     return constant_count(query.node.node("limitCount"))
 
 
-def _filters_by_parameter(query: Query) -> bool:
+def _filters_by_parameter(query: QueryTree) -> bool:
     tree = query.node.node("jointree")
     return tree is not None and any(part.kind == "PARAM" for part in expression_children(tree))
 
@@ -191,13 +191,13 @@ def _filters_by_parameter(query: Query) -> bool:
 def _distance_of(examined: Examined, node: Node) -> tuple[Relation, int] | None:
     if (
         node.kind != "OPEXPR"
-        or node.number("opno") not in examined.prover.catalogue.routines.ordering_families
+        or node.number("opno") not in examined.prover.catalog.routines.ordering_families
     ):
         return None
     for arg in node.nodes("args"):
         found = _column(examined, arg, examined.scope)
         row = (
-            examined.prover.catalogue.types.row(found[0].columns[found[1]].type)
+            examined.prover.catalog.types.row(found[0].columns[found[1]].type)
             if found is not None
             else None
         )

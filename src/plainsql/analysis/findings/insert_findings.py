@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plainsql.analysis.catalog.relations import Column, Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.findings.row_findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.column_nullability import excludes_null
-from plainsql.analysis.tree.query_tree import Command, Kind, Query
+from plainsql.analysis.tree.query_tree import Command, EntryKind, QueryTree
 
 __all__ = ["examine_inserts"]
 
@@ -20,11 +20,11 @@ def examine_inserts(examined: Examined) -> Iterator[Finding]:
     for scope in examined.prover.scopes.all(examined.scope):
         query = scope.query
         entry = query.entry(query.result_relation)
-        relation = examined.prover.catalogue.relation(entry.relation) if entry is not None else None
+        relation = examined.prover.catalog.relation(entry.relation) if entry is not None else None
         if relation is None:
             continue
         for targets in _inserts(query):
-            left = ", ".join(c.name for c in _unfilled(examined.prover.catalogue, query, relation, targets))
+            left = ", ".join(c.name for c in _unfilled(examined.prover.catalog, query, relation, targets))
             if left:
                 yield Finding(
                     "insert-fails",
@@ -35,7 +35,7 @@ def examine_inserts(examined: Examined) -> Iterator[Finding]:
                 )
 
 
-def _inserts(query: Query) -> Iterator[list[Node]]:
+def _inserts(query: QueryTree) -> Iterator[list[Node]]:
     if query.command == Command.INSERT:
         yield query.target_list
     if query.command == Command.MERGE:
@@ -44,15 +44,15 @@ def _inserts(query: Query) -> Iterator[list[Node]]:
                 yield action.nodes("targetList")
 
 
-def _unfilled(catalogue: Catalogue, query: Query, relation: Relation, targets: list[Node]) -> list[Column]:
+def _unfilled(catalog: Catalog, query: QueryTree, relation: Relation, targets: list[Node]) -> list[Column]:
     """The columns that are null in every row that would be inserted, and refuse it."""
     # What an insert into a view, a foreign table or a table with rules writes is not decided here.
     if relation.kind not in "rp" or relation.rules:
         return []
     # A row that a trigger leaves out fails no more than one that it fills.
-    if catalogue.may_drop_rows(relation, "insert"):
+    if catalog.may_drop_rows(relation, "insert"):
         return []
-    filled = catalogue.changed_by_triggers(relation, "insert")
+    filled = catalog.changed_by_triggers(relation, "insert")
     if filled is None:
         return []
     written = {t.number("resno"): _written(t, query) for t in targets if not t.flag("resjunk")}
@@ -61,7 +61,7 @@ def _unfilled(catalogue: Catalogue, query: Query, relation: Relation, targets: l
         for column in relation.columns.values()
         if column.number not in filled
         and _is_left_null(column, written.get(column.number))
-        and _refuses_null(catalogue, relation, column)
+        and _refuses_null(catalog, relation, column)
     ]
 
 
@@ -73,12 +73,12 @@ def _is_left_null(column: Column, values: list[Node | None] | None) -> bool:
     return all(_is_null(value) or (_is_default(value) and not has_default) for value in values)
 
 
-def _written(target: Node, query: Query) -> list[Node | None]:
+def _written(target: Node, query: QueryTree) -> list[Node | None]:
     """The expressions that a column is given: of each of several rows of values, or the only one."""
     node = target.node("expr")
     if node is not None and node.kind == "VAR" and not node.number("varlevelsup"):
         entry = query.entry(node.number("varno"))
-        rows = entry.node.items("values_lists") if entry is not None and entry.kind is Kind.VALUES else []
+        rows = entry.node.items("values_lists") if entry is not None and entry.kind is EntryKind.VALUES else []
         column = node.number("varattno") - 1
         values = [row[column] for row in rows if isinstance(row, list) and 0 <= column < len(row)]
         if values:
@@ -94,9 +94,9 @@ def _is_null(node: Node | None) -> bool:
     return node is not None and node.kind == "CONST" and node.flag("constisnull")
 
 
-def _refuses_null(catalogue: Catalogue, relation: Relation, column: Column) -> bool:
+def _refuses_null(catalog: Catalog, relation: Relation, column: Column) -> bool:
     return (
         column.not_null
-        or catalogue.type(column.type).not_null
+        or catalog.type(column.type).not_null
         or any(check.holds and excludes_null(check.expression, column.number) for check in relation.checks)
     )

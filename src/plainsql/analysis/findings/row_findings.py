@@ -9,11 +9,11 @@ from typing import Literal
 
 from plainsql.analysis.cardinality.unique_rows import from_entries, ungrouped
 from plainsql.analysis.conditions.equalities import plain_variable, strip_relabel
-from plainsql.analysis.conditions.known_facts import function_of
+from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.model import Analysis, Finding
 from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.nullability.query_nullability import Nullability
-from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Scope, Sublink, once_per_query
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, EntryKind, Scope, Sublink, once_per_query
 from plainsql.statements.scanner import scan
 
 __all__ = ["Examined", "Places", "applicable", "examine"]
@@ -123,9 +123,9 @@ def _many(examined: Examined) -> Iterator[Finding]:
 def _key_hint(examined: Examined) -> str:
     """The unique key of the first relation in the way, if it has one."""
     scope, cardinality = examined.scope, examined.prover.cardinality
-    fixed = cardinality.determined(scope)
+    fixed = cardinality.unique_rows(scope)
     for entry in from_entries(scope.query):
-        relation = examined.prover.catalogue.relation(entry.relation) if entry.relation else None
+        relation = examined.prover.catalog.relation(entry.relation) if entry.relation else None
         if entry.index in fixed.relations or relation is None or relation.is_view:
             continue
         # A constraint and an index may be of the same columns.
@@ -148,11 +148,11 @@ def _is_bounded(examined: Examined, scope: Scope) -> bool:
         return True
     scopes = examined.prover.scopes
     if query.set_operation() is not None:
-        arms = [scopes.of_entry(entry, scope) for entry in query.entries if entry.kind is Kind.SUBQUERY]
+        arms = [scopes.of_entry(entry, scope) for entry in query.entries if entry.kind is EntryKind.SUBQUERY]
         return all(arm is not None and _is_bounded(examined, arm) for arm in arms)
     if _has_few_groups(examined, scope):
         return True
-    fixed = examined.prover.cardinality.determined(scope)
+    fixed = examined.prover.cardinality.unique_rows(scope)
     entries = from_entries(query)
     keyed = _keyed_by_array(examined, scope)
     return any(
@@ -177,19 +177,19 @@ def _has_few_groups(examined: Examined, scope: Scope) -> bool:
 
 
 def _has_few_values(examined: Examined, oid: int) -> bool:
-    types = examined.prover.catalogue.types
+    types = examined.prover.catalog.types
     row = types.row(types.base(oid))
     return row is not None and (row.typtype == "e" or (row.schema, row.name) == ("pg_catalog", "bool"))
 
 
 def _bounds(
-    examined: Examined, entry: Entry, scope: Scope, columns: set[tuple[int, int]], relations: set[int]
+    examined: Examined, entry: RangeTableEntry, scope: Scope, columns: set[tuple[int, int]], relations: set[int]
 ) -> bool:
     if entry.index in relations and len(from_entries(scope.query)) == 1:
         return True
-    if entry.kind in (Kind.VALUES, Kind.FUNCTION):
+    if entry.kind in (EntryKind.VALUES, EntryKind.FUNCTION):
         return True
-    relation = examined.prover.catalogue.relation(entry.relation) if entry.relation else None
+    relation = examined.prover.catalog.relation(entry.relation) if entry.relation else None
     if relation is not None and not relation.is_view:
         return any((entry.index, index.columns[0]) in columns for index in relation.indexes)
     inner = examined.prover.scopes.of_entry(entry, scope)
@@ -248,7 +248,7 @@ def _order(examined: Examined) -> Iterator[Finding]:
     if scope.parent is not None and any(
         e is not None
         and e.kind == "OPEXPR"
-        and e.number("opno") in prover.catalogue.routines.ordering_families
+        and e.number("opno") in prover.catalog.routines.ordering_families
         for e in expressions
     ):
         # Inside an index scan by distance: ties are broken outside.
@@ -281,9 +281,9 @@ def _is_total(examined: Examined, expressions: list[Node]) -> bool:
         clauses = query.node.nodes("distinctClause") or query.node.nodes("groupClause")
         if query.node.nodes("groupingSets"):
             return False
-        fixed = cardinality.determined(scope, columns=variables)
+        fixed = cardinality.unique_rows(scope, columns=variables)
         return bool(clauses) and fixed.clauses(clauses)
-    fixed = cardinality.determined(scope, columns=variables)
+    fixed = cardinality.unique_rows(scope, columns=variables)
     return not fixed.full_join and all(entry.index in fixed.relations for entry in from_entries(query))
 
 
@@ -352,7 +352,7 @@ def _idle_parameters(examined: Examined) -> Iterator[Finding]:
             if (
                 bare.kind == "PARAM"
                 and not bare.number("paramkind")
-                and function_of(bare, examined.prover.catalogue) is None
+                and called_function(bare, examined.prover.catalog) is None
             ):
                 yield Finding(
                     "unused-parameter",

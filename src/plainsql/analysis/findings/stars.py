@@ -14,8 +14,8 @@ from plainsql.analysis.cardinality.unique_rows import ungrouped
 from plainsql.analysis.findings.row_findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.output_positions import Outputs
-from plainsql.analysis.tree.query_tree import Entry, Kind, Scope
+from plainsql.analysis.tree.output_positions import OutputPositions
+from plainsql.analysis.tree.query_tree import RangeTableEntry, EntryKind, Scope
 from plainsql.statements.scanner import Token
 
 __all__ = ["stars"]
@@ -56,7 +56,7 @@ class _Stars:
     def __init__(self, examined: Examined) -> None:
         self._examined = examined
         self._text = examined.places.text
-        self._outputs = Outputs(self._text, examined.scope)
+        self._outputs = OutputPositions(self._text, examined.scope)
         tokens = self._outputs.tokens
         self._spans = list(_spans(self._text, tokens))
         self._tables = [
@@ -91,7 +91,7 @@ class _Stars:
         # Others are a product: `a * b`.
         if expression is None or ungrouped(expression, scope).kind not in ("VAR", "FIELDSELECT"):
             return None
-        outputs = self._outputs if scope is self._examined.scope else Outputs(self._text, scope)
+        outputs = self._outputs if scope is self._examined.scope else OutputPositions(self._text, scope)
         offset = outputs.offset(entry)
         if offset < 0:  # as of the columns of `table a`
             return self._tables[-1] if self._tables else None
@@ -109,12 +109,12 @@ class _Stars:
         source, column = _source(home, expression)
         if source is None:
             return True
-        if source.kind is Kind.FUNCTION:
+        if source.kind is EntryKind.FUNCTION:
             return _is_open_function(source)
-        if source.kind in (Kind.VALUES, Kind.TABLEFUNC, Kind.RESULT) or source.node.flag("self_reference"):
+        if source.kind in (EntryKind.VALUES, EntryKind.TABLEFUNC, EntryKind.RESULT) or source.node.flag("self_reference"):
             return False
         inner = self._examined.prover.scopes.of_entry(source, home)
-        if source.kind not in (Kind.SUBQUERY, Kind.CTE) or inner is None:
+        if source.kind not in (EntryKind.SUBQUERY, EntryKind.CTE) or inner is None:
             return True
         outputs = inner.query.outputs
         return not 0 < column <= len(outputs) or self._is_open(
@@ -128,11 +128,11 @@ class _Stars:
             return f"{written.removesuffix('*')}{_quoted(name)}"
         expression = ungrouped(entry.node("expr") or entry, scope)
         source = scope.query.entry(expression.number("varno"))
-        if source is not None and source.kind is Kind.SUBQUERY and scope.query.set_operation() is not None:
+        if source is not None and source.kind is EntryKind.SUBQUERY and scope.query.set_operation() is not None:
             inner = self._examined.prover.scopes.of_entry(source, scope)
             if inner is not None:  # the first part of a union
                 return self._column(inner.query.outputs[expression.number("varattno") - 1], inner, written)
-        if source is None or source.kind is Kind.JOIN or not source.alias:
+        if source is None or source.kind is EntryKind.JOIN or not source.alias:
             return _quoted(name, alone=True)
         return f"{_quoted(source.alias, alone=True)}.{_quoted(name)}"
 
@@ -158,12 +158,12 @@ def _opening(tokens: list[Token], closing: int) -> int:
     return 0
 
 
-def _source(home: Scope, variable: Node) -> tuple[Entry | None, int]:
+def _source(home: Scope, variable: Node) -> tuple[RangeTableEntry | None, int]:
     """The entry of `from` that a variable is a column of, seen through joins, and the column's number."""
     while True:
         column = variable.number("varattno")
         source = home.query.entry(variable.number("varno"))
-        if source is None or source.kind is not Kind.JOIN:
+        if source is None or source.kind is not EntryKind.JOIN:
             return source, column
         aliases = source.node.items("joinaliasvars")
         alias = aliases[column - 1] if 0 < column <= len(aliases) else None
@@ -173,7 +173,7 @@ def _source(home: Scope, variable: Node) -> tuple[Entry | None, int]:
         variable = inner[0]
 
 
-def _is_open_function(source: Entry) -> bool:
+def _is_open_function(source: RangeTableEntry) -> bool:
     """Whether a function in `from` says itself which columns it has, and has several."""
     return any(
         each.number("funccolcount") > 1 and not each.items("funccolnames")

@@ -39,7 +39,7 @@ def _is_known(function: Function | None, kind: str) -> bool:
 
 def aggregate_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
     """Whether an ``AGGREF`` can be null."""
-    function = prover.catalogue.function(node.number("aggfnoid"))
+    function = prover.catalog.function(node.number("aggfnoid"))
     if function is None or not _is_known(function, "a"):
         return nullable("nothing is known of this aggregate")
     name = function.name
@@ -67,7 +67,7 @@ def aggregate_verdict(prover: Nullability, node: Node, context: Context) -> Verd
 
 def window_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
     """Whether a ``WINDOWFUNC`` can be null."""
-    function = prover.catalogue.function(node.number("winfnoid"))
+    function = prover.catalog.function(node.number("winfnoid"))
     if function is None or not (_is_known(function, "w") or _is_known(function, "a")):
         return nullable("nothing is known of this window function")
     name, args = function.name, node.nodes("args")

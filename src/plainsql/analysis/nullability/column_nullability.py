@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.nodes import Node, conjuncts, read_tree
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
-from plainsql.analysis.tree.query_tree import Query, Scope
+from plainsql.analysis.tree.query_tree import QueryTree, Scope
 
 if TYPE_CHECKING:
     from plainsql.analysis.nullability.query_nullability import Nullability
@@ -19,13 +19,13 @@ def stored_column(prover: Nullability, relation: Relation, column: int, *, with_
     """Whether a column can be null in a row that is in the table."""
     if prover.in_the_past:
         return nullable("a materialised view may hold rows from before its tables refused null")
-    proved, because = prover.catalogue.column_is_not_null(relation, column, with_children=with_children)
+    proved, because = prover.catalog.column_is_not_null(relation, column, with_children=with_children)
     verdict = Verdict(not proved, because)
     if proved or relation.kind == "f":
         return verdict
     alone = not (with_children and relation.children)
     # A foreign table that is a partition has the check, but its server decides about its rows.
-    enforced = alone or not any(each.kind == "f" for each in prover.catalogue.descendants(relation))
+    enforced = alone or not any(each.kind == "f" for each in prover.catalog.descendants(relation))
     for check in relation.checks:
         if (
             check.holds
@@ -60,5 +60,5 @@ def _generated(prover: Nullability, relation: Relation, text: str) -> Verdict | 
     table = read_tree(f"{{QUERY :rtable ({{RANGETBLENTRY :rtekind 0 :relid {relation.oid} :inh false}})}}")
     if not isinstance(tree, Node) or not isinstance(table, Node):
         return None
-    verdict = prover.expression(tree, Context(Scope(Query(table))))
+    verdict = prover.expression(tree, Context(Scope(QueryTree(table))))
     return None if verdict.nullable else never(f"generated from what is never null: {verdict.because}")

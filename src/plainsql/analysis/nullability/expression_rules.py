@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from plainsql.analysis.conditions.known_facts import function_of
+from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.aggregate_rules import aggregate_verdict, window_verdict
-from plainsql.analysis.nullability.nonnull_functions import extract_is_steady, never_null
+from plainsql.analysis.nullability.nonnull_functions import extract_handles_infinity, never_null
 from plainsql.analysis.nullability.verdict import Context, Verdict, first_nullable, never, nullable
 from plainsql.analysis.tree.query_tree import Sublink
 
@@ -67,14 +67,14 @@ def _cast(prover: Nullability, node: Node, context: Context) -> Verdict:
 
 
 def _to_domain(prover: Nullability, node: Node, context: Context) -> Verdict:
-    if prover.catalogue.type(node.number("resulttype")).not_null:
+    if prover.catalog.type(node.number("resulttype")).not_null:
         return never("a cast to a domain that is not null")
     return _cast(prover, node, context)
 
 
 def _call(prover: Nullability, node: Node, context: Context) -> Verdict:
-    oid = function_of(node, prover.catalogue) or 0
-    function = prover.catalogue.function(oid)
+    oid = called_function(node, prover.catalog) or 0
+    function = prover.catalog.function(oid)
     args = node.nodes("args")
     if function is None:
         return nullable("an unknown function")
@@ -89,9 +89,9 @@ def _call(prover: Nullability, node: Node, context: Context) -> Verdict:
         return first_nullable(prover.expression(arg, context) for arg in args) or never(
             "to_number by a format"
         )
-    operator = prover.catalogue.operator(node.number("opno")) if node.kind == "OPEXPR" else None
+    operator = prover.catalog.operator(node.number("opno")) if node.kind == "OPEXPR" else None
     name = operator.name if operator is not None else function.name
-    rule = never_null(prover.catalogue, oid, name)
+    rule = never_null(prover.catalog, oid, name)
     if rule is None:
         return nullable(f"{name} may return null")
     verdicts = [prover.expression(arg, context) for arg in args]
@@ -118,8 +118,8 @@ def _constant_text(node: Node) -> str:
 
 def _extract(prover: Nullability, node: Node, context: Context) -> Verdict:
     args = node.nodes("args")
-    function = prover.catalogue.function(node.number("funcid"))
-    if function is None or len(args) != 2 or not extract_is_steady(function, _constant_text(args[0])):
+    function = prover.catalog.function(node.number("funcid"))
+    if function is None or len(args) != 2 or not extract_handles_infinity(function, _constant_text(args[0])):
         return nullable("extract from an infinite value")
     return (
         prover.expression(args[1], context).alone()
@@ -134,8 +134,8 @@ def _is_nullable(prover: Nullability, node: Node, context: Context) -> bool:
 
 def _array_comparison(prover: Nullability, node: Node, context: Context) -> Verdict:
     args = node.nodes("args")
-    oid = function_of(node, prover.catalogue) or 0
-    if len(args) != 2 or never_null(prover.catalogue, oid) is None:
+    oid = called_function(node, prover.catalog) or 0
+    if len(args) != 2 or never_null(prover.catalog, oid) is None:
         return nullable("a comparison that may be null")
     if not elements_never_null(prover, args[1], context):
         return nullable("an element may be null")
@@ -161,7 +161,7 @@ def elements_never_null(prover: Nullability, node: Node, context: Context) -> bo
         outputs = prover.outputs(inner, context) if inner is not None else []
         # Of arrays it makes one of more dimensions, whose elements are theirs.
         expression = inner.query.outputs[0].node("expr") if inner is not None and outputs else None
-        of_arrays = prover.catalogue.types.may_be_array(prover.type_of(expression))
+        of_arrays = prover.catalog.types.may_be_array(prover.type_of(expression))
         return bool(outputs) and not outputs[0].nullable and not of_arrays
     value = node.datum("constvalue")
     # An array's header: length, dimensions, and the offset of the data where there is a bitmap of nulls, or
@@ -180,7 +180,7 @@ def _cast_keeps(prover: Nullability, node: Node) -> bool:
         case "FUNCEXPR":
             # Behind the element stand constants: the length, and whether the cast was written.
             args = node.nodes("args")
-            rule = never_null(prover.catalogue, node.number("funcid"))
+            rule = never_null(prover.catalog, node.number("funcid"))
             return rule is not None and bool(args) and _cast_keeps(prover, args[0])
         case _:
             pass
@@ -278,7 +278,7 @@ def _compared_with_rows(prover: Nullability, test: Node, context: Context) -> Ve
     """Whether a comparison with the columns of a sub-select, none of which is null, can be null."""
     # `(a, b) in (select …)` compares column by column.
     for part in test.nodes("args") if test.kind == "BOOLEXPR" else [test]:
-        rule = never_null(prover.catalogue, function_of(part, prover.catalogue) or 0)
+        rule = never_null(prover.catalog, called_function(part, prover.catalog) or 0)
         outer = [arg for arg in part.nodes("args") if not _is_of_sub_select(arg)]
         if part.kind != "OPEXPR" or rule is None or len(outer) != 1:
             return nullable("a comparison that may be null")
@@ -328,8 +328,8 @@ def _row_comparison(prover: Nullability, node: Node, context: Context) -> Verdic
     if found is not None:
         return found
     for operator in node.numbers("opnos"):
-        known = prover.catalogue.operator(operator)
-        if known is None or never_null(prover.catalogue, known.function) is None:
+        known = prover.catalog.operator(operator)
+        if known is None or never_null(prover.catalog, known.function) is None:
             return nullable("a comparison that may be null")
     return never("a comparison is true or false")
 

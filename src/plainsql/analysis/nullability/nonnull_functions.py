@@ -1,6 +1,6 @@
 """Functions and operators that never return null for arguments that are not null: a reviewed table.
 
-Whatever is not listed here, or derived from the catalogue by a rule stated here, is taken to be nullable.
+Whatever is not listed here, or derived from the catalog by a rule stated here, is taken to be nullable.
 Many strict functions of the server do return null: ``array_length('{}', 1)``, ``substring('a' from 'b')``,
 ``to_char('infinity'::timestamp, 'YYYY')``, ``lower('empty'::int4range)``, ``scale('NaN'::numeric)``,
 ``'infinity'::timestamp::time``, from 18 on ``'null'::jsonb::integer``. A test calls everything listed here
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plainsql.analysis.catalog.routines import Function
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 
 __all__ = ["AGGREGATES", "SET_COLUMNS", "WINDOW_FUNCTIONS", "Rule", "never_null"]
 
@@ -248,7 +248,7 @@ _ARITHMETIC_TYPES = _names(
     varbit oid pg_lsn
     """
 )
-_EXTRACT_STEADY = {
+_EXTRACT_AT_INFINITY = {
     "date": _names("year decade century millennium julian isoyear epoch"),
     "timestamp without time zone": _names("year decade century millennium julian isoyear epoch"),
     "timestamp with time zone": _names("year decade century millennium julian isoyear epoch"),
@@ -312,29 +312,29 @@ _BY_NAME = {name: Rule("all", because) for because, names in _TOTAL for name in 
 _EXCEPT_NAMES = frozenset(signature.partition("(")[0] for signature in _EXCEPT)
 
 
-def never_null(catalogue: Catalogue, oid: int, name: str = "") -> Rule | None:
+def never_null(catalog: Catalog, oid: int, name: str = "") -> Rule | None:
     """When the function's result cannot be null; ``None`` where nothing is known.
 
     ``name`` is what the reason calls it: the operator's name where it was written as one.
     """
-    function = catalogue.function(oid)
-    rule = _find(catalogue, function) if function is not None else None
+    function = catalog.function(oid)
+    rule = _find(catalog, function) if function is not None else None
     return Rule(rule.needs, rule.because.format(name or function.name)) if rule and function else None
 
 
-def _find(catalogue: Catalogue, function: Function) -> Rule | None:
+def _find(catalog: Catalog, function: Function) -> Rule | None:
     oid = function.oid
     if function.kind != "f" or function.returns_set:
         return None
     if function.extension:
-        if oid in catalogue.routines.comparisons:
+        if oid in catalog.routines.comparisons:
             return Rule("all", "{} is true or false")
         if function.name in _EXTENSIONS.get(function.extension, ()):
             return Rule("all", _RAISES)
         return None
     if not function.is_builtin:
         return None
-    if oid in catalogue.routines.comparisons:
+    if oid in catalog.routines.comparisons:
         return Rule("all", "{} is true or false")
     partial = _PARTIAL.get(function.name)
     if partial is not None:
@@ -344,16 +344,16 @@ def _find(catalogue: Catalogue, function: Function) -> Rule | None:
     listed = _BY_NAME.get(function.name)
     if listed is not None:
         return listed
-    if _is_arithmetic(catalogue, function):
+    if _is_arithmetic(catalog, function):
         return Rule("all", _RAISES)
     return None
 
 
-def _is_arithmetic(catalogue: Catalogue, function: Function) -> bool:
-    for operator in catalogue.routines.operators_of(function.oid):
+def _is_arithmetic(catalog: Catalog, function: Function) -> bool:
+    for operator in catalog.routines.operators_of(function.oid):
         if operator.name not in _ARITHMETIC_OPERATORS:
             continue
-        rows = [catalogue.types.row(oid) for oid in (operator.left, operator.right) if oid]
+        rows = [catalog.types.row(oid) for oid in (operator.left, operator.right) if oid]
         if all(
             row is not None and row.schema == "pg_catalog" and row.name in _ARITHMETIC_TYPES for row in rows
         ):
@@ -361,10 +361,10 @@ def _is_arithmetic(catalogue: Catalogue, function: Function) -> bool:
     return False
 
 
-def extract_is_steady(function: Function, unit: str) -> bool:
+def extract_handles_infinity(function: Function, unit: str) -> bool:
     """Whether ``extract(unit from …)`` has a value at infinity too."""
     match = re.fullmatch(r"text, (.*)", function.arguments)
-    return match is not None and unit.lower() in _EXTRACT_STEADY.get(match[1], ())
+    return match is not None and unit.lower() in _EXTRACT_AT_INFINITY.get(match[1], ())
 
 
 # Aggregates of the server over at least one row whose argument is not null. `var_samp`, `stddev`, `corr`

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from plainsql.analysis.catalog.relations import Column, Relation
-from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.conditions.known_facts import function_of
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.model import ColumnRef
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.column_nullability import excludes_null
-from plainsql.analysis.tree.query_tree import Command, Entry, Kind, Query, Scope, Sublink
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, EntryKind, QueryTree, Scope, Sublink
 from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["Landing", "parameter_landings"]
@@ -55,9 +55,9 @@ _DISTINCT = Landing(Weight.ACCEPTS, "is distinct from", compared=True)
 _CONDITION = Landing(Weight.STRICT, "a condition that is null holds for no row")
 
 
-def parameter_landings(catalogue: Catalogue, scopes: Scopes, scope: Scope) -> dict[int, list[Landing]]:
+def parameter_landings(catalog: Catalog, scopes: Scopes, scope: Scope) -> dict[int, list[Landing]]:
     """For each parameter number, all of its places; the one that decides about null comes first."""
-    walk = _Walk(catalogue, scopes)
+    walk = _Walk(catalog, scopes)
     size = -1
     # Each round follows the values one query further down, from what reads it to what it gives.
     while size != (size := sum(map(len, walk.read.values()))):
@@ -74,8 +74,8 @@ _Variable = tuple[int, int, int]
 
 
 class _Walk:
-    def __init__(self, catalogue: Catalogue, scopes: Scopes) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, scopes: Scopes) -> None:
+        self._catalog = catalog
         self._scopes = scopes
         self.found: dict[int, list[Landing]] = {}
         self.read: dict[_Variable, dict[Landing, None]] = {}
@@ -110,12 +110,12 @@ class _Walk:
             for field in ("startOffset", "endOffset"):
                 self.expression(clause.node(field), Landing(Weight.STRICT, "a window's frame"), scope)
 
-    def _targets(self, query: Query) -> dict[int, tuple[Landing, ...]] | None:
+    def _targets(self, query: QueryTree) -> dict[int, tuple[Landing, ...]] | None:
         """Where the columns of the written table land; ``None`` for a query that writes none."""
         if query.command not in (Command.INSERT, Command.UPDATE, Command.MERGE):
             return None
         entry = query.entry(query.result_relation)
-        relation = self._catalogue.relation(entry.relation) if entry is not None else None
+        relation = self._catalog.relation(entry.relation) if entry is not None else None
         if entry is None or relation is None:
             return {}
         return {
@@ -155,13 +155,13 @@ class _Walk:
         if inner is None or expression is None or expression.kind != "VAR":
             return None
         below = inner.query.entry(expression.number("varno"))
-        table = self._catalogue.relation(below.relation) if below is not None else None
+        table = self._catalog.relation(below.relation) if below is not None else None
         return self._refuses(table, expression.number("varattno")) if table is not None else None
 
     def _stored_refuses(self, relation: Relation, column: Column) -> str:
         if column.number in self._filled(relation):
             return ""
-        if column.not_null or self._catalogue.type(column.type).not_null:
+        if column.not_null or self._catalog.type(column.type).not_null:
             return f"lands in the not-null column {column.name}"
         if any(check.holds and excludes_null(check.expression, column.number) for check in relation.checks):
             return f"lands in {column.name}, whose check excludes null"
@@ -170,7 +170,7 @@ class _Walk:
     def _filled(self, relation: Relation) -> frozenset[int]:
         """The columns that a trigger is known to assign: what is written may be null before it."""
         return frozenset().union(
-            *(self._catalogue.changed_by_triggers(relation, event) or () for event in ("insert", "update"))
+            *(self._catalog.changed_by_triggers(relation, event) or () for event in ("insert", "update"))
         )
 
     def _assigned(
@@ -202,48 +202,48 @@ class _Walk:
             return
         variable = (home.query.id, entry.index, column)
         match entry.kind:
-            case Kind.JOIN | Kind.GROUP:
-                items = entry.node.items("joinaliasvars" if entry.kind is Kind.JOIN else "groupexprs")
+            case EntryKind.JOIN | EntryKind.GROUP:
+                items = entry.node.items("joinaliasvars" if entry.kind is EntryKind.JOIN else "groupexprs")
                 below = items[column - 1] if 0 < column <= len(items) else None
                 if isinstance(below, Node):
                     self.expression(below, landing, home)
                 return
-            case Kind.SUBQUERY | Kind.CTE:
+            case EntryKind.SUBQUERY | EntryKind.CTE:
                 inner = self._scopes.of_entry(entry, home)
                 if inner is None:
                     return
                 variable = (inner.query.id, 0, column)
-            case Kind.VALUES:
+            case EntryKind.VALUES:
                 pass
-            case Kind.RELATION if self._returns_as_written(node, entry, home.query):
+            case EntryKind.RELATION if self._returns_as_written(node, entry, home.query):
                 pass
             case _:
                 return
         self.read.setdefault(variable, {})[landing] = None
 
-    def _returns_as_written(self, node: Node, entry: Entry, query: Query) -> bool:
+    def _returns_as_written(self, node: Node, entry: RangeTableEntry, query: QueryTree) -> bool:
         """Whether a variable in ``returning`` is what an insert was given, and no trigger's own value."""
-        relation = self._catalogue.relation(entry.relation)
+        relation = self._catalog.relation(entry.relation)
         if query.command != Command.INSERT or entry.index != query.result_relation or relation is None:
             return False
         if node.number("varreturningtype") == _OLD or query.node.node("onConflict") is not None:
             return False
-        changed = self._catalogue.changed_by_triggers(relation, "insert")
+        changed = self._catalog.changed_by_triggers(relation, "insert")
         return not relation.rules and changed is not None and node.number("varattno") not in changed
 
-    def _entry(self, entry: Entry, scope: Scope, landings: Mapping[int, Sequence[Landing]]) -> None:
+    def _entry(self, entry: RangeTableEntry, scope: Scope, landings: Mapping[int, Sequence[Landing]]) -> None:
         # The arms of a set operation give what the query gives.
         through = landings if scope.query.set_operation() is not None else {}
         match entry.kind:
-            case Kind.SUBQUERY:
+            case EntryKind.SUBQUERY:
                 if (inner := self._scopes.of_entry(entry, scope)) is not None:
                     self.query(inner, through)
-            case Kind.VALUES:
+            case EntryKind.VALUES:
                 for row in entry.node.items("values_lists"):
                     for i, value in enumerate(row if isinstance(row, list) else [], 1):
                         if isinstance(value, Node):
                             self._lands(value, self._read_from((scope.query.id, entry.index, i)), scope)
-            case Kind.FUNCTION | Kind.TABLEFUNC:
+            case EntryKind.FUNCTION | EntryKind.TABLEFUNC:
                 for child in entry.node.children():
                     if child.kind in ("RANGETBLFUNCTION", "TABLEFUNC"):
                         for part in child.children():
@@ -251,7 +251,7 @@ class _Walk:
             case _:
                 pass
 
-    def _conflict(self, query: Query, scope: Scope) -> None:
+    def _conflict(self, query: QueryTree, scope: Scope) -> None:
         conflict = query.node.node("onConflict")
         if conflict is None:
             return
@@ -259,7 +259,7 @@ class _Walk:
         self.expression(conflict.node("onConflictWhere"), _CONDITION, scope)
         self.expression(conflict.node("arbiterWhere"), _CONDITION, scope)
 
-    def _merge(self, query: Query, scope: Scope) -> None:
+    def _merge(self, query: QueryTree, scope: Scope) -> None:
         written = self._targets(query) or {}
         for action in query.node.nodes("mergeActionList"):
             self.expression(action.node("qual"), _CONDITION, scope)
@@ -285,7 +285,7 @@ class _Walk:
             ):
                 self.expression(node.node("arg"), landing, scope)
             case "COERCETODOMAIN":
-                domain = self._catalogue.type(node.number("resulttype"))
+                domain = self._catalog.type(node.number("resulttype"))
                 refuses = Landing(Weight.REFUSES, f"cast to {domain}, which is not null")
                 self.expression(node.node("arg"), refuses if domain.not_null else landing, scope)
             case "COALESCEEXPR":
@@ -331,10 +331,10 @@ class _Walk:
                     self.expression(child, _RETURNED, scope)
 
     def _met(self, node: Node) -> Landing:
-        function = self._catalogue.function(function_of(node, self._catalogue) or 0)
+        function = self._catalog.function(called_function(node, self._catalog) or 0)
         if function is None or not function.strict:
             return _RETURNED
-        operator = self._catalogue.operator(node.number("opno")) if node.kind != "FUNCEXPR" else None
+        operator = self._catalog.operator(node.number("opno")) if node.kind != "FUNCEXPR" else None
         name = operator.name if operator is not None else function.name
         because = f"met by {name}, which is null for null"
         return Landing(Weight.STRICT, because, compared=operator is not None)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 
 from plainsql.analysis.cardinality.row_counts import Cardinality
-from plainsql.analysis.catalog.server_catalog import Catalogue
-from plainsql.analysis.conditions.known_facts import NOTHING, Facts, Inference, Key
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.known_facts import NO_FACTS, Facts, Inference, ExpressionKey
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.expression_rules import expression_verdict
 from plainsql.analysis.nullability.nonnull_functions import never_null
@@ -43,7 +43,7 @@ class Nullability:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalog: Catalog,
         scopes: Scopes,
         cardinality: Cardinality,
         refusing: frozenset[int] = frozenset(),
@@ -53,18 +53,18 @@ class Nullability:
         """``refusing`` are the numbers of the parameters to which null is never bound; ``in_the_past``: the
         rows were read at some time, when tables may have had other constraints.
         """
-        self.catalogue = catalogue
+        self.catalog = catalog
         self.scopes = scopes
         self.cardinality = cardinality
         self.refusing = refusing
         self.in_the_past = in_the_past
-        self.inference = Inference(catalogue)
+        self.inference = Inference(catalog)
         # A sub-select is asked for in several places, and not in all of them is as much known.
         self._outputs: dict[tuple[int, Hashable, Facts], list[Verdict]] = {}
         self._assumed: dict[int, list[Verdict]] = {}
         self._rows: dict[int, Context] = {}
 
-    def outputs(self, scope: Scope, outside: Context | None = None, of_row: Facts = NOTHING) -> list[Verdict]:
+    def outputs(self, scope: Scope, outside: Context | None = None, of_row: Facts = NO_FACTS) -> list[Verdict]:
         """An answer for each column that a query returns.
 
         ``outside`` is the place it stands in, ``of_row`` what is known of the rows that are looked at.
@@ -83,9 +83,9 @@ class Nullability:
     @cached_property
     def past(self) -> Nullability:
         """The same for what a materialised view has read: no constraint of a table proves anything."""
-        scopes = Scopes(self.catalogue)
-        cardinality = Cardinality(self.catalogue, scopes, locks=True)
-        return Nullability(self.catalogue, scopes, cardinality, in_the_past=True)
+        scopes = Scopes(self.catalog)
+        cardinality = Cardinality(self.catalog, scopes, locks=True)
+        return Nullability(self.catalog, scopes, cardinality, in_the_past=True)
 
     def expression(self, node: Node, context: Context) -> Verdict:
         """An answer for an expression where it stands."""
@@ -111,7 +111,7 @@ class Nullability:
             known = self._rows[scope.query.id] = base.knowing(self.cardinality.facts(scope))
         return known
 
-    def _compute(self, scope: Scope, outside: Context | None, of_row: Facts = NOTHING) -> list[Verdict]:
+    def _compute(self, scope: Scope, outside: Context | None, of_row: Facts = NO_FACTS) -> list[Verdict]:
         query = scope.query
         if (operation := query.set_operation()) is not None:
             return self._set_operation(operation, scope, self.rows(scope, outside))
@@ -128,7 +128,7 @@ class Nullability:
     def _grouped(self, scope: Scope, context: Context) -> Context:
         query = scope.query
         having = query.node.node("havingQual")
-        left_out: frozenset[Key] = frozenset()
+        left_out: frozenset[ExpressionKey] = frozenset()
         if query.node.nodes("groupingSets") and not query.node.flag("hasGroupRTE"):
             kept = columns_in_every_set(query)
             keys = []
@@ -194,14 +194,14 @@ class Nullability:
         return node.number(_TYPE_FIELDS.get(node.kind, ""))
 
     def _cast_keeps(self, source: int, target: int) -> bool:
-        types, casts = self.catalogue.types, self.catalogue.routines.casts
+        types, casts = self.catalog.types, self.catalog.routines.casts
         source, target = types.base(source), types.base(target)
         if source == target:
             return True
         if (source, target) in casts:
             function = casts[source, target]
-            return not function or never_null(self.catalogue, function) is not None
-        return self.catalogue.type(source).kind == self.catalogue.type(target).kind == "array"
+            return not function or never_null(self.catalog, function) is not None
+        return self.catalog.type(source).kind == self.catalog.type(target).kind == "array"
 
     def _is_recursive(self, scope: Scope) -> bool:
         if scope.query.set_operation() is None:

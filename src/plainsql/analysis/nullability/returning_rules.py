@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.conditions.equalities import plain_variable
-from plainsql.analysis.conditions.known_facts import Facts, Key, mentions
+from plainsql.analysis.conditions.known_facts import Facts, ExpressionKey, mentions
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.column_nullability import stored_column
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
-from plainsql.analysis.tree.query_tree import Command, Entry, Query, Scope
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, QueryTree, Scope
 
 if TYPE_CHECKING:
     from plainsql.analysis.nullability.query_nullability import Nullability
@@ -31,16 +31,16 @@ def facts_after_write(prover: Nullability, scope: Scope, context: Context) -> Co
     if query.command != Command.UPDATE:
         return context
     entry = query.entry(query.result_relation)
-    relation = prover.catalogue.relation(entry.relation) if entry is not None else None
+    relation = prover.catalog.relation(entry.relation) if entry is not None else None
     changed: frozenset[int] | None = None
     if relation is not None and not relation.is_view:
-        triggered = prover.catalogue.changed_by_triggers(relation, "update")
+        triggered = prover.catalog.changed_by_triggers(relation, "update")
         if triggered is not None:
             assigned = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
             generated = {column.number for column in relation.columns.values() if column.generated}
             changed = triggered | assigned | generated
 
-    def gone(key: Key) -> bool:
+    def gone(key: ExpressionKey) -> bool:
         # The whole row (column 0) changes with any of its columns.
         return mentions(
             key,
@@ -57,7 +57,7 @@ def target_verdict(prover: Nullability, node: Node, home: Scope, context: Contex
     """A column of the table that is written, in ``returning``."""
     query, column = home.query, node.number("varattno")
     entry = query.entry(query.result_relation)
-    relation = prover.catalogue.relation(entry.relation) if entry is not None else None
+    relation = prover.catalog.relation(entry.relation) if entry is not None else None
     if entry is None or relation is None:
         return nullable("unknown table")
     version = node.number("varreturningtype")
@@ -90,7 +90,7 @@ def excluded_verdict(prover: Nullability, home: Scope, column: int) -> Verdict:
     """A column of ``excluded``: the row as it was to be inserted, its triggers and constraints behind it."""
     query = home.query
     entry = query.entry(query.result_relation)
-    relation = prover.catalogue.relation(entry.relation) if entry is not None else None
+    relation = prover.catalog.relation(entry.relation) if entry is not None else None
     if entry is None or relation is None:
         return nullable("unknown table")
     stored = _stored(prover, relation, column, entry)
@@ -103,7 +103,7 @@ def excluded_verdict(prover: Nullability, home: Scope, column: int) -> Verdict:
     return (verdict or _default(prover, relation, column)).alone()
 
 
-def _stored(prover: Nullability, relation: Relation, column: int, entry: Entry) -> Verdict:
+def _stored(prover: Nullability, relation: Relation, column: int, entry: RangeTableEntry) -> Verdict:
     """The column by its constraints alone, through views that can be written through."""
     if relation.rules or any(trigger.instead for trigger in relation.triggers):
         return nullable("a rule or trigger stands in for the table")
@@ -116,7 +116,7 @@ def _stored(prover: Nullability, relation: Relation, column: int, entry: Entry) 
     expression = outputs[column - 1].node("expr") if 0 < column <= len(outputs) else None
     variable = plain_variable(expression, inner) if expression is not None and inner is not None else None
     below = inner.query.entry(variable[0]) if inner is not None and variable is not None else None
-    base = prover.catalogue.relation(below.relation) if below is not None else None
+    base = prover.catalog.relation(below.relation) if below is not None else None
     if variable is None or below is None or base is None or len(inner.query.members if inner else ()) != 1:
         return nullable("a view's expression over what was written")
     return _stored(prover, base, variable[1], below)
@@ -158,12 +158,12 @@ def _default(prover: Nullability, relation: Relation, column: int) -> Verdict:
     tree = read_tree(text) if text else None
     if not isinstance(tree, Node):
         return nullable("no default")
-    return prover.expression(tree, Context(Scope(Query(Node("QUERY")))))
+    return prover.expression(tree, Context(Scope(QueryTree(Node("QUERY")))))
 
 
 def _triggered(prover: Nullability, relation: Relation, command: int, column: int) -> bool:
     """Whether a trigger may change the column of the row that is written."""
-    if command == Command.UPDATE and prover.catalogue.may_keep_old_row(relation):
+    if command == Command.UPDATE and prover.catalog.may_keep_old_row(relation):
         return True
-    changed = prover.catalogue.changed_by_triggers(relation, _EVENTS[Command(command)])
+    changed = prover.catalog.changed_by_triggers(relation, _EVENTS[Command(command)])
     return changed is None or column in changed

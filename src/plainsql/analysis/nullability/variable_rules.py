@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plainsql.analysis.conditions.known_facts import Facts, NullJoin
+from plainsql.analysis.conditions.known_facts import Facts, NullingJoin
 from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.nullability.column_nullability import stored_column
 from plainsql.analysis.nullability.expression_rules import elements_never_null
 from plainsql.analysis.nullability.nonnull_functions import SET_COLUMNS
 from plainsql.analysis.nullability.returning_rules import excluded_verdict, target_verdict
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
-from plainsql.analysis.tree.query_tree import Command, Entry, JoinType, Kind, Scope
+from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, JoinType, EntryKind, Scope
 
 if TYPE_CHECKING:
     from plainsql.analysis.nullability.query_nullability import Nullability
@@ -49,10 +49,10 @@ def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdi
     base = _source(prover, entry, column, home, context)
     if base.nullable and ("var", query.id, number, column) in context.facts.keys:
         base = never("a condition excludes null")
-    joins: set[NullJoin] = set()
+    joins: set[NullingJoin] = set()
     because = ""
     for index in node.numbers("varnullingrels"):
-        if index == number and entry.kind is Kind.GROUP:
+        if index == number and entry.kind is EntryKind.GROUP:
             if ("not left out", query.id, number, column) not in context.facts.keys:
                 return nullable("grouping sets leave it out")
             continue
@@ -70,36 +70,36 @@ def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdi
     return base.through(joins, because) if joins else base
 
 
-def _source(prover: Nullability, entry: Entry, column: int, home: Scope, context: Context) -> Verdict:
+def _source(prover: Nullability, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
     """The value below all outer joins."""
     if column == 0:
-        if entry.kind in (Kind.RELATION, Kind.SUBQUERY, Kind.CTE, Kind.VALUES):
+        if entry.kind in (EntryKind.RELATION, EntryKind.SUBQUERY, EntryKind.CTE, EntryKind.VALUES):
             return never("a whole row")
         return nullable("a whole row of a function's result")
     match entry.kind:
-        case Kind.RELATION | Kind.SUBQUERY | Kind.CTE:
+        case EntryKind.RELATION | EntryKind.SUBQUERY | EntryKind.CTE:
             return _stored(prover, entry, column, home, context)
-        case Kind.JOIN:
+        case EntryKind.JOIN:
             return _at(prover, entry.node.items("joinaliasvars"), column, home, context)
-        case Kind.GROUP:
+        case EntryKind.GROUP:
             return _at(prover, entry.node.items("groupexprs"), column, home, context.before_grouping())
-        case Kind.VALUES:
+        case EntryKind.VALUES:
             return _values(prover, entry, column, home)
-        case Kind.FUNCTION:
+        case EntryKind.FUNCTION:
             return _function(prover, entry, column, home)
-        case Kind.TABLEFUNC:
+        case EntryKind.TABLEFUNC:
             return _table_function(entry, column)
         case _:
             pass
     return nullable("nothing is known of where it comes from")
 
 
-def _stored(prover: Nullability, entry: Entry, column: int, home: Scope, context: Context) -> Verdict:
+def _stored(prover: Nullability, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
     conflict = home.query.node.node("onConflict")
     if conflict is not None and entry.index == conflict.number("exclRelIndex"):
         return excluded_verdict(prover, home, column)
     inner = prover.scopes.of_entry(entry, home)
-    relation = prover.catalogue.relation(entry.relation) if entry.kind is Kind.RELATION else None
+    relation = prover.catalog.relation(entry.relation) if entry.kind is EntryKind.RELATION else None
     if relation is not None and relation.kind == "m":
         filled = prover.past.scopes.of_view(relation.oid)
         outputs = prover.past.outputs(filled) if filled is not None else []
@@ -109,7 +109,7 @@ def _stored(prover: Nullability, entry: Entry, column: int, home: Scope, context
         )
     if inner is not None:
         # A `with` item sees what is around the query that it stands in, and nothing of that query's own rows.
-        outside = prover.rows(home) if entry.kind is Kind.SUBQUERY else None
+        outside = prover.rows(home) if entry.kind is EntryKind.SUBQUERY else None
         outputs = prover.outputs(inner, outside, _of_row_read(prover, inner, entry, home, context))
         if 0 < column <= len(outputs):
             return outputs[column - 1].read_by(home.query.id, entry.index)
@@ -119,7 +119,7 @@ def _stored(prover: Nullability, entry: Entry, column: int, home: Scope, context
     return stored_column(prover, relation, column, with_children=entry.with_children)
 
 
-def _of_row_read(prover: Nullability, inner: Scope, entry: Entry, home: Scope, context: Context) -> Facts:
+def _of_row_read(prover: Nullability, inner: Scope, entry: RangeTableEntry, home: Scope, context: Context) -> Facts:
     """What the columns that are known not to be null tell of the inner row that they come from."""
     query, facts = inner.query, Facts()
     # A window function looks at other rows, and an arm of a union is not this one.
@@ -136,7 +136,7 @@ def _of_row_read(prover: Nullability, inner: Scope, entry: Entry, home: Scope, c
     return facts
 
 
-def _search_or_cycle(entry: Entry, column: int, width: int, home: Scope) -> Verdict:
+def _search_or_cycle(entry: RangeTableEntry, column: int, width: int, home: Scope) -> Verdict:
     """The columns that ``search`` and ``cycle`` add behind a recursive query's own."""
     found = home.cte(entry)
     if found is None:
@@ -163,7 +163,7 @@ def _at(prover: Nullability, items: list[Value], column: int, home: Scope, conte
     return prover.expression(node, Context(home, context.facts, context.left_out, context.returning))
 
 
-def _values(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verdict:
+def _values(prover: Nullability, entry: RangeTableEntry, column: int, home: Scope) -> Verdict:
     place = prover.rows(home)
     for row in entry.node.items("values_lists"):
         node = row[column - 1] if isinstance(row, list) and 0 < column <= len(row) else None
@@ -175,7 +175,7 @@ def _values(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verd
     return never("no row of values has a null there")
 
 
-def _function(prover: Nullability, entry: Entry, column: int, home: Scope) -> Verdict:
+def _function(prover: Nullability, entry: RangeTableEntry, column: int, home: Scope) -> Verdict:
     calls = entry.node.nodes("functions")
     width = sum(call.number("funccolcount") for call in calls)
     if entry.node.flag("funcordinality") and column == width + 1:
@@ -191,15 +191,15 @@ def _function(prover: Nullability, entry: Entry, column: int, home: Scope) -> Ve
         return nullable("unknown function")
     place = prover.rows(home)
     if expression.flag("funcretset") or expression.flag("opretset"):
-        function = prover.catalogue.function(expression.number("funcid"))
+        function = prover.catalog.function(expression.number("funcid"))
         result = expression.number("funcresulttype")
-        if function is not None and function.name == "unnest" and prover.catalogue.types.is_composite(result):
+        if function is not None and function.name == "unnest" and prover.catalog.types.is_composite(result):
             return nullable("a field of a composite may be null")
         return returned_set(prover, expression, column, place)
     if calls[0].number("funccolcount") != 1:
         return nullable("a function's row may be null")
     type_field = expression.number("funcresulttype")
-    if prover.catalogue.types.is_composite(type_field):
+    if prover.catalog.types.is_composite(type_field):
         return nullable("a field of a composite may be null")
     return prover.expression(expression, place).alone()
 
@@ -208,7 +208,7 @@ def _are_of_one_length(prover: Nullability, calls: list[Node | None]) -> bool:
     """Whether calls are of ``unnest``, over arrays that are written out with as many elements each."""
     lengths: set[int | None] = set()
     for call in calls:
-        function = prover.catalogue.function(call.number("funcid")) if call is not None else None
+        function = prover.catalog.function(call.number("funcid")) if call is not None else None
         if call is None or function is None or not function.is_builtin or function.name != "unnest":
             return False
         lengths.add(_length(call.nodes("args")[0]) if function.arguments == "anyarray" else None)
@@ -231,7 +231,7 @@ def _length(node: Node) -> int | None:
 
 def returned_set(prover: Nullability, node: Node, column: int, context: Context) -> Verdict:
     """A column of the rows that a set-returning function gives. It gives none for a null argument."""
-    function = prover.catalogue.function(node.number("funcid"))
+    function = prover.catalog.function(node.number("funcid"))
     if function is None or not function.is_builtin:
         return nullable("nothing is known of this function's rows")
     if function.name == "unnest" and function.arguments == "anyarray" and node.nodes("args"):
@@ -246,7 +246,7 @@ def returned_set(prover: Nullability, node: Node, column: int, context: Context)
     return nullable(f"{function.name} may give nulls")
 
 
-def _table_function(entry: Entry, column: int) -> Verdict:
+def _table_function(entry: RangeTableEntry, column: int) -> Verdict:
     table = entry.node.node("tablefunc")
     if table is None:
         return nullable("unknown table function")

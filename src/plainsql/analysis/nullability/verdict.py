@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
-from plainsql.analysis.conditions.known_facts import Facts, Key, NullJoin
+from plainsql.analysis.conditions.known_facts import Facts, ExpressionKey, NullingJoin
 from plainsql.analysis.tree.query_tree import Scope
 
 __all__ = ["Context", "OuterJoin", "Verdict", "first_nullable", "never", "nullable"]
@@ -15,7 +15,7 @@ __all__ = ["Context", "OuterJoin", "Verdict", "first_nullable", "never", "nullab
 class OuterJoin:
     """One side of an outer join, and the range table entries through which the value was read."""
 
-    join: NullJoin
+    join: NullingJoin
     readers: tuple[tuple[int, int], ...] = ()
     """``(query's id, range table index)`` of each reader, the innermost first.
 
@@ -39,7 +39,7 @@ class Verdict:
     nullable_when_matched: bool = False
     """Whether it can be null even where all these joins found their match."""
 
-    def through(self, joins: Iterable[NullJoin], because: str) -> Verdict:
+    def through(self, joins: Iterable[NullingJoin], because: str) -> Verdict:
         """The same value seen through outer joins that may fill it with nulls."""
         inside = self.nullable_when_matched or (self.nullable and not self.joins)
         return Verdict(True, because, self.joins | frozenset(map(OuterJoin, joins)), inside)
@@ -80,7 +80,7 @@ class Context:
 
     scope: Scope
     facts: Facts = field(default_factory=Facts)
-    left_out: frozenset[Key] = frozenset()
+    left_out: frozenset[ExpressionKey] = frozenset()
     """Expressions that a grouping set may leave out (before 18, where the tree does not mark them)."""
     returning: frozenset[int] = frozenset()
     """The queries whose ``returning`` list this stands in."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.nodes import Node
 
-__all__ = ["function_of"]
+__all__ = ["called_function"]
 
 
-def function_of(node: Node, catalogue: Catalogue) -> int | None:
+def called_function(node: Node, catalog: Catalog) -> int | None:
     """The function that a node calls, if it calls one."""
     match node.kind:
         case "FUNCEXPR":
             return node.number("funcid")
         case "OPEXPR" | "DISTINCTEXPR" | "NULLIFEXPR" | "SCALARARRAYOPEXPR":
             oid = node.number("opfuncid")
-            if not oid and (operator := catalogue.operator(node.number("opno"))) is not None:
+            if not oid and (operator := catalog.operator(node.number("opno"))) is not None:
                 oid = operator.function
             return oid
         case "AGGREF":

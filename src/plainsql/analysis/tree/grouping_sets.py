@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_tree import Query
+from plainsql.analysis.tree.query_tree import QueryTree
 
 __all__ = ["columns_in_every_set", "groups_are_never_empty"]
 
@@ -11,13 +11,13 @@ _SIMPLE, _SETS = 1, 4
 """``GroupingSetKind``; the others (empty, rollup, cube) all hold the empty set."""
 
 
-def columns_in_every_set(query: Query) -> frozenset[int]:
+def columns_in_every_set(query: QueryTree) -> frozenset[int]:
     """The sort-group references that no grouping set leaves out."""
     items = query.node.nodes("groupingSets")
     return frozenset().union(*(_common(item) for item in items))
 
 
-def groups_are_never_empty(query: Query) -> bool:
+def groups_are_never_empty(query: QueryTree) -> bool:
     """Whether each group that comes out holds at least one row.
 
     The empty grouping set, and an aggregate without ``group by``, give a group even where there are no rows.

@@ -11,7 +11,7 @@ from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import Scope
 from plainsql.statements.scanner import Token, scan
 
-__all__ = ["Outputs"]
+__all__ = ["OutputPositions"]
 
 # What ends an item of a select list, beside a comma.
 _ENDS: Final = frozenset(
@@ -22,7 +22,7 @@ _ENDS: Final = frozenset(
 )
 
 
-class Outputs:
+class OutputPositions:
     """The select list, or the ``returning`` list, of a statement."""
 
     def __init__(self, sql: str, scope: Scope) -> None:

@@ -4,63 +4,63 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plainsql.analysis.catalog.server_catalog import Catalogue
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.nodes import Node, read_tree
-from plainsql.analysis.tree.query_tree import Entry, Kind, Query, Scope
+from plainsql.analysis.tree.query_tree import RangeTableEntry, EntryKind, QueryTree, Scope
 from plainsql.analysis.tree.scopes import Scopes
 
-__all__ = ["Place", "places_of"]
+__all__ = ["QuerySite", "query_sites"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QuerySite:
     """A query, and the range table entry through which an outer query reads it, if it does."""
 
     scope: Scope
     via: str = ""
     """The view that led here; empty where the statement itself wrote the query."""
     reader: Scope | None = None
-    entry: Entry | None = None
+    entry: RangeTableEntry | None = None
     """The subquery, view or ``with`` item of ``reader`` that this is."""
 
 
-def places_of(catalogue: Catalogue, scopes: Scopes, scope: Scope) -> list[Place]:
+def query_sites(catalog: Catalog, scopes: Scopes, scope: Scope) -> list[QuerySite]:
     """The statement's queries, outer ones first."""
-    found: list[Place] = []
-    _visit(catalogue, scopes, Place(scope), found, ())
+    found: list[QuerySite] = []
+    _visit(catalog, scopes, QuerySite(scope), found, ())
     return found
 
 
 def _visit(
-    catalogue: Catalogue, scopes: Scopes, place: Place, found: list[Place], views: tuple[int, ...]
+    catalog: Catalog, scopes: Scopes, site: QuerySite, found: list[QuerySite], views: tuple[int, ...]
 ) -> None:
-    found.append(place)
-    scope = place.scope
-    by_query: dict[int, Entry] = {}
+    found.append(site)
+    scope = site.scope
+    by_query: dict[int, RangeTableEntry] = {}
     for entry in scope.query.entries:
-        if entry.kind is Kind.SUBQUERY and (inner := scopes.of_entry(entry, scope)) is not None:
+        if entry.kind is EntryKind.SUBQUERY and (inner := scopes.of_entry(entry, scope)) is not None:
             by_query[inner.query.id] = entry
-        if entry.kind is Kind.RELATION and entry.relation not in views:
-            _open_view(catalogue, scopes, place, entry, found, views)
+        if entry.kind is EntryKind.RELATION and entry.relation not in views:
+            _open_view(catalog, scopes, site, entry, found, views)
     for child in scopes.children(scope):
         via = by_query.get(child.query.id)
-        _visit(catalogue, scopes, Place(child, place.via, scope if via else None, via), found, views)
+        _visit(catalog, scopes, QuerySite(child, site.via, scope if via else None, via), found, views)
 
 
 def _open_view(
-    catalogue: Catalogue,
+    catalog: Catalog,
     scopes: Scopes,
-    place: Place,
-    entry: Entry,
-    found: list[Place],
+    site: QuerySite,
+    entry: RangeTableEntry,
+    found: list[QuerySite],
     views: tuple[int, ...],
 ) -> None:
-    relation = catalogue.relation(entry.relation)
+    relation = catalog.relation(entry.relation)
     if relation is None or relation.kind != "v":
         return
-    text = catalogue.view_text(entry.relation)
+    text = catalog.view_text(entry.relation)
     tree = read_tree(text) if text else None
     for node in tree if isinstance(tree, list) else []:
         if isinstance(node, Node):
-            inner = Place(Scope(Query(node)), place.via or f"view {relation}", place.scope, entry)
-            _visit(catalogue, scopes, inner, found, (*views, entry.relation))
+            inner = QuerySite(Scope(QueryTree(node)), site.via or f"view {relation}", site.scope, entry)
+            _visit(catalog, scopes, inner, found, (*views, entry.relation))

@@ -13,11 +13,11 @@ from plainsql.analysis.nodes import Node
 
 __all__ = [
     "Command",
-    "Entry",
+    "RangeTableEntry",
     "Join",
     "JoinType",
-    "Kind",
-    "Query",
+    "EntryKind",
+    "QueryTree",
     "Scope",
     "Sublink",
     "expression_children",
@@ -39,7 +39,7 @@ class Command(IntEnum):
     UTILITY = 6
 
 
-class Kind(IntEnum):
+class EntryKind(IntEnum):
     """``RTEKind``: what stands in the range table. A kind that is not known here is ``OTHER``."""
 
     OTHER = -1
@@ -75,24 +75,24 @@ class Sublink(IntEnum):
     ARRAY = 6
 
 
-_KINDS = {kind.value: kind for kind in Kind}
+_KINDS = {kind.value: kind for kind in EntryKind}
 
 
-class Entry:
+class RangeTableEntry:
     """A range table entry."""
 
     def __init__(self, index: int, node: Node) -> None:
         self.index = index
         """1-based, as variables refer to it."""
         self.node = node
-        self.kind = _KINDS.get(node.number("rtekind", -1), Kind.OTHER)
-        self.relation = node.number("relid") if self.kind is Kind.RELATION else 0
+        self.kind = _KINDS.get(node.number("rtekind", -1), EntryKind.OTHER)
+        self.relation = node.number("relid") if self.kind is EntryKind.RELATION else 0
 
     @cached_property
-    def subquery(self) -> Query | None:
+    def subquery(self) -> QueryTree | None:
         """The query inside a subquery entry."""
         node = self.node.node("subquery")
-        return Query(node) if node is not None else None
+        return QueryTree(node) if node is not None else None
 
     @cached_property
     def alias(self) -> str:
@@ -129,14 +129,14 @@ class Join:
         return sides
 
 
-class Query:
+class QueryTree:
     """A ``Query`` node."""
 
     _serial = itertools.count(1)
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.id = next(Query._serial)
+        self.id = next(QueryTree._serial)
         """Tells the variables of one query from those of another."""
         self.answers: dict[str, tuple[Any, Any]] = {}
         """What ``once_per_query`` remembers, by function."""
@@ -147,11 +147,11 @@ class Query:
         return self.node.number("commandType")
 
     @cached_property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RangeTableEntry]:
         """The range table."""
-        return [Entry(i, node) for i, node in enumerate(self.node.nodes("rtable"), 1)]
+        return [RangeTableEntry(i, node) for i, node in enumerate(self.node.nodes("rtable"), 1)]
 
-    def entry(self, index: int) -> Entry | None:
+    def entry(self, index: int) -> RangeTableEntry | None:
         """The range table entry with this 1-based index."""
         return self.entries[index - 1] if 0 < index <= len(self.entries) else None
 
@@ -178,12 +178,12 @@ class Query:
         return {cte.text("ctename") or "": cte for cte in self.node.nodes("cteList")}
 
     @cached_property
-    def _cte_queries(self) -> dict[str, Query]:
+    def _cte_queries(self) -> dict[str, QueryTree]:
         return {
-            name: Query(node) for name, cte in self.ctes.items() if (node := cte.node("ctequery")) is not None
+            name: QueryTree(node) for name, cte in self.ctes.items() if (node := cte.node("ctequery")) is not None
         }
 
-    def cte_query(self, name: str) -> Query | None:
+    def cte_query(self, name: str) -> QueryTree | None:
         """The query of one of its ``with`` items."""
         return self._cte_queries.get(name)
 
@@ -267,7 +267,7 @@ class Query:
         if not self.node.flag("hasTargetSRFs"):
             return 0
         # From PostgreSQL 18 on a grouped expression stands in an entry of its own.
-        groups = (entry.node for entry in self.entries if entry.kind is Kind.GROUP)
+        groups = (entry.node for entry in self.entries if entry.kind is EntryKind.GROUP)
         return sum(
             node.flag("funcretset") or node.flag("opretset")
             for root in (*self.target_list, *groups)
@@ -279,7 +279,7 @@ class Query:
 class Scope:
     """A query inside the queries around it: where ``varlevelsup`` counts from."""
 
-    query: Query
+    query: QueryTree
     parent: Scope | None = None
 
     def up(self, levels: int) -> Scope | None:
@@ -289,7 +289,7 @@ class Scope:
             scope = scope.parent if scope is not None else None
         return scope
 
-    def cte(self, entry: Entry) -> tuple[Scope, Node, Query] | None:
+    def cte(self, entry: RangeTableEntry) -> tuple[Scope, Node, QueryTree] | None:
         """The scope, node and query of the ``with`` item that an entry reads."""
         home = self.up(entry.node.number("ctelevelsup"))
         name = entry.node.text("ctename") or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_tree import Query
+from plainsql.analysis.tree.query_tree import QueryTree
 
 __all__ = ["constant_count", "keeps_first_row"]
 
@@ -28,7 +28,7 @@ def constant_count(node: Node | None) -> int | None:
     return int.from_bytes(value[:size], "little", signed=True)
 
 
-def keeps_first_row(query: Query) -> bool:
+def keeps_first_row(query: QueryTree) -> bool:
     """Whether limit and offset are written out and leave the first row."""
     limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
     return (limit is None or (constant_count(limit) or 0) > 0) and (
