@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser, PgType, RefusedError
-from plainsql.analysis.describer import Probe
+from plainsql.analysis.describer import Describer
 from plainsql.errors import ContractError
 
 TYPES = """
@@ -187,7 +187,7 @@ def test_an_older_server_is_refused_with_a_reason() -> None:
         info = Info()
 
     with pytest.raises(ContractError) as caught:
-        Probe(Connection())  # type: ignore[arg-type]
+        Describer(Connection())  # type: ignore[arg-type]
     assert str(caught.value) == (
         "queries cannot be analysed on PostgreSQL 15\n"
         "DETAIL: It can run them, but its trees do not say which outer joins make a column null.\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from plainsql.analysis.scratch_database import PREFIX
+from plainsql.analysis.scratch_database import NAME_PREFIX
 
 Write = Callable[[Mapping[str, str]], Path]
 Names = Callable[[], set[str]]
@@ -35,7 +35,7 @@ def scratch_names(database_url: str, tmp_path: Path) -> Names:
     """The scratch databases of this test's folder; other tests have theirs on the same server."""
     from hashlib import sha256
 
-    own = PREFIX + sha256(bytes(tmp_path / "migrations")).hexdigest()[:8]
+    own = NAME_PREFIX + sha256(bytes(tmp_path / "migrations")).hexdigest()[:8]
 
     def names() -> set[str]:
         with psycopg.connect(database_url) as connection:

@@ -139,7 +139,8 @@ def test_two_processes_at_once_build_it_once(
     slow = NOTES | {"0002_slow.sql": "select pg_sleep(0.3);", "0002_slow.rollback.sql": "select 1;"}
     folder = migrations(slow)
     program = (
-        "import sys; from pathlib import Path; from plainsql.analysis.scratch_database import scratch_database\n"
+        "import sys; from pathlib import Path\n"
+        "from plainsql.analysis.scratch_database import scratch_database\n"
         "with scratch_database(Path(sys.argv[1]), sys.argv[2]) as connection:\n"
         "    print(connection.execute('select oid from pg_database where datname = current_database()')"
         ".fetchone()[0], flush=True)\n"

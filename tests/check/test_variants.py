@@ -27,7 +27,7 @@ Inspect = Callable[..., Review]
 
 
 @pytest.fixture
-def inspect(migrations: Write, tmp_path: Path, database_url: str) -> Inspect:
+def analyse_statements(migrations: Write, tmp_path: Path, database_url: str) -> Inspect:
     """Review one query."""
 
     def run(sql: str, *header: str) -> Review:
@@ -52,61 +52,61 @@ PAIR = (
 
 
 @pytest.mark.parametrize("others", [0, 3, 5])
-def test_two_lines_that_act_together_make_a_column_nullable(inspect: Inspect, others: int) -> None:
+def test_two_lines_that_act_together_make_a_column_nullable(analyse_statements: Inspect, others: int) -> None:
     # Each of the others proves it again: with all lines, nothing is null.
     lines = "\n".join(f"  and t.a < :w{number}  --?" for number in range(others))
-    found = inspect(f"{PAIR}{lines}\norder by t.id\nlimit 10", "-- returns: many Thing")
+    found = analyse_statements(f"{PAIR}{lines}\norder by t.id\nlimit 10", "-- returns: many Thing")
     assert "a: int | None" in module(found)
     # Every combination of the two, whatever the others are.
     both = [text.given & {"r", "z"} for text in found.inspection.checked[0].texts]
     assert len(set(both)) == 4
 
 
-def test_an_order_and_two_lines_make_a_column_nullable(inspect: Inspect) -> None:
+def test_an_order_and_two_lines_make_a_column_nullable(analyse_statements: Inspect) -> None:
     orders = "\n".join(f"order by t.id, t.a + {n}  --? order=by_{n}" for n in range(5))
-    found = inspect(f"{PAIR}{orders}\nlimit 10", "-- returns: many Thing")
+    found = analyse_statements(f"{PAIR}{orders}\nlimit 10", "-- returns: many Thing")
     assert "a: int | None" in module(found)
 
 
-def test_two_lines_that_act_together_let_a_second_row_come(inspect: Inspect) -> None:
+def test_two_lines_that_act_together_let_a_second_row_come(analyse_statements: Inspect) -> None:
     sql = (
         "select t.s\nfrom t\nwhere (\n    t.id = :i\n    or t.a = :x  --?\n  )\n"
         "  and (\n    t.id = :j\n    or t.b = :z  --?\n  )\n"
     )
-    found = inspect(f"{sql}{LINES.replace('t.c <', 't.id =')}", "-- returns: optional value")
+    found = analyse_statements(f"{sql}{LINES.replace('t.c <', 't.id =')}", "-- returns: optional value")
     assert [finding.name for finding in found.findings] == ["unproved-one"]
-    assert [finding.name for finding in inspect(sql, "-- returns: optional value").findings] == [
+    assert [finding.name for finding in analyse_statements(sql, "-- returns: optional value").findings] == [
         "unproved-one"
     ]
 
 
-def test_two_lines_that_act_together_take_a_partition_away(inspect: Inspect) -> None:
+def test_two_lines_that_act_together_take_a_partition_away(analyse_statements: Inspect) -> None:
     sql = (
         "select t.s\nfrom t\nwhere (\n    t.k = :k\n    or t.id = :r  --?\n  )\n"
         "  and (\n    t.k = :k\n    or t.b = :z  --?\n  )\n"
     )
     header = ("-- returns: many value", "-- cache: 5m")
     lines = LINES.replace("t.c <", "t.k = :k and t.c <")
-    source = module(inspect(f"{sql}{lines}\norder by t.id\nlimit 10", *header))
+    source = module(analyse_statements(f"{sql}{lines}\norder by t.id\nlimit 10", *header))
     assert 'Dependence("public.t")' in source
     assert 'Dependence("public.t", "k"' not in source
 
 
-def test_a_table_that_only_some_lines_read_is_depended_on(inspect: Inspect) -> None:
+def test_a_table_that_only_some_lines_read_is_depended_on(analyse_statements: Inspect) -> None:
     sql = (
         f"select t.s\nfrom t\nwhere t.k = :k\n{LINES}\n  and t.a = :a  --?\n"
         "  and exists (select from u where u.t_id = t.id and u.id > :u)  --?\norder by t.id\nlimit 10"
     )
-    source = module(inspect(sql, "-- returns: many value", "-- cache: 5m"))
+    source = module(analyse_statements(sql, "-- returns: many value", "-- cache: 5m"))
     assert 'Dependence("public.t", "k", "k"),\n    Dependence("public.u"),\n' in source
     assert "Reads public.t, public.u." in source
 
 
-def test_a_line_that_may_write_makes_the_whole_a_write(inspect: Inspect) -> None:
+def test_a_line_that_may_write_makes_the_whole_a_write(analyse_statements: Inspect) -> None:
     sql = (
         f"select t.s\nfrom t\nwhere t.k = :k\n{LINES}\n  and t.id = nextval(:q)  --?\norder by t.id\nlimit 5"
     )
-    assert 'effect="reads"' not in module(inspect(sql, "-- returns: many value"))
+    assert 'effect="reads"' not in module(analyse_statements(sql, "-- returns: many value"))
 
 
 def test_texts_that_are_only_prepared_say_what_they_take_and_return(database_url: str) -> None:
@@ -120,20 +120,20 @@ def test_texts_that_are_only_prepared_say_what_they_take_and_return(database_url
     assert without == Prepared((), ())
 
 
-def test_set_lines_that_act_together_in_what_is_returned_are_seen(inspect: Inspect) -> None:
+def test_set_lines_that_act_together_in_what_is_returned_are_seen(analyse_statements: Inspect) -> None:
     lines = "\n".join(f"  {column} = :{column},  --?" for column in ("a", "b", "c"))
     sql = (
         f"update t\nset\n{lines}\n  s = :s,  --?\n  k = :k,  --?\n  id = t.id\n"
         "where t.id = :id and t.a is not null and t.b is not null\n"
         "returning t.id, coalesce(t.a, t.b) as either"
     )
-    assert "either: int | None" in module(inspect(sql, "-- returns: optional Thing"))
+    assert "either: int | None" in module(analyse_statements(sql, "-- returns: optional Thing"))
 
 
-def test_set_lines_of_columns_that_are_returned_are_seen_one_by_one(inspect: Inspect) -> None:
+def test_set_lines_of_columns_that_are_returned_are_seen_one_by_one(analyse_statements: Inspect) -> None:
     lines = "\n".join(f"  {column} = :{column},  --?" for column in ("a", "b", "c", "s", "k"))
     sql = f"update t\nset\n{lines}\n  id = t.id\nwhere t.id = :id\nreturning t.id, t.a, t.k"
-    found = inspect(sql, "-- returns: optional Thing")
+    found = analyse_statements(sql, "-- returns: optional Thing")
     assert "a: int | None" in module(found)
     assert "k: int\n" in module(found)
     assert len(found.inspection.checked[0].variants) < 16
@@ -156,16 +156,16 @@ AND = "\n".join(f"  and t.c < :w{number}  --?" for number in range(5))
     ],
 )
 def test_lines_that_are_not_known_to_act_alone_are_taken_in_all_combinations(
-    inspect: Inspect, sql: str
+    analyse_statements: Inspect, sql: str
 ) -> None:
-    assert len(inspect(sql, "-- returns: many value").inspection.checked[0].variants) == 32
+    assert len(analyse_statements(sql, "-- returns: many value").inspection.checked[0].variants) == 32
 
 
-def test_a_parameter_of_two_types_is_refused(inspect: Inspect) -> None:
+def test_a_parameter_of_two_types_is_refused(analyse_statements: Inspect) -> None:
     sql = (
         "select t.s\nfrom t\nwhere true\n  and t.k = :x  --? by=number\n  and t.s = :x  --? by=text\nlimit 1"
     )
-    (error,) = inspect(sql, "-- returns: optional value", "-- allow: partial-order: any").errors
+    (error,) = analyse_statements(sql, "-- returns: optional value", "-- allow: partial-order: any").errors
     assert (error.message, error.hint) == (
         ":x is integer with some lines and text with others",
         "cast it wherever it stands: :x::integer",
@@ -173,9 +173,9 @@ def test_a_parameter_of_two_types_is_refused(inspect: Inspect) -> None:
     assert (error.line, error.column) == (7, 13)
 
 
-def test_what_one_text_is_refused_for_names_its_lines(inspect: Inspect) -> None:
+def test_what_one_text_is_refused_for_names_its_lines(analyse_statements: Inspect) -> None:
     sql = "select t.s\nfrom t\nwhere\n  t.a = :a  --?\n  and t.b = :b  --?\norder by t.id\nlimit 5"
-    (error,) = inspect(sql, "-- returns: many value").errors
+    (error,) = analyse_statements(sql, "-- returns: many value").errors
     assert (error.message, error.line, error.detail) == (
         'syntax error at or near "order"',
         8,
@@ -183,42 +183,42 @@ def test_what_one_text_is_refused_for_names_its_lines(inspect: Inspect) -> None:
     )
 
 
-def test_lines_are_named_with_their_choices(inspect: Inspect) -> None:
+def test_lines_are_named_with_their_choices(analyse_statements: Inspect) -> None:
     sql = (
         "select t.s\nfrom t\nwhere true\n  and t.a = :a  --?\n  and t.b = :b + nope  --?\n"
         "order by t.id  --? order=up\norder by t.id desc  --? order=down\nlimit 5"
     )
-    (error,) = inspect(sql, "-- returns: many value").errors
+    (error,) = analyse_statements(sql, "-- returns: many value").errors
     assert (error.message, error.detail) == ('column "nope" does not exist', None)
     sql = sql.replace(" + nope", "").replace("t.id desc", "t.nope")
-    (error,) = inspect(sql, "-- returns: many value").errors
+    (error,) = analyse_statements(sql, "-- returns: many value").errors
     assert error.detail == "with order=down"
 
 
-def test_what_all_texts_are_refused_for_names_no_lines(inspect: Inspect) -> None:
+def test_what_all_texts_are_refused_for_names_no_lines(analyse_statements: Inspect) -> None:
     sql = "select t.nope\nfrom t\nwhere true\n  and t.a = :a  --?\nlimit 5"
-    (error,) = inspect(sql, "-- returns: many value").errors
+    (error,) = analyse_statements(sql, "-- returns: many value").errors
     assert (error.message, error.detail) == ("column t.nope does not exist", None)
 
 
 def test_describe_says_what_holds_for_all(
-    inspect: Inspect,
+    analyse_statements: Inspect,
     database_url: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    inspect(f"{PAIR}order by t.id\nlimit 10", "-- returns: many Thing")
+    analyse_statements(f"{PAIR}order by t.id\nlimit 10", "-- returns: many Thing")
     monkeypatch.chdir(tmp_path)
     assert main(["describe", "things.q", "--json", "--database", database_url]) == 0
     described = msgspec.json.decode(capsys.readouterr().out)
     assert [column["nullable"] for column in described["columns"]] == [False, True]
 
 
-def test_the_answer_is_what_the_database_gives(inspect: Inspect, database_url: str) -> None:
+def test_the_answer_is_what_the_database_gives(analyse_statements: Inspect, database_url: str) -> None:
     """The row that the two lines let through, on data."""
     lines = LINES.replace("t.c <", "t.a <")
-    found = inspect(f"{PAIR}{lines}\norder by t.id\nlimit 10", "-- returns: many Thing")
+    found = analyse_statements(f"{PAIR}{lines}\norder by t.id\nlimit 10", "-- returns: many Thing")
     variant = found.inspection.checked[0].statement.variant({"r", "z"})
     with psycopg.connect(database_url) as connection:
         connection.execute("create temporary table t (id int, k int, a int, b int, c int, s text)")

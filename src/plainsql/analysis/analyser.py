@@ -12,19 +12,19 @@ from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.cardinality.unique_key_reads import reads_by_key
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.deep_stack import with_deep_stack
-from plainsql.analysis.describer import Description, Probe, RefusedError
+from plainsql.analysis.describer import Describer, Description, RefusedError
 from plainsql.analysis.effects.cache_dependencies import changes_of, dependences_of
 from plainsql.analysis.effects.statement_effects import effects_of
 from plainsql.analysis.findings.cacheability import caching_findings
 from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
-from plainsql.analysis.findings.row_findings import Examined, Places, examine
+from plainsql.analysis.findings.row_findings import Examined, TextPositions, examine
 from plainsql.analysis.findings.stars import stars
 from plainsql.analysis.findings.storable_types import unstorable_columns
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount
 from plainsql.analysis.nodes import Node, read_tree
-from plainsql.analysis.nullability.parameter_uses import Landing, parameter_landings
+from plainsql.analysis.nullability.parameter_uses import ParameterUse, parameter_uses
 from plainsql.analysis.nullability.query_nullability import Nullability
 from plainsql.analysis.nullability.verdict import OuterJoin, Verdict, nullable
 from plainsql.analysis.tree.output_positions import OutputPositions
@@ -51,8 +51,8 @@ class Analyser:
         if connection.info.transaction_status == pq.TransactionStatus.IDLE:
             connection.autocommit = True
         self.catalog = Catalog(connection)
-        self._probe = Probe(connection)
-        self.catalog.read_bodies(self._probe)
+        self._describer = Describer(connection)
+        self.catalog.read_bodies(self._describer)
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +64,7 @@ class Analyser:
 
     def close(self) -> None:
         """Give the connection back as it was."""
-        self._probe.close()
+        self._describer.close()
         if self._connection.info.transaction_status == pq.TransactionStatus.IDLE:
             self._connection.autocommit = self._autocommit
 
@@ -81,7 +81,7 @@ class Analyser:
             RefusedError: PostgreSQL refuses the statement; a ``ContractError`` with ``sqlstate`` and
             ``position``.
         """
-        described = self._probe.describe(sql)
+        described = self._describer.describe(sql)
         try:
             return with_deep_stack(lambda: self._analysis(sql, parameters, accepting, described))
         except RecursionError:
@@ -102,15 +102,13 @@ class Analyser:
         sites = query_sites(self.catalog, scopes, scope)
         locks = any(site.scope.query.node.items("rowMarks") for site in sites)
         cardinality = Cardinality(self.catalog, scopes, locks=locks)
-        facts = self._parameters(
-            described, names, parameter_landings(self.catalog, scopes, scope), accepting
-        )
+        facts = self._parameters(described, names, parameter_uses(self.catalog, scopes, scope), accepting)
         refusing = frozenset(number for number, fact in enumerate(facts, 1) if not fact.nullable)
         nullability = Nullability(self.catalog, scopes, cardinality, refusing)
         verdicts = nullability.outputs(scope) if described.columns else []
         rows, because = self._rows(scope, cardinality, bool(described.columns))
         effects = effects_of(self.catalog, sites, tuple(names))
-        examined = Examined(scope, nullability, Places(sql))
+        examined = Examined(scope, nullability, TextPositions(sql))
         columns = self._columns(described, verdicts, OutputPositions(sql, scope))
         return Analysis(
             parameters=facts,
@@ -149,12 +147,12 @@ class Analyser:
         self,
         described: Description,
         names: list[str],
-        landings: dict[int, list[Landing]],
+        uses: dict[int, list[ParameterUse]],
         accepting: Collection[str],
     ) -> tuple[ParameterFact, ...]:
         facts: list[ParameterFact] = []
         for number, (name, oid) in enumerate(zip(names, described.parameters, strict=False), 1):
-            sites = landings.get(number, [])
+            sites = uses.get(number, [])
             type_ = self.catalog.type(oid)
             if type_.not_null:
                 nullable_, because = False, f"{type_} is not null"
@@ -170,7 +168,7 @@ class Analyser:
                     type_,
                     nullable_,
                     because,
-                    lands=tuple(sorted({site.column for site in sites if site.column is not None})),
+                    written_to=tuple(sorted({site.column for site in sites if site.column is not None})),
                     compared=any(site.compared for site in sites),
                 )
             )

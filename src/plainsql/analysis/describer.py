@@ -11,9 +11,9 @@ from psycopg.errors import Diagnostic
 
 from plainsql.errors import ContractError
 
-__all__ = ["DescribedColumn", "Description", "Probe", "RefusedError"]
+__all__ = ["DescribedColumn", "Describer", "Description", "RefusedError"]
 
-OLDEST = 160000
+MIN_SERVER_VERSION = 160000
 
 _SETTINGS = {
     "debug_print_parse": "on",
@@ -70,7 +70,7 @@ class Description:
     """The analysed trees' text; one for a plain statement, none for an empty one."""
 
 
-class Probe:
+class Describer:
     """A connection that asks for the analysed tree of every statement it prepares. Nothing is executed."""
 
     def __init__(self, connection: Connection[Any]) -> None:
@@ -80,7 +80,7 @@ class Probe:
             ContractError: the server is older than PostgreSQL 16.
         """
         version = connection.info.server_version
-        if version < OLDEST:
+        if version < MIN_SERVER_VERSION:
             raise ContractError(
                 f"queries cannot be analysed on PostgreSQL {version // 10000}",
                 detail="It can run them, but its trees do not say which outer joins make a column null.",

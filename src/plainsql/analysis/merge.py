@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount, Volatility
 
-__all__ = ["merged", "merged_parameters", "widest_column"]
+__all__ = ["merge_column", "merge_parameters", "merge_variants"]
 
 _ROWS: Final[tuple[RowCount, ...]] = ("none", "one", "optional", "many")
 _VOLATILITIES: Final[tuple[Volatility, ...]] = ("immutable", "stable", "volatile")
 
 
-def merged(variants: Sequence[Analysis]) -> Analysis:
+def merge_variants(variants: Sequence[Analysis]) -> Analysis:
     """Return what holds for all variants: proved where each proves it, used where any uses it.
 
     The columns are those of the first variant, as the variant has them in which they can be null. Findings
@@ -35,7 +35,7 @@ def merged(variants: Sequence[Analysis]) -> Analysis:
         return tuple(dict.fromkeys(item for variant in variants for item in what(variant)))
 
     return Analysis(
-        parameters=tuple(merged_parameters(variants).values()),
+        parameters=tuple(merge_parameters(variants).values()),
         # Of different lengths only until that is reported.
         columns=tuple(map(_widest, zip(*(variant.columns for variant in variants), strict=False))),
         rows=most.rows,
@@ -58,7 +58,7 @@ def merged(variants: Sequence[Analysis]) -> Analysis:
     )
 
 
-def merged_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:
+def merge_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:
     """The parameters of all variants by name: null where all that have it take null."""
     facts: dict[str, ParameterFact] = {}
     for variant in variants:
@@ -68,7 +68,7 @@ def merged_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:
     return facts
 
 
-def widest_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
+def merge_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
     """A column as the variant has it in which it can be null, if there is one; its place is the first's."""
     return _widest([variant.columns[index] for variant in variants])
 

@@ -14,11 +14,11 @@ __all__ = [
     "ColumnFact",
     "ColumnRef",
     "Finding",
-    "TypeKind",
     "ParameterFact",
     "PgType",
     "RowCount",
     "TableUse",
+    "TypeKind",
     "Volatility",
 ]
 
@@ -101,7 +101,7 @@ class ParameterFact:
     """Whether ``None`` is a sensible argument: it lands in a nullable column, or nothing strict meets it."""
     because: str
     """The reason, in one phrase."""
-    lands: tuple[ColumnRef, ...] = ()
+    written_to: tuple[ColumnRef, ...] = ()
     """The columns that it is written into as it is."""
     compared: bool = False
     """Whether an operator meets it somewhere."""

@@ -14,7 +14,7 @@ from typing import Final
 from plainsql.statements.scanner import Token, scan
 from plainsql.statements.variants import Compiled, Variant
 
-__all__ = ["representatives"]
+__all__ = ["representative_variants"]
 
 _FULLY: Final = 16
 """So few variants are all analysed."""
@@ -36,14 +36,14 @@ _ENDS: Final = frozenset({"quoted_name", "string", "number", "parameter", "close
 _NO_ENDS: Final = frozenset({"and", "or", "not", "is", "in", "like", "ilike", "between", "from", "to", "as"})
 
 
-def representatives(
-    compiled: Compiled, variants: tuple[Variant, ...], *, apart: bool = True
+def representative_variants(
+    compiled: Compiled, variants: tuple[Variant, ...], *, independent: bool = True
 ) -> tuple[Variant, ...]:
     """Those of all variants of a statement that are to be analysed, in their order.
 
     Without ``apart``, no line is taken to act alone.
     """
-    if len(variants) <= _FULLY or not apart:
+    if len(variants) <= _FULLY or not independent:
         return variants
     alone = _Lines(compiled).alone()
     groups: dict[object, list[tuple[frozenset[int], Variant]]] = {}

@@ -12,13 +12,13 @@ from psycopg.pq import TransactionStatus
 from plainsql.analysis.analyser import Analyser
 from plainsql.analysis.describer import RefusedError
 
-__all__ = ["Bench"]
+__all__ = ["Sandbox"]
 
 # `end` is also that of a function's body: a new database too many costs a tenth of a second.
 _MAY_COMMIT = re.compile(r"\b(?:commit|rollback|abort|end|prepare|call|do)\b", re.IGNORECASE)
 
 
-class Bench:
+class Sandbox:
     """An empty database, the schema that was made in it, and what analyses statements there."""
 
     def __init__(self, renew: Callable[[], Any]) -> None:

@@ -26,9 +26,9 @@ from plainsql.errors import ConnectError
 from plainsql.migrate.pooler import refuse_pooler
 from plainsql.settings import database_sources, resolve_database
 
-__all__ = ["PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]
+__all__ = ["NAME_PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]
 
-PREFIX = "plainsql_scratch_"
+NAME_PREFIX = "plainsql_scratch_"
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def scratch_database(
     """
     with resolve_database(url, any_server=True) as server, connect(server) as connection:
         _refuse_pooler(connection)
-        own = f"{PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
+        own = f"{NAME_PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
         name = own + schema_digest(migrations)[:16]
         # Held until we are in: another process neither builds the same nor drops it for older than its own.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
@@ -77,7 +77,7 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
     """
     with resolve_database(url, any_server=True) as server, connect(server) as connection:
         _refuse_pooler(connection)
-        own = f"{PREFIX}own_"
+        own = f"{NAME_PREFIX}own_"
         name = own + secrets.token_hex(8)
         # Held for as long as the database may be there: what is not locked was left by a killed process.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [name])

@@ -10,20 +10,20 @@ from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.analysis.batched_plans import lost_by_joining
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
-from plainsql.analysis.representative_variants import representatives
-from plainsql.check.analysis_cache import Memory
-from plainsql.check.statement_errors import fault_of, lines_taken, placed
+from plainsql.analysis.representative_variants import representative_variants
+from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.statement_errors import describe_lines_taken, fault_error, placed_refusal
 from plainsql.codegen import Checked
 from plainsql.codegen.python_types import annotate_parameter
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import ContractError, PlainsqlError
 from plainsql.statements import Statement, Variant
 
-__all__ = ["Inspection", "inspect"]
+__all__ = ["AnalysedStatements", "analyse_statements"]
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class AnalysedStatements:
     """What was found in a folder of SQL."""
 
     checked: tuple[Checked, ...]
@@ -32,7 +32,9 @@ class Inspection:
     """In the order of their names: what it refuses, and faults."""
 
 
-def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) -> Inspection:
+def analyse_statements(
+    connection: Any, statements: Iterable[Statement], memory: AnalysisCache
+) -> AnalysedStatements:
     """Analyse statements on a scratch database's connection. Nothing is executed.
 
     Every variant is prepared, and what is said holds for all. What is in ``memory`` is taken from there;
@@ -49,14 +51,14 @@ def inspect(connection: Any, statements: Iterable[Statement], memory: Memory) ->
             except Exception as error:
                 if connection.closed:  # the server is gone, and all statements with it
                     raise
-                errors.append(fault_of(error, statement_place(statement)))
-    return Inspection(tuple(checked), tuple(errors))
+                errors.append(fault_error(error, statement_place(statement)))
+    return AnalysedStatements(tuple(checked), tuple(errors))
 
 
-def _inspect(analyser: Analyser, connection: Any, statement: Statement, memory: Memory) -> Checked:
+def _inspect(analyser: Analyser, connection: Any, statement: Statement, memory: AnalysisCache) -> Checked:
     variants = statement.variants()
     # Where a value is bound to its row, what two lines set may be of one row only together.
-    chosen = representatives(statement.compiled, variants, apart=not statement.encryptions)
+    chosen = representative_variants(statement.compiled, variants, independent=not statement.encryptions)
     # The defaults are no part of the text, and what is proved depends on them.
     accepting = _null_by_default(statement)
     key = memory.key((variant.sql, (*variant.parameters, *accepting)) for variant in variants)
@@ -113,7 +115,7 @@ def _null_by_default(statement: Statement) -> tuple[str, ...]:
 def _refused(
     analyser: Analyser, error: RefusedError, variant: Variant, variants: tuple[Variant, ...]
 ) -> ContractError:
-    found = placed(error, variant)
+    found = placed_refusal(error, variant)
     if len(variants) > 1:
         lines = _what_matters(analyser, found, variant, variants)
         if lines:
@@ -136,14 +138,14 @@ def _what_matters(
     choices = variants[0].choices != variant.choices or (
         bool(others) and not _is_refused_alike(analyser, refused, others[-1])
     )
-    return lines_taken(variant, lines=lines, choices=choices)
+    return describe_lines_taken(variant, lines=lines, choices=choices)
 
 
 def _is_refused_alike(analyser: Analyser, known: ContractError, variant: Variant) -> bool:
     try:
         analyser.analyse(variant.sql, variant.parameters)
     except RefusedError as error:
-        other = placed(error, variant)
+        other = placed_refusal(error, variant)
         return (other.message, other.place) == (known.message, known.place)
     return False
 

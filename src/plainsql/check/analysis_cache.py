@@ -20,13 +20,13 @@ from plainsql.analysis import Analysis, PgType
 from plainsql.analysis.catalog.definitions import FIRST_USER_OID, Definitions
 from plainsql.files import make_ignored_folder, read_file, remove_leftovers, replace_file
 
-__all__ = ["Memory"]
+__all__ = ["AnalysisCache"]
 
 # The query's name, which each text ends with: its words name nothing in the database.
 _NAME_COMMENT = re.compile(r"/\* [\w.]+ \*/\s*\Z")
 
 
-class Memory:
+class AnalysisCache:
     """Analyses by the digest of what they depend on, in a file that may be removed at any time."""
 
     def __init__(self, file: Path, *, definitions: Definitions, anew: bool = False) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_all
+from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
 from plainsql.codegen import Checked
 from plainsql.reach import Change, Dependence
 
@@ -38,7 +38,7 @@ class CacheEntry(msgspec.Struct, frozen=True):
 def invalidations(checked: Iterable[Checked]) -> list[CacheEntry]:
     """The cached reads among statements, in the order of their names, each with the writes among them."""
     statements = sorted(checked, key=lambda item: item.statement.name)
-    writes = [(item.statement.name, changes_of_all(item.variants)) for item in statements]
+    writes = [(item.statement.name, changes_of_variants(item.variants)) for item in statements]
     entries: list[CacheEntry] = []
     for item in statements:
         if item.statement.cache is None:

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from plainsql.analysis import Analysis, RefusedError
-from plainsql.analysis.merge import merged
+from plainsql.analysis.merge import merge_variants
 from plainsql.analysis.model import ParameterFact
-from plainsql.analysis.representative_variants import representatives
-from plainsql.analysis.sandbox import Bench
+from plainsql.analysis.representative_variants import representative_variants
+from plainsql.analysis.sandbox import Sandbox
 from plainsql.analysis.scratch_database import empty_databases
-from plainsql.check.statement_errors import placed
+from plainsql.check.statement_errors import placed_refusal
 from plainsql.errors import ConnectError, PlainsqlError
 from plainsql.statements import compile_body
 
@@ -33,7 +33,7 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
     A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each schema is
     made in a transaction that is rolled back. A line that fails never stops the next, and leaves it nothing.
     """
-    with empty_databases(database) as renew, closing(Bench(renew)) as bench:
+    with empty_databases(database) as renew, closing(Sandbox(renew)) as bench:
         for line in lines:
             if not line.strip():
                 continue
@@ -56,16 +56,16 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
                 yield msgspec.json.encode({"id": id, "error": {"message": message}})
 
 
-def _describe(bench: Bench, asked: _Line) -> dict[str, Any]:
+def _describe(bench: Sandbox, asked: _Line) -> dict[str, Any]:
     analyser = bench.enter(asked.schema)
     analyses = []
     compiled = compile_body(asked.sql, name="", path="sql")
-    for variant in representatives(compiled, compiled.variants()):
+    for variant in representative_variants(compiled, compiled.variants()):
         try:
             analyses.append(analyser.analyse(variant.sql, variant.parameters))
         except RefusedError as error:
-            raise placed(error, variant) from None
-    return as_json(merged(analyses))
+            raise placed_refusal(error, variant) from None
+    return as_json(merge_variants(analyses))
 
 
 def parameters_as_json(facts: Iterable[ParameterFact]) -> list[dict[str, Any]]:

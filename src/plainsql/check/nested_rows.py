@@ -8,10 +8,10 @@ from plainsql.analysis import Analysis
 from plainsql.analysis.model import ColumnFact, Finding
 from plainsql.statements import Statement
 
-__all__ = ["keyless"]
+__all__ = ["nested_rows_without_key"]
 
 
-def keyless(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
+def nested_rows_without_key(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
     """The nested rows of an outer join without a column that is never null where the join finds a match."""
     if statement.returns.row is None:
         return

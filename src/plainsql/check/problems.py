@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from plainsql.analysis.findings.row_findings import applicable
-from plainsql.check.nested_rows import keyless
+from plainsql.check.nested_rows import nested_rows_without_key
 from plainsql.check.statement_errors import FaultError
 from plainsql.codegen import Checked
-from plainsql.codegen.encryption import unbound
+from plainsql.codegen.encryption import unbound_encryption
 from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
 
 __all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_of", "problems_of_files"]
@@ -100,7 +100,11 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
     cached = statement.cache is not None
     for analysis, variant in zip(checked.variants, checked.texts, strict=True):
         found = applicable(analysis, statement.returns.kind, cached=cached, caches=caches)
-        for finding in (*found, *unbound(statement, analysis), *keyless(statement, analysis)):
+        for finding in (
+            *found,
+            *unbound_encryption(statement, analysis),
+            *nested_rows_without_key(statement, analysis),
+        ):
             place = (
                 variant.place(finding.position)
                 if finding.position

@@ -9,9 +9,9 @@ from pathlib import Path
 from plainsql import codegen, statements
 from plainsql.analysis.catalog.definitions import Definitions
 from plainsql.analysis.scratch_database import scratch_database
-from plainsql.check.analysed_statements import Inspection, inspect
-from plainsql.check.analysis_cache import Memory
-from plainsql.check.generated_modules import generated
+from plainsql.check.analysed_statements import AnalysedStatements, analyse_statements
+from plainsql.check.analysis_cache import AnalysisCache
+from plainsql.check.generated_modules import generate_modules
 from plainsql.check.problems import (
     WRONG_WHEN_CACHED,
     Problem,
@@ -20,7 +20,7 @@ from plainsql.check.problems import (
     refusal,
 )
 from plainsql.check.schema_findings import schema_problems
-from plainsql.check.statement_errors import fault_of
+from plainsql.check.statement_errors import fault_error
 from plainsql.codegen.source_places import statement_place
 from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.settings import Project
@@ -34,7 +34,7 @@ class Review:
     """What a project's SQL is, and what is wrong with it."""
 
     statements: tuple[Statement, ...]
-    inspection: Inspection
+    inspection: AnalysedStatements
     errors: tuple[Problem, ...]
     """In the order of files and places: what keeps code from being generated."""
     findings: tuple[Problem, ...]
@@ -73,7 +73,7 @@ def review(
     try:
         catalog, unsound = statements.load_sound(project.sql_folder)
     except SqlFileError as error:
-        return Review((), Inspection((), ()), tuple(problems_of_files(error)), (), {}, 0)
+        return Review((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
@@ -85,9 +85,9 @@ def review(
         if not errors:
             raise
         # First things first: there is no database to ask, but these files are wrong without one.
-        return Review((), Inspection((), ()), tuple(errors), (), {}, 0)
+        return Review((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
     errors += [refusal(error) for error in inspection.errors]
-    made = generated(inspection.checked, project, verify=not errors)
+    made = generate_modules(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
     caches = any(statement.cache is not None for statement in catalog.values())
     found: list[Problem] = [*of_schema]
@@ -95,7 +95,7 @@ def review(
         try:
             found += findings_of(checked, caches=caches)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
-            errors.append(refusal(fault_of(error, statement_place(checked.statement))))
+            errors.append(refusal(fault_error(error, statement_place(checked.statement))))
     # A result that is not what the next caller should get is no matter of taste: no code caches it. What is
     # refused already is not refused again.
     refused = {problem.path for problem in errors}
@@ -121,14 +121,14 @@ def _inspect(
     anew: bool,
     keep_others: bool,
     schema: bool,
-) -> tuple[Inspection, list[Problem]]:
+) -> tuple[AnalysedStatements, list[Problem]]:
     with scratch_database(project.migrations_folder, database, anew=anew) as connection:
-        memory = Memory(
+        memory = AnalysisCache(
             project.root / ".plainsql" / "review.msgpack",
             definitions=Definitions(connection),
             anew=anew,
         )
-        inspection = inspect(connection, chosen, memory)
+        inspection = analyse_statements(connection, chosen, memory)
         of_schema = schema_problems(connection, project.migrations_folder) if schema else []
     # What is remembered of a file that cannot be read now is for when it can.
     memory.save(keep_others=keep_others)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from plainsql.analysis.effects.cache_dependencies import cached_read
 from plainsql.codegen import Checked
 
-__all__ = ["Noted", "noted_tables", "read_tables"]
+__all__ = ["RecordedTable", "read_tables", "recorded_tables"]
 
 
-class Noted(NamedTuple):
+class RecordedTable(NamedTuple):
     """A table whose writes are noted."""
 
     body: str
@@ -41,7 +41,7 @@ def read_tables(checked: Iterable[Checked]) -> dict[str, Sequence[str]]:
     return {table: sorted(columns) for table, columns in sorted(found.items())}
 
 
-def noted_tables(connection: Any) -> dict[str, Noted]:
+def recorded_tables(connection: Any) -> dict[str, RecordedTable]:
     """The tables of a database whose writes are noted already, by name with schema."""
     rows = connection.execute(
         """
@@ -59,4 +59,4 @@ def noted_tables(connection: Any) -> dict[str, Noted]:
         where t.tgname = 'note_for_cache_insert'
         """
     ).fetchall()
-    return {table: Noted(*found) for table, *found in rows}
+    return {table: RecordedTable(*found) for table, *found in rows}

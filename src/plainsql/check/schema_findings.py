@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
-from plainsql.analysis.findings.migration_statements import Allowed, MigrationPlaces
+from plainsql.analysis.findings.migration_statements import MigrationAllowance, MigrationStatements
 from plainsql.check.problems import FINDINGS, Problem
 from plainsql.errors import Place
 
@@ -23,11 +23,13 @@ def schema_problems(connection: Any, migrations: Path) -> list[Problem]:
     found = definer_findings(connection)
     if not found and not _may_allow(migrations):
         return []
-    places = MigrationPlaces(migrations)
+    places = MigrationStatements(migrations)
     return [*_findings(found, places, migrations), *_allowances(places.allowances())]
 
 
-def _findings(found: Iterable[SchemaFinding], places: MigrationPlaces, migrations: Path) -> Iterator[Problem]:
+def _findings(
+    found: Iterable[SchemaFinding], places: MigrationStatements, migrations: Path
+) -> Iterator[Problem]:
     for finding in found:
         place, allowed = places.of_function(finding.schema, finding.function, finding.body) or (
             Place(str(migrations)),
@@ -47,7 +49,7 @@ def _findings(found: Iterable[SchemaFinding], places: MigrationPlaces, migration
         )
 
 
-def _allowances(allowed: Iterable[Allowed]) -> Iterator[Problem]:
+def _allowances(allowed: Iterable[MigrationAllowance]) -> Iterator[Problem]:
     for each in allowed:
         if each.finding not in SCHEMA_FINDINGS:
             message = (

@@ -8,14 +8,14 @@ from plainsql.statements import Variant
 from plainsql.statements.faults import FAULT_HINT, fault_detail
 from plainsql.statements.refusals import refusal
 
-__all__ = ["FaultError", "fault_of", "lines_taken", "placed"]
+__all__ = ["FaultError", "describe_lines_taken", "fault_error", "placed_refusal"]
 
 
 class FaultError(PlainsqlError):
     """A statement cannot be dealt with, and it is not known why: a fault of plainsql, not of the file."""
 
 
-def placed(error: RefusedError, variant: Variant) -> ContractError:
+def placed_refusal(error: RefusedError, variant: Variant) -> ContractError:
     """Return a refusal of a variant's text as an error of the file, in its words."""
     said = refusal(
         variant,
@@ -30,7 +30,7 @@ def placed(error: RefusedError, variant: Variant) -> ContractError:
     )
 
 
-def lines_taken(variant: Variant, *, lines: bool, choices: bool) -> str:
+def describe_lines_taken(variant: Variant, *, lines: bool, choices: bool) -> str:
     """Say with which optional lines, and with which choices, a variant is made."""
     taken = sorted(variant.given) if lines else []
     if choices:
@@ -41,7 +41,7 @@ def lines_taken(variant: Variant, *, lines: bool, choices: bool) -> str:
     return " and ".join(parts)
 
 
-def fault_of(error: Exception, place: Place) -> FaultError:
+def fault_error(error: Exception, place: Place) -> FaultError:
     """Return an exception that nobody foresaw as an error of a file."""
     found = FaultError(
         "this query cannot be checked",

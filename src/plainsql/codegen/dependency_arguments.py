@@ -8,13 +8,13 @@ from plainsql.codegen.modules import Function
 from plainsql.codegen.source_names import string_literal
 from plainsql.reach import CachedRead, Change, Dependence
 
-__all__ = ["reach_names", "rendered_reach"]
+__all__ = ["dependency_arguments", "dependency_names"]
 
 _WIDTH = 104
 """Of a change, with its indent and comma 110."""
 
 
-def reach_names(function: Function) -> set[str]:
+def dependency_names(function: Function) -> set[str]:
     """The names of ``plainsql.reach`` that a query's decorator needs."""
     names = {"Change"} if function.changes else set()
     if function.cache is not None:
@@ -22,7 +22,7 @@ def reach_names(function: Function) -> set[str]:
     return names
 
 
-def rendered_reach(function: Function, name: Callable[[str], str]) -> str:
+def dependency_arguments(function: Function, name: Callable[[str], str]) -> str:
     """What follows the other arguments: nothing, or a line for each table; ``name`` says how it is called."""
     parts: list[str] = []
     if function.cache is not None:

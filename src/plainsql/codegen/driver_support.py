@@ -11,7 +11,7 @@ from typing import Final
 from plainsql.analysis.model import PgType
 from plainsql.codegen.python_types import below_domains
 
-__all__ = ["uncarried"]
+__all__ = ["unsupported"]
 
 _TEXT_ONLY: Final = frozenset(
     {
@@ -22,7 +22,7 @@ _TEXT_ONLY: Final = frozenset(
 )
 
 
-def uncarried(type: PgType, *, parameter: bool = False) -> str | None:
+def unsupported(type: PgType, *, parameter: bool = False) -> str | None:
     """Return why values of the type do not travel on both drivers, as what follows "it"; None if they do."""
     return _inside(type, "", parameter)
 

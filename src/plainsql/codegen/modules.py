@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
 
-from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_all
-from plainsql.analysis.merge import merged, merged_parameters, widest_column
+from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
+from plainsql.analysis.merge import merge_column, merge_parameters, merge_variants
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
@@ -44,12 +44,12 @@ class Checked:
     @property
     def analysis(self) -> Analysis:
         """What holds for all variants together."""
-        return merged(self.variants)
+        return merge_variants(self.variants)
 
     @property
     def parameters(self) -> dict[str, ParameterFact]:
         """By name, of all variants together: null where all that have it take null."""
-        return merged_parameters(self.variants)
+        return merge_parameters(self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
         _check_same_columns(statement, item.variants[0], other)
     returned: Annotation | None = None
     if statement.returns.value:
-        column = widest_column(item.variants, 0)
+        column = merge_column(item.variants, 0)
         returned = annotate_column(module.classes, statement, column, json_types)
         returned = returned.or_null() if column.nullable else returned
     elif statement.returns.row is not None:
@@ -197,7 +197,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
         and all(variant.by_key and not variant.lost_by_joining for variant in item.variants)
     )
     not_null = _claimed_not_null(item)
-    cache, changes = _cache(item), changes_of_all(item.variants)
+    cache, changes = _cache(item), changes_of_variants(item.variants)
     return Function(
         statement, returned, parameters, analysis, effect, joins, row_security, not_null, cache, changes
     )
@@ -282,7 +282,7 @@ def _add_row(
     groups: dict[str, list[int]] = {}
     previous = ""
     for number in range(1, len(variants[0].columns) + 1):
-        column = widest_column(variants, number - 1)
+        column = merge_column(variants, number - 1)
         outer, dot, inner = column.name.partition(".")
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(

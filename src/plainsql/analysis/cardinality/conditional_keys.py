@@ -19,7 +19,7 @@ from plainsql.analysis.conditions.equalities import (
     strip_relabel,
 )
 from plainsql.analysis.conditions.expression_keys import LOCATION_FIELDS
-from plainsql.analysis.conditions.known_facts import Facts, ExpressionKey
+from plainsql.analysis.conditions.known_facts import ExpressionKey, Facts
 from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Scope
 
@@ -106,7 +106,11 @@ def _shape(value: Value, index: int) -> ExpressionKey:
             return ("column", value.number("varattno"), value.number("varreturningtype"), *place)
         return (
             value.kind,
-            *((name, _shape(item, index)) for name, item in value.fields.items() if name not in LOCATION_FIELDS),
+            *(
+                (name, _shape(item, index))
+                for name, item in value.fields.items()
+                if name not in LOCATION_FIELDS
+            ),
         )
     if isinstance(value, list):
         return tuple(_shape(item, index) for item in value)

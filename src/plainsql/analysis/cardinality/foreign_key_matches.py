@@ -12,7 +12,7 @@ from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import equality_families, strip_relabel
 from plainsql.analysis.conditions.known_facts import Facts, nulling_joins
 from plainsql.analysis.nodes import Node, conjuncts
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Join, JoinType, EntryKind, Scope
+from plainsql.analysis.tree.query_tree import Command, EntryKind, Join, JoinType, RangeTableEntry, Scope
 
 __all__ = ["join_always_matches", "subselect_always_matches"]
 

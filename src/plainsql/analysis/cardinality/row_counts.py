@@ -14,7 +14,15 @@ from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import equality_families, plain_variable
 from plainsql.analysis.conditions.known_facts import Facts, Inference, is_true
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Join, JoinType, EntryKind, Scope, once_per_query
+from plainsql.analysis.tree.query_tree import (
+    Command,
+    EntryKind,
+    Join,
+    JoinType,
+    RangeTableEntry,
+    Scope,
+    once_per_query,
+)
 from plainsql.analysis.tree.row_limits import constant_count, keeps_first_row
 from plainsql.analysis.tree.scopes import Scopes
 

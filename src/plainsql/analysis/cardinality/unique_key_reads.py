@@ -15,7 +15,14 @@ from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.cardinality.unique_rows import from_entries
 from plainsql.analysis.conditions.equalities import collect_equalities, is_repeatable
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, EntryKind, QueryTree, Scope, expression_children
+from plainsql.analysis.tree.query_tree import (
+    Command,
+    EntryKind,
+    QueryTree,
+    RangeTableEntry,
+    Scope,
+    expression_children,
+)
 
 __all__ = ["reads_by_key"]
 

@@ -17,18 +17,18 @@ from plainsql.analysis.conditions.equalities import (
     collect_equalities,
     equality_families,
     is_repeatable,
-    plain_variable,
     lateral_variables,
+    plain_variable,
     strip_relabel,
 )
 from plainsql.analysis.conditions.known_facts import Facts, NullingJoin, nulling_joins
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import (
     Command,
-    RangeTableEntry,
-    JoinType,
     EntryKind,
+    JoinType,
     QueryTree,
+    RangeTableEntry,
     Scope,
     expression_children,
 )

@@ -13,14 +13,14 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-__all__ = ["declared_tables"]
+__all__ = ["annotated_tables"]
 
 _DECLARATION: Final = re.compile(r"plainsql:(.*)")
 _CLAUSE: Final = re.compile(r"(reads|writes) +(.+)")
 _NAME: Final = re.compile(r"(?:(\w+)\.)?(\w+)")
 
 
-def declared_tables(comment: str, verb: Literal["reads", "writes"]) -> frozenset[tuple[str, str]] | None:
+def annotated_tables(comment: str, verb: Literal["reads", "writes"]) -> frozenset[tuple[str, str]] | None:
     """The tables, as ``(schema, name)``, that a comment says are read or written.
 
     ``None`` where it does not say, or says it in another form. A name without a schema is one of ``public``.

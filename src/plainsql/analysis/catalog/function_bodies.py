@@ -20,9 +20,9 @@ from plainsql.errors import SqlFileError
 from plainsql.statements.scanner import scan
 
 if TYPE_CHECKING:
-    from plainsql.analysis.describer import Probe
+    from plainsql.analysis.describer import Describer
 
-__all__ = ["Bodies", "Body"]
+__all__ = ["FunctionBodies", "FunctionBody"]
 
 _BODY = """
 select p.prosrc, p.prosqlbody::text,
@@ -43,7 +43,7 @@ _WORD = re.compile(r"[^\W\d][\w$]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class FunctionBody:
     """The facts known of a body."""
 
     trees: tuple[Node, ...] = ()
@@ -60,15 +60,15 @@ class Body:
         return name in self.words or self.words.issuperset(_WORD.findall(name.lower()))
 
 
-class Bodies:
+class FunctionBodies:
     """Reads bodies when they are first asked for, and keeps them."""
 
-    def __init__(self, connection: Connection[Any], probe: Probe) -> None:
+    def __init__(self, connection: Connection[Any], describer: Describer) -> None:
         self._connection = connection
-        self._probe = probe
-        self._known: dict[int, Body | None] = {}
+        self._describer = describer
+        self._known: dict[int, FunctionBody | None] = {}
 
-    def of(self, function: Function) -> Body | None:
+    def of(self, function: Function) -> FunctionBody | None:
         """The body of a function; None for a language that is not read: its label is all there is."""
         if function.language not in ("sql", "plpgsql"):
             return None
@@ -76,10 +76,10 @@ class Bodies:
             self._known[function.oid] = self._read(function)
         return self._known[function.oid]
 
-    def _read(self, function: Function) -> Body | None:
+    def _read(self, function: Function) -> FunctionBody | None:
         row = self._connection.execute(_BODY, (function.oid,)).fetchone()
         if row is None:
-            return Body(read=False)
+            return FunctionBody(read=False)
         source, standard, polymorphic, path = row
         if function.language == "plpgsql":
             return _named_in(source)
@@ -90,28 +90,28 @@ class Bodies:
                 # The validator leaves it alone: its types are known at a call only.
                 return _named_in(source)
             else:
-                trees = [read_tree(text) for text in self._probe.trees_of_function(function.oid, path)]
+                trees = [read_tree(text) for text in self._describer.trees_of_function(function.oid, path)]
         except (psycopg.Error, NodeTextError):
-            return Body(read=False)
+            return FunctionBody(read=False)
         nodes = tuple(_nodes(trees))
         # None at all: the server was told not to look at bodies.
-        return Body(trees=nodes, read=bool(nodes))
+        return FunctionBody(trees=nodes, read=bool(nodes))
 
 
-def _named_in(source: str) -> Body:
+def _named_in(source: str) -> FunctionBody:
     """The names in a body, without its comments."""
     try:
         tokens = scan(source)
     except SqlFileError:
-        return Body(read=False)
+        return FunctionBody(read=False)
     text = " ".join(source[t.start : t.end] for t in tokens if not t.kind.endswith("comment"))
     if _ESCAPED.search(text):
         # A name that is written with escapes is another one than it looks.
-        return Body(read=False)
+        return FunctionBody(read=False)
     names = {
         (quoted.replace('""', '"') if quoted else word.lower()) for quoted, word in _CALLED.findall(text)
     }
-    return Body(called=frozenset(names), words=frozenset(_WORD.findall(text.lower())))
+    return FunctionBody(called=frozenset(names), words=frozenset(_WORD.findall(text.lower())))
 
 
 def _nodes(values: Any) -> list[Node]:

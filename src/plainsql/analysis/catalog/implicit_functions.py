@@ -18,7 +18,13 @@ from plainsql.analysis.catalog.routines import Function, Routines
 from plainsql.analysis.catalog.safe_functions import only_computes
 from plainsql.analysis.nodes import Node, NodeTextError, read_tree
 
-__all__ = ["Attached", "OfTable", "OfType", "load_attached", "operators_of_node"]
+__all__ = [
+    "ImplicitFunctions",
+    "TableFunctions",
+    "TypeFunctions",
+    "load_implicit_functions",
+    "operators_of_node",
+]
 
 _USERS = 16384
 """The first oid that is not the server's own."""
@@ -177,7 +183,7 @@ _CALLING_FIELDS = ("opno", "eqop", "sortop", "cycle_mark_neop")
 
 
 @dataclass(slots=True)
-class OfType:
+class TypeFunctions:
     """The functions and checks of a type, and of the types that it is made of."""
 
     functions: set[int] = field(default_factory=set)
@@ -187,7 +193,7 @@ class OfType:
 
 
 @dataclass(slots=True)
-class OfTable:
+class TableFunctions:
     """The expressions and functions that are evaluated when rows of a table are written."""
 
     expressions: list[str] = field(default_factory=list)
@@ -199,7 +205,7 @@ class OfTable:
 
 
 @dataclass(slots=True)
-class Attached:
+class ImplicitFunctions:
     """All of it, of one database."""
 
     aggregates: dict[int, set[int]] = field(default_factory=dict)
@@ -210,19 +216,19 @@ class Attached:
     """By operator: the functions of its families and mates, which a plan may use in its place."""
     arguments: dict[int, tuple[int, str]] = field(default_factory=dict)
     """By function: how many arguments it has, and what stands for those that are left out."""
-    types: dict[int, OfType] = field(default_factory=dict)
+    types: dict[int, TypeFunctions] = field(default_factory=dict)
     signatures: dict[int, set[int]] = field(default_factory=dict)
     """By function: those of ``types`` that its arguments and its result have."""
     defaults: dict[int, str] = field(default_factory=dict)
     """By domain: its own default, in the server's node format."""
-    tables: dict[int, OfTable] = field(default_factory=dict)
+    tables: dict[int, TableFunctions] = field(default_factory=dict)
     planned: dict[int, set[str]] = field(default_factory=dict)
     """By table: its expressions with users' functions: the planner simplifies them for each statement."""
     behind: set[int] = field(default_factory=set)
     """The functions behind operators and casts that do more than compute."""
 
 
-def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
+def load_implicit_functions(connection: Connection[Any], routines: Routines) -> ImplicitFunctions:
     """Read it all, in a query each."""
 
     def rows(query: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -236,7 +242,7 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
         # Whoever calls a function of an extension that is not known may do anything.
         return not only_computes(function) and not (function.extension and function.volatility != "volatile")
 
-    found = Attached()
+    found = ImplicitFunctions()
     for aggregate, oid in rows(_AGGREGATES):
         if counts(oid):
             found.aggregates.setdefault(aggregate, set()).add(oid)
@@ -250,7 +256,7 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
         for operator, family in rows(_OPERATOR_FAMILIES, list(families)):
             found.operators.setdefault(operator, set()).update(families[family])
         for type_, family in rows(_DEFAULT_CLASSES, list(families), list(families)):
-            found.types.setdefault(type_, OfType()).functions.update(families[family])
+            found.types.setdefault(type_, TypeFunctions()).functions.update(families[family])
     for operator in routines.operators.values():
         # The planner turns `not (a = b)` into `a <> b`, and sides round.
         for mate in (operator.commutator, operator.negator):
@@ -259,10 +265,10 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
                 found.operators.setdefault(operator.oid, set()).add(known.function)
     for type_, oid in rows(_TYPE_FUNCTIONS):
         if counts(oid):
-            found.types.setdefault(type_, OfType()).functions.add(oid)
+            found.types.setdefault(type_, TypeFunctions()).functions.add(oid)
     for type_, text in rows(_DOMAIN_CHECKS):
         if _is_more_than_plain(text, routines):
-            found.types.setdefault(type_, OfType()).checks.add(text)
+            found.types.setdefault(type_, TypeFunctions()).checks.add(text)
     if found.types:
         _spread(found.types, rows(_PARTS))
         for function, type_ in rows(_SIGNATURES, list(found.types)):
@@ -272,7 +278,7 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
     for function, count, text in rows(_ARGUMENTS):
         found.arguments[function] = (count, text)
     for table, expressions, condition, classes in rows(_INDEXES, list(families)):
-        of = found.tables.setdefault(table, OfTable())
+        of = found.tables.setdefault(table, TableFunctions())
         of.expressions += [text for text in (expressions, condition) if text]
         of.functions |= set[int]().union(*(families.get(family, ()) for family in classes))
     stored = [(table, text) for table, of in found.tables.items() for text in of.expressions]
@@ -280,7 +286,7 @@ def load_attached(connection: Connection[Any], routines: Routines) -> Attached:
         if _USERS_CALL.search(text):
             found.planned.setdefault(table, set()).add(text)
     for table, trigger, text in rows(_CONDITIONS):
-        found.tables.setdefault(table, OfTable()).conditions[trigger] = text
+        found.tables.setdefault(table, TableFunctions()).conditions[trigger] = text
     behind = {operator.function for operator in routines.operators.values()} | set(routines.casts.values())
     found.behind = {oid for oid in behind if oid >= _USERS and counts(oid)}
     return found
@@ -318,7 +324,7 @@ def _is_unplain(node: Node, routines: Routines) -> bool:
     return any(function is None or not only_computes(function) for function in functions)
 
 
-def _spread(types: dict[int, OfType], parts: list[tuple[int, int]]) -> None:
+def _spread(types: dict[int, TypeFunctions], parts: list[tuple[int, int]]) -> None:
     """Have each type carry what its parts carry."""
     wholes: dict[int, list[int]] = {}
     for whole, part in parts:
@@ -327,7 +333,7 @@ def _spread(types: dict[int, OfType], parts: list[tuple[int, int]]) -> None:
     while pending:
         part = pending.pop()
         for whole in wholes.get(part, ()):
-            of, carried = types.setdefault(whole, OfType()), types[part]
+            of, carried = types.setdefault(whole, TypeFunctions()), types[part]
             if carried.functions <= of.functions and carried.checks <= of.checks:
                 continue
             of.functions |= carried.functions

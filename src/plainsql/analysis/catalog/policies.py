@@ -7,13 +7,13 @@ from collections.abc import Callable
 from plainsql.analysis.catalog.relations import Policy, Relation
 from plainsql.analysis.nodes import Node, read_tree
 
-__all__ = ["setting_name", "settings_asked"]
+__all__ = ["required_settings", "setting_name"]
 
 IsSetting = Callable[[int], bool]
 """Whether a function, by its oid, is ``current_setting``."""
 
 
-def settings_asked(relation: Relation, is_setting: IsSetting) -> set[str]:
+def required_settings(relation: Relation, is_setting: IsSetting) -> set[str]:
     """Return the settings that decide which rows of a table are seen, where none is seen without.
 
     That is so where every permissive policy reads one, or a restrictive one does: a policy that reads none

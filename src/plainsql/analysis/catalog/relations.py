@@ -13,12 +13,12 @@ from plainsql.analysis.nodes import Node, conjuncts, read_tree
 
 __all__ = [
     "Check",
-    "Column",
     "ConditionalKey",
     "ForeignKey",
     "Index",
     "Policy",
     "Relation",
+    "RelationColumn",
     "Trigger",
     "UniqueKey",
     "load_relations",
@@ -30,7 +30,7 @@ _EVENT_BITS = {"insert": _INSERT, "delete": _DELETE, "update": _UPDATE, "truncat
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class RelationColumn:
     """A column of a relation, as the catalog has it."""
 
     number: int
@@ -164,7 +164,7 @@ class Relation:
     """``pg_class.relkind``."""
     temporary: bool = False
     row_security: bool = False
-    columns: dict[int, Column] = field(default_factory=dict)
+    columns: dict[int, RelationColumn] = field(default_factory=dict)
     unique_keys: list[UniqueKey] = field(default_factory=list)
     conditional_keys: list[ConditionalKey] = field(default_factory=list)
     indexes: list[Index] = field(default_factory=list)
@@ -353,7 +353,7 @@ def load_relations(
     found = {row[0]: Relation(*row) for row in rows(_relations_query(where))}
     for relation, *column in rows(_columns_query(where, version)):
         if relation in found:
-            found[relation].columns[column[0]] = Column(*column)
+            found[relation].columns[column[0]] = RelationColumn(*column)
     for relation, name, keys, count, families, collations, primary, nulls in rows(_UNIQUE_KEYS):
         if relation in found:
             columns = tuple(map(int, keys.split()))[:count]

@@ -7,14 +7,14 @@ from typing import Any
 
 from psycopg import Connection
 
-from plainsql.analysis.catalog.function_bodies import Bodies, Body
-from plainsql.analysis.catalog.implicit_functions import Attached, load_attached
+from plainsql.analysis.catalog.function_bodies import FunctionBodies, FunctionBody
+from plainsql.analysis.catalog.implicit_functions import ImplicitFunctions, load_implicit_functions
 from plainsql.analysis.catalog.relations import Relation, Trigger, load_relations
 from plainsql.analysis.catalog.routines import Function, Operator, Routines, load_routines
 from plainsql.analysis.catalog.safe_functions import only_computes
 from plainsql.analysis.catalog.server_types import Types, load_types
 from plainsql.analysis.catalog.trigger_bodies import TriggerBody, builtin_body, read_body
-from plainsql.analysis.describer import Probe
+from plainsql.analysis.describer import Describer
 from plainsql.analysis.model import ColumnRef, PgType
 
 __all__ = ["Catalog"]
@@ -34,8 +34,8 @@ class Catalog:
         self.routines: Routines = load_routines(connection)
         self._relations = load_relations(connection, self.version)
         self._views: dict[int, str | None] = {}
-        self.attached: Attached = load_attached(connection, self.routines)
-        self._bodies: Bodies | None = None
+        self.implicit_functions: ImplicitFunctions = load_implicit_functions(connection, self.routines)
+        self._bodies: FunctionBodies | None = None
         self._read_triggers()
 
     def type(self, oid: int, modifier: int = -1) -> PgType:
@@ -87,13 +87,13 @@ class Catalog:
         """The function with this oid."""
         return self.routines.functions.get(oid)
 
-    def read_bodies(self, probe: Probe) -> None:
+    def read_bodies(self, describer: Describer) -> None:
         """Have the bodies of functions read through a probe of the same connection."""
-        self._bodies = Bodies(self._connection, probe)
+        self._bodies = FunctionBodies(self._connection, describer)
 
-    def body(self, function: Function) -> Body | None:
+    def body(self, function: Function) -> FunctionBody | None:
         """Return what is known of a function's body; ``None`` for languages that are not read."""
-        return self._bodies.of(function) if self._bodies is not None else Body(read=False)
+        return self._bodies.of(function) if self._bodies is not None else FunctionBody(read=False)
 
     def operator(self, oid: int) -> Operator | None:
         """The operator with this oid."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from plainsql.analysis.model import Attribute, TypeKind, PgType
+from plainsql.analysis.model import Attribute, PgType, TypeKind
 
 __all__ = ["Types", "load_types"]
 

@@ -125,14 +125,14 @@ def read_body(source: str) -> TriggerBody | None:
         tokens = [token for token in scan(source) if not token.kind.endswith("comment")]
     except SqlFileError:
         return None
-    return _Reader(source, tokens).read()
+    return _BodyParser(source, tokens).read()
 
 
 class _NotUnderstoodError(Exception):
     """A token ends the proof."""
 
 
-class _Reader:
+class _BodyParser:
     def __init__(self, source: str, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._words = [

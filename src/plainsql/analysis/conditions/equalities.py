@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.nodes import Node, conjuncts
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, JoinType, EntryKind, Scope, expression_children
+from plainsql.analysis.tree.query_tree import (
+    Command,
+    EntryKind,
+    JoinType,
+    RangeTableEntry,
+    Scope,
+    expression_children,
+)
 
 __all__ = [
     "Equality",
@@ -15,8 +22,8 @@ __all__ = [
     "conditions",
     "equality_families",
     "is_repeatable",
-    "plain_variable",
     "lateral_variables",
+    "plain_variable",
     "strip_relabel",
 ]
 

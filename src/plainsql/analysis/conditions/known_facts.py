@@ -19,9 +19,9 @@ from plainsql.analysis.tree.query_tree import EntryKind, Scope, Sublink
 
 __all__ = [
     "NO_FACTS",
+    "ExpressionKey",
     "Facts",
     "Inference",
-    "ExpressionKey",
     "NullingJoin",
     "called_function",
     "is_true",

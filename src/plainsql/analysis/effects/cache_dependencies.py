@@ -18,7 +18,7 @@ from plainsql.analysis.model import Analysis, TableUse
 from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence, Known
 from plainsql.statements.model import CachePolicy
 
-__all__ = ["cached_read", "changes_of", "changes_of_all", "dependences_of"]
+__all__ = ["cached_read", "changes_of", "changes_of_variants", "dependences_of"]
 
 _PARTITIONS = ("integer", "text", "uuid", "oid")
 """The classes of types whose values Python spells in one way only, or nearly: not times, which have zones."""
@@ -36,7 +36,7 @@ def changes_of(catalog: Catalog, effects: Effects) -> tuple[Change, ...]:
     return _merged(Change(str(use), _known(catalog, use)) for use in effects.writes)
 
 
-def changes_of_all(variants: Sequence[Analysis]) -> tuple[Change, ...]:
+def changes_of_variants(variants: Sequence[Analysis]) -> tuple[Change, ...]:
     """What a statement may change in any of its variants."""
     return _merged(change for variant in variants for change in variant.changes)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plainsql.analysis.catalog.function_bodies import Body
+from plainsql.analysis.catalog.function_bodies import FunctionBody
 from plainsql.analysis.catalog.implicit_functions import operators_of_node
 from plainsql.analysis.catalog.policies import setting_name
 from plainsql.analysis.catalog.relations import Relation
@@ -83,7 +83,7 @@ class Effects:
     not_session_safe: str = ""
     """Why it is not proved to leave nothing behind; empty where it is."""
 
-    def hides(self, what: str, writes: bool = True) -> None:
+    def may_use_hidden_tables(self, what: str, writes: bool = True) -> None:
         """Something may read tables that are not listed, and write them too."""
         self.opaque.add(what)
         if writes:
@@ -94,21 +94,21 @@ class Effects:
         if _ORDER[volatility] > _ORDER[self.volatility]:
             self.volatility = volatility
 
-    def changes(self, because: str) -> None:
+    def may_change(self, because: str) -> None:
         """Something may change the database."""
         self.not_read_only = self.not_read_only or because
 
-    def leaves(self, because: str) -> None:
+    def may_leave_state(self, because: str) -> None:
         """Something may leave a trace in the session."""
         self.not_session_safe = self.not_session_safe or because
 
-    def unknown(self, what: str) -> None:
+    def may_do_anything(self, what: str) -> None:
         """Something may do anything."""
-        self.changes(what)
-        self.leaves(what)
+        self.may_change(what)
+        self.may_leave_state(what)
         self.at_least("volatile")
         self.settings_read.add("*")
-        self.hides(what)
+        self.may_use_hidden_tables(what)
 
 
 class Evaluator:
@@ -126,7 +126,7 @@ class Evaluator:
         declared: Callable[[Function, Literal["reads", "writes"]], bool],
     ) -> None:
         self._catalog = catalog
-        self._attached = catalog.attached
+        self._implicit = catalog.implicit_functions
         self._effects = effects
         self._read = read
         self._declared = declared
@@ -150,7 +150,7 @@ class Evaluator:
             value = None
         trees = [value] if isinstance(value, Node) else value
         if not isinstance(trees, list):
-            self._effects.unknown(f"{via} that cannot be read")
+            self._effects.may_do_anything(f"{via} that cannot be read")
             return
         self._trees((tree for tree in trees if isinstance(tree, Node)), via, skip_queries=False)
 
@@ -159,7 +159,7 @@ class Evaluator:
 
         It calls functions labelled immutable whose arguments are constants, in bodies that it writes out too.
         """
-        texts = self._attached.planned.get(relation.oid, set()) - self._planned
+        texts = self._implicit.planned.get(relation.oid, set()) - self._planned
         self._planned |= texts
         for text in texts:
             try:
@@ -168,7 +168,7 @@ class Evaluator:
                 value = None
             for tree in value if isinstance(value, list) else [value]:
                 if not isinstance(tree, Node):
-                    self._effects.unknown(f"an expression of {relation} that cannot be read")
+                    self._effects.may_do_anything(f"an expression of {relation} that cannot be read")
                     continue
                 self._trees(
                     (node for node in tree.walk() if self._is_computed_early(node)),
@@ -186,14 +186,14 @@ class Evaluator:
 
     def default(self, type_: int, via: str) -> None:
         """A column of this type that has no default of its own takes that of its domain."""
-        if (text := self._attached.defaults.get(type_)) is not None:
+        if (text := self._implicit.defaults.get(type_)) is not None:
             self.expression(text, f"the default of a domain in {via}" if via else "the default of a domain")
 
     def operators(self, via: str) -> None:
         """Any operator or cast may be used, as by a body in PL/pgSQL."""
-        for oid in self._attached.behind:
+        for oid in self._implicit.behind:
             self._call(oid, None, via)
-        for oid in set[int]().union(*self._attached.operators.values()):
+        for oid in set[int]().union(*self._implicit.operators.values()):
             function = self._catalog.function(oid)
             # What an extension brings for indexes only computes, volatile by label or not.
             if function is None or not function.extension:
@@ -213,7 +213,7 @@ class Evaluator:
     def _node(self, node: Node, via: str, *, hidden: bool) -> None:
         effects = self._effects
         if not is_known(node):
-            effects.unknown(f"{node.kind.lower()}, a kind of node that is not known")
+            effects.may_do_anything(f"{node.kind.lower()}, a kind of node that is not known")
         match node.kind:
             case "SQLVALUEFUNCTION":
                 effects.at_least("stable")
@@ -227,10 +227,10 @@ class Evaluator:
             case "COERCEVIAIO":
                 effects.at_least("stable")
             case "NEXTVALUEEXPR":
-                effects.changes("nextval")
+                effects.may_change("nextval")
                 effects.at_least("volatile")
             case "CURRENTOFEXPR":
-                effects.leaves("where current of reads a cursor of the session")
+                effects.may_leave_state("where current of reads a cursor of the session")
             case "WINDOWCLAUSE":
                 for name in ("startInRangeFunc", "endInRangeFunc"):
                     if oid := node.number(name):
@@ -264,26 +264,26 @@ class Evaluator:
 
     def _unnamed(self, node: Node, via: str) -> None:
         """Follow the functions that a node calls and does not name."""
-        attached = self._attached
+        implicit = self._implicit
         for oid in operators_of_node(node):
             operator = self._catalog.operator(oid)
             if operator is None:
-                self._effects.unknown("an unknown operator")
+                self._effects.may_do_anything("an unknown operator")
             else:
                 self._call(operator.function, node, via)
             self._mates(oid, via)
-        if node.kind == "FUNCEXPR" and (given := attached.arguments.get(node.number("funcid"))) is not None:
+        if node.kind == "FUNCEXPR" and (given := implicit.arguments.get(node.number("funcid"))) is not None:
             count, defaults = given
             if len(node.items("args")) < count:
                 self.expression(defaults, via or "the default of an argument")
-        if attached.types:
+        if implicit.types:
             if node.kind == "FUNCEXPR" and self._takes_any_type(node):
                 # It may make a value of the type of an argument, and return whether it could.
                 for argument in node.nodes("args"):
-                    for type_ in types_met(argument) & attached.types.keys():
+                    for type_ in types_met(argument) & implicit.types.keys():
                         self._type(type_, via, made=True)
             made = makes_values(node)
-            for type_ in types_met(node) & attached.types.keys():
+            for type_ in types_met(node) & implicit.types.keys():
                 self._type(type_, via, made=made)
 
     def _takes_any_type(self, call: Node) -> bool:
@@ -292,17 +292,17 @@ class Evaluator:
 
     def _mates(self, operator: int, via: str) -> None:
         """Follow what a plan may use in the place of an operator."""
-        for function in self._attached.operators.get(operator, ()):
+        for function in self._implicit.operators.get(operator, ()):
             self._call(function, None, via)
 
     def _entry(self, node: Node, via: str, *, hidden: bool) -> None:
         if not 0 <= node.number("rtekind", -1) < _RANGE_TABLE_KINDS:
-            self._effects.unknown("a kind of range table entry that is not known")
+            self._effects.may_do_anything("a kind of range table entry that is not known")
         if not hidden or not node.number("relid"):
             return
         relation = self._catalog.relation(node.number("relid"))
         if relation is None:
-            self._effects.hides("an unknown table")
+            self._effects.may_use_hidden_tables("an unknown table")
         else:
             self._relation(relation, via)
 
@@ -311,7 +311,7 @@ class Evaluator:
         if relation.kind == "v":
             text = self._catalog.view_text(relation.oid)
             if text is None:
-                self._effects.unknown(f"view {relation}")
+                self._effects.may_do_anything(f"view {relation}")
             else:
                 self.expression(text, via)
         else:
@@ -319,12 +319,12 @@ class Evaluator:
 
     def _hidden_query(self, node: Node, via: str) -> None:
         if node.number("commandType") != Command.SELECT:
-            self._effects.unknown(f"{via} may write")
+            self._effects.may_do_anything(f"{via} may write")
         elif node.items("rowMarks"):
-            self._effects.changes("row locks")
+            self._effects.may_change("row locks")
 
     def _type(self, type_: int, via: str, *, made: bool) -> None:
-        if (type_, made) in self._types or (known := self._attached.types.get(type_)) is None:
+        if (type_, made) in self._types or (known := self._implicit.types.get(type_)) is None:
             return
         self._types.add((type_, made))
         for function in known.functions:
@@ -335,13 +335,13 @@ class Evaluator:
     def _call(self, oid: int, node: Node | None, via: str) -> None:
         effects, function = self._effects, self._catalog.function(oid)
         if function is None:
-            effects.unknown("an unknown function")
+            effects.may_do_anything("an unknown function")
             return
-        if oid in self._attached.aggregates and oid not in self._functions:
+        if oid in self._implicit.aggregates and oid not in self._functions:
             self._functions.add(oid)
-            for support in self._attached.aggregates[oid]:
+            for support in self._implicit.aggregates[oid]:
                 self._call(support, None, via)
-        for made in (self._attached.states, self._attached.signatures):
+        for made in (self._implicit.states, self._implicit.signatures):
             for type_ in made.get(oid, ()):
                 self._type(type_, via, made=True)
         effects.at_least(function.volatility)
@@ -349,10 +349,10 @@ class Evaluator:
             return
         self._note(function, node, via)
         if not only_reads(function):
-            effects.changes(f"{function} may write")
+            effects.may_change(f"{function} may write")
         if not leaves_nothing(function, node):
             reads_session = function.is_builtin and function.name in _SEQUENCES
-            effects.leaves(
+            effects.may_leave_state(
                 f"{function} reads what an earlier call left"
                 if reads_session
                 else f"{function} may leave something behind"
@@ -361,7 +361,7 @@ class Evaluator:
             if not self._declared(function, "reads"):
                 effects.opaque.add(str(function))
             if not only_reads(function) and not self._declared(function, "writes"):
-                effects.hides(str(function))
+                effects.may_use_hidden_tables(str(function))
         if not function.is_builtin and function.volatility != "volatile" and oid not in self._functions:
             self._functions.add(oid)
             self._body(function)
@@ -376,8 +376,8 @@ class Evaluator:
             self._effects.settings_read.add(setting_name(node).lower() or "*")
         elif function.name in _SHOW_SETTINGS:
             self._effects.settings_read.add("*")
-        elif function.name in _INPUT_BY_NAME and self._attached.types:
-            self._effects.unknown(f"{function} reads a value of a type that is named by text")
+        elif function.name in _INPUT_BY_NAME and self._implicit.types:
+            self._effects.may_do_anything(f"{function} reads a value of a type that is named by text")
 
     def _body(self, function: Function) -> None:
         """Take the worst of what stands in a body and what its label says."""
@@ -388,17 +388,17 @@ class Evaluator:
             if function.volatility != "immutable" and not function.extension:
                 self._effects.settings_read.add("*")
         elif not body.read:
-            self._effects.unknown(f"the body of {function} cannot be read")
+            self._effects.may_do_anything(f"the body of {function} cannot be read")
         elif body.trees:
             self._trees(body.trees, f"function {function}", skip_queries=False)
         else:
             self._words(function, body)
 
-    def _words(self, function: Function, body: Body) -> None:
+    def _words(self, function: Function, body: FunctionBody) -> None:
         """Follow the names in a body that is not parsed: any function or table that is called like that."""
         effects, via = self._effects, f"function {function}"
         if "execute" in body.words:
-            effects.unknown(f"{function} executes text")
+            effects.may_do_anything(f"{function} executes text")
         if "current_setting" in body.words or function.volatility != "immutable":
             effects.settings_read.add("*")
         if body.words & _CLOCK_WORDS:
@@ -410,11 +410,11 @@ class Evaluator:
             for other in routines.named(name):
                 if not other.is_builtin or (other.volatility == "volatile" and name in body.called):
                     self._call(other.oid, None, via)
-                    if (given := self._attached.arguments.get(other.oid)) is not None:
+                    if (given := self._implicit.arguments.get(other.oid)) is not None:
                         self.expression(given[1], via)
         for relation in self._catalog.relations():
             if relation.kind != "S" and body.may_name(relation.name):
                 self._relation(relation, via)
         # A variable may have any type: of a column's, of a row's.
-        for type_ in self._attached.types:
+        for type_ in self._implicit.types:
             self._type(type_, via, made=True)

@@ -19,7 +19,7 @@ from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_sites import QuerySite
 from plainsql.analysis.tree.query_tree import Command, EntryKind, Scope
 
-__all__ = ["Bounds", "exact_class"]
+__all__ = ["ParameterBindings", "exact_class"]
 
 _Variable = tuple[int, int, int]
 """A query's id, range table index, column."""
@@ -51,7 +51,7 @@ def exact_class(catalog: Catalog, oid: int) -> str:
     return _EXACT.get(row.name, "") if row.schema == "pg_catalog" else ""
 
 
-class Bounds:
+class ParameterBindings:
     """The parameters that columns are bound to, in all queries of one statement."""
 
     def __init__(self, catalog: Catalog, sites: Iterable[QuerySite]) -> None:
@@ -127,7 +127,9 @@ class Bounds:
             if query.set_operation() is not None:
                 # A row of any arm matters only where its column has the value asked for.
                 if self._may_filter_before(site, output):
-                    for arm in query.members or {e.index for e in query.entries if e.kind is EntryKind.SUBQUERY}:
+                    for arm in query.members or {
+                        e.index for e in query.entries if e.kind is EntryKind.SUBQUERY
+                    }:
                         self._add((query.id, arm, position), self._bound.get(outer, set()))
                 continue
             inner = self._variable(expression, site.scope)

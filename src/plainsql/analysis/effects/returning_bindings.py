@@ -13,9 +13,7 @@ _OLD, _NEW = 1, 2
 """``varreturningtype`` (from PostgreSQL 18 on)."""
 
 
-def returned_columns(
-    catalog: Catalog, top: Scope, scope: Scope, relation: Relation
-) -> dict[int, set[int]]:
+def returned_columns(catalog: Catalog, top: Scope, scope: Scope, relation: Relation) -> dict[int, set[int]]:
     """The columns of the table that ``scope`` writes, each with one or two outputs of ``top``, from 0.
 
     Each row that is written stands in the result, and its column had and has what one of the outputs says:

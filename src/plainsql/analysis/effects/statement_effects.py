@@ -7,19 +7,24 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, cast
 
-from plainsql.analysis.catalog.function_annotations import declared_tables
-from plainsql.analysis.catalog.policies import settings_asked
+from plainsql.analysis.catalog.function_annotations import annotated_tables
+from plainsql.analysis.catalog.policies import required_settings
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.effects.evaluator import Effects, Evaluator
-from plainsql.analysis.effects.parameter_bindings import Bounds, exact_class
+from plainsql.analysis.effects.parameter_bindings import ParameterBindings, exact_class
 from plainsql.analysis.effects.returning_bindings import returned_columns
-from plainsql.analysis.effects.write_bindings import Event, Written, defaulted, given_by_all
+from plainsql.analysis.effects.write_bindings import (
+    Event,
+    WriteBindings,
+    columns_set_by_every_insert,
+    default_columns,
+)
 from plainsql.analysis.model import Action, TableUse
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_sites import QuerySite
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, EntryKind, QueryTree
+from plainsql.analysis.tree.query_tree import Command, EntryKind, QueryTree, RangeTableEntry
 
 __all__ = ["Effects", "effects_of"]
 
@@ -54,8 +59,8 @@ class _Collector:
         self._sites = sites
         self._names = names
         self._outputs = [output.text("resname") or "" for output in sites[0].scope.query.outputs]
-        self._bounds = Bounds(catalog, sites)
-        self._written = Written(catalog, self._bounds)
+        self._bindings = ParameterBindings(catalog, sites)
+        self._write_bindings = WriteBindings(catalog, self._bindings)
         self._effects = Effects()
         self._evaluator = Evaluator(catalog, self._effects, self._read_below, self._declares)
 
@@ -71,7 +76,7 @@ class _Collector:
             if query.command != Command.SELECT:
                 self._write(site)
             if query.node.items("rowMarks"):
-                self._effects.changes("row locks")
+                self._effects.may_change("row locks")
         effects = self._effects
         effects.reads = _merged(effects.reads)
         effects.writes = _merged(effects.writes)
@@ -84,18 +89,18 @@ class _Collector:
     def _utility(self, query: QueryTree) -> None:
         statement = query.node.node("utilityStmt")
         kind = statement.kind if statement is not None else "unknown"
-        self._effects.changes("a utility statement")
-        self._effects.leaves("a utility statement")
+        self._effects.may_change("a utility statement")
+        self._effects.may_leave_state("a utility statement")
         self._effects.at_least("volatile")
         if statement is None or kind != "TRUNCATESTMT":
-            self._effects.hides(
+            self._effects.may_use_hidden_tables(
                 f"the {kind.removesuffix('STMT').lower()} statement", kind not in _TOUCH_NO_ROWS
             )
             return
         for name in statement.nodes("relations"):
             relation = self._catalog.resolve(name.text("schemaname"), name.text("relname") or "")
             if relation is None:
-                self._effects.hides("the truncate statement")
+                self._effects.may_use_hidden_tables("the truncate statement")
                 continue
             cascades = statement.number("behavior") == 1
             for table in [relation, *self._catalog.descendants(relation)]:
@@ -103,14 +108,14 @@ class _Collector:
                 self._effects.writes.append(TableUse(table.schema, table.name, action="truncate", via=via))
                 self._fire(table, "truncate")
             if cascades:
-                self._effects.hides("truncate … cascade")
+                self._effects.may_use_hidden_tables("truncate … cascade")
 
     def _read(self, site: QuerySite, entry: RangeTableEntry) -> None:
         if entry.kind is not EntryKind.RELATION or entry.node.text("relkind") == "c":
             return
         relation = self._catalog.relation(entry.relation)
         if relation is None:
-            self._effects.unknown("an unknown table")
+            self._effects.may_do_anything("an unknown table")
             return
         permissions = self._permissions(site.scope.query, entry)
         if permissions is None or not permissions.number("requiredPerms") & _SELECT_PRIVILEGE:
@@ -119,7 +124,7 @@ class _Collector:
             return
         self._fetched(relation)
         self._policies(relation)
-        bound = self._bounds.of(site.scope, entry.index)
+        bound = self._bindings.of(site.scope, entry.index)
         self._use(
             self._effects.reads,
             relation,
@@ -143,8 +148,8 @@ class _Collector:
     def _fetched(self, relation: Relation) -> None:
         """Rows of a foreign table are made here, from what another server says or a program prints."""
         if relation.kind == "f":
-            self._effects.changes(f"foreign table {relation} may do more than read")
-            self._effects.leaves(f"foreign table {relation} may do more than read")
+            self._effects.may_change(f"foreign table {relation} may do more than read")
+            self._effects.may_leave_state(f"foreign table {relation} may do more than read")
             self._effects.at_least("volatile")
             for column in relation.columns.values():
                 self._evaluator.value(column.type, f"foreign table {relation}", made=True)
@@ -203,15 +208,17 @@ class _Collector:
         query = site.scope.query
         entry = query.entry(query.result_relation)
         relation = self._catalog.relation(entry.relation) if entry is not None else None
-        self._effects.changes("it writes")
+        self._effects.may_change("it writes")
         self._effects.at_least("volatile")
         if entry is None or relation is None:
-            self._effects.hides("a write to an unknown table")
+            self._effects.may_use_hidden_tables("a write to an unknown table")
             return
         conflict = query.node.node("onConflict")
         for event in self._events(query):
             given = conflict if event == "update" else None
-            self._write_to(site, entry, relation, event, site.via, given, defaulted(query.node, relation))
+            self._write_to(
+                site, entry, relation, event, site.via, given, default_columns(query.node, relation)
+            )
 
     def _events(self, query: QueryTree) -> list[Event]:
         names: dict[Command, Event] = {
@@ -241,7 +248,7 @@ class _Collector:
         query = site.scope.query
         if relation.is_system:
             # `update pg_settings` calls set_config: the rules of the server's own views are not looked at.
-            self._effects.unknown(f"a write to {relation}")
+            self._effects.may_do_anything(f"a write to {relation}")
         self._ruled(relation)
         self._fire(relation, event)
         permissions = self._permissions(query, entry)
@@ -249,8 +256,8 @@ class _Collector:
         written = frozenset(_numbers(permissions, field_name)) if permissions is not None else frozenset()
         if query.command == Command.MERGE and event == "insert":
             # Each action leaves out what it leaves out.
-            defaults |= written - given_by_all(query.node)
-        bound = self._written.bound(site, entry, relation, event, conflict)
+            defaults |= written - columns_set_by_every_insert(query.node)
+        bound = self._write_bindings.bound(site, entry, relation, event, conflict)
         for column, outputs in returned_columns(
             self._catalog, self._sites[0].scope, site.scope, relation
         ).items():
@@ -266,7 +273,7 @@ class _Collector:
             bound,
             via,
             with_children=entry.with_children or event == "insert",
-            moved=self._written.moved(site, entry, relation),
+            moved=self._write_bindings.moved(site, entry, relation),
             defaults=defaults,
         )
 
@@ -329,7 +336,7 @@ class _Collector:
         # A row that is put into a partition is held to the keys of all tables that it is a part of.
         for table in (relation, *(self._catalog.partitioned(relation) if made else ())):
             self._compared(table)
-            of = self._catalog.attached.tables.get(table.oid)
+            of = self._catalog.implicit_functions.tables.get(table.oid)
             for expression in of.expressions if made and of is not None else ():
                 self._evaluator.expression(expression, f"an index of {table}")
         for table in self._catalog.related(relation):
@@ -339,7 +346,7 @@ class _Collector:
         self._policies(relation)
 
     def _compared(self, relation: Relation) -> None:
-        if (of := self._catalog.attached.tables.get(relation.oid)) is not None:
+        if (of := self._catalog.implicit_functions.tables.get(relation.oid)) is not None:
             for function in of.functions:
                 self._evaluator.function(function, f"an index of {relation}")
 
@@ -361,7 +368,7 @@ class _Collector:
         if not relation.row_security:
             return
         self._effects.row_security.add(str(relation))
-        if settings := settings_asked(relation, self._is_setting):
+        if settings := required_settings(relation, self._is_setting):
             self._effects.settings[str(relation)] = tuple(sorted(settings))
         self._evaluate_policies(relation)
 
@@ -397,7 +404,7 @@ class _Collector:
         members = [e for e in inner.query.entries if e.index in inner.query.members] if inner else []
         base = self._catalog.relation(members[0].relation) if len(members) == 1 else None
         if inner is None or base is None:
-            self._effects.unknown(f"view {view}")
+            self._effects.may_do_anything(f"view {view}")
             return
         columns: dict[int, int] = {}
         for position, output in enumerate(inner.query.outputs, 1):
@@ -408,7 +415,7 @@ class _Collector:
         defaults_below = frozenset(columns[number] for number in defaults if number in columns)
         bound_below = {columns[number]: names for number, names in bound.items() if number in columns}
         if event != "delete":
-            bound_below = self._written.untouched(base, event, bound_below)
+            bound_below = self._write_bindings.untouched(base, event, bound_below)
         if event == "update":
             generated = {column.number for column in base.columns.values() if column.generated}
             bound_below = {c: names for c, names in bound_below.items() if c not in generated}
@@ -419,7 +426,7 @@ class _Collector:
             if nested is not None:
                 self._write_through(nested, base, event, below, bound_below, via, defaults_below)
             else:
-                self._effects.unknown(f"view {base}")
+                self._effects.may_do_anything(f"view {base}")
             return
         self._stored(base, event, below, bound_below, via, with_children=True, defaults=defaults_below)
 
@@ -458,7 +465,7 @@ class _Collector:
                 # The rows' key changes: they belong to another value afterwards (null is none).
                 followed = {}
             elif effect == "update":
-                followed = self._written.untouched(table, effect, followed)
+                followed = self._write_bindings.untouched(table, effect, followed)
             # A table that refers to itself is reached again, by rows of other values.
             reached = (key.name, key.table, event, *sorted((c, *sorted(n)) for c, n in followed.items()))
             if reached in seen:
@@ -492,8 +499,8 @@ class _Collector:
     def _ruled(self, relation: Relation) -> None:
         """A rule puts other statements beside a write to its table, or in its place."""
         for rule in relation.rules:
-            self._effects.hides(f"rule {relation}.{rule}")
-            self._effects.leaves(f"rule {relation}.{rule}")
+            self._effects.may_use_hidden_tables(f"rule {relation}.{rule}")
+            self._effects.may_leave_state(f"rule {relation}.{rule}")
 
     def _fire_below(self, relation: Relation, table: Relation, event: Event) -> None:
         """Fire the triggers of a table that inherits from the one that is written."""
@@ -507,23 +514,23 @@ class _Collector:
         for trigger in relation.triggers_on(event):
             name = f"{relation}.{trigger.name}"
             self._effects.triggers.add(name)
-            of = self._catalog.attached.tables.get(relation.oid)
+            of = self._catalog.implicit_functions.tables.get(relation.oid)
             if of is not None and (condition := of.conditions.get(trigger.name)) is not None:
                 self._evaluator.expression(condition, f"trigger {name}")
             if trigger.body is not None:
                 self._evaluator.operators(f"trigger {name}")
             else:
-                self._effects.leaves(f"trigger {name}")
+                self._effects.may_leave_state(f"trigger {name}")
                 function = self._catalog.function(trigger.function)
                 if not self._declared(function, "writes", f"trigger {name}"):
-                    self._effects.hides(f"trigger {name}")
+                    self._effects.may_use_hidden_tables(f"trigger {name}")
 
     def _declares(self, function: Function, verb: Literal["reads", "writes"]) -> bool:
         return self._declared(function, verb, f"function {function}")
 
     def _declared(self, function: Function | None, verb: Literal["reads", "writes"], via: str) -> bool:
         """Whether a function's comment says which tables it reads or writes; they are noted."""
-        tables = declared_tables(function.comment, verb) if function is not None else None
+        tables = annotated_tables(function.comment, verb) if function is not None else None
         relations = [self._catalog.relation_named(*table) for table in tables or ()]
         if tables is None or None in relations:
             return False

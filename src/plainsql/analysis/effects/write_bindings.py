@@ -6,22 +6,22 @@ from typing import Literal, TypeAlias
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.effects.parameter_bindings import Bounds
+from plainsql.analysis.effects.parameter_bindings import ParameterBindings
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_sites import QuerySite
 from plainsql.analysis.tree.query_tree import Command, RangeTableEntry
 
-__all__ = ["Event", "Written", "defaulted", "given_by_all"]
+__all__ = ["Event", "WriteBindings", "columns_set_by_every_insert", "default_columns"]
 
 Event: TypeAlias = Literal["insert", "update", "delete", "truncate"]
 
 
-class Written:
+class WriteBindings:
     """The parameters that columns of written rows are equal to, in the queries of one statement."""
 
-    def __init__(self, catalog: Catalog, bounds: Bounds) -> None:
+    def __init__(self, catalog: Catalog, bindings: ParameterBindings) -> None:
         self._catalog = catalog
-        self._bounds = bounds
+        self._bindings = bindings
 
     def bound(
         self, site: QuerySite, entry: RangeTableEntry, relation: Relation, event: Event, conflict: Node | None
@@ -32,7 +32,7 @@ class Written:
             return {}
         if query.command == Command.INSERT:
             inserted = {
-                target.number("resno"): self._bounds.value(target.node("expr"), site.scope, column.type)
+                target.number("resno"): self._bindings.value(target.node("expr"), site.scope, column.type)
                 for target in query.target_list
                 if not target.flag("resjunk") and (column := relation.columns.get(target.number("resno")))
             }
@@ -56,7 +56,7 @@ class Written:
                 if column in keys and column not in changed
             }
             return self.untouched(relation, event, self.untouched(relation, "insert", shared))
-        found = self._bounds.of(site.scope, entry.index)
+        found = self._bindings.of(site.scope, entry.index)
         if event == "update":
             changed = {target.number("resno") for target in query.target_list if not target.flag("resjunk")}
             changed |= {column.number for column in relation.columns.values() if column.generated}
@@ -69,12 +69,12 @@ class Written:
         query = site.scope.query
         if query.command != Command.UPDATE or relation.rules:
             return {}
-        before, moved = self._bounds.of(site.scope, entry.index), dict[int, set[int]]()
+        before, moved = self._bindings.of(site.scope, entry.index), dict[int, set[int]]()
         for target in query.target_list:
             column = relation.columns.get(target.number("resno"))
             if target.flag("resjunk") or column is None or column.number not in before:
                 continue
-            after = self._bounds.value(target.node("expr"), site.scope, column.type)
+            after = self._bindings.value(target.node("expr"), site.scope, column.type)
             if after:
                 moved[column.number] = {min(before[column.number]), min(after)}
         return self.untouched(relation, "update", moved)
@@ -98,7 +98,7 @@ class Written:
         return {column: names for column, names in bound.items() if column not in changed}
 
 
-def defaulted(query: Node, relation: Relation) -> frozenset[int]:
+def default_columns(query: Node, relation: Relation) -> frozenset[int]:
     """The columns that a write may set to their ``default`` by name; all of them, of a row of values."""
     targets = list(query.nodes("targetList"))
     if (conflict := query.node("onConflict")) is not None:
@@ -116,7 +116,7 @@ def defaulted(query: Node, relation: Relation) -> frozenset[int]:
     return frozenset(target.number("resno") for target in named)
 
 
-def given_by_all(merge: Node) -> frozenset[int]:
+def columns_set_by_every_insert(merge: Node) -> frozenset[int]:
     """The columns to which every insert of a merge gives a value."""
     inserts = [
         {target.number("resno") for target in action.nodes("targetList")}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.effects.evaluator import Effects, Evaluated
-from plainsql.analysis.findings.row_findings import Places
+from plainsql.analysis.findings.row_findings import TextPositions
 from plainsql.analysis.model import Finding
 
 __all__ = ["caching_findings"]
@@ -58,7 +58,7 @@ _SESSION_HINT = "give it as a parameter, or do not cache the query"
 _CHANCE_HINT = "give it as a parameter, or do not cache the query"
 
 
-def caching_findings(catalog: Catalog, effects: Effects, positions: Places) -> Iterator[Finding]:
+def caching_findings(catalog: Catalog, effects: Effects, positions: TextPositions) -> Iterator[Finding]:
     """What to say of a statement where results are cached."""
     # What a write evaluates, defaults and checks, is no part of a result that could be stored.
     for each in () if effects.writes else effects.evaluated:
@@ -92,7 +92,7 @@ def caching_findings(catalog: Catalog, effects: Effects, positions: Places) -> I
         )
 
 
-def _unsteady(evaluated: Evaluated, positions: Places) -> Iterator[tuple[str, str]]:
+def _unsteady(evaluated: Evaluated, positions: TextPositions) -> Iterator[tuple[str, str]]:
     """Why a value is not the same for the same rows, parameters and settings, and what to do."""
     node, function = evaluated.node, evaluated.function
     if function is None:

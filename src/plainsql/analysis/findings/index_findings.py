@@ -189,17 +189,12 @@ def _filters_by_parameter(query: QueryTree) -> bool:
 
 
 def _distance_of(examined: Examined, node: Node) -> tuple[Relation, int] | None:
-    if (
-        node.kind != "OPEXPR"
-        or node.number("opno") not in examined.prover.catalog.routines.ordering_families
-    ):
+    if node.kind != "OPEXPR" or node.number("opno") not in examined.prover.catalog.routines.ordering_families:
         return None
     for arg in node.nodes("args"):
         found = _column(examined, arg, examined.scope)
         row = (
-            examined.prover.catalog.types.row(found[0].columns[found[1]].type)
-            if found is not None
-            else None
+            examined.prover.catalog.types.row(found[0].columns[found[1]].type) if found is not None else None
         )
         if row is not None and row.name in _VECTORS:
             return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plainsql.analysis.catalog.relations import Column, Relation
+from plainsql.analysis.catalog.relations import Relation, RelationColumn
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.findings.row_findings import Examined
 from plainsql.analysis.model import Finding
@@ -44,7 +44,9 @@ def _inserts(query: QueryTree) -> Iterator[list[Node]]:
                 yield action.nodes("targetList")
 
 
-def _unfilled(catalog: Catalog, query: QueryTree, relation: Relation, targets: list[Node]) -> list[Column]:
+def _unfilled(
+    catalog: Catalog, query: QueryTree, relation: Relation, targets: list[Node]
+) -> list[RelationColumn]:
     """The columns that are null in every row that would be inserted, and refuse it."""
     # What an insert into a view, a foreign table or a table with rules writes is not decided here.
     if relation.kind not in "rp" or relation.rules:
@@ -65,7 +67,7 @@ def _unfilled(catalog: Catalog, query: QueryTree, relation: Relation, targets: l
     ]
 
 
-def _is_left_null(column: Column, values: list[Node | None] | None) -> bool:
+def _is_left_null(column: RelationColumn, values: list[Node | None] | None) -> bool:
     """Whether a column is null in every row, as the statement writes it or for want of a default."""
     has_default = bool(column.default or column.generated or column.identity)
     if values is None:
@@ -78,7 +80,9 @@ def _written(target: Node, query: QueryTree) -> list[Node | None]:
     node = target.node("expr")
     if node is not None and node.kind == "VAR" and not node.number("varlevelsup"):
         entry = query.entry(node.number("varno"))
-        rows = entry.node.items("values_lists") if entry is not None and entry.kind is EntryKind.VALUES else []
+        rows = (
+            entry.node.items("values_lists") if entry is not None and entry.kind is EntryKind.VALUES else []
+        )
         column = node.number("varattno") - 1
         values = [row[column] for row in rows if isinstance(row, list) and 0 <= column < len(row)]
         if values:
@@ -94,7 +98,7 @@ def _is_null(node: Node | None) -> bool:
     return node is not None and node.kind == "CONST" and node.flag("constisnull")
 
 
-def _refuses_null(catalog: Catalog, relation: Relation, column: Column) -> bool:
+def _refuses_null(catalog: Catalog, relation: Relation, column: RelationColumn) -> bool:
     return (
         column.not_null
         or catalog.type(column.type).not_null

@@ -18,7 +18,7 @@ from plainsql.errors import Place
 from plainsql.migrate.folder import Migration, read_folder
 from plainsql.migrate.script import Statement, place_at
 
-__all__ = ["Allowed", "MigrationPlaces"]
+__all__ = ["MigrationAllowance", "MigrationStatements"]
 
 _ALLOW: Final = re.compile(
     r"^[ \t]*--[ \t]*(allow[ \t]*:[ \t]*([a-z][a-z0-9-]*)[ \t]*(?::[ \t]*(.*?))?)[ \t]*$", re.MULTILINE
@@ -35,7 +35,7 @@ _SHORTEST_BODY: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class MigrationAllowance:
     """An ``allow:`` line above a statement."""
 
     finding: str
@@ -51,7 +51,7 @@ class _Part:
     """Where the statement before it ends: comments above it stand from there on."""
 
 
-class MigrationPlaces:
+class MigrationStatements:
     """The statements of a folder of migrations, in the order in which they run."""
 
     def __init__(self, folder: Path) -> None:
@@ -62,7 +62,7 @@ class MigrationPlaces:
                 self._parts.append(_Part(migration, statement, begins))
                 begins = statement.start + len(statement.text)
 
-    def of_function(self, schema: str, name: str, body: str) -> tuple[Place, list[Allowed]] | None:
+    def of_function(self, schema: str, name: str, body: str) -> tuple[Place, list[MigrationAllowance]] | None:
         """The statement that last made a function what it is, and what is allowed there.
 
         ``None`` where none is found, as when a name is put together at run time.
@@ -77,7 +77,7 @@ class MigrationPlaces:
         script = found.migration.script
         return place_at(found.migration.path, script.source, found.statement.start), list(_allowed(found))
 
-    def allowances(self) -> Iterator[Allowed]:
+    def allowances(self) -> Iterator[MigrationAllowance]:
         """Every ``allow:`` line of the folder that stands above a statement."""
         for part in self._parts:
             yield from _allowed(part)
@@ -111,7 +111,9 @@ def _folded(name: str | None) -> str | None:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
-def _allowed(part: _Part) -> Iterator[Allowed]:
+def _allowed(part: _Part) -> Iterator[MigrationAllowance]:
     source = part.migration.script.source
     for found in _ALLOW.finditer(source, part.begins, part.statement.start):
-        yield Allowed(found[2], found[3] or "", place_at(part.migration.path, source, found.start(1)))
+        yield MigrationAllowance(
+            found[2], found[3] or "", place_at(part.migration.path, source, found.start(1))
+        )

@@ -13,13 +13,20 @@ from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.model import Analysis, Finding
 from plainsql.analysis.nodes import Node, conjuncts
 from plainsql.analysis.nullability.query_nullability import Nullability
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, EntryKind, Scope, Sublink, once_per_query
+from plainsql.analysis.tree.query_tree import (
+    Command,
+    EntryKind,
+    RangeTableEntry,
+    Scope,
+    Sublink,
+    once_per_query,
+)
 from plainsql.statements.scanner import scan
 
-__all__ = ["Examined", "Places", "applicable", "examine"]
+__all__ = ["Examined", "TextPositions", "applicable", "examine"]
 
 
-class Places:
+class TextPositions:
     """Turns the tree's byte offsets into positions in the text."""
 
     def __init__(self, text: str) -> None:
@@ -68,7 +75,7 @@ class Examined:
 
     scope: Scope
     prover: Nullability
-    places: Places
+    places: TextPositions
 
 
 def applicable(
@@ -183,7 +190,11 @@ def _has_few_values(examined: Examined, oid: int) -> bool:
 
 
 def _bounds(
-    examined: Examined, entry: RangeTableEntry, scope: Scope, columns: set[tuple[int, int]], relations: set[int]
+    examined: Examined,
+    entry: RangeTableEntry,
+    scope: Scope,
+    columns: set[tuple[int, int]],
+    relations: set[int],
 ) -> bool:
     if entry.index in relations and len(from_entries(scope.query)) == 1:
         return True
@@ -246,9 +257,7 @@ def _order(examined: Examined) -> Iterator[Finding]:
     targets = [query.sort_group_expression(clause.number("tleSortGroupRef")) for clause in sort]
     expressions = [t.node("expr") for t in targets if t is not None]
     if scope.parent is not None and any(
-        e is not None
-        and e.kind == "OPEXPR"
-        and e.number("opno") in prover.catalog.routines.ordering_families
+        e is not None and e.kind == "OPEXPR" and e.number("opno") in prover.catalog.routines.ordering_families
         for e in expressions
     ):
         # Inside an index scan by distance: ties are broken outside.

@@ -15,7 +15,7 @@ from plainsql.analysis.findings.row_findings import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.output_positions import OutputPositions
-from plainsql.analysis.tree.query_tree import RangeTableEntry, EntryKind, Scope
+from plainsql.analysis.tree.query_tree import EntryKind, RangeTableEntry, Scope
 from plainsql.statements.scanner import Token
 
 __all__ = ["stars"]
@@ -111,7 +111,9 @@ class _Stars:
             return True
         if source.kind is EntryKind.FUNCTION:
             return _is_open_function(source)
-        if source.kind in (EntryKind.VALUES, EntryKind.TABLEFUNC, EntryKind.RESULT) or source.node.flag("self_reference"):
+        if source.kind in (EntryKind.VALUES, EntryKind.TABLEFUNC, EntryKind.RESULT) or source.node.flag(
+            "self_reference"
+        ):
             return False
         inner = self._examined.prover.scopes.of_entry(source, home)
         if source.kind not in (EntryKind.SUBQUERY, EntryKind.CTE) or inner is None:
@@ -128,7 +130,11 @@ class _Stars:
             return f"{written.removesuffix('*')}{_quoted(name)}"
         expression = ungrouped(entry.node("expr") or entry, scope)
         source = scope.query.entry(expression.number("varno"))
-        if source is not None and source.kind is EntryKind.SUBQUERY and scope.query.set_operation() is not None:
+        if (
+            source is not None
+            and source.kind is EntryKind.SUBQUERY
+            and scope.query.set_operation() is not None
+        ):
             inner = self._examined.prover.scopes.of_entry(source, scope)
             if inner is not None:  # the first part of a union
                 return self._column(inner.query.outputs[expression.number("varattno") - 1], inner, written)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from plainsql.analysis.cardinality.row_counts import Cardinality
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.known_facts import NO_FACTS, Facts, Inference, ExpressionKey
+from plainsql.analysis.conditions.known_facts import NO_FACTS, ExpressionKey, Facts, Inference
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.expression_rules import expression_verdict
 from plainsql.analysis.nullability.nonnull_functions import never_null
@@ -64,7 +64,9 @@ class Nullability:
         self._assumed: dict[int, list[Verdict]] = {}
         self._rows: dict[int, Context] = {}
 
-    def outputs(self, scope: Scope, outside: Context | None = None, of_row: Facts = NO_FACTS) -> list[Verdict]:
+    def outputs(
+        self, scope: Scope, outside: Context | None = None, of_row: Facts = NO_FACTS
+    ) -> list[Verdict]:
         """An answer for each column that a query returns.
 
         ``outside`` is the place it stands in, ``of_row`` what is known of the rows that are looked at.

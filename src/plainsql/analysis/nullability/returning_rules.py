@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.conditions.equalities import plain_variable
-from plainsql.analysis.conditions.known_facts import Facts, ExpressionKey, mentions
+from plainsql.analysis.conditions.known_facts import ExpressionKey, Facts, mentions
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.column_nullability import stored_column
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, QueryTree, Scope
+from plainsql.analysis.tree.query_tree import Command, QueryTree, RangeTableEntry, Scope
 
 if TYPE_CHECKING:
     from plainsql.analysis.nullability.query_nullability import Nullability

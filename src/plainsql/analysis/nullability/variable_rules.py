@@ -14,7 +14,7 @@ from plainsql.analysis.nullability.expression_rules import elements_never_null
 from plainsql.analysis.nullability.nonnull_functions import SET_COLUMNS
 from plainsql.analysis.nullability.returning_rules import excluded_verdict, target_verdict
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
-from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, JoinType, EntryKind, Scope
+from plainsql.analysis.tree.query_tree import Command, EntryKind, JoinType, RangeTableEntry, Scope
 
 if TYPE_CHECKING:
     from plainsql.analysis.nullability.query_nullability import Nullability
@@ -70,7 +70,9 @@ def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdi
     return base.through(joins, because) if joins else base
 
 
-def _source(prover: Nullability, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
+def _source(
+    prover: Nullability, entry: RangeTableEntry, column: int, home: Scope, context: Context
+) -> Verdict:
     """The value below all outer joins."""
     if column == 0:
         if entry.kind in (EntryKind.RELATION, EntryKind.SUBQUERY, EntryKind.CTE, EntryKind.VALUES):
@@ -94,7 +96,9 @@ def _source(prover: Nullability, entry: RangeTableEntry, column: int, home: Scop
     return nullable("nothing is known of where it comes from")
 
 
-def _stored(prover: Nullability, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
+def _stored(
+    prover: Nullability, entry: RangeTableEntry, column: int, home: Scope, context: Context
+) -> Verdict:
     conflict = home.query.node.node("onConflict")
     if conflict is not None and entry.index == conflict.number("exclRelIndex"):
         return excluded_verdict(prover, home, column)
@@ -119,7 +123,9 @@ def _stored(prover: Nullability, entry: RangeTableEntry, column: int, home: Scop
     return stored_column(prover, relation, column, with_children=entry.with_children)
 
 
-def _of_row_read(prover: Nullability, inner: Scope, entry: RangeTableEntry, home: Scope, context: Context) -> Facts:
+def _of_row_read(
+    prover: Nullability, inner: Scope, entry: RangeTableEntry, home: Scope, context: Context
+) -> Facts:
     """What the columns that are known not to be null tell of the inner row that they come from."""
     query, facts = inner.query, Facts()
     # A window function looks at other rows, and an arm of a union is not this one.

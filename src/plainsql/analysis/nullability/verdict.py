@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
-from plainsql.analysis.conditions.known_facts import Facts, ExpressionKey, NullingJoin
+from plainsql.analysis.conditions.known_facts import ExpressionKey, Facts, NullingJoin
 from plainsql.analysis.tree.query_tree import Scope
 
 __all__ = ["Context", "OuterJoin", "Verdict", "first_nullable", "never", "nullable"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.nodes import Node, read_tree
-from plainsql.analysis.tree.query_tree import RangeTableEntry, EntryKind, QueryTree, Scope
+from plainsql.analysis.tree.query_tree import EntryKind, QueryTree, RangeTableEntry, Scope
 from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["QuerySite", "query_sites"]

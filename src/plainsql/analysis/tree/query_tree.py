@@ -13,11 +13,11 @@ from plainsql.analysis.nodes import Node
 
 __all__ = [
     "Command",
-    "RangeTableEntry",
+    "EntryKind",
     "Join",
     "JoinType",
-    "EntryKind",
     "QueryTree",
+    "RangeTableEntry",
     "Scope",
     "Sublink",
     "expression_children",
@@ -180,7 +180,9 @@ class QueryTree:
     @cached_property
     def _cte_queries(self) -> dict[str, QueryTree]:
         return {
-            name: QueryTree(node) for name, cte in self.ctes.items() if (node := cte.node("ctequery")) is not None
+            name: QueryTree(node)
+            for name, cte in self.ctes.items()
+            if (node := cte.node("ctequery")) is not None
         }
 
     def cte_query(self, name: str) -> QueryTree | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.nodes import Node, read_tree
-from plainsql.analysis.tree.query_tree import RangeTableEntry, EntryKind, QueryTree, Scope
+from plainsql.analysis.tree.query_tree import EntryKind, QueryTree, RangeTableEntry, Scope
 
 __all__ = ["Scopes"]
 
@@ -58,7 +58,9 @@ class Scopes:
         """Every query inside this one: subqueries, ``with`` items and sub-selects; views are not entered."""
         query = scope.query
         ctes = (self.of_cte(name, scope) for name in query.ctes)
-        subqueries = (self.of_entry(entry, scope) for entry in query.entries if entry.kind is EntryKind.SUBQUERY)
+        subqueries = (
+            self.of_entry(entry, scope) for entry in query.entries if entry.kind is EntryKind.SUBQUERY
+        )
         sublinks = (self.of_sublink(node, scope) for node in query.expressions() if node.kind == "SUBLINK")
         return [child for child in (*ctes, *subqueries, *sublinks) if child is not None]
 
