@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.effects.evaluator import Effects, Evaluator
+from plainsql.analysis.effects.effects import Effects
+from plainsql.analysis.effects.evaluator import Evaluator
 from plainsql.reach import EVERYTHING
 from tests.analysis.effects_cases import FLAVOURS, Tally, build, judge, run, written_statements
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plainsql.analysis.analyser import Analyser
 from plainsql.analysis.describer import RefusedError
-from plainsql.analysis.findings.row_findings import applicable
+from plainsql.analysis.findings.applicable import applicable
 from plainsql.analysis.model import (
     Analysis,
     Attribute,

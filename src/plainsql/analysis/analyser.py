@@ -16,10 +16,11 @@ from plainsql.analysis.describer import Describer, Description, RefusedError
 from plainsql.analysis.effects.cache_dependencies import changes_of, dependences_of
 from plainsql.analysis.effects.statement_effects import effects_of
 from plainsql.analysis.findings.cacheability import caching_findings
+from plainsql.analysis.findings.examined import Examined, TextPositions
 from plainsql.analysis.findings.frozen_literals import frozen_literals
 from plainsql.analysis.findings.index_findings import examine_indexes
 from plainsql.analysis.findings.insert_findings import examine_inserts
-from plainsql.analysis.findings.row_findings import Examined, TextPositions, examine
+from plainsql.analysis.findings.row_findings import examine
 from plainsql.analysis.findings.stars import stars
 from plainsql.analysis.findings.storable_types import unstorable_columns
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from plainsql.analysis.findings.row_findings import applicable
+from plainsql.analysis.findings.applicable import applicable
 from plainsql.check.nested_rows import nested_rows_without_key
 from plainsql.check.statement_errors import FaultError
 from plainsql.codegen import Checked

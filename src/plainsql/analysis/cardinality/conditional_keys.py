@@ -8,9 +8,9 @@ follows from what cannot be null.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.relations import ConditionalKey, Relation
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import (
     Equality,
     conditions,
@@ -22,9 +22,6 @@ from plainsql.analysis.conditions.expression_keys import LOCATION_FIELDS
 from plainsql.analysis.conditions.known_facts import ExpressionKey, Facts
 from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.tree.query_tree import Command, RangeTableEntry, Scope
-
-if TYPE_CHECKING:
-    from plainsql.analysis.catalog.server_catalog import Catalog
 
 __all__ = ["expression_equalities", "implied_keys"]
 

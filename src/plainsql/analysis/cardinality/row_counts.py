@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from plainsql.analysis.cardinality.conditional_keys import implied_keys
 from plainsql.analysis.cardinality.foreign_key_matches import join_always_matches, subselect_always_matches
 from plainsql.analysis.cardinality.row_facts import facts_of_rows
-from plainsql.analysis.cardinality.unique_rows import UniqueRows, from_entries, ungrouped
+from plainsql.analysis.cardinality.unique_rows import AtMostOne, OutputKey, UniqueRows, from_entries
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import equality_families, plain_variable
@@ -21,25 +20,16 @@ from plainsql.analysis.tree.query_tree import (
     JoinType,
     RangeTableEntry,
     Scope,
+    SetOperation,
     once_per_query,
+    ungrouped,
 )
 from plainsql.analysis.tree.row_limits import constant_count, keeps_first_row
 from plainsql.analysis.tree.scopes import Scopes
 
-__all__ = ["AtMostOne", "Cardinality"]
-
-OutputKey = dict[int, frozenset[int]]
-"""Output positions (1-based) that no two rows share, each with the operator families that say so."""
+__all__ = ["Cardinality"]
 
 _ON_CONFLICT_UPDATE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class AtMostOne:
-    """Whether a query gives at most one row, and why (or why not)."""
-
-    proved: bool
-    because: str
 
 
 class Cardinality:
@@ -139,7 +129,9 @@ class Cardinality:
             inner = self.scopes.of_entry(entry, scope) if entry is not None else None
             return inner is not None and self.at_least_one(inner)
         arms = [arm for arm in (node.node("larg"), node.node("rarg")) if arm is not None]
-        return node.number("op") == 1 and any(self._union_has_row(arm, scope) for arm in arms)
+        return node.number("op") == SetOperation.UNION and any(
+            self._union_has_row(arm, scope) for arm in arms
+        )
 
     def _inserts_always(self, scope: Scope) -> bool:
         query = scope.query
@@ -243,9 +235,9 @@ class Cardinality:
         if left is not None and right is not None:
             first = self._set_operation(left, scope)
             match node.number("op"):
-                case 2:
+                case SetOperation.INTERSECT:
                     return first if first.proved else self._set_operation(right, scope)
-                case 3:
+                case SetOperation.EXCEPT:
                     return first
                 case _:
                     pass

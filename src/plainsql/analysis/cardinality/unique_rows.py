@@ -9,9 +9,12 @@ can still be there for one row of the query and be filled with nulls for another
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Protocol
 
 from plainsql.analysis.cardinality.conditional_keys import expression_equalities, implied_keys
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import (
     Equality,
     collect_equalities,
@@ -31,12 +34,46 @@ from plainsql.analysis.tree.query_tree import (
     RangeTableEntry,
     Scope,
     expression_children,
+    ungrouped,
 )
+from plainsql.analysis.tree.scopes import Scopes
 
-if TYPE_CHECKING:
-    from plainsql.analysis.cardinality.row_counts import Cardinality
+__all__ = ["AtMostOne", "OutputKey", "UniqueRows", "from_entries"]
 
-__all__ = ["UniqueRows", "from_entries", "ungrouped"]
+OutputKey = dict[int, frozenset[int]]
+"""Output positions (1-based) that no two rows share, each with the operator families that say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtMostOne:
+    """Whether a query gives at most one row, and why (or why not)."""
+
+    proved: bool
+    because: str
+
+
+class Counts(Protocol):
+    """The row counts of a statement's queries; ``Cardinality`` implements it."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the database."""
+
+    @property
+    def scopes(self) -> Scopes:
+        """The queries of the statement."""
+
+    def at_most_one(self, scope: Scope) -> AtMostOne:
+        """Return whether a query gives at most one row each time it runs."""
+
+    def one_call(self, entry: RangeTableEntry) -> bool:
+        """Return whether a function in ``from`` gives exactly one row."""
+
+    def keys(self, entry: RangeTableEntry, scope: Scope) -> list[tuple[OutputKey, str]]:
+        """Return the columns that no two rows of an entry share, each set with its name in reasons."""
+
+    def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
+        """Return whether the keys of a table hold for all rows that an entry reads."""
 
 
 class UniqueRows:
@@ -44,22 +81,22 @@ class UniqueRows:
 
     def __init__(
         self,
-        cardinality: Cardinality,
+        counts: Counts,
         scope: Scope,
         facts: Facts,
         assume: int = 0,
         columns: Iterable[tuple[int, int]] = (),
     ) -> None:
         """Find all that is; the relation ``assume`` (or 0) and ``columns`` are taken to be."""
-        self._cardinality = cardinality
-        self._catalog = cardinality.catalog
+        self._counts = counts
+        self._catalog = counts.catalog
         self._scope = scope
         self._facts = facts
         query = scope.query
         self.relations: set[int] = {assume} if assume else set()
         self.columns: dict[tuple[int, int], frozenset[int]] = {}
         """Columns with one value, each with the operator families whose equality says so."""
-        every = frozenset().union(*cardinality.catalog.routines.families_of_equality.values())
+        every = frozenset().union(*counts.catalog.routines.families_of_equality.values())
         for column in columns:
             self.columns[column] = every
         self.because: dict[int, str] = {}
@@ -163,16 +200,16 @@ class UniqueRows:
             return ""
         if entry.kind is EntryKind.RESULT:
             return "one row"
-        if entry.kind is EntryKind.FUNCTION and self._cardinality.one_call(entry):
+        if entry.kind is EntryKind.FUNCTION and self._counts.one_call(entry):
             return "a function that returns no set"
         if entry.kind is EntryKind.VALUES and len(entry.node.items("values_lists")) == 1:
             return "one row of values"
-        inner = self._cardinality.scopes.of_entry(entry, self._scope)
+        inner = self._counts.scopes.of_entry(entry, self._scope)
         if inner is not None and not entry.node.flag("self_reference"):
-            answer = self._cardinality.at_most_one(inner)
+            answer = self._counts.at_most_one(inner)
             if answer.proved:
                 return answer.because
-        for key, because in self._cardinality.keys(entry, self._scope):
+        for key, because in self._counts.keys(entry, self._scope):
             if all(
                 families & self.columns.get((entry.index, column), frozenset())
                 for column, families in key.items()
@@ -183,7 +220,7 @@ class UniqueRows:
     def _expression_key(self, entry: RangeTableEntry) -> str:
         """Why a unique index on expressions determines a relation; empty if none does."""
         relation = self._catalog.relation(entry.relation) if entry.relation else None
-        if relation is None or not self._cardinality.has_own_keys(relation, entry):
+        if relation is None or not self._counts.has_own_keys(relation, entry):
             return ""
         for key, alike in implied_keys(relation, entry, self._scope, self._facts):
             expressions = iter(key.expressions)
@@ -210,15 +247,3 @@ class UniqueRows:
 def from_entries(query: QueryTree) -> list[RangeTableEntry]:
     """What stands in ``from``, joins aside."""
     return [entry for entry in query.entries if entry.index in query.members]
-
-
-def ungrouped(expression: Node, scope: Scope) -> Node:
-    """The expression behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
-    if expression.kind == "VAR" and not expression.number("varlevelsup"):
-        entry = scope.query.entry(expression.number("varno"))
-        if entry is not None and entry.kind is EntryKind.GROUP:
-            expressions = entry.node.nodes("groupexprs")
-            column = expression.number("varattno")
-            if 0 < column <= len(expressions):
-                return expressions[column - 1]
-    return expression

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg import Connection
 
 from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.describer import Describer
 from plainsql.analysis.nodes import Node, NodeTextError, read_tree
 from plainsql.errors import SqlFileError
 from plainsql.statements.scanner import scan
-
-if TYPE_CHECKING:
-    from plainsql.analysis.describer import Describer
 
 __all__ = ["FunctionBodies", "FunctionBody"]
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.effects.effects import Effects
 from plainsql.analysis.effects.parameter_bindings import exact_class
-from plainsql.analysis.effects.statement_effects import Effects
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence, Known
 from plainsql.statements.model import CachePolicy

@@ -17,7 +17,7 @@ from plainsql.analysis.conditions.equalities import (
 )
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_sites import QuerySite
-from plainsql.analysis.tree.query_tree import Command, EntryKind, Scope
+from plainsql.analysis.tree.query_tree import Command, EntryKind, Scope, ungrouped
 
 __all__ = ["ParameterBindings", "exact_class"]
 
@@ -119,9 +119,10 @@ class ParameterBindings:
             return
         for position, output in enumerate(query.outputs, 1):
             outer = (reader.query.id, entry.index, position)
-            expression = _ungrouped(output.node("expr"), site.scope)
+            expression = output.node("expr")
             if expression is None:
                 continue
+            expression = ungrouped(expression, site.scope)
             if query.set_operation() is None:
                 self._add(outer, self.value(expression, site.scope, _type_of(expression)))
             if query.set_operation() is not None:
@@ -160,17 +161,6 @@ class ParameterBindings:
 
     def _add(self, variable: _Variable, parameters: Iterable[int]) -> None:
         self._bound.setdefault(variable, set()).update(parameters)
-
-
-def _ungrouped(node: Node | None, scope: Scope) -> Node | None:
-    """What stands behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
-    if node is not None and node.kind == "VAR" and not node.number("varlevelsup"):
-        entry = scope.query.entry(node.number("varno"))
-        if entry is not None and entry.kind is EntryKind.GROUP:
-            expressions = entry.node.nodes("groupexprs")
-            column = node.number("varattno")
-            return expressions[column - 1] if 0 < column <= len(expressions) else None
-    return node
 
 
 def _type_of(node: Node) -> int:

@@ -12,7 +12,8 @@ from plainsql.analysis.catalog.policies import required_settings
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.effects.evaluator import Effects, Evaluator
+from plainsql.analysis.effects.effects import Effects
+from plainsql.analysis.effects.evaluator import Evaluator
 from plainsql.analysis.effects.parameter_bindings import ParameterBindings, exact_class
 from plainsql.analysis.effects.returning_bindings import returned_columns
 from plainsql.analysis.effects.write_bindings import (
@@ -26,7 +27,7 @@ from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_sites import QuerySite
 from plainsql.analysis.tree.query_tree import Command, EntryKind, QueryTree, RangeTableEntry
 
-__all__ = ["Effects", "effects_of"]
+__all__ = ["effects_of"]
 
 _SELECT_PRIVILEGE = 2
 _FIRST_ATTRIBUTE = -7

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.effects.evaluator import Effects, Evaluated
-from plainsql.analysis.findings.row_findings import TextPositions
+from plainsql.analysis.effects.effects import Effects, Evaluated
+from plainsql.analysis.findings.examined import TextPositions
 from plainsql.analysis.model import Finding
 
 __all__ = ["caching_findings"]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from plainsql.analysis.findings.row_findings import Examined
+from plainsql.analysis.findings.examined import Examined
 from plainsql.analysis.model import Finding, PgType
 from plainsql.analysis.nodes import Node
 from plainsql.statements.scanner import scan

@@ -8,7 +8,7 @@ from dataclasses import replace
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.equalities import plain_variable, strip_relabel
-from plainsql.analysis.findings.row_findings import Examined
+from plainsql.analysis.findings.examined import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import EntryKind, QueryTree, Scope, expression_children

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from plainsql.analysis.catalog.relations import Relation, RelationColumn
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.findings.row_findings import Examined
+from plainsql.analysis.findings.examined import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.column_nullability import excludes_null

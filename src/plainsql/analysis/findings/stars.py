@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from plainsql.analysis.cardinality.unique_rows import ungrouped
-from plainsql.analysis.findings.row_findings import Examined
+from plainsql.analysis.findings.examined import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.output_positions import OutputPositions
-from plainsql.analysis.tree.query_tree import EntryKind, RangeTableEntry, Scope
+from plainsql.analysis.tree.query_tree import EntryKind, RangeTableEntry, Scope, ungrouped
 from plainsql.statements.scanner import Token
 
 __all__ = ["stars"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.nonnull_functions import (
@@ -12,11 +10,9 @@ from plainsql.analysis.nullability.nonnull_functions import (
     KEEPS_NULLS,
     WINDOW_FUNCTIONS,
 )
+from plainsql.analysis.nullability.prover import Prover
 from plainsql.analysis.nullability.verdict import Context, Verdict, first_nullable, never, nullable
 from plainsql.analysis.tree.grouping_sets import groups_are_never_empty
-
-if TYPE_CHECKING:
-    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["aggregate_verdict", "window_verdict"]
 
@@ -37,7 +33,7 @@ def _is_known(function: Function | None, kind: str) -> bool:
     )
 
 
-def aggregate_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
+def aggregate_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
     """Whether an ``AGGREF`` can be null."""
     function = prover.catalog.function(node.number("aggfnoid"))
     if function is None or not _is_known(function, "a"):
@@ -65,7 +61,7 @@ def aggregate_verdict(prover: Nullability, node: Node, context: Context) -> Verd
     return never(AGGREGATES[name].format(name))
 
 
-def window_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
+def window_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
     """Whether a ``WINDOWFUNC`` can be null."""
     function = prover.catalog.function(node.number("winfnoid"))
     if function is None or not (_is_known(function, "w") or _is_known(function, "a")):

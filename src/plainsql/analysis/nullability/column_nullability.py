@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.nodes import Node, conjuncts, read_tree
+from plainsql.analysis.nullability.prover import Prover
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.query_tree import QueryTree, Scope
-
-if TYPE_CHECKING:
-    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["excludes_null", "stored_column"]
 
 
-def stored_column(prover: Nullability, relation: Relation, column: int, *, with_children: bool) -> Verdict:
+def stored_column(prover: Prover, relation: Relation, column: int, *, with_children: bool) -> Verdict:
     """Whether a column can be null in a row that is in the table."""
     if prover.in_the_past:
         return nullable("a materialised view may hold rows from before its tables refused null")
@@ -54,7 +50,7 @@ def excludes_null(text: str, column: int) -> bool:
     return False
 
 
-def _generated(prover: Nullability, relation: Relation, text: str) -> Verdict | None:
+def _generated(prover: Prover, relation: Relation, text: str) -> Verdict | None:
     """A generated column follows its row: where its expression cannot be null, nor can it."""
     tree = read_tree(text)
     table = read_tree(f"{{QUERY :rtable ({{RANGETBLENTRY :rtekind 0 :relid {relation.oid} :inh false}})}}")

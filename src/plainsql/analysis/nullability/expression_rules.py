@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.aggregate_rules import aggregate_verdict, window_verdict
 from plainsql.analysis.nullability.nonnull_functions import extract_handles_infinity, never_null
+from plainsql.analysis.nullability.prover import Prover
 from plainsql.analysis.nullability.verdict import Context, Verdict, first_nullable, never, nullable
 from plainsql.analysis.tree.query_tree import Sublink
-
-if TYPE_CHECKING:
-    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["elements_never_null", "expression_verdict"]
 
@@ -29,7 +26,7 @@ _TRUE_FALSE_OR_ERROR = (1, 3, 4)
 """``JsonBehaviorType``, those of ``json_exists`` that give no null."""
 
 
-def expression_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
+def expression_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
     """Whether an expression can be null where it stands."""
     if context.left_out and prover.inference.grouping_key(node, context.scope) in context.left_out:
         return nullable("grouping sets leave it out")
@@ -43,36 +40,36 @@ def expression_verdict(prover: Nullability, node: Node, context: Context) -> Ver
     return rule(prover, node, context)
 
 
-def _variable(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _variable(prover: Prover, node: Node, context: Context) -> Verdict:
     return prover.variable(node, context)
 
 
-def _constant(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _constant(prover: Prover, node: Node, context: Context) -> Verdict:
     return nullable("null") if node.flag("constisnull") else never("constant")
 
 
-def _parameter(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _parameter(prover: Prover, node: Node, context: Context) -> Verdict:
     if not node.number("paramkind") and node.number("paramid") in prover.refusing:
         return never("a parameter that cannot be null")
     return nullable("a parameter may be null")
 
 
-def _argument(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _argument(prover: Prover, node: Node, context: Context) -> Verdict:
     arg = node.node("arg")
     return prover.expression(arg, context) if arg is not None else nullable("no argument")
 
 
-def _cast(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _cast(prover: Prover, node: Node, context: Context) -> Verdict:
     return _argument(prover, node, context).alone()
 
 
-def _to_domain(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _to_domain(prover: Prover, node: Node, context: Context) -> Verdict:
     if prover.catalog.type(node.number("resulttype")).not_null:
         return never("a cast to a domain that is not null")
     return _cast(prover, node, context)
 
 
-def _call(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _call(prover: Prover, node: Node, context: Context) -> Verdict:
     oid = called_function(node, prover.catalog) or 0
     function = prover.catalog.function(oid)
     args = node.nodes("args")
@@ -116,7 +113,7 @@ def _constant_text(node: Node) -> str:
     return value[4:].decode("utf-8", "replace")
 
 
-def _extract(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _extract(prover: Prover, node: Node, context: Context) -> Verdict:
     args = node.nodes("args")
     function = prover.catalog.function(node.number("funcid"))
     if function is None or len(args) != 2 or not extract_handles_infinity(function, _constant_text(args[0])):
@@ -128,11 +125,11 @@ def _extract(prover: Nullability, node: Node, context: Context) -> Verdict:
     )
 
 
-def _is_nullable(prover: Nullability, node: Node, context: Context) -> bool:
+def _is_nullable(prover: Prover, node: Node, context: Context) -> bool:
     return prover.expression(node, context).nullable
 
 
-def _array_comparison(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _array_comparison(prover: Prover, node: Node, context: Context) -> Verdict:
     args = node.nodes("args")
     oid = called_function(node, prover.catalog) or 0
     if len(args) != 2 or never_null(prover.catalog, oid) is None:
@@ -144,7 +141,7 @@ def _array_comparison(prover: Nullability, node: Node, context: Context) -> Verd
     )
 
 
-def elements_never_null(prover: Nullability, node: Node, context: Context) -> bool:
+def elements_never_null(prover: Prover, node: Node, context: Context) -> bool:
     """Whether an array is known to hold no nulls."""
     if node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
         cast = node.node("elemexpr")
@@ -169,7 +166,7 @@ def elements_never_null(prover: Nullability, node: Node, context: Context) -> bo
     return node.kind == "CONST" and value is not None and len(value) >= 12 and not any(value[8:12])
 
 
-def _cast_keeps(prover: Nullability, node: Node) -> bool:
+def _cast_keeps(prover: Prover, node: Node) -> bool:
     """Whether the cast of an array's elements gives no null for what is not null."""
     arg = node.node("arg")
     match node.kind:
@@ -187,7 +184,7 @@ def _cast_keeps(prover: Nullability, node: Node) -> bool:
     return False
 
 
-def _boolean(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _boolean(prover: Prover, node: Node, context: Context) -> Verdict:
     args, operator = node.nodes("args"), node.text("boolop")
     if operator == "not":
         return (first_nullable(prover.expression(arg, context) for arg in args)) or never(
@@ -206,7 +203,7 @@ def _boolean(prover: Nullability, node: Node, context: Context) -> Verdict:
     return never(f"{operator} of true or false")
 
 
-def _case(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _case(prover: Prover, node: Node, context: Context) -> Verdict:
     inside = context
     # `case x when 1 then …` compares a stand-in for x: what is known of the stand-in is not known of x.
     for branch in node.nodes("args"):
@@ -226,7 +223,7 @@ def _case(prover: Nullability, node: Node, context: Context) -> Verdict:
     return never("no branch of the case is null")
 
 
-def _coalesce(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _coalesce(prover: Prover, node: Node, context: Context) -> Verdict:
     verdicts = [prover.expression(arg, context) for arg in node.nodes("args")]
     for verdict in verdicts:
         if not verdict.nullable:
@@ -241,14 +238,14 @@ def _coalesce(prover: Nullability, node: Node, context: Context) -> Verdict:
     return nullable("all that coalesce tries may be null")
 
 
-def _greatest(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _greatest(prover: Prover, node: Node, context: Context) -> Verdict:
     verdicts = [prover.expression(arg, context) for arg in node.nodes("args")]
     if any(not verdict.nullable for verdict in verdicts):
         return never("greatest and least pass nulls over")
     return first_nullable(verdicts) or nullable("nothing to compare")
 
 
-def _sublink(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _sublink(prover: Prover, node: Node, context: Context) -> Verdict:
     type_ = node.number("subLinkType")
     if type_ == Sublink.EXISTS:
         return never("exists is true or false")
@@ -274,7 +271,7 @@ def _sublink(prover: Nullability, node: Node, context: Context) -> Verdict:
     return nullable("a sub-select may find no row")
 
 
-def _compared_with_rows(prover: Nullability, test: Node, context: Context) -> Verdict:
+def _compared_with_rows(prover: Prover, test: Node, context: Context) -> Verdict:
     """Whether a comparison with the columns of a sub-select, none of which is null, can be null."""
     # `(a, b) in (select …)` compares column by column.
     for part in test.nodes("args") if test.kind == "BOOLEXPR" else [test]:
@@ -291,7 +288,7 @@ def _is_of_sub_select(node: Node) -> bool:
     return any(part.kind == "PARAM" and part.number("paramkind") for part in node.walk())
 
 
-def _json(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _json(prover: Prover, node: Node, context: Context) -> Verdict:
     """``json_exists``: true or false, unless it is told to give null on an error."""
     document, on_error = node.node("formatted_expr"), node.node("on_error")
     if node.number("op", -1) != _JSON_EXISTS or document is None or on_error is None:
@@ -302,27 +299,27 @@ def _json(prover: Nullability, node: Node, context: Context) -> Verdict:
     return verdict.alone() if verdict.nullable else never("json_exists is true or false")
 
 
-def _never(because: str) -> Callable[[Nullability, Node, Context], Verdict]:
-    def rule(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _never(because: str) -> Callable[[Prover, Node, Context], Verdict]:
+    def rule(prover: Prover, node: Node, context: Context) -> Verdict:
         return never(because)
 
     return rule
 
 
-def _may_be_null(because: str) -> Callable[[Nullability, Node, Context], Verdict]:
-    def rule(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _may_be_null(because: str) -> Callable[[Prover, Node, Context], Verdict]:
+    def rule(prover: Prover, node: Node, context: Context) -> Verdict:
         return nullable(because)
 
     return rule
 
 
-def _sql_value(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _sql_value(prover: Prover, node: Node, context: Context) -> Verdict:
     if node.number("op") == _CURRENT_SCHEMA:
         return nullable("current_schema may be none")
     return never("the server always has one")
 
 
-def _row_comparison(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _row_comparison(prover: Prover, node: Node, context: Context) -> Verdict:
     args = [*node.nodes("largs"), *node.nodes("rargs")]
     found = first_nullable(prover.expression(arg, context) for arg in args)
     if found is not None:
@@ -334,7 +331,7 @@ def _row_comparison(prover: Nullability, node: Node, context: Context) -> Verdic
     return never("a comparison is true or false")
 
 
-def _xml(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _xml(prover: Prover, node: Node, context: Context) -> Verdict:
     return (
         never("xmlelement is never null")
         if node.number("op") == _XML_ELEMENT
@@ -342,7 +339,7 @@ def _xml(prover: Nullability, node: Node, context: Context) -> Verdict:
     )
 
 
-def _json_constructor(prover: Nullability, node: Node, context: Context) -> Verdict:
+def _json_constructor(prover: Prover, node: Node, context: Context) -> Verdict:
     coercion = node.node("coercion")
     if node.number("type") in (1, 2) and (
         coercion is None or coercion.kind in ("RELABELTYPE", "CASETESTEXPR", "COERCEVIAIO")
@@ -353,7 +350,7 @@ def _json_constructor(prover: Nullability, node: Node, context: Context) -> Verd
     return nullable("a JSON constructor that may be null")
 
 
-_RULES: dict[str, Callable[[Nullability, Node, Context], Verdict]] = {
+_RULES: dict[str, Callable[[Prover, Node, Context], Verdict]] = {
     "VAR": _variable,
     "CONST": _constant,
     "PARAM": _parameter,

@@ -16,7 +16,7 @@ from plainsql.analysis.nullability.returning_rules import facts_after_write
 from plainsql.analysis.nullability.variable_rules import returned_set, variable_verdict
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.grouping_sets import columns_in_every_set
-from plainsql.analysis.tree.query_tree import Command, Scope
+from plainsql.analysis.tree.query_tree import Command, Scope, SetOperation, Sublink
 from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["Nullability"]
@@ -34,8 +34,6 @@ _BOOLEAN = frozenset(
     {"BOOLEXPR", "NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "SCALARARRAYOPEXPR", "ROWCOMPAREEXPR"}
 )
 _BOOL_OID = 16
-
-_INTERSECT, _EXCEPT = 2, 3
 
 
 class Nullability:
@@ -155,9 +153,9 @@ class Nullability:
         first = self._arm(left, node, scope, context)
         second = self._arm(right, node, scope, context)
         match node.number("op"):
-            case 3:
+            case SetOperation.EXCEPT:
                 return first
-            case 2:
+            case SetOperation.INTERSECT:
                 return [one if not one.nullable else other for one, other in zip(first, second, strict=False)]
             case _:
                 pass
@@ -186,8 +184,8 @@ class Nullability:
             return 0
         if node.kind in _BOOLEAN:
             return _BOOL_OID
-        if node.kind == "SUBLINK" and node.number("subLinkType") != 4:
-            return _BOOL_OID if node.number("subLinkType") < 3 else 0
+        if node.kind == "SUBLINK" and node.number("subLinkType") != Sublink.EXPR:
+            return _BOOL_OID if node.number("subLinkType") < Sublink.ROWCOMPARE else 0
         if node.kind == "SUBLINK" and (inner := node.node("subselect")) is not None:
             targets = inner.nodes("targetList")
             return self.type_of(targets[0].node("expr")) if targets else 0

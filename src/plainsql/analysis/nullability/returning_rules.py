@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.conditions.equalities import plain_variable
 from plainsql.analysis.conditions.known_facts import ExpressionKey, Facts, mentions
 from plainsql.analysis.nodes import Node, read_tree
 from plainsql.analysis.nullability.column_nullability import stored_column
+from plainsql.analysis.nullability.prover import Prover
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.query_tree import Command, QueryTree, RangeTableEntry, Scope
-
-if TYPE_CHECKING:
-    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["excluded_verdict", "facts_after_write", "target_verdict"]
 
@@ -24,7 +21,7 @@ _OLD, _NEW = 1, 2
 _EVENTS = {Command.INSERT: "insert", Command.UPDATE: "update", Command.DELETE: "delete"}
 
 
-def facts_after_write(prover: Nullability, scope: Scope, context: Context) -> Context:
+def facts_after_write(prover: Prover, scope: Scope, context: Context) -> Context:
     """What is still known in ``returning``: the condition held for the rows as they were found."""
     query = scope.query
     context = replace(context, returning=context.returning | {query.id})
@@ -53,7 +50,7 @@ def facts_after_write(prover: Nullability, scope: Scope, context: Context) -> Co
     return replace(context, facts=facts)
 
 
-def target_verdict(prover: Nullability, node: Node, home: Scope, context: Context) -> Verdict:
+def target_verdict(prover: Prover, node: Node, home: Scope, context: Context) -> Verdict:
     """A column of the table that is written, in ``returning``."""
     query, column = home.query, node.number("varattno")
     entry = query.entry(query.result_relation)
@@ -86,7 +83,7 @@ def target_verdict(prover: Nullability, node: Node, home: Scope, context: Contex
     return _written(prover, home, relation, column) or stored
 
 
-def excluded_verdict(prover: Nullability, home: Scope, column: int) -> Verdict:
+def excluded_verdict(prover: Prover, home: Scope, column: int) -> Verdict:
     """A column of ``excluded``: the row as it was to be inserted, its triggers and constraints behind it."""
     query = home.query
     entry = query.entry(query.result_relation)
@@ -103,7 +100,7 @@ def excluded_verdict(prover: Nullability, home: Scope, column: int) -> Verdict:
     return (verdict or _default(prover, relation, column)).alone()
 
 
-def _stored(prover: Nullability, relation: Relation, column: int, entry: RangeTableEntry) -> Verdict:
+def _stored(prover: Prover, relation: Relation, column: int, entry: RangeTableEntry) -> Verdict:
     """The column by its constraints alone, through views that can be written through."""
     if relation.rules or any(trigger.instead for trigger in relation.triggers):
         return nullable("a rule or trigger stands in for the table")
@@ -122,7 +119,7 @@ def _stored(prover: Nullability, relation: Relation, column: int, entry: RangeTa
     return _stored(prover, base, variable[1], below)
 
 
-def _written(prover: Nullability, home: Scope, relation: Relation, column: int) -> Verdict | None:
+def _written(prover: Prover, home: Scope, relation: Relation, column: int) -> Verdict | None:
     """The value that the statement itself writes there, where it is never null."""
     query = home.query
     if query.command == Command.UPDATE:
@@ -141,7 +138,7 @@ def _written(prover: Nullability, home: Scope, relation: Relation, column: int) 
 
 
 def _assigned(
-    prover: Nullability, home: Scope, relation: Relation, column: int, targets: list[Node]
+    prover: Prover, home: Scope, relation: Relation, column: int, targets: list[Node]
 ) -> Verdict | None:
     """What one of the targets gives a column; ``None`` if none does."""
     for target in targets:
@@ -153,7 +150,7 @@ def _assigned(
     return None
 
 
-def _default(prover: Nullability, relation: Relation, column: int) -> Verdict:
+def _default(prover: Prover, relation: Relation, column: int) -> Verdict:
     text = relation.columns[column].default
     tree = read_tree(text) if text else None
     if not isinstance(tree, Node):
@@ -161,7 +158,7 @@ def _default(prover: Nullability, relation: Relation, column: int) -> Verdict:
     return prover.expression(tree, Context(Scope(QueryTree(Node("QUERY")))))
 
 
-def _triggered(prover: Nullability, relation: Relation, command: int, column: int) -> bool:
+def _triggered(prover: Prover, relation: Relation, command: int, column: int) -> bool:
     """Whether a trigger may change the column of the row that is written."""
     if command == Command.UPDATE and prover.catalog.may_keep_old_row(relation):
         return True

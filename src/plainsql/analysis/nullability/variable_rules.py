@@ -5,19 +5,15 @@ And the joins in between.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from plainsql.analysis.conditions.known_facts import Facts, NullingJoin
 from plainsql.analysis.nodes import Node, Value
 from plainsql.analysis.nullability.column_nullability import stored_column
 from plainsql.analysis.nullability.expression_rules import elements_never_null
 from plainsql.analysis.nullability.nonnull_functions import SET_COLUMNS
+from plainsql.analysis.nullability.prover import Prover
 from plainsql.analysis.nullability.returning_rules import excluded_verdict, target_verdict
 from plainsql.analysis.nullability.verdict import Context, Verdict, never, nullable
 from plainsql.analysis.tree.query_tree import Command, EntryKind, JoinType, RangeTableEntry, Scope
-
-if TYPE_CHECKING:
-    from plainsql.analysis.nullability.query_nullability import Nullability
 
 __all__ = ["returned_set", "variable_verdict"]
 
@@ -30,7 +26,7 @@ _JOIN_REASONS = {
 _NOT_MATCHED_BY_SOURCE = 1
 
 
-def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdict:
+def variable_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
     """Whether a ``VAR`` can be null: its source's value, then the outer joins above it."""
     home = context.scope.up(node.number("varlevelsup"))
     number, column = node.number("varno"), node.number("varattno")
@@ -70,9 +66,7 @@ def variable_verdict(prover: Nullability, node: Node, context: Context) -> Verdi
     return base.through(joins, because) if joins else base
 
 
-def _source(
-    prover: Nullability, entry: RangeTableEntry, column: int, home: Scope, context: Context
-) -> Verdict:
+def _source(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
     """The value below all outer joins."""
     if column == 0:
         if entry.kind in (EntryKind.RELATION, EntryKind.SUBQUERY, EntryKind.CTE, EntryKind.VALUES):
@@ -96,9 +90,7 @@ def _source(
     return nullable("nothing is known of where it comes from")
 
 
-def _stored(
-    prover: Nullability, entry: RangeTableEntry, column: int, home: Scope, context: Context
-) -> Verdict:
+def _stored(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
     conflict = home.query.node.node("onConflict")
     if conflict is not None and entry.index == conflict.number("exclRelIndex"):
         return excluded_verdict(prover, home, column)
@@ -124,7 +116,7 @@ def _stored(
 
 
 def _of_row_read(
-    prover: Nullability, inner: Scope, entry: RangeTableEntry, home: Scope, context: Context
+    prover: Prover, inner: Scope, entry: RangeTableEntry, home: Scope, context: Context
 ) -> Facts:
     """What the columns that are known not to be null tell of the inner row that they come from."""
     query, facts = inner.query, Facts()
@@ -162,14 +154,14 @@ def _search_or_cycle(entry: RangeTableEntry, column: int, width: int, home: Scop
     return extra[position] if 0 <= position < len(extra) else nullable("unknown column")
 
 
-def _at(prover: Nullability, items: list[Value], column: int, home: Scope, context: Context) -> Verdict:
+def _at(prover: Prover, items: list[Value], column: int, home: Scope, context: Context) -> Verdict:
     node = items[column - 1] if 0 < column <= len(items) else None
     if not isinstance(node, Node):
         return nullable("unknown column")
     return prover.expression(node, Context(home, context.facts, context.left_out, context.returning))
 
 
-def _values(prover: Nullability, entry: RangeTableEntry, column: int, home: Scope) -> Verdict:
+def _values(prover: Prover, entry: RangeTableEntry, column: int, home: Scope) -> Verdict:
     place = prover.rows(home)
     for row in entry.node.items("values_lists"):
         node = row[column - 1] if isinstance(row, list) and 0 < column <= len(row) else None
@@ -181,7 +173,7 @@ def _values(prover: Nullability, entry: RangeTableEntry, column: int, home: Scop
     return never("no row of values has a null there")
 
 
-def _function(prover: Nullability, entry: RangeTableEntry, column: int, home: Scope) -> Verdict:
+def _function(prover: Prover, entry: RangeTableEntry, column: int, home: Scope) -> Verdict:
     calls = entry.node.nodes("functions")
     width = sum(call.number("funccolcount") for call in calls)
     if entry.node.flag("funcordinality") and column == width + 1:
@@ -210,7 +202,7 @@ def _function(prover: Nullability, entry: RangeTableEntry, column: int, home: Sc
     return prover.expression(expression, place).alone()
 
 
-def _are_of_one_length(prover: Nullability, calls: list[Node | None]) -> bool:
+def _are_of_one_length(prover: Prover, calls: list[Node | None]) -> bool:
     """Whether calls are of ``unnest``, over arrays that are written out with as many elements each."""
     lengths: set[int | None] = set()
     for call in calls:
@@ -235,7 +227,7 @@ def _length(node: Node) -> int | None:
     return int.from_bytes(value[16:20], "little") if dimensions == 1 else None
 
 
-def returned_set(prover: Nullability, node: Node, column: int, context: Context) -> Verdict:
+def returned_set(prover: Prover, node: Node, column: int, context: Context) -> Verdict:
     """A column of the rows that a set-returning function gives. It gives none for a null argument."""
     function = prover.catalog.function(node.number("funcid"))
     if function is None or not function.is_builtin:

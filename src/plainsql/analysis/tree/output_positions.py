@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
-from plainsql.analysis.cardinality.unique_rows import ungrouped
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.query_tree import Scope
+from plainsql.analysis.tree.query_tree import Scope, ungrouped
 from plainsql.statements.scanner import Token, scan
 
 __all__ = ["OutputPositions"]

@@ -19,9 +19,11 @@ __all__ = [
     "QueryTree",
     "RangeTableEntry",
     "Scope",
+    "SetOperation",
     "Sublink",
     "expression_children",
     "once_per_query",
+    "ungrouped",
 ]
 
 _Owner = TypeVar("_Owner")
@@ -61,6 +63,14 @@ class JoinType(IntEnum):
     LEFT = 1
     FULL = 2
     RIGHT = 3
+
+
+class SetOperation(IntEnum):
+    """``SetOperation`` of a ``SetOperationStmt``."""
+
+    UNION = 1
+    INTERSECT = 2
+    EXCEPT = 3
 
 
 class Sublink(IntEnum):
@@ -327,3 +337,15 @@ def once_per_query(ask: Callable[[_Owner, Scope], _Answer]) -> Callable[[_Owner,
         return answer
 
     return remembered
+
+
+def ungrouped(expression: Node, scope: Scope) -> Node:
+    """The expression behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
+    if expression.kind == "VAR" and not expression.number("varlevelsup"):
+        entry = scope.query.entry(expression.number("varno"))
+        if entry is not None and entry.kind is EntryKind.GROUP:
+            expressions = entry.node.nodes("groupexprs")
+            column = expression.number("varattno")
+            if 0 < column <= len(expressions):
+                return expressions[column - 1]
+    return expression
