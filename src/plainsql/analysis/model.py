@@ -98,13 +98,13 @@ class ParameterFact:
     name: str
     type: PgType
     nullable: bool
-    """Whether ``None`` is a sensible argument: it lands in a nullable column, or nothing strict meets it."""
+    """True if ``None`` is a sensible argument: it lands in a nullable column, or nothing strict meets it."""
     because: str
     """The reason, in one phrase."""
     written_to: tuple[ColumnRef, ...] = ()
     """The columns that it is written into as it is."""
     compared: bool = False
-    """Whether an operator meets it somewhere."""
+    """True if an operator meets it somewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,9 @@ class ColumnFact:
     nullable_group: int | None = None
     """Columns that come through the same outer join share a number: they are null together."""
     nullable_in_group: bool = True
-    """Whether it can be null where the outer join did match; equals ``nullable`` without a group."""
+    """True if it can be null where the outer join did match; equals ``nullable`` without a group."""
     overridden: bool = False
-    """Whether the header overrode the answer."""
+    """True if the header overrode the answer."""
     position: int = 0
     """Of its alias or expression: 1-based, in characters of the text analysed; 0 where it is not known."""
 
@@ -182,9 +182,9 @@ class Analysis:
     """``schema.table.trigger`` of each user trigger that the writes may fire."""
     volatility: Volatility = "volatile"
     read_only: bool = False
-    """Whether it is proved to change nothing."""
+    """True if it is proved to change nothing."""
     session_safe: bool = False
-    """Whether it is proved to leave nothing behind in the session."""
+    """True if it is proved to leave nothing behind in the session."""
     not_read_only: str = ""
     """Why ``read_only`` is not proved, in one phrase; empty where it is."""
     not_session_safe: str = ""
@@ -199,8 +199,9 @@ class Analysis:
     opaque: tuple[str, ...] = ()
     """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
     by_key: bool = False
-    """Whether it finds at most one row by a unique key that its parameters are compared with, and nothing
-    else depends on them: concurrent calls of it may run as one statement."""
+    """True if it finds at most one row by a unique key that its parameters are compared with, and nothing
+    else depends on them: concurrent calls of it may run as one statement.
+    """
     lost_by_joining: str = ""
     """What its plan would lose if concurrent calls ran as one statement, in one phrase."""
     findings: tuple[Finding, ...] = field(default=())

@@ -58,7 +58,7 @@ class Node:
         return int(value) if isinstance(value, str) else default
 
     def flag(self, field: str) -> bool:
-        """Whether the field is there and true."""
+        """Return whether the field is there and true."""
         return self.fields.get(field) == "true"
 
     def node(self, field: str) -> Node | None:

@@ -98,7 +98,7 @@ class _Lines:
         return (clause == "where" and self._narrows(line)) or (clause == "set" and self._sets(line))
 
     def _narrows(self, line: list[int]) -> bool:
-        """Whether a line is a whole condition after `and`."""
+        """Return whether a line is a whole condition after `and`."""
         last = line[-1]
         if self._word(line[0]) != "and" or any(
             self._word(index) == "or" and not self._depths[index] for index in line
@@ -109,7 +109,7 @@ class _Lines:
         return last + 1 == len(self._tokens) or self._word(last + 1) in _AFTER
 
     def _sets(self, line: list[int]) -> bool:
-        """Whether a line gives a column of an update its value, and only columns are returned."""
+        """Return whether a line gives a column of an update its value, and only columns are returned."""
         if len(line) < 4 or self._tokens[line[-1]].kind != "comma":
             return False
         equals = self._tokens[line[1]]

@@ -73,7 +73,7 @@ def _allowances(allowed: Iterable[MigrationAllowance]) -> Iterator[Problem]:
 
 
 def _may_allow(migrations: Path) -> bool:
-    """Whether reading the folder into statements is worth its time."""
+    """Return whether reading the folder into statements is worth its time."""
     if not migrations.is_dir():
         return False
     return any(b"allow" in file.read_bytes() for file in migrations.rglob("*.sql"))

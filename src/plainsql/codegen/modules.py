@@ -65,7 +65,7 @@ class Function:
     effect: str
     """What is proved of all its variants: ``plainsql.query.Effect``."""
     joins: bool = False
-    """Whether concurrent calls may run as one statement."""
+    """True if concurrent calls may run as one statement."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By table: settings without which row-level security lets nothing of it through."""
     not_null: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class Module:
     folder: str
     """The SQL folder it is made from, relative to the folder of all queries; empty for that itself."""
     package: bool = False
-    """Whether it is a folder even without modules in it: its layer's ``types`` stand there."""
+    """True if it is a folder even without modules in it: its layer's ``types`` stand there."""
     classes: Classes = field(default_factory=Classes)
     functions: list[Function] = field(default_factory=list)
 

@@ -35,7 +35,7 @@ class PlannedParameter:
     wrap: str = ""
     """The function of ``plainsql.query`` that its value passes through, if any."""
     required: bool = False
-    """Whether null is refused."""
+    """True if null is refused."""
 
 
 def plan_parameter(

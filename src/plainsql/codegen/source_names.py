@@ -33,7 +33,7 @@ def class_name(name: str) -> str:
 
 
 def is_field_name(name: str) -> bool:
-    """Whether a struct can have a field of this name."""
+    """Return whether a struct can have a field of this name."""
     name = normalized(name)
     return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__")
 
@@ -91,7 +91,7 @@ def _plain_field(name: str) -> str:
 
 
 def _continues(character: str) -> bool:
-    """Whether a name may go on with it."""
+    """Return whether a name may go on with it."""
     return f"a{character}".isidentifier()
 
 

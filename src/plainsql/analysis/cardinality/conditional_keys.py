@@ -82,7 +82,7 @@ def _plain_test(node: Node) -> Node:
 
 
 def _follows(predicate: Node, entry: RangeTableEntry, scope: Scope, facts: Facts) -> bool:
-    """Whether a predicate `x is not null` follows from another condition."""
+    """Return whether a predicate `x is not null` follows from another condition."""
     arg = predicate.node("arg")
     return (
         predicate.kind == "NULLTEST"

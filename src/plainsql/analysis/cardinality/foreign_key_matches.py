@@ -18,7 +18,7 @@ __all__ = ["join_always_matches", "subselect_always_matches"]
 
 
 def join_always_matches(catalog: Catalog, join: Join, scope: Scope, facts: Facts) -> bool:
-    """Whether an outer join always finds its match, as its condition is that of a foreign key."""
+    """Return whether an outer join always finds its match, as its condition is that of a foreign key."""
     sides = {JoinType.LEFT: join.right, JoinType.RIGHT: join.left}
     side = sides.get(join.type) if join.type is not None else None
     if side is None or side.kind != "RANGETBLREF" or join.condition is None:
@@ -27,7 +27,8 @@ def join_always_matches(catalog: Catalog, join: Join, scope: Scope, facts: Facts
 
 
 def subselect_always_matches(catalog: Catalog, scope: Scope, facts: Facts) -> bool:
-    """Whether a sub-select always finds a row, as its condition is that of a foreign key of an outer row.
+    """Return whether a sub-select always finds a row, as its condition is that of a foreign key of an outer
+    row.
 
     Its limit and offset are not looked at.
     """
@@ -104,7 +105,7 @@ def _pair(
 
 
 def _is_found(catalog: Catalog, variable: Node, home: Scope, entry: RangeTableEntry, facts: Facts) -> bool:
-    """Whether a variable is a column that is not null, of a row that the statement found in a table."""
+    """Return whether a variable is a column that is not null, of a row that the statement found in a table."""
     table = catalog.relation(entry.relation) if entry.kind is EntryKind.RELATION else None
     column = variable.number("varattno")
     if (
@@ -130,7 +131,7 @@ def _is_found(catalog: Catalog, variable: Node, home: Scope, entry: RangeTableEn
 def _by_its_equality(
     referenced: Relation, pairs: dict[tuple[int, int], frozenset[int]], key: ForeignKey
 ) -> bool:
-    """Whether the columns are compared by the equality that the foreign key is checked by."""
+    """Return whether the columns are compared by the equality that the foreign key is checked by."""
     unique = next((u for u in referenced.unique_keys if set(u.columns) == set(key.referenced_columns)), None)
     return unique is not None and all(
         unique.families[unique.columns.index(other)] in families for (_, other), families in pairs.items()
@@ -138,7 +139,7 @@ def _by_its_equality(
 
 
 def _is_kept(catalog: Catalog, table: Relation, key: ForeignKey) -> bool:
-    """Whether no trigger or rule of the table can undo what the foreign key does to its rows."""
+    """Return whether no trigger or rule of the table can undo what the foreign key does to its rows."""
     if not {key.on_delete, key.on_update} & set("cnd"):
         return True
     changed = catalog.changed_by_triggers(table, "update")

@@ -47,7 +47,7 @@ class Cardinality:
         self._at_most_one: dict[int, AtMostOne] = {}
 
     def at_most_one(self, scope: Scope) -> AtMostOne:
-        """Whether the query gives at most one row each time it runs."""
+        """Return whether the query gives at most one row each time it runs."""
         known = self._at_most_one.get(scope.query.id)
         if known is None:
             # A recursive query that asks for itself gets the careful answer.
@@ -57,7 +57,7 @@ class Cardinality:
 
     @once_per_query
     def at_least_one(self, scope: Scope) -> bool:
-        """Whether the query always gives a row."""
+        """Return whether the query always gives a row."""
         query = scope.query
         if query.returned_sets():
             return False
@@ -76,20 +76,20 @@ class Cardinality:
         return not query.node.nodes("groupingSets") and self.from_has_row(scope)
 
     def finds_referenced_row(self, scope: Scope, facts: Facts) -> bool:
-        """Whether a sub-select always finds the row that an outer row refers to by a foreign key."""
+        """Return whether a sub-select always finds the row that an outer row refers to by a foreign key."""
         if self._locks or not keeps_first_row(scope.query):
             return False
         return subselect_always_matches(self.catalog, scope, facts)
 
     def from_has_row(self, scope: Scope) -> bool:
-        """Whether a row always comes out of ``from`` and ``where``."""
+        """Return whether a row always comes out of ``from`` and ``where``."""
         query = scope.query
         if query.command != Command.SELECT or query.set_operation() is not None or not is_true(query.where):
             return False
         return all(self.item_at_least_one(item, scope) for item in query.from_items)
 
     def item_at_least_one(self, item: Node, scope: Scope) -> bool:
-        """Whether one item of ``from`` always gives a row."""
+        """Return whether one item of ``from`` always gives a row."""
         if item.kind == "JOINEXPR":
             left, right = item.node("larg"), item.node("rarg")
             if left is None or right is None:
@@ -313,7 +313,7 @@ class Cardinality:
         return found
 
     def at_most_one_but_for_limit(self, scope: Scope) -> bool:
-        """Whether the query would give at most one row without its limit."""
+        """Return whether the query would give at most one row without its limit."""
         return self._rows_before_limit(scope).proved
 
     def unique_rows(
@@ -348,7 +348,7 @@ class Cardinality:
         return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
 
     def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
-        """Whether the keys of a table hold for all rows that an entry reads: no tables that inherit."""
+        """Return whether the keys of a table hold for all rows that an entry reads: no tables that inherit."""
         return not (
             relation.is_view
             or relation.kind == "f"
@@ -387,7 +387,7 @@ class Cardinality:
         return equality_families(self.catalog, clause.number("eqop"))
 
     def one_call(self, entry: RangeTableEntry) -> bool:
-        """Whether a function entry gives exactly one row."""
+        """Return whether a function entry gives exactly one row."""
         for call in entry.node.nodes("functions"):
             expression = call.node("funcexpr")
             if expression is None or expression.flag("funcretset") or expression.flag("opretset"):

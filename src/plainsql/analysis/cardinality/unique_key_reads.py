@@ -43,8 +43,8 @@ _REFUSED = (
 
 
 def reads_by_key(cardinality: Cardinality, scope: Scope) -> bool:
-    """Whether a query reads at most one row, of tables alone, by unique keys that its parameters are compared
-    with and that it uses them for nothing else but in the select list.
+    """Return whether a query reads at most one row, of tables alone, by unique keys that its parameters are
+    compared with and that it uses them for nothing else but in the select list.
     """
     query = scope.query
     if query.command != Command.SELECT or query.is_aggregated or query.returned_sets():
@@ -96,7 +96,7 @@ def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
 
 
 def _is_a_key_to(cardinality: Cardinality, entry: RangeTableEntry, value: Node) -> bool:
-    """Whether a value is known before the row is found that it is compared with."""
+    """Return whether a value is known before the row is found that it is compared with."""
     return is_repeatable(cardinality.catalog, value) and not any(
         part.kind == "VAR" and part.number("varno") == entry.index for part in expression_children(value)
     )

@@ -131,7 +131,7 @@ class UniqueRows:
         return (keys or reasons)[0]
 
     def clauses(self, clauses: list[Node]) -> bool:
-        """Whether all expressions of a ``group by`` or ``distinct`` have one value."""
+        """Return whether all expressions of a ``group by`` or ``distinct`` have one value."""
         for clause in clauses:
             target = self._scope.query.sort_group_expression(clause.number("tleSortGroupRef"))
             expression = target.node("expr") if target is not None else None
@@ -157,7 +157,7 @@ class UniqueRows:
         return self._expression(equality.other)
 
     def _expression(self, node: Node) -> bool:
-        """Whether an expression has one value, null being one."""
+        """Return whether an expression has one value, null being one."""
         if not is_repeatable(self._catalog, node):
             return False
         variables = (part for part in expression_children(node) if part.kind == "VAR")
@@ -167,7 +167,7 @@ class UniqueRows:
         return node.number("varno") in self.relations and self._present(node)
 
     def _present(self, node: Node) -> bool:
-        """Whether a variable is filled with nulls in all rows or in none."""
+        """Return whether a variable is filled with nulls in all rows or in none."""
         if node.kind != "VAR":
             return False
         entry = self._scope.query.entry(node.number("varno"))
@@ -179,7 +179,9 @@ class UniqueRows:
         return all(join in self._facts.matched for join in joins)
 
     def _one_state(self, index: int) -> bool:
-        """Whether a relation is there in all rows or in none: its outer joins' other sides are one row."""
+        """Return whether a relation is there in all rows or in none: its outer joins' other sides are one
+        row.
+        """
         query = self._scope.query
         for join in query.joins.values():
             for side, members in join.nullable_sides():
@@ -237,7 +239,7 @@ class UniqueRows:
         return ""
 
     def _equals(self, expression: Node, family: int, entry: RangeTableEntry) -> bool:
-        """Whether an index's expression is equal to what is determined."""
+        """Return whether an index's expression is equal to what is determined."""
         return any(
             family in equality.families and self._determines(equality)
             for equality in expression_equalities(self._catalog, expression, entry, self._scope)

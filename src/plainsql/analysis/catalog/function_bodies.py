@@ -54,7 +54,7 @@ class FunctionBody:
     """False if the server refuses it."""
 
     def may_name(self, name: str) -> bool:
-        """Say whether a body that is not parsed may have this name in it, quoted or not."""
+        """Return whether a body that is not parsed may have this name in it, quoted or not."""
         return name in self.words or self.words.issuperset(_WORD.findall(name.lower()))
 
 

@@ -293,7 +293,7 @@ def load_implicit_functions(connection: Connection[Any], routines: Routines) -> 
 
 
 def operators_of_node(node: Node) -> Iterable[int]:
-    """The operators by which a node compares, sorts or groups, beside the functions that it names."""
+    """The operators by which a node compares, sorts or groups, in addition to the functions that it names."""
     for name in _CALLING_FIELDS:
         if number := node.number(name):
             yield number
@@ -301,7 +301,7 @@ def operators_of_node(node: Node) -> Iterable[int]:
 
 
 def _is_more_than_plain(text: str, routines: Routines) -> bool:
-    """Say whether an expression has anything in it but the server's own computing."""
+    """Return whether an expression has anything in it but the server's own computing."""
     try:
         tree = read_tree(text)
     except NodeTextError:

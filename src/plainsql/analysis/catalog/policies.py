@@ -10,7 +10,7 @@ from plainsql.analysis.nodes import Node, read_tree
 __all__ = ["required_settings", "setting_name"]
 
 IsSetting = Callable[[int], bool]
-"""Whether a function, by its oid, is ``current_setting``."""
+"""True if a function, by its oid, is ``current_setting``."""
 
 
 def required_settings(relation: Relation, is_setting: IsSetting) -> set[str]:

@@ -40,7 +40,7 @@ class RelationColumn:
     not_null: bool
     """Marked not null by a constraint that was validated."""
     inherited_not_null: bool
-    """Whether the constraint binds the tables that inherit from this one too."""
+    """True if the constraint binds the tables that inherit from this one too."""
     generated: bool
     identity: bool
     default: str | None
@@ -100,7 +100,7 @@ class ForeignKey:
     """``a`` no action, ``r`` restrict, ``c`` cascade, ``n`` set null, ``d`` set default."""
     on_update: str
     holds: bool = False
-    """Whether every row has its match at the end of every statement: enforced, validated, not deferrable."""
+    """True if every row has its match at the end of every statement: enforced, validated, not deferrable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +116,17 @@ class Trigger:
     """What it is proved to do; ``None`` where nothing is."""
 
     def fires_on(self, event: str) -> bool:
-        """Whether it fires on ``insert``, ``update``, ``delete`` or ``truncate``."""
+        """Return whether it fires on ``insert``, ``update``, ``delete`` or ``truncate``."""
         return bool(self.kind & _EVENT_BITS[event])
 
     @property
     def rewrites(self) -> bool:
-        """Whether it can change or drop the row: a row trigger before or instead of the event."""
+        """Return whether it can change or drop the row: a row trigger before or instead of the event."""
         return bool(self.kind & _ROW and self.kind & (_BEFORE | _INSTEAD))
 
     @property
     def instead(self) -> bool:
-        """Whether it stands in for the event, on a view."""
+        """Return whether it stands in for the event, on a view."""
         return bool(self.kind & _INSTEAD)
 
 
@@ -138,7 +138,7 @@ class Policy:
     command: str
     permissive: bool
     for_all: bool
-    """Whether it holds for every role, and not for some that it names."""
+    """True if it holds for every role, and not for some that it names."""
     expressions: tuple[str, ...]
 
 
@@ -149,7 +149,7 @@ class Check:
     expression: str
     """In the server's node format."""
     holds: bool
-    """Whether it is enforced, and was validated for the rows that were there before it."""
+    """True if it is enforced, and was validated for the rows that were there before it."""
     inherited: bool
 
 

@@ -131,7 +131,7 @@ class Routines:
                     self.comparisons.add(operators[mate].function)
 
     def _is_exact(self, operator: int) -> bool:
-        """Whether equality depends on the two values alone.
+        """Return whether equality depends on the two values alone.
 
         Two timestamps are equal to one with a time zone in the hour that a clock is put forward by.
         """
@@ -152,7 +152,7 @@ class Routines:
         return self._named.get(name, [])
 
     def has_volatile_operators(self) -> bool:
-        """Whether a user has made an operator or cast whose function may do more than compute."""
+        """Return whether a user has made an operator or cast whose function may do more than compute."""
         behind = {operator.function for operator in self.operators.values()} | set(self.casts.values())
         users = (self.functions[oid] for oid in behind if oid in self.functions)
         return any(f.volatility == "volatile" and not f.is_builtin and not f.extension for f in users)

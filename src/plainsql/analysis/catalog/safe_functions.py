@@ -86,7 +86,7 @@ _EXTENSIONS_RUNNING_SQL = {
 
 
 def runs_sql(function: Function) -> bool:
-    """Say whether a call may run SQL that is not analysed: from its arguments, or in an unknown extension."""
+    """Return whether a call may run SQL that is not analysed: from its arguments, or in an unknown extension."""
     if function.is_builtin:
         # Of the two forms of `ts_rewrite`, one runs a query.
         return function.name in _RUNS_SQL or (
@@ -99,14 +99,14 @@ def runs_sql(function: Function) -> bool:
 
 
 def only_computes(function: Function) -> bool:
-    """Say whether a call is known to do nothing but compute from its arguments."""
+    """Return whether a call is known to do nothing but compute from its arguments."""
     if function.volatility != "immutable":
         return False
     return function.is_builtin or (bool(function.extension) and not runs_sql(function))
 
 
 def only_reads(function: Function) -> bool:
-    """Say whether a call changes nothing in the database, by its label and by what is known of it."""
+    """Return whether a call changes nothing in the database, by its label and by what is known of it."""
     if runs_sql(function):
         return False
     if function.volatility != "volatile":
@@ -117,7 +117,7 @@ def only_reads(function: Function) -> bool:
 
 
 def leaves_nothing(function: Function, call: Node | None = None) -> bool:
-    """Whether a call leaves nothing in the session, and reads nothing that an earlier call left there."""
+    """Return whether a call leaves nothing in the session, and reads nothing that an earlier call left there."""
     if function.is_builtin and function.name == "set_config":
         return call is not None and _is_transaction_local(call)
     if function.is_builtin and function.name in _WRITES:
@@ -132,7 +132,7 @@ def _is_transaction_local(call: Node) -> bool:
 
 
 def hides_tables(function: Function) -> bool:
-    """Whether a call may read or write tables that the tree does not name."""
+    """Return whether a call may read or write tables that the tree does not name."""
     if runs_sql(function):
         return True
     if function.is_builtin or function.volatility == "immutable":

@@ -144,7 +144,7 @@ class Catalog:
         return frozenset(names)
 
     def may_drop_rows(self, relation: Relation, event: str) -> bool:
-        """Whether a trigger may leave rows out of a write to the table."""
+        """Return whether a trigger may leave rows out of a write to the table."""
         return any(
             table.kind == "f"
             or any(t.rewrites and (t.body is None or each in t.body.drops) for t in table.triggers_on(each))
@@ -169,7 +169,7 @@ class Catalog:
         return frozenset(column.number for column in relation.columns.values() if column.name in names)
 
     def may_keep_old_row(self, relation: Relation) -> bool:
-        """Whether a trigger may put the old row back in place of what an update assigns."""
+        """Return whether a trigger may put the old row back in place of what an update assigns."""
         return any(
             table.kind == "f"
             or any(t.rewrites and (t.body is None or t.body.keeps_old) for t in table.triggers_on("update"))
@@ -203,13 +203,13 @@ class Catalog:
         return None if self.routines.has_volatile_operators() else body
 
     def _may_be_another(self, name: str) -> bool:
-        """Say whether a function of this name is not known to only compute."""
+        """Return whether a function of this name is not known to only compute."""
         return any(not f.is_builtin and not only_computes(f) for f in self.routines.named(name))
 
     def column_is_not_null(
         self, relation: Relation, number: int, *, with_children: bool = True
     ) -> tuple[bool, str]:
-        """Whether a stored value of the column can never be null, and why (or why not)."""
+        """Return whether a stored value of the column can never be null, and why (or why not)."""
         if number < 0:
             return True, "system column"
         column = relation.columns.get(number)

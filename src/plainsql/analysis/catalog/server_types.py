@@ -89,12 +89,12 @@ class Types:
         return oid
 
     def may_be_array(self, oid: int) -> bool:
-        """Whether a type is an array, a domain over one, or unknown."""
+        """Return whether a type is an array, a domain over one, or unknown."""
         row = self._rows.get(self.base(oid))
         return row is None or row.category == "A"
 
     def is_composite(self, oid: int) -> bool:
-        """Whether values of the type are rows: a composite, a domain over one, or ``record``."""
+        """Return whether values of the type are rows: a composite, a domain over one, or ``record``."""
         row = self._rows.get(self.base(oid))
         return row is not None and (row.typtype == "c" or row.name == "record")
 

@@ -28,7 +28,7 @@ class TriggerBody:
     drops: frozenset[str] = frozenset()
     """The events whose row it may leave out: it returns null, or the row that the event does not have."""
     keeps_old: bool = False
-    """Whether it may return ``old`` for an update: any assigned column then keeps the value it had."""
+    """True if it may return ``old`` for an update: any assigned column then keeps the value it had."""
     calls: frozenset[str] = frozenset()
     """The functions that it calls by name."""
 

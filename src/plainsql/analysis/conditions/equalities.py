@@ -72,7 +72,7 @@ def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
 
 
 def is_repeatable(catalog: Catalog, node: Node) -> bool:
-    """Whether an expression has one value for one row: no volatile call, no aggregate.
+    """Return whether an expression has one value for one row: no volatile call, no aggregate.
 
     Sub-selects only on their own.
     """
@@ -91,7 +91,7 @@ def is_repeatable(catalog: Catalog, node: Node) -> bool:
 
 
 def _reaches_out(query: Node, levels: int) -> bool:
-    """Whether a query refers to one so many levels around it, or farther."""
+    """Return whether a query refers to one so many levels around it, or farther."""
     pending = [(query, levels)]
     while pending:
         node, depth = pending.pop()

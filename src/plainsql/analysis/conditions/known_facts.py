@@ -61,7 +61,7 @@ def union(facts: Iterable[Facts]) -> Facts:
 
 
 def is_true(node: Node | None) -> bool:
-    """Whether a condition is missing or the constant ``true``."""
+    """Return whether a condition is missing or the constant ``true``."""
     if node is None:
         return True
     value = node.datum("constvalue")
@@ -76,7 +76,7 @@ def _is_false(node: Node) -> bool:
 def mentions(
     key: ExpressionKey, query: int, relation: int, columns: Callable[[int], bool] = lambda column: True
 ) -> bool:
-    """Whether a key refers to a relation's columns (those that ``columns`` accepts)."""
+    """Return whether a key refers to a relation's columns (those that ``columns`` accepts)."""
     if not isinstance(key, tuple):
         return False
     if len(key) >= 4 and key[0] == "var" and key[1:3] == (query, relation):

@@ -39,7 +39,7 @@ _HANDS_ON = _names(
 
 
 def is_known(node: Node) -> bool:
-    """Say whether all that a node of this kind may call is looked at."""
+    """Return whether all that a node of this kind may call is looked at."""
     return node.kind in _KNOWN
 
 
@@ -57,5 +57,5 @@ def types_met(node: Node) -> set[int]:
 
 
 def makes_values(node: Node) -> bool:
-    """Say whether a node may make new values of the types that stand in it."""
+    """Return whether a node may make new values of the types that stand in it."""
     return node.kind not in _HANDS_ON

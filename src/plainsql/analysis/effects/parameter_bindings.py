@@ -142,7 +142,7 @@ class ParameterBindings:
                 self._add(inner, self._bound.get(outer, set()))
 
     def _may_filter_before(self, site: QuerySite, output: Node) -> bool:
-        """Whether rows with other values could be left out before, with the same result."""
+        """Return whether rows with other values could be left out before, with the same result."""
         node = site.scope.query.node
         if site.scope.query.command != Command.SELECT or node.flag("hasWindowFuncs"):
             return False

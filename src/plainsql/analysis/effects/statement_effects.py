@@ -530,7 +530,7 @@ class _Collector:
         return self._declared(function, verb, f"function {function}")
 
     def _declared(self, function: Function | None, verb: Literal["reads", "writes"], via: str) -> bool:
-        """Whether a function's comment says which tables it reads or writes; they are noted."""
+        """Return whether a function's comment says which tables it reads or writes; they are noted."""
         tables = annotated_tables(function.comment, verb) if function is not None else None
         relations = [self._catalog.relation_named(*table) for table in tables or ()]
         if tables is None or None in relations:

@@ -69,7 +69,7 @@ def frozen_literals(examined: Examined) -> Iterator[Finding]:
 
 
 def _may_hold_one(text: str) -> bool:
-    """Whether a look at every constant is worth its time."""
+    """Return whether a look at every constant is worth its time."""
     return any((_WORD.search(text), _CONTINUED.search(text), "\\" in text))
 
 

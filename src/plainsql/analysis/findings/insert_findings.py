@@ -68,7 +68,7 @@ def _unfilled(
 
 
 def _is_left_null(column: RelationColumn, values: list[Node | None] | None) -> bool:
-    """Whether a column is null in every row, as the statement writes it or for want of a default."""
+    """Return whether a column is null in every row, as the statement writes it or for want of a default."""
     has_default = bool(column.default or column.generated or column.identity)
     if values is None:
         return not has_default

@@ -95,7 +95,7 @@ def _is_bounded(examined: Examined, scope: Scope) -> bool:
 
 
 def _has_few_groups(examined: Examined, scope: Scope) -> bool:
-    """Whether rows are grouped, or distinct, by booleans and enums alone."""
+    """Return whether rows are grouped, or distinct, by booleans and enums alone."""
     query = scope.query
     lists = [query.node.nodes("distinctClause")]
     if not query.returned_sets():
@@ -224,7 +224,7 @@ def _is_total(examined: Examined, expressions: list[Node]) -> bool:
 
 
 def _exists_only(examined: Examined) -> bool:
-    """Whether the query stands inside `exists`, where no row is looked at."""
+    """Return whether the query stands inside `exists`, where no row is looked at."""
     parent = examined.scope.parent
     if parent is None:
         return False

@@ -29,7 +29,7 @@ def unstorable_columns(columns: Iterable[ColumnFact]) -> Iterator[Finding]:
 
 
 def is_storable(type: PgType) -> bool:
-    """Whether values of a type can be stored and come back as they were."""
+    """Return whether values of a type can be stored and come back as they were."""
     if type.kind in ("range", "multirange") or (type.kind == "base" and type.name in _OWN_CLASSES):
         return False
     return (type.element is None or is_storable(type.element)) and all(

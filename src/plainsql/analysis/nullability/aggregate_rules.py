@@ -34,7 +34,7 @@ def _is_known(function: Function | None, kind: str) -> bool:
 
 
 def aggregate_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
-    """Whether an ``AGGREF`` can be null."""
+    """Return whether an ``AGGREF`` can be null."""
     function = prover.catalog.function(node.number("aggfnoid"))
     if function is None or not _is_known(function, "a"):
         return nullable("nothing is known of this aggregate")
@@ -62,7 +62,7 @@ def aggregate_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
 
 
 def window_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
-    """Whether a ``WINDOWFUNC`` can be null."""
+    """Return whether a ``WINDOWFUNC`` can be null."""
     function = prover.catalog.function(node.number("winfnoid"))
     if function is None or not (_is_known(function, "w") or _is_known(function, "a")):
         return nullable("nothing is known of this window function")

@@ -12,7 +12,7 @@ __all__ = ["excludes_null", "stored_column"]
 
 
 def stored_column(prover: Prover, relation: Relation, column: int, *, with_children: bool) -> Verdict:
-    """Whether a column can be null in a row that is in the table."""
+    """Return whether a column can be null in a row that is in the table."""
     if prover.in_the_past:
         return nullable("a materialised view may hold rows from before its tables refused null")
     proved, because = prover.catalog.column_is_not_null(relation, column, with_children=with_children)
@@ -37,7 +37,7 @@ def stored_column(prover: Prover, relation: Relation, column: int, *, with_child
 
 
 def excludes_null(text: str, column: int) -> bool:
-    """Whether a check constraint's expression says that the column is not null."""
+    """Return whether a check constraint's expression says that the column is not null."""
     # A check passes where it is null: only `is not null` itself says something, not a comparison.
     tree = read_tree(text)
     for part in conjuncts(tree if isinstance(tree, Node) else None):

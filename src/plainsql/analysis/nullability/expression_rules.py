@@ -27,7 +27,7 @@ _TRUE_FALSE_OR_ERROR = (1, 3, 4)
 
 
 def expression_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
-    """Whether an expression can be null where it stands."""
+    """Return whether an expression can be null where it stands."""
     if context.left_out and prover.inference.grouping_key(node, context.scope) in context.left_out:
         return nullable("grouping sets leave it out")
     if context.facts.keys and node.kind != "VAR":
@@ -142,7 +142,7 @@ def _array_comparison(prover: Prover, node: Node, context: Context) -> Verdict:
 
 
 def elements_never_null(prover: Prover, node: Node, context: Context) -> bool:
-    """Whether an array is known to hold no nulls."""
+    """Return whether an array is known to hold no nulls."""
     if node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
         cast = node.node("elemexpr")
         if node.kind == "ARRAYCOERCEEXPR" and (cast is None or not _cast_keeps(prover, cast)):
@@ -167,7 +167,7 @@ def elements_never_null(prover: Prover, node: Node, context: Context) -> bool:
 
 
 def _cast_keeps(prover: Prover, node: Node) -> bool:
-    """Whether the cast of an array's elements gives no null for what is not null."""
+    """Return whether the cast of an array's elements gives no null for what is not null."""
     arg = node.node("arg")
     match node.kind:
         case "CASETESTEXPR":
@@ -272,7 +272,7 @@ def _sublink(prover: Prover, node: Node, context: Context) -> Verdict:
 
 
 def _compared_with_rows(prover: Prover, test: Node, context: Context) -> Verdict:
-    """Whether a comparison with the columns of a sub-select, none of which is null, can be null."""
+    """Return whether a comparison with the columns of a sub-select, none of which is null, can be null."""
     # `(a, b) in (select …)` compares column by column.
     for part in test.nodes("args") if test.kind == "BOOLEXPR" else [test]:
         rule = never_null(prover.catalog, called_function(part, prover.catalog) or 0)

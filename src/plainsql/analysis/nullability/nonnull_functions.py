@@ -362,7 +362,7 @@ def _is_arithmetic(catalog: Catalog, function: Function) -> bool:
 
 
 def extract_handles_infinity(function: Function, unit: str) -> bool:
-    """Whether ``extract(unit from …)`` has a value at infinity too."""
+    """Return whether ``extract(unit from …)`` has a value at infinity too."""
     match = re.fullmatch(r"text, (.*)", function.arguments)
     return match is not None and unit.lower() in _EXTRACT_AT_INFINITY.get(match[1], ())
 

@@ -46,7 +46,7 @@ class ParameterUse:
 
     @property
     def nullable(self) -> bool:
-        """Whether null is a sensible argument here."""
+        """Return whether null is a sensible argument here."""
         return self.strictness in (Strictness.ACCEPTS, Strictness.NEUTRAL)
 
 
@@ -219,7 +219,7 @@ class _UseCollector:
         self.read.setdefault(variable, {})[use] = None
 
     def _returns_as_written(self, node: Node, entry: RangeTableEntry, query: QueryTree) -> bool:
-        """Whether a variable in ``returning`` is what an insert was given, and no trigger's own value."""
+        """Return whether a variable in ``returning`` is what an insert was given, and no trigger's own value."""
         relation = self._catalog.relation(entry.relation)
         if query.command != Command.INSERT or entry.index != query.result_relation or relation is None:
             return False

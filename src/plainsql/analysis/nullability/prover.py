@@ -40,7 +40,7 @@ class Prover(Protocol):
 
     @property
     def in_the_past(self) -> bool:
-        """Whether the rows were read earlier, when the tables may have had other constraints."""
+        """Return whether the rows were read earlier, when the tables may have had other constraints."""
 
     @property
     def past(self) -> Prover:

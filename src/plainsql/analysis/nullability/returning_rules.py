@@ -159,7 +159,7 @@ def _default(prover: Prover, relation: Relation, column: int) -> Verdict:
 
 
 def _triggered(prover: Prover, relation: Relation, command: int, column: int) -> bool:
-    """Whether a trigger may change the column of the row that is written."""
+    """Return whether a trigger may change the column of the row that is written."""
     if command == Command.UPDATE and prover.catalog.may_keep_old_row(relation):
         return True
     changed = prover.catalog.changed_by_triggers(relation, _EVENTS[Command(command)])

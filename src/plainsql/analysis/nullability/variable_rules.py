@@ -27,7 +27,7 @@ _NOT_MATCHED_BY_SOURCE = 1
 
 
 def variable_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
-    """Whether a ``VAR`` can be null: its source's value, then the outer joins above it."""
+    """Return whether a ``VAR`` can be null: its source's value, then the outer joins above it."""
     home = context.scope.up(node.number("varlevelsup"))
     number, column = node.number("varno"), node.number("varattno")
     entry = home.query.entry(number) if home is not None else None
@@ -203,7 +203,7 @@ def _function(prover: Prover, entry: RangeTableEntry, column: int, home: Scope) 
 
 
 def _are_of_one_length(prover: Prover, calls: list[Node | None]) -> bool:
-    """Whether calls are of ``unnest``, over arrays that are written out with as many elements each."""
+    """Return whether calls are of ``unnest``, over arrays that are written out with as many elements each."""
     lengths: set[int | None] = set()
     for call in calls:
         function = prover.catalog.function(call.number("funcid")) if call is not None else None

@@ -37,7 +37,7 @@ class Verdict:
     joins: frozenset[OuterJoin] = frozenset()
     """The outer joins that fill it with nulls; empty where it is not a joined column as it stands."""
     nullable_when_matched: bool = False
-    """Whether it can be null even where all these joins found their match."""
+    """True if it can be null even where all these joins found their match."""
 
     def through(self, joins: Iterable[NullingJoin], because: str) -> Verdict:
         """The same value seen through outer joins that may fill it with nulls."""

@@ -18,7 +18,7 @@ def columns_in_every_set(query: QueryTree) -> frozenset[int]:
 
 
 def groups_are_never_empty(query: QueryTree) -> bool:
-    """Whether each group that comes out holds at least one row.
+    """Return whether each group that comes out holds at least one row.
 
     The empty grouping set, and an aggregate without ``group by``, give a group even where there are no rows.
     """

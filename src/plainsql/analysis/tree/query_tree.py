@@ -112,7 +112,7 @@ class RangeTableEntry:
 
     @property
     def with_children(self) -> bool:
-        """Whether tables that inherit are read too."""
+        """Return whether tables that inherit are read too."""
         return self.node.flag("inh")
 
 
@@ -246,12 +246,12 @@ class QueryTree:
 
     @property
     def is_grouped(self) -> bool:
-        """Whether there is a ``group by``."""
+        """Return whether there is a ``group by``."""
         return bool(self.node.nodes("groupClause") or self.node.nodes("groupingSets"))
 
     @property
     def is_aggregated(self) -> bool:
-        """Whether rows are put together: by ``group by``, an aggregate or ``having``."""
+        """Return whether rows are put together: by ``group by``, an aggregate or ``having``."""
         return self.is_grouped or self.node.flag("hasAggs") or self.node.node("havingQual") is not None
 
     def sort_group_expression(self, reference: int) -> Node | None:

@@ -29,7 +29,7 @@ def constant_count(node: Node | None) -> int | None:
 
 
 def keeps_first_row(query: QueryTree) -> bool:
-    """Whether limit and offset are written out and leave the first row."""
+    """Return whether limit and offset are written out and leave the first row."""
     limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
     return (limit is None or (constant_count(limit) or 0) > 0) and (
         offset is None or constant_count(offset) == 0
