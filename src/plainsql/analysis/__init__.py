@@ -1,4 +1,4 @@
-"""PostgreSQL as the type checker: what each query takes, returns, reads and writes."""
+"""The analysis of statements by PostgreSQL: what each query takes, returns, reads and writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One statement in, all that is known of it out."""
+"""The analyser: from the text of one statement to all facts about it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ __all__ = ["Analyser"]
 
 
 class Analyser:
-    """Analyses statements against the schema that a connection sees. Nothing is executed.
+    """An analyser of statements against the schema that a connection sees. It executes none of them.
 
-    The connection is the analyser's own until it closes: its settings change, and where no transaction is
-    open it is set to autocommit. The catalog is read once; after a migration make a new analyser.
+    The connection belongs to the analyser until it closes. Its settings change, and it is set to autocommit
+    unless a transaction is open. The catalog is read once; make a new analyser after a migration.
 
     Raises:
         ContractError: the server is older than PostgreSQL 16.
@@ -64,7 +64,7 @@ class Analyser:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back as it was."""
+        """Reset the connection and release it."""
         self._describer.close()
         if self._connection.info.transaction_status == pq.TransactionStatus.IDLE:
             self._connection.autocommit = self._autocommit
@@ -72,15 +72,15 @@ class Analyser:
     def analyse(
         self, sql: str, parameters: tuple[str, ...] = (), *, accepting: Collection[str] = ()
     ) -> Analysis:
-        """Say all that can be proved of a statement; ``parameters`` names its ``$n`` in order.
+        """Return all that can be proved about a statement; ``parameters`` names its ``$n`` in order.
 
-        Null is never bound to a parameter that is found to refuse it, so no value computed from one is null
-        for that reason. ``accepting`` names those for which null is bound whatever is found: it is their
-        default.
+        A parameter that is found to refuse null never gets it, so no value computed from that parameter is
+        null for its sake. ``accepting`` names the parameters that default to null: they get null whatever is
+        found.
 
         Raises:
             RefusedError: PostgreSQL refuses the statement; a ``ContractError`` with ``sqlstate`` and
-            ``position``.
+                ``position``.
         """
         described = self._describer.describe(sql)
         try:

@@ -1,8 +1,8 @@
-"""Whether a read finds its rows by the same indexes when concurrent calls of it run as one statement.
+"""The plan of a read whose concurrent calls run as one statement: does it find its rows by the same indexes?
 
-A call that is alone is planned with its parameters as the keys of an index. In the joined form they are
-columns of another relation, and PostgreSQL may decide otherwise. Both are explained with a generic plan, on
-the scratch database's empty tables and with sequential scans discouraged: what counts is not the cost, but
+The plan of a single call has its parameters as the keys of an index. In the batched form they are columns of
+another relation, and PostgreSQL may choose another plan. Both forms are explained with a generic plan, on the
+empty tables of the scratch database and with sequential scans discouraged: the cost does not count, only
 whether an index can serve at all.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["lost_by_joining"]
 
 
 def lost_by_joining(connection: Connection[Any], variant: Variant) -> str:
-    """Return what is lost when calls are joined, in one phrase; nothing where nothing is.
+    """Return what is lost if calls are batched, in one phrase; empty if nothing is lost.
 
     The connection is idle; nothing is executed. The variant only reads.
     """
@@ -31,7 +31,7 @@ def lost_by_joining(connection: Connection[Any], variant: Variant) -> str:
             with connection.transaction():
                 alone = _explain(cursor, variant.sql)
         except errors.Error:
-            return ""  # a statement that cannot be explained is not joined either
+            return ""  # a statement that cannot be explained is not batched either
         types = _types(cursor, variant.sql)
         try:
             with connection.transaction():
@@ -56,7 +56,7 @@ def _types(cursor: RawCursor[Any], sql: str) -> list[ParameterType]:
 
 
 def _explain(cursor: RawCursor[Any], sql: str) -> dict[str, Any]:
-    # In the simple protocol, in which `$n` may stand without values.
+    # In the simple protocol, `$n` may appear without values.
     row = cursor.execute(f"explain (generic_plan, costs off, format json)\n{sql}".encode()).fetchone()
     plan: dict[str, Any] = (row or [[{"Plan": {}}]])[0][0]["Plan"]
     return plan
@@ -69,7 +69,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _indexed(plan: dict[str, Any]) -> set[str]:
-    """The relations, by their names in the statement, whose rows an index finds or orders."""
+    """Return the relations, by their names in the statement, whose rows an index finds or orders."""
     found: set[str] = set()
     for node in _nodes(plan):
         by_bitmap = node["Node Type"] == "Bitmap Heap Scan"

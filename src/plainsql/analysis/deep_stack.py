@@ -1,4 +1,4 @@
-"""Recursion as deep as PostgreSQL's own: its trees nest as deep as its stack allows, deeper than Python's."""
+"""Recursion as deep as PostgreSQL's own, whose trees nest deeper than Python's stack allows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["with_deep_stack"]
 
 _T = TypeVar("_T")
 
-# A frame of Python takes up to a kilobyte of the thread's stack, if it is called from C. Memory that is not
-# touched is not taken.
+# A frame of Python takes up to a kilobyte of the thread's stack if it is called from C. Memory that is not
+# touched is not allocated.
 _FRAMES = 200_000
 _STACK_BYTES = 256 * 1024 * 1024
 
@@ -21,7 +21,7 @@ def with_deep_stack(work: Callable[[], _T]) -> _T:
     """Do some work; if it nests too deep for this thread's stack, do it again in a thread with a deeper one.
 
     Raises:
-        RecursionError: it nests too deep for that one too.
+        RecursionError: it nests too deep for that stack too.
     """
     try:
         return work()
@@ -41,7 +41,7 @@ def _in_thread(work: Callable[[], _T]) -> _T:
             errors.append(error)
 
     frames, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)
-    # A daemon: whoever interrupts the caller does not wait for it.
+    # A daemon thread: an interrupt of the caller does not wait for it.
     thread = threading.Thread(target=run, name="plainsql analysis", daemon=True)
     sys.setrecursionlimit(max(frames, _FRAMES))
     try:

@@ -1,4 +1,4 @@
-"""What the server says of a statement before anything is proved: types, columns, the tree's text."""
+"""The server's own description of a statement, before any proof: types, columns, the text of the tree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SETTINGS = {
 
 
 class RefusedError(ContractError):
-    """The server, or the analysis, refuses a statement; ``position`` says where in its text."""
+    """A statement that the server or the analysis refuses, with the ``position`` in its text."""
 
     def __init__(
         self,
@@ -40,9 +40,8 @@ class RefusedError(ContractError):
     ) -> None:
         super().__init__(message, sqlstate=sqlstate, detail=detail, hint=hint)
         self.position = position
-        """1-based, in characters of the text that was sent.
-
-        ``None`` where the statement as a whole is meant.
+        """1-based, in characters of the text that was sent; ``None`` if the error is about the whole
+        statement.
         """
 
 
@@ -54,24 +53,26 @@ class DescribedColumn:
     type: int
     modifier: int
     table: int
-    """The oid of the table it comes from unchanged, or 0."""
+    """The oid of the table that it comes from unchanged, or 0."""
     number: int
-    """The column's number there, or 0."""
+    """The column's number in that table, or 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the server says of one statement."""
+    """The server's description of one statement."""
 
     parameters: tuple[int, ...]
-    """Type oids, in the order of ``$n``."""
+    """The type oids of the parameters, in the order of ``$n``."""
     columns: tuple[DescribedColumn, ...]
     trees: tuple[str, ...]
-    """The analysed trees' text; one for a plain statement, none for an empty one."""
+    """The text of the analysed trees: one for a plain statement, none for an empty one."""
 
 
 class Describer:
-    """A connection that asks for the analysed tree of every statement it prepares. Nothing is executed."""
+    """A connection that receives the analysed tree of every statement it prepares. It executes none of
+    them.
+    """
 
     def __init__(self, connection: Connection[Any]) -> None:
         """Take over a connection: its settings change until ``close``.
@@ -99,7 +100,7 @@ class Describer:
         self._settings = tuple(settings)
 
     def close(self) -> None:
-        """Put the connection's settings back, where it still works."""
+        """Reset the connection's settings if it still works."""
         self._connection.remove_notice_handler(self._on_notice)
         if self._connection.info.transaction_status in (
             pq.TransactionStatus.IDLE,
@@ -156,10 +157,10 @@ class Describer:
         )
 
     def trees_of_function(self, oid: int, search_path: str | None) -> tuple[str, ...]:
-        """Have the server parse and analyse the body of a function in SQL, and return the trees' text.
+        """Have the server parse and analyse the body of an SQL function, and return the text of the trees.
 
-        ``search_path`` is what the function sets for itself, if it does. Raises ``psycopg.Error`` where the
-        server refuses the body.
+        ``search_path`` is the function's own setting, if it has one. Raises ``psycopg.Error`` if the server
+        refuses the body.
         """
         guarded = self._connection.info.transaction_status == pq.TransactionStatus.INTRANS
         with self._connection.transaction() if guarded else nullcontext():
@@ -174,14 +175,14 @@ class Describer:
                 self._armed = False
                 if search_path is not None and before is not None:
                     self._set("search_path", before[0])
-            # The first is the tree of the statement that asks.
+            # The first tree is that of this very query.
             return tuple(self._trees[1:])
 
     def _set(self, name: str, value: str) -> None:
         self._connection.execute("select pg_catalog.set_config(%s, %s, false)", (name, value))
 
     def _on_notice(self, notice: Diagnostic) -> None:
-        # Not translated by the server: `errmsg_internal`.
+        # The server does not translate this message: `errmsg_internal`.
         if self._armed and notice.message_primary == "parse tree:":
             self._trees.append(notice.message_detail or "")
 

@@ -1,4 +1,4 @@
-"""The analyses of a statement's variants as one: what holds for every text that it can become."""
+"""The analyses of a statement's variants merged into one, which holds for every variant."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _VOLATILITIES: Final[tuple[Volatility, ...]] = ("immutable", "stable", "volatile
 
 
 def merge_variants(variants: Sequence[Analysis]) -> Analysis:
-    """Return what holds for all variants: proved where each proves it, used where any uses it.
+    """Return the facts that hold for all variants: proved if every variant proves it, used if any variant
+    uses it.
 
-    The columns are those of the first variant, as the variant has them in which they can be null. Findings
-    are left out: their places are in a variant's own text.
+    The columns are those of the first variant, except that a nullable column is that of the variant in which
+    it is nullable. Findings are left out, because their positions are in a variant's own text.
     """
     first = variants[0]
     if len(variants) == 1:
@@ -36,7 +37,7 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
 
     return Analysis(
         parameters=tuple(merge_parameters(variants).values()),
-        # Of different lengths only until that is reported.
+        # The lengths differ only until that is reported.
         columns=tuple(map(_widest, zip(*(variant.columns for variant in variants), strict=False))),
         rows=most.rows,
         rows_because=most.rows_because,
@@ -59,7 +60,7 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
 
 
 def merge_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:
-    """The parameters of all variants by name: null where all that have it take null."""
+    """Return the parameters of all variants by name: nullable if every variant that has it accepts null."""
     facts: dict[str, ParameterFact] = {}
     for variant in variants:
         for fact in variant.parameters:
@@ -69,7 +70,9 @@ def merge_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:
 
 
 def merge_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
-    """A column as the variant has it in which it can be null, if there is one; its place is the first's."""
+    """Return a column as the variant has it in which it is nullable, if there is one, at the first variant's
+    position.
+    """
     return _widest([variant.columns[index] for variant in variants])
 
 

@@ -22,10 +22,10 @@ from typing import TypeAlias
 __all__ = ["Node", "NodeTextError", "Value", "conjuncts", "read_tree"]
 
 Value: TypeAlias = "Node | str | bytes | list[Value] | frozenset[int] | None"
-"""What a field holds. Numbers and booleans stay text until they are asked for."""
+"""The value of a field. Numbers and booleans stay text until they are read."""
 
-# A backslash takes the next character into the token, whatever it is. The server wraps lines at spaces, so
-# a line end is a space, also after a backslash.
+# A backslash takes the next character into the token, whatever it is. The server wraps lines at spaces, so a
+# line end is a space, also after a backslash.
 _TOKEN = re.compile(r"[(){}]|(?:\\[\s\S]|[^\s(){}\\])+")
 
 
@@ -48,36 +48,36 @@ class Node:
         return f"<{self.kind} {' '.join(self.fields)}>"
 
     def text(self, field: str) -> str | None:
-        """The field as text without its escapes, or ``None``."""
+        """Return the field as text without its escapes, or ``None``."""
         value = self.fields.get(field)
         return _unescape(value) if isinstance(value, str) else None
 
     def number(self, field: str, default: int = 0) -> int:
-        """The field as an integer; ``default`` where this server's nodes do not have it."""
+        """Return the field as an integer; ``default`` if this server's nodes do not have it."""
         value = self.fields.get(field)
         return int(value) if isinstance(value, str) else default
 
     def flag(self, field: str) -> bool:
-        """Return whether the field is there and true."""
+        """Return whether the field exists and is true."""
         return self.fields.get(field) == "true"
 
     def node(self, field: str) -> Node | None:
-        """The field as a node, or ``None``."""
+        """Return the field as a node, or ``None``."""
         value = self.fields.get(field)
         return value if isinstance(value, Node) else None
 
     def nodes(self, field: str) -> list[Node]:
-        """The nodes of a list field; empty for null."""
+        """Return the nodes of a list field; empty for null."""
         value = self.fields.get(field)
         return [item for item in value if isinstance(item, Node)] if isinstance(value, list) else []
 
     def items(self, field: str) -> list[Value]:
-        """A list field whole, nulls and nested lists included."""
+        """Return a list field whole, nulls and nested lists included."""
         value = self.fields.get(field)
         return value if isinstance(value, list) else []
 
     def numbers(self, field: str) -> tuple[int, ...]:
-        """The field as integers: an integer list, an oid list, or a bit set in its order."""
+        """Return the field as integers: an integer list, an oid list, or a bit set in its order."""
         value = self.fields.get(field)
         if isinstance(value, frozenset):
             return tuple(sorted(value))
@@ -86,17 +86,17 @@ class Node:
         return ()
 
     def bits(self, field: str) -> frozenset[int]:
-        """A bit set; empty where this server's nodes do not have it."""
+        """Return a bit set; empty if this server's nodes do not have it."""
         value = self.fields.get(field)
         return value if isinstance(value, frozenset) else frozenset()
 
     def datum(self, field: str) -> bytes | None:
-        """The bytes of a constant's value."""
+        """Return the bytes of a constant's value."""
         value = self.fields.get(field)
         return value if isinstance(value, bytes) else None
 
     def children(self) -> Sequence[Node]:
-        """The nodes right below this one, in the order of the fields."""
+        """Return the nodes directly below this one, in the order of the fields."""
         # Collected once: every question about a statement walks its tree.
         if self._children is None:
             self._children = []
@@ -108,7 +108,7 @@ class Node:
         return self._children
 
     def walk(self) -> Iterator[Node]:
-        """This node and all below it, parents first."""
+        """Yield this node and all nodes below it, parents first."""
         pending: list[Node] = [self]
         while pending:
             node = pending.pop()
@@ -117,7 +117,7 @@ class Node:
 
 
 def conjuncts(node: Node | None) -> list[Node]:
-    """The conditions that must all be true for this one to be."""
+    """Return the conditions that must all be true for this one to be true."""
     if node is None:
         return []
     if node.kind == "BOOLEXPR" and node.text("boolop") == "and":
@@ -140,13 +140,13 @@ def _unescape(token: str) -> str:
 
 
 def read_tree(text: str) -> Value:
-    """Read one value: a node, or a list of them. Nobody changes it: it may be another reader's too.
+    """Read one value: a node, or a list of nodes. Do not change it: another caller may hold the same object.
 
     Raises:
-        NodeTextError: brackets do not match, or nothing is there.
+        NodeTextError: brackets do not match, or the text is empty.
     """
-    # Checks, defaults and policies are the schema's: every statement on their tables asks for them again.
-    # A query is each reader's own, as its nodes tell one mention of a view from another.
+    # Checks, defaults and policies belong to the schema: every statement on their tables reads them again. A
+    # query is made for each reader, because its nodes distinguish two mentions of one view.
     is_expression = text.startswith("{") and not text.startswith("{QUERY")
     return _read_kept(text) if is_expression else _read(text)
 

@@ -1,4 +1,4 @@
-"""Many statements prepared at once, in pipeline mode, to hear only whether the server takes them."""
+"""The preparation of many statements in pipeline mode, to find out only whether the server accepts them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from plainsql.analysis.describer import RefusedError
 
 __all__ = ["Prepared", "prepare_all"]
 
-# The server's answers to so many fit into the socket's buffers, so that neither side waits for the other.
+# The server's answers to one batch fit into the socket's buffers, so neither side waits for the other.
 _BATCH = 32
 
 
 class Prepared(NamedTuple):
-    """What the server says of a text that it takes."""
+    """The server's description of a text that it accepts."""
 
     parameters: tuple[int, ...]
     """The type oids of its parameters."""
@@ -25,10 +25,10 @@ class Prepared(NamedTuple):
 
 
 def prepare_all(connection: Connection[Any], texts: Sequence[str]) -> list[Prepared | RefusedError]:
-    """Prepare and describe each text; nothing is executed, and no statement stays prepared.
+    """Prepare and describe each text; none is executed, and no statement stays prepared.
 
-    Returns, in the order of the texts, what each one takes and returns, or why it is refused. The connection
-    is in autocommit mode and idle.
+    Returns an entry for each text, in their order: what it takes and returns, or why it is refused. The
+    connection must be idle and in autocommit mode.
     """
     answers: list[Prepared | RefusedError] = []
     server = connection.pgconn

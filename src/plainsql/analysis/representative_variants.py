@@ -1,10 +1,10 @@
-"""The variants that an analysis must look at, so that what it proves holds for all of them.
+"""The variants that an analysis must cover, so that its proofs hold for all variants.
 
-Two kinds of optional lines act alone. One that begins with `and` in the statement's own `where` only leaves
-rows out: what is proved of the rows without it is proved with it. One that sets a column in an `update` is
-about that column, where no expression is returned. What such a line does itself, reading a table, calling a
-function, taking a parameter, is seen in the smallest variant that has it. All other lines may act together,
-those with `or` above all, and are taken in all combinations, as choices are.
+Two kinds of optional lines are independent. A line that begins with `and` in the statement's own `where` only
+removes rows: a fact proved for the rows without the line holds with it. A line that sets a column in an
+`update` affects that column only, if no expression is returned. The line's own effects (reading a table,
+calling a function, taking a parameter) are covered by the smallest variant that has it. All other lines may
+interact, those with `or` above all, and are taken in all combinations, as choices are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from plainsql.statements.variants import Compiled, Variant
 __all__ = ["representative_variants"]
 
 _FULLY: Final = 16
-"""So few variants are all analysed."""
+"""A statement with this many variants or fewer has all of them analysed."""
 _COMMENTS: Final = frozenset({"line_comment", "block_comment"})
 _CLAUSES: Final = frozenset(
     {
@@ -25,9 +25,9 @@ _CLAUSES: Final = frozenset(
         *("limit", "offset", "fetch", "window", "using", "join", "case", "conflict", "merge", "insert"),
     }
 )
-"""Words that begin a part of a statement."""
+"""Words that begin a clause of a statement."""
 _COMBINING: Final = frozenset({"union", "intersect", "except", "conflict", "merge", "case"})
-"""Words outside of brackets beside which no line is taken to act alone."""
+"""Words outside of brackets that make no line of the statement independent."""
 _AFTER: Final = frozenset(
     {"and", "or", "order", "group", "limit", "offset", "having", "returning", "for", "fetch", "window"}
 )
@@ -39,9 +39,9 @@ _NO_ENDS: Final = frozenset({"and", "or", "not", "is", "in", "like", "ilike", "b
 def representative_variants(
     compiled: Compiled, variants: tuple[Variant, ...], *, independent: bool = True
 ) -> tuple[Variant, ...]:
-    """Those of all variants of a statement that are to be analysed, in their order.
+    """Return the variants of a statement that are to be analysed, in their order.
 
-    Without ``apart``, no line is taken to act alone.
+    With ``independent=False``, no line is taken to be independent.
     """
     if len(variants) <= _FULLY or not independent:
         return variants
@@ -55,14 +55,14 @@ def representative_variants(
         group.sort(key=lambda pair: len(pair[0]))
         chosen |= {group[0][1], group[-1][1]}
         for line in alone:
-            # The smallest that has it, and its like where several are as small.
+            # The smallest variant that has the line, and any others of the same size.
             having = [(len(kept), variant) for kept, variant in group if line in kept]
             chosen |= {variant for size, variant in having if size == having[0][0]}
     return tuple(variant for variant in variants if variant in chosen)
 
 
 class _Lines:
-    """The optional lines of a statement, and what stands around them."""
+    """The optional lines of a statement, and the tokens around them."""
 
     def __init__(self, compiled: Compiled) -> None:
         self._compiled = compiled
@@ -79,7 +79,7 @@ class _Lines:
             depth += token.kind == "open"
 
     def alone(self) -> frozenset[int]:
-        """The offsets of the lines that act alone."""
+        """Return the offsets of the independent lines."""
         top = {self._word(index) for index, depth in enumerate(self._depths) if not depth}
         if top & _COMBINING:
             return frozenset()
@@ -127,7 +127,7 @@ class _Lines:
         )
 
     def _clause(self, index: int) -> str:
-        """The word that begins a part of the statement itself, or nothing."""
+        """Return the word that begins a clause of the statement itself, or an empty text."""
         word = self._word(index)
         return word if word in _CLAUSES and not self._depths[index] else ""
 

@@ -1,4 +1,4 @@
-"""A schema tried out: made in an empty database, for statements to be analysed against, and undone."""
+"""A sandbox for schemas: made in an empty database, for statements to be analysed against, and undone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from plainsql.analysis.describer import RefusedError
 
 __all__ = ["Sandbox"]
 
-# `end` is also that of a function's body: a new database too many costs a tenth of a second.
+# `end` also ends a function's body: one new database too many costs a tenth of a second.
 _MAY_COMMIT = re.compile(r"\b(?:commit|rollback|abort|end|prepare|call|do)\b", re.IGNORECASE)
 
 
 class Sandbox:
-    """An empty database, the schema that was made in it, and what analyses statements there."""
+    """An empty database, the schema that was made in it, and the analyser of statements there."""
 
     def __init__(self, renew: Callable[[], Any]) -> None:
         self._renew = renew
@@ -29,9 +29,9 @@ class Sandbox:
         self._committed = False
 
     def enter(self, schema: str) -> Analyser:
-        """Make a schema, unless it is the one that is there.
+        """Make a schema, unless it is the current one.
 
-        Raises ``RefusedError`` where the server refuses it.
+        Raises ``RefusedError`` if the server refuses it.
         """
         if self._analyser is not None and schema == self._schema:
             return self._analyser
@@ -48,7 +48,7 @@ class Sandbox:
         return self._analyser
 
     def leave(self) -> None:
-        """Undo the schema. What cannot be rolled back goes with its database."""
+        """Undo the schema. If it cannot be rolled back, the database is dropped with it."""
         connection, analyser = self._connection, self._analyser
         self._analyser = None
         if connection is None:
@@ -67,14 +67,14 @@ class Sandbox:
             self._committed = False
 
     def close(self) -> None:
-        """Leave the database."""
+        """Close the connection to the database."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _make(self, connection: Any, schema: str) -> Analyser:
         began = connection.execute("select pg_catalog.now()").fetchone()
-        # For the case that it fails: then the time of the transaction cannot be asked for.
+        # Set in case the schema fails: the time of a failed transaction cannot be queried.
         self._committed = _MAY_COMMIT.search(schema) is not None
         try:
             connection.execute(schema.encode() or b"select")
@@ -86,5 +86,5 @@ class Sandbox:
                 detail=error.diag.message_detail,
                 hint=error.diag.message_hint,
             ) from None
-        self._committed = not same  # such as a dump does, between begin and commit
+        self._committed = not same  # for example a dump, between begin and commit
         return Analyser(connection)

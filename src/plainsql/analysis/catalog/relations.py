@@ -1,4 +1,4 @@
-"""The tables and views of a database: columns, keys, triggers, rules, policies and who inherits from whom."""
+"""The tables and views of a database: columns, keys, triggers, rules, policies and inheritance."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class RelationColumn:
     type: int
     modifier: int
     not_null: bool
-    """Marked not null by a constraint that was validated."""
+    """True if a validated constraint marks it not null."""
     inherited_not_null: bool
-    """True if the constraint binds the tables that inherit from this one too."""
+    """True if the constraint also binds the tables that inherit from this one."""
     generated: bool
     identity: bool
     default: str | None
@@ -54,7 +54,7 @@ class UniqueKey:
     name: str
     columns: tuple[int, ...]
     families: tuple[int, ...]
-    """The operator family of each column: whose equality the index keeps unique."""
+    """The operator family of each column, by whose equality the index keeps its rows unique."""
     collations: tuple[int, ...]
     primary: bool
     nulls_not_distinct: bool
@@ -62,16 +62,16 @@ class UniqueKey:
 
 @dataclass(frozen=True, slots=True)
 class ConditionalKey:
-    """A unique index that is partial, on expressions, or takes nulls for equal."""
+    """A unique index that is partial, on expressions, or treats nulls as equal."""
 
     name: str
     columns: tuple[int, ...]
     """The columns in order; 0 for an expression."""
     families: tuple[int, ...]
     expressions: tuple[Node, ...]
-    """Those of the columns that are 0, in order."""
+    """The expressions of the columns that are 0, in order."""
     predicate: tuple[Node, ...]
-    """The conditions that must all hold; none for an index of all rows."""
+    """The conditions that must all hold; empty for an index of all rows."""
     nulls_not_distinct: bool
 
 
@@ -89,7 +89,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A foreign key, seen from the table that is referred to."""
+    """A foreign key, seen from the referenced table."""
 
     name: str
     table: int
@@ -113,7 +113,7 @@ class Trigger:
     source: str = ""
     """The text of a PL/pgSQL function."""
     body: TriggerBody | None = None
-    """What it is proved to do; ``None`` where nothing is."""
+    """The proved effects of its function; ``None`` if nothing is proved."""
 
     def fires_on(self, event: str) -> bool:
         """Return whether it fires on ``insert``, ``update``, ``delete`` or ``truncate``."""
@@ -126,7 +126,7 @@ class Trigger:
 
     @property
     def instead(self) -> bool:
-        """Return whether it stands in for the event, on a view."""
+        """Return whether it replaces the event, on a view."""
         return bool(self.kind & _INSTEAD)
 
 
@@ -138,7 +138,7 @@ class Policy:
     command: str
     permissive: bool
     for_all: bool
-    """True if it holds for every role, and not for some that it names."""
+    """True if it applies to every role, not only to some that it names."""
     expressions: tuple[str, ...]
 
 
@@ -147,9 +147,9 @@ class Check:
     """A check constraint."""
 
     expression: str
-    """In the server's node format."""
+    """The expression, in the server's node format."""
     holds: bool
-    """True if it is enforced, and was validated for the rows that were there before it."""
+    """True if it is enforced and was validated for the rows that existed before it."""
     inherited: bool
 
 
@@ -181,25 +181,25 @@ class Relation:
 
     @property
     def is_view(self) -> bool:
-        """A plain or a materialised view."""
+        """Return whether it is a plain or a materialised view."""
         return self.kind in "vm"
 
     @property
     def is_system(self) -> bool:
-        """One of the server's own."""
+        """Return whether it is one of the server's own relations."""
         return self.schema in ("pg_catalog", "information_schema")
 
     def column_names(self, numbers: Iterable[int]) -> tuple[str, ...]:
-        """The names of these columns, sorted; system columns and whole rows are left out."""
+        """Return the names of these columns, sorted; system columns and whole rows are left out."""
         return tuple(sorted(self.columns[n].name for n in numbers if n in self.columns))
 
     def numbers_in(self, other: Relation) -> dict[int, int]:
-        """The numbers of its columns with those of the same names in another table."""
+        """Map the numbers of its columns to those of the same names in another table."""
         theirs = {column.name: column.number for column in other.columns.values()}
         return {c.number: theirs[c.name] for c in self.columns.values() if c.name in theirs}
 
     def triggers_on(self, event: str) -> list[Trigger]:
-        """The user's triggers that fire on the event."""
+        """Return the user's triggers that fire on the event."""
         return [trigger for trigger in self.triggers if trigger.fires_on(event)]
 
 
@@ -280,7 +280,7 @@ where i.indisvalid and i.indislive
 
 
 def _foreign_keys_query(version: int) -> str:
-    # From 18 on one may be of periods: it is matched by overlap, not by equality.
+    # From 18 on a foreign key may be on periods: it is matched by overlap, not by equality.
     period = "k.conperiod" if version >= 180000 else "false"
     # Each partition, on either side, has a constraint and triggers of its own, which can be disabled alone.
     return f"""
@@ -331,7 +331,7 @@ _INHERITS = "select i.inhparent, i.inhrelid from pg_catalog.pg_inherits as i"
 
 
 def _nodes(text: str | None) -> tuple[Node, ...]:
-    """The nodes of a list: a predicate is one of conditions that are joined by ``and``."""
+    """Return the nodes of a list: a predicate is a list of conditions that are joined by ``and``."""
     value = read_tree(text) if text else None
     items = value if isinstance(value, list) else [value]
     return tuple(part for item in items if isinstance(item, Node) for part in conjuncts(item))
@@ -340,7 +340,9 @@ def _nodes(text: str | None) -> tuple[Node, ...]:
 def load_relations(
     connection: Connection[Any], version: int, *, oid: int | None = None
 ) -> dict[int, Relation]:
-    """Read the relations of all user schemas, or the one with this oid, with all that hangs on them."""
+    """Read the relations of all user schemas, or the one with this oid, with everything that belongs to
+    them.
+    """
     where = (
         "n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')"
         if oid is None

@@ -1,4 +1,4 @@
-"""Functions and operators of a database, and which operators mean equality to an index."""
+"""The functions and operators of a database, and the operators that an index uses as equality."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plainsql.analysis.model import Volatility
 
 __all__ = ["Function", "Operator", "Routines", "load_routines"]
 
-# An operator of an extension is trusted by the extension's name: `deptype` e ties the object to it.
+# A function of an extension is trusted by the extension's name: `deptype` e ties the object to it.
 _FUNCTIONS = """
 select p.oid, n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes), p.prokind, p.provolatile,
   p.proisstrict, p.proretset, l.lanname, p.prorettype, coalesce(e.extname, ''),
@@ -39,7 +39,7 @@ inner join pg_catalog.pg_am as m on m.oid = a.amopmethod
 
 _COLLATIONS = "select c.oid from pg_catalog.pg_collation as c where not c.collisdeterministic"
 
-# Casts by function are as good as the function; binary casts (no function) keep null null and the rest not
+# Casts by function are as safe as the function; binary casts (no function) keep null null and the rest not
 # null.
 _CASTS = "select c.castsource, c.casttarget, c.castfunc from pg_catalog.pg_cast as c"
 
@@ -63,9 +63,9 @@ class Function:
     language: str
     result: int
     extension: str
-    """The extension it belongs to; empty for the server's own and the users'."""
+    """The extension that it belongs to; empty for functions of the server and of users."""
     comment: str = ""
-    """What ``comment on function`` says; empty for the server's own."""
+    """The text of ``comment on function``; empty for the server's own."""
 
     def __str__(self) -> str:
         prefix = "" if self.schema == "pg_catalog" else f"{self.schema}."
@@ -73,7 +73,7 @@ class Function:
 
     @property
     def is_builtin(self) -> bool:
-        """Of the server itself, whose behaviour is known."""
+        """Return whether it belongs to the server itself, whose behaviour is known."""
         return self.schema == "pg_catalog" and self.oid < 16384
 
 
@@ -114,11 +114,12 @@ class Routines:
         self.search_families: dict[int, set[int]] = {}
         """The families of any method in which an operator is a search operator."""
         self.ordering_families: dict[int, set[int]] = {}
-        """The families in which an operator can order an index scan: a distance."""
+        """The families in which an operator can order an index scan, by a distance."""
         self.families_of_equality: dict[int, set[int]] = {}
         """The btree operator families in which an operator is the equality."""
         self.comparisons: set[int] = set()
-        """Functions behind the operators of btree and hash families: these never return null by contract."""
+        """The functions behind the operators of btree and hash families: by contract they never return null.
+        """
         for oid, family, strategy, method, purpose in index_operators:
             by_purpose = self.search_families if purpose == "s" else self.ordering_families
             by_purpose.setdefault(oid, set()).add(family)
@@ -133,18 +134,19 @@ class Routines:
     def _is_exact(self, operator: int) -> bool:
         """Return whether equality depends on the two values alone.
 
-        Two timestamps are equal to one with a time zone in the hour that a clock is put forward by.
+        It does not between timestamps with and without time zone: two timestamps equal the same one with time
+        zone in the hour in which clocks go forward.
         """
         known = self.operators.get(operator)
         function = self.functions.get(known.function) if known is not None else None
         return function is not None and function.volatility == "immutable"
 
     def operators_of(self, function: int) -> list[Operator]:
-        """The operators that a function is behind."""
+        """Return the operators that call a function."""
         return self._operators_of.get(function, [])
 
     def named(self, name: str) -> list[Function]:
-        """The functions of this name, in any schema."""
+        """Return the functions of this name, in any schema."""
         if self._named is None:
             self._named = {}
             for function in self.functions.values():
@@ -159,7 +161,7 @@ class Routines:
 
 
 def load_routines(connection: Connection[Any]) -> Routines:
-    """Read all functions, operators and casts in a query each."""
+    """Read all functions, operators and casts, with one query each."""
     functions: dict[int, Function] = {}
     for oid, schema, name, arguments, kind, volatility, *rest in connection.execute(_FUNCTIONS):
         functions[oid] = Function(oid, schema, name, arguments, kind, _VOLATILITY[volatility], *rest)

@@ -1,7 +1,7 @@
-"""Volatile functions known to be harmless, and functions whose effects stay hidden: a reviewed table.
+"""Volatile functions that are known to be harmless, and functions with hidden effects: a reviewed table.
 
-The server marks all that it does not promise as volatile: a random number as well as an advisory lock. What
-is volatile and not listed here is taken to write, and to leave something behind.
+The server marks everything that it gives no promise for as volatile: a random number as well as an advisory
+lock. A volatile function that is not listed here is taken to write, and to leave something behind.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Read a clock, a source of randomness or the server's own figures.
+# They read a clock, a source of randomness or the server's own figures.
 _READS = _names(
     """
     random random_normal gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday array_sample
@@ -29,8 +29,8 @@ _READS = _names(
     """
 )
 
-# Write, and leave nothing in the session. `nextval` and `setval` leave what `currval` reads; reading that
-# is not safe.
+# They write, and leave nothing in the session. `nextval` and `setval` leave what `currval` reads; reading
+# that is not safe.
 _WRITES = _names(
     """
     nextval setval pg_notify pg_advisory_xact_lock pg_advisory_xact_lock_shared
@@ -38,8 +38,8 @@ _WRITES = _names(
     """
 )
 
-# Of each extension that is known here: its volatile functions that are harmless. One that does not stand here
-# may do anything, whatever its functions are labelled.
+# For each known extension, its volatile functions that are harmless. A function of an extension that is not
+# listed here may do anything, whatever its label.
 _EXTENSIONS = {
     "pgcrypto": _names(
         """
@@ -66,7 +66,7 @@ _EXTENSIONS = {
     ),
 }
 
-# Run SQL that is given to them as text, or read tables named in their arguments: whatever that may be.
+# They run SQL that they get as text, or read tables named in their arguments: any SQL, any table.
 _RUNS_SQL = _names(
     """
     query_to_xml query_to_xmlschema query_to_xml_and_xmlschema table_to_xml table_to_xmlschema
@@ -77,7 +77,7 @@ _RUNS_SQL = _names(
 _EXTENSIONS_RUNNING_SQL = {
     "tablefunc": _names("crosstab crosstab2 crosstab3 crosstab4 connectby"),
     "xml2": _names("xpath_table"),
-    # They read the statistics of a table that is named to them.
+    # They read the statistics of a table whose name they get.
     "postgis": _names(
         "st_estimatedextent _postgis_stats _postgis_selectivity _postgis_join_selectivity"
         " _postgis_index_extent"
@@ -86,9 +86,12 @@ _EXTENSIONS_RUNNING_SQL = {
 
 
 def runs_sql(function: Function) -> bool:
-    """Return whether a call may run SQL that is not analysed: from its arguments, or in an unknown extension."""
+    """Return whether a call may run SQL that is not analysed.
+
+    The SQL comes from its arguments, or the function belongs to an unknown extension.
+    """
     if function.is_builtin:
-        # Of the two forms of `ts_rewrite`, one runs a query.
+        # One of the two forms of `ts_rewrite` runs a query.
         return function.name in _RUNS_SQL or (
             function.name == "ts_rewrite" and function.arguments == "tsquery, text"
         )
@@ -106,7 +109,7 @@ def only_computes(function: Function) -> bool:
 
 
 def only_reads(function: Function) -> bool:
-    """Return whether a call changes nothing in the database, by its label and by what is known of it."""
+    """Return whether a call changes nothing in the database, by its label and by what is known about it."""
     if runs_sql(function):
         return False
     if function.volatility != "volatile":
@@ -117,7 +120,10 @@ def only_reads(function: Function) -> bool:
 
 
 def leaves_nothing(function: Function, call: Node | None = None) -> bool:
-    """Return whether a call leaves nothing in the session, and reads nothing that an earlier call left there."""
+    """Return whether a call leaves nothing in the session.
+
+    It must not read either what an earlier call left there.
+    """
     if function.is_builtin and function.name == "set_config":
         return call is not None and _is_transaction_local(call)
     if function.is_builtin and function.name in _WRITES:
@@ -137,6 +143,6 @@ def hides_tables(function: Function) -> bool:
         return True
     if function.is_builtin or function.volatility == "immutable":
         return False
-    # The C functions of the extensions that are known compute; those written in SQL or PL/pgSQL are like
-    # anyone's.
+    # The C functions of the known extensions only compute; their functions in SQL or PL/pgSQL are treated as
+    # users' functions.
     return not (function.extension and function.language in ("c", "internal"))

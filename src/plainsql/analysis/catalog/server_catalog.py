@@ -1,4 +1,4 @@
-"""What the analysis knows of a database, read once: types, relations, functions."""
+"""The catalog of a database as the analysis needs it, read once: types, relations, functions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ select r.ev_action::text from pg_catalog.pg_rewrite as r where r.ev_class = %s a
 
 
 class Catalog:
-    """One database's catalog. It does not follow later changes: make a new one after a migration."""
+    """The catalog of one database. Later changes are not followed: make a new one after a migration."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
@@ -39,11 +39,11 @@ class Catalog:
         self._read_triggers()
 
     def type(self, oid: int, modifier: int = -1) -> PgType:
-        """The type with this oid."""
+        """Return the type with this oid."""
         return self.types.get(oid, modifier)
 
     def relation(self, oid: int) -> Relation | None:
-        """The relation with this oid; those of the system schemas are read when first asked for."""
+        """Return the relation with this oid; relations of the system schemas are read at the first use."""
         found = self._relations.get(oid)
         if found is None:
             self._relations.update(load_relations(self._connection, self.version, oid=oid))
@@ -51,18 +51,18 @@ class Catalog:
         return found
 
     def relations(self) -> list[Relation]:
-        """The relations of all user schemas."""
+        """Return the relations of all user schemas."""
         return [relation for relation in self._relations.values() if not relation.is_system]
 
     def relation_named(self, schema: str, name: str) -> Relation | None:
-        """A relation of a user schema by name."""
+        """Return a relation of a user schema by name."""
         for relation in self._relations.values():
             if relation.name == name and relation.schema == schema:
                 return relation
         return None
 
     def resolve(self, schema: str | None, name: str) -> Relation | None:
-        """The relation that a name stands for on the connection's search path."""
+        """Return the relation that a name refers to on the connection's search path."""
         row = self._connection.execute(
             "select pg_catalog.to_regclass(concat(quote_ident(%s::text) || '.', quote_ident(%s)))::oid",
             (schema, name),
@@ -70,37 +70,37 @@ class Catalog:
         return self.relation(row[0]) if row is not None and row[0] is not None else None
 
     def column(self, relation: int, number: int) -> ColumnRef | None:
-        """The name of a column; ``None`` for system columns and unknown relations."""
+        """Return the name of a column; ``None`` for system columns and unknown relations."""
         found = self.relation(relation) if relation else None
         if found is None or number not in found.columns:
             return None
         return ColumnRef(found.schema, found.name, found.columns[number].name)
 
     def view_text(self, oid: int) -> str | None:
-        """A view's definition in the server's node format."""
+        """Return a view's definition in the server's node format."""
         if oid not in self._views:
             row = self._connection.execute(_VIEW, (oid,)).fetchone()
             self._views[oid] = row[0] if row else None
         return self._views[oid]
 
     def function(self, oid: int) -> Function | None:
-        """The function with this oid."""
+        """Return the function with this oid."""
         return self.routines.functions.get(oid)
 
     def read_bodies(self, describer: Describer) -> None:
-        """Have the bodies of functions read through a probe of the same connection."""
+        """Read the bodies of functions from now on, through a describer of the same connection."""
         self._bodies = FunctionBodies(self._connection, describer)
 
     def body(self, function: Function) -> FunctionBody | None:
-        """Return what is known of a function's body; ``None`` for languages that are not read."""
+        """Return the facts about a function's body; ``None`` for languages that are not read."""
         return self._bodies.of(function) if self._bodies is not None else FunctionBody(read=False)
 
     def operator(self, oid: int) -> Operator | None:
-        """The operator with this oid."""
+        """Return the operator with this oid."""
         return self.routines.operators.get(oid)
 
     def descendants(self, relation: Relation) -> list[Relation]:
-        """All tables that inherit from this one, however far; partitions too."""
+        """Return all tables that inherit from this one, at any depth; partitions too."""
         found: list[Relation] = []
         for oid in relation.children:
             child = self.relation(oid)
@@ -110,7 +110,7 @@ class Catalog:
         return found
 
     def partitioned(self, relation: Relation) -> list[Relation]:
-        """The partitioned tables that this one is a part of, the nearest first."""
+        """Return the partitioned tables that this one is a part of, the nearest first."""
         found: list[Relation] = []
         current: Relation | None = relation
         while current is not None:
@@ -122,7 +122,9 @@ class Catalog:
         return found
 
     def related(self, relation: Relation) -> list[Relation]:
-        """The tables that this one, or one that it is a part of, refers to or is referred to by."""
+        """Return the tables on the other end of a foreign key of this table, or of one that it is a part
+        of.
+        """
         own = {table.oid: table for table in (relation, *self.partitioned(relation))}
         found = {key.table for table in own.values() for key in table.referenced_by}
         for other in self._relations.values():
@@ -131,7 +133,7 @@ class Catalog:
         return [table for oid in sorted(found) if (table := self.relation(oid)) is not None]
 
     def key_columns(self, relation: Relation) -> frozenset[str]:
-        """The columns by which rows are looked up: of keys and foreign keys, the first of indexes."""
+        """Return the columns by which rows are looked up: of keys and foreign keys, the first of indexes."""
         names: set[str] = set()
         for table in (relation, *self.partitioned(relation)):
             numbers = {number for key in table.unique_keys for number in key.columns}
@@ -152,7 +154,9 @@ class Catalog:
         )
 
     def changed_by_triggers(self, relation: Relation, event: str) -> frozenset[int] | None:
-        """The columns that triggers may change in a row before it is stored; ``None``: any of them."""
+        """Return the columns that triggers may change in a row before it is stored; ``None`` if any may
+        change.
+        """
         names: set[str] = set()
         for table, each in self._written_with(relation, event):
             if table.kind == "f":
@@ -162,7 +166,8 @@ class Catalog:
                     continue
                 if trigger.body is None or trigger.body.changes is None:
                     return None
-                # A name that is longer than PostgreSQL keeps, or written with escapes, is another column's.
+                # A name that is longer than PostgreSQL keeps, or written with escapes, is the name of another
+                # column.
                 if not trigger.body.changes <= {column.name for column in table.columns.values()}:
                     return None
                 names |= trigger.body.changes
@@ -183,7 +188,7 @@ class Catalog:
         return [(table, each) for table in tables for each in events]
 
     def _read_triggers(self) -> None:
-        """Attach to each trigger what its function is proved to do."""
+        """Attach to each trigger the proved effects of its function."""
         bodies: dict[int, TriggerBody | None] = {}
         for relation in self._relations.values():
             for i, trigger in enumerate(relation.triggers):
@@ -196,20 +201,20 @@ class Catalog:
         if function is not None and function.is_builtin:
             return builtin_body(function.name)
         body = read_body(trigger.source) if trigger.source else None
-        # A name is the server's own function only while nobody has made another of that name, and an
-        # operator or a cast only computes while nobody has made one that does more.
+        # A name is that of the server's function only while no user has made a function of that name. An
+        # operator or a cast only computes while no user has made one that does more.
         if body is None or any(self._may_be_another(name) for name in body.calls):
             return None
         return None if self.routines.has_volatile_operators() else body
 
     def _may_be_another(self, name: str) -> bool:
-        """Return whether a function of this name is not known to only compute."""
+        """Return whether any function of this name is not known to only compute."""
         return any(not f.is_builtin and not only_computes(f) for f in self.routines.named(name))
 
     def column_is_not_null(
         self, relation: Relation, number: int, *, with_children: bool = True
     ) -> tuple[bool, str]:
-        """Return whether a stored value of the column can never be null, and why (or why not)."""
+        """Return whether a stored value of the column can never be null, and the reason."""
         if number < 0:
             return True, "system column"
         column = relation.columns.get(number)

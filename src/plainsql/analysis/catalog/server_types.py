@@ -11,7 +11,7 @@ from plainsql.analysis.model import Attribute, PgType, TypeKind
 
 __all__ = ["Types", "load_types"]
 
-# `typsubscript` tells a true array from fixed-length types with elements, such as `name` and `point`.
+# `typsubscript` distinguishes a true array from fixed-length types with elements, such as `name` and `point`.
 _TYPES = """
 select t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, t.typtypmod, t.typnotnull, t.typrelid,
   t.typcategory,
@@ -47,7 +47,7 @@ _KINDS: dict[str, TypeKind] = {
 
 
 class TypeRow(NamedTuple):
-    """A row of ``pg_type``, before what it refers to is looked up."""
+    """A row of ``pg_type``, before the types that it refers to are looked up."""
 
     oid: int
     schema: str
@@ -79,11 +79,11 @@ class Types:
         return _with_modifier(built, modifier)
 
     def row(self, oid: int) -> TypeRow | None:
-        """The catalog's row, for those that need no more than a name or a kind."""
+        """Return the catalog's row, for callers that need only a name or a kind."""
         return self._rows.get(oid)
 
     def base(self, oid: int) -> int:
-        """The oid below all domains."""
+        """Return the oid of the type below all domains."""
         while (row := self._rows.get(oid)) is not None and row.typtype == "d":
             oid = row.base
         return oid
@@ -105,7 +105,7 @@ class Types:
         kind = _KINDS.get(row.typtype, "pseudo")
         plain = PgType(oid=oid, schema=row.schema, name=row.name, kind=kind, labels=tuple(row.labels or ()))
         if oid in within:
-            # A composite that holds an array of itself: the inner mention stays a bare name.
+            # A composite that contains an array of itself: the inner mention stays a bare name.
             return plain
         within |= {oid}
         if kind == "domain":

@@ -1,8 +1,8 @@
-"""What little a trigger function does: the ``new.updated_at := now(); return new;`` kind.
+"""The proved effects of simple trigger functions, such as ``new.updated_at := now(); return new;``.
 
-A PL/pgSQL body is not parsed. It is read token by token, and proved harmless only where it consists of
-assignments to ``new``, ``if`` and ``return``, and calls nothing but functions listed here: then it touches
-no table and leaves nothing in the session. Any other token ends the proof.
+A PL/pgSQL body is not parsed. It is read token by token, and proved harmless only if it consists of
+assignments to ``new``, ``if`` and ``return``, and calls nothing but functions listed here. Then it touches no
+table and leaves nothing in the session. Any other token ends the proof.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ EVENTS: Final = frozenset({"insert", "update", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class TriggerBody:
-    """What a trigger function is proved to do to the row, and to nothing else."""
+    """The proved effects of a trigger function on the row; it has no other effects."""
 
     changes: frozenset[str] | None
-    """The columns of ``new`` that it assigns; ``None`` when they are not known."""
+    """The columns of ``new`` that it assigns; ``None`` if they are not known."""
     drops: frozenset[str] = frozenset()
-    """The events whose row it may leave out: it returns null, or the row that the event does not have."""
+    """The events whose row it may drop: it returns null, or a row that the event does not have."""
     keeps_old: bool = False
-    """True if it may return ``old`` for an update: any assigned column then keeps the value it had."""
+    """True if it may return ``old`` for an update: any assigned column then keeps its old value."""
     calls: frozenset[str] = frozenset()
     """The functions that it calls by name."""
 
@@ -108,7 +108,7 @@ _TYPES = frozenset(
 
 
 def builtin_body(name: str) -> TriggerBody | None:
-    """The server's own trigger functions."""
+    """Return the effects of one of the server's own trigger functions."""
     match name:
         case "suppress_redundant_updates_trigger":
             return TriggerBody(frozenset(), drops=frozenset({"update"}))
@@ -120,7 +120,7 @@ def builtin_body(name: str) -> TriggerBody | None:
 
 
 def read_body(source: str) -> TriggerBody | None:
-    """Prove a PL/pgSQL trigger function harmless from its text; ``None`` where that fails."""
+    """Prove a PL/pgSQL trigger function harmless from its text; return ``None`` if that fails."""
     try:
         tokens = [token for token in scan(source) if not token.kind.endswith("comment")]
     except SqlFileError:
@@ -129,7 +129,7 @@ def read_body(source: str) -> TriggerBody | None:
 
 
 class _NotUnderstoodError(Exception):
-    """A token ends the proof."""
+    """A token that ends the proof."""
 
 
 class _BodyParser:
@@ -160,7 +160,7 @@ class _BodyParser:
         )
 
     def _statements(self, i: int, events: frozenset[str]) -> tuple[int, frozenset[str]]:
-        """Read statements that run for these events; return what follows and the events that come there."""
+        """Read statements that run for these events; return the next token and the events that get there."""
         while True:
             match self._word_at(i):
                 case "if":
@@ -187,7 +187,7 @@ class _BodyParser:
         return self._expect(i, "end", "if", ";"), through | events
 
     def _tested_events(self, i: int) -> frozenset[str] | None:
-        """The events for which `tg_op = 'INSERT'` holds; ``None`` for any other condition."""
+        """Return the events for which `tg_op = 'INSERT'` holds; ``None`` for any other condition."""
         match self._words[i : i + 4]:
             case ["tg_op", "=", literal, "then"] if (name := literal.strip("'").lower()) in EVENTS:
                 return frozenset({name}) if literal == f"'{name.upper()}'" else None
@@ -198,7 +198,7 @@ class _BodyParser:
     def _return(self, i: int, events: frozenset[str]) -> int:
         match self._word_at(i + 1):
             case "new":
-                # A deleted row has no new one, and an inserted row no old one: that is null.
+                # A deleted row has no new version, and an inserted row no old one: that is null.
                 self._drops |= events & {"delete"}
             case "old":
                 self._drops |= events & {"insert"}
@@ -218,20 +218,20 @@ class _BodyParser:
         return i + len(words)
 
     def _assignment(self, i: int) -> int:
-        """Read `new.column := expression;` and return what follows."""
+        """Read `new.column := expression;` and return the next token."""
         words = self._words
         if words[i + 1 : i + 2] != ["."] or words[i + 3 : i + 4] not in ([":="], ["="]):
             raise _NotUnderstoodError
         if self._tokens[i + 2].kind not in ("word", "quoted_name"):
             raise _NotUnderstoodError
-        # Other letters than ASCII's are folded by the database's encoding, or not at all.
+        # The database's encoding folds letters outside of ASCII, or nothing does.
         if self._tokens[i + 2].kind == "word" and not words[i + 2].isascii():
             raise _NotUnderstoodError
         self._changes.add(words[i + 2].strip('"').replace('""', '"'))
         return self._expression(i + 4, ";")
 
     def _expression(self, i: int, end: str) -> int:
-        """Read an expression up to ``end`` and return what follows."""
+        """Read an expression up to ``end`` and return the next token."""
         words, depth, cases = self._words, 0, 0
         while i < len(words):
             word, token = words[i], self._tokens[i]
@@ -253,7 +253,7 @@ class _BodyParser:
                         raise _NotUnderstoodError
                     cases += (word == "case") - (word == "end")
                     if word in ("new", "old"):
-                        # The dot and the column; a whole row is not followed further.
+                        # Skip the dot and the column; a whole row is not followed further.
                         if words[i + 1 : i + 2] != ["."]:
                             raise _NotUnderstoodError
                         i += 2

@@ -55,7 +55,9 @@ def cached_read(policy: CachePolicy, variants: Sequence[Analysis]) -> CachedRead
 
 
 def _may_ask_for_tenant(analysis: Analysis) -> bool:
-    """Return whether a setting is read that may be a tenant's: theirs have a dot, the server's own have none."""
+    """Return whether a setting is read that may be a tenant's: theirs have a dot, the server's own have
+    none.
+    """
     return any(name == "*" or "." in name for name in analysis.settings_read)
 
 

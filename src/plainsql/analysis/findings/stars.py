@@ -97,7 +97,7 @@ class _Stars:
         return next((span for span in self._spans if span[0] <= offset < span[1]), None)
 
     def _is_open(self, entry: Node, scope: Scope, seen: frozenset[int]) -> bool:
-        """Return whether a column is there because a table, a view, a function or a type has it."""
+        """Whether a column is there because a table, a view, a function or a type has it."""
         expression = entry.node("expr")
         if expression is None or self._span(entry, scope) is None or scope.query.id in seen:
             return False
@@ -179,7 +179,7 @@ def _source(home: Scope, variable: Node) -> tuple[RangeTableEntry | None, int]:
 
 
 def _is_open_function(source: RangeTableEntry) -> bool:
-    """Return whether a function in `from` says itself which columns it has, and has several."""
+    """Whether a function in `from` says itself which columns it has, and has several."""
     return any(
         each.number("funccolcount") > 1 and not each.items("funccolnames")
         for each in source.node.nodes("functions")

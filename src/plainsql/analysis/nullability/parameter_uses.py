@@ -219,7 +219,9 @@ class _UseCollector:
         self.read.setdefault(variable, {})[use] = None
 
     def _returns_as_written(self, node: Node, entry: RangeTableEntry, query: QueryTree) -> bool:
-        """Return whether a variable in ``returning`` is what an insert was given, and no trigger's own value."""
+        """Return whether a variable in ``returning`` is what an insert was given, and no trigger's own
+        value.
+        """
         relation = self._catalog.relation(entry.relation)
         if query.command != Command.INSERT or entry.index != query.result_relation or relation is None:
             return False
