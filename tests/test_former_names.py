@@ -105,8 +105,6 @@ async def test_touch_is_invalidate(database_url: str) -> None:
 
 def test_the_header_key_join_is_autobatch() -> None:
     text = "-- It.\n-- returns: value\n-- join: off\nselect 1 as it\n"
-    with pytest.warns(
-        PlainsqlDeprecationWarning, match=r"sql/it\.sql:3:.*'join' is now called 'autobatch'"
-    ):
+    with pytest.warns(PlainsqlDeprecationWarning, match=r"sql/it\.sql:3:.*'join' is now called 'autobatch'"):
         statement = parse(text, name="it", path="sql/it.sql")
     assert not statement.autobatch

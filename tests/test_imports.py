@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": FLOOR | {"settings", "application", "redis_link"},
     "sessions": FLOOR | {"settings", "application", "redis_link"},
     "crypto": FLOOR | {"settings"},
-    "review": CORE | {"settings", "diagnose", "analysis", "codegen"},
+    "check": CORE | {"settings", "diagnose", "analysis", "codegen"},
 }
 # What users import stands above all of these; the layers and the command line stand above that.
 FACADE = {"__init__", "loading", "testing"}

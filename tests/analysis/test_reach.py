@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.declarations import declared_tables
-from plainsql.analysis.dependences import cached_read, changes_of_all
+from plainsql.analysis.catalog.function_annotations import annotated_tables
+from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
 from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency
 from plainsql.statements import compile_body
 from plainsql.statements.model import CachePolicy
@@ -146,7 +146,7 @@ def test_what_was_once_missed_is_hit(
         connection.execute(text.encode(), given)
         assert answer() != before
     dependencies = cached_read(CachePolicy(60), reads).dependencies
-    changes = changes_of_all(writes)
+    changes = changes_of_variants(writes)
     assert any(hits(c, d, asked, given, []) for c in changes for d in dependencies)
 
 
@@ -156,7 +156,7 @@ def _variants(analyser: Analyser, sql: str) -> list[Any]:
 
 
 def _changes(analyser: Analyser, sql: str) -> tuple[Change, ...]:
-    return changes_of_all(_variants(analyser, sql))
+    return changes_of_variants(_variants(analyser, sql))
 
 
 def _depends(analyser: Analyser, sql: str) -> tuple[Dependency, ...]:
@@ -260,5 +260,5 @@ def test_the_oracle_hits_what_is_named_and_spares_the_rest(
 def test_a_declaration_is_read_or_void(
     comment: str, reads: set[tuple[str, str]] | None, writes: set[tuple[str, str]] | None
 ) -> None:
-    assert declared_tables(comment, "reads") == reads
-    assert declared_tables(comment, "writes") == writes
+    assert annotated_tables(comment, "reads") == reads
+    assert annotated_tables(comment, "writes") == writes

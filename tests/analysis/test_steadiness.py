@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.dependences import cached_read
+from plainsql.analysis.effects.cache_dependencies import cached_read
 from plainsql.statements.model import CachePolicy
 from tests.analysis.effects_cases import build
 

@@ -16,7 +16,7 @@ import pytest
 
 import plainsql
 from plainsql.analysis import Analyser
-from plainsql.analysis.dependences import cached_read
+from plainsql.analysis.effects.cache_dependencies import cached_read
 from plainsql.cache import Cache
 from plainsql.database.through import Through
 from plainsql.query import Args, many

@@ -10,7 +10,7 @@ import pytest
 
 import plainsql
 from plainsql.analysis import Analyser
-from plainsql.analysis.storable import is_storable
+from plainsql.analysis.findings.storable_types import is_storable
 from plainsql.codegen.python_types import annotate
 from plainsql.dependencies import CachedRead
 from plainsql.query import Args, one
