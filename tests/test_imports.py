@@ -198,7 +198,7 @@ def test_a_forbidden_import_is_told_with_its_place(tmp_path: Path) -> None:
         "errors.py": "",
         "query.py": "from __future__ import annotations\nimport asyncpg.exceptions",
         "statements/scanner.py": "from .. import errors\nfrom ..query import x",
-        "cache/tags.py": "def f():\n    from plainsql.migrate import folder",
+        "cache/tags.py": "def f():\n    from plainsql.migrate import discovery",
         "migrate/__init__.py": "from plainsql import errors, cli",
         "cli/main.py": "import redis\nfrom plainsql.layers import realty",
         "layers/realty.py": "",

@@ -235,7 +235,7 @@ def _as_role(url: str) -> str:
 
 
 async def _quiet(db: plainsql.Database) -> None:
-    while db.stats().in_use:  # noqa: ASYNC110
+    while db.stats().in_use:
         await asyncio.sleep(0)
 
 

@@ -1,7 +1,5 @@
 """A lost connection is replaced; what is not known to be harmless is not run again, and says so."""
 
-# ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
-
 from __future__ import annotations
 
 import contextlib
@@ -220,7 +218,7 @@ def test_a_call_that_another_thread_closes_under_opens_nothing(database_url: str
     def work() -> None:
         try:
             sleeps(db)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=work)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from plainsql.migrate import lock
-from plainsql.migrate.failure import LockedError
+from plainsql.migrate.errors import LockedError
 from plainsql.transfer import TransferError, export_schemas, import_file, importing
 from tests.transfer.conftest import Pair
 

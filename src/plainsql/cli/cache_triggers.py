@@ -14,7 +14,7 @@ from plainsql.analysis.scratch import scratch_database
 from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body, migration
 from plainsql.cli.exits import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
-from plainsql.migrate.folder import shown, taken_numbers
+from plainsql.migrate.discovery import shown, taken_numbers
 from plainsql.review.outbox import Noted, noted_tables, read_tables
 from plainsql.review.project import review
 from plainsql.settings import Project

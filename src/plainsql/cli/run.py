@@ -33,7 +33,7 @@ from plainsql.errors import (
     TooManyRowsError,
 )
 from plainsql.loading import make_query
-from plainsql.migrate.pooler import is_behind_pooler
+from plainsql.migrate.pooler_check import is_behind_pooler
 from plainsql.query import Args, Plan, Query
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse

@@ -11,14 +11,14 @@ from psycopg import errors
 
 from plainsql.errors import MigrationError
 from plainsql.migrate import lock, states
+from plainsql.migrate.connection import Connection, connected
+from plainsql.migrate.discovery import Folder, read_folder
 from plainsql.migrate.execute import execute
-from plainsql.migrate.folder import Folder, read_folder
 from plainsql.migrate.ledger import Ledger, find_schema
 from plainsql.migrate.marks import Mark, find_marked, plan_mark
 from plainsql.migrate.plan import Ledgers, plan_apply, plan_rollback
-from plainsql.migrate.pooler import refuse_pooler
+from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.migrate.results import Direction, OnProgress, Progress, Run, Status, Step
-from plainsql.migrate.session import Connection, connected
 from plainsql.options import check
 from plainsql.pooler import Pooler
 

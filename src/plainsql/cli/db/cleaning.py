@@ -225,7 +225,7 @@ def _run(begin: _Begin, step: _Step, tenant: str | None, shown: Bars) -> _Done:
     return _Done(step.layer, step.name, step.days, rows, batches, round(time.perf_counter() - began, 3))
 
 
-class _Undo(Exception):  # noqa: N818 - not an error: it ends a transaction
+class _Undo(Exception):
     """Everything was tried; none of it is to stay."""
 
 
