@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from plainsql.cli.db import checks
+from plainsql.cli.db import database_check
 from tests.cli.conftest import NOTES, Command, Write
 
 CURRENT = 10**7

@@ -22,9 +22,9 @@ import psycopg
 from cyclopts import Parameter
 
 import plainsql.sync
-from plainsql.cli.db.bars import Bars, bars
-from plainsql.cli.db.layers import Layer, present_layers
-from plainsql.cli.db.session import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.layer_selection import Layer, present_layers
+from plainsql.cli.db.progress import Bars, bars
 from plainsql.cli.exits import FINE
 from plainsql.cli.project import tenant_settings
 from plainsql.cli.tables import Column, print_rows

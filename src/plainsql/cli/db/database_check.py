@@ -12,8 +12,8 @@ import msgspec
 import psycopg
 
 from plainsql import migrate
-from plainsql.cli.db.layers import Layer, known_layers
-from plainsql.cli.db.session import Session
+from plainsql.cli.db.connection import Session
+from plainsql.cli.db.layer_selection import Layer, known_layers
 from plainsql.errors import PlainsqlError
 from plainsql.settings import Project
 
