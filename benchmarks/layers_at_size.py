@@ -222,7 +222,7 @@ async def _time_all(url: str, size: Size, calls: int) -> list[Operation]:
         timed = [await _time(name, call, db, calls) for name, call in _calls(size).items()]
         day: Any = await _middle(url)
         # Once a day, and so not among the ten; but it is to stay within a moment.
-        report: Call = lambda db, _: reports.daily(db, day=day, time_zone="UTC")
+        report: Call = lambda db, _: reports.daily(db, day=day, time_zone="UTC")  # noqa: E731
         timed.append(await _time("reports.daily", report, db, max(calls // 20, 5)))
     return timed
 

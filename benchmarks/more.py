@@ -21,7 +21,7 @@ def measure_more(console: Console, *, quick: bool) -> dict[str, Any]:
         rounds, times = (3, 300) if quick else (9, 2000)
         found["cache"] = asyncio.run(cache_reads.measure(rounds=rounds, times=times))
         _print_cache(console, found["cache"])
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (no redis-server, for one; the rest is measured all the same)
         console.print(f"\nwithout cached reads: {type(error).__name__}: {error}", style="yellow")
     results = layers_at_size.measure(50_000 if quick else 1_000_000, 50 if quick else layers_at_size.CALLS)
     console.print()

@@ -57,7 +57,7 @@ async def measure(
             units[name] = await _calibrate(case, contender, admin, length, least)
         except NotOfferedError as error:
             skipped[name] = str(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever a contender raises, the others go on)
             failed[name] = _in_a_line(error)
     _set_aside()  # and what the warm-up left, rows to insert above all
     rates: dict[str, list[float]] = {name: [] for name in units}
@@ -71,7 +71,7 @@ async def measure(
             await case.before(admin)
             try:
                 rates[name].append(work.units / await _time(work, case.tasks))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (as above)
                 failed[name] = _in_a_line(error)
     gc.unfreeze()
     return Measured(

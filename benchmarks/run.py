@@ -166,7 +166,7 @@ class _Measuring:
                     await contender.open(self.place)
                 except NotOfferedError as error:
                     skipped[name] = str(error)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 (whatever a contender raises, the others go on)
                     failed[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
                 else:
                     stack.push_async_callback(contender.close)

@@ -64,7 +64,7 @@ async def read(contender: Contender, most: int, limit: float) -> tuple[int, floa
     before = highest = _resident_mb()
     began = time.perf_counter()
     async with aclosing(_closable(contender)) as stream:
-        async for last in stream:
+        async for last in stream:  # noqa: B007 (used after the loop)
             rows += 1
             if not rows % _ROWS_BETWEEN_SAMPLES:
                 highest = max(highest, _resident_mb())

@@ -79,7 +79,7 @@ def test_a_file_is_there_when_it_is_whole_and_not_before(tmp_path: Path, overwri
 
 
 def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path, target: Path) -> None:
-    with pytest.raises(KeyError), replace_file(target) as file:
+    with pytest.raises(KeyError), replace_file(target) as file:  # noqa: PT012 (the block is what fails)
         file.write(b"theirs")
         raise KeyError
     assert target.read_text() == "mine"
@@ -97,7 +97,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_is_not(tmp_path: Path, target: 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling"])
 def test_without_overwriting_what_came_meanwhile_is_kept(tmp_path: Path, target: Path, kind: str) -> None:
     path = tmp_path / "rows"
-    with pytest.raises(FileExistsError), replace_file(path, overwrite=False) as file:
+    with pytest.raises(FileExistsError), replace_file(path, overwrite=False) as file:  # noqa: PT012
         file.write(b"rows")
         if kind == "file":
             path.write_text("theirs")

@@ -97,7 +97,7 @@ def test_and_in_two_event_loops_at_once(redis_url: str) -> None:
     def run() -> None:
         try:
             asyncio.run(use())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             failures.append(error)
             both.abort()
 

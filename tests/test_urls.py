@@ -94,7 +94,7 @@ def test_whatever_is_read_at_all_is_read_as_libpq_reads_it(rest: str) -> None:
         try:
             read = read_url(url)
         except ConnectError as error:
-            assert error.hint
+            assert error.hint  # noqa: PT017
             continue
         # libpq wants a second = escaped, which `plain_url` does, and looks at ports when it connects.
         assert read == by_libpq(plain_url(url))

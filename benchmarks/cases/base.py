@@ -61,7 +61,7 @@ class Case(ABC):
     def work(self, contender: Contender, units: int, seed: int) -> Work:
         """Make work of so many units. All contenders get the same for the same seed."""
 
-    async def before(self, admin: Admin) -> None:
+    async def before(self, admin: Admin) -> None:  # noqa: B027 (most need nothing)
         """Bring the tables to the state in which each slice begins. Not timed."""
 
 

@@ -21,7 +21,7 @@ __all__ = ["SqlalchemyOrm"]
 
 class Base(DeclarativeBase):
     metadata = MetaData(schema="bench")
-    type_annotation_map = {datetime: DateTime(timezone=True)}
+    type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 (SQLAlchemy's way to declare it)
 
 
 class OrmLead(Base):

@@ -180,7 +180,7 @@ class Caller:
         except WrongAnswerError as error:
             observed.wrong_answers += 1
             observed.note(f"{name}: {error}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (it is judged)
             state = getattr(error, "sqlstate", None)
             observed.errors[f"{type(error).__name__} {state}" if state else type(error).__name__] += 1
             if not is_expected(error):
@@ -352,7 +352,7 @@ async def listen(db: plainsql.Database, observed: Observed, ends_at: float) -> N
                         observed.wrong_answers += 1
                         observed.note(f"listen: {received.payload} after {last}")
                     last = int(received.payload)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (it is judged)
             observed.errors[type(error).__name__] += 1
             if not is_expected(error):
                 observed.unexpected_errors += 1
@@ -368,7 +368,7 @@ async def notify(db: plainsql.Database, observed: Observed, ends_at: float) -> N
         number += 1
         try:
             await queries.notify(db, number=number)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (it is judged)
             if not is_expected(error):
                 observed.unexpected_errors += 1
                 observed.note(f"notify: {type(error).__name__}: {error}")

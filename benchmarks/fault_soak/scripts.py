@@ -76,7 +76,7 @@ class _Script:
                 with observed.lock:
                     observed.wrong_answers += 1
                     observed.note(f"sync {call.__name__}: {error}")
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (it is judged)
                 with observed.lock:
                     observed.errors[f"sync {type(error).__name__}"] += 1
                     if not _is_expected(error):

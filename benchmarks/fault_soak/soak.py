@@ -220,7 +220,7 @@ async def _fault(plan: Plan, faults: Faults, observed: Observed) -> None:
 async def _books(pools: list[plainsql.Database]) -> list[str]:
     """Say where a pool still counts a connection as in use though no call runs."""
     deadline = time.monotonic() + _QUIET_S
-    while time.monotonic() < deadline and any(pool.stats().in_use for pool in pools):
+    while time.monotonic() < deadline and any(pool.stats().in_use for pool in pools):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     return [
         f"the pool of {stats.max_size} counts {stats.in_use} connections in use"
@@ -237,7 +237,7 @@ async def _unwell(pools: list[plainsql.Database], observed: Observed) -> list[st
             set_id = observed.next_set(1)
             try:
                 await queries.put(pool, token=set_id, set_id=set_id, set_size=1)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (it is reported)
                 observed.history.add(outcome_of(error), set_id, 1)
                 if attempt == 3:
                     unwell.append(f"the pool of {pool.stats().max_size} does not write: {error}")

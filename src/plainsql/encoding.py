@@ -62,6 +62,6 @@ def _holds_no_number(value: Any) -> bool:
         json.dumps(plain, allow_nan=False, check_circular=False)
     except ValueError:
         return True
-    except Exception:
+    except Exception:  # noqa: BLE001 (encoded already, by a way that only msgspec has)
         return False
     return False

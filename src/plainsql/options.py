@@ -198,7 +198,7 @@ _ANYTHING: Final = Kind("an object", lambda _: True)
 
 
 def _is_async(value: object) -> bool:
-    return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None))
+    return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None))  # noqa: B004
 
 
 def _choice(*words: str) -> Kind:

@@ -569,28 +569,28 @@ class _Declare(_Declared, Generic[T]):
             return declare
 
 
-class one(_Declare[T]):
+class one(_Declare[T]):  # noqa: N801 (reads as a decorator)
     """Declare a query that returns exactly one row, or its single value."""
 
     def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T]:
         return OneQuery(*self.source, bind, self.item, **self.facts)
 
 
-class optional(_Declare[T]):
+class optional(_Declare[T]):  # noqa: N801
     """Declare a query that returns a row, or its single value, or ``None``."""
 
     def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T]:
         return OptionalQuery(*self.source, bind, self.item, **self.facts)
 
 
-class many(_Declare[T]):
+class many(_Declare[T]):  # noqa: N801
     """Declare a query that returns a list of rows, or of single values."""
 
     def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T]:
         return ManyQuery(*self.source, bind, self.item, **self.facts)
 
 
-class count(_Declared):
+class count(_Declared):  # noqa: N801
     """Declare a query that returns the number of rows it affected."""
 
     __slots__ = ()

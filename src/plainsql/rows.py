@@ -200,7 +200,7 @@ def dynamic_row(
         for outer, inner in groups.items()
     }
     resolved = [
-        (column, Union[nested[column], None] if column in nested else annotation)
+        (column, Union[nested[column], None] if column in nested else annotation)  # noqa: UP007 (run time)
         for column, annotation in fields
     ]
     made: type[Row] = msgspec.defstruct(name, resolved, bases=(Row,), frozen=True, gc=False)  # type: ignore[assignment]

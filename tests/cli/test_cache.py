@@ -149,7 +149,7 @@ async def test_the_report_is_lines_and_a_process_that_ends_meanwhile_has_told_wh
     environment = {"REDIS_URL": redis.url}
     async with Redis.from_url(redis.url) as client:
         asked = asyncio.create_task(asyncio.to_thread(process, *command, environment=environment))
-        while not await client.exists("plainsql:{~}:audit"):
+        while not await client.exists("plainsql:{~}:audit"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         store = RedisStore(redis.url)
         with pytest.raises(CacheError, match="another audit is under way"):
@@ -208,7 +208,7 @@ def _start(command: list[str]) -> Popen[str]:
 
 async def until(db: plainsql.Database, text: str) -> None:
     """Wait until a cached read sees what others have written."""
-    while (found := await get(db, id=1)) is None or found.text != text:
+    while (found := await get(db, id=1)) is None or found.text != text:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
@@ -282,7 +282,7 @@ async def test_a_drainer_that_is_killed_loses_no_note(
             redis.freeze()  # it takes the note out, and cannot tell of it
             try:
                 table.execute("update note set text = 'new' where id = 1")
-                while not table.execute(
+                while not table.execute(  # noqa: ASYNC110
                     "select from pg_stat_activity where application_name = 'plainsql cache drain'"
                     " and state = 'idle in transaction' and query like '%delete from%'"
                 ).fetchall():

@@ -18,7 +18,7 @@ def _cancelled_at(work: Coroutine[Any, Any, Any], wait: int, moment: Moment) -> 
     task = asyncio.current_task()
     assert task is not None
     count = 0
-    step: Callable[[], Any] = lambda: work.send(None)
+    step: Callable[[], Any] = lambda: work.send(None)  # noqa: E731
     while True:
         try:
             future = step()
@@ -35,7 +35,7 @@ def _cancelled_at(work: Coroutine[Any, Any, Any], wait: int, moment: Moment) -> 
         count += 1
         try:
             value = yield future
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (handed on)
             step = _throw(work, error)
         else:
             step = _send(work, value)
@@ -80,5 +80,5 @@ async def at_every_wait(
 async def settled(condition: Callable[[], bool]) -> None:
     """Wait until what goes on in the background is done: at most 10 s."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (any condition)
             await asyncio.sleep(0)

@@ -1,5 +1,7 @@
 """The pool's books: every connection that is open at the server is counted, grows old, and is closed."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

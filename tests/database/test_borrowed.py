@@ -1,5 +1,9 @@
 """A connection cannot be used after its block, and what a user did to its session reaches nobody else."""
 
+# ruff: noqa: PT012 (it is the block that raises)
+
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

@@ -192,7 +192,7 @@ async def test_a_transaction_that_is_rolled_back_changes_nothing(connect: Open) 
     db = await connect()
     note = await add(db, author=1, text="a")
     await get(db, id=note.id)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):  # noqa: PT012
         async with db.transaction() as tx:
             await edit(tx, id=note.id, text="b")
             raise RuntimeError

@@ -1,5 +1,7 @@
 """Cancellation at any moment: no connection is lost or left in the middle of something."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

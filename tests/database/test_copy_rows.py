@@ -241,7 +241,7 @@ async def test_a_lost_connection_is_no_mistake_of_the_caller(
                 outcomes.append(await db.copy_in("parcel", SOURCES[kind](rows), columns=COLUMNS))
             except asyncpg.UniqueViolationError:
                 pass
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 outcomes.append(error)
 
     async def kill() -> None:
@@ -276,7 +276,7 @@ async def test_a_copy_that_is_cut_anywhere_is_a_lost_connection(
                     async with asyncio.timeout(30):
                         await db.copy_in("parcel", source(rows), columns=COLUMNS)
                 except (exceptions.PostgresError, exceptions.InterfaceError, OSError) as error:
-                    assert is_lost(error), repr(error)
+                    assert is_lost(error), repr(error)  # noqa: PT017
                     assert await outside.fetchval("select count(*) from parcel") == 0
                 else:
                     assert more <= 1000, "the cut fell on the opening of a connection, or its reset"

@@ -1,5 +1,7 @@
 """A prepared statement sent at once: the same answers and errors as from the driver's own method."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

@@ -123,7 +123,7 @@ def _in_a_thread(make: Callable[[], Coroutine[Any, Any, Any]]) -> BaseException 
     def run() -> None:
         try:
             asyncio.run(make())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (handed on)
             raised.append(error)
 
     thread = threading.Thread(target=run)
@@ -219,7 +219,7 @@ def _child(work: Callable[[], object]) -> int:
         work()
         gc.collect()
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (the parent must not go on here)
         traceback.print_exc()
     finally:
         os._exit(code)

@@ -1,5 +1,9 @@
 """Servers that go away: the caller hears of it with the query's name, and the next call works."""
 
+# ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
+
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

@@ -118,7 +118,7 @@ async def test_another_task_is_told_who_holds_them(database_url: str, kind: Any)
 async def test_the_next_in_line_at_a_full_queue_is_told_as_well(database_url: str) -> None:
     async with plainsql.connect(database_url, max_size=1, max_waiting=1) as db, db.lock("job"):
         waiting = asyncio.create_task(call(db))
-        while not db.stats().waiting:
+        while not db.stats().waiting:  # noqa: ASYNC110
             await asyncio.sleep(0)
         with pytest.raises(PoolTimeoutError, match="1 by a lock"):
             await asyncio.create_task(_call(db))

@@ -2,6 +2,8 @@
 is whole.
 """
 
+# ruff: noqa: ASYNC110, PT017 (what is waited for is at the proxy; each error is looked at)
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
 """Leased connections: fair, bounded, replaced when they are dead or old, and nobody's when they come back."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

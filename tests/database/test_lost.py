@@ -1,5 +1,9 @@
 """A lost connection is one class of error wherever it is met, with the server's reason and the outcome."""
 
+# ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
+
+# ruff: noqa: ASYNC110 (what is waited for happens in the server; the loop must not read meanwhile)
+
 from __future__ import annotations
 
 import asyncio
@@ -288,7 +292,7 @@ async def test_a_connection_that_ended_in_the_pool(
         try:
             assert await use(db)
         except ConnectionLostError as error:
-            assert error.__notes__
+            assert error.__notes__  # noqa: PT017
         assert await use(db)
 
 

@@ -1,5 +1,9 @@
 """The pool: who waits, for how long, and what a closed database says."""
 
+# ruff: noqa: PT012 (it is the block of a transaction or stream that raises)
+
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

@@ -257,5 +257,5 @@ async def test_a_statement_that_can_be_in_no_transaction_says_what_to_do(url: st
 
 
 async def settled(db: plainsql.Database) -> None:
-    while db.stats().in_use:
+    while db.stats().in_use:  # noqa: ASYNC110
         await asyncio.sleep(0)

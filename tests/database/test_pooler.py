@@ -235,7 +235,7 @@ def _as_role(url: str) -> str:
 
 
 async def _quiet(db: plainsql.Database) -> None:
-    while db.stats().in_use:
+    while db.stats().in_use:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 

@@ -1,5 +1,7 @@
 """Concurrent calls of one read run as one statement, and nobody can tell but by the time it takes."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

@@ -117,12 +117,12 @@ async def test_every_write_is_there_or_its_error_says_that_it_may_not_be(
             pid = server.pid
             assert pid is not None
             os.kill(pid, how)
-            while server.pid is not None:
+            while server.pid is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             again.append(await asyncio.to_thread(embedded.start, tmp_path / "pg"))
             await load.advances(50)
             await load.end()
-            while db.stats().in_use:
+            while db.stats().in_use:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             assert db.stats().waiting == 0
             assert db.stats().open <= 4

@@ -187,7 +187,7 @@ async def test_a_lock_is_let_go_wherever_its_holder_is_cancelled(
 
 
 async def test_a_lock_that_was_lost_is_not_taken_for_held(db: plainsql.Database, outside: Any) -> None:
-    with pytest.raises(ConnectError, match="the advisory lock was lost"):
+    with pytest.raises(ConnectError, match="the advisory lock was lost"):  # noqa: PT012
         async with db.lock("job"):
             await outside.execute(
                 "select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and granted"
@@ -209,7 +209,7 @@ def _leased(db: plainsql.Database) -> list[Any]:
 async def test_a_transaction_whose_connection_is_lost_says_that_nothing_was_done(
     db: plainsql.Database, outside: Any
 ) -> None:
-    with pytest.raises((exceptions.PostgresConnectionError, exceptions.InterfaceError)) as raised:
+    with pytest.raises((exceptions.PostgresConnectionError, exceptions.InterfaceError)) as raised:  # noqa: PT012
         async with db.transaction() as tx:
             await put(tx, id=1, n=5)
             await outside.execute("select pg_terminate_backend($1, 5000)", tx.connection.get_server_pid())

@@ -1,6 +1,8 @@
 """Calls that are sent together: the same answers as alone, for all types; no caller meets another's error;
 nothing is left behind."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
 """A call returns what it returns alone, and as soon as it can, whoever calls at the same time."""
 
+# ruff: noqa: ASYNC110 (what is waited for happens in the server)
+
 from __future__ import annotations
 
 import asyncio

@@ -77,7 +77,7 @@ async def test_failures_and_cancellations_are_told(db: plainsql.Database, calls:
     with pytest.raises(asyncpg.DivisionByZeroError) as raised:
         await divide(db, n=0)
     task = asyncio.create_task(sleep(db))
-    while not db.stats().in_use:
+    while not db.stats().in_use:  # noqa: ASYNC110
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
@@ -99,7 +99,7 @@ async def test_those_who_wait_for_a_connection_are_told_how_long(
 ) -> None:
     async with db.acquire(), db.acquire():
         waiting = asyncio.create_task(sleep(db))
-        while not db.stats().waiting:
+        while not db.stats().waiting:  # noqa: ASYNC110
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])

@@ -83,7 +83,7 @@ async def test_every_way_to_call_is_refused(url: str) -> None:
         with pytest.raises(TenantError):
             await db.copy_out(letters, lambda _: None)  # type: ignore[arg-type, return-value]
         for call in (letters, letters.stream):
-            with pytest.raises(TenantError):
+            with pytest.raises(TenantError):  # noqa: PT012
                 async with db.transaction() as tx:
                     if call is letters:
                         await letters(tx)

@@ -35,7 +35,7 @@ async def _serve() -> None:
                     done = types.FunctionType(code, names)()
                     if inspect.iscoroutine(done):
                         await done
-        except Exception:
+        except Exception:  # noqa: BLE001 (it is told to the test)
             error = traceback.format_exc()
         print(json.dumps({"printed": printed.getvalue(), "error": error}), flush=True)
     if (db := names.get("db")) is not None and hasattr(db, "close"):

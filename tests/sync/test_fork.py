@@ -40,7 +40,7 @@ def in_a_child(work: Callable[[], object]) -> int:
             work()
         except plainsql.PlainsqlError as error:
             code = 0 if "before this process was forked" in str(error) else 2
-        except BaseException:
+        except BaseException:  # noqa: BLE001
             code = 3
         finally:
             sys.stdout.flush()

@@ -136,7 +136,7 @@ def interval(parts: tuple[int, int, int]) -> str:
     return f"{parts[0]} months {parts[1]} days {parts[2]} microseconds"
 
 
-moments = st.datetimes(min_value=datetime(1, 1, 1), timezones=st.just(UTC)).map(datetime.isoformat)
+moments = st.datetimes(min_value=datetime(1, 1, 1), timezones=st.just(UTC)).map(datetime.isoformat)  # noqa: DTZ001
 MADE: dict[str, st.SearchStrategy[str]] = {
     "flag": st.booleans().map(str),
     "small": st.integers(-(2**15), 2**15 - 1).map(str),

@@ -85,7 +85,7 @@ def test_nothing_is_left_of_a_file_that_failed(
     path = tmp_path / "out.jsonl.gz"
     if before is not None:
         path.write_bytes(before)
-    with pytest.raises(error), create_file(path, overwrite=True) as file:
+    with pytest.raises(error), create_file(path, overwrite=True) as file:  # noqa: PT012
         file.write(b"half")
         raise error
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({path.name: before} if before else {})
@@ -103,7 +103,7 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
 
 def test_a_file_that_another_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    with pytest.raises(TransferError, match="of that name"), create_file(path) as file:
+    with pytest.raises(TransferError, match="of that name"), create_file(path) as file:  # noqa: PT012
         file.write(b"ours")
         path.write_bytes(b"theirs")
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"out.jsonl": b"theirs"}

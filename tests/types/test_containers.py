@@ -1,5 +1,7 @@
 """Arrays, enums, domains, composite types, ranges and multiranges, whatever is in them."""
 
+# ruff: noqa: DTZ001 (timestamps without a zone are a type of PostgreSQL)
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime

@@ -1,5 +1,7 @@
 """Dates, times and intervals, the infinite ones too."""
 
+# ruff: noqa: DTZ001, DTZ901 (timestamps without a zone are a type of PostgreSQL)
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, timezone

@@ -37,7 +37,7 @@ def _in_thread(work: Callable[[], _T]) -> _T:
     def run() -> None:
         try:
             results.append(work())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised below, in the thread that asked)
             errors.append(error)
 
     frames, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)

@@ -41,7 +41,7 @@ PLACES = frozenset(
 """Fields that say where an expression was written, not what it is."""
 
 
-class _Structure(tuple[Any, ...]):
+class _Structure(tuple[Any, ...]):  # noqa: SLOT001 (tuples have no slots)
     """A tuple that computes its hash once: Python's own walks all that is nested in it each time."""
 
     _hash: int

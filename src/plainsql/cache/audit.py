@@ -101,7 +101,7 @@ class Auditor:
             current = await self._store.fill(call, "", hit.versions, None, 0)
         except (PlainsqlError, TypeError, ValueError):
             return
-        except Exception:
+        except Exception:  # noqa: BLE001 (of the driver; the audit is not to be heard but for what it finds)
             return
         finally:
             self._running -= 1

@@ -138,7 +138,7 @@ async def follow(audits: Audits, auditor: Auditor, *, every: float = EVERY) -> N
     while True:
         try:
             asked = await audits.report("", {}, [])
-        except Exception:
+        except Exception:  # noqa: BLE001 (Redis is away, or is none: nobody asks for anything then)
             asked = None
         if asked is not None and asked.rest > 0 and asked.id != before:
             before = asked.id
@@ -179,7 +179,7 @@ async def _tell(audits: Audits, id: str, report: Report) -> bool:
     report.counts, report.found = Counter(), []
     try:
         heard = await audits.report(id, counts, found)
-    except Exception:
+    except Exception:  # noqa: BLE001 (Redis is away, or is none: it is told the next time)
         report.counts += counts
         report.found = [*found, *report.found][-MOST_FOUND:]
         return True

@@ -159,7 +159,7 @@ class Cache:
         """
         try:
             key = reading.key(arguments, scope)
-        except Exception:
+        except Exception:  # noqa: BLE001 (an argument of the caller's own class may raise anything)
             self._stats.uncacheable += 1
             return await load()
         if reading.local:
@@ -175,7 +175,7 @@ class Cache:
             return await load()
         try:
             read = _Read(reading, reading.call(key, arguments), load, prove)
-        except Exception:
+        except Exception:  # noqa: BLE001
             self._stats.uncacheable += 1
             return await load()
         under_way = self._flights.get(key)
@@ -245,7 +245,7 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)  # It may have been taken.
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is not the caller's)
             self._breaker.failed(error)
             self._stats.errors += 1
             self._stats.bypassed += 1
@@ -347,7 +347,7 @@ class Cache:
             self._breaker.abandoned()
             self._release(call, token)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the result is there; not to store it is nobody's error)
             self._breaker.failed(error)
             self._stats.errors += 1
             return False
@@ -364,7 +364,7 @@ class Cache:
         except asyncio.CancelledError:
             self._release(read.call, token)
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 (nobody asked for it; the next read after the end is told)
             self._release(read.call, token)
             return
         if not may_store:
@@ -523,13 +523,13 @@ class Cache:
     async def _release_lease(self, call: Call, token: str) -> None:
         try:
             await self._store.release(call, token)
-        except Exception:
+        except Exception:  # noqa: BLE001
             self._stats.errors += 1  # It ends by its time.
 
     async def _forget(self, call: Call) -> None:
         try:
             await self._store.forget(call)
-        except Exception:
+        except Exception:  # noqa: BLE001 (nobody waits for it)
             self._stats.errors += 1
 
 

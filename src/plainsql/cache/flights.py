@@ -152,7 +152,7 @@ class Flights:
         group.passengers += 1
         try:
             return await asyncio.shield(group.future)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever the read raised)
             raise _own(error) from error.__cause__
         finally:
             self._leave(group, flight)
@@ -195,7 +195,7 @@ def _own(error: Exception) -> Exception:
     """Return a copy for one of several callers: a traceback and notes belong to one call."""
     try:
         own = copy.copy(error)
-    except Exception:
+    except Exception:  # noqa: BLE001 (it cannot be copied)
         return error
     if notes := getattr(error, "__notes__", None):
         own.__notes__ = list(notes)

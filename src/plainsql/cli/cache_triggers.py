@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from plainsql import migrate
 from plainsql.analysis.scratch import scratch_database
 from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body, migration
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.migrate.discovery import shown, taken_numbers
 from plainsql.review.outbox import Noted, noted_tables, read_tables

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
 from plainsql.review.invalidation import CacheEntry, invalidations

@@ -17,7 +17,7 @@ import psycopg
 from cyclopts import App, Parameter
 
 from plainsql import crypto, statements
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import tenant_settings
 from plainsql.crypto import KeyRing, Rotation
 from plainsql.diagnose import cannot_connect

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql import codegen
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project
 from plainsql.review.project import review
 

@@ -18,8 +18,8 @@ from cyclopts import Parameter
 from psycopg import pq
 
 from plainsql.cli.assignments import Given, read_assignments
-from plainsql.cli.encrypted import encrypt_arguments, hide
-from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.encryption import encrypt_arguments, hide
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.literals import Type, json_column, read_types, to_text
 from plainsql.cli.project import has_sql, no_project, packaged_layer, tenant_settings
 from plainsql.cli.tables import Column, print_rows

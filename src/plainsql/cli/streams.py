@@ -25,12 +25,12 @@ def standard_streams() -> Iterator[None]:
     refusing: _ClosedOutput | None = None
     # In the order of their numbers: each opens as the lowest that is free.
     if sys.stdin is None:
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - closed below
     if sys.stdout is None:
         refusing = _ClosedOutput(os.devnull, "w")
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(refusing), encoding="utf-8")
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     ours = [
         stream
         for stream, before in zip((sys.stdin, sys.stdout, sys.stderr), was, strict=True)

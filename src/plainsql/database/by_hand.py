@@ -96,7 +96,7 @@ class CacheOf:
         try:
             async with self._in_transaction() as connection:
                 kind = await connection.fetchval(_KIND, table)
-        except Exception:
+        except Exception:  # noqa: BLE001 (that PostgreSQL cannot be asked does not keep a write from being told)
             return
         if kind is None:
             raise BindError(

@@ -283,7 +283,7 @@ def _watch(on_call: OnCall | None, database: Database) -> None:
     try:
         if (watch := getattr(on_call, "watch", None)) is not None:
             watch(database)
-    except Exception:
+    except Exception:  # noqa: BLE001 (whatever it is: no telemetry is no reason to have no database)
         _log.exception("the hook cannot watch %s", database.name)
 
 

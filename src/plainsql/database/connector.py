@@ -36,7 +36,7 @@ class Connector:
         connection_class: type[LeasedConnection],
         *,
         timeout: float,
-        keepalive: Keepalive = Keepalive(),
+        keepalive: Keepalive = Keepalive(),  # noqa: B008 (immutable)
         set_up: Callable[[Any], Awaitable[object]] | None = None,
     ) -> None:
         self._connect = connect

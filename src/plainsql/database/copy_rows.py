@@ -153,7 +153,7 @@ class CopyRows:
                 values_of = msgspec.structs.astuple
             elif len(names) == 1:
                 value_of = attrgetter(*names)
-                values_of = lambda row: (value_of(row),)
+                values_of = lambda row: (value_of(row),)  # noqa: E731
             else:
                 values_of = attrgetter(*names)
         if not self._arrays and not self._composites:

@@ -103,7 +103,7 @@ async def _refusal(
         return None
     try:
         row = copied.last
-    except Exception:
+    except Exception:  # noqa: BLE001 (turning it for the driver is what has failed)
         row = ()
     return await _unfit(error, table, copied.taken, columns, row, statement)
 
@@ -144,7 +144,7 @@ async def _unfit(
             await statement.fetch(*row, timeout=statement._connection.patience_s)
         except exceptions.DataError as again:
             index, cause = unfit_argument(again), again.__cause__
-        except Exception:
+        except Exception:  # noqa: BLE001 (the first error is told)
             pass
     if index is None:
         return BindError(f"{where}: a value does not fit its column", hint=hint)

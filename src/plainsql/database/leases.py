@@ -419,7 +419,7 @@ class Leases:
                 await lease.connection.reset()
         except TimeoutError:
             lease.connection.terminate()
-        except Exception:
+        except Exception:  # noqa: BLE001 (what cannot be reset now may be when it is in order, or is cut)
             self.retire(lease)
         except BaseException:
             lease.connection.terminate()
@@ -434,7 +434,7 @@ class Leases:
                 await lease.connection.execute(statement)
         except TimeoutError:
             lease.connection.terminate()
-        except Exception:
+        except Exception:  # noqa: BLE001 (as above)
             self.retire(lease)
         except BaseException:
             lease.connection.terminate()
@@ -446,7 +446,7 @@ class Leases:
         try:
             async with asyncio.timeout(self._patience_s):
                 await lease.connection.recover()
-        except Exception:
+        except Exception:  # noqa: BLE001 (a connection in an unknown state is of no use)
             await self._cut(lease.connection)
         except BaseException:
             lease.connection.terminate()
@@ -460,7 +460,7 @@ class Leases:
         try:
             async with asyncio.timeout(_CANCEL_S):
                 await connection.cancel_statement()
-        except Exception:
+        except Exception:  # noqa: BLE001 (it cannot be reached)
             pass
         finally:
             connection.terminate()
@@ -474,7 +474,7 @@ class Leases:
         try:
             async with asyncio.timeout(self._patience_s):
                 await lease.connection.close()
-        except Exception:
+        except Exception:  # noqa: BLE001
             pass  # asyncpg has cut it
         finally:
             lease.connection.terminate()

@@ -187,7 +187,7 @@ class _Subscription:
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (raised where notifications are taken)
             self._failure = error
         finally:
             self._arrived.put_nowait(None)

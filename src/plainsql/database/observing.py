@@ -101,6 +101,6 @@ def _tell(on_call: OnCall, call: Call) -> None:
     call.duration = perf_counter() - call.began
     try:
         on_call(call)
-    except Exception:
+    except Exception:  # noqa: BLE001 (whatever it is)
         # The call has its result already: a hook that fails must not take it away.
         _log.exception("the hook of %s failed", call.query.name)

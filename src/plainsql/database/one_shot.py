@@ -290,7 +290,7 @@ class OneShot(Direct):
                 await nobody._on_lease(ask, query, no_plan, (), None)
             except PlainsqlError:
                 raise  # there is no connection, for the read neither
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, the read itself may do without it)
                 through.failed_to_ask(error)
         return through.reading(query)
 

@@ -340,7 +340,7 @@ class Scheduler:
             )
         except PlainsqlError:
             raise  # no connection, or other columns: for none of them
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (one caller's value, a limit, a column that cannot be decoded, a lost connection)
             if group.rescue is None:
                 await self._run_again(group, error)
             else:
@@ -451,7 +451,7 @@ class Scheduler:
                     continue
                 try:
                     records = await self._runner.alone(call, began)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 (it is the caller's)
                     if not future.done():
                         future.set_exception(error)
                 else:

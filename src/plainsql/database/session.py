@@ -134,7 +134,7 @@ class LeasedConnection(ResettableConnection):
                     await asyncio.shield(cancel_waiter)
         except asyncio.CancelledError:
             pass  # what waits for it goes on below
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it is: nobody knows whether the statement still runs)
             self.terminate()
         finally:
             if not self._loop.is_closed():

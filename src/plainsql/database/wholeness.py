@@ -36,7 +36,7 @@ async def _undo(connection: Any) -> None:
             "rollback to savepoint plainsql_batch; release savepoint plainsql_batch",
             timeout=connection.patience_s,
         )
-    except Exception:
+    except Exception:  # noqa: BLE001 (the error of the block is raised)
         connection.terminate()  # what is left of the block must not be committed
     except BaseException:
         connection.terminate()

@@ -21,7 +21,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 _COPYING = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 
 
-class ServerRefusal(Exception):
+class ServerRefusal(Exception):  # noqa: N818 - never leaves the package: it carries an error to where its file is known
     """The server refused a statement of a script."""
 
     def __init__(self, cause: psycopg.Error, completed: int) -> None:

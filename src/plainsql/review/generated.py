@@ -33,13 +33,13 @@ def generated(checked: Sequence[Checked], project: Project, *, verify: bool) -> 
     """
     try:
         return _generated(checked, project, verify=verify)
-    except Exception as unforeseen:
+    except Exception as unforeseen:  # noqa: BLE001 (named with its file, and the others are checked)
         faults: list[PlainsqlError] = []
         sound: list[Checked] = []
         for item in checked:
             try:
                 _generated([item], project, verify=verify)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (a fault of ours, named with its file)
                 faults.append(fault_of(error, statement_place(item.statement)))
             else:
                 sound.append(item)

@@ -50,7 +50,7 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
             except msgspec.DecodeError as error:
                 message = f'expected {{"id", "schema", "sql"}}, got something else: {error}'
                 yield msgspec.json.encode({"id": id, "error": {"message": message}})
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (the other lines go on)
                 bench.leave()
                 message = f"cannot be analysed: {type(error).__name__}"
                 yield msgspec.json.encode({"id": id, "error": {"message": message}})

@@ -104,7 +104,7 @@ def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileEr
             errors.extend(several.errors)
         except SqlFileError as error:
             errors.append(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are read all the same)
             errors.append(_unforeseen(error, file.path))
     return Catalog(str(top), statements), tuple(sorted(errors, key=_position))
 

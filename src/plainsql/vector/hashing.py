@@ -36,7 +36,7 @@ _STOP_WORDS: Final = frozenset(
     o os otra otras otro otros para pero poco por porque pues que quien quienes se sea sean segun ser si
     sido sobre son su sus tal tambien tan te tiene tienen toda todas todo todos tu tus u un una unas uno
     unos usted ustedes y ya yo
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 # A pair counts less than a word, because few texts share it; the trigrams of a word count half a word

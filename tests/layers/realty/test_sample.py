@@ -33,7 +33,7 @@ def test_descriptions_are_varied() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"now": datetime(2026, 1, 1)}, {"properties": 0}, {"leads": -1}],
+    [{"now": datetime(2026, 1, 1)}, {"properties": 0}, {"leads": -1}],  # noqa: DTZ001
     ids=["a time without a zone", "no property", "fewer than no leads"],
 )
 def test_nonsense_is_refused(given: dict[str, object]) -> None:

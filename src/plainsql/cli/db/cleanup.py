@@ -25,7 +25,7 @@ import plainsql.sync
 from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
 from plainsql.cli.db.layer_selection import Layer, present_layers
 from plainsql.cli.db.progress import Bars, bars
-from plainsql.cli.exits import FINE
+from plainsql.cli.exit_codes import FINE
 from plainsql.cli.project import tenant_settings
 from plainsql.cli.tables import Column, print_rows
 from plainsql.errors import ContractError, Place, PlainsqlError
@@ -225,7 +225,7 @@ def _run(begin: _Begin, step: _Step, tenant: str | None, shown: Bars) -> _Done:
     return _Done(step.layer, step.name, step.days, rows, batches, round(time.perf_counter() - began, 3))
 
 
-class _Undo(Exception):
+class _Undo(Exception):  # noqa: N818 - not an error: it ends a transaction
     """Everything was tried; none of it is to stay."""
 
 

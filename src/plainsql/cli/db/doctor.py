@@ -14,7 +14,7 @@ from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_js
 from plainsql.cli.db.database_check import Check, check_database, failure
 from plainsql.cli.db.layer_selection import known_layers
 from plainsql.cli.db.redis_check import check_redis
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 
 __all__ = ["try_out"]

@@ -13,7 +13,7 @@ from psycopg import sql
 from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.db.layer_selection import Layer, present_layers
 from plainsql.cli.db.stats import TableStats, table_stats
-from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.migrate import lock
 from plainsql.migrate.ledger import Ledger, find_schema

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from plainsql.cli.db.connection import COMMON, Common, connected, print_json
 from plainsql.cli.db.layer_selection import present_layers, tell_of_others
-from plainsql.cli.exits import FINE
+from plainsql.cli.exit_codes import FINE
 from plainsql.cli.tables import Column, print_rows
 
 __all__ = ["TableStats", "stats", "table_stats"]

@@ -3,6 +3,8 @@
 ``infinity`` is Python's greatest or least date or datetime, without a zone, as asyncpg has it.
 """
 
+# ruff: noqa: DTZ901 (timestamps without a zone are a type of PostgreSQL)
+
 from __future__ import annotations
 
 import re
@@ -36,7 +38,7 @@ def _decode_date(text: str) -> date:
 
 def _encode_timestamp(value: Any) -> str:
     if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 (the type has no zone)
     if not isinstance(value, datetime) or value.utcoffset() is not None:
         raise TypeError
     return _write(value.replace(tzinfo=None))
