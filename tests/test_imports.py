@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("encoding", "sets"),
     },
     "otel": CORE | {"conninfo", "database"},
-    "sync": CORE | {"encoding", "settings", "conninfo", "diagnose", "vector"},
+    "sync": CORE | {"encoding", "settings", "application", "conninfo", "diagnose", "vector"},
     "migrate": FLOOR | {"settings", "conninfo", "diagnose"},
     "transfer": FLOOR | {"migrate"},
     "analysis": CORE | {"settings", "diagnose", "embedded", "migrate"},

@@ -28,11 +28,11 @@ def test_an_old_server(
     state: str,
     hint: str,
 ) -> None:
-    monkeypatch.setattr(database_check, "_LEAST_SERVER", CURRENT)
-    monkeypatch.setattr(database_check, "_OLDEST_SERVER", oldest)
+    monkeypatch.setattr(database_check, "_MIN_SERVER_TO_ANALYSE", CURRENT)
+    monkeypatch.setattr(database_check, "_MIN_SERVER", oldest)
     write(NOTES)
     command("migrate")
     done = command("db", "test", "--json")
-    first = json.loads(done.out)["database_check"][0]
+    first = json.loads(done.out)["checks"][0]
     assert (first["name"], first["state"], first["hint"].startswith(hint)) == ("postgresql", state, True)
     assert done.code == (state == "failed")
