@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from plainsql.errors import OptionError
 
-__all__ = ["OPTIONS", "Kind", "check", "nearest", "refusal"]
+__all__ = ["OPTIONS", "SETTING_NAME", "Kind", "check", "nearest", "refusal"]
 
 
 class Kind(NamedTuple):
@@ -217,7 +217,9 @@ def _is_setting_name(value: object) -> bool:
     return prefix.isidentifier() and dot == "." and all(part.isidentifier() for part in rest.split("."))
 
 
-_TENANT_SETTING: Final = Kind("a name with a dot, like 'app.tenant'", _is_setting_name, _quoted)
+SETTING_NAME: Final = Kind("a name with a dot, like 'app.tenant'", _is_setting_name, _quoted)
+"""The name of a setting that holds a tenant's or a user's id."""
+_TENANT_SETTING: Final = _or_none(SETTING_NAME)._replace(expected=f"{SETTING_NAME.expected}, or None")
 
 
 def _is_settings(value: object) -> bool:

@@ -18,10 +18,10 @@ from cyclopts import Parameter
 from psycopg import pq
 
 from plainsql.cli.assignments import Given, read_assignments
-from plainsql.cli.encrypted import encrypt_arguments, hide
-from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.encryption import encrypt_arguments, hide
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.literals import Type, json_column, read_types, to_text
-from plainsql.cli.project import has_sql, no_project, packaged_layer, tenant_settings
+from plainsql.cli.project import has_sql, no_project, packaged_layer, values_of_tenant
 from plainsql.cli.tables import Column, print_rows
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import (
@@ -33,7 +33,7 @@ from plainsql.errors import (
     TooManyRowsError,
 )
 from plainsql.loading import make_query
-from plainsql.migrate.pooler import is_behind_pooler
+from plainsql.migrate.pooler_check import is_behind_pooler
 from plainsql.query import Args, Query, QueryText
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
@@ -96,7 +96,7 @@ def run(
             # As plainsql's own connections: with a filter, an HNSW scan must go on until it has found enough.
             settings = {"hnsw.iterative_scan": "strict_order"}
             if tenant is not None:
-                settings |= tenant_settings(project, tenant, user or "")
+                settings |= values_of_tenant(tenant, user or "")
             found = _run(
                 connection, statement, call, given, settings=settings, rollback=rollback, as_json=json
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from asyncpg import exceptions
 
-from plainsql.application import cache_namespace
+from plainsql.application import cache_namespace, tenant_settings
 from plainsql.cache import Cache, Store
 from plainsql.cache.writes import OnFailure
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
@@ -53,8 +53,8 @@ def connect(
     server_settings: Mapping[str, str] | None = None,
     prefetch: int = 500,
     autobatch: bool = True,
-    tenant_setting: str = "app.jwt_tenant",
-    user_setting: str = "app.jwt_user",
+    tenant_setting: str | None = None,
+    user_setting: str | None = None,
     pooler: Pooler | None = None,
     on_call: OnCall | None = None,
     redis: RedisSource = None,
@@ -85,8 +85,10 @@ def connect(
         application_name: what ``pg_stat_activity`` shows; by default the URL's, else ``plainsql``.
         server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
         prefetch: rows that ``.stream`` reads ahead.
-        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
-        user_setting: the setting that ``db.tenant`` sets to the acting user's id.
+        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
+            ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
+        user_setting: the setting that ``db.tenant`` sets to the acting user's id. By default
+            ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
         autobatch: whether concurrent calls of the same read may share a round trip.
         pooler: what PgBouncer, or another, between us and the server lends its connections for. By default
             that is found out: where something stands in between, it is taken for one in transaction mode,
@@ -146,10 +148,6 @@ def connect(
         raise OptionError(
             f"connect(): min_size: expected at most max_size, which is {max_size}, got {min_size}"
         )
-    if tenant_setting == user_setting:
-        raise OptionError(
-            f"connect(): user_setting: expected another one than tenant_setting, got {user_setting!r} twice"
-        )
     if cache_outbox and (not cache or max_size < 2):
         expected = "a cache" if not cache else "max_size=2 or more, as one connection drains"
         raise OptionError(f"connect(): cache_outbox: expected {expected}")
@@ -170,7 +168,7 @@ def connect(
         "max_lifetime": max_lifetime,
         "max_idle": max_idle,
     }
-    settings = (tenant_setting, user_setting)
+    settings = tenant_settings("connect", tenant_setting, user_setting)
     return Connecting(
         url,
         Options(

@@ -13,7 +13,7 @@ import msgspec
 
 from plainsql.executors import AsyncExecutor
 from plainsql.layers.marketplace import buyers, cleanup
-from plainsql.layers.marketplace.report import DailyReport, daily_report
+from plainsql.layers.marketplace.daily_report import DailyReport, daily_report
 
 __all__ = [
     "Daily",

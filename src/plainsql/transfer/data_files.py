@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from plainsql.files import replace_file
-from plainsql.transfer.failure import TransferError
+from plainsql.transfer.errors import TransferError
 
 __all__ = ["create_file", "open_file"]
 

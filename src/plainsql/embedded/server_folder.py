@@ -36,10 +36,10 @@ from plainsql.files import check_folder, make_folder, make_ignored_folder
 __all__ = [
     "PROJECT_FOLDER",
     "ServerFolder",
+    "is_disk_full",
     "project_folder",
     "scratch_folder",
     "scratch_root",
-    "tells_of_full_disk",
 ]
 
 PROJECT_FOLDER = ".plainsql"
@@ -218,7 +218,7 @@ class ServerFolder:
             yield
 
 
-def tells_of_full_disk(output: str) -> bool:
+def is_disk_full(output: str) -> bool:
     """Whether what one of PostgreSQL's programs wrote tells of a full disk, in either of its ways."""
     return "No space left on device" in output or "Check free disk space" in output
 

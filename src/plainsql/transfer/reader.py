@@ -12,8 +12,8 @@ from typing import BinaryIO, Final, NoReturn, TypeVar
 import msgspec
 
 from plainsql.errors import Place
-from plainsql.transfer import form
-from plainsql.transfer.failure import TransferError
+from plainsql.transfer import file_format
+from plainsql.transfer.errors import TransferError
 from plainsql.transfer.results import OnRows, Transferred, nobody
 
 __all__ = ["MAX_LINE_BYTES", "Reader", "check_file"]
@@ -76,33 +76,33 @@ class Reader:
         self._name = name
         self._max = max_line_bytes
         self._digest = hashlib.sha256()
-        self._row = msgspec.json.Decoder(tuple[form.Value, ...])
+        self._row = msgspec.json.Decoder(tuple[file_format.Value, ...])
         self._counts: dict[str, int] = {}
         self.line = 0
         """The number of the line that was read last."""
         first = self._read()
         if not first.startswith(b'{"format":"plainsql export"'):
             self._fail("this is no export of plainsql", hint="make one with plainsql db export")
-        self.header = self._decode(first, form.Header)
-        if self.header.version != form.VERSION:
+        self.header = self._decode(first, file_format.Header)
+        if self.header.version != file_format.VERSION:
             self._fail(
-                f"this is version {self.header.version} of the form, and this plainsql reads {form.VERSION}",
+                f"this is version {self.header.version} of the form, and this plainsql reads {file_format.VERSION}",
                 hint="use the plainsql that it was written with",
             )
         self._check_layers(layers)
         self._next = self._read()
 
-    def tables(self) -> Iterator[form.Table]:
+    def tables(self) -> Iterator[file_format.Table]:
         """The tables in their order; the rows of each are to be read before the next."""
         for table in self.header.tables:
-            section = self._decode(self._next, form.Section)
+            section = self._decode(self._next, file_format.Section)
             self._counts[section.table] = 0
             self.name = section.table
             """The table that is being read, qualified."""
             self._next = self._read()
             yield table
 
-    def rows(self, table: form.Table) -> Iterator[tuple[form.Value, ...]]:
+    def rows(self, table: file_format.Table) -> Iterator[tuple[file_format.Value, ...]]:
         """The rows of the table that was begun last."""
         width, count = len(table.columns), 0
         while self._next.startswith(b"["):
@@ -117,7 +117,7 @@ class Reader:
     def end(self) -> Transferred:
         """Check the last line: the digest of all before it, and the number of rows."""
         digest = self._digest.hexdigest()
-        end = self._decode(self._next, form.End)
+        end = self._decode(self._next, file_format.End)
         if end.sha256 != digest:
             self._fail(
                 "the file is not as it was written: its digest is another",
@@ -192,7 +192,7 @@ class Reader:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._fail(f"expected {_EXPECTED[kind.__name__]} here", hint=_ANEW)
 
-    def _decode_row(self, line: bytes) -> tuple[form.Value, ...]:
+    def _decode_row(self, line: bytes) -> tuple[file_format.Value, ...]:
         try:
             return self._row.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

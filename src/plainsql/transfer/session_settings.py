@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plainsql.transfer.catalogue import Connection
-from plainsql.transfer.failure import TransferError
-from plainsql.transfer.form import SETTINGS
+from plainsql.transfer.catalog import Connection
+from plainsql.transfer.errors import TransferError
+from plainsql.transfer.file_format import SETTINGS
 
 __all__ = ["prepare_session"]
 

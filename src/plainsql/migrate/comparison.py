@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from plainsql.errors import MigrationError
-from plainsql.migrate.failure import DriftError, MigrationFolderError
-from plainsql.migrate.folder import Folder, Migration, gaps
+from plainsql.migrate.discovery import Folder, Migration, gaps
+from plainsql.migrate.errors import DriftError, MigrationFolderError
 from plainsql.migrate.ledger import Ledger, Record
 from plainsql.migrate.results import MigrationStatus, Status
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from plainsql.errors import MigrationError, Place
-from plainsql.migrate.failure import MigrationFolderError
+from plainsql.migrate.errors import MigrationFolderError
 from plainsql.migrate.script import Script, checksum, place_at
 
 __all__ = ["LAYER_NAME", "Folder", "Migration", "gaps", "read_folder", "shown", "taken_numbers"]

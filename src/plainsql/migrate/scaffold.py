@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 from plainsql.errors import MigrationError
-from plainsql.migrate.folder import LAYER_NAME, taken_numbers
+from plainsql.migrate.discovery import LAYER_NAME, taken_numbers
 from plainsql.options import check
 
 __all__ = ["new"]

@@ -10,10 +10,10 @@ import psycopg
 from cyclopts import Parameter
 from psycopg import sql
 
-from plainsql.cli.db.layers import Layer, present_layers
-from plainsql.cli.db.measuring import TableStats, table_stats
-from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
-from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.layer_selection import Layer, present_layers
+from plainsql.cli.db.stats import TableStats, table_stats
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.migrate import lock
 from plainsql.migrate.ledger import Ledger, find_schema

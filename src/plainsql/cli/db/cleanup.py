@@ -22,16 +22,15 @@ import psycopg
 from cyclopts import Parameter
 
 import plainsql.sync
-from plainsql.cli.db.bars import Bars, bars
-from plainsql.cli.db.layers import Layer, present_layers
-from plainsql.cli.db.session import COMMON, FLAG, Common, Session, connected, print_json
-from plainsql.cli.exits import FINE
-from plainsql.cli.project import tenant_settings
+from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.layer_selection import Layer, present_layers
+from plainsql.cli.db.progress import Bars, bars
+from plainsql.cli.exit_codes import FINE
+from plainsql.cli.project import values_of_tenant
 from plainsql.cli.tables import Column, print_rows
 from plainsql.errors import ContractError, Place, PlainsqlError
 from plainsql.loading import make_query
 from plainsql.query import Query
-from plainsql.settings import Project
 from plainsql.statements import Statement, parse
 from plainsql.statements.folder import read_text
 
@@ -170,7 +169,7 @@ def _acting_for(begin: _Begin, tenant: str | None) -> Generator[plainsql.sync.Tr
 
     The settings end with the transaction: through a pooler the session is another client's a moment later.
     """
-    settings = tenant_settings(Project.load(), tenant or "")
+    settings = values_of_tenant(tenant or "")
     settings["row_security"] = "off" if tenant is None else "on"
     with begin() as tx:
         tx.connection.execute(

@@ -9,11 +9,11 @@ from contextlib import suppress
 import psycopg
 
 from plainsql.errors import Place
-from plainsql.migrate.failure import MigrationFailedError, MigrationInterrupted
+from plainsql.migrate.connection import Connection, ServerRefusal
+from plainsql.migrate.errors import MigrationFailedError, MigrationInterrupted
 from plainsql.migrate.ledger import Record
 from plainsql.migrate.results import Step
 from plainsql.migrate.script import Script, Statement, place_at
-from plainsql.migrate.session import Connection, ServerRefusal
 
 __all__ = ["describe_earlier", "explain", "explain_interruption", "invalid_indexes", "left_behind"]
 

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from plainsql.migrate.ledger import Ledger, find_schema
-from plainsql.transfer import form
+from plainsql.transfer import file_format
 
 __all__ = ["Source", "in_order", "read_migrations", "read_sequences", "read_tables", "shape"]
 
@@ -77,7 +77,7 @@ class Source:
     """A table as it is in the database."""
 
     oid: int
-    table: form.Table
+    table: file_format.Table
     name: str
     """``schema.name``, quoted where PostgreSQL would."""
     rows: int
@@ -102,14 +102,14 @@ def read_tables(connection: Connection, schemas: Sequence[str]) -> list[Source]:
     """Return the tables of schemas, by name. Types are qualified when the ``search_path`` is pg_catalog."""
     tables = connection.execute(_TABLES, [list(schemas)]).fetchall()
     oids = [row[0] for row in tables]
-    columns: dict[int, list[tuple[form.Column, int]]] = {oid: [] for oid in oids}
+    columns: dict[int, list[tuple[file_format.Column, int]]] = {oid: [] for oid in oids}
     for oid, name, type_, type_oid in connection.execute(_COLUMNS, [oids]):
-        columns[oid].append((form.Column(name, type_), type_oid))
+        columns[oid].append((file_format.Column(name, type_), type_oid))
     keys = {oid: tuple(names) for oid, names in connection.execute(_KEYS, [oids])}
     return [
         Source(
             oid,
-            form.Table(schema, name, tuple(column for column, _ in columns[oid])),
+            file_format.Table(schema, name, tuple(column for column, _ in columns[oid])),
             full_name,
             rows,
             keys.get(oid, ()),
@@ -135,13 +135,13 @@ def in_order(connection: Connection, tables: Iterable[Source]) -> list[Source]:
     return ordered
 
 
-def read_sequences(connection: Connection, schemas: Sequence[str]) -> tuple[form.Sequence, ...]:
+def read_sequences(connection: Connection, schemas: Sequence[str]) -> tuple[file_format.Sequence, ...]:
     """Return where the sequences of schemas stand now, by name; those of identity columns are among them."""
     found = []
     for schema, name in connection.execute(_SEQUENCES, [list(schemas)]).fetchall():
         query = sql.SQL("select last_value::text, is_called from {}").format(sql.Identifier(schema, name))
         last, called = connection.execute(query).fetchall()[0]
-        found.append(form.Sequence(schema, name, last, called))
+        found.append(file_format.Sequence(schema, name, last, called))
     return tuple(found)
 
 
@@ -155,6 +155,6 @@ def read_migrations(connection: Connection, schemas: Sequence[str]) -> dict[str,
     return {layer: ids for layer, ids in applied.items() if ids}
 
 
-def shape(table: form.Table) -> dict[str, str]:
+def shape(table: file_format.Table) -> dict[str, str]:
     """The types of a table's columns by their names: what must be the same for rows to fit."""
     return {column.name: column.type for column in table.columns}

@@ -11,10 +11,10 @@ from typing import Annotated, BinaryIO
 
 from cyclopts import Parameter
 
-from plainsql.cli.db.bars import bars
-from plainsql.cli.db.layers import present_layers, tell_of_others
-from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
-from plainsql.cli.exits import COULD_NOT_RUN, FINE
+from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.layer_selection import present_layers, tell_of_others
+from plainsql.cli.db.progress import bars
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINE
 from plainsql.files import remove_leftovers
 
 __all__ = ["export"]

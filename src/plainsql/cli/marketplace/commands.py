@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import plainsql
-from plainsql.cli.day import print_report
-from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.marketplace.report_table import print_report
 from plainsql.errors import BindError
-from plainsql.layers.marketplace import buyers, maintenance, picture
+from plainsql.layers.marketplace import buyers, chart, maintenance
+from plainsql.layers.marketplace.daily_report import DailyReport, daily_report
 from plainsql.layers.marketplace.maintenance import ARCHIVE_AFTER_DAYS, BATCH, KEEP_SESSIONS_DAYS
-from plainsql.layers.marketplace.report import DailyReport, daily_report
 from plainsql.settings import resolve_database
 
 __all__ = ["app"]
@@ -67,7 +67,7 @@ class Which:
     def checked(self) -> date | None:
         """The day, None for yesterday; an error where it, or the picture's name, is none."""
         if self.picture is not None:
-            picture.suffix(self.picture)
+            chart.suffix(self.picture)
         try:
             return None if self.day is None else date.fromisoformat(self.day)
         except ValueError:
@@ -75,7 +75,7 @@ class Which:
 
     def draw(self, report: DailyReport, *, quiet: bool) -> None:
         if self.picture is not None:
-            picture.draw(report, self.picture)
+            chart.draw(report, self.picture)
             if not quiet:
                 print(f"wrote {self.picture}")
 

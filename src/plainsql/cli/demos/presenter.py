@@ -1,4 +1,4 @@
-"""What a demonstration prints: for each step its SQL file, its rows and its time."""
+"""The output of a demo: for each step its title, its SQL file, its time and its rows."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from plainsql.errors import PlainsqlError, TenantError
 from plainsql.executors import AsyncExecutor
 from plainsql.query import Query
 
-__all__ = ["Step", "Story"]
+__all__ = ["Presenter", "Step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_MOST = 60
+_MAX_CELL_WIDTH = 60
+"""Terminal cells."""
 
 
-class Story:
-    """Runs queries one after the other, and shows them as they end."""
+class Presenter:
+    """Runs the queries of a demo one after the other, and prints each when it ends."""
 
     def __init__(self, db: AsyncExecutor, console: Console, zone: tzinfo = UTC) -> None:
         self.db = db
-        """What runs the steps from now on; may be replaced, by a tenant's view."""
+        """The executor of the next steps; a demo may replace it, by a tenant's view for example."""
         self.queries = 0
         self._console = console
         self._zone = zone
@@ -42,10 +43,10 @@ class Story:
 
     @asynccontextmanager
     async def step(self, title: str, columns: str) -> AsyncIterator[Step]:
-        """Open a step of several queries, shown together.
+        """Open a step of several queries, which are printed together.
 
-        ``columns`` are the fields to show, separated by blanks; ``lead.phone`` is one of a nested row,
-        ``title=home`` is headed "home".
+        ``columns`` are the fields to print, separated by blanks: ``lead.phone`` is a field of a nested row,
+        ``title=home`` has the heading "home".
         """
         step = Step(self.db)
         yield step
@@ -57,17 +58,20 @@ class Story:
         else:
             self._console.print(Text("    no rows", style="dim"))
 
-    async def tell(
+    async def show(
         self, title: str, columns: str, query: Query[P, Any, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run one query as a step of its own."""
+        """Run one query as a step of its own, and print it."""
         async with self.step(title, columns) as step:
             return await step.run(query, *args, **kwargs)
 
-    async def refused(
+    async def show_refusal(
         self, title: str, query: Query[P, Any, Any], /, *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Run a query that the server must refuse, and show how it says so."""
+        """Run a query that the server must refuse, and print its error.
+
+        Raises ``PlainsqlError`` if the query is not refused.
+        """
         step = Step(self.db)
         try:
             await step.run(query, *args, **kwargs)
@@ -79,12 +83,12 @@ class Story:
             said = Text(type(error).__name__, style="yellow").append(f": {first}", style="default")
             self._console.print(Padding(said, (0, 0, 0, 4)))
         else:
-            raise PlainsqlError(f"{query.name} was to be refused, and was not")
+            raise PlainsqlError(f"the demo failed: {query.name} was not refused")
 
     def expect(self, holds: bool, what: str) -> None:
-        """Stop where a result is not what was promised."""
+        """Raise ``PlainsqlError`` with the text of what failed, unless the condition holds."""
         if not holds:
-            raise PlainsqlError(f"the demonstration failed: {what}")
+            raise PlainsqlError(f"the demo failed: {what}")
 
     def _heading(self, title: str, step: Step) -> None:
         files = " ".join(dict.fromkeys(step.files))
@@ -103,7 +107,7 @@ class Story:
         heads = [column.rpartition("=")[2] for column in columns]
         cells = [[self._shown(_get(row, field)) for field in fields] for row in rows]
         widths = [max(map(cell_len, cell)) for cell in zip(heads, *cells, strict=True)]
-        # Where the terminal is narrow, what is longest gives way, and nothing else.
+        # On a narrow terminal only the widest column is cut.
         longest = widths.index(max(widths))
         room = self._console.width - 4 - 2 * (len(widths) - 1) - sum(widths) + widths[longest]
         widths[longest] = max(min(widths[longest], room), 10)
@@ -128,11 +132,11 @@ class Story:
             return f"{value.astimezone(self._zone):%a %d %b %H:%M}"
         if isinstance(value, UUID):
             return f"{value}"[:8]
-        return shorten(str(value), Column(""), _MOST)
+        return shorten(str(value), Column(""), _MAX_CELL_WIDTH)
 
 
 class Step:
-    """Some queries that are shown together."""
+    """Several queries that are printed together."""
 
     def __init__(self, db: AsyncExecutor) -> None:
         self._db = db
@@ -142,7 +146,7 @@ class Step:
         self.seconds = 0.0
 
     async def run(self, query: Query[P, Any, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a query, and keep its rows to be shown."""
+        """Run a query, and keep its rows for the output."""
         self.files.append(query.file)
         self.queries += 1
         began = time.perf_counter()

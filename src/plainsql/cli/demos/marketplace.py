@@ -13,15 +13,17 @@ from rich.padding import Padding
 from rich.text import Text
 
 import plainsql
-from plainsql.cli.day import print_report
-from plainsql.cli.story import Story
+from plainsql.cli.demos.demo import Demo
+from plainsql.cli.demos.presenter import Presenter
+from plainsql.cli.marketplace.report_table import print_report
+from plainsql.layers.files import migrations_folder
 from plainsql.layers.marketplace import buyers, conversations, messages, products
+from plainsql.layers.marketplace.daily_report import daily_report
 from plainsql.layers.marketplace.limits import RateLimits
-from plainsql.layers.marketplace.report import daily_report
 from plainsql.layers.marketplace.states import ConversationState, ConversationStates
 from plainsql.settings import redis_url
 
-__all__ = ["play"]
+__all__ = ["demo"]
 
 ZONE: Final = "Europe/Madrid"
 
@@ -45,29 +47,29 @@ async def play(url: str, console: Console) -> int:
     Raises ``PlainsqlError`` where a result is not what was promised.
     """
     async with plainsql.connect(url) as db:
-        story = Story(db, console, ZoneInfo(ZONE))
-        bicycle = await _put_up(story)
-        marta, talk = await _ask(story, console, bicycle)
-        await _haggle(story, console, talk)
-        await _come_too_late(story, bicycle, marta)
-        await _sell(story, bicycle, talk)
-        await story.tell(
+        presenter = Presenter(db, console, ZoneInfo(ZONE))
+        bicycle = await _put_up(presenter)
+        marta, talk = await _ask(presenter, console, bicycle)
+        await _haggle(presenter, console, talk)
+        await _come_too_late(presenter, bicycle, marta)
+        await _sell(presenter, bicycle, talk)
+        await presenter.show(
             "Whom to trust: what was promised and kept",
             "examined changed",
             buyers.recompute_trust_scores,
         )
         report = await daily_report(db, day=datetime.now(ZoneInfo(ZONE)).date(), time_zone=ZONE)
-        story.expect(report.sales == 2, "the report does not count the sales")
+        presenter.expect(report.sales == 2, "the report does not count the sales")
         console.print()
         console.print(Text("    The day's report: plainsql marketplace report", style="bold"))
         console.print()
         print_report(console, report)
-        return story.queries + 2
+        return presenter.queries + 2
 
 
-async def _put_up(story: Story) -> int:
+async def _put_up(presenter: Presenter) -> int:
     now = datetime.now(UTC).replace(microsecond=0)
-    async with story.step("What the platform shows, as often as it is seen", _PRODUCT) as step:
+    async with presenter.step("What the platform shows, as often as it is seen", _PRODUCT) as step:
         entered = [
             await step.run(
                 products.upsert_by_wallapop_id,
@@ -79,14 +81,14 @@ async def _put_up(story: Story) -> int:
             )
             for number, (title, category, price, hours) in enumerate(_ON_SALE)
         ]
-    await story.tell(
+    await presenter.show(
         "One goes over the counter", _PRODUCT, products.sell, id=entered[3].id, price=Decimal(30)
     )
     return entered[0].id
 
 
-async def _ask(story: Story, console: Console, bicycle: int) -> tuple[int, int]:
-    marta = await story.tell(
+async def _ask(presenter: Presenter, console: Console, bicycle: int) -> tuple[int, int]:
+    marta = await presenter.show(
         "A stranger: found, or entered",
         "id username trust_score=trust is_verified=verified",
         buyers.create_or_update,
@@ -94,7 +96,7 @@ async def _ask(story: Story, console: Console, bicycle: int) -> tuple[int, int]:
         username="marta",
         is_verified=True,
     )
-    talk = await story.tell(
+    talk = await presenter.show(
         "Her chat about the bicycle",
         "id product_id=product buyer_id=buyer status message_count=messages",
         conversations.start,
@@ -107,11 +109,11 @@ async def _ask(story: Story, console: Console, bicycle: int) -> tuple[int, int]:
     async with RateLimits(redis_url() or _NOWHERE, prefix="plainsql-demo:limits") as limits:
         asked = [await limits.is_rate_limited(f"marta/{talk.created_at}", 3, 60) for _ in range(5)]
     where = "Redis" if redis_url() else "this process"
-    story.expect(asked == [False, False, False, True, True], "the limit did not hold")
+    presenter.expect(asked == [False, False, False, True, True], "the limit did not hold")
     _say(
         console, f"is_rate_limited(marta, 3, 60), five times, counted in {where}: {asked.count(True)} refused"
     )
-    async with story.step(
+    async with presenter.step(
         "The same message is delivered twice, and kept once", "id created_at content"
     ) as step:
         first, again = [
@@ -123,14 +125,14 @@ async def _ask(story: Story, console: Console, bicycle: int) -> tuple[int, int]:
             )
             for _ in range(2)
         ]
-    story.expect(first == again, "the message was kept twice")
-    claimed = await story.tell(
+    presenter.expect(first == again, "the message was kept twice")
+    claimed = await presenter.show(
         "A worker takes it up; for five minutes nobody else can",
         "id content claims claimed_until",
         messages.claim_unprocessed,
     )
-    story.expect([message.id for message in claimed] == [first.id], "the message was not in the queue")
-    await story.tell(
+    presenter.expect([message.id for message in claimed] == [first.id], "the message was not in the queue")
+    await presenter.show(
         "What it understood",
         "id intent entities is_processed=processed",
         messages.mark_processed,
@@ -141,14 +143,14 @@ async def _ask(story: Story, console: Console, bicycle: int) -> tuple[int, int]:
     return marta.id, talk.id
 
 
-async def _haggle(story: Story, console: Console, talk: int) -> None:
+async def _haggle(presenter: Presenter, console: Console, talk: int) -> None:
     if redis_url():
         async with ConversationStates() as states:
-            await states.of(story.db, talk)
-            story.queries += 1
+            await states.of(presenter.db, talk)
+            presenter.queries += 1
             state = await states.change(talk, _offered)
         _say(console, f"the conversation's state, in Redis while it is active: {state}")
-    async with story.step("The bot haggles", "created_at message_type=who content") as step:
+    async with presenter.step("The bot haggles", "created_at message_type=who content") as step:
         for who, content in (("bot", "Por 105 es tuya."), ("buyer", "Vale, 105 y la recojo hoy.")):
             await step.run(
                 messages.append,
@@ -156,7 +158,7 @@ async def _haggle(story: Story, console: Console, talk: int) -> None:
                 message_type="BOT_MESSAGE" if who == "bot" else "USER_MESSAGE",
                 content=content,
             )
-    await story.tell(
+    await presenter.show(
         "What is agreed so far",
         "id negotiated_price=price meeting_location=where message_count=messages last_message_at=last",
         conversations.update,
@@ -172,17 +174,17 @@ def _offered(state: ConversationState) -> ConversationState:
     )
 
 
-async def _come_too_late(story: Story, bicycle: int, marta: int) -> None:
-    kept = await story.tell(
+async def _come_too_late(presenter: Presenter, bicycle: int, marta: int) -> None:
+    kept = await presenter.show(
         "The bicycle is kept for her", _PRODUCT, products.reserve, id=bicycle, buyer_id=marta
     )
-    story.expect(kept is not None, "the product was not reserved")
-    async with story.step("Another buyer comes too late: no row is changed", _PRODUCT) as step:
-        diego = await buyers.create_or_update(story.db, wallapop_user_id="u-diego", username="diego")
-        story.queries += 1
+    presenter.expect(kept is not None, "the product was not reserved")
+    async with presenter.step("Another buyer comes too late: no row is changed", _PRODUCT) as step:
+        diego = await buyers.create_or_update(presenter.db, wallapop_user_id="u-diego", username="diego")
+        presenter.queries += 1
         refused = await step.run(products.reserve, id=bicycle, buyer_id=diego.id)
-    story.expect(refused is None, "the product was reserved twice")
-    await story.tell(
+    presenter.expect(refused is None, "the product was reserved twice")
+    await presenter.show(
         "And why",
         "status reserved_for_username=for reserved_at can_be_reserved=free",
         products.standing,
@@ -190,25 +192,28 @@ async def _come_too_late(story: Story, bicycle: int, marta: int) -> None:
     )
 
 
-async def _sell(story: Story, bicycle: int, talk: int) -> None:
-    done = await story.tell(
+async def _sell(presenter: Presenter, bicycle: int, talk: int) -> None:
+    done = await presenter.show(
         "The deal: conversation, product and buyer in one statement",
         "id status negotiated_price=price completed_at",
         conversations.complete,
         id=talk,
     )
-    story.expect(done is not None, "the deal was not made")
-    await story.tell("The bicycle is sold", _PRODUCT, products.get_by_id, id=bicycle)
-    again = await story.tell("A second time is refused", _PRODUCT, products.sell, id=bicycle)
-    story.expect(again is None, "the product was sold twice")
-    left = await story.tell(
+    presenter.expect(done is not None, "the deal was not made")
+    await presenter.show("The bicycle is sold", _PRODUCT, products.get_by_id, id=bicycle)
+    again = await presenter.show("A second time is refused", _PRODUCT, products.sell, id=bicycle)
+    presenter.expect(again is None, "the product was sold twice")
+    left = await presenter.show(
         "What is still on sale, cheapest first",
         "price category title",
         products.list_available,
         order="cheapest",
     )
-    story.expect(len(left) == 2, "something else is on sale")
+    presenter.expect(len(left) == 2, "something else is on sale")
 
 
 def _say(console: Console, text: str) -> None:
     console.print(Padding(Text(text), (1, 0, 0, 4)))
+
+
+demo: Final = Demo(play=play, migrations=migrations_folder("marketplace").parent, layer="marketplace")

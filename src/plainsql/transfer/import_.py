@@ -11,14 +11,14 @@ import psycopg
 from psycopg import sql
 
 from plainsql.migrate import lock
-from plainsql.transfer import form
-from plainsql.transfer.catalogue import Connection, Source, read_migrations, read_tables, shape
-from plainsql.transfer.failure import TransferError, refused
-from plainsql.transfer.guards import guards_aside
-from plainsql.transfer.reading import MAX_LINE_BYTES, Reader
+from plainsql.transfer import file_format
+from plainsql.transfer.catalog import Connection, Source, read_migrations, read_tables, shape
+from plainsql.transfer.constraints import suspend_constraints
+from plainsql.transfer.errors import TransferError, refused
+from plainsql.transfer.reader import MAX_LINE_BYTES, Reader
 from plainsql.transfer.results import OnReplace, OnRows, Replaced, Transferred, nobody
 from plainsql.transfer.sequences import matched_sequences, set_sequences
-from plainsql.transfer.session import prepare_session
+from plainsql.transfer.session_settings import prepare_session
 
 __all__ = ["import_file"]
 
@@ -83,7 +83,7 @@ def import_file(
             _lock(connection, tables)
             if replace and on_replace is not None:
                 on_replace([_replaced(connection, table) for table in tables])
-            with guards_aside(connection, tables):
+            with suspend_constraints(connection, tables):
                 _empty(connection, tables, replace=replace)
                 by_name = {(table.table.schema, table.table.name): table for table in tables}
                 for section in reader.tables():
@@ -109,7 +109,7 @@ def _analyze(connection: Connection, tables: Sequence[Source]) -> None:
             return
 
 
-def _check_migrations(connection: Connection, header: form.Header, name: str) -> None:
+def _check_migrations(connection: Connection, header: file_format.Header, name: str) -> None:
     here = read_migrations(connection, header.layers)
     for layer in sorted({*here, *header.migrations}):
         ours, theirs = set(here.get(layer, ())), set(header.migrations.get(layer, ()))
@@ -131,7 +131,7 @@ def _check_migrations(connection: Connection, header: form.Header, name: str) ->
         )
 
 
-def _matched(connection: Connection, header: form.Header, name: str) -> list[Source]:
+def _matched(connection: Connection, header: file_format.Header, name: str) -> list[Source]:
     """The tables in the order of the file; they have its columns and no others."""
     here = {(table.table.schema, table.table.name): table for table in read_tables(connection, header.layers)}
     there = {(table.schema, table.name): table for table in header.tables}
@@ -188,7 +188,7 @@ def _has_rows(connection: Connection, table: Source) -> bool:
 def _load(
     connection: Connection,
     reader: Reader,
-    section: form.Table,
+    section: file_format.Table,
     table: Source,
     totals: dict[str, int],
     on_rows: OnRows,
@@ -213,7 +213,7 @@ def _load(
     on_rows(table.name, count, count)
 
 
-def _text(value: form.Value) -> str | None:
+def _text(value: file_format.Value) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -10,11 +10,11 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from plainsql.cli.db.checks import Check, check_database, failure
-from plainsql.cli.db.layers import known_layers
+from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.database_check import Check, check_database, failure
+from plainsql.cli.db.layer_selection import known_layers
 from plainsql.cli.db.redis_check import check_redis
-from plainsql.cli.db.session import COMMON, FLAG, Common, connected, print_json
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 
 __all__ = ["try_out"]

@@ -11,8 +11,8 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from plainsql.transfer import form
-from plainsql.transfer.catalogue import (
+from plainsql.transfer import file_format
+from plainsql.transfer.catalog import (
     Connection,
     Source,
     in_order,
@@ -20,9 +20,9 @@ from plainsql.transfer.catalogue import (
     read_sequences,
     read_tables,
 )
-from plainsql.transfer.failure import TransferError, refused
+from plainsql.transfer.errors import TransferError, refused
 from plainsql.transfer.results import OnRows, Transferred, nobody
-from plainsql.transfer.session import prepare_session
+from plainsql.transfer.session_settings import prepare_session
 
 __all__ = ["export_schemas"]
 
@@ -51,7 +51,7 @@ def export_schemas(
     """
     schemas = sorted(set(schemas))
     with _refusals("the export"), _snapshot(connection, schemas) as tables:
-        header = form.Header(
+        header = file_format.Header(
             server=connection.execute("show server_version").fetchall()[0][0].split()[0],
             layers=tuple(schemas),
             migrations=_migrations(connection, schemas),
@@ -62,11 +62,11 @@ def export_schemas(
         lines.add(header)
         rows = {}
         for table in tables:
-            lines.add(form.Section(table.name))
+            lines.add(file_format.Section(table.name))
             with _refusals(table.name):
                 rows[table.name] = _write_rows(connection, table, lines, on_rows)
         digest = lines.digest()
-        lines.add(form.End(rows, digest))
+        lines.add(file_format.End(rows, digest))
         lines.flush()
     return Transferred(header.layers, rows, digest)
 
@@ -138,7 +138,7 @@ def _write_rows(connection: Connection, table: Source, lines: _Lines, on_rows: O
     integers, booleans = table.integers, table.booleans
     with connection.cursor().copy(sql.SQL("copy ({}) to stdout").format(query)) as copy:
         for row in copy.rows():
-            values: list[form.Value] = list(row)
+            values: list[file_format.Value] = list(row)
             for place in integers:
                 text = values[place]
                 values[place] = None if text is None else int(text)

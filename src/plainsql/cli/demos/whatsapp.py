@@ -14,9 +14,11 @@ from uuid import UUID, uuid4
 from rich.console import Console
 
 import plainsql
-from plainsql.cli.story import Story
+from plainsql.cli.demos.demo import Demo
+from plainsql.cli.demos.presenter import Presenter
 from plainsql.crypto import KEYS_VARIABLE, new_key
 from plainsql.database import Database, TenantDatabase
+from plainsql.layers.files import migrations_folder
 from plainsql.layers.whatsapp import channels, contacts, messages, webhook_events
 from plainsql.layers.whatsapp.idempotency import idempotency_key
 from plainsql.layers.whatsapp.limiter import ChannelLimiter
@@ -24,7 +26,7 @@ from plainsql.layers.whatsapp.sending import send_message
 from plainsql.limits import Limits
 from plainsql.settings import redis_url
 
-__all__ = ["play"]
+__all__ = ["demo"]
 
 _ANA: Final = "51987654321"
 _WAMID: Final = "wamid.HBgLNTE5ODc2NTQzMjE"
@@ -50,21 +52,21 @@ async def play(url: str, console: Console) -> int:
             Limits(redis_url() or _NO_REDIS, prefix="plainsql-demo:limits", without_redis="local") as limits,
         ):
             shop, other = uuid4(), uuid4()
-            story = Story(db.tenant(other), console)
-            await _open(story, other, "Tienda Cusco")
-            story.db = db.tenant(shop)
-            channel = await _open(story, shop, "Tienda Lima")
-            await _receive(story, channel)
-            message = await _send(story, db.tenant(shop), ChannelLimiter(limits), channel)
-            await _receipts(story, message)
-            await _retries(story, channel)
-            await _other_side(story, db, db.tenant(other), channel)
-            return story.queries
+            presenter = Presenter(db.tenant(other), console)
+            await _open(presenter, other, "Tienda Cusco")
+            presenter.db = db.tenant(shop)
+            channel = await _open(presenter, shop, "Tienda Lima")
+            await _receive(presenter, channel)
+            message = await _send(presenter, db.tenant(shop), ChannelLimiter(limits), channel)
+            await _receipts(presenter, message)
+            await _retries(presenter, channel)
+            await _other_side(presenter, db, db.tenant(other), channel)
+            return presenter.queries
 
 
-async def _open(story: Story, tenant: UUID, name: str) -> channels.Channel:
+async def _open(presenter: Presenter, tenant: UUID, name: str) -> channels.Channel:
     """Enter a shop's number."""
-    async with story.step(
+    async with presenter.step(
         f"{name} enters its number: pending, then verified; the access token is stored encrypted",
         "tenant_id=tenant id display_name=name status messages_per_second=rate",
     ) as step:
@@ -79,25 +81,25 @@ async def _open(story: Story, tenant: UUID, name: str) -> channels.Channel:
             access_token=f"EAAJB{uuid4().hex}",
         )
         verified = await step.run(channels.verify, id=channel.id)
-    story.expect(verified is not None and verified.status == "active", "the channel is not active")
+    presenter.expect(verified is not None and verified.status == "active", "the channel is not active")
     return verified or channel
 
 
-async def _receive(story: Story, channel: channels.Channel) -> None:
+async def _receive(presenter: Presenter, channel: channels.Channel) -> None:
     """Ana writes, and WhatsApp delivers it five times at once."""
-    async with story.step(
+    async with presenter.step(
         "Ana writes; WhatsApp delivers it five times at once", "id event_type=type"
     ) as step:
         kept = await asyncio.gather(
             *(step.run(webhook_events.log, event_type="messages", payload=_WEBHOOK) for _ in range(5))
         )
-    story.expect(sum(event is not None for event in kept) == 1, "the event was not stored once")
-    (event,) = await story.tell(
+    presenter.expect(sum(event is not None for event in kept) == 1, "the event was not stored once")
+    (event,) = await presenter.show(
         "A worker takes it, and nobody else does for five minutes",
         "id event_type=type next_attempt_at=until",
         webhook_events.claim_unprocessed,
     )
-    ana = await story.tell(
+    ana = await presenter.show(
         "Who it is: entered, or known already",
         "id phone_number=phone display_name=name last_seen=seen",
         contacts.save,
@@ -105,7 +107,7 @@ async def _receive(story: Story, channel: channels.Channel) -> None:
         display_name="Ana Torres",
         last_seen=datetime.now(UTC),
     )
-    async with story.step(
+    async with presenter.step(
         "The message, which must not come twice either: five at once again",
         "id phone_number=phone direction status content",
     ) as step:
@@ -122,17 +124,19 @@ async def _receive(story: Story, channel: channels.Channel) -> None:
                 for _ in range(5)
             )
         )
-    story.expect(sum(message is not None for message in stored) == 1, "the message was not stored once")
-    await story.tell("Worked off", "id processed processed_at=at", webhook_events.mark_processed, id=event.id)
+    presenter.expect(sum(message is not None for message in stored) == 1, "the message was not stored once")
+    await presenter.show(
+        "Worked off", "id processed processed_at=at", webhook_events.mark_processed, id=event.id
+    )
 
 
 async def _send(
-    story: Story, shop: TenantDatabase, limiter: ChannelLimiter, channel: channels.Channel
+    presenter: Presenter, shop: TenantDatabase, limiter: ChannelLimiter, channel: channels.Channel
 ) -> messages.Message:
     """The bot answers, and its request comes ten times."""
     content = "Sí, llega hoy antes de las 18:00"
     key = idempotency_key(channel.business_account_id, _ANA, content, 1_763_700_000)
-    async with story.step(
+    async with presenter.step(
         "The bot answers, asked ten times at once: one row, and one token of the channel's rate",
         "id phone_number=phone status content",
     ) as step:
@@ -155,16 +159,16 @@ async def _send(
         step.files.append("plainsql.layers.whatsapp.sending.send_message")
         message = accepted[0].message
         step.rows.append(message)
-    story.expect(sum(is_new for _, is_new in accepted) == 1, "it was not accepted once")
-    story.expect({each.id for each, _ in accepted} == {message.id}, "there are several rows")
+    presenter.expect(sum(is_new for _, is_new in accepted) == 1, "it was not accepted once")
+    presenter.expect({each.id for each, _ in accepted} == {message.id}, "there are several rows")
     return message
 
 
-async def _receipts(story: Story, message: messages.Message) -> None:
+async def _receipts(presenter: Presenter, message: messages.Message) -> None:
     """What WhatsApp reports, in the order it arrives."""
     columns = "status sent_at delivered_at read_at"
     now = datetime.now(UTC)
-    await story.tell(
+    await presenter.show(
         "WhatsApp has taken it",
         columns,
         messages.update_status,
@@ -174,7 +178,7 @@ async def _receipts(story: Story, message: messages.Message) -> None:
         occurred_at=now,
     )
     for status, after in (("delivered", 1), ("read", 30)):
-        await story.tell(
+        await presenter.show(
             f"Its receipts come: {status}",
             columns,
             messages.update_status_by_whatsapp_msg_id,
@@ -182,36 +186,36 @@ async def _receipts(story: Story, message: messages.Message) -> None:
             status=status,
             occurred_at=now + timedelta(minutes=after),
         )
-    late = await story.tell(
+    late = await presenter.show(
         "A 'sent' that comes late undoes nothing",
         columns,
         messages.update_status_by_whatsapp_msg_id,
         whatsapp_msg_id="wamid.answer",
         status="sent",
     )
-    story.expect(late is None, "a late status went back")
+    presenter.expect(late is None, "a late status went back")
 
 
-async def _retries(story: Story, channel: channels.Channel) -> None:
+async def _retries(presenter: Presenter, channel: channels.Channel) -> None:
     """Four messages fail, and two workers send them again."""
     columns = "id status retry_count=tries next_attempt_at=next error_message=error"
-    async with story.step("Four messages fail, and are due again", columns) as step:
+    async with presenter.step("Four messages fail, and are due again", columns) as step:
         for number in range(4):
             queued = await messages.save_outbound(
-                story.db, channel_id=channel.id, phone_number=_ANA, content=f"Aviso {number}"
+                presenter.db, channel_id=channel.id, phone_number=_ANA, content=f"Aviso {number}"
             )
             await step.run(
                 messages.update_status, id=queued.id, status="failed", error_message="503 try later"
             )
             # Not to wait for half a minute here.
-            await messages.update(story.db, id=queued.id, next_attempt_at=queued.created_at)
+            await messages.update(presenter.db, id=queued.id, next_attempt_at=queued.created_at)
             step.queries += 2
         step.files = [messages.save_outbound.file, *step.files, messages.update.file]
-    async with story.step("Two workers at once: no message is taken twice", columns) as step:
+    async with presenter.step("Two workers at once: no message is taken twice", columns) as step:
         taken = await asyncio.gather(*(step.run(messages.claim_failed_for_retry, limit=2) for _ in range(2)))
     ids = [message.id for batch in taken for message in batch]
-    story.expect(len(ids) == len(set(ids)) == 4, "a message was taken twice, or left")
-    await story.tell(
+    presenter.expect(len(ids) == len(set(ids)) == 4, "a message was taken twice, or left")
+    await presenter.show(
         "The last hour of the shop",
         "direction status total",
         messages.stats,
@@ -219,22 +223,24 @@ async def _retries(story: Story, channel: channels.Channel) -> None:
     )
 
 
-async def _other_side(story: Story, db: Database, other: TenantDatabase, channel: channels.Channel) -> None:
+async def _other_side(
+    presenter: Presenter, db: Database, other: TenantDatabase, channel: channels.Channel
+) -> None:
     """What the other shop, and nobody, can see and do."""
-    story.db = other
-    mine = await story.tell("The other shop sees its own number", "id display_name=name", channels.list)
-    story.expect([each.display_name for each in mine] == ["Tienda Cusco"], "it sees another's")
-    found = await story.tell("… and not a message", "id content", messages.list)
-    story.expect(found == [], "it sees another's messages")
-    await story.refused(
+    presenter.db = other
+    mine = await presenter.show("The other shop sees its own number", "id display_name=name", channels.list)
+    presenter.expect([each.display_name for each in mine] == ["Tienda Cusco"], "it sees another's")
+    found = await presenter.show("… and not a message", "id content", messages.list)
+    presenter.expect(found == [], "it sees another's messages")
+    await presenter.show_refusal(
         "… and cannot write from the first one's number, not even by its id",
         messages.save_outbound,
         channel_id=channel.id,
         phone_number=_ANA,
         content="Hola",
     )
-    story.db = db
-    await story.refused("Without a tenant nothing runs at all", messages.list)
+    presenter.db = db
+    await presenter.show_refusal("Without a tenant nothing runs at all", messages.list)
 
 
 @contextmanager
@@ -248,3 +254,6 @@ def _keys() -> Iterator[None]:
         yield
     finally:
         del os.environ[KEYS_VARIABLE]
+
+
+demo: Final = Demo(play=play, migrations=migrations_folder("whatsapp").parent, layer="whatsapp")

@@ -12,8 +12,8 @@ import msgspec
 import psycopg
 
 from plainsql import migrate
-from plainsql.cli.db.layers import Layer, known_layers
-from plainsql.cli.db.session import Session
+from plainsql.cli.db.connection import Session
+from plainsql.cli.db.layer_selection import Layer, known_layers
 from plainsql.errors import PlainsqlError
 from plainsql.settings import Project
 
@@ -21,10 +21,10 @@ __all__ = ["Check", "check_database", "failure"]
 
 State = Literal["ok", "warning", "failed", "skipped"]
 
-_LEAST_VECTOR: Final = (0, 8, 4)
-_LEAST_SERVER: Final = 160000
+_MIN_VECTOR: Final = (0, 8, 4)
+_MIN_SERVER_TO_ANALYSE: Final = 160000
 """The oldest that statements can be analysed on."""
-_OLDEST_SERVER: Final = 140000
+_MIN_SERVER: Final = 140000
 """The oldest that queries and migrations run on."""
 
 _SESSION = """
@@ -116,9 +116,9 @@ def _server(session: Session) -> Check:
         "standby": is_standby,
     }
     text = f"{version.split()[0]}, database {database} at {session.address}, {latency:.2f} ms a round trip"
-    if number < _OLDEST_SERVER:
+    if number < _MIN_SERVER:
         return Check("postgresql", "failed", text, "upgrade the server to PostgreSQL 14 or newer", found)
-    if number < _LEAST_SERVER:
+    if number < _MIN_SERVER_TO_ANALYSE:
         hint = "queries run here; 'check' and 'generate' need PostgreSQL 16 or newer, or the embedded server"
         return Check("postgresql", "warning", text, hint, found)
     if encoding != "UTF8":
@@ -186,14 +186,14 @@ def _vector(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> Che
     available, version, schema = row
     found = {"version": version, "available": available, "schema": schema}
     if version is None:
-        new_enough = _numbers(available) >= _LEAST_VECTOR
+        new_enough = _numbers(available) >= _MIN_VECTOR
         text = f"{available} can be installed in this database; {whose}"
         if not needed or new_enough:
             return Check(
                 "pgvector", "skipped", text, "plainsql migrate installs it" if needed else None, found
             )
         return Check("pgvector", "failed", f"{text}, at 0.8.4 or newer", "update it on the server", found)
-    if _numbers(version) < _LEAST_VECTOR:
+    if _numbers(version) < _MIN_VECTOR:
         hint = "alter extension vector update; if that changes nothing, update it on the server"
         return Check("pgvector", "failed", f"{version}: 0.8.4 or newer is needed", hint, found)
     where = connection.execute("select quote_ident(%s)", [schema]).fetchall()[0][0]

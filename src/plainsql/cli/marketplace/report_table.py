@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from plainsql.cli.tables import Column, shorten
-from plainsql.layers.marketplace.report import DailyReport
-from plainsql.layers.marketplace.words import amount, duration, percent, title
+from plainsql.layers.marketplace.daily_report import DailyReport
+from plainsql.layers.marketplace.formatting import amount, duration, percent, title
 
 __all__ = ["print_report"]
 

@@ -10,9 +10,9 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from plainsql.cli.db.layers import present_layers, tell_of_others
-from plainsql.cli.db.session import COMMON, Common, connected, print_json
-from plainsql.cli.exits import FINE
+from plainsql.cli.db.connection import COMMON, Common, connected, print_json
+from plainsql.cli.db.layer_selection import present_layers, tell_of_others
+from plainsql.cli.exit_codes import FINE
 from plainsql.cli.tables import Column, print_rows
 
 __all__ = ["TableStats", "stats", "table_stats"]

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
-from plainsql.transfer.catalogue import Connection, Source
+from plainsql.transfer.catalog import Connection, Source
 
-__all__ = ["guards_aside"]
+__all__ = ["suspend_constraints"]
 
 # 'O' fires in ordinary sessions, 'A' always; the others do not fire here.
 _TRIGGERS = """
@@ -63,7 +63,7 @@ order by n.nspname, r.relname, c.conname
 
 
 @contextmanager
-def guards_aside(connection: Connection, tables: Sequence[Source]) -> Generator[None]:
+def suspend_constraints(connection: Connection, tables: Sequence[Source]) -> Generator[None]:
     """Put aside what stands in the way of the tables' rows, loaded in this order; put it back afterwards.
 
     To be used inside a transaction. When the block ends well, every constraint has been checked. Needs to

@@ -6,17 +6,22 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
-from plainsql.cli.story import Story
+from rich.console import Console
+
+import plainsql
+from plainsql.cli.demos.demo import Demo, SampleData
+from plainsql.cli.demos.presenter import Presenter
 from plainsql.database import Database
+from plainsql.layers.files import migrations_folder
 from plainsql.layers.realty import appointments, conversations, leads, messages, properties
 from plainsql.layers.realty.sample import Table, tables
 from plainsql.vector.hashing import embed
 
-__all__ = ["LAST_BEFORE_LOADING", "ZONE", "load", "play", "sample"]
+__all__ = ["demo"]
 
-LAST_BEFORE_LOADING: Final = "0007"
-"""Indexes over vectors are built many times faster over rows that are there than row by row."""
-ZONE: Final = timezone(timedelta(hours=-5), "Lima")
+_LOAD_AFTER: Final = "0007"
+"""Building an index of vectors over existing rows is many times faster than inserting row by row."""
+_ZONE: Final = timezone(timedelta(hours=-5), "Lima")
 
 _ROWS_AT_ONCE: Final = 250
 _QUESTION: Final = "departamento con vista al parque, dos dormitorios, cochera"
@@ -28,15 +33,15 @@ _SAID: Final = (
 )
 
 
-def sample() -> tuple[Table, ...]:
-    """Make the sample data: a few seconds of work for one core."""
+def _generate() -> tuple[Table, ...]:
+    """Return the sample data: a few seconds of work for one core."""
     return tables(now=datetime.now(UTC).replace(microsecond=0))
 
 
-async def load(db: Database, filled: tuple[Table, ...], advance: Callable[[int], object]) -> None:
-    """Copy the sample data into the empty tables; ``advance`` is told how many rows more are there."""
+async def _load(db: Database, data: tuple[Table, ...], advance: Callable[[int], object]) -> None:
+    """Copy the sample data into the empty tables; call ``advance`` with the rows of each batch."""
     async with db.acquire() as connection:
-        for table in filled:
+        for table in data:
             for start in range(0, len(table.rows), _ROWS_AT_ONCE):
                 rows = table.rows[start : start + _ROWS_AT_ONCE]
                 await connection.copy_records_to_table(
@@ -45,29 +50,36 @@ async def load(db: Database, filled: tuple[Table, ...], advance: Callable[[int],
                 advance(len(rows))
 
 
-async def play(story: Story) -> None:
-    """Run what an assistant runs for one lead."""
-    lead = await story.tell(
+async def play(url: str, console: Console) -> int:
+    """Run the queries of an assistant for one lead, and return their number."""
+    async with plainsql.connect(url) as db:
+        presenter = Presenter(db, console, _ZONE)
+        await _serve(presenter)
+        return presenter.queries
+
+
+async def _serve(presenter: Presenter) -> None:
+    lead = await presenter.show(
         "A stranger writes: find the lead, or enter it",
         "id name telegram_chat_id=chat created_at=since",
         leads.get_or_create_from_telegram,
         telegram_chat_id="5114440001",
         name="Lucía Quispe",
     )
-    again = await story.tell(
+    again = await presenter.show(
         "The same chat a second later: the same lead",
         "id name telegram_chat_id=chat created_at=since",
         leads.get_by_telegram_chat_id,
         telegram_chat_id="5114440001",
     )
-    story.expect(again == lead, "the lead was entered twice")
-    talk = await story.tell(
+    presenter.expect(again == lead, "the lead was entered twice")
+    talk = await presenter.show(
         "Begin a conversation",
         "id lead_id=lead is_answered_by_lead last_message_at",
         conversations.create,
         lead_id=lead.id,
     )
-    async with story.step("Keep what was said", "type content") as step:
+    async with presenter.step("Keep what was said", "type content") as step:
         for type, content in _SAID:
             await step.run(
                 messages.append,
@@ -75,23 +87,23 @@ async def play(story: Story) -> None:
                 type="human" if type == "human" else "ai-assistant",
                 content=content,
             )
-    recent = await story.tell(
+    recent = await presenter.show(
         "What the model is given as context: the last messages, oldest first",
         "created_at=at type content",
         messages.recent,
         conversation_id=talk.id,
         limit=5,
     )
-    story.expect([message.content for message in recent] == [content for _, content in _SAID], "history")
-    warm = await story.tell(
+    presenter.expect([message.content for message in recent] == [content for _, content in _SAID], "history")
+    warm = await presenter.show(
         "The same once more: 'cache: 5m' in its header, PostgreSQL is not asked",
         "created_at=at type content",
         messages.recent,
         conversation_id=talk.id,
         limit=5,
     )
-    story.expect(warm == recent, "the cache has something else")
-    answer = await story.tell(
+    presenter.expect(warm == recent, "the cache has something else")
+    answer = await presenter.show(
         "The assistant answers: what is stored of this conversation ends, and of no other",
         "created_at=at type content",
         messages.append,
@@ -99,17 +111,17 @@ async def play(story: Story) -> None:
         type="ai-assistant",
         content=_ANSWER,
     )
-    seen = await story.tell(
+    seen = await presenter.show(
         "The very next read sees it",
         "created_at=at type content",
         messages.recent,
         conversation_id=talk.id,
         limit=5,
     )
-    story.expect(seen == [*recent, answer], "the answer is not seen")
+    presenter.expect(seen == [*recent, answer], "the answer is not seen")
 
     meaning = embed(_QUESTION)
-    nearest = await story.tell(
+    nearest = await presenter.show(
         "Search by meaning, with the lead's conditions as filters",
         "distance pricing=price view_type=view title=home",
         properties.search,
@@ -120,8 +132,8 @@ async def play(story: Story) -> None:
         includes_parking=True,
         limit=5,
     )
-    story.expect(len(nearest) == 5, "nothing was found")
-    best = await story.tell(
+    presenter.expect(len(nearest) == 5, "nothing was found")
+    best = await presenter.show(
         "The same by meaning and by words together",
         "score pricing=price view_type=view title=home",
         properties.search_hybrid,
@@ -133,9 +145,9 @@ async def play(story: Story) -> None:
         includes_parking=True,
         limit=5,
     )
-    story.expect(bool(best), "nothing was found")
+    presenter.expect(bool(best), "nothing was found")
     home = best[0]
-    await story.tell(
+    await presenter.show(
         "Note what the talk is about",
         "id most_recent_project_id=project last_message_at",
         conversations.touch,
@@ -145,7 +157,7 @@ async def play(story: Story) -> None:
 
     # Eleven in Lima, on the first day for which the sample has visits as well.
     tomorrow = datetime.now(UTC).replace(hour=16, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    booked = await story.tell(
+    booked = await presenter.show(
         "Book a visit",
         "id scheduled_for notes",
         appointments.book,
@@ -156,7 +168,7 @@ async def play(story: Story) -> None:
         scheduled_for=tomorrow,
         notes="Prefiere pisos altos",
     )
-    await story.refused(
+    await presenter.show_refusal(
         "A second visit at the same time is refused",
         appointments.book,
         lead_id=lead.id,
@@ -165,19 +177,31 @@ async def play(story: Story) -> None:
         property_id=nearest[-1].id,
         scheduled_for=tomorrow,
     )
-    upcoming = await story.tell(
+    upcoming = await presenter.show(
         "The visits that the lead has before them",
         "id scheduled_for project_id=project property_id=home",
         appointments.upcoming_for_lead,
         lead_id=lead.id,
     )
-    story.expect(upcoming == [booked], "the visit is not there, or twice")
-    agenda = await story.tell(
+    presenter.expect(upcoming == [booked], "the visit is not there, or twice")
+    agenda = await presenter.show(
         "The agency's agenda of that day",
         "scheduled_for=at lead_name=lead lead_phone=phone property_title=home",
         appointments.agenda_of_day,
-        day=tomorrow.astimezone(ZONE).date(),
+        day=tomorrow.astimezone(_ZONE).date(),
         time_zone="America/Lima",
         limit=8,
     )
-    story.expect(any(entry.id == booked.id for entry in agenda), "the visit is not on the agenda")
+    presenter.expect(any(entry.id == booked.id for entry in agenda), "the visit is not on the agenda")
+
+
+def _count(data: tuple[Table, ...]) -> int:
+    return sum(len(table.rows) for table in data)
+
+
+demo: Final = Demo(
+    play=play,
+    migrations=migrations_folder("realty").parent,
+    layer="realty",
+    sample=SampleData(generate=_generate, count_rows=_count, load=_load, load_after=_LOAD_AFTER),
+)

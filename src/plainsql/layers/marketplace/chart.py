@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from plainsql.errors import BindError, SettingsError
-from plainsql.layers.marketplace.report import CategoryLine, DailyReport
-from plainsql.layers.marketplace.words import amount, duration, percent, title
+from plainsql.layers.marketplace.daily_report import CategoryLine, DailyReport
+from plainsql.layers.marketplace.formatting import amount, duration, percent, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
