@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
+from plainsql.database import executor
 from plainsql.database.execution.batched_statement import BatchedStatement
 from plainsql.database.execution.pipelined_statement import PipelinedStatement
-from plainsql.database.pool import tenant_pool as borrowing
+from plainsql.database.pool import tenant_pool
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.transaction import begin
@@ -40,7 +41,7 @@ def _answers_of_others() -> Iterator[None]:
 @contextmanager
 def _writes_again() -> Iterator[None]:
     """A write whose connection is lost is always run again."""
-    with patch.object(borrowing, "may_run_again", lambda error, effect: is_lost(error)):
+    with patch.object(tenant_pool, "may_run_again", lambda error, *, read_only: is_lost(error)):
         yield
 
 
@@ -51,7 +52,7 @@ def _tenants_mixed() -> Iterator[None]:
     async def nothing(*_: object, **__: object) -> None:
         """Set nothing."""
 
-    with patch.object(borrowing, "set_session", nothing):
+    with patch.object(tenant_pool, "set_session", nothing):
         yield
 
 
@@ -81,7 +82,7 @@ def _commits_left_out() -> Iterator[None]:
                 if count % 20 == 0:
                     raise _RolledBackError
 
-    with patch.object(borrowing, "begin", begin_unsafely):
+    with patch.object(executor, "begin", begin_unsafely):
         yield
 
 

@@ -7,9 +7,22 @@ from typing import Any
 import plainsql
 from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.execution.scheduler import Scheduler
-from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery
+from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery, QueryFacts
 
-__all__ = ["SELECT_1", "all_text", "cached_queries", "count", "many", "one", "schedulers"]
+__all__ = [
+    "READS",
+    "SELECT_1",
+    "WRITES",
+    "all_text",
+    "cached_queries",
+    "count",
+    "many",
+    "one",
+    "schedulers",
+]
+
+READS = QueryFacts(read_only=True, session_clean=True)
+WRITES = QueryFacts(session_clean=True)
 
 
 def one(sql: str, *names: str) -> OneQuery[..., Any]:

@@ -8,7 +8,7 @@ touches them), `local` (in the process), `flights` (one read at a time), `store`
 
 from plainsql.cache.cache import MISS, Cache, Miss
 from plainsql.cache.cached_query import CachedCall, CachedQuery, Codec
-from plainsql.cache.invalidation import Mode, PendingInvalidation
+from plainsql.cache.invalidation import OnFailure, PendingInvalidation
 from plainsql.cache.keys import Tag, Touched, merge, resolve_change, touched_rows
 from plainsql.cache.memory import MemoryStore
 from plainsql.cache.stats import Stats, Violation
@@ -23,7 +23,7 @@ __all__ = [
     "Lookup",
     "MemoryStore",
     "Miss",
-    "Mode",
+    "OnFailure",
     "PendingInvalidation",
     "Stats",
     "Store",

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 from plainsql.cache.auditor import Auditor
 from plainsql.cache.breaker import Breaker
 from plainsql.cache.cached_query import CachedCall, CachedQuery
-from plainsql.cache.invalidation import Invalidation, Mode, PendingInvalidation
+from plainsql.cache.invalidation import Invalidation, OnFailure, PendingInvalidation
 from plainsql.cache.keys import Touched, touched_rows
 from plainsql.cache.memory import MemoryStore
 from plainsql.cache.process_tier import HeldValue, ProcessTier
@@ -73,8 +73,8 @@ class Cache:
 
     Args:
         store: where entries and versions lie. The cache closes it.
-        mode: what a write does when the store does not answer: ``"available"``, commit all the same and make
-            it known as soon as it answers; ``"strict"``, fail before the commit.
+        on_failure: what a write does if the store does not answer: ``"commit"``, and invalidate as soon as
+            it answers; ``"fail"`` before the commit.
         jitter: by how much of it a TTL is shortened at random, so that entries do not end together.
         early: the last part of a TTL in which a hit has its entry read anew in the background; 0: none.
         max_bytes: of a stored value, after compression. Larger ones are not stored.
@@ -93,7 +93,7 @@ class Cache:
         self,
         store: Store | None = None,
         *,
-        mode: Mode = "available",
+        on_failure: OnFailure = "commit",
         jitter: float = 0.1,
         early: float = 0.0,
         max_bytes: int = 2**20,
@@ -103,13 +103,13 @@ class Cache:
         local_entries: int = 10_000,
         audit_rate: float = 0.0,
     ) -> None:
-        if mode not in ("available", "strict"):
-            raise BindError(f"mode: expected 'available' or 'strict', got {mode!r}")
+        if on_failure not in ("commit", "fail"):
+            raise BindError(f"on_failure: expected 'commit' or 'fail', got {on_failure!r}")
         for name, value in (("jitter", jitter), ("early", early), ("audit_rate", audit_rate)):
             if not 0 <= value <= 1:
                 raise BindError(f"{name}: expected 0 to 1, got {value!r}")
         self._store: Store = store if store is not None else MemoryStore()
-        self.mode: Mode = mode
+        self.on_failure: OnFailure = on_failure
         self._jitter, self._early, self._max_bytes = jitter, early, max_bytes
         self._lease, self._lease_wait = lease, lease_wait
         self._breaker = Breaker()
@@ -120,7 +120,7 @@ class Cache:
         self._unfit: dict[bytes, float] = {}
         """Reads whose results could not be stored, and until when they need not be tried again."""
         self._invalidation = Invalidation(
-            self._store, self._breaker, self._local, self._stats, mode=mode, marker_ttl=marker_ttl
+            self._store, self._breaker, self._local, self._stats, on_failure=on_failure, marker_ttl=marker_ttl
         )
         self._auditor = Auditor(self._store, self._stats, audit_rate)
         self._following: asyncio.Task[None] | None = None

@@ -16,9 +16,9 @@ from plainsql.cache.stats import Stats
 from plainsql.cache.store import Store
 from plainsql.errors import CacheError, PlainsqlError
 
-__all__ = ["Invalidation", "Mode", "PendingInvalidation"]
+__all__ = ["Invalidation", "OnFailure", "PendingInvalidation"]
 
-Mode: TypeAlias = Literal["available", "strict"]
+OnFailure: TypeAlias = Literal["commit", "fail"]
 """What a write does when the store does not answer: commit all the same, or fail before the commit."""
 
 _MAX_UNPUBLISHED = 256
@@ -49,11 +49,11 @@ class Invalidation:
         local: ProcessTier,
         stats: Stats,
         *,
-        mode: Mode,
+        on_failure: OnFailure,
         marker_ttl: float,
     ) -> None:
         self._store, self._breaker, self._local, self._stats = store, breaker, local, stats
-        self._strict = mode == "strict"
+        self._fails = on_failure == "fail"
         self._ttl = marker_ttl
         self._unpublished: list[PendingInvalidation] = []
         self._publisher: asyncio.Task[None] | None = None
@@ -79,12 +79,12 @@ class Invalidation:
             self._publish_later(pending)
             raise
         except PlainsqlError as error:
-            if self._strict:
+            if self._fails:
                 self._publish_later(pending)
                 raise CacheError(
                     "the cache does not answer: this write was not made",
                     detail=error.message,
-                    hint="in mode 'available', writes go on without it",
+                    hint="with on_cache_failure='commit', writes go on without it",
                 ) from error
         else:
             self._renew_later(pending)
@@ -150,7 +150,7 @@ class Invalidation:
             if required:
                 raise CacheError("the cache does not answer", detail=error.message) from error
             self._publish_later(pending)
-            if self._strict:
+            if self._fails:
                 raise CacheError(
                     "the cache does not answer: it will be told as soon as it does",
                     detail=error.message,

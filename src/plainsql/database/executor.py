@@ -25,7 +25,7 @@ from plainsql.database.state import DatabaseState
 from plainsql.database.transaction import Isolation, Transaction, TransactionOptions, begin
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
-from plainsql.query import Args, Query
+from plainsql.query import Args, CompiledQuery, Query
 
 __all__ = ["Executor"]
 
@@ -51,26 +51,28 @@ class Executor:
         """The cache by hand: forget, clear, touch, drain, stats."""
         return CacheHandle(self._state.cached, self._pool)
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
+    def run(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query, alone or together with concurrent calls of the same read.
 
         A read that is proved to change nothing is run a second time if its connection was lost.
         """
         return self._chain.run(query, args, self._pool, None)
 
-    def run_fresh(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
+    def fresh(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query without reading its result from the cache."""
         return self._chain.fresh(query, args, self._pool, None)
 
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
+    def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over the rows of a query through a cursor, in a transaction of its own."""
         return self._chain.stream(query, args, self._pool, None)
 
-    def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
+    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments, all or none. Return the results in the order of the sets."""
         return self._chain.batch(query, sets, self._pool, None)
 
-    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
+    def execute_many(
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /
+    ) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments as a pipeline, all or none, and drop the results."""
         return self._chain.execute_many(query, sets, self._pool, None)
 
@@ -119,9 +121,10 @@ class Executor:
             progress: called with the number of bytes so far.
         """
         args = arguments_of(query, output, parameters, format, header, progress)
+        compiled = query.compiled
         return await self._chain.copy_out(
-            query,
-            lambda connection: copy_out(connection, query, args, output, format, header, progress),
+            compiled,
+            lambda connection: copy_out(connection, compiled, args, output, format, header, progress),
             self._pool,
             None,
         )

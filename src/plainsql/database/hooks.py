@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from plainsql.database.execution.link import CopyWork, Executes, Link
 from plainsql.database.pool.call import Call, OnCall
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
-from plainsql.query import Args, Query
+from plainsql.query import Args, CompiledQuery
 
 __all__ = ["Observed", "observe", "observe_rows"]
 
@@ -33,20 +33,20 @@ class Observed(Link):
         self._on_call = on_call
 
     def run(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, _: Call | None, /
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, _: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         call = Call(query)
         return observe(self._on_call, call, self._next.run(query, args, pool, call))
 
     def fresh(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, _: Call | None, /
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, _: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         call = Call(query)
         return observe(self._on_call, call, self._next.fresh(query, args, pool, call))
 
     def stream(
         self,
-        query: Query[..., T, Any],
+        query: CompiledQuery[T, Any],
         args: Args,
         pool: TenantPool,
         _: Call | None,
@@ -57,19 +57,19 @@ class Observed(Link):
         return observe_rows(self._on_call, call, self._next.stream(query, args, pool, call, around))
 
     def batch(
-        self, query: Query[..., Any, R], sets: Sequence[Args], pool: TenantPool, _: Call | None, /
+        self, query: CompiledQuery[Any, R], sets: Sequence[Args], pool: TenantPool, _: Call | None, /
     ) -> Coroutine[Any, Any, list[R]]:
         call = Call(query, "batch", len(sets))
         return observe(self._on_call, call, self._next.batch(query, sets, pool, call))
 
     def execute_many(
-        self, query: Query[..., Any, Any], sets: Sequence[Args], pool: TenantPool, _: Call | None, /
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], pool: TenantPool, _: Call | None, /
     ) -> Coroutine[Any, Any, None]:
         call = Call(query, "execute_many", len(sets))
         return observe(self._on_call, call, self._next.execute_many(query, sets, pool, call))
 
     def copy_out(
-        self, query: Query[..., Any, Any], copy: CopyWork, pool: TenantPool, _: Call | None, /
+        self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, _: Call | None, /
     ) -> Coroutine[Any, Any, int]:
         call = Call(query, "copy_out")
         return observe(self._on_call, call, self._next.copy_out(query, copy, pool, call))

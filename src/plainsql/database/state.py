@@ -24,6 +24,7 @@ class DatabaseState:
 
     pool: DatabasePool
     chain: Executes
+    forms: FormsByText
     autobatch: Autobatch | None
     """The link of concurrent reads; None if it is turned off."""
     cached: Cached | None
@@ -52,4 +53,4 @@ class DatabaseState:
             chain = cached = Cached(chain, cached_queries, TenantPool(pool, None))
         if on_call is not None:
             chain = Observed(chain, on_call)
-        return cls(pool, chain, batching, cached, on_call, prefetch)
+        return cls(pool, chain, forms, batching, cached, on_call, prefetch)

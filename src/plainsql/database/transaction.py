@@ -33,7 +33,7 @@ from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.transaction_block import block
 from plainsql.errors import TransactionError
 from plainsql.options import check
-from plainsql.query import Args, Query
+from plainsql.query import Args, CompiledQuery, Query
 
 __all__ = ["Isolation", "Transaction", "TransactionOptions", "begin"]
 
@@ -84,14 +84,14 @@ class Transaction:
         self._borrowed: ConnectionProxy | None = None
         """Of the outermost: the connection as the user has it."""
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
+    def run(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
-        plan, values = query.plan(args)
+        text, values = query.text(args)
         write_set = self._outermost.write_set
         run = execute if write_set is None or not query.changes else write_set.execute
-        return self._exclusively(query, lambda connection: run(connection, query, plan, values))
+        return self._exclusively(query, lambda connection: run(connection, query, text, values))
 
-    async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
+    async def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor of this transaction; other queries may run in
         between.
         """
@@ -111,14 +111,16 @@ class Transaction:
                 raise
             raise error from raised
 
-    def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
+    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments; the results in the order of the sets."""
         self._trace(query, sets)
         return self._exclusively(
             query, lambda connection: run_batch(connection, query, sets), "batch", len(sets)
         )
 
-    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
+    def execute_many(
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /
+    ) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, pipelined; its results are dropped."""
         self._trace(query, sets)
         return self._exclusively(
@@ -154,9 +156,10 @@ class Transaction:
     ) -> int:
         """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
         args = arguments_of(query, output, parameters, format, header, progress)
+        compiled = query.compiled
         return await self._exclusively(
-            query,
-            lambda connection: copy_out(connection, query, args, output, format, header, progress),
+            compiled,
+            lambda connection: copy_out(connection, compiled, args, output, format, header, progress),
             "copy_out",
         )
 
@@ -187,7 +190,7 @@ class Transaction:
 
     async def _exclusively(
         self,
-        query: Query[..., Any, Any] | None,
+        query: CompiledQuery[Any, Any] | None,
         work: Callable[[Any], Coroutine[Any, Any, R]],
         operation: Operation = "call",
         sets: int = 1,
@@ -214,21 +217,21 @@ class Transaction:
         finally:
             self._busy = False
 
-    def _trace(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
+    def _trace(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
         if query.changes and (write_set := self._outermost.write_set) is not None:
             write_set.add_calls(query, sets)
 
-    async def _admit(self, connection: Any, query: Query[..., Any, Any]) -> None:
+    async def _admit(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
         if query.row_security is not None and self._terms.tenant_guard is not None:
             # A role or tenant that was set in here is gone with the transaction.
             own = self._outermost._may_be_aborted or self._outermost._altered
             await self._terms.tenant_guard.check(connection, query, lasting=not own, lasting_setting=False)
 
-    def _note(self, query: Query[..., Any, Any]) -> None:
+    def _note(self, query: CompiledQuery[Any, Any]) -> None:
         # What only reads sets nothing. A write may set what holds until the end of the transaction.
-        if query.effect != "reads":
+        if not query.read_only:
             self._outermost._altered = True
-        if query.effect == "unknown" and may_alter_statements(query.sql):
+        if not query.session_clean and may_alter_statements(query.sql):
             self._connection.is_suspect = True
 
     def _end(self) -> None:

@@ -16,7 +16,7 @@ from plainsql.database.execution.statement import fetch
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
 from plainsql.errors import PlainsqlError
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, CompiledQuery, QueryText
 
 __all__ = ["Cached"]
 
@@ -35,7 +35,7 @@ class Cached(Link):
         self._without_tenant = without_tenant
 
     def run(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         if query.cache is not None:
             return self._read(query, args, pool, call)
@@ -44,7 +44,7 @@ class Cached(Link):
         return self._next.run(query, args, pool, call)
 
     def fresh(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         if query.cache is not None:
             return self._next.fresh(query, args, pool, call)
@@ -52,7 +52,7 @@ class Cached(Link):
 
     def stream(
         self,
-        query: Query[..., T, Any],
+        query: CompiledQuery[T, Any],
         args: Args,
         pool: TenantPool,
         call: Call | None,
@@ -63,7 +63,7 @@ class Cached(Link):
         return self._next.stream(query, args, pool, call, write_set)
 
     async def batch(
-        self, query: Query[..., Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
     ) -> list[R]:
         if not query.changes:
             return await self._next.batch(query, sets, pool, call)
@@ -73,7 +73,7 @@ class Cached(Link):
             return await self._next.batch(query, sets, pool, call)
 
     async def execute_many(
-        self, query: Query[..., Any, Any], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
     ) -> None:
         if not query.changes:
             await self._next.execute_many(query, sets, pool, call)
@@ -90,7 +90,7 @@ class Cached(Link):
         write_set.add(ANYTHING)  # the triggers of the table may write to any other
         return self._next.copy_in(copy, pool, write_set)
 
-    async def cached_query(self, query: Query[..., Any, Any]) -> CachedQuery[Any] | None:
+    async def cached_query(self, query: CompiledQuery[Any, Any]) -> CachedQuery[Any] | None:
         """Return a query as the cache has it; None if its results cannot be stored, ever or now."""
         queries = self.queries
         if not queries.knows(query) and queries.may_identify:
@@ -99,7 +99,7 @@ class Cached(Link):
                 await queries.identify(connection, query)
 
             # In a session without a tenant: a tenant is part of the keys by itself.
-            no_plan = cast("Plan", None)
+            no_plan = cast("QueryText", None)
             try:
                 await self._without_tenant.run_on_connection(identify, query, no_plan, (), None)
             except PlainsqlError:
@@ -108,7 +108,7 @@ class Cached(Link):
                 queries.identification_failed(error)
         return queries.cached_query(query)
 
-    async def _read(self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None) -> R:
+    async def _read(self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None) -> R:
         queries = self.queries
         cached = queries.cached_query(query) if queries.knows(query) else await self.cached_query(query)
         if query.row_security is not None and pool.tenant is None:
@@ -135,26 +135,26 @@ class Cached(Link):
         return await queries.cache.read(cached, args, load, scope=scope, prove=load_proved)
 
     async def _run_proved(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None
     ) -> tuple[R, bool]:
         """Run a read behind a pooler in transaction mode, and return with its result whether it ran on the
         server that the result would be stored for.
 
         Both are asked in one transaction, which no pooler divides.
         """
-        plan, values = query.plan(args)
+        text, values = query.text(args)
         servers = self.queries.servers
         proof = servers.proof()
 
         async def work(
-            connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+            connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
         ) -> tuple[list[Any], bool]:
             if pool.local is not None:  # the call is a transaction already
                 status = await connection.execute(proof)
-                return await fetch(connection, query, plan, values), status == "SELECT 1"
+                return await fetch(connection, query, text, values), status == "SELECT 1"
             status = await connection.execute(f"begin; {proof}")
             try:
-                records = await fetch(connection, query, plan, values)
+                records = await fetch(connection, query, text, values)
             except Exception:
                 if not connection.is_closed():
                     with suppress(exceptions.PostgresError, exceptions.InterfaceError, OSError):
@@ -163,21 +163,23 @@ class Cached(Link):
             await connection.execute("commit")
             return records, status == "SELECT 1"
 
-        records, proved = await pool.run_on_connection(work, query, plan, values, call)
+        records, proved = await pool.run_on_connection(work, query, text, values, call)
         if not proved:
             servers.doubt()
         return query.result(records), proved
 
-    async def _write(self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None) -> R:
+    async def _write(
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None
+    ) -> R:
         if query.row_security is not None and pool.tenant is None:
             await pool.admit(query)
         if self.queries.is_empty or not needs_returned_rows(query):
             async with WriteSet(self.queries, query, [args]) as write_set:
                 await write_set.before_commit()
                 return await self._next.run(query, args, pool, call)
-        plan, values = query.plan(args)
+        text, values = query.text(args)
         write_set = WriteSet(self.queries)
         async with pool.in_transaction(call, around=write_set) as connection:
-            records = await write_set.fetch(connection, query, plan, values)
+            records = await write_set.fetch(connection, query, text, values)
         # After the commit, as without a cache: a row too many does not undo the write.
         return query.result(records)

@@ -19,8 +19,8 @@ import msgspec
 
 from plainsql.cache import Cache, CachedQuery
 from plainsql.database.caching.server_identity import ServerIdentity
-from plainsql.query import Query
-from plainsql.reach import Dependence
+from plainsql.dependencies import Dependency
+from plainsql.query import CompiledQuery
 from plainsql.types import JSON
 
 __all__ = ["ANY_TABLE", "CachedQueries", "settings_of_url"]
@@ -97,7 +97,7 @@ def settings_of_url(url: str) -> dict[str, str]:
     return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in _NO_SETTINGS}
 
 
-def cached_query_of(query: Query[..., Any, R], identity: str) -> CachedQuery[R] | None:
+def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[R] | None:
     """Return a cached query as the cache has it; None where its results cannot be stored and be the same
     again: a column of a type that only the driver knows.
     """
@@ -112,7 +112,7 @@ def cached_query_of(query: Query[..., Any, R], identity: str) -> CachedQuery[R] 
         type_ = item | None
     elif query.kind == "many":
         type_ = list.__class_getitem__(item)
-    policy = replace(policy, dependences=(*policy.dependences, Dependence(ANY_TABLE)))
+    policy = replace(policy, dependencies=(*policy.dependencies, Dependency(ANY_TABLE)))
     shape = "\0".join((identity, query.sql, repr(type_), *_shape(item)))
     try:
         return CachedQuery(query.name, policy, query.parameters, type_, shape=shape)
@@ -149,7 +149,7 @@ class CachedQueries:
         """The values that nobody's sessions have of the settings that queries name."""
         self._shared = shared
         self._used = False
-        self._cached_queries: dict[Query[..., Any, Any], CachedQuery[Any] | None] = {}
+        self._cached_queries: dict[CompiledQuery[Any, Any], CachedQuery[Any] | None] = {}
         self.tables: set[str] = set()
         """Tables that the database was found to have, by hand."""
         self._identity: str | None = None
@@ -163,7 +163,7 @@ class CachedQueries:
         """Whether nothing can be stored anywhere."""
         return not (self._shared or self._used)
 
-    def knows(self, query: Query[..., Any, Any]) -> bool:
+    def knows(self, query: CompiledQuery[Any, Any]) -> bool:
         """Say whether ``reading`` has what it needs; if not, ``ask`` comes first."""
         return query in self._cached_queries
 
@@ -175,7 +175,7 @@ class CachedQueries:
         self.servers.review()  # one may have been closed or promoted
         return bool(self.servers.current) and self._clock() >= self._identify_at
 
-    async def identify(self, connection: Any, query: Query[..., Any, Any]) -> None:
+    async def identify(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
         """Ask one of nobody's sessions what tells the results of a query from another database's.
 
         Without a failure it may leave ``reading`` without an answer, if the server changes meanwhile.
@@ -195,7 +195,7 @@ class CachedQueries:
         else:
             self._pause = _FIRST_PAUSE_S
 
-    async def _identify(self, connection: Any, query: Query[..., Any, Any]) -> None:
+    async def _identify(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
         server = self.servers.current
         if server is None:
             return
@@ -220,7 +220,7 @@ class CachedQueries:
         self._identify_at = self._clock() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
 
-    def cached_query(self, query: Query[..., Any, Any]) -> CachedQuery[Any] | None:
+    def cached_query(self, query: CompiledQuery[Any, Any]) -> CachedQuery[Any] | None:
         """Return a query as a reading, or None if its results cannot be stored: ever, or now."""
         if query not in self._cached_queries:
             named = _named_settings(query)
@@ -252,7 +252,7 @@ class CachedQueries:
         self._identify_at = 0.0
 
 
-def _named_settings(query: Query[..., Any, Any]) -> list[str]:
+def _named_settings(query: CompiledQuery[Any, Any]) -> list[str]:
     """The settings that are read by name on the way to a query's result."""
     named = set(query.cache.settings) if query.cache is not None else set[str]()
     return sorted(named.union(*(query.row_security or {}).values()))

@@ -9,6 +9,7 @@ from plainsql.database.caching.cached import Cached
 from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.caching.outbox_consumer import drain_all
 from plainsql.database.pool.tenant_pool import TenantPool
+from plainsql.deprecation import warn_of_old_name
 from plainsql.errors import BindError
 from plainsql.query import Query
 
@@ -25,7 +26,7 @@ where n.nspname || '.' || c.relname = $1 and c.relkind in ('r', 'p', 'f', 'm', '
 class CacheHandle:
     """``db.cache``: the cache of a database, or of a tenant's view of it, by hand.
 
-    Where there is no cache (``connect(cache=None)``), there is nothing to do, and nothing is done.
+    Where there is no cache (``connect(cache=False)``), there is nothing to do, and nothing is done.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class CacheHandle:
 
         Raises ``RedisUnavailableError`` where Redis does not answer.
         """
-        args = query.bind((), parameters)
-        if self._cached is None or query.cache is None:
+        compiled = query.compiled
+        args = compiled.bind((), parameters)
+        if self._cached is None or compiled.cache is None:
             return
-        cached_query = await self._cached.cached_query(query)
+        cached_query = await self._cached.cached_query(compiled)
         if cached_query is not None:
-            scope = (self._pool.tenant,) if query.cache.scoped else ()
+            scope = (self._pool.tenant,) if compiled.cache.scoped else ()
             await self._cached.queries.cache.forget(cached_query, args, scope)
 
     async def clear(self, prefix: str = "") -> int:
@@ -68,20 +70,20 @@ class CacheHandle:
         await self._cache.clear(prefix)
         return self._queries.named(prefix)
 
-    async def touch(self, table: str, **known: object) -> int:
-        """Tell of a committed write that plainsql has not made: ``touch("realty.messages",
-        conversation_id=id)``.
+    async def invalidate(self, table: str, **known: object) -> int:
+        """Invalidate what depends on a table, after a committed write that plainsql did not make:
+        ``invalidate("realty.messages", conversation_id=id)``.
 
-        ``table`` with its schema; ``known`` are columns in which every row changed has one of these values,
-        before and after: a value, or a list of them. Without, the whole table.
+        ``table`` with its schema. ``known`` are columns in which every changed row has one of these values,
+        before and after: a value, or a list of values. Without them, the whole table.
 
-        Return how many queries that this process has read through the cache depend on the table: those of
-        other processes are told as well. Raises ``BindError`` if the database has no such table, which it is
-        asked at the first touch of each.
+        Return how many queries that this process has read through the cache depend on the table; those of
+        other processes are invalidated as well. Raises ``BindError`` if the database has no such table, which
+        is looked up once for each table.
         """
         if not _is_qualified(table):
             raise BindError(
-                f"touch(): expected a table with its schema, got {_shown(table)}",
+                f"invalidate(): expected a table with its schema, got {_shown(table)}",
                 hint="write it as in realty.messages, or public.messages",
             )
         if self._queries is None or self._cache is None:
@@ -100,14 +102,20 @@ class CacheHandle:
             return
         if kind is None:
             raise BindError(
-                f"touch(): there is no table {_shown(table)} in this database",
+                f"invalidate(): there is no table {_shown(table)} in this database",
                 hint="write its schema and its name as the database has them",
             )
         if kind == "v":
             raise BindError(
-                f"touch(): {_shown(table)} is a view", hint="touch the tables that it reads, one by one"
+                f"invalidate(): {_shown(table)} is a view",
+                hint="invalidate the tables that it reads, one by one",
             )
         cached_queries.tables.add(table)
+
+    async def touch(self, table: str, **known: object) -> int:
+        """Invalidate what depends on a table, by the former name of ``invalidate``."""
+        warn_of_old_name("db.cache.touch", "db.cache.invalidate")
+        return await self.invalidate(table, **known)
 
     async def drain(self) -> int:
         """Tell the cache what the triggers of ``plainsql cache triggers`` have noted, all that is committed

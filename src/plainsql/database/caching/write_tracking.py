@@ -10,7 +10,7 @@ from plainsql.database.caching.cached_queries import ANY_TABLE, CachedQueries
 from plainsql.database.execution.batch import divide
 from plainsql.database.execution.statement import execute, fetch
 from plainsql.database.pool.commit_outcome import may_still_commit
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, CompiledQuery, QueryText
 
 __all__ = ["ANYTHING", "WriteSet", "needs_returned_rows", "touched_by"]
 
@@ -21,8 +21,8 @@ ANYTHING: Final[Touched] = {ANY_TABLE: {}}
 
 
 def touched_by(
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     sets: Sequence[Args],
     returned: Sequence[Mapping[str, Any]] | None = None,
 ) -> Touched:
@@ -30,12 +30,12 @@ def touched_by(
 
     ``sets`` are their values in the order of ``$n``; ``returned`` are the rows that came back, if known.
     """
-    names = plan.variant.parameters
+    names = text.variant.parameters
     given = [dict(zip(names, values, strict=True)) for values in sets]
     return merge(resolve_change(change, given, returned) for change in query.changes)
 
 
-def needs_returned_rows(query: Query[..., Any, Any]) -> bool:
+def needs_returned_rows(query: CompiledQuery[Any, Any]) -> bool:
     """Return whether only the returned rows of a write name the partition of a table that it changes."""
     for change in query.changes:
         given = {column for column, source, _ in change.known if source == "parameter"}
@@ -64,55 +64,57 @@ class WriteSet:
     def __init__(
         self,
         cached_queries: CachedQueries,
-        query: Query[..., Any, Any] | None = None,
+        query: CompiledQuery[Any, Any] | None = None,
         sets: Sequence[Args] = (),
     ) -> None:
         self._cached_queries = cached_queries
         self._calls = None if query is None else (query, sets)
         """Calls that are added when the block begins."""
         self._touched: Touched = {}
-        self._written: set[Query[..., Any, Any]] = set()
+        self._written: set[CompiledQuery[Any, Any]] = set()
         """The queries that wrote while nothing was stored. Their rows are not kept."""
         self._unmarked = False
         """True if the commit may have run without an invalidation, because nothing was stored then."""
         self._pending: PendingInvalidation | None = None
 
-    async def execute(self, connection: Any, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
+    async def execute(
+        self, connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args
+    ) -> R:
         """Run a write and add the rows that it changes."""
         if self._cached_queries.is_empty:
             self._written.add(query)
-            return await execute(connection, query, plan, values)
+            return await execute(connection, query, text, values)
         if query.kind != "count":
-            return query.result(await self.fetch(connection, query, plan, values))
+            return query.result(await self.fetch(connection, query, text, values))
         try:
-            return await execute(connection, query, plan, values)
+            return await execute(connection, query, text, values)
         finally:
-            self.add(touched_by(query, plan, [values]))
+            self.add(touched_by(query, text, [values]))
 
     async def fetch(
-        self, connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+        self, connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
     ) -> list[Any]:
         """Run a write that returns rows and add the rows that it changes. The cache is not empty."""
         records: list[Any] | None = None
         try:
-            records = await fetch(connection, query, plan, values)
+            records = await fetch(connection, query, text, values)
             return records
         finally:
             # Also after an error: the server has done what failed on this side only, such as a row that
             # cannot be decoded or a cancellation that came too late.
-            self.add(touched_by(query, plan, [values], records))
+            self.add(touched_by(query, text, [values], records))
 
     def add(self, touched: Touched) -> None:
         """Add rows."""
         self._touched = merge((self._touched, touched)) if self._touched else touched
 
-    def add_calls(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
+    def add_calls(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
         """Add the rows that calls of a query change; ``sets`` are as the caller gave them."""
         if self._cached_queries.is_empty:
             self._written.add(query)
             return
-        for plan, values in divide(query, sets):
-            self.add(touched_by(query, plan, values))
+        for text, values in divide(query, sets):
+            self.add(touched_by(query, text, values))
 
     async def before_commit(self) -> None:
         """Begin the invalidation.

@@ -18,7 +18,7 @@ from plainsql.database.execution.statement import fetch
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.tenant_pool import TenantPool
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.tenancy import Tenant
 
 __all__ = ["Autobatch"]
@@ -45,23 +45,25 @@ class Autobatch(Link):
         self.schedulers: dict[tuple[Tenant | None, int], Scheduler] = {}
         """By the tenant and the identity of the query's text, which the forms keep alive."""
 
-    async def run(self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None, /) -> R:
+    async def run(
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
+    ) -> R:
         """Run a query. A read may share a statement or a round trip with concurrent calls of the same
         read.
         """
-        if query.effect != "reads" or not query.pipelines:
+        if not query.read_only or not query.autobatch:
             return await self._next.run(query, args, pool, call)
-        plan, values = query.plan(args)
+        text, values = query.text(args)
         if query.row_security is not None and pool.tenant is None:
             await pool.admit(query)
         connections = self._connections
         if connections.loop._thread_id != get_ident():
             raise connections.wrong_loop()  # before a scheduler counts or keeps the call
-        scheduler = self.schedulers.get((pool.tenant, id(plan)))
+        scheduler = self.schedulers.get((pool.tenant, id(text)))
         if scheduler is None:
             if query.needs_columns:
                 return await self._next.run(query, args, pool, call)
-            scheduler = self._add_scheduler(query, plan, pool)
+            scheduler = self._add_scheduler(query, text, pool)
         if (scheduler.in_progress or scheduler.crowded) and scheduler.accepts():
             try:
                 found = await scheduler.join(values, call)
@@ -72,14 +74,14 @@ class Autobatch(Link):
                 return query.result(found)
         work = _measuring(scheduler) if scheduler.begin() else fetch
         try:
-            records = await pool.run_on_connection(work, query, plan, values, call)
+            records = await pool.run_on_connection(work, query, text, values, call)
         finally:
             scheduler.end()
         return query.result(records)
 
     fresh = run
 
-    def _add_scheduler(self, query: Query[..., Any, Any], plan: Plan, pool: TenantPool) -> Scheduler:
+    def _add_scheduler(self, query: CompiledQuery[Any, Any], text: QueryText, pool: TenantPool) -> Scheduler:
         schedulers = self.schedulers
         if len(schedulers) >= _MAX_SCHEDULERS:  # there may be many tenants
             for key in [*islice(schedulers, _DROPPED_AT_ONCE)]:
@@ -101,26 +103,26 @@ class Autobatch(Link):
                 try:
                     return await form.fetch(connection, [values for values, _, _ in waiting])
                 except TimeoutError as error:
-                    error.add_note(query.note(plan, None))
+                    error.add_note(query.error_note(text, None))
                     raise
 
-            return pool.run_on_connection(fetch_together, query, plan, waiting, None)
+            return pool.run_on_connection(fetch_together, query, text, waiting, None)
 
         def alone(waiting: Waiting, began: Began | None) -> Awaitable[Sequence[Any]]:
             values, future, call = waiting
 
             async def fetch_alone(
-                connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+                connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
             ) -> list[Any]:
                 if began is not None:
                     began[future] = perf_counter()
-                return await fetch(connection, query, plan, values)
+                return await fetch(connection, query, text, values)
 
-            return pool.run_on_connection(fetch_alone, query, plan, values, call)
+            return pool.run_on_connection(fetch_alone, query, text, values, call)
 
         connections = self._connections
         runner = Runner(connections.max_size, lambda: connections.in_use, together, alone)
-        made = schedulers[pool.tenant, id(plan)] = Scheduler(self._forms.of(query, plan), runner)
+        made = schedulers[pool.tenant, id(text)] = Scheduler(self._forms.of(query, text), runner)
         return made
 
 
@@ -128,10 +130,10 @@ def _measuring(scheduler: Scheduler) -> Callable[..., Awaitable[list[Any]]]:
     """Make a ``fetch`` that reports to the scheduler how long it took."""
 
     async def fetch_measured(
-        connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+        connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
     ) -> list[Any]:
-        began, prepared = perf_counter(), is_prepared(connection, plan.sql)
-        records = await fetch(connection, query, plan, values)
+        began, prepared = perf_counter(), is_prepared(connection, text.sql)
+        records = await fetch(connection, query, text, values)
         scheduler.measured(perf_counter() - began, prepared=prepared)
         return records
 

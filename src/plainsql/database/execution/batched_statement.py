@@ -22,7 +22,7 @@ from typing import Any
 from plainsql.database.execution import driver
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.pipelined_statement import Values
-from plainsql.query import Plan, Query, elements
+from plainsql.query import CompiledQuery, QueryText, elements
 from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, batched_sql
 
 __all__ = ["BatchedStatement"]
@@ -35,18 +35,18 @@ class BatchedStatement:
     types.
     """
 
-    __slots__ = ("_opaque", "_plan", "_query", "_sql", "_types", "cost", "refused")
+    __slots__ = ("_opaque", "_query", "_sql", "_text", "_types", "cost", "refused")
 
-    def __init__(self, query: Query[..., Any, Any], plan: Plan) -> None:
+    def __init__(self, query: CompiledQuery[Any, Any], text: QueryText) -> None:
         self._query = query
-        self._plan = plan
+        self._text = text
         self._sql: str | None = None
         self._types: Sequence[ParameterType] = ()
         self._opaque: Sequence[bool] = ()
         """Of each parameter, whether a list is one value of it, and must not be taken for an array of
         values."""
         self.cost = Cost()
-        self.refused = "plainsql_" in plan.sql  # it might mean one of our names
+        self.refused = "plainsql_" in text.sql  # it might mean one of our names
         """True where PostgreSQL takes the query alone, but not in this form."""
 
     async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]] | None:
@@ -73,13 +73,13 @@ class BatchedStatement:
         self._sql = None
 
     async def _describe(self, connection: Any) -> str:
-        parameters = (await driver.prepare(connection, self._plan.sql, self._query))._get_parameters()
+        parameters = (await driver.prepare(connection, self._text.sql, self._query))._get_parameters()
         described: list[Any] = []
         if parameters:
             described = await connection.fetch(PARAMETER_TYPES, [parameter.oid for parameter in parameters])
         self._types = [ParameterType(*row) for row in described]
         self._opaque = [parameter.name in _TAKES_LISTS for parameter in parameters]
-        self._sql = batched_sql(self._plan.variant, self._types)
+        self._sql = batched_sql(self._text.variant, self._types)
         return self._sql
 
     def _columns(self, calls: Sequence[Values]) -> list[object] | None:

@@ -18,7 +18,7 @@ from plainsql.database.execution.batched_statement import BatchedStatement
 from plainsql.database.execution.cost import Cost
 from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.database.pool.round_trip import RoundTrip
-from plainsql.query import Plan, Query
+from plainsql.query import CompiledQuery, QueryText
 
 __all__ = ["Form", "Forms", "FormsByText"]
 
@@ -66,13 +66,18 @@ class Forms:
     )
 
     def __init__(
-        self, query: Query[..., Any, Any], plan: Plan, *, joins: bool, round_trip: RoundTrip | None = None
+        self,
+        query: CompiledQuery[Any, Any],
+        text: QueryText,
+        *,
+        joins: bool,
+        round_trip: RoundTrip | None = None,
     ) -> None:
         self._round_trip = round_trip or RoundTrip()
         self.alone = Cost()
-        self.pipelined = PipelinedStatement(query, plan)
-        self.joined = BatchedStatement(query, plan) if joins else None
-        """None for a query that is not proved to have the same plan and rows in that form."""
+        self.pipelined = PipelinedStatement(query, text)
+        self.joined = BatchedStatement(query, text) if joins else None
+        """None for a query that is not proved to have the same text and rows in that form."""
         self.prefers_alone = self._refused
         """Whether calls cost least alone."""
         self.call_s = 0.0
@@ -178,10 +183,10 @@ class FormsByText:
         self._forms: dict[int, Forms] = {}
         """By the identity of a query's text, which the forms keep alive."""
 
-    def of(self, query: Query[..., Any, Any], plan: Plan) -> Forms:
+    def of(self, query: CompiledQuery[Any, Any], text: QueryText) -> Forms:
         """Return the forms of one text of a read."""
-        forms = self._forms.get(id(plan))
+        forms = self._forms.get(id(text))
         if forms is None:
-            joins = query.joins and self._autobatch
-            forms = self._forms[id(plan)] = Forms(query, plan, joins=joins, round_trip=self._round_trip)
+            joins = query.by_key and self._autobatch
+            forms = self._forms[id(text)] = Forms(query, text, joins=joins, round_trip=self._round_trip)
         return forms

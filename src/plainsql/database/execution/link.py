@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
-from plainsql.query import Args, Query
+from plainsql.query import Args, CompiledQuery
 
 __all__ = ["CopyWork", "Executes", "Link"]
 
@@ -30,20 +30,20 @@ class Executes(Protocol):
     """The next link, whichever it is."""
 
     def run(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         """Run a query and return its result."""
         ...
 
     def fresh(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         """Run a query without reading its result from a cache."""
         ...
 
     def stream(
         self,
-        query: Query[..., T, Any],
+        query: CompiledQuery[T, Any],
         args: Args,
         pool: TenantPool,
         call: Call | None,
@@ -54,13 +54,13 @@ class Executes(Protocol):
         ...
 
     def batch(
-        self, query: Query[..., Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments, all or none."""
         ...
 
     def execute_many(
-        self, query: Query[..., Any, Any], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, all or none, and drop the results."""
         ...
@@ -72,7 +72,7 @@ class Executes(Protocol):
         ...
 
     def copy_out(
-        self, query: Query[..., Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, int]:
         """Copy the rows of a query out, in a transaction of its own."""
         ...
@@ -87,18 +87,18 @@ class Link:
         self._next = following
 
     def run(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         return self._next.run(query, args, pool, call)
 
     def fresh(
-        self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, R]:
         return self._next.fresh(query, args, pool, call)
 
     def stream(
         self,
-        query: Query[..., T, Any],
+        query: CompiledQuery[T, Any],
         args: Args,
         pool: TenantPool,
         call: Call | None,
@@ -108,12 +108,12 @@ class Link:
         return self._next.stream(query, args, pool, call, around)
 
     def batch(
-        self, query: Query[..., Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, list[R]]:
         return self._next.batch(query, sets, pool, call)
 
     def execute_many(
-        self, query: Query[..., Any, Any], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, None]:
         return self._next.execute_many(query, sets, pool, call)
 
@@ -123,6 +123,6 @@ class Link:
         return self._next.copy_in(copy, pool, around)
 
     def copy_out(
-        self, query: Query[..., Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
     ) -> Coroutine[Any, Any, int]:
         return self._next.copy_out(query, copy, pool, call)

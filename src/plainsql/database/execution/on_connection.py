@@ -20,7 +20,7 @@ from plainsql.database.execution.pipelined_statement import is_one_piece
 from plainsql.database.execution.statement import execute, iterate
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.tenant_pool import AroundCommit, TenantPool
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, CompiledQuery, QueryText
 
 __all__ = ["OnConnection"]
 
@@ -37,21 +37,23 @@ class OnConnection:
         self._forms = forms
         self._prefetch = prefetch
 
-    async def run(self, query: Query[..., Any, R], args: Args, pool: TenantPool, call: Call | None, /) -> R:
+    async def run(
+        self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
+    ) -> R:
         """Run a query on a connection.
 
         A read that is proved to change nothing is run a second time if its connection was lost.
         """
-        plan, values = query.plan(args)
+        text, values = query.text(args)
         if query.row_security is not None and pool.tenant is None:
             await pool.admit(query)
-        return await pool.run_on_connection(execute, query, plan, values, call)
+        return await pool.run_on_connection(execute, query, text, values, call)
 
     fresh = run
 
     async def stream(
         self,
-        query: Query[..., T, Any],
+        query: CompiledQuery[T, Any],
         args: Args,
         pool: TenantPool,
         call: Call | None,
@@ -65,39 +67,39 @@ class OnConnection:
                 yield row
 
     async def batch(
-        self, query: Query[..., Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, R], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
     ) -> list[R]:
         """Run a query for each set of arguments: in one round trip if possible, else in a transaction."""
         await pool.admit(query)
         runs = divide(query, sets)
-        if query.effect == "reads" and not query.needs_columns:
+        if query.read_only and not query.needs_columns:
             results: list[R] = []
-            for plan, values in runs:
-                results += await self._read_many(query, plan, values, len(results) + 1, pool, call)
+            for text, values in runs:
+                results += await self._read_many(query, text, values, len(results) + 1, pool, call)
             return results
-        if query.effect == "writes" and len(runs) == 1 and not query.needs_columns:
-            plan, values = runs[0]
+        if query.session_clean and len(runs) == 1 and not query.needs_columns:
+            text, values = runs[0]
             if len(values) == 1:
-                return [await pool.run_on_connection(execute, query, plan, values[0], call)]
-            sql = pipelined_sql(query, plan)
+                return [await pool.run_on_connection(execute, query, text, values[0], call)]
+            sql = pipelined_sql(query, text)
             if sql is not None and is_one_piece(values):  # the pipeline is a transaction
 
-                async def write(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
-                    return await write_pipelined(connection, query, plan, values, sql)
+                async def write(connection: Any, _: object, text: QueryText, values: Any) -> list[R]:
+                    return await write_pipelined(connection, query, text, values, sql)
 
-                return await pool.run_on_connection(write, query, plan, values, call)
+                return await pool.run_on_connection(write, query, text, values, call)
         if not runs:
             return []
         async with pool.in_transaction(call) as connection:
             return await run_batch(connection, query, sets, own=True)
 
     async def execute_many(
-        self, query: Query[..., Any, Any], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], pool: TenantPool, call: Call | None, /
     ) -> None:
         """Run a query for each set of arguments as a pipeline, and drop the results."""
         await pool.admit(query)
         runs = divide(query, sets)
-        if query.effect != "unknown" and len(runs) == 1 and is_one_piece(runs[0][1]):
+        if query.session_clean and len(runs) == 1 and is_one_piece(runs[0][1]):
             await pool.run_on_connection(write_many, query, *runs[0], call)
         elif runs:
             async with pool.in_transaction(call) as connection:
@@ -109,7 +111,7 @@ class OnConnection:
             return await copy(connection)
 
     async def copy_out(
-        self, query: Query[..., Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
+        self, query: CompiledQuery[Any, Any], copy: CopyWork, pool: TenantPool, call: Call | None, /
     ) -> int:
         """Copy the rows of a query out, in a transaction."""
         await pool.admit(query)
@@ -118,16 +120,16 @@ class OnConnection:
 
     async def _read_many(
         self,
-        query: Query[..., Any, R],
-        plan: Plan,
+        query: CompiledQuery[Any, R],
+        text: QueryText,
         values: Sequence[Any],
         first: int,
         pool: TenantPool,
         call: Call | None,
     ) -> list[R]:
-        forms = self._forms.of(query, plan)
+        forms = self._forms.of(query, text)
 
-        async def read(connection: Any, _: object, plan: Plan, values: Any) -> list[R]:
-            return await read_many(connection, query, plan, values, forms, first)
+        async def read(connection: Any, _: object, text: QueryText, values: Any) -> list[R]:
+            return await read_many(connection, query, text, values, forms, first)
 
-        return await pool.run_on_connection(read, query, plan, values, call)
+        return await pool.run_on_connection(read, query, text, values, call)

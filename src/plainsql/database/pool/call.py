@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from plainsql.query import Query
+from plainsql.query import CompiledQuery
 
 __all__ = ["Call", "OnCall", "Operation"]
 
@@ -17,7 +17,7 @@ Operation = Literal["call", "stream", "batch", "execute_many", "copy_out"]
 class Call:
     """One call of a query, as a hook gets it when it has ended. It holds no parameter's value."""
 
-    query: Query[..., Any, Any]
+    query: CompiledQuery[Any, Any]
     """The query: its ``name``, ``file`` and ``sql``."""
     operation: Operation = "call"
     sets: int = 1

@@ -31,7 +31,7 @@ from plainsql.database.pool.transaction_block import block
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.outcomes import NOT_SENT
-from plainsql.query import Plan, Query
+from plainsql.query import CompiledQuery, QueryText
 from plainsql.tenancy import Tenant, local_settings
 
 __all__ = ["AroundCommit", "DatabasePool", "TenantPool"]
@@ -149,10 +149,7 @@ class TenantPool:
 
             def explain(raised: BaseException) -> BaseException:
                 error = self.explain(raised, pooled)
-                if (
-                    isinstance(error, ConnectionLostError)
-                    and (note := note_of_statement(error, "unknown")) is not None
-                ):
+                if isinstance(error, ConnectionLostError) and (note := note_of_statement(error)) is not None:
                     add_note(error, note)
                 return error
 
@@ -185,7 +182,7 @@ class TenantPool:
                         if around is not None:
                             await around.before_commit()
 
-    async def admit(self, query: Query[..., Any, Any]) -> None:
+    async def admit(self, query: CompiledQuery[Any, Any]) -> None:
         """Refuse a call without a tenant if row-level security would show it nothing.
 
         Raises ``TenantError``.
@@ -212,9 +209,9 @@ class TenantPool:
 
     async def run_on_connection(
         self,
-        work: Callable[[Any, Query[..., Any, Any], Plan, Any], Awaitable[T]],
-        query: Query[..., Any, Any],
-        plan: Plan,
+        work: Callable[[Any, CompiledQuery[Any, Any], QueryText, Any], Awaitable[T]],
+        query: CompiledQuery[Any, Any],
+        text: QueryText,
         values: Any,
         call: Call | None,
     ) -> T:
@@ -224,7 +221,7 @@ class TenantPool:
         if a server refused it that is read-only now.
         """
         connections = self._connections
-        effect: Any = query.effect
+        read_only = query.read_only
         again = False
         while True:
             pooled = connections.acquire_nowait(self._session)
@@ -236,33 +233,33 @@ class TenantPool:
             try:
                 if self.local is not None:
                     await connection.execute(f"begin; {self.local}")
-                result = await work(connection, query, plan, values)
-                if self.local is not None and effect != "reads":
+                result = await work(connection, query, text, values)
+                if self.local is not None and not read_only:
                     await connection.execute("commit")
             except BaseException as raised:
                 error = as_lost(raised)
                 replaced = self._is_replaced(error, pooled)
                 self._release_failed(pooled, query, error)
-                if not again and (replaced or may_run_again(error, effect)):
+                if not again and (replaced or may_run_again(error, read_only=read_only)):
                     again = True
                     continue
-                if (note := note_of_statement(error, effect)) is not None:
+                if (note := note_of_statement(error, read_only=read_only)) is not None:
                     add_note(error, note)
                 if self.local is not None and isinstance(error, _NOT_IN_A_TRANSACTION):
                     add_note(error, _IN_A_TRANSACTION)
                 if error is raised:
                     raise
                 raise error from raised
-            if effect == "unknown":
+            if not query.session_clean:
                 self._release_unproved(pooled, query)
-            elif self.local is not None and effect == "reads":
+            elif self.local is not None and read_only:
                 connections.release_after(pooled, "commit")  # the caller need not wait for it
             else:
                 connections.release(pooled)
             return result
 
     def _release_failed(
-        self, pooled: PooledConnection, query: Query[..., Any, Any], error: BaseException
+        self, pooled: PooledConnection, query: CompiledQuery[Any, Any], error: BaseException
     ) -> None:
         if self.local is not None and not is_lost(error):
             # If the statement was cancelled, the driver waits for its end first.
@@ -270,12 +267,12 @@ class TenantPool:
         elif not isinstance(error, exceptions.PostgresError | PlainsqlError) or is_lost(error):
             # The server may still run it: the pool waits for its answer, or closes the connection.
             self._connections.discard(pooled)
-        elif query.effect == "unknown":
+        elif not query.session_clean:
             self._release_unproved(pooled, query)
         else:
             self._connections.release(pooled)
 
-    def _release_unproved(self, pooled: PooledConnection, query: Query[..., Any, Any]) -> None:
+    def _release_unproved(self, pooled: PooledConnection, query: CompiledQuery[Any, Any]) -> None:
         if may_alter_statements(query.sql):
             pooled.connection.is_suspect = True
         self._connections.release_dirty(pooled)
