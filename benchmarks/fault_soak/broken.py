@@ -38,10 +38,14 @@ def _answers_of_others() -> Iterator[None]:
         yield
 
 
+def _also_writes(error: BaseException, *, read_only: bool) -> bool:
+    return is_lost(error)
+
+
 @contextmanager
 def _writes_again() -> Iterator[None]:
     """A write whose connection is lost is always run again."""
-    with patch.object(tenant_pool, "may_run_again", lambda error, *, read_only: is_lost(error)):
+    with patch.object(tenant_pool, "may_run_again", _also_writes):
         yield
 
 

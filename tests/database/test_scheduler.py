@@ -215,7 +215,8 @@ async def test_a_bad_call_does_not_stop_its_query_from_being_sent_together(
     await asyncio.gather(*(GET(db, id="x") for _ in range(5)), return_exceptions=True)
     await asyncio.gather(*(GET(db, id=n) for n in range(1, 5)))
     [scheduler] = schedulers(db)
-    assert scheduler.forms.joined is not None and not scheduler.forms.joined.refused
+    assert scheduler.forms.joined is not None
+    assert not scheduler.forms.joined.refused
     assert not scheduler.forms.pipelined.refused
 
 
