@@ -14,18 +14,18 @@ _IS_VISIBLE = is_visible_sql("$1", "$2")
 
 
 class TenantGuard:
-    """Refuses the queries that row-level security answers with nothing, because no tenant is set.
+    """Refuses a query if row-level security would return nothing because no tenant is set.
 
-    Nothing is what a table without rows answers too: a caller who forgot the tenant would never know.
+    An empty table returns nothing as well: a caller that forgot the tenant would never notice.
     """
 
     def __init__(self, setting: str) -> None:
         self._setting = setting
         self._open: set[str] = set()
-        """Queries that see something without a tenant: by the role, which stays."""
+        """The queries that return rows without a tenant, because of the role, which does not change."""
 
     def knows(self, query: CompiledQuery[Any, Any]) -> bool:
-        """Whether the query has been found to see something without a tenant."""
+        """Return whether the query is known to return rows without a tenant."""
         return query.name in self._open
 
     async def check(
@@ -36,11 +36,11 @@ class TenantGuard:
         lasting: bool = True,
         lasting_setting: bool = True,
     ) -> None:
-        """Raise ``TenantError`` where the query's tables are closed to this session.
+        """Raise ``TenantError`` if the query's tables are closed to this session.
 
-        ``lasting``: whether the session's role and settings are those that every session begins with; not
-        where a transaction may have changed them for itself. ``lasting_setting``: the same of a tenant that
-        is set; not behind a pooler, where it may be what another program has left.
+        ``lasting``: the session has the role and settings that every session begins with; false if a
+        transaction may have changed them. ``lasting_setting``: the same of a tenant that is set; false behind
+        a pooler, where another program may have set it.
         """
         if query.name in self._open:
             return
