@@ -50,7 +50,7 @@ class Cost:
 
     @property
     def known(self) -> bool:
-        """Whether there is a measurement."""
+        """True if there is a measurement."""
         return self.measurements > 0
 
 

@@ -62,7 +62,7 @@ _NO_PROGRESS_S = 0.005
 longer than its calls cost."""
 
 _STALLED_S = 0.25
-"""If no statement of a query ends for so many seconds, its calls do not wait for each other any longer."""
+"""Seconds without the end of a statement after which its query's calls do not wait for each other."""
 
 _SLOW_FACTOR = 4
 """A group that takes so many times what its calls cost contains a slow one: its calls are run alone as
@@ -149,7 +149,7 @@ class Scheduler:
         self._ends = 0
         """The number of statements that have ended."""
         self._stalled_since: float | None = None
-        """Since when no statement has ended although calls wait."""
+        """The time since which no statement has ended although calls wait."""
         self._sent = 0
         """The groups that take a place among the statements in progress."""
         self._tasks: set[asyncio.Task[object]] = set()
@@ -174,7 +174,7 @@ class Scheduler:
 
     @property
     def at_rest(self) -> bool:
-        """Whether no statement is in progress and no call waits."""
+        """True if no statement is in progress and no call waits."""
         return not (self.in_progress or self._waiting or self._tasks)
 
     def join(self, values: Values, call: Call | None) -> asyncio.Future[Sequence[Any]]:

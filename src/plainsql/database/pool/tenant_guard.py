@@ -10,7 +10,7 @@ from plainsql.tenancy import is_visible_sql, no_tenant, secured
 __all__ = ["TenantGuard"]
 
 
-_IS_VISIBLE = is_visible_sql("$1", "$2")
+_IS_VISIBLE_SQL = is_visible_sql("$1", "$2")
 
 
 class TenantGuard:
@@ -47,7 +47,7 @@ class TenantGuard:
         tables = secured(query.row_security, self._setting)
         is_set, is_open = False, True
         if tables:
-            is_set, is_open = await connection.fetchrow(_IS_VISIBLE, tables, self._setting)
+            is_set, is_open = await connection.fetchrow(_IS_VISIBLE_SQL, tables, self._setting)
         if is_set or is_open:
             if lasting and (is_open or lasting_setting):
                 self._open.add(query.name)
