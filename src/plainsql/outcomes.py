@@ -1,4 +1,4 @@
-"""The notes on errors that say what became of a statement: the same words for both drivers."""
+"""The notes on errors about the outcome of a statement; the same words for both drivers."""
 
 from __future__ import annotations
 
