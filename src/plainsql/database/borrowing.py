@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.connect_errors import cannot_connect
 from plainsql.database.block import block
 from plainsql.database.borrowed import BorrowedConnection
 from plainsql.database.contexts import asynccontextmanager
@@ -31,9 +32,8 @@ from plainsql.database.scheduler import Scheduler
 from plainsql.database.tenancy import Admission, set_session
 from plainsql.database.through import Through
 from plainsql.database.transaction import Isolation, Terms, Transaction, begin
-from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
-from plainsql.outcomes import NOT_SENT
+from plainsql.outcome_notes import NOT_SENT
 from plainsql.pooler import Pooler
 from plainsql.query import CompiledQuery, QueryText
 from plainsql.tenancy import Tenant, local_settings

@@ -13,6 +13,7 @@ from asyncpg import exceptions
 from plainsql.application import cache_namespace, tenant_settings
 from plainsql.cache import Cache, Store
 from plainsql.cache.writes import OnFailure
+from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
 from plainsql.database.borrowing import Core
 from plainsql.database.database import Database
@@ -23,7 +24,6 @@ from plainsql.database.open_pool import OpenedPool, open_pool
 from plainsql.database.tenancy import Admission
 from plainsql.database.through import Through
 from plainsql.deprecation import renamed_options, warn_of_old_name
-from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler

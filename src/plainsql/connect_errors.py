@@ -1,4 +1,4 @@
-"""Why a database cannot be reached: one message for every driver, without the password."""
+"""The errors of connecting to a database: one message for every driver, without the password."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNKNOWN_PARAMETER = "42704"
 _PROTOCOL_VIOLATION = "08P01"
 _URL: Final = "a URL looks like postgresql://user:password@host:5432/database"
 
-# Of what happened before the session began, libpq hands on the text and no SQLSTATE. What the server says in
+# Before the session begins, libpq passes on the text of an error and no SQLSTATE. What the server says in
 # another language than English is shown as it is.
 _REFUSALS: Final = (
     ("password authentication failed", _INVALID_PASSWORD),
@@ -52,16 +52,16 @@ _FAILURES: Final[tuple[tuple[str, type[OSError]], ...]] = (
     ("closed the connection unexpectedly", ConnectionResetError),
     ("reset by peer", ConnectionResetError),
 )
-# What libpq says of a server that is not of the kind that target_session_attrs asks for.
+# What libpq says of a server that is not of the kind that target_session_attrs requires.
 _UNSUITABLE: Final = ("session is read-only", "session is not read-only", "hot standby mode")
 
 
 class UnsuitableServerError(ConnectionError):
-    """A server answers, but none is of the kind that ``target_session_attrs`` asks for."""
+    """A server answers, but none is of the kind that ``target_session_attrs`` requires."""
 
 
 class _Shown(NamedTuple):
-    """What texts name: never a password."""
+    """The names in messages: never a password."""
 
     what: str
     user: str
@@ -72,9 +72,9 @@ class _Shown(NamedTuple):
 
 
 def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) -> ConnectError:
-    """Say why connecting to ``url`` failed, and what to do.
+    """Return the error of a failed connection to ``url``, with its cause and a hint.
 
-    ``sqlstate`` is the server's answer where there was one; ``error`` is what the driver raised.
+    ``sqlstate`` is the server's answer, if there was one; ``error`` is the driver's exception.
     """
     if isinstance(error, ConnectError):  # it has its words already
         return error
@@ -110,7 +110,7 @@ def cannot_connect(url: str, error: BaseException, sqlstate: str | None = None) 
 
 
 def _refused(shown: _Shown, error: BaseException, sqlstate: str) -> ConnectError:
-    """Say why the server that answers does not let us in."""
+    """Return the error of a server that answers and refuses the login."""
     what, text = shown.what, _server_text(error)
     match sqlstate:
         case "28P01":
@@ -196,13 +196,13 @@ def _closed(shown: _Shown) -> ConnectError:
     # connection.
     certificate = ": with TLS, it may want a certificate of the client, sslcert" if shown.may_use_tls else ""
     return ConnectError(
-        f"{shown.what}: what answers there has closed the connection",
+        f"{shown.what}: the server there has closed the connection",
         hint=f"check that it is a PostgreSQL server, and look into its log{certificate}",
     )
 
 
 def _of_libpq(error: BaseException) -> tuple[BaseException, str | None]:
-    """Read the cause from libpq's text, where it can be told."""
+    """Return the cause that libpq's text names, if it can be recognised."""
     text = str(error)
     if "FATAL" in text or "no password supplied" in text:
         return error, next((sqlstate for part, sqlstate in _REFUSALS if part in text), None)

@@ -1,4 +1,4 @@
-"""The notes on errors that say what became of a statement: the same words for both drivers."""
+"""Notes on errors about the fate of a statement: executed or not. The same words for both drivers."""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ class Queries(Collection[str]):
         self._prefix = prefix
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # no query is called so, and copies ask before there is anything to look in
+        if name.startswith(
+            "_"
+        ):  # no query has such a name, and `copy` looks them up before `_queries` exists
             raise AttributeError(name)
         full = self._prefix + name
         if full in self._queries:
@@ -68,12 +70,11 @@ class Queries(Collection[str]):
 def load(folder: str | os.PathLike[str]) -> Queries:
     """Load every ``.sql`` file below ``folder`` as a query object.
 
-    Row types are made from what the server describes, at a query's first call. Types are not known to the
-    type
-    checker: ``plainsql generate`` writes modules for which they are. What a query reads and writes is not
-    known either: a ``cache:`` line is without effect, and each call makes every cached result stale.
+    Row types are made from the server's description, at a query's first call. The type checker does not know
+    them: ``plainsql generate`` writes modules with types. Without the analysis, a ``cache:`` line has no
+    effect, and each call makes every cached result stale.
 
-    Raises ``SqlFileError`` or ``SqlFolderError``, with all that is wrong in the folder.
+    Raises ``SqlFileError`` or ``SqlFolderError``, with every error in the folder.
     """
     check("load", folder=folder)
     return Queries({name: make_query(statement) for name, statement in load_statements(folder).items()})
