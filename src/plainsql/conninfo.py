@@ -110,7 +110,7 @@ class Conninfo:
     """The parameters of a connection, by libpq's names."""
 
     def __init__(self, url: str, environ: Mapping[str, str] | None = None) -> None:
-        """Raise ``ConnectError`` if the URL or a file that it names cannot be read, or a value is not valid."""
+        """Raise ``ConnectError`` if the URL, a file that it names or a value cannot be read."""
         environ = os.environ if environ is None else environ
         # What is empty is as if it were not there.
         self._given = {name: value for name, value in read_url(url).items() if value}
