@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from plainsql.outcomes import CHANGES_NOTHING, NOT_COMMITTED, PERHAPS_COMMITTED, UNKNOWN
 from plainsql.query import Effect
-from plainsql.sync.session import Session
+from plainsql.sync.connection import SharedConnection
 
 __all__ = ["add_note", "add_transaction_note"]
 
 
-def add_note(session: Session, error: BaseException, effect: Effect) -> None:
-    """Note what became of a call's statement; nothing if the error says so by itself."""
-    if session.is_lost:
+def add_note(shared: SharedConnection, error: BaseException, effect: Effect) -> None:
+    """Add the note on a call's statement, unless the connection lives: the error says enough then."""
+    if shared.is_lost:
         error.add_note(CHANGES_NOTHING if effect == "reads" else UNKNOWN)
 
 
-def add_transaction_note(session: Session, error: BaseException, *, committing: bool) -> None:
-    """Note what became of a transaction."""
-    if session.is_lost:
+def add_transaction_note(shared: SharedConnection, error: BaseException, *, committing: bool) -> None:
+    """Add the note on a transaction, unless the connection lives."""
+    if shared.is_lost:
         error.add_note(PERHAPS_COMMITTED if committing else NOT_COMMITTED)
