@@ -201,7 +201,7 @@ class SharedConnection:
     ) -> pq.abc.PGresult:
         """Run a text that is used once."""
         with self.psycopg.lock:
-            self.psycopg.pgconn.send_query_params(sql.encode(), values, types)
+            self.psycopg.pgconn.send_query_params(sql.encode(), [*values], [*types])  # 3.2 takes lists only
             return self._result()
 
     def run_script(self, sql: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import errors, pq
 
-from plainsql.errors import DecodeError
+from plainsql.errors import ContractError, DecodeError
 from plainsql.query import Args, Plan, Query
 from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
@@ -158,10 +158,14 @@ def _prepare(shared: SharedConnection, query: Query[..., Any, Any], plan: Plan) 
     """Prepare a statement, and compare its columns with the query's row type before it is run."""
     prepared = shared.prepare(plan.sql)
     if query.kind != "count" and prepared.compared_for is not query:
-        if query.needs_columns:
-            query.adopt(prepared.columns)
-        else:
-            query.compare(prepared.columns)
+        try:
+            if query.needs_columns:
+                query.adopt(prepared.columns)
+            else:
+                query.compare(prepared.columns)
+        except ContractError:
+            shared.forget(plan.sql)  # the next call describes it again: the tables may fit by then
+            raise
         prepared.compared_for = query
     return prepared
 

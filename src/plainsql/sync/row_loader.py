@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any, Final
 
+import psycopg
 from psycopg import pq
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.postgres import types as builtin_types
@@ -53,6 +54,8 @@ class RowLoader:
 
         Raises ``UnreadableError``.
         """
+        if result.nfields != len(self._column_types):  # psycopg would read past the end of its loaders
+            raise psycopg.InterfaceError("the result has other columns than the description of the statement")
         if self._is_fast:
             try:
                 rows = self._load_fast(result)
