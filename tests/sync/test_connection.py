@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 import plainsql
-from plainsql.query import Binder, ManyQuery
+from plainsql.query import Binder, ManyQuery, QueryFacts
 from plainsql.rows import Row
 from plainsql.sync import Database
 from tests.database.ask import SELECT_1, count, many, one
@@ -80,7 +80,7 @@ def test_a_stream_sees_that_the_tables_have_changed(
         "select * from changing",
         Binder((), {}, {}, None),
         Changing,
-        more_columns=more_columns,
+        QueryFacts(more_columns=more_columns),
     )
     assert list(rows.stream(db)) == [Changing(1)]
     connection.execute("alter table changing add column b text default 'x'")

@@ -10,6 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
+from plainsql.application import tenant_settings
 from plainsql.conninfo import libpq_options
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
@@ -54,8 +55,8 @@ def connect(
     statement_timeout: float | None = None,
     application_name: str | None = None,
     prefetch: int = 500,
-    tenant_setting: str = "app.jwt_tenant",
-    user_setting: str = "app.jwt_user",
+    tenant_setting: str | None = None,
+    user_setting: str | None = None,
     pooler: Pooler | None = None,
 ) -> Database:
     """Connect to a PostgreSQL database with one connection, for scripts.
@@ -72,8 +73,10 @@ def connect(
             is closed (``TimeoutError``). None: the server's own setting.
         application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         prefetch: rows that ``.stream`` reads ahead.
-        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
-        user_setting: the setting that ``db.tenant`` sets to the acting user's id.
+        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
+            ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
+        user_setting: the setting that ``db.tenant`` sets to the acting user's id. By default
+            ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
         pooler: the mode of PgBouncer, or another pooler, in front of the server. By default a pooler is
             detected and treated as one in transaction mode, which is right for all modes.
 
@@ -91,6 +94,7 @@ def connect(
         user_setting=user_setting,
         pooler=pooler,
     )
+    settings = tenant_settings("sync.connect", tenant_setting, user_setting)
     with ExitStack() as stack:
         resolved = stack.enter_context(resolve_database(url))
         options = libpq_options(resolved, application_name=application_name, connect_timeout=connect_timeout)
@@ -100,7 +104,7 @@ def connect(
         shared.local_settings = connector.local_settings
         return Database(
             shared,
-            Options(hide_password(resolved), prefetch, (tenant_setting, user_setting)),
+            Options(hide_password(resolved), prefetch, settings),
             on_close=stack.pop_all().close,
         )
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import psycopg
 
 from plainsql.options import check
-from plainsql.query import Args, Query
+from plainsql.query import Args, CompiledQuery
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.loss_note import add_note
@@ -51,7 +51,7 @@ class _Executor:
         """The settings that each transaction begins with. If it needs none, this is empty and a call opens no
         transaction."""
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> R:
+    def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query and commit its changes."""
         shared = self._shared
         with shared.lock:
@@ -66,11 +66,10 @@ class _Executor:
                         is_again = True
                         shared.reopen()
                         continue
-                    effect: Any = query.effect
-                    add_note(shared, error, effect)
+                    add_note(shared, error, read_only=query.read_only)
                     raise
 
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]:
+    def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction of its own."""
         with self._begin(f"the rows of {query.name}") as transaction:
             if self._tenant is None:
@@ -102,7 +101,7 @@ class _Executor:
         guard = self._guard if self._tenant is None else None
         return begin(self._shared, self._options.prefetch, guard, holder, self._local, *options)
 
-    def _run(self, query: Query[..., Any, R], args: Args) -> R:
+    def _run(self, query: CompiledQuery[Any, R], args: Args) -> R:
         shared = self._shared
         if not self._local:
             if self._tenant is None:
@@ -119,12 +118,12 @@ class _Executor:
         shared.run_script("commit")
         return result
 
-    def _may_run_again(self, query: Query[..., Any, Any], error: BaseException) -> bool:
+    def _may_run_again(self, query: CompiledQuery[Any, Any], error: BaseException) -> bool:
         """Return whether a failed call has changed nothing, and may succeed on another connection."""
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             # The server is no longer the primary: the next connection may find the new one.
             return self._shared.may_leave_read_only_server()
-        return query.effect == "reads" and self._shared.is_lost and not isinstance(error, TimeoutError)
+        return query.read_only and self._shared.is_lost and not isinstance(error, TimeoutError)
 
 
 class TenantDatabase(_Executor):

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors, pq
 
 from plainsql.errors import ContractError, DecodeError
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.row_loader import UnreadableError
@@ -24,45 +24,45 @@ T = TypeVar("T")
 _STALE: Final = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
 
 
-def execute(shared: SharedConnection, query: Query[..., Any, R], args: Args) -> R:
+def execute(shared: SharedConnection, query: CompiledQuery[Any, R], args: Args) -> R:
     """Run a query to its end and build its result."""
-    plan, values = query.plan(args)
+    text, values = query.text(args)
     with shared.lock:
         try:
-            prepared, result = _send(shared, query, plan, values)
+            prepared, result = _send(shared, query, text, values)
         except psycopg.Error as error:
-            error.add_note(_note(error, query, plan))
+            error.add_note(_note(error, query, text))
             raise
         if query.kind == "count":
             # Its result is an int by its class; the type checker knows only R.
             return result.command_tuples or 0  # type: ignore[return-value]
-        return query.result(_records(shared, query, plan, prepared, result))
+        return query.result(_records(shared, query, text, prepared, result))
 
 
-def iterate(shared: SharedConnection, query: Query[..., T, Any], args: Args, prefetch: int) -> Iterator[T]:
+def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, prefetch: int) -> Iterator[T]:
     """Run a query through a cursor, ``prefetch`` rows at a time. A transaction must be open.
 
     A statement that no cursor can be declared for (``insert … returning``) is read as a whole.
     """
-    plan, values = query.plan(args)
+    text, values = query.text(args)
     with shared.lock:
         try:
-            prepared = _prepare(shared, query, plan)
-            data = _dump(query, plan, prepared, values)
+            prepared = _prepare(shared, query, text)
+            data = _dump(query, text, prepared, values)
         except psycopg.Error as error:
-            error.add_note(_note(error, query, plan))
+            error.add_note(_note(error, query, text))
             raise
         try:
-            cursor = _declare(shared, plan, prepared, data)
+            cursor = _declare(shared, text, prepared, data)
             result = None if cursor else shared.run(prepared, data)
         except psycopg.Error as error:
             # No position: the server counts from the beginning of the declaration.
-            error.add_note(query.note(plan, None))
+            error.add_note(query.error_note(text, None))
             raise
         if result is not None:
-            prepared = _described_as(result, shared, query, plan, prepared)
+            prepared = _described_as(result, shared, query, text, prepared)
     if result is not None:
-        yield from query.build(_records(shared, query, plan, prepared, result))
+        yield from query.build(_records(shared, query, text, prepared, result))
         return
     try:
         while True:
@@ -70,11 +70,11 @@ def iterate(shared: SharedConnection, query: Query[..., T, Any], args: Args, pre
                 try:
                     result = shared.run_text(f"fetch {prefetch} from {cursor}")
                     # The cursor has a plan of its own, which may be newer than the description.
-                    prepared = _described_as(result, shared, query, plan, prepared)
+                    prepared = _described_as(result, shared, query, text, prepared)
                 except psycopg.Error as error:
-                    error.add_note(query.note(plan, None))
+                    error.add_note(query.error_note(text, None))
                     raise
-                rows = query.build(_records(shared, query, plan, prepared, result))
+                rows = query.build(_records(shared, query, text, prepared, result))
             yield from rows
             if len(rows) < prefetch:
                 return
@@ -85,21 +85,21 @@ def iterate(shared: SharedConnection, query: Query[..., T, Any], args: Args, pre
             shared.run_text(f"close {cursor}")
 
 
-def _note(error: psycopg.Error, query: Query[..., Any, Any], plan: Plan) -> str:
+def _note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> str:
     fields = error.diag
-    return query.note(
-        plan, fields.statement_position, sqlstate=error.sqlstate, message=fields.message_primary or ""
+    return query.error_note(
+        text, fields.statement_position, sqlstate=error.sqlstate, message=fields.message_primary or ""
     )
 
 
 def _send(
-    shared: SharedConnection, query: Query[..., Any, Any], plan: Plan, values: Args
+    shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> tuple[Prepared, pq.abc.PGresult]:
-    prepared = _prepare(shared, query, plan)
+    prepared = _prepare(shared, query, text)
     try:
-        result = shared.run(prepared, _dump(query, plan, prepared, values))
+        result = shared.run(prepared, _dump(query, text, prepared, values))
         if not prepared.name:  # the text was sent again, and described some time ago
-            prepared = _described_as(result, shared, query, plan, prepared)
+            prepared = _described_as(result, shared, query, text, prepared)
         return prepared, result
     except _STALE as error:
         if (
@@ -107,18 +107,18 @@ def _send(
             and error.diag.source_function != "RevalidateCachedQuery"
         ):
             raise
-        shared.forget(plan.sql)
+        shared.forget(text.sql)
         if shared.in_transaction:  # the error has ended it
             raise
-        prepared = _prepare(shared, query, plan)
-        return prepared, shared.run(prepared, _dump(query, plan, prepared, values))
+        prepared = _prepare(shared, query, text)
+        return prepared, shared.run(prepared, _dump(query, text, prepared, values))
 
 
 def _described_as(
     result: pq.abc.PGresult,
     shared: SharedConnection,
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     prepared: Prepared,
 ) -> Prepared:
     """Return the statement with the columns of its result: described again if the tables have changed.
@@ -127,18 +127,18 @@ def _described_as(
     """
     if prepared.has_columns_of(result):
         return prepared
-    shared.forget(plan.sql)
-    return _prepare(shared, query, plan)
+    shared.forget(text.sql)
+    return _prepare(shared, query, text)
 
 
 def _declare(
-    shared: SharedConnection, plan: Plan, prepared: Prepared, data: Sequence[bytes | None]
+    shared: SharedConnection, text: QueryText, prepared: Prepared, data: Sequence[bytes | None]
 ) -> str | None:
     """Declare a cursor and return its name, or None if the statement cannot have one."""
     if prepared.through_cursor is False:
         return None
     name = shared.new_name()
-    declaration = f"declare {name} no scroll cursor for {plan.sql}"
+    declaration = f"declare {name} no scroll cursor for {text.sql}"
     if prepared.through_cursor:
         shared.run_text(declaration, data, prepared.parameter_types)
         return name
@@ -154,42 +154,44 @@ def _declare(
     return name if prepared.through_cursor else None
 
 
-def _prepare(shared: SharedConnection, query: Query[..., Any, Any], plan: Plan) -> Prepared:
+def _prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText) -> Prepared:
     """Prepare a statement, and compare its columns with the query's row type before it is run."""
-    prepared = shared.prepare(plan.sql)
+    prepared = shared.prepare(text.sql)
     if query.kind != "count" and prepared.compared_for is not query:
         try:
             if query.needs_columns:
-                query.adopt(prepared.columns)
+                query.set_columns(prepared.columns)
             else:
                 query.compare(prepared.columns)
         except ContractError:
-            shared.forget(plan.sql)  # the next call describes it again: the tables may fit by then
+            shared.forget(text.sql)  # the next call describes it again: the tables may fit by then
             raise
         prepared.compared_for = query
     return prepared
 
 
-def _dump(query: Query[..., Any, Any], plan: Plan, prepared: Prepared, values: Args) -> list[bytes | None]:
+def _dump(
+    query: CompiledQuery[Any, Any], text: QueryText, prepared: Prepared, values: Args
+) -> list[bytes | None]:
     data: list[bytes | None] = []
     for index, (adapter, value) in enumerate(zip(prepared.parameters, values, strict=True)):
         if value is None:
             data.append(None)
             continue
         try:
-            text = adapter.dump(value).encode()
+            dumped = adapter.dump(value).encode()
         except DUMP_ERRORS as error:
-            raise query.unfit(plan, index, adapter.name, value, error) from None
-        if b"\0" in text:  # it would end there, for libpq
-            raise query.unfit(plan, index, adapter.name, value, detail="it holds a NUL character")
-        data.append(text)
+            raise query.encode_error(text, index, adapter.name, value, error) from None
+        if b"\0" in dumped:  # it would end there, for libpq
+            raise query.encode_error(text, index, adapter.name, value, detail="it holds a NUL character")
+        data.append(dumped)
     return data
 
 
 def _records(
     shared: SharedConnection,
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     prepared: Prepared,
     result: pq.abc.PGresult,
 ) -> list[tuple[Any, ...]]:
@@ -197,7 +199,7 @@ def _records(
         return prepared.rows.load(result)
     except UnreadableError as error:
         # If a type was altered, the next call looks it up again.
-        shared.forget(plan.sql)
+        shared.forget(text.sql)
         column = prepared.columns[error.index]
         raise DecodeError(
             f"{query.name}: {column.name}: a value of the type {column.type_name} that Python does not have",

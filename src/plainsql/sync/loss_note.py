@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from plainsql.outcomes import CHANGES_NOTHING, NOT_COMMITTED, PERHAPS_COMMITTED, UNKNOWN
-from plainsql.query import Effect
 from plainsql.sync.connection import SharedConnection
 
 __all__ = ["add_note", "add_transaction_note"]
 
 
-def add_note(shared: SharedConnection, error: BaseException, effect: Effect) -> None:
+def add_note(shared: SharedConnection, error: BaseException, *, read_only: bool) -> None:
     """Add the note on a call's statement, unless the connection lives: the error says enough then."""
     if shared.is_lost:
-        error.add_note(CHANGES_NOTHING if effect == "reads" else UNKNOWN)
+        error.add_note(CHANGES_NOTHING if read_only else UNKNOWN)
 
 
 def add_transaction_note(shared: SharedConnection, error: BaseException, *, committing: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from plainsql.query import Query
+from plainsql.query import CompiledQuery
 from plainsql.sync.connection import SharedConnection
 from plainsql.tenancy import is_visible_sql, no_tenant, secured
 
@@ -24,7 +24,9 @@ class TenantGuard:
         self._visible: set[str] = set()
         """The queries that see rows without a tenant."""
 
-    def check(self, shared: SharedConnection, query: Query[..., Any, Any], *, lasting: bool = False) -> None:
+    def check(
+        self, shared: SharedConnection, query: CompiledQuery[Any, Any], *, lasting: bool = False
+    ) -> None:
         """Raise ``TenantError`` if row-level security hides the query's tables from this connection.
 
         ``lasting``: the connection has its first role and settings, and not those of a transaction, so the
