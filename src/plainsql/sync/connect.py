@@ -17,17 +17,17 @@ from plainsql.errors import ConnectError
 from plainsql.options import check
 from plainsql.pooler import Pooler, is_backend_sql
 from plainsql.settings import resolve_database
-from plainsql.sync.database import Database, Terms
-from plainsql.sync.session import Session
+from plainsql.sync.connection import SharedConnection
+from plainsql.sync.database import Database, Options
 from plainsql.sync.wire import run_script
 from plainsql.urls import hide_password
 
 __all__ = ["connect"]
 
-# Values are read from their text, which these settings shape. They are the defaults of PostgreSQL; a role
-# or a database may have others. A filtered search by vectors goes on until it has found enough, as on the
-# asynchronous side, unless a role or a database says how. Nothing is set where nothing differs: a pooler
-# may hand the session to others.
+# The settings that shape the text of values. They are PostgreSQL's defaults; a role or a database may have
+# others. A search by vectors with a filter goes on until it has found enough rows, as on the asynchronous
+# side, unless a role or a database configures it. A setting that has the value already is not set: a pooler
+# may lend the session to another client.
 _SETTINGS: Final = """
 select set_config(name, wanted, {is_local})
 from (
@@ -44,8 +44,8 @@ from (
 ) as setting(name, wanted, as_wanted)
 where not as_wanted"""
 
-_LOSSES: Final = 3
-"""So many connections that are lost while they are set up are a failure to connect."""
+_MAX_LOSSES: Final = 3
+"""Connections that are lost during their set-up before it counts as a failure to connect."""
 
 
 def connect(
@@ -64,25 +64,24 @@ def connect(
     Use it as ``with plainsql.sync.connect(url) as db``, or close it.
 
     Args:
-        url: ``postgresql://user:password@host:5432/database``. By default what the environment or
-            ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
-        connect_timeout: seconds that connecting to each host and setting the connection up may take, whole
-            ones; by default the URL's ``connect_timeout``, else 10.
-        statement_timeout: seconds that the server lets a statement take (``psycopg.errors.QueryCanceled``);
-            if the server has not said so a second later, the connection is given up (``TimeoutError``). None
-            is what the server is set to.
-        application_name: what ``pg_stat_activity`` shows; by default the URL's, else ``plainsql``.
+        url: ``postgresql://user:password@host:5432/database``. By default that of the environment or of
+            ``pyproject.toml`` (see ``plainsql.settings``), else the project's embedded server.
+        connect_timeout: whole seconds for connecting to each host, and for the set-up of the connection; by
+            default the URL's ``connect_timeout``, else 10.
+        statement_timeout: seconds after which the server cancels a statement
+            (``psycopg.errors.QueryCanceled``). If the server has not answered a second later, the connection
+            is closed (``TimeoutError``). None: the server's own setting.
+        application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
             ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
         user_setting: the setting that ``db.tenant`` sets to the acting user's id. By default
             ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
-        pooler: what PgBouncer, or another, between us and the server lends its connections for. By default
-            that is found out: something in between is taken for a pooler in transaction mode, which is right
-            for all modes.
+        pooler: the mode of PgBouncer, or another pooler, in front of the server. By default a pooler is
+            detected and treated as one in transaction mode, which is right for all modes.
 
-    Raises ``OptionError``, a ``SettingsError``, if an option is not what it may be, ``SettingsError`` if no
-    database is configured, ``ConnectError`` if the server cannot be reached or does not let us in.
+    Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, ``SettingsError`` if no
+    database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
     """
     check(
         "sync.connect",
@@ -100,18 +99,18 @@ def connect(
         resolved = stack.enter_context(resolve_database(url))
         options = libpq_options(resolved, application_name=application_name, connect_timeout=connect_timeout)
         connector = _Connector(resolved, options, pooler, statement_timeout)
-        session = Session(connector.open, statement_timeout=statement_timeout)
-        stack.callback(session.close)
-        session.local_settings = connector.local_settings
+        shared = SharedConnection(connector.open, statement_timeout=statement_timeout)
+        stack.callback(shared.close)
+        shared.local_settings = connector.local_settings
         return Database(
-            session,
-            Terms(hide_password(resolved), prefetch, settings),
+            shared,
+            Options(hide_password(resolved), prefetch, settings),
             on_close=stack.pop_all().close,
         )
 
 
 class _Connector:
-    """Opens the connections of one database, the first one and those that replace a lost one."""
+    """Opens the first connection of a database, and those that replace a lost one."""
 
     def __init__(
         self,
@@ -128,7 +127,7 @@ class _Connector:
 
     @property
     def local_settings(self) -> str | None:
-        """The statements that each transaction begins with behind a pooler; None if the session has all."""
+        """The settings that begin each transaction behind a pooler; None if the session has them."""
         return self._settings() if self._pooler == "transaction" else None
 
     def open(self) -> psycopg.Connection[Any]:
@@ -143,10 +142,10 @@ class _Connector:
                 return self._open_one()
             except (psycopg.Error, OSError) as error:  # TimeoutError is an OSError
                 losses += 1
-                if isinstance(error, errors.AdminShutdown) and losses < _LOSSES:
-                    continue  # it was lost while it was set up, and not refused
+                if isinstance(error, errors.AdminShutdown) and losses < _MAX_LOSSES:
+                    continue  # it was lost during its set-up, and not refused
                 failed = cannot_connect(self._url, error)
-            # Outside of the handler, so that the driver's error does not come along with its text.
+            # Outside of the handler: the driver's error and its text must not be the context of this one.
             raise failed
 
     def _open_one(self) -> psycopg.Connection[Any]:
@@ -154,7 +153,7 @@ class _Connector:
             "", autocommit=True, prepare_threshold=None, client_encoding="utf8", **self._options
         )
         try:
-            # libpq's limit is for each host: what it has taken is no part of this one.
+            # libpq's limit is for each host, and so does not include the set-up.
             self._set_up(connection, monotonic() + self._options["connect_timeout"])
         except BaseException:
             connection.close()

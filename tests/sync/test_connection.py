@@ -13,6 +13,8 @@ import psycopg
 import pytest
 
 import plainsql
+from plainsql.query import Binder, ManyQuery, QueryFacts
+from plainsql.rows import Row
 from plainsql.sync import Database
 from tests.database.ask import SELECT_1, count, many, one
 
@@ -60,6 +62,35 @@ def test_a_composite_type_that_was_altered_is_learnt_again(db: Database) -> None
     with pytest.raises(plainsql.DecodeError):
         longer(db, a=1)
     assert longer(db, a=1) == (1, "x")
+
+
+class Changing(Row, frozen=True, gc=False):
+    a: int
+
+
+@pytest.mark.parametrize("more_columns", [False, True])
+def test_a_stream_sees_that_the_tables_have_changed(
+    db: Database, connection: psycopg.Connection[Any], more_columns: bool
+) -> None:
+    connection.execute("drop table if exists changing; create table changing as select 1 as a")
+    rows: ManyQuery[..., Changing] = ManyQuery(
+        "t.rows",
+        "t.sql",
+        1,
+        "select * from changing",
+        Binder((), {}, {}, None),
+        Changing,
+        QueryFacts(more_columns=more_columns),
+    )
+    assert list(rows.stream(db)) == [Changing(1)]
+    connection.execute("alter table changing add column b text default 'x'")
+    if more_columns:
+        assert list(rows.stream(db)) == [Changing(1)]
+    else:
+        with pytest.raises(plainsql.ContractError):
+            list(rows.stream(db))
+    connection.execute("alter table changing drop column b")
+    assert list(rows.stream(db)) == [Changing(1)]
 
 
 def test_calls_on_the_database_inside_a_transaction_are_refused(db: Database) -> None:
@@ -130,17 +161,17 @@ def test_a_stream_of_a_transaction_leaves_no_cursor_behind(db: Database) -> None
 def test_a_call_keeps_other_threads_out_from_its_check_to_its_answer(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = db._session
-    prepare = session.prepare
+    shared = db._shared
+    prepare = shared.prepare
     free: list[bool] = []
 
     def look(sql: str) -> Any:
-        thread = threading.Thread(target=lambda: free.append(session.lock.acquire(blocking=False)))
+        thread = threading.Thread(target=lambda: free.append(shared.lock.acquire(blocking=False)))
         thread.start()
         thread.join()
         return prepare(sql)
 
-    monkeypatch.setattr(session, "prepare", look)
+    monkeypatch.setattr(shared, "prepare", look)
     assert SELECT_1(db) == 1
     assert free == [False]
 
