@@ -12,8 +12,6 @@ nearest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.distance
+select n.*
 from nearest as n
 order by n.distance + 0, n.id

@@ -74,19 +74,5 @@ moved as (
     and c.id = s.conversation_id
 )
 
-select
-  s.id,
-  s.tenant_id,
-  s.conversation_id,
-  s.message_id,
-  s.user_message,
-  s.bot_response,
-  s.intent_detected,
-  s.entities_extracted,
-  s.confidence_score,
-  s.processing_time_ms,
-  s.created_at,
-  s.created_by,
-  s.updated_at,
-  s.updated_by
+select s.*
 from said as s

@@ -76,20 +76,5 @@ counted as (
   where b.id = d.buyer_id
 )
 
-select
-  d.id,
-  d.wallapop_chat_id,
-  d.product_id,
-  d.buyer_id,
-  d.status,
-  d.message_count,
-  d.last_message_at,
-  d.negotiated_price,
-  d.meeting_location,
-  d.meeting_time,
-  d.intent_detected,
-  d.sentiment_score,
-  d.completed_at,
-  d.created_at,
-  d.updated_at
+select d.*
 from completed as d

@@ -71,22 +71,7 @@ counted as (
     and e.is_new
 )
 
-select
-  k.id,
-  k.wallapop_chat_id,
-  k.product_id,
-  k.buyer_id,
-  k.status,
-  k.message_count,
-  k.last_message_at,
-  k.negotiated_price,
-  k.meeting_location,
-  k.meeting_time,
-  k.intent_detected,
-  k.sentiment_score,
-  k.completed_at,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
 select

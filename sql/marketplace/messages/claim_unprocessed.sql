@@ -47,21 +47,6 @@ claimed as (
     m.updated_at
 )
 
-select
-  cl.id,
-  cl.wallapop_message_id,
-  cl.conversation_id,
-  cl.buyer_id,
-  cl.content,
-  cl.message_type,
-  cl.intent,
-  cl.entities,
-  cl.sentiment,
-  cl.is_read,
-  cl.is_processed,
-  cl.claimed_until,
-  cl.claims,
-  cl.created_at,
-  cl.updated_at
+select cl.*
 from claimed as cl
 order by cl.created_at, cl.id

@@ -27,10 +27,5 @@ moved as (
     and c.last_message_at <= ap.created_at
 )
 
-select
-  ap.id,
-  ap.conversation_id,
-  ap.type,
-  ap.content,
-  ap.created_at
+select ap.*
 from appended as ap

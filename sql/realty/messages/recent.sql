@@ -16,11 +16,6 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.conversation_id,
-  n.type,
-  n.content,
-  n.created_at
+select n.*
 from newest as n
 order by n.created_at, n.id

@@ -58,26 +58,6 @@ claimed as (
     m.updated_at
 )
 
-select
-  c.id,
-  c.tenant_id,
-  c.channel_id,
-  c.contact_id,
-  c.whatsapp_msg_id,
-  c.phone_number,
-  c.message_type,
-  c.content,
-  c.status,
-  c.direction,
-  c.media_id,
-  c.idempotency_key,
-  c.retry_count,
-  c.next_attempt_at,
-  c.error_message,
-  c.sent_at,
-  c.delivered_at,
-  c.read_at,
-  c.created_at,
-  c.updated_at
+select c.*
 from claimed as c
 order by c.created_at, c.id

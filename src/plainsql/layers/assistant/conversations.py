@@ -336,38 +336,10 @@ begun as (
     c.updated_by
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.user_id,
-  k.session_id,
-  k.current_state,
-  k.context_data,
-  k.last_message_id,
-  k.is_active,
-  k.started_at,
-  k.last_activity,
-  k.created_at,
-  k.created_by,
-  k.updated_at,
-  k.updated_by
+select k.*
 from known as k
 union all
-select
-  b.id,
-  b.tenant_id,
-  b.user_id,
-  b.session_id,
-  b.current_state,
-  b.context_data,
-  b.last_message_id,
-  b.is_active,
-  b.started_at,
-  b.last_activity,
-  b.created_at,
-  b.created_by,
-  b.updated_at,
-  b.updated_by
+select b.*
 from begun as b
 """, row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),

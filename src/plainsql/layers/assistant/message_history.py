@@ -127,21 +127,7 @@ moved as (
     and c.id = s.conversation_id
 )
 
-select
-  s.id,
-  s.tenant_id,
-  s.conversation_id,
-  s.message_id,
-  s.user_message,
-  s.bot_response,
-  s.intent_detected,
-  s.entities_extracted,
-  s.confidence_score,
-  s.processing_time_ms,
-  s.created_at,
-  s.created_by,
-  s.updated_at,
-  s.updated_by
+select s.*
 from said as s
 """, row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
@@ -570,21 +556,7 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.tenant_id,
-  n.conversation_id,
-  n.message_id,
-  n.user_message,
-  n.bot_response,
-  n.intent_detected,
-  n.entities_extracted,
-  n.confidence_score,
-  n.processing_time_ms,
-  n.created_at,
-  n.created_by,
-  n.updated_at,
-  n.updated_by
+select n.*
 from newest as n
 order by n.created_at, n.id
 """, effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})

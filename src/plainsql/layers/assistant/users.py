@@ -248,38 +248,10 @@ entered as (
     u.updated_by
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.telegram_id,
-  k.username,
-  k.first_name,
-  k.last_name,
-  k.language_code,
-  k.timezone,
-  k.is_active,
-  k.preferences,
-  k.created_at,
-  k.created_by,
-  k.updated_at,
-  k.updated_by
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.tenant_id,
-  e.telegram_id,
-  e.username,
-  e.first_name,
-  e.last_name,
-  e.language_code,
-  e.timezone,
-  e.is_active,
-  e.preferences,
-  e.created_at,
-  e.created_by,
-  e.updated_at,
-  e.updated_by
+select e.*
 from entered as e
 """, row_security={"assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),

@@ -91,22 +91,7 @@ freed as (
     and p.reserved_for_id = d.buyer_id
 )
 
-select
-  d.id,
-  d.wallapop_chat_id,
-  d.product_id,
-  d.buyer_id,
-  d.status,
-  d.message_count,
-  d.last_message_at,
-  d.negotiated_price,
-  d.meeting_location,
-  d.meeting_time,
-  d.intent_detected,
-  d.sentiment_score,
-  d.completed_at,
-  d.created_at,
-  d.updated_at
+select d.*
 from cancelled as d
 """, changes=(
     Change("marketplace.conversations"),
@@ -194,22 +179,7 @@ counted as (
   where b.id = d.buyer_id
 )
 
-select
-  d.id,
-  d.wallapop_chat_id,
-  d.product_id,
-  d.buyer_id,
-  d.status,
-  d.message_count,
-  d.last_message_at,
-  d.negotiated_price,
-  d.meeting_location,
-  d.meeting_time,
-  d.intent_detected,
-  d.sentiment_score,
-  d.completed_at,
-  d.created_at,
-  d.updated_at
+select d.*
 from completed as d
 """, changes=(
     Change("marketplace.buyers"),
@@ -680,22 +650,7 @@ counted as (
     and e.is_new
 )
 
-select
-  k.id,
-  k.wallapop_chat_id,
-  k.product_id,
-  k.buyer_id,
-  k.status,
-  k.message_count,
-  k.last_message_at,
-  k.negotiated_price,
-  k.meeting_location,
-  k.meeting_time,
-  k.intent_detected,
-  k.sentiment_score,
-  k.completed_at,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
 select

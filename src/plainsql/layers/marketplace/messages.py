@@ -228,22 +228,7 @@ claimed as (
     m.updated_at
 )
 
-select
-  cl.id,
-  cl.wallapop_message_id,
-  cl.conversation_id,
-  cl.buyer_id,
-  cl.content,
-  cl.message_type,
-  cl.intent,
-  cl.entities,
-  cl.sentiment,
-  cl.is_read,
-  cl.is_processed,
-  cl.claimed_until,
-  cl.claims,
-  cl.created_at,
-  cl.updated_at
+select cl.*
 from claimed as cl
 order by cl.created_at, cl.id
 """, effect="writes", changes=(
@@ -666,22 +651,7 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.wallapop_message_id,
-  n.conversation_id,
-  n.buyer_id,
-  n.content,
-  n.message_type,
-  n.intent,
-  n.entities,
-  n.sentiment,
-  n.is_read,
-  n.is_processed,
-  n.claimed_until,
-  n.claims,
-  n.created_at,
-  n.updated_at
+select n.*
 from newest as n
 order by n.created_at, n.id
 """, effect="reads")

@@ -694,27 +694,7 @@ counted as (
   where b.id = so.sold_to_id
 )
 
-select
-  so.id,
-  so.wallapop_id,
-  so.title,
-  so.description,
-  so.price,
-  so.currency,
-  so.status,
-  so.category,
-  so.condition,
-  so.location,
-  so.views_count,
-  so.favorites_count,
-  so.listed_at,
-  so.reserved_at,
-  so.reserved_for_id,
-  so.sold_at,
-  so.sold_to_id,
-  so.sold_price,
-  so.created_at,
-  so.updated_at
+select so.*
 from sold as so
 """, changes=(
     Change("marketplace.buyers"),

@@ -227,24 +227,10 @@ entered as (
     l.updated_at
 )
 
-select
-  k.id,
-  k.name,
-  k.email,
-  k.phone,
-  k.telegram_chat_id,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.name,
-  e.email,
-  e.phone,
-  e.telegram_chat_id,
-  e.created_at,
-  e.updated_at
+select e.*
 from entered as e
 """, effect="writes", changes=(
     Change("realty.leads"),

@@ -65,12 +65,7 @@ moved as (
     and c.last_message_at <= ap.created_at
 )
 
-select
-  ap.id,
-  ap.conversation_id,
-  ap.type,
-  ap.content,
-  ap.created_at
+select ap.*
 from appended as ap
 """, effect="writes", changes=(
     Change("realty.conversations"),
@@ -285,12 +280,7 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.conversation_id,
-  n.type,
-  n.content,
-  n.created_at
+select n.*
 from newest as n
 order by n.created_at, n.id
 """, effect="reads", cache=CachedRead(300, (

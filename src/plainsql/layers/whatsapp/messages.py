@@ -119,27 +119,7 @@ claimed as (
     m.updated_at
 )
 
-select
-  c.id,
-  c.tenant_id,
-  c.channel_id,
-  c.contact_id,
-  c.whatsapp_msg_id,
-  c.phone_number,
-  c.message_type,
-  c.content,
-  c.status,
-  c.direction,
-  c.media_id,
-  c.idempotency_key,
-  c.retry_count,
-  c.next_attempt_at,
-  c.error_message,
-  c.sent_at,
-  c.delivered_at,
-  c.read_at,
-  c.created_at,
-  c.updated_at
+select c.*
 from claimed as c
 order by c.created_at, c.id
 """, effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
@@ -766,50 +746,10 @@ entered as (
     m.updated_at
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.channel_id,
-  k.contact_id,
-  k.whatsapp_msg_id,
-  k.phone_number,
-  k.message_type,
-  k.content,
-  k.status,
-  k.direction,
-  k.media_id,
-  k.idempotency_key,
-  k.retry_count,
-  k.next_attempt_at,
-  k.error_message,
-  k.sent_at,
-  k.delivered_at,
-  k.read_at,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.tenant_id,
-  e.channel_id,
-  e.contact_id,
-  e.whatsapp_msg_id,
-  e.phone_number,
-  e.message_type,
-  e.content,
-  e.status,
-  e.direction,
-  e.media_id,
-  e.idempotency_key,
-  e.retry_count,
-  e.next_attempt_at,
-  e.error_message,
-  e.sent_at,
-  e.delivered_at,
-  e.read_at,
-  e.created_at,
-  e.updated_at
+select e.*
 from entered as e
 """, effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages"),

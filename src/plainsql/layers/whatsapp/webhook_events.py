@@ -80,18 +80,7 @@ claimed as (
     w.updated_at
 )
 
-select
-  c.id,
-  c.tenant_id,
-  c.event_type,
-  c.payload,
-  c.processed,
-  c.error_message,
-  c.retry_count,
-  c.next_attempt_at,
-  c.processed_at,
-  c.created_at,
-  c.updated_at
+select c.*
 from claimed as c
 order by c.created_at, c.id
 """, effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
