@@ -41,7 +41,7 @@ from nearest as n
 order by n.distance + 0, n.id
 """, effect="reads")
 def nearest(*, embedding: Vector | Sequence[float] | SupportsArray, below: int, limit: int = 10) -> Args:
-    """The passages nearest in meaning among those of some buckets, nearest first.
+    """List the passages nearest in meaning, nearest first, from some buckets.
 
     limit: 1..200, 10 by default.
     Reads bench.passages.

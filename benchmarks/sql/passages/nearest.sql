@@ -1,4 +1,4 @@
--- The passages nearest in meaning among those of some buckets, nearest first.
+-- List the passages nearest in meaning, nearest first, from some buckets.
 -- returns: many Passage
 -- param limit: 1..200 = 10
 with

@@ -1,8 +1,9 @@
--- The conversation of this session, begun now if there is none. One that is there stays as it is,
--- closed or not.
+-- Return the conversation of this session; start one if there is none.
 --
--- Safe when any number of calls race, and exactly one row in every case: see
--- users/get_or_create_from_telegram.sql.
+-- An existing conversation stays as it is, closed or not.
+--
+-- Any number of calls can race: each gets exactly one row. The comment of
+-- users/get_or_create_from_telegram.sql explains how.
 -- returns: one Conversation
 -- allow: unproved-one: the two arms exclude each other
 with

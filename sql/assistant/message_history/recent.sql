@@ -1,4 +1,4 @@
--- The last messages of a conversation, oldest first: what a model is given as its context.
+-- List the last messages of a conversation, oldest first, as context for a model.
 -- returns: many Message
 -- param limit: 1..200 = 10
 with

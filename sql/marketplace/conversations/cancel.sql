@@ -1,5 +1,6 @@
--- Break off a conversation that is ACTIVE. A product that was kept for its buyer is on sale again.
--- Nothing comes back where it is not ACTIVE.
+-- Cancel an ACTIVE conversation; a product reserved for its buyer is AVAILABLE again.
+--
+-- No row is returned if it is not ACTIVE.
 -- returns: optional Conversation
 with
 cancelled as (

@@ -1,8 +1,10 @@
--- Note a product as sold, for its price unless another is given, to the buyer named or the one it
--- is kept for, whose purchases it counts. Nothing comes back, and nothing is changed, where it is
--- SOLD or INACTIVE, or kept for another buyer than the one named; standing says why.
+-- Mark a product as SOLD, and count the purchase for its buyer.
 --
--- A sale that was agreed in a conversation is noted with conversations.complete.
+-- The price is the product's unless another is given. The buyer is the given one, or else the one
+-- it is reserved for. No row is returned, and nothing is changed, if it is SOLD, INACTIVE, or
+-- reserved for another buyer than the given one; standing says why.
+--
+-- To record a sale that was agreed in a conversation, use conversations.complete.
 -- returns: optional Product
 -- param price: = null
 -- param buyer_id: = null

@@ -1,12 +1,13 @@
--- Keep a message that is to be sent, once for each idempotency key: whoever comes again gets the
--- first one, whatever has become of it.
+-- Save a message to send, once for each idempotency key.
 --
--- Safe when several calls race, and exactly one row in every case: see
--- realty.leads.get_or_create_from_telegram, which has the same three ways out. Whoever gives the id
--- can tell from the row which one it was.
+-- A second call with the key returns the first message, in whatever state it is.
 --
--- Its sender has lease_s seconds to report by update_status. After that claim_failed_for_retry
--- takes the message: a sender that died leaves none behind.
+-- Any number of calls can race: each gets exactly one row. realty.leads.get_or_create_from_telegram
+-- explains the same three cases. A caller that passes the id can tell from the row which message it
+-- got.
+--
+-- Its sender has lease_s seconds to report by update_status. After that, claim_failed_for_retry
+-- claims the message, so that a sender that died leaves none behind.
 -- returns: one Message
 -- allow: unproved-one: the two arms exclude each other
 -- param id: = null
