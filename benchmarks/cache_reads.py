@@ -26,8 +26,8 @@ from redis.asyncio import Redis
 
 from plainsql.cache import Cache, Reading, touch
 from plainsql.cache.redis_store import RedisStore
-from plainsql.reach import CachedRead, Dependence
-from plainsql.redis_link import Link, Script
+from plainsql.dependencies import CachedRead, Dependency
+from plainsql.redis_connection import RedisConnection, Script
 from tests.redis_server import RedisServer, free_port, redis_server
 
 __all__ = ["measure"]
@@ -61,11 +61,11 @@ LEAD = Lead(
 
 def reading(local: float | None = None) -> Reading[Lead | None]:
     """The cached query, with or without a tier in the process."""
-    policy = CachedRead(300.0, (Dependence(TABLE, "id", "id"),), local=local)
+    policy = CachedRead(300.0, (Dependency(TABLE, "id", "id"),), local=local)
     return Reading("realty.leads.get_by_id", policy, ("id",), Lead | None)
 
 
-class CountingLink(Link):
+class CountingLink(RedisConnection):
     """Counts round trips."""
 
     trips = 0

@@ -39,7 +39,7 @@ nearest as (
 select n.*
 from nearest as n
 order by n.distance + 0, n.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def nearest(*, embedding: Vector | Sequence[float] | SupportsArray, below: int, limit: int = 10) -> Args:
     """List the passages nearest in meaning, nearest first, from some buckets.
 

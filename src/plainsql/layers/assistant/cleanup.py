@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count, many
-from plainsql.reach import Change
 
 __all__ = ["conversations", "events", "message_history", "notes", "tenants", "users"]
 
@@ -199,7 +199,7 @@ tenants as (
 select t.tenant_id
 from tenants as t
 where t.tenant_id is not null
-""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)}, not_null=("tenant_id",))
+""", read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)}, not_null=("tenant_id",))
 def tenants() -> Args:
     """List the tenants, so that each can be cleaned up.
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -215,7 +215,7 @@ where
   true
   and c.status = :status      --?
   and c.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(
     *,
     status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
@@ -298,7 +298,7 @@ def create(
 @count_("marketplace.conversations.delete", "sql/marketplace/conversations/delete.sql", 3, """\
 delete from marketplace.conversations as c
 where c.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.conversations", (("id", "parameter", "id"),)),
     Change("marketplace.messages", (("conversation_id", "parameter", "id"),)),
 ))
@@ -338,7 +338,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def for_buyer(
     *,
     buyer_id: int,
@@ -384,7 +384,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def for_product(
     *,
     product_id: int,
@@ -425,7 +425,7 @@ select
   c.updated_at
 from marketplace.conversations as c
 where c.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: int) -> Args:
     """The conversation with this id.
 
@@ -456,7 +456,7 @@ select
   c.updated_at
 from marketplace.conversations as c
 where c.wallapop_chat_id = :wallapop_chat_id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
     """The conversation of this chat on the platform.
 
@@ -489,7 +489,7 @@ from marketplace.conversations as c
 where (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -532,7 +532,7 @@ where
   and (c.updated_at, c.id) < (:after_updated_at, :after_id)  --?
 order by c.updated_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list_active(
     *,
     after_updated_at: datetime | UnsetType = UNSET,

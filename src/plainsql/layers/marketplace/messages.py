@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -233,7 +233,7 @@ claimed as (
 select cl.*
 from claimed as cl
 order by cl.created_at, cl.id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (
         ("buyer_id", "returned", "buyer_id"),
         ("conversation_id", "returned", "conversation_id"),
@@ -266,7 +266,7 @@ def claim_unprocessed(*, limit: int = 20, seconds: float = 300.0) -> Args:
 select count(*) as total
 from marketplace.messages as m
 where m.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """Count the messages, since a time if given.
 
@@ -284,7 +284,7 @@ from marketplace.messages as m
 where
   m.conversation_id = :conversation_id
   and not m.is_read
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count_unread(*, conversation_id: int) -> Args:
     """Count the unread messages of a conversation.
 
@@ -339,7 +339,7 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (
         ("buyer_id", "parameter", "buyer_id"),
         ("conversation_id", "parameter", "conversation_id"),
@@ -396,7 +396,7 @@ def create(
 @count_("marketplace.messages.delete", "sql/marketplace/messages/delete.sql", 3, """\
 delete from marketplace.messages as m
 where m.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
@@ -431,7 +431,7 @@ select
 from marketplace.messages as m
 where m.created_at >= :since
 order by m.created_at, m.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def export(*, since: datetime) -> Args:
     """List every message since a time, oldest first; meant to be streamed.
 
@@ -462,7 +462,7 @@ select
   m.updated_at
 from marketplace.messages as m
 where m.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: int) -> Args:
     """The message with this id.
 
@@ -497,7 +497,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def history(
     *,
     conversation_id: int,
@@ -539,7 +539,7 @@ from marketplace.messages as m
 where (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -586,7 +586,7 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (
         ("buyer_id", "returned", "buyer_id"),
         ("conversation_id", "returned", "conversation_id"),
@@ -621,7 +621,7 @@ where
   m.conversation_id = :conversation_id
   and not m.is_read
   and m.created_at <= :until  --?
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (("conversation_id", "parameter", "conversation_id"),)),
 ))
 def mark_read(*, conversation_id: int, until: datetime | UnsetType = UNSET) -> Args:
@@ -665,7 +665,7 @@ newest as (
 select n.*
 from newest as n
 order by n.created_at, n.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def recent(*, conversation_id: int, limit: int = 10) -> Args:
     """List the last messages of a conversation, oldest first, as context for a model.
 
@@ -706,7 +706,7 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (
         ("buyer_id", "returned", "buyer_id"),
         ("conversation_id", "returned", "conversation_id"),

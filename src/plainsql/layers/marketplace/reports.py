@@ -137,7 +137,7 @@ select
 from lines as l
 order by
   l.scope asc, l.revenue desc nulls last, l.conversations desc, l.category asc, l.currency asc
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def daily(*, day: date, time_zone: str) -> Args:
     """Report on a day in a time zone ("Europe/Madrid"): by category and currency, by currency, and in
     all.
@@ -221,7 +221,7 @@ select
 from hours as h
 left join counted as n on h.starts_at = n.starts_at
 order by h.starts_at
-""", effect="reads", not_null=("starts_at",))
+""", read_only=True, session_clean=True, not_null=("starts_at",))
 def hourly(*, day: date, time_zone: str) -> Args:
     """Report on each hour of a day in a time zone: messages of buyers, messages of the bot, and sales.
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -61,7 +61,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "parameter", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -86,7 +86,7 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.created_at >= :since  --?
-""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """Count the contacts, since a time if given.
 
@@ -123,7 +123,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "returned", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -156,7 +156,7 @@ delete from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",), "whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",), "whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (("id", "parameter", "id"),)),
     Change("whatsapp.messages", (("contact_id", "parameter", "id"),)),
 ))
@@ -187,7 +187,7 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The contact with this id.
 
@@ -214,8 +214,8 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.phone_number = :phone_number
-""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, cache=CachedRead(300, (
-    Dependence("whatsapp.contacts", "phone_number", "phone_number"),
+""", read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, cache=CachedRead(300, (
+    Dependency("whatsapp.contacts", "phone_number", "phone_number"),
 ), scoped=True, settings=("app.jwt_tenant",)))
 def get_by_phone(*, phone_number: str) -> Args:
     """The contact with this number.
@@ -245,7 +245,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -293,7 +293,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "returned", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -337,7 +337,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "parameter", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -374,7 +374,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "parameter", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -415,7 +415,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (("id", "parameter", "id"), ("tenant_id", "returned", "tenant_id"))),
 ))
 def update(

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -83,7 +83,7 @@ claimed as (
 select c.*
 from claimed as c
 order by c.created_at, c.id
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "returned", "id"),
@@ -117,7 +117,7 @@ from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.created_at >= :since  --?
-""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """Count the webhook events, since a time if given.
 
@@ -162,7 +162,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "returned", "id"),
@@ -207,7 +207,7 @@ delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = :id
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -241,7 +241,7 @@ from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = :id
-""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The webhook event with this id.
 
@@ -273,7 +273,7 @@ where
   and (w.created_at, w.id) < (:after_created_at, :after_id)  --?
 order by w.created_at desc, w.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def list(
     *,
     event_type: str | UnsetType = UNSET,
@@ -316,7 +316,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "returned", "id"),
@@ -366,7 +366,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "parameter", "id"),
@@ -424,7 +424,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "parameter", "id"),
@@ -462,7 +462,7 @@ delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = any(array(select o.id from old as o))
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events"),
 ))
 def purge(*, before: datetime, limit: int = 1000) -> Args:
@@ -508,7 +508,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "parameter", "id"),
