@@ -106,5 +106,5 @@ def test_what_python_cannot_read_is_an_error_of_the_file(lines: str) -> None:
 
 def test_more_texts_than_python_writes_numbers_for_are_refused() -> None:
     text = COUNT + "".join(f"  and a = :p{i}  --?\n" for i in range(15_000))
-    with pytest.raises(SqlFileError, match="texts can arise from the marked lines"):
+    with pytest.raises(SqlFileError, match="texts result from the marked lines"):
         parse(text, name="q", path="q.sql")

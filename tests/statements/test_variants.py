@@ -171,7 +171,7 @@ def test_as_many_variants_as_can_be_checked_and_no_more() -> None:
     lines = [f"and :p{n} --?\n" for n in range(11)]
     assert len(compiled("select 1 where true\n" + "".join(lines[:10])).variants()) == MAX_VARIANTS
     with pytest.raises(
-        SqlFileError, match="2048 texts can arise from the marked lines, expected 1024 at most"
+        SqlFileError, match="2048 texts result from the marked lines, expected 1024 at most"
     ):
         compiled("select 1 where true\n" + "".join(lines))
 
@@ -202,5 +202,5 @@ def test_a_line_stays_exactly_when_all_of_its_parameters_are_given(
 
 def test_texts_are_counted_out_only_so_far() -> None:
     lines = "\n".join(f"  and t.a <> :x{i} --?" for i in range(15_000))
-    with pytest.raises(SqlFileError, match="more than 1000000000000000000 texts can arise"):
+    with pytest.raises(SqlFileError, match="more than 1000000000000000000 texts result"):
         compile_body(f"select t.a\nfrom t\nwhere true\n{lines}", name="a.b", path="sql/a/b.sql")

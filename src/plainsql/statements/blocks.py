@@ -85,7 +85,7 @@ def divide(source: Source, tokens: list[Token], placeholders: list[Placeholder],
     _find_needs(source, blocks)
     if not any(block.tail and not block.needs for block in blocks):
         raise source.error(
-            blocks[0].mark, "every line is optional: nothing would be left", hint="Remove --? from the first."
+            blocks[0].mark, "every line is optional: nothing would be left", hint="remove --? from the first"
         )
     return blocks
 
@@ -99,13 +99,13 @@ def _read_mark(source: Source, mark: Token) -> tuple[str, str] | None:
         raise source.error(
             mark.start,
             f"the mark {'--?' + rest!r} cannot be read, expected --? or --? name=value",
-            hint="Put a blank before the question mark if this is an ordinary comment.",
+            hint="put a space before the question mark if this is an ordinary comment",
         )
     if iskeyword(choice[1]):
         raise source.error(
             mark.start + 3 + choice.start(1),
             f"{choice[1]} is a keyword of Python and cannot be the name of a choice",
-            hint=f"Call it {choice[1]}_ or something better.",
+            hint=f"call it {choice[1]}_, or choose another name",
         )
     return choice[1], choice[2]
 
@@ -117,7 +117,7 @@ def _check_line(source: Source, tokens: list[Token], mark: int, start: int, end:
     line = [token for token in tokens[first:mark] if token.start < end]
     if all(token.kind in _COMMENTS for token in line):
         raise source.error(
-            where, "--? stands on a line without SQL", hint="Put it behind what may be left out."
+            where, "--? is on a line without SQL", hint="put it at the end of the line that is optional"
         )
     # A token that reaches out of the line at its end would have swallowed the mark.
     if line[0].start < start:
@@ -125,8 +125,8 @@ def _check_line(source: Source, tokens: list[Token], mark: int, start: int, end:
         raise source.error(
             where,
             f"this line cannot be left out: a {what} reaches into it",
-            detail=f"The {what} begins at {source.place(line[0].start)}.",
-            hint="Write what may be left out on one line of its own.",
+            detail=f"the {what} begins at {source.place(line[0].start)}",
+            hint="write the optional part on one line of its own",
         )
     opened: list[int] = []
     for token in line:
@@ -144,7 +144,7 @@ def _part_of_brackets(source: Source, offset: int, what: str) -> SqlFileError:
     return source.error(
         offset,
         f"this line cannot be left out: it {what}",
-        hint="Write what may be left out on one line, its brackets included.",
+        hint="write the optional part on one line, with both brackets",
     )
 
 
@@ -187,11 +187,11 @@ def _check_choices(source: Source, blocks: list[Block]) -> None:
             raise source.error(
                 mark,
                 f"the choice {choice} has one value, {next(iter(values))}; expected two or more",
-                hint="Add a line for another value, or remove the mark.",
+                hint="add a line for another value, or remove the mark",
             )
         if choice in names:
             raise source.error(
-                mark, f"{choice} is a choice here and a parameter elsewhere", hint="Rename one of them."
+                mark, f"{choice} is a choice here and a parameter elsewhere", hint="rename one of them"
             )
 
 
@@ -206,15 +206,15 @@ def _find_needs(source: Source, blocks: list[Block]) -> None:
         if not names:
             raise source.error(
                 block.mark,
-                "an optional line without a parameter: nothing could say when it is left out",
-                hint="Use a parameter on the line, or remove --?.",
+                "an optional line has no parameter that decides whether it stays",
+                hint="add a parameter to the line, or remove --?",
             )
         if not block.needs:
             raise source.error(
                 block.mark,
                 f"this line would never be left out: {_listed(sorted(names))} always given",
-                detail="A parameter that stands on a line without --? must be given in every call.",
-                hint="Remove --?, or mark the other lines with that parameter too.",
+                detail="a parameter on a line without --? must be given in every call",
+                hint="remove --?, or mark the other lines with that parameter as well",
             )
 
 

@@ -94,7 +94,7 @@ def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileEr
         raise SqlFileError(
             "there is no SQL file in this folder",
             place=Place(str(top)),
-            hint="Queries are files whose names end in .sql.",
+            hint="add a query file, whose name ends in .sql",
         )
     statements: dict[str, Statement] = {}
     for file in files:

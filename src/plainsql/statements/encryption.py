@@ -37,7 +37,7 @@ _FORM: Final = re.compile(
     rf"(?:[ \t]+as[ \t]+(?P<column>{_NAME}(?:\.{_NAME}\.{_NAME})?))?"
     rf"(?:[ \t]*\([ \t]*(?P<keys>{_KEY}(?:[ \t]*,[ \t]*{_KEY})*)[ \t]*\))?"
 )
-_HINT: Final = "Write encrypted, encrypted (id), or encrypted as shop.users.token (tenant_id, id)."
+_HINT: Final = "write encrypted, encrypted (id), or encrypted as shop.users.token (tenant_id, id)"
 
 
 def read_encryption(source: Source, text: str, offset: int, name: str, table: str) -> Encryption | None:
@@ -48,11 +48,11 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
     if not _WORD.match(text):
         word = re.match(r"en[a-z]+", text)
         if word and close_match(word[0], ["encrypted"], 0.8):
-            raise source.error(offset, f"{text!r} is no way to encrypt", hint="Did you mean encrypted?")
+            raise source.error(offset, f"{text!r} is not a form of encrypted", hint="did you mean encrypted?")
         return None
     found = _FORM.fullmatch(text)
     if found is None:
-        raise source.error(offset, f"{text!r} is no way to encrypt", hint=_HINT)
+        raise source.error(offset, f"{text!r} is not a form of encrypted", hint=_HINT)
     pairs = [key.partition("=") for key in (found["keys"] or ", ".join(DEFAULT_KEYS)).split(",")]
     bound = tuple(column.strip() for column, _, _ in pairs)
     keys = tuple((key or column).strip() for column, _, key in pairs)
@@ -64,16 +64,16 @@ def read_encryption(source: Source, text: str, offset: int, name: str, table: st
             raise source.error(
                 offset,
                 "the folder does not say which table's column this is",
-                detail="A value is bound to its column, and a folder named schema/table says which that is.",
-                hint=f"Write, for example, encrypted as shop.users.{inner}",
+                detail="a value is bound to its column: the folder must be named schema/table",
+                hint=f"write, for example, encrypted as shop.users.{inner}",
             )
         column = f"{schema if dot else 'public'}.{rest}.{column}"
     twice = inner if inner in keys else _repeated(keys) or _repeated(bound)
     if twice is not None:
         raise source.error(
             offset,
-            f"{twice} cannot be bound to itself" if twice == inner else f"{twice} stands here a second time",
-            hint="Name the columns that say which row it is: encrypted (tenant_id, id)",
+            f"{twice} cannot be bound to itself" if twice == inner else f"{twice} is named twice",
+            hint="name the columns that identify the row: encrypted (tenant_id, id)",
         )
     prefix = f"{outer}." if outer else ""
     return Encryption(column, keys, tuple(prefix + key for key in keys), bound, source.place(offset))
@@ -104,10 +104,10 @@ def check_parameters(
                     offsets[name],
                     f"{name} is bound to {' and '.join(encryption.keys)}, and the query has no parameter "
                     f"{' and '.join(f':{key}' for key in missing)}",
-                    detail="An encrypted value opens only in the row that it was encrypted for.",
-                    hint=f"Name the parameters that say which row it is: {wanted}"
+                    detail="an encrypted value can be decrypted only in the row that it was encrypted for",
+                    hint=f"name the parameters that identify the row: {wanted}"
                     if usable
-                    else "Add a parameter that says which row it is, and name it in brackets.",
+                    else "add a parameter that identifies the row, and name it in brackets",
                 )
             )
         elif secret:
@@ -115,8 +115,8 @@ def check_parameters(
                 source.error(
                     offsets[name],
                     f"{name} is bound to {secret[0]}, which is encrypted itself",
-                    hint=f"Name what stands in the row as it is: {wanted}"
+                    hint=f"name parameters that are stored as they are: {wanted}"
                     if usable
-                    else "Add a parameter that says which row it is, and name it in brackets.",
+                    else "add a parameter that identifies the row, and name it in brackets",
                 )
             )

@@ -47,7 +47,7 @@ def _walk(
         return
     identity = (status.st_dev, status.st_ino)
     if identity in above:
-        errors.append(_error(folder, "a symbolic link leads back to a folder above it", "Remove the link."))
+        errors.append(_error(folder, "a symbolic link leads back to a folder above it", "remove the link"))
         return
     before = len(files)
     folders: set[str] = set()
@@ -72,7 +72,7 @@ def _walk(
                 _error(
                     item,
                     f"the file's name ends in {item.suffix}, expected .sql",
-                    f"Rename it to {item.stem}.sql.",
+                    f"rename it to {item.stem}.sql",
                 )
             )
     errors.extend(_twice_named(files[before:], folder, folders))
@@ -87,7 +87,7 @@ def _twice_named(files: list[Found], folder: Path, folders: set[str]) -> list[Sq
         _error(
             file.path,
             f"the file and the folder {folder / file.path.stem} claim one name, {file.name}",
-            "Rename the file, or move it into the folder.",
+            "rename the file, or move it into the folder",
         )
         for file in files
         if file.path.parent == folder and file.path.stem in folders
@@ -101,7 +101,7 @@ def _check_name(name: str, path: Path) -> list[SqlFileError]:
             _error(
                 path,
                 f"{name!r} is a keyword of Python and cannot be the name of a query or module",
-                f"Rename it, for example to {name}_all.",
+                f"rename it, for example to {name}_all",
             )
         ]
     if _NAME.fullmatch(name):
@@ -112,7 +112,7 @@ def _check_name(name: str, path: Path) -> list[SqlFileError]:
         _error(
             path,
             f"{name!r} cannot be the name of a query or module, expected lower-case letters, digits and _",
-            f"Rename it to {snake}." if _NAME.fullmatch(snake) else "Begin it with a letter.",
+            f"rename it to {snake}" if _NAME.fullmatch(snake) else "begin it with a letter",
         )
     ]
 
@@ -126,15 +126,15 @@ def read_text(path: Path) -> str:
     try:
         if not S_ISREG(path.stat().st_mode):
             # A pipe would be waited for.
-            raise _error(path, "expected a file, got a device, a pipe or a socket", "Remove it.")
+            raise _error(path, "expected a file, got a device, a pipe or a socket", "remove it")
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error, "file") from None
     if data.startswith(b"\xef\xbb\xbf"):
         raise SqlFileError(
-            "the file begins with a byte order mark, which PostgreSQL would take for a name",
+            "the file begins with a byte order mark, which PostgreSQL reads as a name",
             place=Place(str(path), 1),
-            hint="Save it as UTF-8 without a byte order mark.",
+            hint="save it as UTF-8 without a byte order mark",
         )
     try:
         text = data.decode()
@@ -144,7 +144,7 @@ def read_text(path: Path) -> str:
         raise SqlFileError(
             f"the file is not UTF-8: the byte at offset {error.start} is 0x{data[error.start]:02x}",
             place=Place(str(path), line, len(before) + 1),
-            hint="Save it as UTF-8.",
+            hint="save it as UTF-8",
         ) from None
     return text.replace("\r\n", "\n") if "\r" in text else text
 
@@ -153,12 +153,12 @@ def _unreadable(path: Path, error: OSError, what: str) -> SqlFileError:
     """What the operating system said, as an error at the file or folder."""
     if isinstance(error, FileNotFoundError):
         if path.is_symlink():
-            return _error(path, "the symbolic link leads nowhere", "Remove the link, or mend it.")
-        return _error(path, f"there is no such {what}", f"Check the path; paths begin in {Path.cwd()}.")
+            return _error(path, "the symbolic link leads nowhere", "remove or repair the link")
+        return _error(path, f"there is no such {what}", f"check the path, which begins in {Path.cwd()}")
     if isinstance(error, NotADirectoryError):
-        return _error(path, "expected a folder, got a file", "Give the folder that holds the file.")
+        return _error(path, "expected a folder, got a file", "give the folder that holds the file")
     reason = (error.strerror or str(error)).lower()
-    return _error(path, f"the {what} cannot be read: {reason}", "Check who may read it.")
+    return _error(path, f"the {what} cannot be read: {reason}", "check its permissions")
 
 
 def _error(path: Path, message: str, hint: str) -> SqlFileError:

@@ -53,9 +53,9 @@ def other_tools_mark(source: Source) -> SqlFileError | None:
     named = ", with the name of the row's type" if "Lead" in returns else ""
     return source.error(
         found.start(1),
-        f"{found[1].rstrip()!r} is the mark of another tool, and does not say what the query returns",
-        detail="The name of a query is that of its file.",
-        hint=f"Write returns: {returns} instead{named}.",
+        f"{found[1].rstrip()!r} is the mark of another tool, and does not declare the result",
+        detail="a query has the name of its file",
+        hint=f"write returns: {returns} instead{named}",
     )
 
 
@@ -72,8 +72,8 @@ def lone_at(source: Source) -> SqlFileError | None:
                 name = text[following.start : following.end]
                 return source.error(
                     token.start,
-                    f"@{name} is no parameter: to PostgreSQL it is the absolute value of {name}",
-                    hint=f"Write :{name}; or abs({name}), if that is meant.",
+                    f"@{name} is not a parameter: PostgreSQL reads it as the absolute value of {name}",
+                    hint=f"write :{name} for the parameter, abs({name}) for the absolute value",
                 )
     return None
 

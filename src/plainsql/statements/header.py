@@ -114,13 +114,13 @@ def _read_line(
                 source.error(
                     offset,
                     "expected a key and a colon, got text",
-                    hint="Put description before the first key; indent what continues a value by two blanks.",
+                    hint="indent a continued value by two spaces, or move description above the keys",
                 )
             )
         elif _NO_COLON.match(content):
             wanted = returns_form(content.split()[1:])
             errors.append(
-                source.error(offset, "a colon is missing after returns", hint=f"Write returns: {wanted}")
+                source.error(offset, "a colon is missing after returns", hint=f"write returns: {wanted}")
             )
         return None
     key, name = shape[1], shape[2] or ""
@@ -139,7 +139,7 @@ def _read_line(
         source.error(
             offset,
             f"unknown key {key!r}",
-            hint=f"Did you mean {meant}?" if meant else f"The keys are {', '.join(KEYS)}.",
+            hint=f"did you mean {meant}?" if meant else f"use one of {', '.join(KEYS)}",
         )
     )
     return Entry("", offset, name, offset, "", offset) if meant else None
@@ -150,10 +150,10 @@ def _wrong_name(source: Source, content: str, key: str, name: str, offset: int) 
         return source.error(
             offset + content.index(name, len(key)),
             f"{key} takes no name, got {name!r}",
-            hint=f"Write {key}: …",
+            hint=f"write {key}: …",
         )
     return source.error(
         offset + len(key),
         f"{key} needs a name before the colon",
-        hint=f"Write, for example, {key} {KEYS[key]}: …",
+        hint=f"write, for example, {key} {KEYS[key]}: …",
     )

@@ -87,7 +87,7 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
             source.error(
                 seen["cache", ""],
                 "a count of affected rows cannot be cached",
-                hint="Remove the line: what the statement writes invalidates cached reads without it.",
+                hint="remove the line: a write invalidates cached reads without it",
             )
         )
     _check_encrypted(source, seen, keys, errors)
@@ -103,17 +103,17 @@ def _check_encrypted(
             source.error(
                 seen["cache", ""],
                 f"a query with the encrypted {[*encrypted, *keys.encrypted][0]} is not cached",
-                detail="What it returns would lie in Redis in plain text.",
-                hint="Remove the line, or cache a query that does not return it.",
+                detail="its result would be stored in Redis in plain text",
+                hint="remove the line, or cache a query that does not return it",
             )
         )
     if encrypted and keys.returns and keys.returns.row is None:
         errors.append(
             source.error(
                 seen["returns", ""],
-                f"{encrypted[0]} is encrypted, and 'returns: {keys.returns}' has no columns that say "
-                "which row it is",
-                hint="Name a row, and return those columns with it: returns: optional Credentials",
+                f"{encrypted[0]} is encrypted, and 'returns: {keys.returns}' has no columns that "
+                "identify the row",
+                hint="name a row, and return those columns with it: returns: optional Credentials",
             )
         )
 
@@ -122,9 +122,9 @@ def _twice(source: Source, entry: Entry, name: str, first: int) -> SqlFileError:
     what = f"{entry.key} {name}" if name else entry.key
     return source.error(
         entry.key_offset,
-        f"{what} stands here a second time",
-        detail=f"It stands first at {source.place(first)}.",
-        hint="Keep one of them.",
+        f"{what} is given twice",
+        detail=f"first given at {source.place(first)}",
+        hint="keep one of them",
     )
 
 
@@ -137,29 +137,31 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
     if kind not in ("one", "optional", "many"):
         if _ROW.fullmatch(kind) and not rest:
             row = row_name(kind) or "Lead"
-            hint = f"Write one {row}, optional {row} or many {row}."
+            hint = f"write one {row}, optional {row} or many {row}"
         elif meant := close_match(kind, ["one", "optional", "many", "value", "count"], 0.7):
-            hint = f"Did you mean {returns_form([meant, *rest])}?"
+            hint = f"did you mean {returns_form([meant, *rest])}?"
         else:
-            hint = f"Write {FORMS}."
+            hint = f"write {FORMS}"
         raise source.error(entry.value_offset, f"returns cannot be {entry.value!r}", hint=hint)
     offset = entry.value_offset + entry.value.index(kind) + len(kind)
     if not rest:
         raise source.error(
             offset,
             f"returns: {kind} needs the name of a row, or value",
-            hint=f"Write, for example, {kind} Lead; the type of the row gets that name.",
+            hint=f"name the type of the row, for example {kind} Lead",
         )
     offset = entry.value_offset + entry.value.index(rest[0], len(kind))
     if len(rest) > 1:
         extra = source.text.index(rest[1], offset + len(rest[0]))
         raise source.error(
-            extra, f"expected nothing after {kind} {rest[0]}, got {rest[1]!r}", hint=f"Write {FORMS}."
+            extra, f"expected nothing after {kind} {rest[0]}, got {rest[1]!r}", hint=f"write {FORMS}"
         )
     row = rest[0]
     if row == "value":
         if kind == "one":
-            raise source.error(entry.value_offset, "one value is written value", hint="Write returns: value")
+            raise source.error(
+                entry.value_offset, "'one value' is not a form of returns", hint="write returns: value"
+            )
         keys.returns = Returns(cast("ReturnKind", kind))
         return
     if not _ROW.fullmatch(row):
@@ -167,17 +169,17 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         raise source.error(
             offset,
             f"{row!r} cannot be the name of a row, expected a name such as Lead",
-            hint=f"Did you mean {camel}?"
+            hint=f"did you mean {camel}?"
             if camel
-            else "Name the row by what it is, such as Lead."
+            else "name the row by what it is, such as Lead"
             if re.search("[A-Za-z]", row)
-            else "Begin it with a capital letter.",
+            else "begin it with a capital letter",
         )
     if row in RESERVED_ROW_NAMES:
         raise source.error(
             offset,
-            f"{row} cannot be the name of a row: it means something else in Python or in plainsql",
-            hint="Name the row by what it is, such as Lead.",
+            f"{row!r} cannot be the name of a row: the name is taken in Python or in plainsql",
+            hint="name the row by what it is, such as Lead",
         )
     keys.returns = Returns(cast("ReturnKind", kind), row)
 
@@ -197,7 +199,7 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
                 raise source.error(
                     entry.value_offset + len(value),
                     "the default of an encrypted parameter can only be null",
-                    hint=f"Write param {entry.name}: encrypted = null, or leave the default out.",
+                    hint=f"write param {entry.name}: encrypted = null, or leave the default out",
                 )
             keys.bounds[entry.name] = Bounds(None, None, None, True, source.place(entry.name_offset))
         return
@@ -208,16 +210,16 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
         if found is None or not (found[1] or found[2]):
             raise source.error(
                 entry.value_offset,
-                f"{value.strip()!r} is no range, expected such as 1..200, 1.. or ..200",
-                hint="Give the least and the greatest value with two dots between; both are allowed.",
+                f"{value.strip()!r} is not a range, expected for example 1..200, 1.. or ..200",
+                hint="write the least value, two dots and the greatest value, which are both allowed",
             )
         low = _number(source, found[1], entry.value_offset) if found[1] else None
         high = _number(source, found[2], entry.value_offset) if found[2] else None
         if low is not None and high is not None and low > high:
             raise source.error(
                 entry.value_offset,
-                f"no value lies in {low}..{high}",
-                hint=f"Write {high}..{low} if that was meant.",
+                f"the range {low}..{high} is empty",
+                hint=f"write {high}..{low}",
             )
     default: Constant = None
     if equals:
@@ -238,11 +240,11 @@ def _check_default(
     shown = f"{'' if low is None else low}..{'' if high is None else high}"
     if isinstance(default, str | bool):
         raise source.error(
-            offset, f"the default must be a number within {shown}", hint="Give a number, or no bounds."
+            offset, f"the default must be a number within {shown}", hint="give a number, or no bounds"
         )
     if (low is not None and default < low) or (high is not None and default > high):
         raise source.error(
-            offset, f"the default {default} lies outside of {shown}", hint=f"Give one within {shown}."
+            offset, f"the default {default} is outside {shown}", hint=f"give a default within {shown}"
         )
 
 
@@ -251,7 +253,7 @@ def _number(source: Source, text: str, offset: int) -> Number:
         raise source.error(
             offset,
             f"a number has {len(text)} characters, expected {_MAX_DIGITS} at most",
-            hint="Give a smaller number, or leave the bound out.",
+            hint="give a smaller number, or leave the bound out",
         )
     if "." not in text:
         return int(text)
@@ -273,7 +275,7 @@ def _constant(source: Source, text: str, offset: int) -> Constant:
     raise source.error(
         offset,
         f"expected a default: a number, 'text', true, false or null{got}",
-        hint=f"Write '{text}' if it is a text." if text and text.isidentifier() else "Write it as in SQL.",
+        hint=f"write '{text}' for a text" if text and text.isidentifier() else "write it as in SQL",
     )
 
 
@@ -300,7 +302,7 @@ def _check_type(source: Source, value: str, offset: int) -> None:
     """Raise unless the value is the name of a Python type, which may take others in brackets."""
     words = _TYPE_WORD.findall(value)
     if re.sub(r"[\s_]", "", value.lower()) in ("notnull", "nonnull", "null", "optional", "required"):
-        raise source.error(offset, f"{value!r} is no type", hint="Write not null or nullable.")
+        raise source.error(offset, f"{value!r} is not a type", hint="write not null or nullable")
     bad = any((iskeyword(part) and word != "None") or not part for word in words for part in word.split("."))
     if not bad and re.fullmatch(r"[\w.\[\], |]+", value, re.ASCII):
         try:
@@ -312,8 +314,8 @@ def _check_type(source: Source, value: str, offset: int) -> None:
                 return
     raise source.error(
         offset,
-        f"{value!r} is no type, expected such as whatsapp.Payload or list[whatsapp.Item]",
-        hint="Write the type with its module, or not null, or nullable.",
+        f"{value!r} is not a type, expected for example whatsapp.Payload or list[whatsapp.Item]",
+        hint="write the type with its module, not null, or nullable",
     )
 
 
@@ -330,7 +332,7 @@ def _read_cache(source: Source, entry: Entry, keys: Keys) -> None:
         option, _, rest = text.partition(" ")
         name = "negative" if text == "no negative" else option
         if name in found:
-            raise source.error(at, f"{text!r} stands here a second time", hint="Keep one of them.")
+            raise source.error(at, f"{text!r} is given twice", hint="keep one of them")
         if name == "negative" and text == "no negative":
             found[name] = False
         elif name in ("local", "stale"):
@@ -344,14 +346,14 @@ def _read_cache(source: Source, entry: Entry, keys: Keys) -> None:
             raise source.error(
                 at,
                 f"unknown option {text!r} of cache, expected local 1s, stale 30s or no negative",
-                hint=f"Did you mean {meant}?" if meant else "Write, for example, cache: 5m, local 1s",
+                hint=f"did you mean {meant}?" if meant else "write, for example, cache: 5m, local 1s",
             )
     ttl, local = found["ttl"], found.get("local")
     if local is not None and local > ttl:
         raise source.error(
             entry.value_offset,
-            "local is longer than the time to live of the whole entry",
-            hint="Make the local time the shorter one; a second is often enough.",
+            "the local time is longer than the time to live of the entry",
+            hint="shorten the local time; a second is often enough",
         )
     keys.cache = CachePolicy(ttl, local, found.get("stale"), bool(found.get("negative", True)))
 
@@ -360,12 +362,12 @@ def _seconds(source: Source, text: str, offset: int, what: str) -> float:
     if not _DURATION.fullmatch(text):
         raise source.error(
             offset,
-            f"{what} {f'cannot be {text!r}' if text else 'is missing'}, expected such as 30s, 5m or 1h",
-            hint="The units are ms, s, m, h and d.",
+            f"{what} {f'cannot be {text!r}' if text else 'is missing'}, expected for example 30s, 5m or 1h",
+            hint="use the units ms, s, m, h and d",
         )
     seconds = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9.]+)(ms|s|m|h|d)", text))
     if not seconds:
-        raise source.error(offset, f"{what} is zero", hint="Leave it out to switch it off.")
+        raise source.error(offset, f"{what} is zero", hint="remove it to turn it off")
     return seconds
 
 
@@ -377,8 +379,8 @@ def _read_allow(source: Source, entry: Entry, keys: Keys) -> None:
             entry.value_offset if found is None else entry.value_offset + found.end(1),
             "expected the name of a finding, a colon and the reason"
             if found is None
-            else f"the reason why {found[1]} is allowed is missing",
-            hint="Write, for example, allow: missing-index: the table has forty rows",
+            else f"{found[1]} is allowed without a reason",
+            hint="write, for example, allow: missing-index: the table has forty rows",
         )
     keys.allow.append(Allowance(found[1], reason, source.place(entry.value_offset)))
 
@@ -402,10 +404,10 @@ _READERS: Final = {
     "join": _read_join,
 }
 _EXAMPLES: Final = {
-    "returns": f"Write {FORMS}.",
-    "param": "Write, for example, param limit: 1..200 = 5",
-    "column": "Write, for example, column total: not null",
-    "cache": "Write, for example, cache: 5m",
-    "allow": "Write, for example, allow: missing-index: the table has forty rows",
+    "returns": f"write {FORMS}",
+    "param": "write, for example, param limit: 1..200 = 5",
+    "column": "write, for example, column total: not null",
+    "cache": "write, for example, cache: 5m",
+    "allow": "write, for example, allow: missing-index: the table has forty rows",
     "join": "Write join: off, or remove the line.",
 }

@@ -18,24 +18,24 @@ __all__ = ["check_kind"]
 
 _TRANSACTIONS: Final = (
     "a query file cannot begin, end or divide a transaction",
-    "Run queries within db.transaction(): it commits, rolls back and nests.",
+    "run queries within db.transaction(): it commits, rolls back and nests",
 )
 _PREPARED: Final = (
     "a query file cannot prepare statements or run prepared ones",
-    "Write the statement itself: it is prepared at its first call.",
+    "write the statement itself: it is prepared at its first call",
 )
 _CURSORS: Final = (
     "a query file cannot hold a cursor",
-    "Write the query itself, and read its rows with db.stream.",
+    "write the query itself, and read its rows with db.stream",
 )
-_LISTENING: Final = ("a query file cannot listen", "Use db.listen, which yields the notifications.")
+_LISTENING: Final = ("a query file cannot listen", "use db.listen, which yields the notifications")
 _SETTINGS: Final = (
     "a query file cannot change the session",
-    "Within db.transaction(), run select set_config('work_mem', :value, true).",
+    "run within db.transaction(): select set_config('work_mem', :value, true)",
 )
 _RESETS: Final = (
     "a query file cannot reset the session",
-    "Remove it: a connection is reset before it is used for another call.",
+    "remove it: a connection is reset before its next call",
 )
 _KINDS: Final = {
     **dict.fromkeys(
@@ -46,7 +46,7 @@ _KINDS: Final = {
     **dict.fromkeys(("listen", "unlisten"), _LISTENING),
     **dict.fromkeys(("reset", "discard"), _RESETS),
     "set": _SETTINGS,
-    "load": ("a query file cannot load a library", "Put it into the settings of the server."),
+    "load": ("a query file cannot load a library", "put it into the settings of the server"),
     "copy": ("a query file cannot copy", ""),
 }
 """By the first word: what is wrong, and what to do."""
@@ -71,13 +71,13 @@ def check_kind(source: Source) -> SqlFileError | None:
         if texts[1:2] == ["constraints"]:  # there is no function for it, and it ends with the transaction
             return None
         if "transaction" in texts[1:5]:
-            hint = "Use db.transaction(isolation='serializable', read_only=True)."
+            hint = "use db.transaction(isolation='serializable', read_only=True)"
     elif texts[:2] == ["prepare", "transaction"]:
         message, hint = _TRANSACTIONS
     elif texts[0] == "copy":
         hint = (
-            "Write the query itself, and write its rows with db.copy_out."
+            "write the query itself, and write its rows with db.copy_out"
             if texts[1:2] == ["("] or next((text for text in texts if text in ("from", "to")), "") == "to"
-            else "Use db.copy_in, which needs no file."
+            else "use db.copy_in, which needs no file"
         )
     return source.error(words[0][0], message, hint=hint)

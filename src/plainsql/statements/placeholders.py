@@ -79,20 +79,20 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
             elif before is not None and before.end == start and before.kind in _TOUCHING:
                 raise source.error(
                     start,
-                    f"the parameter {text[start:end]} touches what stands before it",
-                    hint="Put a blank before the colon.",
+                    f"the parameter {text[start:end]} touches the text before it",
+                    hint="put a space before the colon",
                 )
             if before is not None and before.kind == "cast":
                 raise source.error(
                     start,
                     "a type cannot be a parameter",
-                    hint="Write the name of the type after the two colons.",
+                    hint="write the name of the type after the two colons",
                 )
             if end < len(text) and (text[end] == "$" or text[end] > "\x7f"):
                 raise source.error(
                     end,
-                    f"{text[end]!r} cannot stand in the name of a parameter",
-                    hint="Names of parameters consist of the letters a to z, digits and underscores.",
+                    f"{text[end]!r} is not allowed in the name of a parameter",
+                    hint="use the letters a to z, digits and underscores",
                 )
             found.append((start, end, text[start + 1 : end]))
         elif kind == "open":
@@ -107,8 +107,8 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
         elif kind == "positional":
             raise source.error(
                 start,
-                f"{text[start:end]} is a parameter without a name",
-                hint="Write parameters as :name; plainsql numbers them.",
+                f"{text[start:end]} is a numbered parameter",
+                hint="write parameters as :name",
             )
         elif (
             kind == "colon"
@@ -118,9 +118,9 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
             raise source.error(
                 start,
                 "a quoted variable of psql is not a parameter",
-                hint="Write :name without quotes: the value is never part of the text, so it needs none."
+                hint="write :name without quotes"
                 if text[end] == "'"
-                else "Write the name itself: PostgreSQL takes values as parameters, not names.",
+                else "write the name itself: PostgreSQL takes values as parameters, not names",
             )
     _refuse_open_brackets(source, tokens, brackets)
     _refuse_nothing(source, tokens)
@@ -169,12 +169,12 @@ def _ambiguous(source: Source, tokens: list[Token], bracket: int, index: int) ->
         return source.error(
             start,
             f"in a slice, :{name} could be a colon and the column {name}, or the parameter",
-            hint=f"Write [… : {name}] for the column, [… : :{name}] for the parameter.",
+            hint=f"write [… : {name}] for the column, [… : :{name}] for the parameter",
         )
     return source.error(
         start,
         f"in a JSON constructor, :{name} could be a colon and the column {name}, or the parameter",
-        hint=f"Write (… : {name}) for the column, (… : :{name}) for the parameter.",
+        hint=f"write (… : {name}) for the column, (… : :{name}) for the parameter",
     )
 
 
@@ -183,7 +183,9 @@ def _close(source: Source, tokens: list[Token], brackets: list[int], index: int)
     closing = source.text[start]
     if not brackets:
         raise source.error(
-            start, f"{closing} closes nothing", hint="Remove it, or open the bracket where it should begin."
+            start,
+            f"{closing} has no opening bracket",
+            hint="remove it, or open the bracket where it should begin",
         )
     opened = tokens[brackets.pop()].start
     expected = ")" if source.text[opened] == "(" else "]"
@@ -191,8 +193,8 @@ def _close(source: Source, tokens: list[Token], brackets: list[int], index: int)
         raise source.error(
             start,
             f"brackets do not match, expected {expected}, got {closing}",
-            detail=f"The bracket {source.text[opened]} opens at {source.place(opened)}.",
-            hint="Close the brackets in the order in which they opened.",
+            detail=f"the bracket {source.text[opened]} opens at {source.place(opened)}",
+            hint="close the brackets in the order in which they opened",
         )
 
 
@@ -201,7 +203,7 @@ def _refuse_open_brackets(source: Source, tokens: list[Token], brackets: list[in
         start = tokens[brackets[-1]].start
         opening = source.text[start]
         raise source.error(
-            start, f"{opening} is never closed", hint=f"Close it with {')' if opening == '(' else ']'}."
+            start, f"{opening} has no closing bracket", hint=f"close it with {')' if opening == '(' else ']'}"
         )
 
 
@@ -209,8 +211,8 @@ def _refuse_nothing(source: Source, tokens: list[Token]) -> None:
     if all(token.kind in _COMMENTS for token in tokens):
         raise source.error(
             0 if not tokens else tokens[0].start,
-            "there is no SQL statement here, only comments" if tokens else "there is no SQL statement here",
-            hint="Write the query below the header.",
+            "the file has only comments" if tokens else "the file has no SQL statement",
+            hint="write the query below the header",
         )
 
 
@@ -225,12 +227,12 @@ def _refuse_second_statement(source: Source, tokens: list[Token], semicolon: int
         if [text[t.start : t.end].lower() for t in (first, second)] == ["begin", "atomic"]:
             raise source.error(
                 first.start,
-                "the body of a function is no query",
-                hint="Put the definition of the function into a migration.",
+                "the body of a function is not a query",
+                hint="move the definition of the function to a migration",
             )
     raise source.error(
         rest.start,
-        "a second statement begins here, expected one statement a file",
-        detail=f"The first one ends with the semicolon at {source.place(tokens[semicolon].start)}.",
-        hint="Move it to a file of its own, or make it part of the first with a common table expression.",
+        "a second statement begins here, expected one statement per file",
+        detail=f"the first one ends with the semicolon at {source.place(tokens[semicolon].start)}",
+        hint="move it to a file of its own, or join both with a common table expression",
     )

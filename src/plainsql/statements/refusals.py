@@ -121,9 +121,9 @@ class _Said:
         if self.sqlstate == _SYNTAX:
             hint = self._misplaced(index, name)
         elif (types := _VERSUS.fullmatch(self.detail)) is not None:
-            hint = f"cast it to one type wherever it stands, such as :{name}::{types[1]}"
+            hint = f"cast it to one type in every place, for example :{name}::{types[1]}"
         else:
-            hint = f"say its type where it stands: :{name}::text, or another type"
+            hint = f"cast it: :{name}::text, or another type"
         return self.tokens[index].start, hint
 
     def operator(self) -> tuple[int, str] | None:

@@ -118,7 +118,7 @@ def scan(text: str, *, path: str = "<text>", line: int = 1) -> list[Token]:
     """
     if "\0" in text:
         raise Source(text, path, line).error(
-            text.index("\0"), "a NUL character, which PostgreSQL cannot take", hint="Remove it."
+            text.index("\0"), "a NUL character, which PostgreSQL does not accept", hint="remove it"
         )
     tokens: list[Token] = []
     append = tokens.append
@@ -152,7 +152,7 @@ def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int
         raise source.error(
             start,
             f"{source.text[start:end]!r} touches the number before it",
-            hint="Put a blank between them.",
+            hint="put a space between them",
         )
     if kind == "other":
         _refuse(source, start)
@@ -160,7 +160,7 @@ def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int
         raise source.error(
             start + blank.start(),
             f"an invisible character, U+{ord(blank[0]):04X}, which PostgreSQL reads as a letter",
-            hint="Replace it by an ordinary blank, or put the name into double quotes.",
+            hint="replace it with a space, or put the name into double quotes",
         )
     return "word", end
 
@@ -174,8 +174,8 @@ def _end_of_comment(source: Source, start: int) -> int:
     raise source.error(
         start,
         "a comment has no end, expected */",
-        detail="Comments nest in PostgreSQL: each /* needs a */ of its own." if depth > 1 else None,
-        hint="Close the comment with */.",
+        detail="comments nest in PostgreSQL: each /* needs a */ of its own" if depth > 1 else None,
+        hint="close the comment with */",
     )
 
 
@@ -186,7 +186,7 @@ def _end_of_dollar_quote(source: Source, start: int, after: int) -> int:
         raise source.error(
             start,
             f"a dollar-quoted string has no end, expected {mark}",
-            hint=f"Close the string with {mark}.",
+            hint=f"close the string with {mark}",
         )
     return end + len(mark)
 
@@ -200,33 +200,33 @@ def _refuse(source: Source, start: int) -> NoReturn:
         raise source.error(
             start,
             f"{what} has no end, expected {quote}",
-            hint=f"Close it with {quote}; write {quote}{quote} for a {quote} inside it.",
+            hint=f"close it with {quote}; write {quote}{quote} for a {quote} inside it",
         )
     if character == "\\":
         raise source.error(
             start,
-            "a backslash cannot stand in SQL",
-            hint="Remove it: commands of psql have no place in a query file.",
+            "a backslash is not allowed in SQL",
+            hint="remove it: a query file has no psql commands",
         )
     if character == "$" and re.search(_PARAMETER_BEFORE, text[max(start - 64, 0) : start]):
         raise source.error(
             start,
-            "'$' cannot stand in the name of a parameter",
-            hint="Names of parameters consist of the letters a to z, digits and underscores.",
+            "'$' is not allowed in the name of a parameter",
+            hint="use the letters a to z, digits and underscores",
         )
     if character in "{}":
         raise source.error(
             start,
-            f"the character {character!r} cannot stand in SQL",
-            hint="Write what changes from call to call as :name; nothing else is ever put into the text.",
+            f"the character {character!r} is not allowed in SQL",
+            hint="write values as parameters, :name: nothing else is put into the text",
         )
     if character == "$":
         raise source.error(
             start,
-            "a dollar that begins neither a dollar quote nor anything else",
-            hint="A dollar quote is $$ or $tag$, its tag a name without dollars.",
+            "a dollar that does not begin a dollar quote",
+            hint="write $$ or $tag$, with a tag that has no dollars",
         )
     shown = f"{character!r}" if character.isprintable() else f"U+{ord(character):04X}"
     raise source.error(
-        start, f"the character {shown} cannot stand in SQL", hint="Remove it, or put it into quotes."
+        start, f"the character {shown} is not allowed in SQL", hint="remove it, or put it into quotes"
     )

@@ -116,8 +116,8 @@ class Compiled:
             texts = f"{count}" if count < _MANY else f"more than {_MANY}"
             raise source.error(
                 next(block.mark for block in blocks if block.mark >= 0),
-                f"{texts} texts can arise from the marked lines, expected {MAX_VARIANTS} at most",
-                hint="Split the query, or make lines unconditional: (:name is null or column = :name).",
+                f"{texts} texts result from the marked lines, expected {MAX_VARIANTS} at most",
+                hint="split the query, or make lines unconditional: (:name is null or column = :name)",
             )
 
     @property
@@ -192,18 +192,16 @@ class Compiled:
         for name, values in self.choices.items():
             if name not in choices:
                 raise self._bind_error(
-                    f"the choice {name} is not made", f"Pass {name}, {_either(values)}.", name
+                    f"the choice {name} is not made", f"pass {name}, {_either(values)}", name
                 )
             # The value is not shown: it came from a caller.
             if choices[name] not in values:
                 raise self._bind_error(
-                    f"the choice {name} has no such value", f"Pass {_either(values)}.", name
+                    f"the choice {name} has no such value", f"pass {_either(values)}", name
                 )
         for name in choices:
             if name not in self.choices:
-                known = (
-                    f"Its choices are {', '.join(self.choices)}." if self.choices else "It has no choices."
-                )
+                known = f"its choices are {', '.join(self.choices)}" if self.choices else "it has no choices"
                 raise self._bind_error(f"there is no choice {name}", known)
         return {name: choices[name] for name in self.choices}
 
@@ -212,18 +210,18 @@ class Compiled:
         chosen = ", ".join(f"{name}={value}" for name, value in choices.items())
         for name in self.parameters:
             if name in used - given:
-                raise self._bind_error(f"{name} is missing, {chosen} needs it", f"Pass {name}.", name)
+                raise self._bind_error(f"{name} is missing, {chosen} needs it", f"pass {name}", name)
             if name in given - used:
                 lines = [block.needs for block in self._blocks if name in block.needs]
                 if lines:
                     others = ", ".join(p for p in self.parameters if p in min(lines, key=len) - given)
                     raise self._bind_error(
                         f"{name} is given without {others}, its line needs both",
-                        f"Pass {others} too, or leave {name} out.",
+                        f"pass {others} too, or leave {name} out",
                         name,
                     )
                 raise self._bind_error(
-                    f"{name} is given, but no line of {chosen} uses it", f"Leave {name} out.", name
+                    f"{name} is given, but no line of {chosen} uses it", f"leave {name} out", name
                 )
 
     def _bind_error(self, message: str, hint: str, name: str = "") -> BindError:
