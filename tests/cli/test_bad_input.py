@@ -38,7 +38,7 @@ sql/notes/get.sql:7:1: a second statement begins here, expected one statement pe
     delete from notes
     ^
 DETAIL: the first one ends with the semicolon at sql/notes/get.sql:6:1
-HINT: move it to a file of its own, or join both with a common table expression
+HINT: move it to a file of its own, or combine both with a common table expression
 """,
     ),
     "a parameter in a comment": (

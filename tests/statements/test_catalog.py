@@ -176,9 +176,7 @@ def test_a_link_to_another_folder_is_followed(folder: Path, tmp_path: Path) -> N
 def test_a_link_that_leads_nowhere(folder: Path) -> None:
     write("a.sql")
     (folder / "b.sql").symlink_to(folder / "gone.sql")
-    assert refusal(folder) == (
-        "sql/b.sql: the symbolic link leads nowhere\nHINT: remove or repair the link"
-    )
+    assert refusal(folder) == ("sql/b.sql: the symbolic link leads nowhere\nHINT: remove or repair the link")
 
 
 def test_a_file_that_cannot_be_read(folder: Path) -> None:

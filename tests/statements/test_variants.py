@@ -170,9 +170,7 @@ def test_marks_in_strings_and_comments_are_none() -> None:
 def test_as_many_variants_as_can_be_checked_and_no_more() -> None:
     lines = [f"and :p{n} --?\n" for n in range(11)]
     assert len(compiled("select 1 where true\n" + "".join(lines[:10])).variants()) == MAX_VARIANTS
-    with pytest.raises(
-        SqlFileError, match="2048 texts result from the marked lines, expected 1024 at most"
-    ):
+    with pytest.raises(SqlFileError, match="2048 texts result from the marked lines, expected 1024 at most"):
         compiled("select 1 where true\n" + "".join(lines))
 
 

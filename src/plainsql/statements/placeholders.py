@@ -234,5 +234,5 @@ def _refuse_second_statement(source: Source, tokens: list[Token], semicolon: int
         rest.start,
         "a second statement begins here, expected one statement per file",
         detail=f"the first one ends with the semicolon at {source.place(tokens[semicolon].start)}",
-        hint="move it to a file of its own, or join both with a common table expression",
+        hint="move it to a file of its own, or combine both with a common table expression",
     )
