@@ -9,7 +9,7 @@ import pytest
 
 from plainsql.errors import SqlFileError, SqlFolderError
 from plainsql.statements import Catalog, load
-from plainsql.statements.folder import find_files
+from plainsql.statements.discovery import find_files
 
 QUERY = "-- returns: value\nselect 1\n"
 

@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .catalog import Catalog, load, load_sound
-    from .model import (
+    from plainsql.statements.catalog import Catalog, load, load_sound
+    from plainsql.statements.model import (
         Allowance,
         Bounds,
         CachePolicy,
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         Returns,
         Statement,
     )
-    from .scanner import Kind, Token, scan
-    from .statement import parse
-    from .variants import MAX_VARIANTS, Compiled, Variant, compile_body
+    from plainsql.statements.parser import parse
+    from plainsql.statements.scanner import Kind, Token, scan
+    from plainsql.statements.variants import MAX_VARIANTS, Compiled, Variant, compile_body
 
 __all__ = [
     "MAX_VARIANTS",
@@ -64,7 +64,7 @@ _HOMES = {
         "Returns",
         "Statement",
     ),
-    "statement": ("parse",),
+    "parser": ("parse",),
     "scanner": ("Kind", "Token", "scan"),
     "variants": ("MAX_VARIANTS", "Compiled", "Variant", "compile_body"),
 }

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from plainsql.errors import Place, SqlFileError, SqlFolderError
-
-from .folder import find_files, read_text
-from .header import close_match
-from .model import Statement
-from .statement import parse
+from plainsql.statements.discovery import find_files, read_text
+from plainsql.statements.header import close_match
+from plainsql.statements.model import Statement
+from plainsql.statements.parser import parse
 
 __all__ = ["Catalog", "load", "load_sound"]
 
@@ -110,7 +109,7 @@ def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileEr
 
 
 def _unforeseen(error: Exception, path: Path) -> SqlFileError:
-    from .faults import FAULT_HINT, fault_detail
+    from plainsql.statements.unexpected_errors import FAULT_HINT, fault_detail
 
     found = SqlFileError(
         "this file cannot be read", place=Place(str(path)), detail=fault_detail(error), hint=FAULT_HINT

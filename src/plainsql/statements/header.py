@@ -24,9 +24,8 @@ from typing import Final
 
 from plainsql.deprecation import warn_of_old_name
 from plainsql.errors import SqlFileError
-
-from .source import Source
-from .suggestions import returns_form
+from plainsql.statements.source import Source
+from plainsql.statements.suggestions import returns_form
 
 __all__ = ["KEYS", "Entry", "close_match", "read_layout"]
 

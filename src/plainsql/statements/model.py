@@ -11,7 +11,7 @@ from plainsql.errors import Place
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from .variants import Compiled, Variant
+    from plainsql.statements.variants import Compiled, Variant
 
     Number: TypeAlias = int | Decimal
     Constant: TypeAlias = int | Decimal | str | bool | None

@@ -17,9 +17,8 @@ from itertools import pairwise
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .scanner import Token
-from .source import Source
+from plainsql.statements.scanner import Token
+from plainsql.statements.source import Source
 
 __all__ = ["Placeholder", "find_placeholders"]
 

@@ -17,7 +17,7 @@ import re
 from functools import cache
 from typing import Final, Literal, NamedTuple, NoReturn, TypeAlias
 
-from .source import Source
+from plainsql.statements.source import Source
 
 __all__ = ["Kind", "Token", "scan"]
 

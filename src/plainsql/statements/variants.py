@@ -1,6 +1,6 @@
 """A statement compiled: its parameters, and every text it can become.
 
-The rules of conditional lines stand in :mod:`plainsql.statements.blocks`. Each optional line doubles the
+The rules of conditional lines stand in :mod:`plainsql.statements.optional_lines`. Each optional line doubles the
 texts that can arise, each choice multiplies them by its values. :data:`MAX_VARIANTS` may, because each is
 prepared and typed by ``plainsql check``.
 """
@@ -13,11 +13,10 @@ from itertools import compress, product
 from typing import Final
 
 from plainsql.errors import BindError, Place
-
-from .blocks import Block, always_given, divide
-from .placeholders import Placeholder, find_placeholders
-from .scanner import scan
-from .source import Source
+from plainsql.statements.optional_lines import Block, always_given, divide
+from plainsql.statements.placeholders import Placeholder, find_placeholders
+from plainsql.statements.scanner import scan
+from plainsql.statements.source import Source
 
 __all__ = ["MAX_VARIANTS", "Compiled", "Variant", "compile_body"]
 

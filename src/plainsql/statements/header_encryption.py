@@ -19,10 +19,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .header import close_match
-from .model import Encryption
-from .source import Source
+from plainsql.statements.header import close_match
+from plainsql.statements.model import Encryption
+from plainsql.statements.source import Source
 
 __all__ = ["DEFAULT_KEYS", "check_parameters", "read_encryption"]
 

@@ -24,10 +24,9 @@ from keyword import iskeyword
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .placeholders import Placeholder
-from .scanner import Token
-from .source import Source
+from plainsql.statements.placeholders import Placeholder
+from plainsql.statements.scanner import Token
+from plainsql.statements.source import Source
 
 __all__ = ["Block", "always_given", "divide"]
 

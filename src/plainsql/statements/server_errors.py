@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from plainsql.errors import Place
-
-from .foreign import foreign_placeholder
-from .scanner import Token, scan
-from .variants import Variant
+from plainsql.statements.other_tools import foreign_placeholder
+from plainsql.statements.scanner import Token, scan
+from plainsql.statements.variants import Variant
 
 __all__ = ["REFUSED_WHEN_READ", "Refusal", "refusal", "with_names"]
 

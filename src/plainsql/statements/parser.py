@@ -7,16 +7,15 @@ from keyword import iskeyword
 from typing import NoReturn
 
 from plainsql.errors import SqlFileError, SqlFolderError
-
-from .encryption import check_parameters
-from .foreign import lone_at, other_tools_mark
-from .header import close_match, read_layout
-from .keys import FORMS, Keys, read_keys
-from .misplaced import check_kind
-from .model import Choice, Parameter, Statement
-from .scanner import scan
-from .source import Source
-from .variants import Compiled, compile_body
+from plainsql.statements.header import close_match, read_layout
+from plainsql.statements.header_encryption import check_parameters
+from plainsql.statements.header_values import FORMS, Keys, read_keys
+from plainsql.statements.model import Choice, Parameter, Statement
+from plainsql.statements.other_tools import lone_at, other_tools_mark
+from plainsql.statements.scanner import scan
+from plainsql.statements.source import Source
+from plainsql.statements.statement_kinds import check_kind
+from plainsql.statements.variants import Compiled, compile_body
 
 __all__ = ["parse"]
 

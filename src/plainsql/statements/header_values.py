@@ -7,15 +7,14 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, cast
 
 from plainsql.errors import SqlFileError
-
-from .encryption import read_encryption
-from .header import Entry, close_match
-from .model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
-from .source import Source
-from .suggestions import RESERVED_ROW_NAMES, returns_form, row_name
+from plainsql.statements.header import Entry, close_match
+from plainsql.statements.header_encryption import read_encryption
+from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
+from plainsql.statements.source import Source
+from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
 if TYPE_CHECKING:
-    from .model import Constant, Encryption, Number, ReturnKind
+    from plainsql.statements.model import Constant, Encryption, Number, ReturnKind
 
 __all__ = ["FORMS", "Keys", "read_keys"]
 

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .scanner import Token, scan
-from .source import Source
+from plainsql.statements.scanner import Token, scan
+from plainsql.statements.source import Source
 
 __all__ = ["foreign_placeholder", "lone_at", "other_tools_mark"]
 

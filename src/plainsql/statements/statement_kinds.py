@@ -10,9 +10,8 @@ import re
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .scanner import scan
-from .source import Source
+from plainsql.statements.scanner import scan
+from plainsql.statements.source import Source
 
 __all__ = ["check_kind"]
 
