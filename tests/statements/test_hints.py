@@ -1,4 +1,4 @@
-"""A hint leads to a file that is taken: what it says to write is written, and read again."""
+"""The text that a hint suggests is accepted: it is written into the file, which is read again."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(header: str, body: str = "select 1 as n where 1 = :id\n") -> Statement 
 
 
 def suggested(hint: str) -> str:
-    """The first thing that a hint says to write."""
+    """Return the first text that a hint suggests."""
     found = _RETURNS.match(hint.partition(";")[0])
     return re.split(r",| or ", found[1])[0] if found else ""
 

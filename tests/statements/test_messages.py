@@ -1,7 +1,7 @@
 """Every message about a file, as its author sees it.
 
-A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and what is said of it. To add a
-case, write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read what came out.
+A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and the messages. To add a case,
+write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read the result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is a parameter and what is not, as the server sees it."""
+"""Parameters and texts that look like one, as the server sees them."""
 
 from __future__ import annotations
 

@@ -129,7 +129,9 @@ def test_what_would_not_be_sent_is_refused(given: set[str], choices: dict[str, s
 
 
 def test_an_error_position_leads_back_to_the_file(oracle: Oracle) -> None:
-    """The server's position in the text that it got becomes a place in the file, whatever was left out."""
+    """The server's position in the text that it received becomes a place in the file, whatever lines were
+    left out.
+    """
     body = "select 1\nfrom generate_series(:l::int, :h) as é\nwhere é > 1\nand é > :a --?\nand nowhere = :l\n"
     variant = compiled(body, line=5).variant()
     place = variant.place(oracle.position(variant.sql))

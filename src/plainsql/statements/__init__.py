@@ -1,9 +1,11 @@
 """SQL files as statements: text in, values out.
 
-A file goes through these modules in this order: ``catalog`` finds it, ``header`` and ``keys`` read the
-comments at its top, ``scanner`` divides the rest into tokens, ``placeholders`` finds the parameters,
-``blocks`` the conditional lines, ``variants`` makes the texts to send, and ``parse`` puts it all together as
-a ``model.Statement``. Nothing here knows a database.
+A file goes through these modules in this order: ``discovery`` finds it, ``header``, ``header_values`` and
+``header_encryption`` read the comments at its top, ``scanner`` divides the rest into tokens, ``placeholders``
+finds the parameters, ``optional_lines`` the conditional lines, and ``variants`` makes the texts to send.
+``parser`` calls them and returns a ``model.Statement``; ``catalog`` does so for a whole folder.
+
+These modules know no database.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    # Generated modules compile their text and read no header: they must not pay for what reads files.
+    # Generated modules compile their text and read no header: they must not import what reads files.
     for module, names in _HOMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,4 +1,4 @@
-"""The SQL files of a folder: where they are, what they are called, and their text."""
+"""The SQL files of a folder: their paths, names and texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Found(NamedTuple):
 
 
 def find_files(folder: Path) -> tuple[list[Found], list[SqlFileError]]:
-    """Every SQL file below a folder, and what is wrong with folders and names."""
+    """Return every SQL file below a folder, and the errors of folders and names."""
     files: list[Found] = []
     errors: list[SqlFileError] = []
     _walk(folder, (), frozenset(), files, errors)
@@ -38,7 +38,7 @@ def _walk(
     files: list[Found],
     errors: list[SqlFileError],
 ) -> None:
-    """Collect the files of a folder and of those in it; ``above`` identifies the folders that it lies in."""
+    """Collect the files of a folder and of the folders in it; ``above`` identifies the folders around it."""
     try:
         status = folder.stat()
         items = sorted(folder.iterdir())
@@ -61,7 +61,7 @@ def _walk(
                 folders.add(item.name)
         elif item.suffix == ".sql":
             names = (*parts, item.stem)
-            # Bytes that are no UTF-8 stand in a name as halves of pairs, which nothing can be told.
+            # A name that is not UTF-8 has surrogates for its bytes, which cannot be printed.
             if (half := next(filter(_HALF.search, names), None)) is not None:
                 errors.extend(_check_name(half, item))
                 continue
@@ -82,7 +82,7 @@ def _walk(
 
 
 def _twice_named(files: list[Found], folder: Path, folders: set[str]) -> list[SqlFileError]:
-    """Files that claim the name of a folder beside them."""
+    """Return the errors of files that have the name of a folder next to them."""
     return [
         _error(
             file.path,
@@ -95,7 +95,7 @@ def _twice_named(files: list[Found], folder: Path, folders: set[str]) -> list[Sq
 
 
 def _check_name(name: str, path: Path) -> list[SqlFileError]:
-    """What keeps a file or folder from being a name of Python, if anything."""
+    """Return the error if the name of a file or folder cannot be a name in Python."""
     if iskeyword(name):
         return [
             _error(
@@ -118,14 +118,14 @@ def _check_name(name: str, path: Path) -> list[SqlFileError]:
 
 
 def read_text(path: Path) -> str:
-    r"""The text of a file, its line ends as ``\n``: what a checkout makes of them must not change a query.
+    r"""Return the text of a file with line ends as ``\n``, so that no checkout changes a query.
 
     Raises:
-        SqlFileError: it cannot be read, or is not UTF-8 without a byte order mark.
+        SqlFileError: the file cannot be read, or is not UTF-8 without a byte order mark.
     """
     try:
         if not S_ISREG(path.stat().st_mode):
-            # A pipe would be waited for.
+            # Reading a pipe would wait for its writer.
             raise _error(path, "expected a file, got a device, a pipe or a socket", "remove it")
         data = path.read_bytes()
     except OSError as error:
@@ -150,7 +150,7 @@ def read_text(path: Path) -> str:
 
 
 def _unreadable(path: Path, error: OSError, what: str) -> SqlFileError:
-    """What the operating system said, as an error at the file or folder."""
+    """Return the error of the operating system as an error at the file or folder."""
     if isinstance(error, FileNotFoundError):
         if path.is_symlink():
             return _error(path, "the symbolic link leads nowhere", "remove or repair the link")

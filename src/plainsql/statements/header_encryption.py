@@ -1,14 +1,14 @@
-"""``encrypted``: what a header says of a parameter or a column whose value is stored encrypted.
+"""``encrypted``: a parameter or a column whose value is stored encrypted.
 
 ::
 
     -- param access_token: encrypted                             bound to :tenant_id and :id
     -- param token: encrypted as access_token (account_id)       another column's name, another key of the row
     -- column token: encrypted as shop.users.access_token (id)   of a table that is not this folder's
-    -- column token: encrypted (id = user_id)                    a key that is called otherwise here
+    -- column token: encrypted (id = user_id)                    a key that has another name here
 
-A value opens only as the same column of the same row, so both must be the same where it is written and where
-it is read. The column is the folder's table and the name unless ``as`` says otherwise.
+A value can be decrypted only as the same column of the same row, so a write and a read must name the same
+column and row. The column is the folder's table and the name unless ``as`` names another.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from plainsql.statements.source import Source
 __all__ = ["DEFAULT_KEYS", "check_parameters", "read_encryption"]
 
 DEFAULT_KEYS: Final = ("tenant_id", "id")
-"""What says which row a value belongs to, where the header does not."""
+"""The columns that identify a value's row, unless the header names others."""
 
 _WORD: Final = re.compile(r"encrypted\b")
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -40,7 +40,7 @@ _HINT: Final = "write encrypted, encrypted (id), or encrypted as shop.users.toke
 
 
 def read_encryption(source: Source, text: str, offset: int, name: str, table: str) -> Encryption | None:
-    """Read a value that begins with ``encrypted``; None where it does not.
+    """Read a value that begins with ``encrypted``; ``None`` for any other.
 
     ``name`` is the parameter's or column's own, ``table`` the statement's folder, with dots.
     """
@@ -90,7 +90,7 @@ def check_parameters(
     offsets: Mapping[str, int],
     errors: list[SqlFileError],
 ) -> None:
-    """Hold what encrypted parameters are bound to against the parameters of the statement."""
+    """Compare the keys of encrypted parameters with the parameters of the statement."""
     for name, encryption in encrypted.items():
         missing = [key for key in encryption.keys if key not in parameters]
         secret = [key for key in encryption.keys if key in encrypted]

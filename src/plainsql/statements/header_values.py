@@ -1,4 +1,4 @@
-"""The keys of a header: what may stand behind each colon."""
+"""The values of a header's keys, each read by its own rules."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FORMS: Final = (
     "one Lead, optional Lead or many Lead (Lead names the row's type),"
     " value, optional value, many value or count"
 )
-"""What may stand behind ``returns:``."""
+"""The values that ``returns:`` may have."""
 _FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
 _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _MAX_DIGITS: Final = 1000
-"""No column holds more in use, and Python reads 4,300 at most."""
+"""No column in use holds more, and Python reads 4,300 at most."""
 
 _BRACKETS: Final = re.compile(r"encrypted\b[^=(]*\([^)]*\)")
 _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
@@ -39,7 +39,7 @@ _FINDING: Final = re.compile(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*)[ \t]*:[ \t]*")
 
 
 class Keys:
-    """The values of a header's keys. ``returns`` is ``None`` only where an error was reported."""
+    """The values of a header's keys. ``returns`` is ``None`` only if its error was reported."""
 
     __slots__ = (
         *(
@@ -57,7 +57,7 @@ class Keys:
 
     def __init__(self, table: str) -> None:
         self.table = table
-        """The folder that the file stands in, with dots."""
+        """The folder of the file, with dots."""
         self.returns: Returns | None = None
         self.bounds: dict[str, Bounds] = {}
         self.bounds_offsets: dict[str, int] = {}
@@ -69,9 +69,9 @@ class Keys:
 
 
 def read_keys(source: Source, entries: list[Entry], table: str, errors: list[SqlFileError]) -> Keys:
-    """Read every value. What is wrong goes to ``errors``; the rest is read all the same.
+    """Read every value. Errors go to ``errors``; the rest is read all the same.
 
-    ``table`` is the folder that the file stands in, with dots.
+    ``table`` is the folder of the file, with dots.
     """
     keys = Keys(table)
     seen: dict[tuple[str, str], int] = {}
@@ -243,7 +243,7 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
 def _check_default(
     source: Source, default: Constant, low: Number | None, high: Number | None, offset: int
 ) -> None:
-    # A default of null passes: it stands for no value, and bounds are about values.
+    # A default of null passes: null is no value, and bounds are about values.
     if default is None:
         return
     shown = f"{'' if low is None else low}..{'' if high is None else high}"
@@ -266,7 +266,7 @@ def _number(source: Source, text: str, offset: int) -> Number:
         )
     if "." not in text:
         return int(text)
-    # Few headers need it, and it takes a millisecond to import.
+    # Few headers need decimals, and the module takes a millisecond to import.
     from decimal import Decimal
 
     return Decimal(text.replace("_", ""))
@@ -308,7 +308,7 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
 
 
 def _check_type(source: Source, value: str, offset: int) -> None:
-    """Raise unless the value is the name of a Python type, which may take others in brackets."""
+    """Raise unless the value names a Python type, which may take others in brackets."""
     words = _TYPE_WORD.findall(value)
     if re.sub(r"[\s_]", "", value.lower()) in ("notnull", "nonnull", "null", "optional", "required"):
         raise source.error(offset, f"{value!r} is not a type", hint="write not null or nullable")
@@ -316,7 +316,7 @@ def _check_type(source: Source, value: str, offset: int) -> None:
     if not bad and re.fullmatch(r"[\w.\[\], |]+", value, re.ASCII):
         try:
             compile(value, "", "eval")
-        except (SyntaxError, RecursionError, MemoryError):  # the last two: it nests too deep for Python
+        except (SyntaxError, RecursionError, MemoryError):  # the last two: the type nests too deep for Python
             pass
         else:
             if not re.search(r"(?<![\w.])[0-9]", value):

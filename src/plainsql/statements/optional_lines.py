@@ -1,19 +1,17 @@
-"""Optional lines and closed sets of lines: one text, and every text it can become.
+"""Optional lines and closed sets of lines: one text, and every text that it can become.
 
-Two comments at the end of a line make it conditional; to PostgreSQL, psql, editors and linters they are
-comments.
+Two comments at the end of a line make it conditional; PostgreSQL, psql, editors and linters see comments.
 
 ``--?``
-    The line is left out unless its parameters are given. A parameter that also stands on an unconditional
-    line is always given; the others of the line must be given together, and there must be at least one.
+    The line is left out unless its parameters are given. A parameter that is also on an unconditional line is
+    always given; the others of the line must be given together, and there must be at least one.
 ``--? order=cheapest``
-    The line stays where the choice ``order`` is ``cheapest``. A choice has at least two values; several lines
-    may share one. A parameter that stands only on lines of a choice must be given where one of those lines
-    stays, and only there. The file as it stands holds the lines of all values at once; to run it by hand,
-    keep one.
+    The line stays if the choice ``order`` is ``cheapest``. A choice has at least two values; several lines
+    may share one. A parameter that is only on lines of a choice must be given if one of those lines stays,
+    and only then. The file holds the lines of all values; to run it by hand, keep the lines of one.
 
-A conditional line is one line of the file: no string, comment or bracket may reach into it or out of it.
-Leaving a line out takes the whole line with its line end; every other character stays.
+A conditional line is one line of the file: no string, comment or bracket may reach into it or out of it. A
+line that is left out is left out whole, with its line end; every other character stays.
 """
 
 from __future__ import annotations
@@ -30,13 +28,13 @@ from plainsql.statements.source import Source
 
 __all__ = ["Block", "always_given", "divide"]
 
-# Kept as text: it compiles when the first choice is read.
+# A text, which compiles when the first choice is read.
 _CHOICE: Final = r"[ \t]+([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*"
 _COMMENTS: Final = ("line_comment", "block_comment")
 
 
 class Block:
-    """Some lines that stay or go together; they always stay where neither ``needs`` nor ``choice`` is set."""
+    """Lines that stay or go together; they always stay if neither ``needs`` nor ``choice`` is set."""
 
     __slots__ = ("choice", "end", "mark", "needs", "placeholders", "start", "tail")
 
@@ -44,14 +42,14 @@ class Block:
         self.start = start
         self.end = end
         self.mark = mark
-        """The offset of the ``--?``; -1 for lines without."""
+        """The offset of the ``--?``; -1 for lines without one."""
         self.choice = choice
-        """Name and value."""
+        """The choice's name and value."""
         self.needs: frozenset[str] = frozenset()
         """The parameters that must be given for the lines to stay."""
         self.placeholders: list[Placeholder] = []
         self.tail: str | None = None
-        """The kind of the last token; ``None`` where there is none."""
+        """The kind of the last token; ``None`` if there is none."""
 
     @property
     def names(self) -> set[str]:
@@ -60,10 +58,10 @@ class Block:
 
 
 def divide(source: Source, tokens: list[Token], placeholders: list[Placeholder], end: int) -> list[Block]:
-    """The text up to ``end`` as blocks in order: each marked line one, and what lies between them.
+    """Return the text up to ``end`` as blocks in order: each marked line, and the text between two.
 
     Raises:
-        SqlFileError: a mark cannot be read, or what its line holds cannot be left out.
+        SqlFileError: a mark cannot be read, or its line cannot be left out.
     """
     text = source.text
     blocks: list[Block] = []
@@ -90,7 +88,7 @@ def divide(source: Source, tokens: list[Token], placeholders: list[Placeholder],
 
 
 def _read_mark(source: Source, mark: Token) -> tuple[str, str] | None:
-    """The name and value of a choice; ``None`` for an optional line."""
+    """Return the name and value of a choice; ``None`` for an optional line."""
     rest = source.text[mark.start + 3 : mark.end].rstrip()
     if not rest:
         return None
@@ -118,7 +116,7 @@ def _check_line(source: Source, tokens: list[Token], mark: int, start: int, end:
         raise source.error(
             where, "--? is on a line without SQL", hint="put it at the end of the line that is optional"
         )
-    # A token that reaches out of the line at its end would have swallowed the mark.
+    # A token that reaches out of the line at its end would contain the mark.
     if line[0].start < start:
         what = "comment" if line[0].kind in _COMMENTS else "string" if line[0].kind == "string" else "name"
         raise source.error(
@@ -159,7 +157,7 @@ def _distribute(blocks: list[Block], tokens: list[Token], placeholders: list[Pla
 
 
 def always_given(blocks: list[Block]) -> set[str]:
-    """The parameters of every text: on lines without a mark, or on lines of every value of a choice."""
+    """Return the parameters of every text: on unmarked lines, or on lines of every value of a choice."""
     always: set[str] = set()
     for block in blocks:
         if block.mark < 0:
@@ -170,7 +168,7 @@ def always_given(blocks: list[Block]) -> set[str]:
 
 
 def _choices(blocks: list[Block]) -> dict[str, dict[str, set[str]]]:
-    """Choice, its values, the parameters on the lines of each."""
+    """Return each choice with its values, and the parameters on the lines of each value."""
     choices: dict[str, dict[str, set[str]]] = {}
     for block in blocks:
         if block.choice:
@@ -195,7 +193,7 @@ def _check_choices(source: Source, blocks: list[Block]) -> None:
 
 
 def _find_needs(source: Source, blocks: list[Block]) -> None:
-    """Find what each optional line depends on."""
+    """Find the parameters that each optional line depends on."""
     always = always_given(blocks)
     for block in blocks:
         if block.mark < 0 or block.choice:

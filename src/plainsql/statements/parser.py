@@ -1,4 +1,4 @@
-"""The text of a SQL file as a statement: the header, the body, and what they say of each other."""
+"""The text of a SQL file as a statement: the header, the body, and their agreement."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def parse(text: str, *, name: str, path: str) -> Statement:
     ``name`` is the statement's name (``realty.leads.get_by_id``), ``path`` the file as errors should show it.
 
     Raises:
-        SqlFileError: one thing is wrong.
-        SqlFolderError: several things are; it holds them in the order of their places.
+        SqlFileError: the file has one error.
+        SqlFolderError: the file has several; the error holds them in the order of their places.
     """
     source = Source(text, path)
     errors: list[SqlFileError] = []
@@ -131,7 +131,7 @@ def _default(keys: Keys, choice: str) -> str | None:
 
 
 def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: list[SqlFileError]) -> None:
-    """Hold the header's ``param`` keys against the parameters of the text."""
+    """Compare the header's ``param`` keys with the parameters of the text."""
     errors.extend(
         compiled.source.error(
             offsets[0],
@@ -185,7 +185,7 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
 
 
 def _not_there(source: Source, compiled: Compiled, name: str, offset: int) -> SqlFileError:
-    """Say why a parameter of the header is none of the statement."""
+    """Return the error for a parameter of the header that the statement does not have."""
     body = compiled.source
     shadow = re.compile(rf"(?<![:\w]):{re.escape(name)}(?!\w)")
     for token in scan(body.text, path=body.path, line=body.line):

@@ -1,10 +1,10 @@
-"""Which tokens are parameters, and where the one statement of a text ends.
+"""The parameters of a text, and the end of its one statement.
 
-The scanner calls ``:name`` a parameter wherever a colon meets a name. Two constructs of PostgreSQL part two
-expressions by a colon: slices (``a[lo:hi]``) and the SQL/JSON constructors (``json_object(k:v)``). There,
-after a complete expression, ``:hi`` could as well be the column ``hi``; nobody who reads it can tell, so it
-is an error that says how to write either. Where no expression stands before it, ``:name`` is always the
-parameter::
+The scanner calls ``:name`` a parameter wherever a colon is followed by a name. Two constructs of PostgreSQL
+divide two expressions by a colon: slices (``a[lo:hi]``) and the SQL/JSON constructors (``json_object(k:v)``).
+There, after a complete expression, ``:hi`` could as well be the column ``hi``. A reader cannot know either,
+so it is an error, whose hint says how to write both. If no expression comes before it, ``:name`` is always
+the parameter::
 
     a[1 : n]   up to the column n          a[1 : :n]   up to the parameter
     a[: n]     up to the column n          a[: :n]     up to the parameter
@@ -23,13 +23,13 @@ from plainsql.statements.source import Source
 __all__ = ["Placeholder", "find_placeholders"]
 
 Placeholder = tuple[int, int, str]
-"""Start, end and name of one ``:name``; the offsets include the colon."""
+"""The start, end and name of one ``:name``; the offsets include the colon."""
 
 _JSON_CONSTRUCTORS: Final = frozenset({"json_object", "json_objectagg"})
 _COMMENTS: Final = frozenset({"line_comment", "block_comment"})
 _TOUCHING: Final = frozenset({"word", "quoted_name", "string", "number", "parameter", "positional"})
 _LITERALS: Final = frozenset({"string", "number", "parameter", "positional", "quoted_name", "close"})
-# Keywords that stand where an expression could begin and are none: one is still to come.
+# Keywords in a place where an expression could begin: the expression comes after them.
 _PREFIXES: Final = frozenset(
     {
         *(
@@ -49,20 +49,19 @@ _PREFIXES: Final = frozenset(
         *("is", "like", "not", "or", "select", "similar", "some", "symmetric", "then", "to", "when", "where"),
     }
 )
-# Keywords that stand after an expression and end one.
+# Keywords that follow an expression and end one.
 _POSTFIXES: Final = frozenset({"end", "isnull", "notnull"})
 _IGNORED: Final = frozenset({"word", "comma", "operator", "dot", "number", "string"})
 
 
 def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeholder], int]:
-    """The parameters of a statement in the order of the text, and the offset at which the statement ends.
+    """Return the parameters in the order of the text, and the offset at which the statement ends.
 
-    The end lies before the closing semicolon if there is one; comments after it do not count.
+    The end is before the closing semicolon if there is one; comments after it do not count.
 
     Raises:
         SqlFileError: there is no statement or more than one, brackets do not match, or a colon or dollar is
-        used in
-            a way that is not plainsql's or could mean two things.
+            not plainsql's or could mean two things.
     """
     text = source.text
     found: list[Placeholder] = []
@@ -127,7 +126,7 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
 
 
 def _colon_parts(text: str, tokens: list[Token], bracket: int) -> bool:
-    """Whether a colon directly inside this bracket may part two expressions."""
+    """Report whether a colon directly inside this bracket may divide two expressions."""
     if text[tokens[bracket].start] == "[":
         return True
     before = _before(tokens, bracket)
@@ -135,7 +134,7 @@ def _colon_parts(text: str, tokens: list[Token], bracket: int) -> bool:
 
 
 def _before(tokens: list[Token], index: int) -> int:
-    """The index of the last token before this one that is no comment, or -1."""
+    """Return the index of the last token before this one that is not a comment, or -1."""
     index -= 1
     while index >= 0 and tokens[index].kind in _COMMENTS:
         index -= 1
@@ -143,10 +142,10 @@ def _before(tokens: list[Token], index: int) -> int:
 
 
 def _operand_ended(text: str, tokens: list[Token], index: int) -> bool:
-    """Whether an expression is complete right before the token at ``index``.
+    """Report whether an expression is complete right before the token at ``index``.
 
-    Two expressions never follow each other, so a word after a complete one is an operator (``and``,
-    ``value``), whatever else it may be elsewhere; any other word that is no prefix is a column.
+    Two expressions never follow each other. So a word after a complete one is an operator (``and``,
+    ``value``), even if it is something else in other places; any other word that is not a prefix is a column.
     """
     index = _before(tokens, index)
     if index < 0:

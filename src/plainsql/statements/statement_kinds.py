@@ -1,7 +1,7 @@
-"""Statements that are no queries: they begin or end what the program holds, or leave something behind.
+"""Statements that are not queries: they begin or end a transaction, or leave something in the session.
 
-A connection is of one call, and of any later one: a transaction that a file opens, a setting, a cursor or a
-prepared statement would be the next caller's. `copy` speaks a protocol of its own.
+A connection serves one call, and later another: a transaction that a file opens, a setting, a cursor or a
+prepared statement would be the next caller's. ``copy`` has a protocol of its own.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ _KINDS: Final = {
     "load": ("a query file cannot load a library", "put it into the settings of the server"),
     "copy": ("a query file cannot copy", ""),
 }
-"""By the first word: what is wrong, and what to do."""
+"""The message and the hint, by the statement's first word."""
 _FIRST: Final = re.compile(r"\s*(\w+)")
 
 
 def check_kind(source: Source) -> SqlFileError | None:
-    """Return what is wrong with the kind of a statement, if anything is."""
+    """Return the error of a statement's kind, or None for a query."""
     first = _FIRST.match(source.text)
     if first is not None and first[1].lower() not in _KINDS:  # nearly always
         return None
@@ -67,7 +67,7 @@ def check_kind(source: Source) -> SqlFileError | None:
     texts = [text for _, text in words]
     message, hint = _KINDS[texts[0]]
     if texts[0] == "set":
-        if texts[1:2] == ["constraints"]:  # there is no function for it, and it ends with the transaction
+        if texts[1:2] == ["constraints"]:  # no function does this, and it ends with the transaction
             return None
         if "transaction" in texts[1:5]:
             hint = "use db.transaction(isolation='serializable', read_only=True)"
