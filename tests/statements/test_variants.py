@@ -39,7 +39,7 @@ def test_parameters_on_marked_lines_are_optional_and_no_others() -> None:
     assert search.choices == {"order": ("seeded", "newest")}
 
 
-def test_a_line_whose_parameters_are_not_given_is_left_out_and_nothing_else_changes() -> None:
+def test_only_a_line_whose_parameters_are_not_given_is_left_out() -> None:
     variant = compiled(SEARCH).variant({"a", "b"}, {"order": "newest"})
     lines = SEARCH.splitlines(keepends=True)
     expected = "".join(lines[:5] + lines[6:8] + lines[10:])
@@ -156,7 +156,7 @@ def test_every_character_leads_back_to_where_it_came_from() -> None:
                 assert (at or "\n") == character
 
 
-def test_an_expression_can_stand_for_each_parameter_and_nothing_else_changes() -> None:
+def test_an_expression_replaces_each_parameter_and_nothing_else() -> None:
     body = "select ':a', :a::int, $$ $1 $$\nwhere :b --?\nlimit :a"
     (expected, _, number) = body.replace("where :b --?\n", "").replace(" :a", " input.a").partition("\nlimit")
     variant = compiled(body).variant()
