@@ -37,9 +37,9 @@ from plainsql.query import Args, Query, QueryText
 from plainsql.query_folder import make_query
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
-from plainsql.statements.folder import find_files, read_text
+from plainsql.statements.discovery import find_files, read_text
 from plainsql.statements.header import close_match
-from plainsql.statements.refusals import REFUSED_WHEN_READ, refusal
+from plainsql.statements.server_errors import REFUSED_WHEN_READ, refusal
 from plainsql.types import UNSET
 
 __all__ = ["run"]

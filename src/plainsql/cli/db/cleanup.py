@@ -32,7 +32,7 @@ from plainsql.errors import ContractError, Place, PlainsqlError
 from plainsql.query import Query
 from plainsql.query_folder import make_query
 from plainsql.statements import Statement, parse
-from plainsql.statements.folder import read_text
+from plainsql.statements.discovery import read_text
 
 __all__ = ["cleanup"]
 

@@ -1,7 +1,8 @@
-"""What other tools write, with what to write instead: their placeholders, and the marks of their queries.
+"""The placeholders and query marks of other tools, each with its form in plainsql.
 
-Placeholders such as ``?``, ``%s`` and ``%(id)s`` are operators to PostgreSQL, and so may be meant: only a
-text that it refuses is searched for them, and only for what no expression could be.
+Placeholders such as ``?``, ``%s`` and ``%(id)s`` are operators in PostgreSQL, and the author may mean the
+operator. So only a text that PostgreSQL refuses is searched for them, and only for forms that no expression
+could have.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .scanner import Token, scan
-from .source import Source
+from plainsql.statements.scanner import Token, scan
+from plainsql.statements.source import Source
 
 __all__ = ["foreign_placeholder", "lone_at", "other_tools_mark"]
 
@@ -28,14 +28,14 @@ _RETURNS: Final = {
     **dict.fromkeys(("!", "*!", "#", ":exec", ":execrows", ":execresult"), "count"),
 }
 
-# Behind these an operator with two operands cannot stand.
+# An operator with two operands cannot follow these.
 _OPENING: Final = frozenset(
     {
         *("and", "any", "between", "by", "in", "limit", "not", "offset", "on", "or", "returning", "select"),
         *("set", "then", "values", "when", "where", "like", "ilike", "else"),
     }
 )
-# Before these an operand has ended.
+# An operand has ended before these.
 _ENDING: Final = frozenset(
     {
         *("and", "or", "order", "group", "limit", "offset", "returning", "from", "where", "then", "else"),
@@ -45,7 +45,7 @@ _ENDING: Final = frozenset(
 
 
 def other_tools_mark(source: Source) -> SqlFileError | None:
-    """The error for a file whose header is aiosql's or sqlc's, or None."""
+    """Return the error for a file whose header is aiosql's or sqlc's, or None."""
     found = _MARK.search(source.text)
     if found is None:
         return None
@@ -53,14 +53,14 @@ def other_tools_mark(source: Source) -> SqlFileError | None:
     named = ", with the name of the row's type" if "Lead" in returns else ""
     return source.error(
         found.start(1),
-        f"{found[1].rstrip()!r} is the mark of another tool, and does not say what the query returns",
-        detail="The name of a query is that of its file.",
-        hint=f"Write returns: {returns} instead{named}.",
+        f"{found[1].rstrip()!r} is the mark of another tool, and does not declare the result",
+        detail="a query has the name of its file",
+        hint=f"write returns: {returns} instead{named}",
     )
 
 
 def lone_at(source: Source) -> SqlFileError | None:
-    """The error for ``@id``, which is not a parameter but the absolute value of a column, or None."""
+    """Return the error for ``@id``, which is not a parameter but the absolute value of a column, or None."""
     text = source.text
     if "@" not in text:
         return None
@@ -72,14 +72,14 @@ def lone_at(source: Source) -> SqlFileError | None:
                 name = text[following.start : following.end]
                 return source.error(
                     token.start,
-                    f"@{name} is no parameter: to PostgreSQL it is the absolute value of {name}",
-                    hint=f"Write :{name}; or abs({name}), if that is meant.",
+                    f"@{name} is not a parameter: PostgreSQL reads it as the absolute value of {name}",
+                    hint=f"write :{name} for the parameter, abs({name}) for the absolute value",
                 )
     return None
 
 
 def foreign_placeholder(sql: str, tokens: Sequence[Token]) -> tuple[int, str] | None:
-    """The offset of the first placeholder of another tool, and what to write for it.
+    """Return the offset of the first placeholder of another tool, and a hint with plainsql's form.
 
     ``tokens`` are those of ``sql``, without comments.
     """
@@ -100,7 +100,7 @@ def foreign_placeholder(sql: str, tokens: Sequence[Token]) -> tuple[int, str] | 
 
 
 def _stands_alone(sql: str, tokens: Sequence[Token], index: int) -> bool:
-    """Whether a question mark lacks an operand on one side."""
+    """Report whether a question mark has no operand on one side."""
     token = tokens[index]
     if token.end - token.start > 1:
         return sql[token.start : token.end] in ("=?", "<?", ">?", "<>?", "!=?", "<=?", ">=?")
@@ -116,7 +116,7 @@ def _stands_alone(sql: str, tokens: Sequence[Token], index: int) -> bool:
 
 
 def _percent(sql: str, tokens: Sequence[Token], index: int) -> str | None:
-    """The name in ``%(name)s``, empty for ``%s``; ``None`` for what is neither."""
+    """Return the name in ``%(name)s``, empty for ``%s``; ``None`` for any other text."""
     after = _adjacent(tokens, index)
     if after is None:
         return None
@@ -136,7 +136,7 @@ def _percent(sql: str, tokens: Sequence[Token], index: int) -> str | None:
 
 
 def _adjacent(tokens: Sequence[Token], index: int) -> Token | None:
-    """The next token, if nothing stands between."""
+    """Return the next token if nothing is between it and this one."""
     if index + 1 < len(tokens) and tokens[index + 1].start == tokens[index].end:
         return tokens[index + 1]
     return None

@@ -1,8 +1,8 @@
-"""What the server says of a text that was sent, in the words of the file that it was made from.
+"""An error of the server about a text, in the words of the file that the text was made from.
 
-The author wrote ``:name``, the server says ``$1``; some of its places and hints are of no use to one who
-writes names, or who brings a habit from another tool. Nothing here decides on anything: what is not
-recognised stays as the server said it.
+The author wrote ``:name``, the server says ``$1``. Some of its places and hints do not help an author who
+writes names, or who brings a habit from another tool. An error that is not recognised stays as the server
+sent it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from plainsql.errors import Place
-
-from .foreign import foreign_placeholder
-from .scanner import Token, scan
-from .variants import Variant
+from plainsql.statements.other_tools import foreign_placeholder
+from plainsql.statements.scanner import Token, scan
+from plainsql.statements.variants import Variant
 
 __all__ = ["REFUSED_WHEN_READ", "Refusal", "refusal", "with_names"]
 
 _INDETERMINATE, _AMBIGUOUS, _SYNTAX, _NO_OPERATOR = "42P18", "42P08", "42601", "42883"
 REFUSED_WHEN_READ: Final = frozenset({_INDETERMINATE, _AMBIGUOUS, _SYNTAX})
-"""The SQLSTATEs whose texts name parameters. Others may quote a value that looks like one."""
-# Syntax, a function or operator, a column: as what another tool's placeholder is refused.
+"""The SQLSTATEs whose texts name parameters. Texts of others may quote a value that looks like one."""
+# Syntax, a function or operator, a column: the errors that another tool's placeholder raises.
 _UNKNOWN: Final = frozenset({_SYNTAX, _NO_OPERATOR, "42703"})
 _PARAMETER: Final = re.compile(r"(?<=parameter )\$(\d+)|(?<=\")\$(\d+)(?=\")")
 _OPERATOR: Final = re.compile(r"operator does not exist: (.+?) (\S+) (.+)")
@@ -39,7 +38,7 @@ _BEFORE_TABLES: Final = frozenset({"from", "join", "into", "update", "table", "o
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the server refuses a text, and where in the file."""
+    """The server's reason to refuse a text, and the place in the file."""
 
     message: str
     place: Place
@@ -56,7 +55,7 @@ def refusal(
     detail: str | None = None,
     hint: str | None = None,
 ) -> Refusal:
-    """Say with names what the server says of a variant's text with numbers.
+    """Return the server's error about a variant's text with names instead of numbers.
 
     ``position`` is the server's: 1-based, in characters of that text.
     """
@@ -73,7 +72,7 @@ def refusal(
 
 
 def with_names(variant: Variant, text: str, sqlstate: str | None) -> str:
-    """Return a text of the server with ``:name`` for each ``$1`` in it that is a parameter's."""
+    """Return a text of the server with ``:name`` for each ``$1`` in it that is a parameter."""
 
     def name(found: re.Match[str]) -> str:
         number = int(found[1] or found[2])
@@ -101,13 +100,13 @@ class _Said:
         self.at = next((i for i, t in enumerate(self.tokens) if position and t.start == position - 1), None)
 
     def foreign(self) -> tuple[int, str] | None:
-        """A placeholder of another tool, in a text that the server cannot read."""
+        """Return a placeholder of another tool, in a text that the server cannot read."""
         if self.sqlstate not in _UNKNOWN:
             return None
         return foreign_placeholder(self.sql, self.tokens)
 
     def parameter(self) -> tuple[int, str | None] | None:
-        """The place of the parameter that a message is about, and what to write."""
+        """Return the place of the parameter that a message is about, and a hint."""
         found = _PARAMETER.search(self.message)
         if found is None or self.sqlstate not in REFUSED_WHEN_READ:
             return None
@@ -121,13 +120,13 @@ class _Said:
         if self.sqlstate == _SYNTAX:
             hint = self._misplaced(index, name)
         elif (types := _VERSUS.fullmatch(self.detail)) is not None:
-            hint = f"cast it to one type wherever it stands, such as :{name}::{types[1]}"
+            hint = f"cast it to one type in every place, for example :{name}::{types[1]}"
         else:
-            hint = f"say its type where it stands: :{name}::text, or another type"
+            hint = f"cast it: :{name}::text, or another type"
         return self.tokens[index].start, hint
 
     def operator(self) -> tuple[int, str] | None:
-        """An operator that lacks because a parameter has another type than the author thinks."""
+        """Return a missing operator: a parameter has another type than the author thinks."""
         found = _OPERATOR.match(self.message)
         if self.sqlstate != _NO_OPERATOR or found is None or self.at is None:
             return None
@@ -141,7 +140,7 @@ class _Said:
         return self.tokens[self.at].start, f"{cast}give it a name of its own"
 
     def clash(self) -> str | None:
-        """From where the parameter beside an operator has its type, if that is elsewhere."""
+        """Return the place that gives the parameter next to an operator its type, if that is elsewhere."""
         if self.sqlstate != _NO_OPERATOR or self.at is None or (index := self._beside(self.at)) is None:
             return None
         first = next(i for i in range(len(self.tokens)) if self._text(i) == self._text(index))
@@ -150,7 +149,7 @@ class _Said:
         return f":{self._name(index)} has its type from {self.variant.place(self.tokens[first].start + 1)}"
 
     def _beside(self, operator: int) -> int | None:
-        """The parameter to the right or the left of an operator, without a cast of its own."""
+        """Return the parameter to the right or the left of an operator that has no cast of its own."""
         for index in (operator + 1, operator - 1):
             if not 0 <= index < len(self.tokens) or self.tokens[index].kind != "positional":
                 continue
@@ -160,7 +159,7 @@ class _Said:
         return None
 
     def _misplaced(self, index: int, name: str) -> str | None:
-        """What to write for a parameter that stands where the grammar takes no expression."""
+        """Return the hint for a parameter in a place where the grammar takes no expression."""
         before = self._text(index - 1).lower() if index else ""
         if before == "in":
             negated = index > 1 and self._text(index - 2).lower() == "not"
@@ -184,7 +183,7 @@ class _Said:
         return None
 
     def _in_order(self, index: int) -> bool:
-        """Whether only names and commas stand between `order by` and the token."""
+        """Report whether only names and commas are between ``order by`` and the token."""
         for i in range(index - 1, 0, -1):
             if self._text(i).lower() == "by":
                 return self._text(i - 1).lower() == "order"

@@ -1,7 +1,7 @@
-"""Statements that are no queries: they begin or end what the program holds, or leave something behind.
+"""Statements that are not queries: they begin or end a transaction, or leave something in the session.
 
-A connection is of one call, and of any later one: a transaction that a file opens, a setting, a cursor or a
-prepared statement would be the next caller's. `copy` speaks a protocol of its own.
+A connection serves one call, and later another: a transaction that a file opens, a setting, a cursor or a
+prepared statement would be the next caller's. ``copy`` has a protocol of its own.
 """
 
 from __future__ import annotations
@@ -10,32 +10,31 @@ import re
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .scanner import scan
-from .source import Source
+from plainsql.statements.scanner import scan
+from plainsql.statements.source import Source
 
 __all__ = ["check_kind"]
 
 _TRANSACTIONS: Final = (
     "a query file cannot begin, end or divide a transaction",
-    "Run queries within db.transaction(): it commits, rolls back and nests.",
+    "run queries within db.transaction(): it commits, rolls back and nests",
 )
 _PREPARED: Final = (
     "a query file cannot prepare statements or run prepared ones",
-    "Write the statement itself: it is prepared at its first call.",
+    "write the statement itself: it is prepared at its first call",
 )
 _CURSORS: Final = (
     "a query file cannot hold a cursor",
-    "Write the query itself, and read its rows with db.stream.",
+    "write the query itself, and read its rows with db.stream",
 )
-_LISTENING: Final = ("a query file cannot listen", "Use db.listen, which yields the notifications.")
+_LISTENING: Final = ("a query file cannot listen", "use db.listen, which yields the notifications")
 _SETTINGS: Final = (
     "a query file cannot change the session",
-    "Within db.transaction(), run select set_config('work_mem', :value, true).",
+    "run within db.transaction(): select set_config('work_mem', :value, true)",
 )
 _RESETS: Final = (
     "a query file cannot reset the session",
-    "Remove it: a connection is reset before it is used for another call.",
+    "remove it: a connection is reset before its next call",
 )
 _KINDS: Final = {
     **dict.fromkeys(
@@ -46,15 +45,15 @@ _KINDS: Final = {
     **dict.fromkeys(("listen", "unlisten"), _LISTENING),
     **dict.fromkeys(("reset", "discard"), _RESETS),
     "set": _SETTINGS,
-    "load": ("a query file cannot load a library", "Put it into the settings of the server."),
+    "load": ("a query file cannot load a library", "put it into the settings of the server"),
     "copy": ("a query file cannot copy", ""),
 }
-"""By the first word: what is wrong, and what to do."""
+"""The message and the hint, by the statement's first word."""
 _FIRST: Final = re.compile(r"\s*(\w+)")
 
 
 def check_kind(source: Source) -> SqlFileError | None:
-    """Return what is wrong with the kind of a statement, if anything is."""
+    """Return the error of a statement's kind, or None for a query."""
     first = _FIRST.match(source.text)
     if first is not None and first[1].lower() not in _KINDS:  # nearly always
         return None
@@ -68,16 +67,16 @@ def check_kind(source: Source) -> SqlFileError | None:
     texts = [text for _, text in words]
     message, hint = _KINDS[texts[0]]
     if texts[0] == "set":
-        if texts[1:2] == ["constraints"]:  # there is no function for it, and it ends with the transaction
+        if texts[1:2] == ["constraints"]:  # no function does this, and it ends with the transaction
             return None
         if "transaction" in texts[1:5]:
-            hint = "Use db.transaction(isolation='serializable', read_only=True)."
+            hint = "use db.transaction(isolation='serializable', read_only=True)"
     elif texts[:2] == ["prepare", "transaction"]:
         message, hint = _TRANSACTIONS
     elif texts[0] == "copy":
         hint = (
-            "Write the query itself, and write its rows with db.copy_out."
+            "write the query itself, and write its rows with db.copy_out"
             if texts[1:2] == ["("] or next((text for text in texts if text in ("from", "to")), "") == "to"
-            else "Use db.copy_in, which needs no file."
+            else "use db.copy_in, which needs no file"
         )
     return source.error(words[0][0], message, hint=hint)

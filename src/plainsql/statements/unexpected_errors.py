@@ -1,4 +1,4 @@
-"""Exceptions that nobody foresaw, as errors of the file that they came from."""
+"""Unexpected exceptions as errors of the file that raised them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from traceback import walk_tb
 __all__ = ["FAULT_HINT", "fault_detail"]
 
 FAULT_HINT = "report it to the project, with this file: it is a fault of plainsql"
-"""The one thing to do about it."""
+"""The hint of such an error."""
 
 
 def fault_detail(error: BaseException) -> str:
-    """The kind of an exception, and the line of the package that raised it.
+    """Return the kind of an exception, and the line of the package that raised it.
 
     Its text is left out: it may hold anything.
     """

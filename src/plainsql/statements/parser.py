@@ -1,4 +1,4 @@
-"""The text of a SQL file as a statement: the header, the body, and what they say of each other."""
+"""The text of a SQL file as a statement: the header, the body, and their agreement."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from keyword import iskeyword
 from typing import NoReturn
 
 from plainsql.errors import SqlFileError, SqlFolderError
-
-from .encryption import check_parameters
-from .foreign import lone_at, other_tools_mark
-from .header import close_match, read_layout
-from .keys import FORMS, Keys, read_keys
-from .misplaced import check_kind
-from .model import Choice, Parameter, Statement
-from .scanner import scan
-from .source import Source
-from .variants import Compiled, compile_body
+from plainsql.statements.header import close_match, read_layout
+from plainsql.statements.header_encryption import check_parameters
+from plainsql.statements.header_values import FORMS, Keys, read_keys
+from plainsql.statements.model import Choice, Parameter, Statement
+from plainsql.statements.other_tools import lone_at, other_tools_mark
+from plainsql.statements.scanner import scan
+from plainsql.statements.source import Source
+from plainsql.statements.statement_kinds import check_kind
+from plainsql.statements.variants import Compiled, compile_body
 
 __all__ = ["parse"]
 
@@ -27,14 +26,14 @@ def parse(text: str, *, name: str, path: str) -> Statement:
     ``name`` is the statement's name (``realty.leads.get_by_id``), ``path`` the file as errors should show it.
 
     Raises:
-        SqlFileError: one thing is wrong.
-        SqlFolderError: several things are; it holds them in the order of their places.
+        SqlFileError: the file has one error.
+        SqlFolderError: the file has several; the error holds them in the order of their places.
     """
     source = Source(text, path)
     errors: list[SqlFileError] = []
     _check_characters(source)
     if not text.strip():
-        raise source.error(0, "the file is empty", hint="Write a header (-- returns: …) and a query.")
+        raise source.error(0, "the file is empty", hint="write a header (-- returns: …) and a query")
     description, entries, after = read_layout(source, errors)
     keys = read_keys(source, entries, name.rpartition(".")[0], errors)
     if not any(entry.key == "returns" for entry in entries) and not errors:
@@ -45,11 +44,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
     line = text.count("\n", 0, start) + 1
     compiled: Compiled | None = None
     if start == len(text):
-        errors.append(
-            source.error(
-                0, "there is no SQL statement here, only comments", hint="Write the query below the header."
-            )
-        )
+        errors.append(source.error(0, "the file has only comments", hint="write the query below the header"))
     else:
         try:
             compiled = compile_body(text[start:], name=name, path=path, line=line)
@@ -101,11 +96,11 @@ def _raise(errors: list[SqlFileError]) -> NoReturn:
 def _check_characters(source: Source) -> None:
     text = source.text
     for character, what, hint in (
-        ("\0", "a NUL character, which PostgreSQL cannot take", "Remove it."),
+        ("\0", "a NUL character, which PostgreSQL does not accept", "remove it"),
         (
             "\r",
             "a carriage return without a line feed",
-            "Save the file with the line ends of Unix or Windows.",
+            "save the file with Unix or Windows line endings",
         ),
     ):
         if (offset := text.find(character)) >= 0 and text[offset : offset + 2] != "\r\n":
@@ -117,16 +112,16 @@ def _no_returns(source: Source, after: int) -> SqlFileError:
     if late:
         return source.error(
             late.start(1),
-            "returns: stands below the header",
-            detail="The header ends at the first line that is empty or no comment of two dashes.",
-            hint="Move it up to the comment lines at the top of the file.",
+            "returns: is below the header",
+            detail="the header ends at the first line that does not begin with two dashes",
+            hint="move it to the comment lines at the top of the file",
         )
     if mark := other_tools_mark(source):
         return mark
     return source.error(
         0,
         "the header does not say what the query returns",
-        hint=f"Add a line at the top, -- returns: followed by {FORMS}.",
+        hint=f"add a line at the top: -- returns: with {FORMS}",
     )
 
 
@@ -136,12 +131,12 @@ def _default(keys: Keys, choice: str) -> str | None:
 
 
 def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: list[SqlFileError]) -> None:
-    """Hold the header's ``param`` keys against the parameters of the text."""
+    """Compare the header's ``param`` keys with the parameters of the text."""
     errors.extend(
         compiled.source.error(
             offsets[0],
             f"{parameter} is a keyword of Python and cannot be the name of a parameter",
-            hint=f"Call it :{parameter}_ or something better.",
+            hint=f"call it :{parameter}_, or choose another name",
         )
         for parameter, offsets in compiled.offsets.items()
         if iskeyword(parameter)
@@ -152,7 +147,7 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
                 source.error(
                     keys.bounds_offsets[name],
                     f"{name} is a choice and is not sent, so there is nothing to encrypt",
-                    hint="Remove the line.",
+                    hint="remove the line",
                 )
             )
         elif name not in compiled.offsets and name not in keys.bounds:
@@ -165,15 +160,15 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
             values = compiled.choices[name]
             if bounds.low is not None or bounds.high is not None:
                 errors.append(
-                    source.error(offset, f"{name} is a choice and has no bounds", hint="Remove the bounds.")
+                    source.error(offset, f"{name} is a choice and has no bounds", hint="remove the bounds")
                 )
             elif bounds.default not in values:
                 listed = ", ".join(values)
                 errors.append(
                     source.error(
                         offset,
-                        f"the default of {name} is none of its values, expected one of {listed}",
-                        hint=f"Write, for example, param {name}: = '{values[0]}'",
+                        f"the default of {name} is not one of its values, expected one of {listed}",
+                        hint=f"write, for example, param {name}: = '{values[0]}'",
                     )
                 )
         elif name not in compiled.offsets:
@@ -182,15 +177,15 @@ def _check_parameters(source: Source, compiled: Compiled, keys: Keys, errors: li
             errors.append(
                 source.error(
                     offset,
-                    f"{name} stands on optional lines only and cannot have a default",
-                    detail="With a default its lines would never be left out.",
-                    hint="Remove the default, or the marks --? of its lines.",
+                    f"{name} is only on optional lines and cannot have a default",
+                    detail="a default would keep its lines in every call",
+                    hint="remove the default, or --? from its lines",
                 )
             )
 
 
 def _not_there(source: Source, compiled: Compiled, name: str, offset: int) -> SqlFileError:
-    """Say why a parameter of the header is none of the statement."""
+    """Return the error for a parameter of the header that the statement does not have."""
     body = compiled.source
     shadow = re.compile(rf"(?<![:\w]):{re.escape(name)}(?!\w)")
     for token in scan(body.text, path=body.path, line=body.line):
@@ -199,16 +194,16 @@ def _not_there(source: Source, compiled: Compiled, name: str, offset: int) -> Sq
             what = {"string": "string", "quoted_name": "quoted name"}.get(token.kind, "comment")
             return source.error(
                 offset,
-                f":{name} stands only in a {what}, where it is no parameter",
-                detail=f"It is at {body.place(hit.start())}.",
-                hint="Use it in the query, or remove this line.",
+                f":{name} is only in a {what}, where it is not a parameter",
+                detail=f"found at {body.place(hit.start())}",
+                hint="use it in the query, or remove this line",
             )
     known = [*compiled.parameters, *compiled.choices]
     meant = close_match(name, known, 0.6)
     if meant:
-        hint = f"Did you mean {meant}?"
+        hint = f"did you mean {meant}?"
     elif known:
-        hint = f"Its parameters are {', '.join(known)}."
+        hint = f"use one of its parameters: {', '.join(known)}"
     else:
-        hint = "The query has no parameters: remove this line."
+        hint = "the query has no parameters: remove this line"
     return source.error(offset, f"the query has no parameter :{name}", hint=hint)

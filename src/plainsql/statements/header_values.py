@@ -1,4 +1,4 @@
-"""The keys of a header: what may stand behind each colon."""
+"""The values of a header's keys, each read by its own rules."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, cast
 
 from plainsql.errors import SqlFileError
-
-from .encryption import read_encryption
-from .header import Entry, close_match
-from .model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
-from .source import Source
-from .suggestions import RESERVED_ROW_NAMES, returns_form, row_name
+from plainsql.statements.header import Entry, close_match
+from plainsql.statements.header_encryption import read_encryption
+from plainsql.statements.model import Allowance, Bounds, CachePolicy, ColumnHint, Returns
+from plainsql.statements.source import Source
+from plainsql.statements.suggestions import RESERVED_ROW_NAMES, returns_form, row_name
 
 if TYPE_CHECKING:
-    from .model import Constant, Encryption, Number, ReturnKind
+    from plainsql.statements.model import Constant, Encryption, Number, ReturnKind
 
 __all__ = ["FORMS", "Keys", "read_keys"]
 
@@ -23,11 +22,11 @@ FORMS: Final = (
     "one Lead, optional Lead or many Lead (Lead names the row's type),"
     " value, optional value, many value or count"
 )
-"""What may stand behind ``returns:``."""
+"""The values that ``returns:`` may have."""
 _FLAGS: Final = {"value": Returns("one"), "count": Returns("count")}
 _ROW: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _MAX_DIGITS: Final = 1000
-"""No column holds more in use, and Python reads 4,300 at most."""
+"""No column in use holds more, and Python reads 4,300 at most."""
 
 _BRACKETS: Final = re.compile(r"encrypted\b[^=(]*\([^)]*\)")
 _NUMBER: Final = r"[-+]?[0-9](?:_?[0-9])*(?:\.[0-9]+)?"
@@ -40,7 +39,7 @@ _FINDING: Final = re.compile(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*)[ \t]*:[ \t]*")
 
 
 class Keys:
-    """The values of a header's keys. ``returns`` is ``None`` only where an error was reported."""
+    """The values of a header's keys. ``returns`` is ``None`` only if its error was reported."""
 
     __slots__ = (
         *(
@@ -58,7 +57,7 @@ class Keys:
 
     def __init__(self, table: str) -> None:
         self.table = table
-        """The folder that the file stands in, with dots."""
+        """The folder of the file, with dots."""
         self.returns: Returns | None = None
         self.bounds: dict[str, Bounds] = {}
         self.bounds_offsets: dict[str, int] = {}
@@ -70,9 +69,9 @@ class Keys:
 
 
 def read_keys(source: Source, entries: list[Entry], table: str, errors: list[SqlFileError]) -> Keys:
-    """Read every value. What is wrong goes to ``errors``; the rest is read all the same.
+    """Read every value. Errors go to ``errors``; the rest is read all the same.
 
-    ``table`` is the folder that the file stands in, with dots.
+    ``table`` is the folder of the file, with dots.
     """
     keys = Keys(table)
     seen: dict[tuple[str, str], int] = {}
@@ -97,7 +96,7 @@ def read_keys(source: Source, entries: list[Entry], table: str, errors: list[Sql
             source.error(
                 seen["cache", ""],
                 "a count of affected rows cannot be cached",
-                hint="Remove the line: what the statement writes invalidates cached reads without it.",
+                hint="remove the line: a write invalidates cached reads without it",
             )
         )
     _check_encrypted(source, seen, keys, errors)
@@ -113,17 +112,17 @@ def _check_encrypted(
             source.error(
                 seen["cache", ""],
                 f"a query with the encrypted {[*encrypted, *keys.encrypted][0]} is not cached",
-                detail="What it returns would lie in Redis in plain text.",
-                hint="Remove the line, or cache a query that does not return it.",
+                detail="its result would be stored in Redis in plain text",
+                hint="remove the line, or cache a query that does not return it",
             )
         )
     if encrypted and keys.returns and keys.returns.row is None:
         errors.append(
             source.error(
                 seen["returns", ""],
-                f"{encrypted[0]} is encrypted, and 'returns: {keys.returns}' has no columns that say "
-                "which row it is",
-                hint="Name a row, and return those columns with it: returns: optional Credentials",
+                f"{encrypted[0]} is encrypted, and 'returns: {keys.returns}' has no columns that "
+                "identify the row",
+                hint="name a row, and return those columns with it: returns: optional Credentials",
             )
         )
 
@@ -132,9 +131,9 @@ def _twice(source: Source, entry: Entry, name: str, first: int) -> SqlFileError:
     what = f"{entry.key} {name}" if name else entry.key
     return source.error(
         entry.key_offset,
-        f"{what} stands here a second time",
-        detail=f"It stands first at {source.place(first)}.",
-        hint="Keep one of them.",
+        f"{what} is given twice",
+        detail=f"first given at {source.place(first)}",
+        hint="keep one of them",
     )
 
 
@@ -147,29 +146,31 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
     if kind not in ("one", "optional", "many"):
         if _ROW.fullmatch(kind) and not rest:
             row = row_name(kind) or "Lead"
-            hint = f"Write one {row}, optional {row} or many {row}."
+            hint = f"write one {row}, optional {row} or many {row}"
         elif meant := close_match(kind, ["one", "optional", "many", "value", "count"], 0.7):
-            hint = f"Did you mean {returns_form([meant, *rest])}?"
+            hint = f"did you mean {returns_form([meant, *rest])}?"
         else:
-            hint = f"Write {FORMS}."
+            hint = f"write {FORMS}"
         raise source.error(entry.value_offset, f"returns cannot be {entry.value!r}", hint=hint)
     offset = entry.value_offset + entry.value.index(kind) + len(kind)
     if not rest:
         raise source.error(
             offset,
             f"returns: {kind} needs the name of a row, or value",
-            hint=f"Write, for example, {kind} Lead; the type of the row gets that name.",
+            hint=f"name the type of the row, for example {kind} Lead",
         )
     offset = entry.value_offset + entry.value.index(rest[0], len(kind))
     if len(rest) > 1:
         extra = source.text.index(rest[1], offset + len(rest[0]))
         raise source.error(
-            extra, f"expected nothing after {kind} {rest[0]}, got {rest[1]!r}", hint=f"Write {FORMS}."
+            extra, f"expected nothing after {kind} {rest[0]}, got {rest[1]!r}", hint=f"write {FORMS}"
         )
     row = rest[0]
     if row == "value":
         if kind == "one":
-            raise source.error(entry.value_offset, "one value is written value", hint="Write returns: value")
+            raise source.error(
+                entry.value_offset, "'one value' is not a form of returns", hint="write returns: value"
+            )
         keys.returns = Returns(cast("ReturnKind", kind))
         return
     if not _ROW.fullmatch(row):
@@ -177,17 +178,17 @@ def _read_returns(source: Source, entry: Entry, keys: Keys) -> None:
         raise source.error(
             offset,
             f"{row!r} cannot be the name of a row, expected a name such as Lead",
-            hint=f"Did you mean {camel}?"
+            hint=f"did you mean {camel}?"
             if camel
-            else "Name the row by what it is, such as Lead."
+            else "name the row by what it is, such as Lead"
             if re.search("[A-Za-z]", row)
-            else "Begin it with a capital letter.",
+            else "begin it with a capital letter",
         )
     if row in RESERVED_ROW_NAMES:
         raise source.error(
             offset,
-            f"{row} cannot be the name of a row: it means something else in Python or in plainsql",
-            hint="Name the row by what it is, such as Lead.",
+            f"{row!r} cannot be the name of a row: the name is taken in Python or in plainsql",
+            hint="name the row by what it is, such as Lead",
         )
     keys.returns = Returns(cast("ReturnKind", kind), row)
 
@@ -207,7 +208,7 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
                 raise source.error(
                     entry.value_offset + len(value),
                     "the default of an encrypted parameter can only be null",
-                    hint=f"Write param {entry.name}: encrypted = null, or leave the default out.",
+                    hint=f"write param {entry.name}: encrypted = null, or leave the default out",
                 )
             keys.bounds[entry.name] = Bounds(None, None, None, True, source.place(entry.name_offset))
         return
@@ -218,16 +219,16 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
         if found is None or not (found[1] or found[2]):
             raise source.error(
                 entry.value_offset,
-                f"{value.strip()!r} is no range, expected such as 1..200, 1.. or ..200",
-                hint="Give the least and the greatest value with two dots between; both are allowed.",
+                f"{value.strip()!r} is not a range, expected for example 1..200, 1.. or ..200",
+                hint="write the least value, two dots and the greatest value, which are both allowed",
             )
         low = _number(source, found[1], entry.value_offset) if found[1] else None
         high = _number(source, found[2], entry.value_offset) if found[2] else None
         if low is not None and high is not None and low > high:
             raise source.error(
                 entry.value_offset,
-                f"no value lies in {low}..{high}",
-                hint=f"Write {high}..{low} if that was meant.",
+                f"the range {low}..{high} is empty",
+                hint=f"write {high}..{low}",
             )
     default: Constant = None
     if equals:
@@ -242,17 +243,17 @@ def _read_param(source: Source, entry: Entry, keys: Keys) -> None:
 def _check_default(
     source: Source, default: Constant, low: Number | None, high: Number | None, offset: int
 ) -> None:
-    # A default of null passes: it stands for no value, and bounds are about values.
+    # A default of null passes: null is no value, and bounds are about values.
     if default is None:
         return
     shown = f"{'' if low is None else low}..{'' if high is None else high}"
     if isinstance(default, str | bool):
         raise source.error(
-            offset, f"the default must be a number within {shown}", hint="Give a number, or no bounds."
+            offset, f"the default must be a number within {shown}", hint="give a number, or no bounds"
         )
     if (low is not None and default < low) or (high is not None and default > high):
         raise source.error(
-            offset, f"the default {default} lies outside of {shown}", hint=f"Give one within {shown}."
+            offset, f"the default {default} is outside {shown}", hint=f"give a default within {shown}"
         )
 
 
@@ -261,11 +262,11 @@ def _number(source: Source, text: str, offset: int) -> Number:
         raise source.error(
             offset,
             f"a number has {len(text)} characters, expected {_MAX_DIGITS} at most",
-            hint="Give a smaller number, or leave the bound out.",
+            hint="give a smaller number, or leave the bound out",
         )
     if "." not in text:
         return int(text)
-    # Few headers need it, and it takes a millisecond to import.
+    # Few headers need decimals, and the module takes a millisecond to import.
     from decimal import Decimal
 
     return Decimal(text.replace("_", ""))
@@ -283,7 +284,7 @@ def _constant(source: Source, text: str, offset: int) -> Constant:
     raise source.error(
         offset,
         f"expected a default: a number, 'text', true, false or null{got}",
-        hint=f"Write '{text}' if it is a text." if text and text.isidentifier() else "Write it as in SQL.",
+        hint=f"write '{text}' for a text" if text and text.isidentifier() else "write it as in SQL",
     )
 
 
@@ -307,23 +308,23 @@ def _read_column(source: Source, entry: Entry, keys: Keys) -> None:
 
 
 def _check_type(source: Source, value: str, offset: int) -> None:
-    """Raise unless the value is the name of a Python type, which may take others in brackets."""
+    """Raise unless the value names a Python type, which may take others in brackets."""
     words = _TYPE_WORD.findall(value)
     if re.sub(r"[\s_]", "", value.lower()) in ("notnull", "nonnull", "null", "optional", "required"):
-        raise source.error(offset, f"{value!r} is no type", hint="Write not null or nullable.")
+        raise source.error(offset, f"{value!r} is not a type", hint="write not null or nullable")
     bad = any((iskeyword(part) and word != "None") or not part for word in words for part in word.split("."))
     if not bad and re.fullmatch(r"[\w.\[\], |]+", value, re.ASCII):
         try:
             compile(value, "", "eval")
-        except (SyntaxError, RecursionError, MemoryError):  # the last two: it nests too deep for Python
+        except (SyntaxError, RecursionError, MemoryError):  # the last two: the type nests too deep for Python
             pass
         else:
             if not re.search(r"(?<![\w.])[0-9]", value):
                 return
     raise source.error(
         offset,
-        f"{value!r} is no type, expected such as whatsapp.Payload or list[whatsapp.Item]",
-        hint="Write the type with its module, or not null, or nullable.",
+        f"{value!r} is not a type, expected for example whatsapp.Payload or list[whatsapp.Item]",
+        hint="write the type with its module, not null, or nullable",
     )
 
 
@@ -340,7 +341,7 @@ def _read_cache(source: Source, entry: Entry, keys: Keys) -> None:
         option, _, rest = text.partition(" ")
         name = "negative" if text == "no negative" else option
         if name in found:
-            raise source.error(at, f"{text!r} stands here a second time", hint="Keep one of them.")
+            raise source.error(at, f"{text!r} is given twice", hint="keep one of them")
         if name == "negative" and text == "no negative":
             found[name] = False
         elif name in ("local", "stale"):
@@ -354,14 +355,14 @@ def _read_cache(source: Source, entry: Entry, keys: Keys) -> None:
             raise source.error(
                 at,
                 f"unknown option {text!r} of cache, expected local 1s, stale 30s or no negative",
-                hint=f"Did you mean {meant}?" if meant else "Write, for example, cache: 5m, local 1s",
+                hint=f"did you mean {meant}?" if meant else "write, for example, cache: 5m, local 1s",
             )
     ttl, local = found["ttl"], found.get("local")
     if local is not None and local > ttl:
         raise source.error(
             entry.value_offset,
-            "local is longer than the time to live of the whole entry",
-            hint="Make the local time the shorter one; a second is often enough.",
+            "the local time is longer than the time to live of the entry",
+            hint="shorten the local time; a second is often enough",
         )
     keys.cache = CachePolicy(ttl, local, found.get("stale"), bool(found.get("negative", True)))
 
@@ -370,12 +371,12 @@ def _seconds(source: Source, text: str, offset: int, what: str) -> float:
     if not _DURATION.fullmatch(text):
         raise source.error(
             offset,
-            f"{what} {f'cannot be {text!r}' if text else 'is missing'}, expected such as 30s, 5m or 1h",
-            hint="The units are ms, s, m, h and d.",
+            f"{what} {f'cannot be {text!r}' if text else 'is missing'}, expected for example 30s, 5m or 1h",
+            hint="use the units ms, s, m, h and d",
         )
     seconds = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9.]+)(ms|s|m|h|d)", text))
     if not seconds:
-        raise source.error(offset, f"{what} is zero", hint="Leave it out to switch it off.")
+        raise source.error(offset, f"{what} is zero", hint="remove it to turn it off")
     return seconds
 
 
@@ -387,8 +388,8 @@ def _read_allow(source: Source, entry: Entry, keys: Keys) -> None:
             entry.value_offset if found is None else entry.value_offset + found.end(1),
             "expected the name of a finding, a colon and the reason"
             if found is None
-            else f"the reason why {found[1]} is allowed is missing",
-            hint="Write, for example, allow: missing-index: the table has forty rows",
+            else f"{found[1]} is allowed without a reason",
+            hint="write, for example, allow: missing-index: the table has forty rows",
         )
     keys.allow.append(Allowance(found[1], reason, source.place(entry.value_offset)))
 
@@ -398,7 +399,7 @@ def _read_autobatch(source: Source, entry: Entry, keys: Keys) -> None:
         raise source.error(
             entry.value_offset,
             f"autobatch cannot be {entry.value!r}, expected off",
-            hint="Remove the line: concurrent calls share a round trip wherever that is proved safe.",
+            hint="remove the line: concurrent calls share a round trip wherever that is proved safe",
         )
     keys.autobatch = False
 
@@ -412,10 +413,10 @@ _READERS: Final = {
     "autobatch": _read_autobatch,
 }
 _EXAMPLES: Final = {
-    "returns": f"Write {FORMS}.",
-    "param": "Write, for example, param limit: 1..200 = 5",
-    "column": "Write, for example, column total: not null",
-    "cache": "Write, for example, cache: 5m",
-    "allow": "Write, for example, allow: missing-index: the table has forty rows",
-    "autobatch": "Write autobatch: off, or remove the line.",
+    "returns": f"write {FORMS}",
+    "param": "write, for example, param limit: 1..200 = 5",
+    "column": "write, for example, column total: not null",
+    "cache": "write, for example, cache: 5m",
+    "allow": "write, for example, allow: missing-index: the table has forty rows",
+    "autobatch": "write autobatch: off, or remove the line",
 }

@@ -1,4 +1,4 @@
-"""The SQL files of a folder: where they are, what they are called, and their text."""
+"""The SQL files of a folder: their paths, names and texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Found(NamedTuple):
 
 
 def find_files(folder: Path) -> tuple[list[Found], list[SqlFileError]]:
-    """Every SQL file below a folder, and what is wrong with folders and names."""
+    """Return every SQL file below a folder, and the errors of folders and names."""
     files: list[Found] = []
     errors: list[SqlFileError] = []
     _walk(folder, (), frozenset(), files, errors)
@@ -38,7 +38,7 @@ def _walk(
     files: list[Found],
     errors: list[SqlFileError],
 ) -> None:
-    """Collect the files of a folder and of those in it; ``above`` identifies the folders that it lies in."""
+    """Collect the files of a folder and of the folders in it; ``above`` identifies the folders around it."""
     try:
         status = folder.stat()
         items = sorted(folder.iterdir())
@@ -47,7 +47,7 @@ def _walk(
         return
     identity = (status.st_dev, status.st_ino)
     if identity in above:
-        errors.append(_error(folder, "a symbolic link leads back to a folder above it", "Remove the link."))
+        errors.append(_error(folder, "a symbolic link leads back to a folder above it", "remove the link"))
         return
     before = len(files)
     folders: set[str] = set()
@@ -61,7 +61,7 @@ def _walk(
                 folders.add(item.name)
         elif item.suffix == ".sql":
             names = (*parts, item.stem)
-            # Bytes that are no UTF-8 stand in a name as halves of pairs, which nothing can be told.
+            # A name that is not UTF-8 has surrogates for its bytes, which cannot be printed.
             if (half := next(filter(_HALF.search, names), None)) is not None:
                 errors.extend(_check_name(half, item))
                 continue
@@ -72,7 +72,7 @@ def _walk(
                 _error(
                     item,
                     f"the file's name ends in {item.suffix}, expected .sql",
-                    f"Rename it to {item.stem}.sql.",
+                    f"rename it to {item.stem}.sql",
                 )
             )
     errors.extend(_twice_named(files[before:], folder, folders))
@@ -82,12 +82,12 @@ def _walk(
 
 
 def _twice_named(files: list[Found], folder: Path, folders: set[str]) -> list[SqlFileError]:
-    """Files that claim the name of a folder beside them."""
+    """Return the errors of files that have the name of a folder next to them."""
     return [
         _error(
             file.path,
             f"the file and the folder {folder / file.path.stem} claim one name, {file.name}",
-            "Rename the file, or move it into the folder.",
+            "rename the file, or move it into the folder",
         )
         for file in files
         if file.path.parent == folder and file.path.stem in folders
@@ -95,13 +95,13 @@ def _twice_named(files: list[Found], folder: Path, folders: set[str]) -> list[Sq
 
 
 def _check_name(name: str, path: Path) -> list[SqlFileError]:
-    """What keeps a file or folder from being a name of Python, if anything."""
+    """Return the error if the name of a file or folder cannot be a name in Python."""
     if iskeyword(name):
         return [
             _error(
                 path,
                 f"{name!r} is a keyword of Python and cannot be the name of a query or module",
-                f"Rename it, for example to {name}_all.",
+                f"rename it, for example to {name}_all",
             )
         ]
     if _NAME.fullmatch(name):
@@ -112,29 +112,29 @@ def _check_name(name: str, path: Path) -> list[SqlFileError]:
         _error(
             path,
             f"{name!r} cannot be the name of a query or module, expected lower-case letters, digits and _",
-            f"Rename it to {snake}." if _NAME.fullmatch(snake) else "Begin it with a letter.",
+            f"rename it to {snake}" if _NAME.fullmatch(snake) else "begin it with a letter",
         )
     ]
 
 
 def read_text(path: Path) -> str:
-    r"""The text of a file, its line ends as ``\n``: what a checkout makes of them must not change a query.
+    r"""Return the text of a file with line ends as ``\n``, so that no checkout changes a query.
 
     Raises:
-        SqlFileError: it cannot be read, or is not UTF-8 without a byte order mark.
+        SqlFileError: the file cannot be read, or is not UTF-8 without a byte order mark.
     """
     try:
         if not S_ISREG(path.stat().st_mode):
-            # A pipe would be waited for.
-            raise _error(path, "expected a file, got a device, a pipe or a socket", "Remove it.")
+            # Reading a pipe would wait for its writer.
+            raise _error(path, "expected a file, got a device, a pipe or a socket", "remove it")
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error, "file") from None
     if data.startswith(b"\xef\xbb\xbf"):
         raise SqlFileError(
-            "the file begins with a byte order mark, which PostgreSQL would take for a name",
+            "the file begins with a byte order mark, which PostgreSQL reads as a name",
             place=Place(str(path), 1),
-            hint="Save it as UTF-8 without a byte order mark.",
+            hint="save it as UTF-8 without a byte order mark",
         )
     try:
         text = data.decode()
@@ -144,21 +144,21 @@ def read_text(path: Path) -> str:
         raise SqlFileError(
             f"the file is not UTF-8: the byte at offset {error.start} is 0x{data[error.start]:02x}",
             place=Place(str(path), line, len(before) + 1),
-            hint="Save it as UTF-8.",
+            hint="save it as UTF-8",
         ) from None
     return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def _unreadable(path: Path, error: OSError, what: str) -> SqlFileError:
-    """What the operating system said, as an error at the file or folder."""
+    """Return the error of the operating system as an error at the file or folder."""
     if isinstance(error, FileNotFoundError):
         if path.is_symlink():
-            return _error(path, "the symbolic link leads nowhere", "Remove the link, or mend it.")
-        return _error(path, f"there is no such {what}", f"Check the path; paths begin in {Path.cwd()}.")
+            return _error(path, "the symbolic link leads nowhere", "remove or repair the link")
+        return _error(path, f"there is no such {what}", f"check the path, which begins in {Path.cwd()}")
     if isinstance(error, NotADirectoryError):
-        return _error(path, "expected a folder, got a file", "Give the folder that holds the file.")
+        return _error(path, "expected a folder, got a file", "give the folder that holds the file")
     reason = (error.strerror or str(error)).lower()
-    return _error(path, f"the {what} cannot be read: {reason}", "Check who may read it.")
+    return _error(path, f"the {what} cannot be read: {reason}", "check its permissions")
 
 
 def _error(path: Path, message: str, hint: str) -> SqlFileError:

@@ -1,19 +1,17 @@
-"""Optional lines and closed sets of lines: one text, and every text it can become.
+"""Optional lines and closed sets of lines: one text, and every text that it can become.
 
-Two comments at the end of a line make it conditional; to PostgreSQL, psql, editors and linters they are
-comments.
+Two comments at the end of a line make it conditional; PostgreSQL, psql, editors and linters see comments.
 
 ``--?``
-    The line is left out unless its parameters are given. A parameter that also stands on an unconditional
-    line is always given; the others of the line must be given together, and there must be at least one.
+    The line is left out unless its parameters are given. A parameter that is also on an unconditional line is
+    always given; the others of the line must be given together, and there must be at least one.
 ``--? order=cheapest``
-    The line stays where the choice ``order`` is ``cheapest``. A choice has at least two values; several lines
-    may share one. A parameter that stands only on lines of a choice must be given where one of those lines
-    stays, and only there. The file as it stands holds the lines of all values at once; to run it by hand,
-    keep one.
+    The line stays if the choice ``order`` is ``cheapest``. A choice has at least two values; several lines
+    may share one. A parameter that is only on lines of a choice must be given if one of those lines stays,
+    and only then. The file holds the lines of all values; to run it by hand, keep the lines of one.
 
-A conditional line is one line of the file: no string, comment or bracket may reach into it or out of it.
-Leaving a line out takes the whole line with its line end; every other character stays.
+A conditional line is one line of the file: no string, comment or bracket may reach into it or out of it. A
+line that is left out is left out whole, with its line end; every other character stays.
 """
 
 from __future__ import annotations
@@ -24,20 +22,19 @@ from keyword import iskeyword
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .placeholders import Placeholder
-from .scanner import Token
-from .source import Source
+from plainsql.statements.placeholders import Placeholder
+from plainsql.statements.scanner import Token
+from plainsql.statements.source import Source
 
 __all__ = ["Block", "always_given", "divide"]
 
-# Kept as text: it compiles when the first choice is read.
+# A text, which compiles when the first choice is read.
 _CHOICE: Final = r"[ \t]+([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*"
 _COMMENTS: Final = ("line_comment", "block_comment")
 
 
 class Block:
-    """Some lines that stay or go together; they always stay where neither ``needs`` nor ``choice`` is set."""
+    """Lines that stay or go together; they always stay if neither ``needs`` nor ``choice`` is set."""
 
     __slots__ = ("choice", "end", "mark", "needs", "placeholders", "start", "tail")
 
@@ -45,14 +42,14 @@ class Block:
         self.start = start
         self.end = end
         self.mark = mark
-        """The offset of the ``--?``; -1 for lines without."""
+        """The offset of the ``--?``; -1 for lines without one."""
         self.choice = choice
-        """Name and value."""
+        """The choice's name and value."""
         self.needs: frozenset[str] = frozenset()
         """The parameters that must be given for the lines to stay."""
         self.placeholders: list[Placeholder] = []
         self.tail: str | None = None
-        """The kind of the last token; ``None`` where there is none."""
+        """The kind of the last token; ``None`` if there is none."""
 
     @property
     def names(self) -> set[str]:
@@ -61,10 +58,10 @@ class Block:
 
 
 def divide(source: Source, tokens: list[Token], placeholders: list[Placeholder], end: int) -> list[Block]:
-    """The text up to ``end`` as blocks in order: each marked line one, and what lies between them.
+    """Return the text up to ``end`` as blocks in order: each marked line, and the text between two.
 
     Raises:
-        SqlFileError: a mark cannot be read, or what its line holds cannot be left out.
+        SqlFileError: a mark cannot be read, or its line cannot be left out.
     """
     text = source.text
     blocks: list[Block] = []
@@ -85,13 +82,13 @@ def divide(source: Source, tokens: list[Token], placeholders: list[Placeholder],
     _find_needs(source, blocks)
     if not any(block.tail and not block.needs for block in blocks):
         raise source.error(
-            blocks[0].mark, "every line is optional: nothing would be left", hint="Remove --? from the first."
+            blocks[0].mark, "every line is optional: nothing would be left", hint="remove --? from the first"
         )
     return blocks
 
 
 def _read_mark(source: Source, mark: Token) -> tuple[str, str] | None:
-    """The name and value of a choice; ``None`` for an optional line."""
+    """Return the name and value of a choice; ``None`` for an optional line."""
     rest = source.text[mark.start + 3 : mark.end].rstrip()
     if not rest:
         return None
@@ -99,13 +96,13 @@ def _read_mark(source: Source, mark: Token) -> tuple[str, str] | None:
         raise source.error(
             mark.start,
             f"the mark {'--?' + rest!r} cannot be read, expected --? or --? name=value",
-            hint="Put a blank before the question mark if this is an ordinary comment.",
+            hint="put a space before the question mark if this is an ordinary comment",
         )
     if iskeyword(choice[1]):
         raise source.error(
             mark.start + 3 + choice.start(1),
             f"{choice[1]} is a keyword of Python and cannot be the name of a choice",
-            hint=f"Call it {choice[1]}_ or something better.",
+            hint=f"call it {choice[1]}_, or choose another name",
         )
     return choice[1], choice[2]
 
@@ -117,16 +114,16 @@ def _check_line(source: Source, tokens: list[Token], mark: int, start: int, end:
     line = [token for token in tokens[first:mark] if token.start < end]
     if all(token.kind in _COMMENTS for token in line):
         raise source.error(
-            where, "--? stands on a line without SQL", hint="Put it behind what may be left out."
+            where, "--? is on a line without SQL", hint="put it at the end of the line that is optional"
         )
-    # A token that reaches out of the line at its end would have swallowed the mark.
+    # A token that reaches out of the line at its end would contain the mark.
     if line[0].start < start:
         what = "comment" if line[0].kind in _COMMENTS else "string" if line[0].kind == "string" else "name"
         raise source.error(
             where,
             f"this line cannot be left out: a {what} reaches into it",
-            detail=f"The {what} begins at {source.place(line[0].start)}.",
-            hint="Write what may be left out on one line of its own.",
+            detail=f"the {what} begins at {source.place(line[0].start)}",
+            hint="write the optional part on one line of its own",
         )
     opened: list[int] = []
     for token in line:
@@ -144,7 +141,7 @@ def _part_of_brackets(source: Source, offset: int, what: str) -> SqlFileError:
     return source.error(
         offset,
         f"this line cannot be left out: it {what}",
-        hint="Write what may be left out on one line, its brackets included.",
+        hint="write the optional part on one line, with both brackets",
     )
 
 
@@ -160,7 +157,7 @@ def _distribute(blocks: list[Block], tokens: list[Token], placeholders: list[Pla
 
 
 def always_given(blocks: list[Block]) -> set[str]:
-    """The parameters of every text: on lines without a mark, or on lines of every value of a choice."""
+    """Return the parameters of every text: on unmarked lines, or on lines of every value of a choice."""
     always: set[str] = set()
     for block in blocks:
         if block.mark < 0:
@@ -171,7 +168,7 @@ def always_given(blocks: list[Block]) -> set[str]:
 
 
 def _choices(blocks: list[Block]) -> dict[str, dict[str, set[str]]]:
-    """Choice, its values, the parameters on the lines of each."""
+    """Return each choice with its values, and the parameters on the lines of each value."""
     choices: dict[str, dict[str, set[str]]] = {}
     for block in blocks:
         if block.choice:
@@ -187,16 +184,16 @@ def _check_choices(source: Source, blocks: list[Block]) -> None:
             raise source.error(
                 mark,
                 f"the choice {choice} has one value, {next(iter(values))}; expected two or more",
-                hint="Add a line for another value, or remove the mark.",
+                hint="add a line for another value, or remove the mark",
             )
         if choice in names:
             raise source.error(
-                mark, f"{choice} is a choice here and a parameter elsewhere", hint="Rename one of them."
+                mark, f"{choice} is a choice here and a parameter elsewhere", hint="rename one of them"
             )
 
 
 def _find_needs(source: Source, blocks: list[Block]) -> None:
-    """Find what each optional line depends on."""
+    """Find the parameters that each optional line depends on."""
     always = always_given(blocks)
     for block in blocks:
         if block.mark < 0 or block.choice:
@@ -206,15 +203,15 @@ def _find_needs(source: Source, blocks: list[Block]) -> None:
         if not names:
             raise source.error(
                 block.mark,
-                "an optional line without a parameter: nothing could say when it is left out",
-                hint="Use a parameter on the line, or remove --?.",
+                "an optional line has no parameter that decides whether it stays",
+                hint="add a parameter to the line, or remove --?",
             )
         if not block.needs:
             raise source.error(
                 block.mark,
                 f"this line would never be left out: {_listed(sorted(names))} always given",
-                detail="A parameter that stands on a line without --? must be given in every call.",
-                hint="Remove --?, or mark the other lines with that parameter too.",
+                detail="a parameter on a line without --? must be given in every call",
+                hint="remove --?, or mark the other lines with that parameter as well",
             )
 
 
