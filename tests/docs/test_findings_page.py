@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.analysis.definer_findings import SCHEMA_FINDINGS
-from plainsql.review.problems import FINDINGS, Problem
-from plainsql.review.project import review
+from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
+from plainsql.check.problems import FINDINGS, Problem
+from plainsql.check.project_check import review
 from plainsql.settings import Project
 from tests.docs.markdown import ROOT, Block, blocks_of, codes_in, headings_of, table_with
 
@@ -56,7 +56,7 @@ def test_what_cannot_be_allowed_is_listed() -> None:
     rows = table_with(PAGE, "name", "meaning")
     assert {codes_in(name)[0] for name, _ in rows} == OTHERS
     # The names that the review's own words give.
-    source = (ROOT / "src/plainsql/review/problems.py").read_text("utf-8")
+    source = (ROOT / "src/plainsql/check/problems.py").read_text("utf-8")
     said = source.partition("A finding's name, or")[2].partition('"""')[0]
     assert set(re.findall(r"``([a-z-]+)``", said)) == OTHERS
 
