@@ -370,7 +370,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "Sessions": {**_REDIS, "type": _ANYTHING, "ttl": _TTL, "sliding": _FLAG},
     "create": {"ttl": _or_none(_TTL), "fence": _or_none(_TEXT)},
     "modify": {"change": Kind("a function", callable), "attempts": _whole(1)},
-    "Link": {"redis": _ANYTHING, "max_connections": _whole(1)},
+    "RedisConnection": {"redis": _ANYTHING, "max_connections": _whole(1)},
     "migrate.status": _MIGRATIONS,
     "migrate.apply": {**_MIGRATION_RUN, "allow_edited": _FLAG},
     "migrate.rollback": {**_MIGRATION_RUN, "steps": _whole(1), "all": _FLAG, "confirm": _HOOK},

@@ -19,7 +19,7 @@ import msgspec
 from plainsql.cache.audit import MOST_FOUND, Auditor, Report
 from plainsql.cache.stats import Violation
 from plainsql.errors import CacheError
-from plainsql.redis_link import Link, Script
+from plainsql.redis_connection import RedisConnection, Script
 
 __all__ = ["EVERY", "Asked", "Audits", "QueryTally", "Tally", "follow"]
 
@@ -77,7 +77,7 @@ class Tally(msgspec.Struct, frozen=True):
 class Audits:
     """The audit of one namespace in Redis. There is one at a time."""
 
-    def __init__(self, link: Link, home: str) -> None:
+    def __init__(self, link: RedisConnection, home: str) -> None:
         self._link = link
         self._keys = [f"{home}:audit", f"{home}:audit:found"]
 

@@ -15,7 +15,7 @@ from plainsql.cache.keys import Tag, Touched
 from plainsql.cache.reading import Call
 from plainsql.cache.store import Look, State
 from plainsql.errors import RedisUnavailableError
-from plainsql.redis_link import Link, RedisSource, Script
+from plainsql.redis_connection import RedisConnection, RedisSource, Script
 
 __all__ = ["RedisStore"]
 
@@ -38,9 +38,9 @@ class _Part(NamedTuple):
 class RedisStore:
     """Entries and versions in one Redis or a cluster.
 
-    ``redis`` is a client of redis-py, a ``Link``, a URL, or nothing for the configured one. Programs that
-    share a ``namespace`` share what they cache: one for each database. ``deadline`` is what a call of a
-    reader may take, in seconds, ``write_deadline`` that of a writer.
+    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or nothing for the configured one.
+    Programs that share a ``namespace`` share what they cache: one for each database. ``deadline`` is what a
+    call of a reader may take, in seconds, ``write_deadline`` that of a writer.
 
     ``quarantine``: for so long, in seconds, nothing is stored of a table that Redis does not know, as a
     writer may stand between its marker, which Redis has lost, and its commit. 0 where losing both Redis and
@@ -56,7 +56,7 @@ class RedisStore:
         write_deadline: float = 1.0,
         quarantine: float = 1.0,
     ) -> None:
-        self.link, self._owned = Link.of(redis)
+        self.link, self._owned = RedisConnection.of(redis)
         self._prefix = f"plainsql:{quote(namespace, safe='.')}:" if namespace else "plainsql:"
         self._names = self._prefix + "{~}"
         self._deadline, self._write_deadline = deadline, write_deadline

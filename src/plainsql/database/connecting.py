@@ -31,7 +31,7 @@ from plainsql.settings import resolve_database
 from plainsql.urls import hide_password, write_url
 
 if TYPE_CHECKING:
-    from plainsql.redis_link import RedisSource
+    from plainsql.redis_connection import RedisSource
 
 __all__ = ["Connecting", "connect"]
 
@@ -96,8 +96,8 @@ def connect(
         on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
             ``plainsql.otel`` for one.
         redis: where results of queries with ``cache:`` are stored, for all processes: a URL, a client of
-            redis-py or a ``Link``. Without, each ``Database`` stores its own, and hears only of its own
-            writes.
+            redis-py or a ``RedisConnection``. Without, each ``Database`` stores its own, and hears only of
+            its own writes.
         cache: whether results of queries with ``cache:`` are stored.
         on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.

@@ -1,4 +1,6 @@
-"""Bring a server up and shut it down: steps that one process at a time takes, under `registry.lifecycle_lock`."""
+"""Bring a server up and shut it down: steps that one process at a time takes, under
+`registry.lifecycle_lock`.
+"""
 
 from __future__ import annotations
 

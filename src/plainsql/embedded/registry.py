@@ -93,7 +93,9 @@ def live_users(folder: ServerFolder) -> list[int]:
 
 
 def forget_dead_users(folder: ServerFolder) -> None:
-    """Remove what killed users left. Under `lifecycle_lock` only: a user that is just joining is not held yet."""
+    """Remove what killed users left. Under `lifecycle_lock` only: a user that is just joining is not held
+    yet.
+    """
     for path in folder.users.glob("*.*"):
         if not is_held(path):
             path.unlink(missing_ok=True)

@@ -86,7 +86,7 @@ class Reader:
         self.header = self._decode(first, file_format.Header)
         if self.header.version != file_format.VERSION:
             self._fail(
-                f"this is version {self.header.version} of the form, and this plainsql reads {file_format.VERSION}",
+                f"the file has format {self.header.version}, and this plainsql reads {file_format.VERSION}",
                 hint="use the plainsql that it was written with",
             )
         self._check_layers(layers)
