@@ -190,6 +190,6 @@ def test_an_older_server_is_refused_with_a_reason() -> None:
         Describer(Connection())  # type: ignore[arg-type]
     assert str(caught.value) == (
         "queries cannot be analysed on PostgreSQL 15\n"
-        "DETAIL: It can run them, but its trees do not say which outer joins make a column null.\n"
-        "HINT: Point the analysis at PostgreSQL 16 or newer, or leave it to the embedded server."
+        "DETAIL: it can run them, but its trees do not show which outer joins make a column null\n"
+        "HINT: use PostgreSQL 16 or newer for the analysis, or the embedded server"
     )

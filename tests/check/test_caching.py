@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plainsql.check.cache_map import CacheEntry, Invalidation, invalidations
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 
 SCHEMA = """
@@ -52,24 +52,24 @@ select t.notes
 from tallies as t
 where t.author = :author
 """
-Check = Callable[..., Review]
+Check = Callable[..., ProjectCheck]
 
 
 @pytest.fixture
 def check(tmp_path: Path, database_url: str) -> Check:
     """Review queries of one folder, by name, on the tables above and what comes after them."""
 
-    def run(more: str = "", **queries: str) -> Review:
+    def run(more: str = "", **queries: str) -> ProjectCheck:
         files = {f"sql/notes/{name}.sql": text for name, text in queries.items()}
         for name, text in {"migrations/0001_notes.sql": SCHEMA + more, **files}.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        return review(Project(root=tmp_path), database_url)
+        return check_project(Project(root=tmp_path), database_url)
 
     return run
 
 
-def said(found: Review) -> list[tuple[str, str, int]]:
+def said(found: ProjectCheck) -> list[tuple[str, str, int]]:
     return [
         (Path(problem.path).name, problem.name, problem.line) for problem in (*found.errors, *found.findings)
     ]

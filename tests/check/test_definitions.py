@@ -11,7 +11,7 @@ from psycopg import sql
 
 from plainsql.analysis import Analyser
 from plainsql.analysis.catalog.definitions import Definitions
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 from tests.check.conftest import Write
 
@@ -146,10 +146,10 @@ def project(migrations: Write, tmp_path: Path) -> Project:
     return Project(root=tmp_path)
 
 
-def analysed(project: Project, url: str, *, anew: bool = False) -> tuple[Review, set[str]]:
+def analysed(project: Project, url: str, *, no_cache: bool = False) -> tuple[ProjectCheck, set[str]]:
     """A review, and the queries that it analysed."""
     with patch.object(Analyser, "analyse", autospec=True, side_effect=Analyser.analyse) as counted:
-        found = review(project, url, anew=anew)
+        found = check_project(project, url, no_cache=no_cache)
     assert [str(error) for error in found.errors] == []
     sent = [call.args[1] for call in counted.call_args_list]
     return found, {
@@ -169,7 +169,7 @@ def test_what_a_migration_changes_is_analysed_again(
     migrations({"0002_change.sql": text})
     found, again = analysed(project, database_url)
     assert again == expected
-    everything, _ = analysed(project, database_url, anew=True)
+    everything, _ = analysed(project, database_url, no_cache=True)
     assert found.files == everything.files
     assert found.findings == everything.findings
 
@@ -227,7 +227,7 @@ def test_types_have_the_oids_of_the_database_that_is_there(
         (folder / f"{name}.sql").write_text(
             f"-- It.\n-- returns: many Felt\nselect n.id, n.mood\nfrom notes as n\nwhere n.id > :{name}\n"
         )
-    review(project, database_url)
+    check_project(project, database_url)
     migrations({"0002_change.sql": "create table other (id int);"})
     (folder / "second.sql").write_text((folder / "second.sql").read_text().replace(">", "<"))
-    assert review(project, database_url).errors == ()
+    assert check_project(project, database_url).errors == ()

@@ -11,7 +11,7 @@ import pytest
 import plainsql
 from plainsql.analysis import Analyser
 from plainsql.check import problems
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.cli.app import main
 from plainsql.codegen import modules
 from plainsql.codegen import render as rendering
@@ -69,7 +69,7 @@ def test_the_others_are_checked_all_the_same(
     project: Project, database_url: str, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     stumble(monkeypatch, step)
-    found = review(project, database_url)
+    found = check_project(project, database_url)
     assert [(error.name, Path(error.path).name) for error in found.errors] == [
         ("sql-file" if step == "reading" else "fault", "deep.sql"),
         ("sql-file", "unread.sql"),
@@ -135,6 +135,6 @@ def test_what_no_query_alone_is_the_cause_of_is_said_of_the_folder(
         return original(checked, *others)
 
     monkeypatch.setattr("plainsql.codegen.plan_modules", plan)
-    names = [(error.name, error.path) for error in review(project, database_url).errors]
+    names = [(error.name, error.path) for error in check_project(project, database_url).errors]
     assert ("fault", "sql") in names
     assert len(names) == 3

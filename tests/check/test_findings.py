@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plainsql.check.problems import Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 
 SCHEMA = (
@@ -30,7 +30,7 @@ def find(tmp_path: Path, database_url: str) -> Find:
         }.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        found = review(Project(root=tmp_path), database_url)
+        found = check_project(Project(root=tmp_path), database_url)
         assert found.errors == ()
         return list(found.findings)
 

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from plainsql.analysis import Analyser
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 from tests.check.conftest import Write
 
@@ -29,10 +29,10 @@ def write(project: Project, where: str, header: str = "") -> None:
     (project.sql_folder / "notes" / "get.sql").write_text(text)
 
 
-def analysed(project: Project, url: str, *, anew: bool = False) -> tuple[Review, int]:
+def analysed(project: Project, url: str, *, no_cache: bool = False) -> tuple[ProjectCheck, int]:
     """A review, and how many statements it analysed."""
     with patch.object(Analyser, "analyse", autospec=True, side_effect=Analyser.analyse) as counted:
-        found = review(project, url, anew=anew)
+        found = check_project(project, url, no_cache=no_cache)
     assert [str(error) for error in found.errors] == []
     return found, counted.call_count
 
@@ -75,7 +75,7 @@ def test_anew_analyses_everything_and_remembers_that(project: Project, database_
     analysed(project, database_url)
     memory = project.root / ".plainsql" / "review.msgpack"
     memory.write_bytes(memory.read_bytes().replace(b"stars", b"lies!"))
-    assert analysed(project, database_url, anew=True)[1] == 1
+    assert analysed(project, database_url, no_cache=True)[1] == 1
     assert b"lies!" not in memory.read_bytes()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -36,7 +36,7 @@ create procedure forget(note bigint) language sql as 'delete from notes where id
 
 
 @pytest.fixture(scope="module")
-def reviewed(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Review:
+def reviewed(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> ProjectCheck:
     """One review of all cases, each a query of its own folder: they must not share rows."""
     root = tmp_path_factory.mktemp("messages")
     (root / "migrations").mkdir()
@@ -47,11 +47,11 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Rev
         (root / "sql" / name / "query.sql").write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        return review(Project(root=root), database_url)
+        return check_project(Project(root=root), database_url)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_message(reviewed: Review, name: str) -> None:
+def test_message(reviewed: ProjectCheck, name: str) -> None:
     file = GOLDEN / f"{name}.txt"
     text, _, expected = file.read_text("utf-8").partition(LINE)
     problems = [
@@ -68,7 +68,7 @@ def test_message(reviewed: Review, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_message_has_a_place_with_a_caret(reviewed: Review, name: str) -> None:
+def test_every_message_has_a_place_with_a_caret(reviewed: ProjectCheck, name: str) -> None:
     problems = [each for each in reviewed.errors if each.path == f"sql/{name}/query.sql"]
     assert problems
     for problem in problems:

@@ -12,7 +12,7 @@ import pytest
 
 from plainsql.analysis.findings.definer_findings import search_path_names
 from plainsql.check.problems import Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 
 Find = Callable[..., list[Problem]]
@@ -34,7 +34,7 @@ def find(tmp_path: Path, database_url: str) -> Find:
         for name, text in texts.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        found = review(Project(root=tmp_path), database_url)
+        found = check_project(Project(root=tmp_path), database_url)
         assert found.errors == ()
         return list(found.findings)
 

@@ -52,7 +52,7 @@ def test_anew_builds_it_again(migrations: Write, database_url: str) -> None:
     with scratch_database(folder, database_url) as connection:
         first = oid(connection)
         connection.execute("create table left_behind ()")
-    with scratch_database(folder, database_url, anew=True) as connection:
+    with scratch_database(folder, database_url, rebuild=True) as connection:
         assert oid(connection) != first
         assert connection.execute("select to_regclass('left_behind')").fetchone() == (None,)
 

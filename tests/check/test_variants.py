@@ -11,7 +11,7 @@ import pytest
 
 from plainsql.analysis import RefusedError
 from plainsql.analysis.preparation import Prepared, prepare_all
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.cli.app import main
 from plainsql.settings import Project
 from tests.check.conftest import Write
@@ -23,23 +23,23 @@ SCHEMA = {
 LINES = "\n".join(f"  and t.c < :w{number}  --?" for number in range(1, 4))
 """Lines that only make the texts more."""
 
-Inspect = Callable[..., Review]
+Inspect = Callable[..., ProjectCheck]
 
 
 @pytest.fixture
 def analyse_statements(migrations: Write, tmp_path: Path, database_url: str) -> Inspect:
     """Review one query."""
 
-    def run(sql: str, *header: str) -> Review:
+    def run(sql: str, *header: str) -> ProjectCheck:
         migrations(SCHEMA)
         (tmp_path / "sql" / "things").mkdir(parents=True, exist_ok=True)
         (tmp_path / "sql" / "things" / "q.sql").write_text("\n".join(["-- It.", *header, sql, ""]))
-        return review(Project(root=tmp_path), database_url)
+        return check_project(Project(root=tmp_path), database_url)
 
     return run
 
 
-def module(found: Review) -> str:
+def module(found: ProjectCheck) -> str:
     assert [str(error) for error in found.errors] == []
     return next(source for path, source in found.files.items() if path.name == "things.py")
 

@@ -16,13 +16,13 @@ import pytest
 import plainsql
 import plainsql.sync
 from plainsql import codegen
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 
 KITCHEN = Path(__file__).parent / "kitchen"
 PACKAGE = "tests.codegen.kitchen.queries"
 
-Generate = Callable[[Path], Review]
+Generate = Callable[[Path], ProjectCheck]
 
 
 def project(root: Path) -> Project:
@@ -33,8 +33,8 @@ def project(root: Path) -> Project:
 def generate(database_url: str) -> Generate:
     """Review the project in a folder."""
 
-    def run(root: Path) -> Review:
-        found = review(project(root), database_url)
+    def run(root: Path) -> ProjectCheck:
+        found = check_project(project(root), database_url)
         assert [str(error) for error in found.errors] == []
         return found
 
@@ -70,7 +70,7 @@ create function nothing_at_all(x integer) returns void language plpgsql as $$ be
 create function nothing_often(x integer) returns setof void language sql as $$ select $$;
 """
 
-Made = Callable[[Mapping[str, str]], Review]
+Made = Callable[[Mapping[str, str]], ProjectCheck]
 Load = Callable[..., ModuleType]
 
 
@@ -83,11 +83,11 @@ def folder(tmp_path: Path) -> Project:
 def make(folder: Project, database_url: str) -> Made:
     """Write files below the project, and review it."""
 
-    def run(files: Mapping[str, str]) -> Review:
+    def run(files: Mapping[str, str]) -> ProjectCheck:
         for name, text in {"migrations/0001_all.sql": SCHEMA, **files}.items():
             (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
             (folder.root / name).write_text(text)
-        return review(folder, database_url)
+        return check_project(folder, database_url)
 
     return run
 

@@ -15,7 +15,7 @@ import pytest
 
 from plainsql import codegen
 from plainsql.check.problems import Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.rows import Composite
 from plainsql.settings import Project
 from plainsql.testing import Databases
@@ -145,7 +145,7 @@ def _queries(name: str, case: Case) -> dict[str, str]:
 
 def _refused(project: Project, url: str) -> dict[str, Problem]:
     """Generate the module of all that is not refused; return what is, by query."""
-    found = review(project, url)
+    found = check_project(project, url)
     refused = {Path(problem.path).stem: problem for problem in found.errors}
     codegen.write(found.files, project.output_folder)
     return refused

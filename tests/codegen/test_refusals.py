@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from tests.codegen.conftest import project
 
 REFUSED = {
@@ -67,7 +67,7 @@ REFUSED = {
 def test_it_is_refused_with_its_place(copy: Path, database_url: str, case: str) -> None:
     text, message, hint = REFUSED[case]
     (copy / "sql" / "kitchen" / "zz.sql").write_text(f"-- It.\n{text}")
-    (problem,) = review(project(copy), database_url).errors
+    (problem,) = check_project(project(copy), database_url).errors
     assert problem.message.startswith(f"kitchen.zz: {message}")
     assert (problem.name, problem.hint) == ("contract", hint)
     assert problem.path.endswith("sql/kitchen/zz.sql")
@@ -78,7 +78,7 @@ def test_it_is_refused_with_its_place(copy: Path, database_url: str, case: str) 
 def test_files_at_the_top_and_a_folder_queries_do_not_share_a_module(copy: Path, database_url: str) -> None:
     (copy / "sql" / "queries").mkdir()
     (copy / "sql" / "queries" / "pong.sql").write_text((copy / "sql" / "ping.sql").read_text())
-    (problem,) = review(project(copy), database_url).errors
+    (problem,) = check_project(project(copy), database_url).errors
     assert problem.message == (
         "the files at the top of the SQL folder and its folder queries make one module, queries"
     )

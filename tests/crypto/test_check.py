@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.errors import SqlFileError
 from plainsql.settings import Project
 from plainsql.statements import parse
@@ -31,7 +31,7 @@ class Check:
         shutil.copytree(PROJECT / "sql", self._folder / "sql")
         for name, text in queries.items():
             (self._folder / "sql/vault/channels" / f"{name}.sql").write_text(f"-- Q.\n{text}\n", "utf-8")
-        found = review(Project(root=self._folder), self._url)
+        found = check_project(Project(root=self._folder), self._url)
         return [
             (problem.name, f"{problem.message} HINT {problem.hint}")
             for problem in [*found.errors, *found.findings]

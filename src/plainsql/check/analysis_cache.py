@@ -29,7 +29,7 @@ _NAME_COMMENT = re.compile(r"/\* [\w.]+ \*/\s*\Z")
 class AnalysisCache:
     """Analyses by the digest of what they depend on, in a file that may be removed at any time."""
 
-    def __init__(self, file: Path, *, definitions: Definitions, anew: bool = False) -> None:
+    def __init__(self, file: Path, *, definitions: Definitions, no_cache: bool = False) -> None:
         """``definitions`` are those of the database that statements are analysed on. With ``anew`` nothing is
         known.
         """
@@ -38,11 +38,11 @@ class AnalysisCache:
         self._salt = _analysis_version().encode()
         self._known: dict[str, list[Analysis]] = {}
         self._used: dict[str, list[Analysis]] = {}
-        self._unsaved = anew
+        self._unsaved = no_cache
         # Absent, or of another version: everything is analysed.
         with suppress(OSError, ValueError, RecursionError):
             self._known = (
-                {} if anew else msgspec.msgpack.decode(read_file(file), type=dict[str, list[Analysis]])
+                {} if no_cache else msgspec.msgpack.decode(read_file(file), type=dict[str, list[Analysis]])
             )
 
     def key(self, variants: Iterable[tuple[str, tuple[str, ...]]]) -> str:

@@ -33,7 +33,7 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
     A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each schema is
     made in a transaction that is rolled back. A line that fails never stops the next, and leaves it nothing.
     """
-    with empty_databases(database) as renew, closing(Sandbox(renew)) as bench:
+    with empty_databases(database) as new_database, closing(Sandbox(new_database)) as sandbox:
         for line in lines:
             if not line.strip():
                 continue
@@ -41,7 +41,7 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
             try:
                 value = msgspec.json.decode(line)
                 id = value.get("id") if isinstance(value, dict) else None
-                facts = _describe(bench, msgspec.convert(value, _Line))
+                facts = _describe(sandbox, msgspec.convert(value, _Line))
                 yield msgspec.json.encode({"id": id, **facts})
             except PlainsqlError as error:
                 if isinstance(error, ConnectError):  # the server is gone, and all lines with it
@@ -51,13 +51,13 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
                 message = f'expected {{"id", "schema", "sql"}}, got something else: {error}'
                 yield msgspec.json.encode({"id": id, "error": {"message": message}})
             except Exception as error:  # noqa: BLE001 (the other lines go on)
-                bench.leave()
+                sandbox.drop_schema()
                 message = f"cannot be analysed: {type(error).__name__}"
                 yield msgspec.json.encode({"id": id, "error": {"message": message}})
 
 
-def _describe(bench: Sandbox, asked: _Line) -> dict[str, Any]:
-    analyser = bench.enter(asked.schema)
+def _describe(sandbox: Sandbox, asked: _Line) -> dict[str, Any]:
+    analyser = sandbox.create_schema(asked.schema)
     analyses = []
     compiled = compile_body(asked.sql, name="", path="sql")
     for variant in representative_variants(compiled, compiled.variants()):

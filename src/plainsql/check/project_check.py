@@ -26,11 +26,11 @@ from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
-__all__ = ["Review", "review"]
+__all__ = ["ProjectCheck", "check_project"]
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class ProjectCheck:
     """What a project's SQL is, and what is wrong with it."""
 
     statements: tuple[Statement, ...]
@@ -57,9 +57,9 @@ class Review:
         ]
 
 
-def review(
-    project: Project, database: str | None = None, *, only: Sequence[Path] = (), anew: bool = False
-) -> Review:
+def check_project(
+    project: Project, database: str | None = None, *, only: Sequence[Path] = (), no_cache: bool = False
+) -> ProjectCheck:
     """Review a project.
 
     Args:
@@ -73,19 +73,24 @@ def review(
     try:
         catalog, unsound = statements.load_sound(project.sql_folder)
     except SqlFileError as error:
-        return Review((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     try:
         inspection, of_schema = _inspect(
-            project, database, chosen, anew=anew, keep_others=bool(wanted or unsound), schema=not wanted
+            project,
+            database,
+            chosen,
+            no_cache=no_cache,
+            keep_others=bool(wanted or unsound),
+            schema=not wanted,
         )
     except PlainsqlError:
         if not errors:
             raise
         # First things first: there is no database to ask, but these files are wrong without one.
-        return Review((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
     errors += [refusal(error) for error in inspection.errors]
     made = generate_modules(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
@@ -103,7 +108,7 @@ def review(
         problem for problem in found if problem.name in WRONG_WHEN_CACHED and problem.path not in refused
     ]
     findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
-    return Review(
+    return ProjectCheck(
         chosen,
         inspection,
         tuple(sorted(errors, key=lambda problem: problem.order)),
@@ -118,15 +123,15 @@ def _inspect(
     database: str | None,
     chosen: tuple[Statement, ...],
     *,
-    anew: bool,
+    no_cache: bool,
     keep_others: bool,
     schema: bool,
 ) -> tuple[AnalysedStatements, list[Problem]]:
-    with scratch_database(project.migrations_folder, database, anew=anew) as connection:
+    with scratch_database(project.migrations_folder, database, rebuild=no_cache) as connection:
         memory = AnalysisCache(
             project.root / ".plainsql" / "review.msgpack",
             definitions=Definitions(connection),
-            anew=anew,
+            no_cache=no_cache,
         )
         inspection = analyse_statements(connection, chosen, memory)
         of_schema = schema_problems(connection, project.migrations_folder) if schema else []
