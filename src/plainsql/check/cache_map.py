@@ -1,4 +1,4 @@
-"""Which writes make which cached reads stale: the map that ``plainsql check --cache`` prints."""
+"""The map of writes to the cached reads that they make stale, which ``plainsql check --cache`` prints."""
 
 from __future__ import annotations
 
@@ -19,24 +19,28 @@ class Invalidation(msgspec.Struct, frozen=True):
     write: str
     """The name of the query."""
     tables: tuple[str, ...]
-    """The tables through which it does."""
+    """The tables that the write and the read share."""
     by: tuple[str, ...] = ()
-    """The columns that leave results of other values alone; empty: all results of the read are stale."""
+    """The columns by which results for other values stay valid; empty if all results of the read become
+    stale.
+    """
 
 
 class CacheEntry(msgspec.Struct, frozen=True):
-    """A cached read, what it depends on, and what makes it stale."""
+    """A cached read, its dependencies, and the writes that make it stale."""
 
     read: str
     ttl: float
-    """Seconds."""
+    """The time to live in seconds."""
     depends: tuple[str, ...]
     """``realty.messages where conversation_id = :conversation_id``, or the name of a whole table."""
     invalidated: tuple[Invalidation, ...]
 
 
 def invalidations(checked: Iterable[Checked]) -> list[CacheEntry]:
-    """The cached reads among statements, in the order of their names, each with the writes among them."""
+    """Return the cached reads among statements, in the order of their names, with the writes that affect
+    them.
+    """
     statements = sorted(checked, key=lambda item: item.statement.name)
     writes = [(item.statement.name, changes_of_variants(item.variants)) for item in statements]
     entries: list[CacheEntry] = []

@@ -1,4 +1,6 @@
-"""``plainsql describe --jsonl``: statements with schemas of their own, a JSON object a line, for tools."""
+"""``plainsql describe --jsonl``: statements with schemas of their own, one JSON object per line, for
+tools.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,10 @@ class _Line(msgspec.Struct):
 
 
 def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Iterator[bytes]:
-    """Yield one JSON line for each line that is not blank: what ``as_json`` makes, or an error.
+    """Yield one JSON line for each line that is not blank: the result of ``as_json``, or an error.
 
     A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each schema is
-    made in a transaction that is rolled back. A line that fails never stops the next, and leaves it nothing.
+    made in a transaction that is rolled back. A line that fails does not affect the next one.
     """
     with empty_databases(database) as new_database, closing(Sandbox(new_database)) as sandbox:
         for line in lines:
@@ -69,7 +71,7 @@ def _describe(sandbox: Sandbox, asked: _Line) -> dict[str, Any]:
 
 
 def parameters_as_json(facts: Iterable[ParameterFact]) -> list[dict[str, Any]]:
-    """Return what is known of parameters as plain values."""
+    """Return the facts about parameters as plain values."""
     return [{"name": fact.name, "type": str(fact.type), "nullable": fact.nullable} for fact in facts]
 
 

@@ -1,4 +1,4 @@
-"""Nested rows that cannot be told from no match: every column of them may be null where one is found."""
+"""Nested rows that look like no match: every column of them may be null when the join finds a row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ __all__ = ["nested_rows_without_key"]
 
 
 def nested_rows_without_key(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
-    """The nested rows of an outer join without a column that is never null where the join finds a match."""
+    """Yield the nested rows of an outer join without a column that is never null when the join finds a
+    match.
+    """
     if statement.returns.row is None:
         return
     nested: dict[str, list[ColumnFact]] = {}

@@ -1,4 +1,4 @@
-"""A whole project, reviewed: its SQL folder against its scratch database, and the modules that this makes."""
+"""The check of a whole project: its SQL folder against its scratch database, and its generated modules."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ __all__ = ["ProjectCheck", "check_project"]
 
 @dataclass(frozen=True, slots=True)
 class ProjectCheck:
-    """What a project's SQL is, and what is wrong with it."""
+    """The result of a check of a project."""
 
     statements: tuple[Statement, ...]
     inspection: AnalysedStatements
     errors: tuple[Problem, ...]
-    """In the order of files and places: what keeps code from being generated."""
+    """The problems that prevent code from being generated, in the order of files and places."""
     findings: tuple[Problem, ...]
-    """In the same order: what a reviewer would object to."""
+    """The findings, in the same order."""
     files: dict[Path, str]
-    """The generated files, relative to the output folder; of no use where there are errors."""
+    """The generated files, relative to the output folder; not usable if there are errors."""
     modules: int
 
     def outdated(self, project: Project) -> list[Problem]:
-        """Say which generated files are not what the SQL makes."""
+        """Return a problem for each generated file that differs from what the SQL makes."""
         changes = codegen.compare(self.files, project.output_folder)
         return [
             Problem("outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`")
@@ -60,15 +60,15 @@ class ProjectCheck:
 def check_project(
     project: Project, database: str | None = None, *, only: Sequence[Path] = (), no_cache: bool = False
 ) -> ProjectCheck:
-    """Review a project.
+    """Check a project.
 
     Args:
-        project: where its files are.
+        project: the settings of the project.
         database: a database of the server to build the scratch database on.
-        only: SQL files to look at; all by default.
-        anew: build the scratch database even where it is there, and analyse everything.
+        only: the SQL files to check; all by default.
+        no_cache: build the scratch database even if it exists, and analyse everything.
 
-    Raises what ``scratch_database`` raises. Files that cannot be loaded are among the errors of the review.
+    Raises what ``scratch_database`` raises. Files that cannot be loaded are among the errors of the result.
     """
     try:
         catalog, unsound = statements.load_sound(project.sql_folder)
@@ -89,7 +89,7 @@ def check_project(
     except PlainsqlError:
         if not errors:
             raise
-        # First things first: there is no database to ask, but these files are wrong without one.
+        # There is no database to use, but these files are wrong without one: they are reported first.
         return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
     errors += [refusal(error) for error in inspection.errors]
     made = generate_modules(inspection.checked, project, verify=not errors)
@@ -101,8 +101,8 @@ def check_project(
             found += findings_of(checked, caches=caches)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_error(error, statement_place(checked.statement))))
-    # A result that is not what the next caller should get is no matter of taste: no code caches it. What is
-    # refused already is not refused again.
+    # A wrong cached result is an error, not a finding: no code caches it. A file with an error is not
+    # reported twice.
     refused = {problem.path for problem in errors}
     errors += [
         problem for problem in found if problem.name in WRONG_WHEN_CACHED and problem.path not in refused
@@ -135,6 +135,6 @@ def _inspect(
         )
         inspection = analyse_statements(connection, chosen, memory)
         of_schema = schema_problems(connection, project.migrations_folder) if schema else []
-    # What is remembered of a file that cannot be read now is for when it can.
+    # The cached analyses of a file that cannot be read now are kept until it can.
     memory.save(keep_others=keep_others)
     return inspection, of_schema

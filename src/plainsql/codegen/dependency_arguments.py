@@ -1,4 +1,4 @@
-"""What a query depends on and changes, as the arguments of its decorator."""
+"""The dependencies and changes of a query as the arguments of its decorator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plainsql.reach import CachedRead, Change, Dependence
 __all__ = ["dependency_arguments", "dependency_names"]
 
 _WIDTH = 104
-"""Of a change, with its indent and comma 110."""
+"""The width of a change; with its indent and comma 110."""
 
 
 def dependency_names(function: Function) -> set[str]:
@@ -75,5 +75,5 @@ def _source(value: object) -> str:
 
 
 def _short(seconds: float | None) -> float | None:
-    """Whole seconds without a decimal point."""
+    """Return whole seconds without a decimal point."""
     return int(seconds) if seconds is not None and seconds == int(seconds) else seconds
