@@ -31,7 +31,7 @@ QUERIES = {
 STEPS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "reading": (catalog, "parse", lambda text, **_: "deep" in text),
     "analysing": (Analyser, "analyse", lambda _, sql, *rest, **__: "deep" in sql),
-    "finding": (problems, "unbound", lambda statement, _: statement.name == "notes.deep"),
+    "finding": (problems, "unbound_encryption", lambda statement, _: statement.name == "notes.deep"),
     "planning": (modules, "_plan_function", lambda item, *_: item.statement.name == "notes.deep"),
     "rendering": (
         rendering,

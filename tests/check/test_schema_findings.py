@@ -118,7 +118,7 @@ def test_a_schema_that_others_may_create_in_is_named_with_who_may(
     text = START + definer(SAFE) + f"grant create on schema app to {who};\n"
     (finding,) = find(text)
     said = f"the role {role}" if grantee == "role" else "every role"
-    assert f"its search_path names app, where {said} may create" in finding.message
+    assert f"its search_path names app, in which {said} may create" in finding.message
     assert finding.hint is not None
     assert finding.hint.endswith("set search_path = pg_catalog, pg_temp")
     # Behind pg_catalog it is searched all the same, for whatever pg_catalog does not have.
@@ -139,7 +139,7 @@ def test_several_reasons_are_one_finding(find: Find) -> None:
     )
     assert "does not end in pg_temp" in finding.message
     assert finding.detail is not None
-    assert 'names public, where every role may create; its search_path names "gone"' in finding.detail
+    assert 'names public, in which every role may create; its search_path names "gone"' in finding.detail
 
 
 def test_procedures_atomic_bodies_and_functions_of_any_name(find: Find) -> None:
@@ -265,7 +265,7 @@ def test_a_trigger_function_that_anybody_may_attach(find: Find) -> None:
     (finding,) = find(reached + TRIGGER)
     assert finding.name == "definer-trigger"
     assert finding.message == (
-        "function app.log() is security definer, and everybody may make it a trigger of a table of their own"
+        "function app.log() is security definer, and any role may make it the trigger of a table of its own"
     )
     assert finding.line == 4
     assert finding.hint == "in a new migration: revoke all on function app.log() from public"

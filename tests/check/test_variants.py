@@ -168,7 +168,7 @@ def test_a_parameter_of_two_types_is_refused(analyse_statements: Inspect) -> Non
     (error,) = analyse_statements(sql, "-- returns: optional value", "-- allow: partial-order: any").errors
     assert (error.message, error.hint) == (
         ":x is integer with some lines and text with others",
-        "cast it wherever it stands: :x::integer",
+        "cast it everywhere: :x::integer",
     )
     assert (error.line, error.column) == (7, 13)
 

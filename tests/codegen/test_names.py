@@ -245,8 +245,8 @@ def test_one_row_that_nests_differently_is_refused_with_what_can_be_done(make: M
         ('1 as "ﬁ", 2 as fi', "two columns are called 'fi'"),
         ('1 as "x.ﬁ", 2 as "x.fi"', "two columns are called 'x.fi'"),
         ('1 as "x.a", 2 as "x.a"', "two columns are called 'x.a'"),
-        ('1 as "\uff43lass"', "column 1 is called '\uff43lass', which no field can be called"),
-        ('1 as "\uff3f_x"', "column 1 is called '\uff3f_x', which no field can be called"),
+        ('1 as "\uff43lass"', "column 1 is called '\uff43lass', which cannot be the name of a field"),
+        ('1 as "\uff3f_x"', "column 1 is called '\uff3f_x', which cannot be the name of a field"),
     ],
 )
 def test_names_are_compared_as_python_reads_them(make: Made, columns: str, message: str) -> None:

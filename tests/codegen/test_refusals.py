@@ -27,12 +27,12 @@ REFUSED = {
     ),
     "no name": (
         "-- returns: one Sum\nselect 1 + 1\n",
-        "column 1 is called '?column?', which no field can be called",
+        "column 1 is called '?column?', which cannot be the name of a field",
         "declare 'returns: value': it is the only column",
     ),
     "a keyword": (
         "-- returns: one Sum\nselect 1 as class\n",
-        "column 1 is called 'class', which no field can be called",
+        "column 1 is called 'class', which cannot be the name of a field",
         "give it an alias: as class_",
     ),
     "one name twice": (
@@ -42,7 +42,7 @@ REFUSED = {
     ),
     "nested columns apart": (
         '-- returns: one Pair\nselect 1 as "a.id", 2 as id, 3 as "a.name"\n',
-        "the columns of 'a' do not stand side by side",
+        "the columns of 'a' are not next to each other",
         'move "a.name" to the other columns of "a"',
     ),
     "a default of another type": (

@@ -64,7 +64,7 @@ def test_the_project_itself_is_clean(check: Check) -> None:
                 "-- returns: optional Token\n-- column phone: encrypted (id)\n"
                 "select c.id, c.phone from vault.channels as c where c.phone = :phone"
             ),
-            "phone is text, and what is encrypted is bytea",
+            "phone is text, and encrypted values are bytea",
         ),
         (
             (
@@ -108,7 +108,7 @@ def test_the_project_itself_is_clean(check: Check) -> None:
             + WRITE.replace(":id", ":channel"),
             (
                 "vault.channels.access_token is bound to (tenant_id, id), and channel is none of these "
-                "HINT say which column channel is: encrypted (id = channel)"
+                "HINT name the column of channel: encrypted (id = channel)"
             ),
         ),
         (

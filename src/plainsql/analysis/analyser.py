@@ -160,7 +160,7 @@ class Analyser:
             elif name in accepting:
                 nullable_, because = True, "null by default"
             elif not sites:
-                nullable_, because = True, "nothing strict meets it"
+                nullable_, because = True, "no strict operator uses it"
             else:
                 nullable_, because = sites[0].nullable, sites[0].because
             facts.append(

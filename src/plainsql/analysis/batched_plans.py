@@ -37,12 +37,12 @@ def lost_by_joining(connection: Connection[Any], variant: Variant) -> str:
             with connection.transaction():
                 joined = _explain(cursor, joined_sql(variant, types))
         except errors.Error as error:
-            return f"PostgreSQL does not take it ({error.diag.message_primary or type(error).__name__})"
+            return f"PostgreSQL refuses it ({error.diag.message_primary or type(error).__name__})"
     missing = sorted(_indexed(alone) - _indexed(joined))
     if missing:
         return f"{', '.join(missing)} would be read without an index"
     if _sorts(joined) > _sorts(alone):
-        return "its rows would be sorted, where an index gives their order"
+        return "its rows would be sorted, although an index has their order"
     return ""
 
 

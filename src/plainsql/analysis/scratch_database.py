@@ -159,7 +159,7 @@ def _apply(url: str, migrations: Path) -> None:
     try:
         migrate.apply(url, migrations)
     except migrate.MigrationFailedError as error:
-        where = "on the scratch database, which is removed: no other was changed"
+        where = "on the scratch database, which is dropped: no other database was changed"
         error.detail = f"{error.detail}\n        {where}" if error.detail else where
         raise
 

@@ -33,7 +33,7 @@ class AnalysedStatements:
 
 
 def analyse_statements(
-    connection: Any, statements: Iterable[Statement], memory: AnalysisCache
+    connection: Any, statements: Iterable[Statement], cache: AnalysisCache
 ) -> AnalysedStatements:
     """Analyse statements on a scratch database's connection. Nothing is executed.
 
@@ -45,7 +45,7 @@ def analyse_statements(
     with Analyser(connection) as analyser:
         for statement in statements:
             try:
-                checked.append(_inspect(analyser, connection, statement, memory))
+                checked.append(_inspect(analyser, connection, statement, cache))
             except ContractError as error:
                 errors.append(error)
             except Exception as error:
@@ -55,17 +55,17 @@ def analyse_statements(
     return AnalysedStatements(tuple(checked), tuple(errors))
 
 
-def _inspect(analyser: Analyser, connection: Any, statement: Statement, memory: AnalysisCache) -> Checked:
+def _inspect(analyser: Analyser, connection: Any, statement: Statement, cache: AnalysisCache) -> Checked:
     variants = statement.variants()
     # If a value is bound to its row, the bindings of two lines may combine into one row only together.
     chosen = representative_variants(statement.compiled, variants, independent=not statement.encryptions)
     # The defaults are not part of the text, but the proofs depend on them.
     accepting = _null_by_default(statement)
-    key = memory.key((variant.sql, (*variant.parameters, *accepting)) for variant in variants)
-    analyses = memory.get(key)
+    key = cache.key((variant.sql, (*variant.parameters, *accepting)) for variant in variants)
+    analyses = cache.get(key)
     if analyses is None or len(analyses) != len(chosen):
         analyses = _analyse(analyser, connection, statement, variants, chosen)
-        memory.put(key, analyses)
+        cache.put(key, analyses)
     return _with_overrides(Checked(statement, tuple(analyses), chosen))
 
 
@@ -164,7 +164,7 @@ def _check_parameter_types(
                 raise ContractError(
                     f":{name} is {first} with some lines and {type} with others",
                     place=statement.parameter(name).places[0],
-                    hint=f"cast it wherever it stands: :{name}::{first}",
+                    hint=f"cast it everywhere: :{name}::{first}",
                 )
 
 

@@ -28,7 +28,7 @@ def nested_rows_without_key(statement: Statement, analysis: Analysis) -> Iterato
         if together and all(column.nullable_in_group for column in columns):
             yield Finding(
                 "nested-without-key",
-                f"{outer} is None also where a row was found, if all that is selected of it is null",
+                f"{outer} is None also if a row was found, when all its selected columns are null",
                 columns[0].position,
                 f'select its key as well, as "{outer}.id"',
             )

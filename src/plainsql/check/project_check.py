@@ -128,13 +128,13 @@ def _inspect(
     schema: bool,
 ) -> tuple[AnalysedStatements, list[Problem]]:
     with scratch_database(project.migrations_folder, database, rebuild=no_cache) as connection:
-        memory = AnalysisCache(
+        cache = AnalysisCache(
             project.root / ".plainsql" / "review.msgpack",
             definitions=Definitions(connection),
             no_cache=no_cache,
         )
-        inspection = analyse_statements(connection, chosen, memory)
+        inspection = analyse_statements(connection, chosen, cache)
         of_schema = schema_problems(connection, project.migrations_folder) if schema else []
     # The cached analyses of a file that cannot be read now are kept until it can.
-    memory.save(keep_others=keep_others)
+    cache.save(keep_others=keep_others)
     return inspection, of_schema

@@ -103,7 +103,7 @@ class SameKeys:
                     encryption,
                     f"{encryption.column} is bound to {_listed(keys)} here, "
                     f"and to {_listed(known)} in {first.path}",
-                    "name the same columns in the same order: what is written with one could not be read "
+                    "name the same columns in the same order: a value written with one could not be read "
                     "with the other",
                 )
             for columns, named, key in zip(keys, encryption.bound, encryption.keys, strict=True):
@@ -112,7 +112,7 @@ class SameKeys:
                         statement,
                         encryption,
                         f"{encryption.column} is bound to {_listed(keys)}, and {named} is none of these",
-                        f"say which column {key} is: encrypted ({min(columns)} = {key})",
+                        f"name the column of {key}: encrypted ({min(columns)} = {key})",
                     )
 
 
@@ -167,7 +167,7 @@ def _check_parameter(
             encryption,
             f":{fact.name} is encrypted, and compared: it equals nothing, "
             "for one text is encrypted to other bytes each time",
-            "look the row up by another column, such as a hash of the text that is stored beside it",
+            "look the row up by another column, such as a hash of the text that is stored next to it",
         )
     _check_type(statement, encryption, f":{fact.name}", fact.type)
     other = next((str(column) for column in fact.written_to if str(column) != encryption.column), None)
@@ -199,7 +199,7 @@ def _check_column(
                 encryption,
                 f"{column.name} is bound to {' and '.join(encryption.columns)}, "
                 f"and {name} is not among the columns",
-                f"select {name} too, or name what says which row it is, such as encrypted (id)",
+                f"select {name} too, or name the columns that identify the row, such as encrypted (id)",
             )
         _check_key_type(statement, encryption, name, columns[name].type)
     table = encryption.column.rpartition(".")[0]
@@ -219,7 +219,7 @@ def _check_type(statement: Statement, encryption: Encryption, what: str, type: P
         raise _error(
             statement,
             encryption,
-            f"{what} is {type}, and what is encrypted is bytea",
+            f"{what} is {type}, and encrypted values are bytea",
             "make the column bytea in a migration, or remove the line",
         )
 

@@ -221,7 +221,7 @@ def _cache(item: Checked) -> CachedRead | None:
         raise _error(
             statement,
             f"its header caches it, and it is not proved to only read: {because}",
-            "remove the cache line: what a statement writes invalidates cached reads without it",
+            "remove the cache line: writes invalidate cached reads without it",
             place=key_place(statement, "cache"),
         )
     return cached_read(statement.cache, item.variants)
@@ -289,7 +289,7 @@ def _add_row(
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(
                 statement,
-                f"column {number} is called {column.name!r}, which no field can be called",
+                f"column {number} is called {column.name!r}, which cannot be the name of a field",
                 _alias_hint(statement, column, number, len(variants[0].columns)),
                 place=column_place(statement, column),
             )
@@ -298,7 +298,7 @@ def _add_row(
             if outer in groups and previous != outer:
                 raise _error(
                     statement,
-                    f"the columns of {outer!r} do not stand side by side",
+                    f"the columns of {outer!r} are not next to each other",
                     f'move "{column.name}" to the other columns of "{outer}"',
                     place=column_place(statement, column),
                 )

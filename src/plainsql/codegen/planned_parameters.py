@@ -96,7 +96,7 @@ def _check_bounds(statement: Statement, name: str, bounds: Bounds, type: PgType)
                 statement,
                 bounds,
                 f"the bound {end} of {name} is out of the range of {type}",
-                "leave that bound out: what the type does not hold is refused without it",
+                "leave that bound out: values outside of the type are refused without it",
             )
 
 

@@ -353,7 +353,7 @@ class Cardinality:
         inner = self.scopes.of_entry(entry, scope)
         if inner is None or entry.node.flag("self_reference"):
             return []
-        return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
+        return [(key, f"equality on the unique columns of {entry.alias}") for key in self.output_keys(inner)]
 
     def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
         """Return whether the keys of a table hold for all rows that an entry reads: no tables inherit from

@@ -77,19 +77,19 @@ def caching_findings(catalog: Catalog, effects: Effects, positions: TextPosition
     for what in sorted(effects.opaque - effects.hidden_writes):
         yield Finding(
             "cache-untracked",
-            f"what {what} reads is not known",
-            hint="say it in a migration: comment on function … is 'plainsql: reads schema.table, …'"
+            f"the reads of {what} are not known",
+            hint="annotate it in a migration: comment on function … is 'plainsql: reads schema.table, …'"
             " (or reads nothing)",
         )
     if effects.hidden_writes:
         yield Finding(
             "hidden-writes",
-            f"what {', '.join(sorted(effects.hidden_writes))} may write is not known:"
+            f"the writes of {', '.join(sorted(effects.hidden_writes))} are not known:"
             " each call makes every cached result stale",
-            hint="say it in a migration: comment on function … is 'plainsql: writes schema.table, …'"
+            hint="annotate it in a migration: comment on function … is 'plainsql: writes schema.table, …'"
             " (or writes nothing)"
             if all("(" in what or what.startswith("trigger") for what in effects.hidden_writes)
-            else "write to the tables themselves, or allow it where it seldom runs",
+            else "write to the tables themselves, or allow it if it seldom runs",
         )
 
 
@@ -109,7 +109,7 @@ def _unsteady(evaluated: Evaluated, positions: TextPositions) -> Iterator[tuple[
     if function.is_builtin and (function.name in _CLOCK or alone):
         yield f"the result depends on the time: {function.name}()", _TIME_HINT
     elif function.is_builtin and (function.name.startswith("pg_stat_get_") or function.name == "mxid_age"):
-        yield f"the result depends on what the server counts: {function.name}()", _SESSION_HINT
+        yield f"the result depends on the server's counters: {function.name}()", _SESSION_HINT
     elif function.is_builtin and function.name in _SESSION:
         yield f"the result depends on the session: {function.name}()", _SESSION_HINT
     elif function.volatility == "volatile" and node is not None and node.kind != "TABLESAMPLECLAUSE":

@@ -21,7 +21,7 @@ __all__ = ["SCHEMA_FINDINGS", "SchemaFinding", "definer_findings", "search_path_
 
 SCHEMA_FINDINGS: Final = {
     "definer-search-path": "a function with its owner's rights that finds names where its caller may create",
-    "definer-trigger": "a `security definer` trigger function that anybody may make a trigger of",
+    "definer-trigger": "a `security definer` trigger function that any role may use in a trigger",
 }
 """The findings about the schema that the migrations make, each with its meaning."""
 
@@ -182,7 +182,7 @@ def definer_findings(connection: Any) -> list[SchemaFinding]:
             found.append(
                 SchemaFinding(
                     "definer-trigger",
-                    f"{said}, and everybody may make it a trigger of a table of their own",
+                    f"{said}, and any role may make it the trigger of a table of its own",
                     "it is then given rows that never were in the tables it is meant for",
                     f"in a new migration: revoke all on {kind} {signature} from public",
                     *place,
@@ -205,7 +205,7 @@ def _of_path(
     reasons = list(_reasons(path, creators, owner))
     if not reasons:
         return
-    worse = "whoever has it run can have code of their own run with its owner's rights"
+    worse = "its caller can run code of its own with the owner's rights"
     mended = ", ".join(_mended(path, creators, owner))
     yield SchemaFinding(
         "definer-search-path",
@@ -219,7 +219,7 @@ def _of_path(
 def _reasons(path: str | None, creators: Mapping[str, Sequence[str]], owner: str) -> Iterator[str]:
     """Yield the problems of a search_path, the worst first."""
     if path is None:
-        yield "sets no search_path: names are looked up where its caller says"
+        yield "sets no search_path: names are looked up in its caller's"
         return
     names = search_path_names(path)
     if "pg_temp" not in names:
@@ -230,11 +230,11 @@ def _reasons(path: str | None, creators: Mapping[str, Sequence[str]], owner: str
         if name in ("pg_temp", "pg_catalog", ""):
             continue
         if name == "$user":
-            yield "its search_path names $user, and there is no such schema: others may create it"
+            yield "its search_path names $user, and there is no such schema: other roles may create it"
         elif name not in creators:
-            yield f'its search_path names "{name}", and there is no such schema: others may create it'
+            yield f'its search_path names "{name}", and there is no such schema: other roles may create it'
         elif others := _others(creators[name], owner):
-            yield f"its search_path names {name}, where {' and '.join(others)} may create"
+            yield f"its search_path names {name}, in which {' and '.join(others)} may create"
 
 
 def _mended(path: str | None, creators: Mapping[str, Sequence[str]], owner: str) -> list[str]:

@@ -171,7 +171,7 @@ def _distances(examined: Examined) -> Iterator[Finding]:
             elif (limit := _constant_limit(query)) and _filters_by_parameter(query):
                 yield Finding(
                     "generic-plan",
-                    f"limit {limit} is a constant beside a filter by a parameter: after some calls the"
+                    f"limit {limit} is a constant next to a filter by a parameter: after some calls the"
                     " plan may be one that does not know the filter's value",
                     place,
                     "make the limit a parameter: 'limit :limit', with"

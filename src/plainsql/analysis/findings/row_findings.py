@@ -176,7 +176,7 @@ def _order(examined: Examined) -> Iterator[Finding]:
     if not sort:
         yield Finding(
             "partial-order",
-            "a limit without an order: which rows come back is left to chance",
+            "a limit without an order: chance decides which rows come back",
             examined.places.of(limit),
             "add an order by that ends in a unique key",
         )

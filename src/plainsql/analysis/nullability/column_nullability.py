@@ -57,4 +57,6 @@ def _generated(prover: Prover, relation: Relation, text: str) -> Verdict | None:
     if not isinstance(tree, Node) or not isinstance(table, Node):
         return None
     verdict = prover.expression(tree, Context(Scope(QueryTree(table))))
-    return None if verdict.nullable else never(f"generated from what is never null: {verdict.because}")
+    if verdict.nullable:
+        return None
+    return never(f"generated from values that are never null: {verdict.because}")

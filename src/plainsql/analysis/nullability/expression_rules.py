@@ -226,7 +226,7 @@ def _coalesce(prover: Prover, node: Node, context: Context) -> Verdict:
     verdicts = [prover.expression(arg, context) for arg in node.nodes("args")]
     for verdict in verdicts:
         if not verdict.nullable:
-            return never(f"coalesce ends in what is never null: {verdict.because}")
+            return never(f"coalesce ends in a value that is never null: {verdict.because}")
     # One side of a full join always exists: `coalesce(a.id, b.id)`, and the column that `using` merges.
     sides = [
         verdict.joins for verdict in verdicts if len(verdict.joins) == 1 and not verdict.nullable_when_matched

@@ -52,7 +52,7 @@ class ParameterUse:
         return self.strictness in (Strictness.ACCEPTS, Strictness.NEUTRAL)
 
 
-_RETURNED = ParameterUse(Strictness.NEUTRAL, "nothing strict meets it")
+_RETURNED = ParameterUse(Strictness.NEUTRAL, "no strict operator uses it")
 _DISTINCT = ParameterUse(Strictness.ACCEPTS, "is distinct from", compared=True)
 _CONDITION = ParameterUse(Strictness.STRICT, "a condition that is null holds for no row")
 
@@ -342,7 +342,7 @@ class _UseCollector:
             return _RETURNED
         operator = self._catalog.operator(node.number("opno")) if node.kind != "FUNCEXPR" else None
         name = operator.name if operator is not None else function.name
-        because = f"met by {name}, which is null for null"
+        because = f"used by {name}, which is null for null"
         return ParameterUse(Strictness.STRICT, because, compared=operator is not None)
 
     def _case(self, node: Node, use: ParameterUse, scope: Scope) -> None:

@@ -108,7 +108,7 @@ def excluded_verdict(prover: Prover, home: Scope, column: int) -> Verdict:
 def _stored(prover: Prover, relation: Relation, column: int, entry: RangeTableEntry) -> Verdict:
     """Return the verdict for a column by its constraints alone, through updatable views."""
     if relation.rules or any(trigger.instead for trigger in relation.triggers):
-        return nullable("a rule or trigger stands in for the table")
+        return nullable("a rule or trigger replaces the table")
     if not relation.is_view:
         if column == 0:
             return never("a whole row")
@@ -120,7 +120,7 @@ def _stored(prover: Prover, relation: Relation, column: int, entry: RangeTableEn
     below = inner.query.entry(variable[0]) if inner is not None and variable is not None else None
     base = prover.catalog.relation(below.relation) if below is not None else None
     if variable is None or below is None or base is None or len(inner.query.members if inner else ()) != 1:
-        return nullable("a view's expression over what was written")
+        return nullable("a view's expression over the written row")
     return _stored(prover, base, variable[1], below)
 
 
@@ -129,7 +129,8 @@ def _written(prover: Prover, home: Scope, relation: Relation, column: int) -> Ve
     query = home.query
     if query.command == Command.UPDATE:
         verdict = _assigned(prover, home, relation, column, query.target_list)
-        return never("set to what is never null") if verdict is not None and not verdict.nullable else None
+        is_set = verdict is not None and not verdict.nullable
+        return never("set to a value that is never null") if is_set else None
     verdict = _assigned(prover, home, relation, column, query.target_list)
     verdict = verdict or _default(prover, relation, column)
     if verdict.nullable:
@@ -139,7 +140,7 @@ def _written(prover: Prover, home: Scope, relation: Relation, column: int) -> Ve
         verdict = _assigned(prover, home, relation, column, conflict.nodes("onConflictSet"))
         if verdict is None or verdict.nullable or _triggered(prover, relation, Command.UPDATE, column):
             return None
-    return never("inserted with what is never null")
+    return never("inserted with a value that is never null")
 
 
 def _assigned(

@@ -87,7 +87,7 @@ def _source(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, co
             return _table_function(entry, column)
         case _:
             pass
-    return nullable("nothing is known of where it comes from")
+    return nullable("its source is not known")
 
 
 def _stored(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
@@ -111,7 +111,7 @@ def _stored(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, co
             return outputs[column - 1].read_by(home.query.id, entry.index)
         return _search_or_cycle(entry, column, len(outputs), home)
     if relation is None:
-        return nullable("nothing is known of where it comes from")
+        return nullable("its source is not known")
     return stored_column(prover, relation, column, with_children=entry.with_children)
 
 
