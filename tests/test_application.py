@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from plainsql.application import application_name, cache_namespace, redis_prefix
+import plainsql
+import plainsql.sync
+from plainsql.application import application_name, cache_namespace, redis_prefix, tenant_settings
 from plainsql.errors import OptionError, PlainsqlError, SettingsError
 from plainsql.layers.marketplace.limits import RateLimits
 from plainsql.layers.marketplace.states import BotSessions
@@ -127,3 +129,66 @@ def test_the_cache_is_told_apart_by_a_prefix_of_its_own(
     assert cache_namespace("mine") == "mine"
     with pytest.raises(PlainsqlError, match="cache_prefix: expected"):
         cache_namespace("a{b")
+
+
+@pytest.fixture
+def tenant_names(projects: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The pyproject.toml of a project with settings of its own, in which the test works."""
+    one, _ = projects
+    monkeypatch.chdir(one)
+    for name in ("PLAINSQL_TENANT_SETTING", "PLAINSQL_USER_SETTING"):
+        monkeypatch.delenv(name, raising=False)
+    return one / "pyproject.toml"
+
+
+def write_settings(file: Path, tenant: str, user: str) -> None:
+    file.write_text(f"[tool.plainsql]\ntenant_setting = {tenant!r}\nuser_setting = {user!r}\n")
+
+
+def test_the_nearest_name_of_a_tenants_setting_wins(
+    tenant_names: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tenant_settings() == ("app.jwt_tenant", "app.jwt_user")
+    write_settings(tenant_names, "shop.tenant", "shop.user")
+    assert tenant_settings() == ("shop.tenant", "shop.user")
+    monkeypatch.setenv("PLAINSQL_TENANT_SETTING", "env.tenant")
+    assert tenant_settings() == ("env.tenant", "shop.user")
+    monkeypatch.setenv("PLAINSQL_USER_SETTING", "env.user")
+    assert tenant_settings("connect", None, "option.user") == ("env.tenant", "option.user")
+    assert tenant_settings("connect", "option.tenant") == ("option.tenant", "env.user")
+
+
+@pytest.mark.parametrize("name", ["tenant", ".x", "a b.c", "app.", "x'; drop.table"])
+def test_a_name_that_no_setting_can_have_is_refused_with_its_place(
+    tenant_names: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    tenant_names.write_text(f'[tool.plainsql]\ntenant_setting = "{name}"\n')
+    with pytest.raises(OptionError, match=r"^tenant_setting in \[tool.plainsql\]: expected a name"):
+        tenant_settings()
+    monkeypatch.setenv("PLAINSQL_TENANT_SETTING", name)
+    with pytest.raises(OptionError, match=r"^PLAINSQL_TENANT_SETTING: expected a name with a dot"):
+        tenant_settings()
+
+
+def test_one_setting_cannot_hold_the_tenant_and_the_user(
+    tenant_names: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAINSQL_TENANT_SETTING", "app.jwt_user")
+    with pytest.raises(OptionError, match=r"^user_setting: expected another one than tenant_setting"):
+        tenant_settings()
+    with pytest.raises(OptionError, match=r"^sync.connect\(\): user_setting: expected another one"):
+        plainsql.sync.connect("postgresql://")
+    with pytest.raises(OptionError, match=r"^connect\(\): user_setting: expected another one"):
+        plainsql.connect("postgresql://")
+
+
+async def test_connect_takes_the_names_of_the_project(tenant_names: Path, database_url: str) -> None:
+    write_settings(tenant_names, "shop.tenant", "shop.user")
+    query = "select current_setting('shop.tenant') || ' ' || current_setting('shop.user')"
+    async with (
+        plainsql.connect(database_url) as db,
+        db.tenant("acme", user_id="ana").acquire() as connection,
+    ):
+        assert await connection.fetchval(query) == "acme ana"
+    with plainsql.sync.connect(database_url) as sync, sync.tenant("acme", user_id="ana").transaction() as tx:
+        assert tx.connection.execute(query.encode()).fetchall() == [("acme ana",)]

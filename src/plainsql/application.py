@@ -1,8 +1,8 @@
-"""The name of the application: what keeps programs apart that share one Redis.
+"""The settings of an application, as options, environment variables or keys of ``[tool.plainsql]``.
 
-First found wins: an argument, ``PLAINSQL_APPLICATION``, ``application`` in ``[tool.plainsql]``, the project's
-name in ``pyproject.toml``. There is no default that all would share: two applications would accept each
-other's sessions.
+The first that is given wins: an option, the environment, ``pyproject.toml``. In production there may be no
+``pyproject.toml``; so each of them has an environment variable. The application's name has no default that
+all applications share: two of them on one Redis would accept each other's sessions.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping
 
 from plainsql.errors import OptionError, SettingsError
+from plainsql.options import SETTING_NAME
 from plainsql.settings import Project
 
-__all__ = ["application_name", "cache_namespace", "redis_prefix"]
+__all__ = ["application_name", "cache_namespace", "redis_prefix", "tenant_settings"]
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
-_MOST_CHARACTERS = 128
+_MAX_PREFIX_LENGTH = 128
 
 
 def application_name(*, environ: Mapping[str, str] | None = None) -> str:
@@ -36,15 +37,15 @@ def application_name(*, environ: Mapping[str, str] | None = None) -> str:
     if name:
         return re.sub(r"[-_.]+", "-", name).lower()
     raise SettingsError(
-        "nothing names this application, and others may share its Redis",
+        "nothing names this application, and other applications may share its Redis",
         hint="set PLAINSQL_APPLICATION, or application in [tool.plainsql], or give a prefix",
     )
 
 
 def redis_prefix(given: str | None, kind: str) -> str:
-    """Return what keys in Redis begin with: what is given, else the application's name and the kind.
+    """Return the prefix of keys in Redis: the one that is given, else the application's name and the kind.
 
-    Raises ``OptionError`` if what is given cannot be a prefix, and what ``application_name`` raises.
+    Raises ``OptionError`` if the given one cannot be a prefix, and what ``application_name`` raises.
     """
     if given is None:
         return f"{application_name()}:{kind}"
@@ -57,10 +58,10 @@ def redis_prefix(given: str | None, kind: str) -> str:
 
 
 def cache_namespace(given: str | None, *, environ: Mapping[str, str] | None = None) -> str:
-    """Return what the cache's keys are told apart by: what is given, else ``PLAINSQL_CACHE_PREFIX``, else
-    ``cache_prefix`` in ``[tool.plainsql]``; by default nothing.
+    """Return the namespace of the cache's keys: the one that is given, else ``PLAINSQL_CACHE_PREFIX``, else
+    ``cache_prefix`` in ``[tool.plainsql]``, else an empty one.
 
-    It does not hold the application's name: all who write to one database must share it.
+    It does not hold the application's name: all programs that write to one database must share it.
     """
     environ = os.environ if environ is None else environ
     if given is None:
@@ -69,12 +70,49 @@ def cache_namespace(given: str | None, *, environ: Mapping[str, str] | None = No
     return given
 
 
+def tenant_settings(
+    function: str = "",
+    tenant_setting: str | None = None,
+    user_setting: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[str, str]:
+    """Return the names of the settings that hold the tenant's and the user's id.
+
+    Each is the option that is given, else ``PLAINSQL_TENANT_SETTING`` and ``PLAINSQL_USER_SETTING``, else
+    ``tenant_setting`` and ``user_setting`` in ``[tool.plainsql]``, else ``app.jwt_tenant`` and
+    ``app.jwt_user``. The options have been checked by their ``function``.
+
+    Raises ``OptionError`` if one is no name of a setting, or if both are the same.
+    """
+    environ = os.environ if environ is None else environ
+    tenant = tenant_setting or _setting("tenant_setting", environ)
+    user = user_setting or _setting("user_setting", environ)
+    if tenant == user:
+        place = f"{function}(): " if function else ""
+        raise OptionError(
+            f"{place}user_setting: expected another one than tenant_setting, got {user!r} twice"
+        )
+    return tenant, user
+
+
+def _setting(option: str, environ: Mapping[str, str]) -> str:
+    """Return the name of a tenant's or a user's setting from the environment or the project."""
+    place = f"PLAINSQL_{option.upper()}"
+    name = environ.get(place) or ""
+    if not name:
+        place, name = f"{option} in [tool.plainsql]", str(getattr(Project.load(), option))
+    if not SETTING_NAME.fits(name):
+        raise OptionError(f"{place}: expected {SETTING_NAME.expected}, got {name[:40]!r}")
+    return name
+
+
 def _check(name: str, prefix: object) -> None:
     if not isinstance(prefix, str):
         raise OptionError(f"{name}: expected a str, got {type(prefix).__name__}")
-    # Braces would choose the slot of a cluster.
-    if len(prefix) > _MOST_CHARACTERS or not prefix.isprintable() or not {"{", "}"}.isdisjoint(prefix):
+    # Braces would choose the slot in a Redis cluster.
+    if len(prefix) > _MAX_PREFIX_LENGTH or not prefix.isprintable() or not {"{", "}"}.isdisjoint(prefix):
         raise OptionError(
-            f"{name}: expected at most {_MOST_CHARACTERS} printable characters without braces, "
+            f"{name}: expected at most {_MAX_PREFIX_LENGTH} printable characters without braces, "
             f"got {prefix[:80]!r}"
         )

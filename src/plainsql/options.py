@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from plainsql.errors import OptionError
 
-__all__ = ["OPTIONS", "Kind", "check", "nearest", "refusal"]
+__all__ = ["OPTIONS", "SETTING_NAME", "Kind", "check", "nearest", "refusal"]
 
 
 class Kind(NamedTuple):
@@ -217,7 +217,9 @@ def _is_setting_name(value: object) -> bool:
     return prefix.isidentifier() and dot == "." and all(part.isidentifier() for part in rest.split("."))
 
 
-_TENANT_SETTING: Final = Kind("a name with a dot, like 'app.tenant'", _is_setting_name, _quoted)
+SETTING_NAME: Final = Kind("a name with a dot, like 'app.tenant'", _is_setting_name, _quoted)
+"""The name of a setting that holds a tenant's or a user's id."""
+_TENANT_SETTING: Final = _or_none(SETTING_NAME)._replace(expected=f"{SETTING_NAME.expected}, or None")
 
 
 def _is_settings(value: object) -> bool:
@@ -299,13 +301,14 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "max_size": _whole(1, _MOST_CONNECTIONS),
         "acquire_timeout": _NO_LIMIT,
         "max_waiting": _whole(0),
-        "max_age": _SECONDS_FROM_0,
+        "max_lifetime": _SECONDS_FROM_0,
         "max_idle": _SECONDS,
         "server_settings": _SETTINGS,
-        "join": _FLAG,
+        "autobatch": _FLAG,
         "on_call": _HOOK,
         "redis": _ANYTHING,
-        "cache": _or_none(_choice("available", "strict"))._replace(expected="'available', 'strict' or None"),
+        "cache": _FLAG,
+        "on_cache_failure": _choice("commit", "fail"),
         "cache_audit": _number(0, 1),
         "cache_outbox": _FLAG,
         "cache_prefix": _or_none(_NAMESPACE),
@@ -332,7 +335,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "progress": _HOOK,
     },
     "copy_out": {
-        "query": Kind("a query", lambda value: hasattr(value, "bind") and hasattr(value, "file")),
+        "query": Kind("a query", lambda value: hasattr(value, "compiled") and hasattr(value, "file")),
         "output": Kind(
             "a path, an object with write, or an async function",
             lambda value: _PATH.fits(value) or hasattr(value, "write") or callable(value),

@@ -66,9 +66,9 @@ def _findings(analysis: Analysis) -> Iterator[str]:
 
 
 def _reach(analysis: Analysis) -> Iterator[str]:
-    for dependence in analysis.dependences:
-        where = f" where {dependence.column} = {dependence.parameter}" if dependence.column else ""
-        yield f"depends on {dependence.table}{where}"
+    for dependency in analysis.dependencies:
+        where = f" where {dependency.column} = {dependency.parameter}" if dependency.column else ""
+        yield f"depends on {dependency.table}{where}"
     for change in analysis.changes:
         known = ", ".join(
             f"{column} = {name}" if source == "parameter" else f"{column} as returned in {name}"

@@ -10,7 +10,7 @@ import pytest
 from plainsql.analysis import Analyser
 from plainsql.analysis.effects.effects import Effects
 from plainsql.analysis.effects.evaluator import Evaluator
-from plainsql.reach import EVERYTHING
+from plainsql.dependencies import EVERYTHING
 from tests.analysis.effects_cases import FLAVOURS, Tally, build, judge, run, written_statements
 
 SEED, STATEMENTS = 5, 2400

@@ -64,7 +64,7 @@ def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
     """What is proved of a statement by analyses of its variants."""
     analyses = list(variants)
     found = merge_variants(analyses)
-    tables = {each.table for each in found.dependences if each.column is None}
+    tables = {each.table for each in found.dependencies if each.column is None}
     return {
         "columns": [(column.name, column.nullable) for column in found.columns],
         "parameters": sorted((p.name, str(p.type), p.nullable) for p in found.parameters),
@@ -73,7 +73,7 @@ def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
         "writes": sorted({str(use) for use in found.writes}),
         "proofs": (found.read_only, found.session_safe, found.volatility, found.by_key),
         "dependences": {
-            each for each in found.dependences if each.column is None or each.table not in tables
+            each for each in found.dependencies if each.column is None or each.table not in tables
         },
         "changes": changes_of_variants(analyses),
         "findings": {(f.name, f.message) for each in analyses for f in (*each.findings, *each.caching)},

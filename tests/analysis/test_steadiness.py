@@ -92,7 +92,7 @@ def test_a_table_that_a_body_in_pl_pgsql_names_is_read(
     )
     with Analyser(connection) as analyser:
         analysis = analyser.analyse("select g() as v")
-    assert [dependence.table for dependence in analysis.dependences] == ["effects.rates"]
+    assert [dependency.table for dependency in analysis.dependencies] == ["effects.rates"]
     assert analysis.read_only
     assert analysis.session_safe
 

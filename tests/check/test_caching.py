@@ -165,10 +165,10 @@ def test_only_what_is_proved_to_read_can_be_cached(check: Check, sql: str, becau
 def test_generated_code_holds_what_was_derived(check: Check) -> None:
     found = check(TRIGGER + DECLARED, add=ADD, theirs=READ.replace("5m", "5m, local 1.5s, no negative"))
     (source,) = (text for text in found.files.values() if "def add" in text)
-    assert "from plainsql.reach import CachedRead, Change, Dependence\n" in source
+    assert "from plainsql.dependencies import CachedRead, Change, Dependency\n" in source
     assert (
-        '""", effect="reads", cache=CachedRead(300, (\n'
-        '    Dependence("public.notes", "author", "author"),\n'
+        '""", read_only=True, session_clean=True, cache=CachedRead(300, (\n'
+        '    Dependency("public.notes", "author", "author"),\n'
         "), local=1.5, negative=False))\n"
     ) in source
     assert (

@@ -88,8 +88,8 @@ def test_two_lines_that_act_together_take_a_partition_away(analyse_statements: I
     header = ("-- returns: many value", "-- cache: 5m")
     lines = LINES.replace("t.c <", "t.k = :k and t.c <")
     source = module(analyse_statements(f"{sql}{lines}\norder by t.id\nlimit 10", *header))
-    assert 'Dependence("public.t")' in source
-    assert 'Dependence("public.t", "k"' not in source
+    assert 'Dependency("public.t")' in source
+    assert 'Dependency("public.t", "k"' not in source
 
 
 def test_a_table_that_only_some_lines_read_is_depended_on(analyse_statements: Inspect) -> None:
@@ -98,7 +98,7 @@ def test_a_table_that_only_some_lines_read_is_depended_on(analyse_statements: In
         "  and exists (select from u where u.t_id = t.id and u.id > :u)  --?\norder by t.id\nlimit 10"
     )
     source = module(analyse_statements(sql, "-- returns: many value", "-- cache: 5m"))
-    assert 'Dependence("public.t", "k", "k"),\n    Dependence("public.u"),\n' in source
+    assert 'Dependency("public.t", "k", "k"),\n    Dependency("public.u"),\n' in source
     assert "Reads public.t, public.u." in source
 
 
@@ -106,7 +106,9 @@ def test_a_line_that_may_write_makes_the_whole_a_write(analyse_statements: Inspe
     sql = (
         f"select t.s\nfrom t\nwhere t.k = :k\n{LINES}\n  and t.id = nextval(:q)  --?\norder by t.id\nlimit 5"
     )
-    assert 'effect="reads"' not in module(analyse_statements(sql, "-- returns: many value"))
+    assert "read_only=True, session_clean=True" not in module(
+        analyse_statements(sql, "-- returns: many value")
+    )
 
 
 def test_texts_that_are_only_prepared_say_what_they_take_and_return(database_url: str) -> None:

@@ -108,7 +108,7 @@ def test_what_layers_need_of_each_other_does_not_keep_them_where_both_go(two: st
 def test_a_table_that_others_use_is_left_alone(
     two: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plainsql.cli.db.dropping._LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr("plainsql.cli.db.drop._LOCK_TIMEOUT", "50ms")
     with psycopg.connect(two) as reader:
         reader.execute("select * from shop.notes")
         done = command("db", "drop", "shop", "--force")

@@ -46,7 +46,7 @@ def test_another_project_is_worked_on_by_its_folder(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-C"], "-C: which folder?"),
+        (["-C"], "-C: expected a folder, got nothing"),
         (["-C", "nowhere", "check"], "nowhere: there is no such folder"),
         (["--project=", "check"], ": there is no such folder"),
         (["-C", "pyproject.toml", "check"], "pyproject.toml: there is no such folder"),

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from plainsql import migrate
-from plainsql.cli.scenes.marketplace import play
+from plainsql.cli.demos.marketplace import play
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 

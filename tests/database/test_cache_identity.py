@@ -64,7 +64,16 @@ def cached(url: str, sql: str) -> Any:
     assert not [finding for finding in analysis.caching if finding.name == "cache-unsteady"]
     read = cached_read(CachePolicy(60), [analysis])
 
-    @many[int]("c.ids", "c.sql", 1, sql, effect="reads", cache=read, row_security=dict(analysis.settings))
+    @many[int](
+        "c.ids",
+        "c.sql",
+        1,
+        sql,
+        read_only=True,
+        session_clean=True,
+        cache=read,
+        row_security=dict(analysis.settings),
+    )
     def ids() -> Args:
         return ()
 

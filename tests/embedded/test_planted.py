@@ -14,7 +14,7 @@ import pytest
 
 from plainsql import embedded
 from plainsql.cli.app import main
-from plainsql.embedded.folder import scratch_root
+from plainsql.embedded.server_folder import scratch_root
 from plainsql.errors import EmbeddedServerError, FileError
 
 Plainsql = Callable[..., tuple[int, str, str]]

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from plainsql import embedded
-from plainsql.embedded.folder import ServerFolder
-from plainsql.embedded.registry import deciding, is_held
+from plainsql.embedded.registry import is_held, lifecycle_lock
+from plainsql.embedded.server_folder import ServerFolder
 from plainsql.errors import EmbeddedServerError
 
 from .conftest import UserProcess
@@ -90,15 +90,15 @@ def test_a_server_whose_users_were_all_killed_is_taken_over_by_the_next(folder: 
 
 
 def test_a_scratch_server_whose_users_were_all_killed_goes_with_the_next_start(use: Use) -> None:
-    forsaken = embedded.scratch_folder(f"forsaken-{os.getpid()}")
-    killed, used = use(forsaken, "scratch"), embedded.scratch_folder(f"used-{os.getpid()}")
+    orphaned = embedded.scratch_folder(f"orphaned-{os.getpid()}")
+    killed, used = use(orphaned, "scratch"), embedded.scratch_folder(f"used-{os.getpid()}")
     with embedded.start(used, scratch=True) as other:
         killed.joined()
-        alive = os.open(forsaken / "alive", os.O_RDWR)
+        alive = os.open(orphaned / "alive", os.O_RDWR)
         killed.kill()
         assert is_held(Path(f"/dev/fd/{alive}"))
         embedded.start(scratch=True).stop()
-        assert not forsaken.exists()
+        assert not orphaned.exists()
         assert not is_held(Path(f"/dev/fd/{alive}"))
         assert other.execute("select 1") == "1", "one that is in use is left alone"
         os.close(alive)
@@ -108,7 +108,7 @@ def test_a_scratch_server_whose_users_were_all_killed_goes_with_the_next_start(u
 def test_who_waits_to_join_a_scratch_server_that_is_being_removed_starts_a_new_one(tmp_path: Path) -> None:
     folder, joined = ServerFolder(tmp_path / "s"), []
     joining = threading.Thread(target=lambda: joined.append(embedded.start(folder.path, scratch=True)))
-    with deciding(folder):
+    with lifecycle_lock(folder):
         waits = re.compile(rf"-> FLOCK .*:{folder.lock.stat().st_ino} ")
         joining.start()
         while not waits.search(Path("/proc/locks").read_text()):

@@ -13,7 +13,7 @@ import pytest
 
 from plainsql import migrate
 from plainsql.migrate import lock
-from plainsql.migrate.session import connected
+from plainsql.migrate.connection import connected
 from tests.migrate.conftest import Query, Write
 
 

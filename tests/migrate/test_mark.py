@@ -13,7 +13,7 @@ from plainsql import migrate
 from plainsql.cli.app import main
 from plainsql.errors import MigrationError
 from plainsql.migrate import lock
-from plainsql.migrate.session import connected
+from plainsql.migrate.connection import connected
 from tests.migrate.conftest import Query, Write
 
 HALF = "-- transactional: false\ncreate table a ();\ncreate table b ();\nselect 1/0;"

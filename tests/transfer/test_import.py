@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from plainsql.migrate import lock
-from plainsql.migrate.failure import LockedError
-from plainsql.transfer import TransferError, export_schemas, import_file, importing
+from plainsql.migrate.errors import LockedError
+from plainsql.transfer import TransferError, export_schemas, import_, import_file
 from tests.transfer.conftest import Pair
 
 PEOPLE = """
@@ -211,7 +211,7 @@ def test_an_export_shows_one_moment(people: Pair) -> None:
 def test_an_import_waits_for_migrations_and_not_for_ever(
     people: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "_WAIT", 0.0)
+    monkeypatch.setattr(import_, "_WAIT", 0.0)
     with (
         psycopg.connect(people.target.url, autocommit=True) as other,
         lock.held(other, wait=0, on_waiting=print),

@@ -54,7 +54,7 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
         opaque=tuple(sorted(all_of(lambda variant: variant.opaque))),
         by_key=all(variant.by_key for variant in variants),
         lost_by_joining=next((v.lost_by_joining for v in variants if v.lost_by_joining), ""),
-        dependences=all_of(lambda variant: variant.dependences),
+        dependencies=all_of(lambda variant: variant.dependencies),
         changes=all_of(lambda variant: variant.changes),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plainsql.reach import Change, Dependence
+from plainsql.dependencies import Change, Dependency
 
 __all__ = [
     "Action",
@@ -214,7 +214,7 @@ class Analysis:
     """The loss in its plan if concurrent calls ran as one statement, in one phrase; empty if there is none.
     """
     findings: tuple[Finding, ...] = field(default=())
-    dependences: tuple[Dependence, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
     """The rows that the result depends on."""
     changes: tuple[Change, ...] = ()
     """The rows that the statement may change; one entry for each table."""

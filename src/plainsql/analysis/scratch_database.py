@@ -23,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 from plainsql import migrate
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
-from plainsql.migrate.pooler import refuse_pooler
+from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.settings import database_sources, resolve_database
 
 __all__ = ["NAME_PREFIX", "connect", "empty_databases", "schema_digest", "scratch_database"]

@@ -8,7 +8,7 @@ import msgspec
 
 from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
 from plainsql.codegen import Checked
-from plainsql.reach import Change, Dependence
+from plainsql.dependencies import Change, Dependency
 
 __all__ = ["CacheEntry", "Invalidation", "invalidations"]
 
@@ -48,36 +48,36 @@ def invalidations(checked: Iterable[Checked]) -> list[CacheEntry]:
         if item.statement.cache is None:
             continue
         read = cached_read(item.statement.cache, item.variants)
-        found = (_invalidation(name, changes, read.dependences) for name, changes in writes)
+        found = (_invalidation(name, changes, read.dependencies) for name, changes in writes)
         entries.append(
             CacheEntry(
                 item.statement.name,
                 read.ttl,
-                tuple(_text(dependence) for dependence in read.dependences),
+                tuple(_text(dependency) for dependency in read.dependencies),
                 tuple(each for each in found if each is not None),
             )
         )
     return entries
 
 
-def _text(dependence: Dependence) -> str:
-    if dependence.column is None:
-        return dependence.table
-    return f"{dependence.table} where {dependence.column} = :{dependence.parameter}"
+def _text(dependency: Dependency) -> str:
+    if dependency.column is None:
+        return dependency.table
+    return f"{dependency.table} where {dependency.column} = :{dependency.parameter}"
 
 
 def _invalidation(
-    write: str, changes: Iterable[Change], dependences: tuple[Dependence, ...]
+    write: str, changes: Iterable[Change], dependencies: tuple[Dependency, ...]
 ) -> Invalidation | None:
     tables: set[str] = set()
     by: set[str] | None = set()
     for change in changes:
-        for dependence in dependences:
-            if change.table not in ("*", dependence.table):
+        for dependency in dependencies:
+            if change.table not in ("*", dependency.table):
                 continue
-            tables.add(dependence.table)
-            named = dependence.column is not None and any(
-                column == dependence.column for column, _, _ in change.known
+            tables.add(dependency.table)
+            named = dependency.column is not None and any(
+                column == dependency.column for column, _, _ in change.known
             )
-            by = by | {str(dependence.column)} if named and by is not None else None
+            by = by | {str(dependency.column)} if named and by is not None else None
     return Invalidation(write, tuple(sorted(tables)), tuple(sorted(by or ()))) if tables else None

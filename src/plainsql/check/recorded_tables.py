@@ -34,10 +34,10 @@ def read_tables(checked: Iterable[Checked]) -> dict[str, Sequence[str]]:
     for item in checked:
         if item.statement.cache is None:
             continue
-        for dependence in cached_read(item.statement.cache, item.variants).dependences:
-            columns = found.setdefault(dependence.table, set())
-            if dependence.column is not None:
-                columns.add(dependence.column)
+        for dependency in cached_read(item.statement.cache, item.variants).dependencies:
+            columns = found.setdefault(dependency.table, set())
+            if dependency.column is not None:
+                columns.add(dependency.column)
     return {table: sorted(columns) for table, columns in sorted(found.items())}
 
 

@@ -1,4 +1,4 @@
-"""The ``plainsql`` command: its commands, and what an error looks like."""
+"""The ``plainsql`` command: its list of commands, and the form of its errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any, Final
 import cyclopts
 from cyclopts import App
 
-from plainsql.cli.exits import COULD_NOT_RUN, FINE
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINE
+from plainsql.cli.plugin_commands import add_plugin, add_plugins
+from plainsql.cli.plugins import PluginError
 from plainsql.cli.signals import interrupting_signals
 from plainsql.cli.streams import standard_streams
 from plainsql.cli.version import version
@@ -26,39 +28,40 @@ app = App(
     name="plainsql",
     help="""PostgreSQL without an ORM: hand-written SQL files as typed, fast Python.
 
-    ``plainsql -C DIR COMMAND`` (or ``--project DIR``) works as if it was started in that folder.
+    ``plainsql -C DIR COMMAND`` (or ``--project DIR``) runs as if it was started in that folder.
     """,
     version=version,
     version_format="plaintext",
-    suppress_keyboard_interrupt=False,  # main says so
+    suppress_keyboard_interrupt=False,  # main reports it
 )
-# By name: a command's module is imported when it is asked for, and psycopg and the analysis with it.
+# By name: a command's module is imported when the command is used, and psycopg and the analysis with it.
 for _name in ("check", "completion", "demo", "describe", "generate", "init", "run"):
     app.command(f"plainsql.cli.{_name}:{_name}", name=_name)
-for _name in ("cache", "crypto", "db", "marketplace", "migrate"):
+for _name in ("cache", "crypto", "db", "migrate"):
     app.command(f"plainsql.cli.{_name}:app", name=_name)
 
 
-def load_commands() -> None:
-    """Import every command: the list of them takes its texts from theirs."""
+def load_commands() -> list[PluginError]:
+    """Import all commands, for a list of them with their texts; return the errors of broken plugins."""
+    errors = add_plugins(app)
     for name in app:
         app[name]
+    return errors
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 fine, 1 findings or a failure, 2 could not run."""
+    """Run a command, and return its exit code: 0 fine, 1 findings or a failure, 2 could not run."""
     with standard_streams(), interrupting_signals() as signals:
         try:
             given = sys.argv[1:] if arguments is None else arguments
             with _project_folder(given) as rest:
-                if not rest or rest[0] in ("--help", "-h"):
-                    load_commands()
+                _prepare(rest)
                 result: Any = app(rest, exit_on_error=False, result_action="return_value")
-                sys.stdout.flush()  # here, while a reader that has gone is still an error of ours
+                sys.stdout.flush()  # here, as main reports that the reader of a pipe has gone
         except PlainsqlError as error:
             _complain(str(error))
             return COULD_NOT_RUN
-        except ImportError as error:  # of a command's module, when the command is asked for
+        except ImportError as error:  # of a command's module, which is imported now
             missing = error.__cause__
             name = (missing.name or "") if isinstance(missing, ModuleNotFoundError) else ""
             if not name or name.partition(".")[0] == "plainsql":
@@ -66,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
             _complain(f"this command needs {name}\nHINT: pip install 'plainsql[cli]'")
             return COULD_NOT_RUN
         except cyclopts.CycloptsError:
-            return COULD_NOT_RUN  # it has said so itself
+            return COULD_NOT_RUN  # cyclopts has printed it
         except KeyboardInterrupt as interrupt:
             _complain(str(interrupt) or "interrupted")
             return signals.exit_code
@@ -85,14 +88,28 @@ def main(arguments: list[str] | None = None) -> int:
             if psycopg is None or not isinstance(error, psycopg.OperationalError):
                 raise
             text = str(error).partition("\n")[0]
-            _complain(f"the database has gone away: {text}\nHINT: look into its log, and try again")
+            _complain(
+                f"the connection to the database was lost: {text}\nHINT: read the server's log, and try again"
+            )
             return COULD_NOT_RUN
     return result if isinstance(result, int) else 0
 
 
+def _prepare(arguments: Sequence[str]) -> None:
+    """Load the plugins that a command line needs: none for a command of plainsql's own."""
+    first = arguments[0] if arguments else "--help"
+    if first in ("--help", "-h", "completion"):
+        for error in load_commands():
+            _complain(str(error))
+    elif first not in app:
+        add_plugin(app, first)
+        if first not in app:
+            add_plugins(app)  # for the list of commands in the error
+
+
 @contextmanager
 def _project_folder(arguments: Sequence[str]) -> Iterator[list[str]]:
-    """Work in the folder of a leading ``-C DIR`` or ``--project DIR``; yield the arguments after it."""
+    """Change to the folder of a leading ``-C DIR`` or ``--project DIR``; yield the arguments after it."""
     first, equals, folder = (arguments[0] if arguments else "").partition("=")
     if first not in ("-C", "--project"):
         yield list(arguments)
@@ -100,7 +117,9 @@ def _project_folder(arguments: Sequence[str]) -> Iterator[list[str]]:
     rest = list(arguments[1:])
     if not equals:
         if not rest:
-            raise SettingsError(f"{first}: which folder?", hint="plainsql -C backend check")
+            raise SettingsError(
+                f"{first}: expected a folder, got nothing", hint="for example: plainsql -C backend check"
+            )
         folder = rest.pop(0)
     try:
         with chdir(folder):
@@ -117,6 +136,6 @@ def _complain(text: str) -> None:
 
 
 def _discard_output() -> None:
-    """Let what is left in the buffer go nowhere: the interpreter would fail over it at its end."""
+    """Send the rest of the buffer to the null device: flushing it at exit would fail."""
     with suppress(OSError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

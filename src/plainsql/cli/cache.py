@@ -18,7 +18,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from plainsql.cli.cache_triggers import triggers
-from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.settings import redis_url, resolve_database
 
@@ -161,7 +161,7 @@ def _say(tally: Tally) -> None:
     if tally.violations:
         print(
             "HINT: who writes to these tables past plainsql? See 'plainsql cache triggers' and "
-            "db.cache.touch",
+            "db.cache.invalidate",
             file=sys.stderr,
         )
 

@@ -14,9 +14,9 @@ from plainsql.analysis.scratch_database import scratch_database
 from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body, migration
 from plainsql.check.project_check import check_project
 from plainsql.check.recorded_tables import RecordedTable, read_tables, recorded_tables
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
-from plainsql.migrate.folder import shown, taken_numbers
+from plainsql.migrate.discovery import shown, taken_numbers
 from plainsql.settings import Project
 
 __all__ = ["triggers"]

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from plainsql.check.cache_map import CacheEntry, invalidations
 from plainsql.check.problems import Problem
 from plainsql.check.project_check import check_project
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
 from plainsql.settings import Project

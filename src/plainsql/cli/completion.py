@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from plainsql.cli.exits import FINE
+from plainsql.cli.exit_codes import FINE
 
 __all__ = ["completion"]
 

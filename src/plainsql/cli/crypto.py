@@ -17,8 +17,8 @@ import psycopg
 from cyclopts import App, Parameter
 
 from plainsql import crypto, statements
-from plainsql.cli.exits import FINDINGS, FINE
-from plainsql.cli.project import tenant_settings
+from plainsql.cli.exit_codes import FINDINGS, FINE
+from plainsql.cli.project import values_of_tenant
 from plainsql.crypto import KeyRing, Rotation
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import EncryptionError, PlainsqlError
@@ -92,7 +92,7 @@ def rotate(
         raise PlainsqlError(f"--batch: expected 1 or more, got {batch}")
     settings = [_setting(text) for text in set_]
     if tenant is not None:
-        settings += tenant_settings(Project.load(), tenant).items()
+        settings += values_of_tenant(tenant).items()
     ring = KeyRing.from_environment()
     with resolve_database(database) as url, _connected(url) as connection:
         scoped = _Scoped(connection, settings)

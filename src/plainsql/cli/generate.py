@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from plainsql import codegen
 from plainsql.check.project_check import check_project
-from plainsql.cli.exits import FINDINGS, FINE
+from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project
 
 __all__ = ["generate"]

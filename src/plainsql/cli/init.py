@@ -9,7 +9,7 @@ from contextlib import chdir, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
-from plainsql.cli.exits import FINE
+from plainsql.cli.exit_codes import FINE
 from plainsql.errors import FileError, Place, PlainsqlError, SettingsError
 from plainsql.settings import Project
 

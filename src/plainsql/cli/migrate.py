@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from plainsql.cli.exits import COULD_NOT_RUN, FINDINGS, FINE
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.layers.files import migrations_folder
 from plainsql.settings import Project, resolve_database
@@ -295,7 +295,7 @@ def new(
 
     def write() -> int:
         from plainsql import migrate
-        from plainsql.migrate.folder import shown
+        from plainsql.migrate.discovery import shown
 
         for path in migrate.new(folder or Project.load().migrations_folder, what, layer=layer):
             print(shown(path))
@@ -327,7 +327,7 @@ def _guarded(run: Callable[[], int]) -> int:
 def _exit_code(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError):
         return COULD_NOT_RUN
-    from plainsql.migrate.failure import DriftError, MigrationFailedError
+    from plainsql.migrate.errors import DriftError, MigrationFailedError
 
     return FINDINGS if isinstance(error, DriftError | MigrationFailedError) else COULD_NOT_RUN
 

@@ -6,11 +6,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from plainsql.application import tenant_settings
 from plainsql.errors import SettingsError
 from plainsql.layers.files import migrations_folder, sql_folder
 from plainsql.settings import Project
 
-__all__ = ["has_sql", "load_project", "no_project", "packaged_layer", "repository_root", "tenant_settings"]
+__all__ = ["has_sql", "load_project", "no_project", "packaged_layer", "repository_root", "values_of_tenant"]
 
 
 def load_project() -> Project:
@@ -52,13 +53,13 @@ def packaged_layer(name: str) -> Project | None:
     return replace(Project.load(), sql=str(sql.parent), migrations=str(migrations.parent))
 
 
-def tenant_settings(project: Project, tenant: str, user: str = "") -> dict[str, str]:
-    """The settings that make a transaction that of a tenant.
+def values_of_tenant(tenant: str, user: str = "") -> dict[str, str]:
+    """Return the settings, with their values, that make a transaction one of a tenant.
 
-    Those of the project, and those that the policies of plainsql's own layers compare.
+    These are the project's, and those that the policies of plainsql's own layers read.
     """
-    own = {project.tenant_setting: tenant, project.user_setting: user}
-    return {"app.jwt_tenant": tenant, "app.jwt_user": user} | own
+    tenant_setting, user_setting = tenant_settings()
+    return {"app.jwt_tenant": tenant, "app.jwt_user": user, tenant_setting: tenant, user_setting: user}
 
 
 def repository_root() -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from plainsql.codegen.modules import Function
 from plainsql.codegen.source_names import string_literal
-from plainsql.reach import CachedRead, Change, Dependence
+from plainsql.dependencies import CachedRead, Change, Dependency
 
 __all__ = ["dependency_arguments", "dependency_names"]
 
@@ -15,10 +15,10 @@ _WIDTH = 104
 
 
 def dependency_names(function: Function) -> set[str]:
-    """The names of ``plainsql.reach`` that a query's decorator needs."""
+    """The names of ``plainsql.dependencies`` that a query's decorator needs."""
     names = {"Change"} if function.changes else set()
     if function.cache is not None:
-        names |= {"CachedRead", "Dependence"} if function.cache.dependences else {"CachedRead"}
+        names |= {"CachedRead", "Dependency"} if function.cache.dependencies else {"CachedRead"}
     return names
 
 
@@ -34,8 +34,8 @@ def dependency_arguments(function: Function, name: Callable[[str], str]) -> str:
 
 
 def _cache(cache: CachedRead, name: Callable[[str], str]) -> str:
-    lines = "".join(f"\n    {_dependence(each, name)}," for each in cache.dependences)
-    dependences = f"({lines}\n)" if lines else "()"
+    lines = "".join(f"\n    {_dependency(each, name)}," for each in cache.dependencies)
+    dependencies = f"({lines}\n)" if lines else "()"
     options = [
         f", {option}={_source(value)}"
         for option, value, default in (
@@ -47,13 +47,13 @@ def _cache(cache: CachedRead, name: Callable[[str], str]) -> str:
         )
         if value != default
     ]
-    return f", cache={name('CachedRead')}({_short(cache.ttl)!r}, {dependences}{''.join(options)})"
+    return f", cache={name('CachedRead')}({_short(cache.ttl)!r}, {dependencies}{''.join(options)})"
 
 
-def _dependence(dependence: Dependence, name: Callable[[str], str]) -> str:
-    values = (dependence.table, dependence.column, dependence.parameter)
+def _dependency(dependency: Dependency, name: Callable[[str], str]) -> str:
+    values = (dependency.table, dependency.column, dependency.parameter)
     return (
-        f"{name('Dependence')}({', '.join(string_literal(value) for value in values if value is not None)})"
+        f"{name('Dependency')}({', '.join(string_literal(value) for value in values if value is not None)})"
     )
 
 

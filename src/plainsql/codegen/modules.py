@@ -23,8 +23,8 @@ from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, 
 from plainsql.codegen.python_types import Annotation, reference
 from plainsql.codegen.source_names import is_field_name, normalized
 from plainsql.codegen.source_places import column_place, key_place, statement_place
+from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
-from plainsql.reach import CachedRead, Change
 from plainsql.statements import Statement, Variant
 
 _RETURNING = ("insert", "update", "delete")
@@ -64,10 +64,12 @@ class Function:
     parameters: tuple[PlannedParameter, ...]
     """The parameters in the order of the SQL, then those of the choices."""
     analysis: Analysis
-    effect: str
-    """What is proved of all its variants: ``plainsql.query.Effect``."""
-    joins: bool = False
-    """True if concurrent calls may run as one statement."""
+    read_only: bool
+    """Proved of all its variants: it changes nothing, and nothing volatile is called."""
+    session_clean: bool
+    """Proved of all its variants: it leaves nothing behind in the session."""
+    by_key: bool = False
+    """Proved: a read by a unique key, of which many calls may run as one statement."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """For each table, the settings without which row-level security shows none of its rows."""
     not_null: tuple[str, ...] = ()
@@ -151,7 +153,7 @@ _IMPORTED = {
         ("Args", "bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"
     ),
     **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
-    **dict.fromkeys(("CachedRead", "Change", "Dependence"), "plainsql.reach"),
+    **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
 }
@@ -192,16 +194,27 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
         returned = Annotation(reference(row_key(statement.returns.row)))
     parameters = _plan_parameters(item, module)
     row_security = dict(table for variant in item.variants for table in variant.settings)
-    effect = _effect(item.variants)
-    joins = (
-        statement.join
-        and effect == "reads"
+    session_clean = all(variant.session_safe for variant in item.variants)
+    read_only = session_clean and _is_stable_read(item.variants)
+    by_key = (
+        statement.autobatch
+        and read_only
         and all(variant.by_key and not variant.lost_by_joining for variant in item.variants)
     )
     not_null = _claimed_not_null(item)
     cache, changes = _cache(item), changes_of_variants(item.variants)
     return Function(
-        statement, returned, parameters, analysis, effect, joins, row_security, not_null, cache, changes
+        statement,
+        returned,
+        parameters,
+        analysis,
+        read_only,
+        session_clean,
+        by_key,
+        row_security,
+        not_null,
+        cache,
+        changes,
     )
 
 
@@ -227,13 +240,9 @@ def _cache(item: Checked) -> CachedRead | None:
     return cached_read(statement.cache, item.variants)
 
 
-def _effect(variants: Sequence[Analysis]) -> str:
-    if not all(variant.session_safe for variant in variants):
-        return "unknown"
-    # A read with a volatile function in it gives each call its own answer: it is run as a write is, once and
-    # alone.
-    stable = all(variant.read_only and variant.volatility != "volatile" for variant in variants)
-    return "reads" if stable else "writes"
+def _is_stable_read(variants: Sequence[Analysis]) -> bool:
+    # A volatile function gives each call its own answer: such a read runs as a write does, once and alone.
+    return all(variant.read_only and variant.volatility != "volatile" for variant in variants)
 
 
 def _check_shape(statement: Statement, analysis: Analysis) -> None:

@@ -24,8 +24,8 @@ if sys.platform == "win32":
     raise ImportError("plainsql.embedded needs Unix sockets and file locks: use WSL, or a server of your own")
 
 from plainsql.embedded.commands import Status, start, start_or_scratch, status, stop
-from plainsql.embedded.folder import project_folder, scratch_folder
 from plainsql.embedded.server import EmbeddedServer
+from plainsql.embedded.server_folder import project_folder, scratch_folder
 
 __all__ = [
     "EmbeddedServer",

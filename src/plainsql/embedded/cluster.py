@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from plainsql.embedded.binaries import Binaries
-from plainsql.embedded.folder import ServerFolder, tells_of_full_disk
 from plainsql.embedded.privileges import Identity
+from plainsql.embedded.server_folder import ServerFolder, is_disk_full
 from plainsql.errors import EmbeddedServerError
 from plainsql.files import create_file, read_file
 
@@ -65,7 +65,7 @@ def create_cluster(folder: ServerFolder, identity: Identity, binaries: Binaries,
     done = identity.run(command)
     if done.returncode != 0:
         shutil.rmtree(new, ignore_errors=True)
-        full = tells_of_full_disk(done.stdout)
+        full = is_disk_full(done.stdout)
         said = "\n".join(done.stdout.strip().splitlines()[-12:])
         raise EmbeddedServerError(
             f"initdb failed in {folder.path}" + (": the disk is full" if full else ""),

@@ -19,10 +19,15 @@ import msgspec
 from plainsql.embedded import postmaster
 from plainsql.embedded.binaries import find_binaries
 from plainsql.embedded.cluster import SUPERUSER
-from plainsql.embedded.folder import ServerFolder, project_folder, scratch_folder
-from plainsql.embedded.lifecycle import bring_up, remove_forsaken_scratch_servers, running_state, shut_down
-from plainsql.embedded.registry import User, deciding, forget_dead_users, is_held, live_users
+from plainsql.embedded.lifecycle import (
+    remove_orphaned_scratch_servers,
+    running_state,
+    shut_down,
+    start_server,
+)
+from plainsql.embedded.registry import User, forget_dead_users, is_held, lifecycle_lock, live_users
 from plainsql.embedded.server import EmbeddedServer
+from plainsql.embedded.server_folder import ServerFolder, project_folder, scratch_folder
 from plainsql.embedded.state import (
     Auth,
     State,
@@ -103,7 +108,7 @@ def start(
         )
     binaries = find_binaries()
     if scratch:
-        remove_forsaken_scratch_servers()
+        remove_orphaned_scratch_servers()
     if folder is None:
         folder = scratch_folder(secrets.token_hex(8)) if scratch else project_folder()
     place = ServerFolder(Path(folder).absolute())
@@ -119,11 +124,11 @@ def start(
         preload=tuple(preload),
         settings=dict(settings or {}),
     )
-    with deciding(place), place.usable():
+    with lifecycle_lock(place), place.usable():
         forget_dead_users(place)
         state = running_state(place, timeout)
         if state is None:
-            state = bring_up(place, asked, binaries, timeout)
+            state = start_server(place, asked, binaries, timeout)
         else:
             require_compatible(state, asked, place)
             if keep and not state.keep:
@@ -162,7 +167,7 @@ def stop(folder: Path | str | None = None, *, force: bool = False) -> bool:
     place = ServerFolder(Path(folder or project_folder()).absolute())
     if not place.lock.exists():
         return False
-    with deciding(place), place.usable():
+    with lifecycle_lock(place), place.usable():
         forget_dead_users(place)
         was_running = is_held(place.alive)
         if was_running and (users := live_users(place)) and not force:

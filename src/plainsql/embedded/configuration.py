@@ -8,8 +8,8 @@ removed with its last user anyway.
 
 from __future__ import annotations
 
-from plainsql.embedded.folder import ServerFolder
 from plainsql.embedded.privileges import Identity
+from plainsql.embedded.server_folder import ServerFolder
 from plainsql.embedded.state import State
 from plainsql.files import create_file
 

@@ -1,4 +1,4 @@
-"""Bring a server up and shut it down: steps that one process at a time takes, under `registry.deciding`."""
+"""Bring a server up and shut it down: steps that one process at a time takes, under `registry.lifecycle_lock`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import msgspec
 from plainsql.embedded import postmaster
 from plainsql.embedded.binaries import Binaries
 from plainsql.embedded.cluster import create_cluster, require_same_major, server_version
-from plainsql.embedded.folder import ServerFolder, scratch_root
 from plainsql.embedded.privileges import choose_identity
-from plainsql.embedded.registry import deciding_if_free, is_held, live_users
+from plainsql.embedded.registry import is_held, live_users, try_lifecycle_lock
+from plainsql.embedded.server_folder import ServerFolder, scratch_root
 from plainsql.embedded.state import State, read_state, write_state
 from plainsql.errors import EmbeddedServerError
 from plainsql.files import create_file
 
-__all__ = ["bring_up", "remove_forsaken_scratch_servers", "running_state", "shut_down"]
+__all__ = ["remove_orphaned_scratch_servers", "running_state", "shut_down", "start_server"]
 
 _PORT = 5432
 """Part of the socket's name; in a private folder there is nothing it could clash with."""
@@ -35,7 +35,7 @@ def running_state(place: ServerFolder, timeout: float) -> State | None:
     return state if postmaster.wait_until_ready(place, timeout=timeout) else None
 
 
-def bring_up(place: ServerFolder, asked: State, binaries: Binaries, timeout: float) -> State:
+def start_server(place: ServerFolder, asked: State, binaries: Binaries, timeout: float) -> State:
     """Start the server, making its data directory where it is missing, and return how it runs."""
     postmaster.remove_stale_pid_file(place)
     earlier = read_state(place)
@@ -92,7 +92,7 @@ def bring_up(place: ServerFolder, asked: State, binaries: Binaries, timeout: flo
 
 
 def shut_down(place: ServerFolder) -> None:
-    """Stop the server, if it runs, and clear away what lives no longer than it. Under `deciding`."""
+    """Stop the server, if it runs, and clear away what lives no longer than it. Under `lifecycle_lock`."""
     state = read_state(place)
     if is_held(place.alive):
         postmaster.stop_postmaster(place, at_once=bool(state and state.scratch))
@@ -103,11 +103,11 @@ def shut_down(place: ServerFolder) -> None:
         shutil.rmtree(place.path, ignore_errors=True)
 
 
-def remove_forsaken_scratch_servers() -> None:
+def remove_orphaned_scratch_servers() -> None:
     """Stop and remove the scratch servers whose users were all killed."""
     for path in scratch_root().iterdir():
         place = ServerFolder(path)
-        with deciding_if_free(place) as ours:
+        with try_lifecycle_lock(place) as ours:
             if ours and not live_users(place):
                 shut_down(place)
                 shutil.rmtree(path, ignore_errors=True)

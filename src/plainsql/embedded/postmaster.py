@@ -17,9 +17,9 @@ from pathlib import Path
 
 from plainsql.embedded.binaries import Binaries, program_environment
 from plainsql.embedded.configuration import server_settings, write_access_rules
-from plainsql.embedded.folder import ServerFolder, tells_of_full_disk
 from plainsql.embedded.privileges import Identity
 from plainsql.embedded.registry import hold, is_held
+from plainsql.embedded.server_folder import ServerFolder, is_disk_full
 from plainsql.embedded.state import State
 from plainsql.errors import EmbeddedServerError
 from plainsql.files import open_file, read_file
@@ -93,7 +93,7 @@ def wait_until_ready(folder: ServerFolder, *, timeout: float) -> bool:
         lines = _pid_file(folder)
         if lines[7:8] == ["ready"]:
             try:
-                _knock(Path(lines[4]) / f".s.PGSQL.{lines[3]}")
+                _probe(Path(lines[4]) / f".s.PGSQL.{lines[3]}")
             except ConnectionRefusedError:
                 # The postmaster was killed, and its backends have not noticed yet.
                 return False
@@ -106,7 +106,7 @@ def wait_until_ready(folder: ServerFolder, *, timeout: float) -> bool:
         time.sleep(_POLL)
 
 
-def _knock(path: Path) -> None:
+def _probe(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
         probe.connect(str(path))
 
@@ -166,7 +166,7 @@ def startup_error(folder: ServerFolder) -> EmbeddedServerError:
 
 def _failed(folder: ServerFolder, what: str) -> EmbeddedServerError:
     tail = log_tail(folder, 15)
-    full = tells_of_full_disk(tail)
+    full = is_disk_full(tail)
     return EmbeddedServerError(
         f"{what} in {folder.path}" + (": the disk is full" if full else ""),
         detail=f"the end of {folder.log}:\n{tail}" if tail else f"{folder.log} is empty",

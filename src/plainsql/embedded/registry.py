@@ -20,17 +20,25 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from plainsql.embedded.folder import ServerFolder
+from plainsql.embedded.server_folder import ServerFolder
 from plainsql.files import make_folder, open_file
 
-__all__ = ["User", "deciding", "deciding_if_free", "forget_dead_users", "hold", "is_held", "live_users"]
+__all__ = [
+    "User",
+    "forget_dead_users",
+    "hold",
+    "is_held",
+    "lifecycle_lock",
+    "live_users",
+    "try_lifecycle_lock",
+]
 
 _POLL = 0.005
 """Seconds. No call waits for a file lock with a time limit, so it is looked at this often."""
 
 
 @contextmanager
-def deciding(folder: ServerFolder) -> Generator[None]:
+def lifecycle_lock(folder: ServerFolder) -> Generator[None]:
     """Be the only process that starts, joins or stops the server; makes the folder where it is missing."""
     while True:
         folder.make()
@@ -51,8 +59,8 @@ def deciding(folder: ServerFolder) -> Generator[None]:
 
 
 @contextmanager
-def deciding_if_free(folder: ServerFolder) -> Generator[bool]:
-    """Like `deciding`, for an existing folder and without waiting: False if another process decides."""
+def try_lifecycle_lock(folder: ServerFolder) -> Generator[bool]:
+    """Like `lifecycle_lock`, for an existing folder and without waiting: False if another process decides."""
     try:
         fd = _open(folder.lock)
     except OSError:
@@ -65,7 +73,7 @@ def deciding_if_free(folder: ServerFolder) -> Generator[bool]:
 
 
 class User:
-    """One user of a server, from joining to leaving. To be made and left under `deciding`."""
+    """One user of a server, from joining to leaving. To be made and left under `lifecycle_lock`."""
 
     def __init__(self, folder: ServerFolder) -> None:
         make_folder(folder.users)
@@ -85,7 +93,7 @@ def live_users(folder: ServerFolder) -> list[int]:
 
 
 def forget_dead_users(folder: ServerFolder) -> None:
-    """Remove what killed users left. Under `deciding` only: a user that is just joining is not held yet."""
+    """Remove what killed users left. Under `lifecycle_lock` only: a user that is just joining is not held yet."""
     for path in folder.users.glob("*.*"):
         if not is_held(path):
             path.unlink(missing_ok=True)

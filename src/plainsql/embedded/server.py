@@ -11,10 +11,10 @@ from typing import Self
 from plainsql.embedded import postmaster
 from plainsql.embedded.binaries import Binaries
 from plainsql.embedded.cluster import SUPERUSER
-from plainsql.embedded.folder import ServerFolder
 from plainsql.embedded.lifecycle import shut_down
 from plainsql.embedded.psql import run_psql
-from plainsql.embedded.registry import User, deciding, forget_dead_users, is_held, live_users
+from plainsql.embedded.registry import User, forget_dead_users, is_held, lifecycle_lock, live_users
+from plainsql.embedded.server_folder import ServerFolder
 from plainsql.embedded.state import State, connection_url, read_state
 from plainsql.errors import SettingsError
 from plainsql.files import read_file
@@ -151,7 +151,7 @@ class EmbeddedServer:
             return  # a forked child does not leave for its parent
         self._user = None
         atexit.unregister(self.stop)
-        with deciding(self._folder):
+        with lifecycle_lock(self._folder):
             user.leave()
             forget_dead_users(self._folder)
             state = read_state(self._folder)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from plainsql.embedded.folder import ServerFolder
+from plainsql.embedded.server_folder import ServerFolder
 from plainsql.errors import EmbeddedServerError
 from plainsql.files import read_file, replace_file
 

@@ -12,18 +12,18 @@ in the folder itself. A file runs in one transaction together with its record, u
 from __future__ import annotations
 
 try:
-    from plainsql.migrate.failure import (
+    from plainsql.migrate.discovery import Folder, Migration, read_folder
+    from plainsql.migrate.errors import (
         DriftError,
         LockedError,
         MigrationFailedError,
         MigrationFolderError,
         MigrationInterrupted,
     )
-    from plainsql.migrate.folder import Folder, Migration, read_folder
     from plainsql.migrate.marks import Mark
-    from plainsql.migrate.new import new
     from plainsql.migrate.results import MigrationStatus, Progress, Run, Status, Step
     from plainsql.migrate.run import apply, mark, rollback, status
+    from plainsql.migrate.scaffold import new
 except ModuleNotFoundError as error:
     if error.name not in ("psycopg", "yoyo"):
         raise

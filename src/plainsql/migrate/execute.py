@@ -15,17 +15,17 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from plainsql.errors import Place
-from plainsql.migrate.blame import (
+from plainsql.migrate.connection import Connection, Interruption, ServerRefusal, clean, send, watch_client
+from plainsql.migrate.errors import MigrationFailedError
+from plainsql.migrate.failure_report import (
     describe_earlier,
     explain,
     explain_interruption,
     invalid_indexes,
     left_behind,
 )
-from plainsql.migrate.failure import MigrationFailedError
 from plainsql.migrate.ledger import Ledger, Record
 from plainsql.migrate.results import OnProgress, Progress, Step, milliseconds
-from plainsql.migrate.session import Connection, Interruption, ServerRefusal, clean, send, watch_client
 
 __all__ = ["execute"]
 

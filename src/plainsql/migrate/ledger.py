@@ -29,7 +29,7 @@ from yoyo.internalmigrations import v2
 from yoyo.migrations import default_migration_table, get_migration_hash
 
 from plainsql.errors import MigrationError
-from plainsql.migrate.session import Connection
+from plainsql.migrate.connection import Connection
 
 __all__ = ["Ledger", "Record", "find_schema"]
 

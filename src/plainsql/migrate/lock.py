@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from plainsql.migrate.failure import LockedError
-from plainsql.migrate.pooler import is_behind_pooler
-from plainsql.migrate.session import Connection
+from plainsql.migrate.connection import Connection
+from plainsql.migrate.errors import LockedError
+from plainsql.migrate.pooler_check import is_behind_pooler
 
 __all__ = ["KEY", "held"]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from plainsql.errors import MigrationError
-from plainsql.migrate.blame import invalid_indexes
-from plainsql.migrate.folder import Folder, Migration
+from plainsql.migrate.connection import Connection
+from plainsql.migrate.discovery import Folder, Migration
+from plainsql.migrate.failure_report import invalid_indexes
 from plainsql.migrate.ledger import Ledger
 from plainsql.migrate.plan import Ledgers
 from plainsql.migrate.results import MigrationStatus, Status
 from plainsql.migrate.script import Script
-from plainsql.migrate.session import Connection
 
 __all__ = ["Mark", "find_marked", "plan_mark"]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from plainsql.errors import MigrationError, Place
-from plainsql.migrate import states
-from plainsql.migrate.failure import MigrationFolderError
-from plainsql.migrate.folder import Folder, Migration
+from plainsql.migrate import comparison
+from plainsql.migrate.discovery import Folder, Migration
+from plainsql.migrate.errors import MigrationFolderError
 from plainsql.migrate.ledger import Ledger
 from plainsql.migrate.results import Direction, MigrationStatus, Step, milliseconds
 
@@ -29,10 +29,10 @@ def plan_apply(
         DriftError: an applied file was edited, or is gone.
         MigrationError: a number is left out, or a rollback was cut off.
     """
-    current = states.compare(files, ledgers)
-    states.refuse_gaps(files, current)
+    current = comparison.compare(files, ledgers)
+    comparison.refuse_gaps(files, current)
     if not allow_edited:
-        states.refuse_drift(files, current)
+        comparison.refuse_drift(files, current)
     for item in current.having("interrupted"):
         if item.undoing:
             by_hand = f"undo the rest by hand, and say so: plainsql migrate mark --not-applied {item.name}"
@@ -63,7 +63,7 @@ def plan_rollback(
         MigrationError: the target is not applied, or a file that is needed is not there.
         MigrationFolderError: a rollback file holds no statement.
     """
-    cut_off = states.compare(files, ledgers).having("interrupted")
+    cut_off = comparison.compare(files, ledgers).having("interrupted")
     cut_off_names = {item.name for item in cut_off}
     applied = [
         (at, layer, name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from plainsql.migrate.folder import Migration
+from plainsql.migrate.discovery import Migration
 from plainsql.migrate.script import Script
 
 __all__ = [

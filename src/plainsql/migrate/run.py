@@ -10,15 +10,15 @@ from contextlib import suppress
 from psycopg import errors
 
 from plainsql.errors import MigrationError
-from plainsql.migrate import lock, states
+from plainsql.migrate import comparison, lock
+from plainsql.migrate.connection import Connection, connected
+from plainsql.migrate.discovery import Folder, read_folder
 from plainsql.migrate.execute import execute
-from plainsql.migrate.folder import Folder, read_folder
 from plainsql.migrate.ledger import Ledger, find_schema
 from plainsql.migrate.marks import Mark, find_marked, plan_mark
 from plainsql.migrate.plan import Ledgers, plan_apply, plan_rollback
-from plainsql.migrate.pooler import refuse_pooler
+from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.migrate.results import Direction, OnProgress, Progress, Run, Status, Step
-from plainsql.migrate.session import Connection, connected
 from plainsql.options import check
 from plainsql.pooler import Pooler
 
@@ -43,7 +43,7 @@ def status(url: str, folder: str | os.PathLike[str], *, layers: Sequence[str] | 
     check("migrate.status", url=url, folder=folder, layers=layers)
     files = read_folder(folder).only(layers)
     with connected(url) as connection:
-        return states.compare(files, _ledgers(connection, files))
+        return comparison.compare(files, _ledgers(connection, files))
 
 
 def apply(
@@ -240,7 +240,7 @@ def mark(
     files = read_folder(folder).only(layers)
 
     def plan(connection: Connection, ledgers: Ledgers) -> tuple[Mark, ...]:
-        found = find_marked(files, states.compare(files, ledgers), name)
+        found = find_marked(files, comparison.compare(files, ledgers), name)
         return plan_mark(connection, files, found, ledgers, applied=applied, force=force)
 
     with connected(url) as connection:

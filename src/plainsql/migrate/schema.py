@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from plainsql.migrate.session import connected
+from plainsql.migrate.connection import connected
 
 __all__ = ["dump"]
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
+from plainsql.application import tenant_settings
 from plainsql.conninfo import libpq_options
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
@@ -54,8 +55,8 @@ def connect(
     statement_timeout: float | None = None,
     application_name: str | None = None,
     prefetch: int = 500,
-    tenant_setting: str = "app.jwt_tenant",
-    user_setting: str = "app.jwt_user",
+    tenant_setting: str | None = None,
+    user_setting: str | None = None,
     pooler: Pooler | None = None,
 ) -> Database:
     """Connect to a PostgreSQL database with one connection, for scripts.
@@ -72,8 +73,10 @@ def connect(
             is what the server is set to.
         application_name: what ``pg_stat_activity`` shows; by default the URL's, else ``plainsql``.
         prefetch: rows that ``.stream`` reads ahead.
-        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id.
-        user_setting: the setting that ``db.tenant`` sets to the acting user's id.
+        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
+            ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
+        user_setting: the setting that ``db.tenant`` sets to the acting user's id. By default
+            ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
         pooler: what PgBouncer, or another, between us and the server lends its connections for. By default
             that is found out: something in between is taken for a pooler in transaction mode, which is right
             for all modes.
@@ -92,6 +95,7 @@ def connect(
         user_setting=user_setting,
         pooler=pooler,
     )
+    settings = tenant_settings("sync.connect", tenant_setting, user_setting)
     with ExitStack() as stack:
         resolved = stack.enter_context(resolve_database(url))
         options = libpq_options(resolved, application_name=application_name, connect_timeout=connect_timeout)
@@ -101,7 +105,7 @@ def connect(
         session.local_settings = connector.local_settings
         return Database(
             session,
-            Terms(hide_password(resolved), prefetch, (tenant_setting, user_setting)),
+            Terms(hide_password(resolved), prefetch, settings),
             on_close=stack.pop_all().close,
         )
 

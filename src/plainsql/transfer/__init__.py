@@ -8,11 +8,11 @@ with plainsql.sync.connect(target) as db, open_file(Path("shop.jsonl")) as file:
 
 from __future__ import annotations
 
-from plainsql.transfer.exporting import export_schemas
-from plainsql.transfer.failure import TransferError
-from plainsql.transfer.files import create_file, open_file
-from plainsql.transfer.importing import import_file
-from plainsql.transfer.reading import MAX_LINE_BYTES, check_file
+from plainsql.transfer.data_files import create_file, open_file
+from plainsql.transfer.errors import TransferError
+from plainsql.transfer.export import export_schemas
+from plainsql.transfer.import_ import import_file
+from plainsql.transfer.reader import MAX_LINE_BYTES, check_file
 from plainsql.transfer.results import OnReplace, OnRows, Replaced, Transferred
 
 __all__ = [

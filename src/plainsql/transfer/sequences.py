@@ -9,9 +9,9 @@ from typing import Final
 
 from psycopg import sql
 
-from plainsql.transfer import form
-from plainsql.transfer.catalogue import Connection
-from plainsql.transfer.failure import TransferError
+from plainsql.transfer import file_format
+from plainsql.transfer.catalog import Connection
+from plainsql.transfer.errors import TransferError
 
 __all__ = ["Target", "matched_sequences", "set_sequences"]
 
@@ -45,7 +45,7 @@ class Target:
     called: bool
 
 
-def matched_sequences(connection: Connection, header: form.Header, name: str) -> list[Target]:
+def matched_sequences(connection: Connection, header: file_format.Header, name: str) -> list[Target]:
     """Return the layers' sequences; the file has the same ones and no others, each within its bounds.
 
     Raises ``TransferError``: what ``setval`` does to a sequence of another role is not undone, so that all of

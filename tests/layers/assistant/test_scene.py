@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from plainsql.cli.scenes import assistant
+from plainsql.cli.demos import assistant
 
 
 async def test_the_scene_plays_to_its_end(plainsql_fresh_database_url: str) -> None:

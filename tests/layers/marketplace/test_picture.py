@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.layers.marketplace.picture import draw
-from plainsql.layers.marketplace.report import CategoryLine, DailyReport, Revenue
+from plainsql.layers.marketplace.chart import draw
+from plainsql.layers.marketplace.daily_report import CategoryLine, DailyReport, Revenue
 
 pytest.importorskip("matplotlib")
 

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 import plainsql
-from plainsql.layers.marketplace import conversations, messages, picture
-from plainsql.layers.marketplace.report import DailyReport, Revenue, daily_report, yesterday
-from plainsql.layers.marketplace.words import amount, duration, percent, title
+from plainsql.layers.marketplace import chart, conversations, messages
+from plainsql.layers.marketplace.daily_report import DailyReport, Revenue, daily_report, yesterday
+from plainsql.layers.marketplace.formatting import amount, duration, percent, title
 from tests.layers.marketplace.stall import execute, new_buyer, new_product
 
 DAY = date(2026, 3, 10)
@@ -168,7 +168,7 @@ async def test_the_picture_is_written_whole(fresh_db: plainsql.Database, tmp_pat
     await talk(fresh_db, NOON, ("buyer", 0), ("bot", 1))
     report = await daily_report(fresh_db, day=DAY, time_zone="Europe/Madrid")
     for name in ("day.png", "day.PNG", "day.svg"):
-        picture.draw(report, tmp_path / name)
+        chart.draw(report, tmp_path / name)
     png, svg = (tmp_path / "day.png").read_bytes(), (tmp_path / "day.svg").read_text("utf-8")
     assert png.startswith(b"\x89PNG\r\n")
     assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (1600, 1000)
@@ -181,13 +181,13 @@ async def test_the_picture_is_written_whole(fresh_db: plainsql.Database, tmp_pat
     ):
         assert text in svg
     assert "$ 11 &lt;b&gt; $ c" in svg
-    picture.draw(report, tmp_path / "again.svg")
+    chart.draw(report, tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_text("utf-8") == svg
     assert names_in(tmp_path) == ["again.svg", "day.PNG", "day.png", "day.svg"]
 
 
 async def test_the_picture_of_an_empty_day_says_so(fresh_db: plainsql.Database, tmp_path: Path) -> None:
-    picture.draw(await daily_report(fresh_db, day=DAY), tmp_path / "day.svg")
+    chart.draw(await daily_report(fresh_db, day=DAY), tmp_path / "day.svg")
     svg = (tmp_path / "day.svg").read_text("utf-8")
     assert "nobody wrote" in svg
     assert "nothing was sold" in svg
@@ -198,9 +198,9 @@ async def test_a_picture_in_another_format_or_place_is_refused(
 ) -> None:
     report = await daily_report(fresh_db, day=DAY)
     with pytest.raises(plainsql.BindError, match=r"ends in \.png or \.svg"):
-        picture.draw(report, tmp_path / "day.pdf")
+        chart.draw(report, tmp_path / "day.pdf")
     with pytest.raises(FileNotFoundError):
-        picture.draw(report, tmp_path / "nowhere" / "day.png")
+        chart.draw(report, tmp_path / "nowhere" / "day.png")
     assert names_in(tmp_path) == []
 
 

@@ -8,7 +8,7 @@ import os
 import pytest
 from rich.console import Console
 
-from plainsql.cli.scenes import whatsapp
+from plainsql.cli.demos import whatsapp
 from plainsql.crypto import KEYS_VARIABLE
 
 

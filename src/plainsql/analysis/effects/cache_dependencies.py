@@ -15,18 +15,18 @@ from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.effects.effects import Effects
 from plainsql.analysis.effects.parameter_bindings import exact_class
 from plainsql.analysis.model import Analysis, TableUse
-from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence, Known
+from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency, Known
 from plainsql.statements.model import CachePolicy
 
-__all__ = ["cached_read", "changes_of", "changes_of_variants", "dependences_of"]
+__all__ = ["cached_read", "changes_of", "changes_of_variants", "dependencies_of"]
 
 _PARTITIONS = ("integer", "text", "uuid", "oid")
 """The classes of types whose values Python writes in one way only, or nearly: not times, which have zones."""
 
 
-def dependences_of(catalog: Catalog, effects: Effects) -> tuple[Dependence, ...]:
+def dependencies_of(catalog: Catalog, effects: Effects) -> tuple[Dependency, ...]:
     """Return the rows that a statement's result depends on, table by table."""
-    return _united(_dependence(catalog, use) for use in effects.reads)
+    return _united(_dependency(catalog, use) for use in effects.reads)
 
 
 def changes_of(catalog: Catalog, effects: Effects) -> tuple[Change, ...]:
@@ -45,7 +45,7 @@ def cached_read(policy: CachePolicy, variants: Sequence[Analysis]) -> CachedRead
     """Return how a statement is cached, in all its variants."""
     return CachedRead(
         policy.ttl,
-        _united(dependence for variant in variants for dependence in variant.dependences),
+        _united(dependency for variant in variants for dependency in variant.dependencies),
         local=policy.local,
         stale=policy.stale,
         negative=policy.negative,
@@ -62,9 +62,9 @@ def _may_ask_for_tenant(analysis: Analysis) -> bool:
     return any(name == "*" or "." in name for name in analysis.settings_read)
 
 
-def _united(dependences: Iterable[Dependence]) -> tuple[Dependence, ...]:
-    found = set(dependences)
-    whole = {dependence.table for dependence in found if dependence.column is None}
+def _united(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
+    found = set(dependencies)
+    whole = {dependency.table for dependency in found if dependency.column is None}
     return tuple(
         sorted(
             (each for each in found if each.column is None or each.table not in whole),
@@ -73,17 +73,17 @@ def _united(dependences: Iterable[Dependence]) -> tuple[Dependence, ...]:
     )
 
 
-def _dependence(catalog: Catalog, use: TableUse) -> Dependence:
+def _dependency(catalog: Catalog, use: TableUse) -> Dependency:
     relation = catalog.relation_named(use.schema, use.table)
     if relation is None:
-        return Dependence(str(use))
+        return Dependency(str(use))
     listed = catalog.key_columns(relation)
     bound = [pair for pair in use.bound if pair[0] in listed and _is_partition(catalog, relation, pair[0])]
     if not bound:
-        return Dependence(str(use))
+        return Dependency(str(use))
     keys = [relation.column_names(key.columns) for key in relation.unique_keys]
     column, parameter = min(bound, key=lambda pair: ((pair[0],) not in keys, *pair))
-    return Dependence(str(use), column, parameter)
+    return Dependency(str(use), column, parameter)
 
 
 def _is_partition(catalog: Catalog, relation: Relation | None, name: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from plainsql.errors import Place
-from plainsql.migrate.folder import Migration, read_folder
+from plainsql.migrate.discovery import Migration, read_folder
 from plainsql.migrate.script import Statement, place_at
 
 __all__ = ["MigrationAllowance", "MigrationStatements"]

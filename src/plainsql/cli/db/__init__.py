@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from plainsql.cli.db.cleaning import cleanup
-from plainsql.cli.db.connections import try_out
-from plainsql.cli.db.dropping import drop
-from plainsql.cli.db.exporting import export
-from plainsql.cli.db.importing import import_
-from plainsql.cli.db.measuring import stats
+from plainsql.cli.db.cleanup import cleanup
+from plainsql.cli.db.doctor import try_out
+from plainsql.cli.db.drop import drop
+from plainsql.cli.db.export import export
+from plainsql.cli.db.import_ import import_
+from plainsql.cli.db.stats import stats
 
 __all__ = ["app"]
 

@@ -7,7 +7,7 @@ import statistics
 import time
 from typing import Any
 
-from plainsql.cli.db.checks import Check
+from plainsql.cli.db.database_check import Check
 from plainsql.errors import SettingsError
 from plainsql.settings import hide_password, redis_url
 

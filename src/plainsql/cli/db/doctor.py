@@ -1,0 +1,86 @@
+"""``plainsql db test``: try PostgreSQL, pgvector, the migrations and Redis, and say what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.database_check import Check, check_database, failure
+from plainsql.cli.db.layer_selection import known_layers
+from plainsql.cli.db.redis_check import check_redis
+from plainsql.cli.exit_codes import FINDINGS, FINE
+from plainsql.errors import PlainsqlError
+
+__all__ = ["try_out"]
+
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
+
+
+def try_out(
+    *layers: str,
+    redis: Annotated[str | None, Parameter(show_default=False)] = None,
+    require_redis: Annotated[bool, FLAG] = False,
+    common: Common = COMMON,
+) -> int:
+    """Try the connections to PostgreSQL, pgvector and Redis, and look for pending migrations.
+
+    Each is ok, a warning, failed or skipped, with what to do about it.
+
+    Exits with 0 where nothing failed, 1 where something did.
+
+    Parameters
+    ----------
+    layers
+        Whose migrations to look for; by default those of the project and those that the database has.
+    redis
+        URL of Redis; by default what is configured.
+    require_redis
+        Fail where no Redis is configured.
+    """
+    known_layers(layers)  # a wrong name is told before anything is tried
+    checks = []
+    for check in _all(layers, common.database, redis, required=require_redis):
+        checks.append(check)
+        if not common.json:
+            _show(check)
+    failed = [check for check in checks if check.state == "failed"]
+    if common.json:
+        print_json({"ok": not failed, "checks": checks})
+    else:
+        print(f"{len(failed)} of {len(checks)} checks failed" if failed else "everything answers")
+    return FINDINGS if failed else FINE
+
+
+def _all(
+    layers: Sequence[str], database: str | None, redis: str | None, *, required: bool
+) -> Iterator[Check]:
+    yield from _postgresql(layers, database)
+    yield check_redis(redis, required=required)
+
+
+def _postgresql(layers: Sequence[str], database: str | None) -> Iterable[Check]:
+    try:
+        with connected(database) as session:
+            yield from check_database(session, layers)
+    except (PlainsqlError, OSError) as error:
+        yield failure("postgresql", error)
+
+
+def _show(check: Check) -> None:
+    if sys.stdout.isatty():
+        console = Console(highlight=False)
+        console.print(
+            Text.assemble((f"{check.state:8}", _STYLES[check.state]), (f"{check.name}  ", "bold"), check.text)
+        )
+        if check.hint:
+            console.print(Text(f"{'':8}→ {check.hint}", style="dim"))
+    else:
+        print(f"{check.state:8}{check.name}: {check.text}", flush=True)
+        if check.hint:
+            print(f"{'':8}HINT: {check.hint}", flush=True)

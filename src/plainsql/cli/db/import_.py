@@ -1,0 +1,117 @@
+"""``plainsql db import``: what ``export`` wrote, back into tables."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+from cyclopts import Parameter
+
+from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.layer_selection import known_layers
+from plainsql.cli.db.progress import bars
+from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
+
+if TYPE_CHECKING:
+    from plainsql.transfer import Replaced
+
+__all__ = ["import_"]
+
+
+def import_(
+    # Let the hyphen alone through.
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    /,
+    *layers: str,
+    replace: Annotated[bool, FLAG] = False,
+    max_line: int = 64,
+    common: Common = COMMON,
+) -> int:
+    """Read a file of ``plainsql db export`` into a database with the same migrations.
+
+    All of it or nothing: it is one transaction. The file is checked from the first line to the last before
+    the database is touched. Triggers do not run; constraints are checked. It may hold rows of layers only:
+    schemas that have a folder of migrations.
+
+    Exits with 0 where all rows are in, 1 where the file or the database is not as it must be, 2 where it
+    could not run.
+
+    Parameters
+    ----------
+    file
+        The file, unpacked where its name ends in .gz; - is the standard input.
+    layers
+        The only layers that the file may hold; by default any.
+    replace
+        Empty the layers' tables first, which it shows; name the layers with it. Without it, they must be
+        empty.
+    max_line
+        MiB of the longest line that is read; a line is held in memory.
+    """
+    if str(file).startswith("-") and str(file) != "-":
+        print(f"unknown option: {file}", file=sys.stderr)
+        return COULD_NOT_RUN
+    if not 1 <= max_line <= 4096:
+        print(f"--max-line: expected 1 to 4096 MiB, got {max_line}", file=sys.stderr)
+        return COULD_NOT_RUN
+    from plainsql.transfer import TransferError, Transferred, check_file, import_file, open_file
+
+    allowed = {layer.name for layer in known_layers(layers)}
+    lost: list[Replaced] = []
+
+    def show_loss(tables: Sequence[Replaced], address: str) -> None:
+        lost.extend(tables)
+        if not common.json or not layers:
+            print(f"{'to be replaced' if layers else 'would be replaced'} in {address}", file=sys.stderr)
+            for table in tables:
+                about = "" if table.exact else "about "
+                print(f"  {table.name}: {about}{table.rows:,} rows", file=sys.stderr)
+        if not layers:
+            held = sorted({table.layer for table in tables})
+            raise TransferError(
+                "the layers to replace are not named",
+                hint=f"if they are these: plainsql db import {shlex.join([str(file), *held])} --replace",
+            )
+
+    def load(session: Session, lines: BinaryIO, name: str, totals: dict[str, int] | None) -> Transferred:
+        return import_file(
+            session.connection,
+            lines,
+            name,
+            replace=replace,
+            layers=allowed,
+            max_line_bytes=max_line << 20,
+            totals=totals,
+            on_replace=lambda tables: show_loss(tables, session.address),
+            on_rows=shown,
+        )
+
+    def read() -> Transferred:
+        if str(file) == "-":
+            with connected(common.database) as session:
+                return load(session, sys.stdin.buffer, "standard input", None)
+        with open_file(file) as lines:
+            checked = check_file(
+                lines, str(file), layers=allowed, max_line_bytes=max_line << 20, on_rows=shown
+            )
+        with connected(common.database) as session, open_file(file) as lines:
+            return load(session, lines, str(file), checked.rows)
+
+    try:
+        with bars() as shown:
+            done = read()
+    except TransferError as error:
+        print(f"{error}\nnothing was imported", file=sys.stderr)
+        return FINDINGS
+    rows = sum(done.rows.values())
+    if common.json:
+        told = {"file": str(file), "layers": done.layers, "rows": done.rows, "sha256": done.sha256}
+        if replace:
+            told["replaced"] = {table.name: table.rows for table in lost}
+        print_json(told)
+    else:
+        print(f"imported {rows:,} rows into {len(done.rows)} tables ({', '.join(done.layers)})")
+    return FINE

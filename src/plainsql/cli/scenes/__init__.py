@@ -1,1 +1,0 @@
-"""What ``plainsql demo`` plays, one module a layer."""

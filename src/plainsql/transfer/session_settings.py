@@ -1,0 +1,41 @@
+"""The session's settings during a transfer: what values look like, and no limits of time."""
+
+from __future__ import annotations
+
+from plainsql.transfer.catalog import Connection
+from plainsql.transfer.errors import TransferError
+from plainsql.transfer.file_format import SETTINGS
+
+__all__ = ["prepare_session"]
+
+_LIMITS = {
+    # Errors, where a policy would leave out rows without a word.
+    "row_security": "off",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+    "lock_timeout": "10s",
+    # Rows in the order in which they lie, always from the first one on.
+    "synchronize_seqscans": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+
+
+def prepare_session(connection: Connection) -> None:
+    """Set what a transfer needs, until the transaction ends.
+
+    Raises ``TransferError`` where the database does not know its own encoding.
+    """
+    connection.execute("set local client_encoding to 'utf8'")
+    connection.execute(
+        # Not every server has every setting: transaction_timeout is of PostgreSQL 17.
+        "select set_config(s.name, w.value, true)"
+        " from unnest(%s::text[], %s::text[]) as w (name, value)"
+        " inner join pg_settings as s on lower(s.name) = lower(w.name)",
+        [[*SETTINGS, *_LIMITS], [*SETTINGS.values(), *_LIMITS.values()]],
+    ).fetchall()
+    if connection.execute("show server_encoding").fetchall()[0][0] == "SQL_ASCII":
+        raise TransferError(
+            "the database has the encoding SQL_ASCII: what its text means is not known",
+            hint="move it to a database in UTF8 with pg_dump",
+        )
