@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
-from plainsql.analysis.batched_plans import lost_by_joining
+from plainsql.analysis.batched_plans import lost_by_batching
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
@@ -86,7 +86,7 @@ def _analyse(
         except RefusedError as error:
             raise _refused(analyser, error, variant, variants) from None
         if analysis.by_key and analysis.read_only and analysis.session_safe:
-            analysis = replace(analysis, lost_by_joining=lost_by_joining(connection, variant))
+            analysis = replace(analysis, lost_by_batching=lost_by_batching(connection, variant))
         analyses.append(analysis)
         prepared.append((variant, [fact.type for fact in analysis.parameters]))
     # The facts hold for the other variants, if PostgreSQL accepts them with the same types.

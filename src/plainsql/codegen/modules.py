@@ -199,7 +199,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
     by_key = (
         statement.autobatch
         and read_only
-        and all(variant.by_key and not variant.lost_by_joining for variant in item.variants)
+        and all(variant.by_key and not variant.lost_by_batching for variant in item.variants)
     )
     not_null = _claimed_not_null(item)
     cache, changes = _cache(item), changes_of_variants(item.variants)
