@@ -1,6 +1,6 @@
 """Random schemas, reads that could be cached, and writes: the soundness fuzzer of derived tags.
 
-`python -m tests.analysis.reach_cases --pairs 20000 --seed 7 [--url …]` runs each read before and after each
+`python -m tests.analysis.dependency_cases --pairs 20000 --seed 7 [--url …]` runs each read before and after each
 write on the server. Where the answer is another one, a change of the write must hit a dependence of the read,
 with the values that both were given and that the write returned.
 """
@@ -22,7 +22,7 @@ from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.dependencies import Change, Dependency
 from plainsql.settings import resolve_database
 from plainsql.statements import compile_body
-from tests.analysis.reach_statements import Statements
+from tests.analysis.dependency_statements import Statements
 
 PAIRS_A_SCHEMA, DRAWS = 60, 8
 VALUES = (0, 1, 2, 3, 4)

@@ -16,7 +16,7 @@ from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of
 from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency
 from plainsql.statements import compile_body
 from plainsql.statements.model import CachePolicy
-from tests.analysis.reach_cases import Tally, hits, run
+from tests.analysis.dependency_cases import Tally, hits, run
 
 SEEDS, PAIRS = (21, 22), 220
 
