@@ -1,4 +1,4 @@
-"""The joined form of a read is planned beside the single one, and what it would lose is told."""
+"""The batched form of a read is planned next to the single one, and its loss is reported."""
 
 from __future__ import annotations
 

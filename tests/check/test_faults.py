@@ -1,4 +1,4 @@
-"""A query that plainsql itself stumbles over is named, and hides nothing of the others."""
+"""A fault of plainsql in one query is reported with its file, and the other queries are still checked."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STEPS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
         lambda function, _: function.statement.name == "notes.deep",
     ),
 }
-"""The parts that a query goes through: what is called there, and whether a call is about the query."""
+"""The steps that a query goes through: the function that is called, and whether a call is about the query."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def project(migrations: Write, tmp_path: Path) -> Project:
 
 
 def stumble(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Let one part raise what nobody foresaw, for one query."""
+    """Make one step raise an unforeseen error for one query."""
     home, name, is_meant = STEPS[step]
     original = getattr(home, name)
 
@@ -65,7 +65,7 @@ def stumble(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_the_others_are_checked_all_the_same(
+def test_the_other_queries_are_still_checked(
     project: Project, database_url: str, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     stumble(monkeypatch, step)
@@ -124,7 +124,7 @@ def test_loading_names_the_file(project: Project, monkeypatch: pytest.MonkeyPatc
     assert isinstance(caught.value.__cause__, RecursionError)
 
 
-def test_what_no_query_alone_is_the_cause_of_is_said_of_the_folder(
+def test_a_fault_of_no_single_query_is_reported_for_the_folder(
     project: Project, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = modules.plan_modules

@@ -1,7 +1,7 @@
-"""What a check says of a query that PostgreSQL refuses, or that is not what its header says, word by word.
+"""The messages about queries that PostgreSQL refuses or that contradict their header, word by word.
 
-A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and what is said of it. To add a
-case, write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read what came out.
+A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and the message. To add a case,
+write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read the result.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ create procedure forget(note bigint) language sql as 'delete from notes where id
 
 @pytest.fixture(scope="module")
 def reviewed(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> ProjectCheck:
-    """One review of all cases, each a query of its own folder: they must not share rows."""
+    """Check all cases in one project, each as a query of its own folder: they must not share rows."""
     root = tmp_path_factory.mktemp("messages")
     (root / "migrations").mkdir()
     (root / "migrations" / "0001_notes.sql").write_text(SCHEMA)

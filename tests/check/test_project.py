@@ -1,4 +1,4 @@
-"""A review of a whole project: what it remembers, and that it changes nothing."""
+"""The check of a whole project: its cache, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def project(migrations: Write, tmp_path: Path) -> Project:
     return Project(root=tmp_path)
 
 
-def test_a_second_review_says_the_same_from_memory(project: Project, database_url: str) -> None:
+def test_a_second_check_gives_the_same_from_the_cache(project: Project, database_url: str) -> None:
     first = check_project(project, database_url)
     assert (project.root / ".plainsql" / "review.msgpack").is_file()
     second = check_project(project, database_url)
@@ -29,7 +29,7 @@ def test_a_second_review_says_the_same_from_memory(project: Project, database_ur
     assert second.errors == first.errors == ()
 
 
-def test_a_memory_that_cannot_be_read_is_made_anew(project: Project, database_url: str) -> None:
+def test_an_unreadable_cache_is_written_again(project: Project, database_url: str) -> None:
     first = check_project(project, database_url)
     memory = project.root / ".plainsql" / "review.msgpack"
     memory.write_bytes(b"\x00 nonsense")
@@ -55,7 +55,7 @@ def test_only_some_files_can_be_reviewed(project: Project, database_url: str) ->
     assert (error.line, error.column) == (3, 8)
 
 
-def test_a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others(
+def test_an_unreadable_file_does_not_hide_problems_of_other_files(
     project: Project, database_url: str
 ) -> None:
     (project.sql_folder / "notes" / "bad.sql").write_text("-- Bad.\n-- returns: value\nselect nope\n")
@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others(
     ]
 
 
-def test_without_a_database_the_files_are_looked_at_all_the_same(project: Project) -> None:
+def test_without_a_database_the_files_are_still_checked(project: Project) -> None:
     (project.sql_folder / "notes" / "unread.sql").write_text("-- Unread.\n-- retruns: value\nselect 1\n")
     found = check_project(project, "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1")
     assert [error.name for error in found.errors] == ["sql-file"]
@@ -78,5 +78,5 @@ def test_a_review_writes_nothing_but_its_memory(project: Project, database_url: 
     check_project(project, database_url)
     after = sorted(project.root.rglob("*"))
     new = [path.relative_to(project.root).as_posix() for path in after if path not in before]
-    # The folder of what a machine keeps to itself, which git does not look at.
+    # The folder for files of one machine, which git ignores.
     assert new == [".plainsql", ".plainsql/.gitignore", ".plainsql/review.msgpack"]

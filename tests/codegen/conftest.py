@@ -1,4 +1,4 @@
-"""The kitchen, a project with a query for everything that can be generated; and projects made by a test."""
+"""The kitchen, a project with a query for everything that can be generated, and projects made by a test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def project(root: Path) -> Project:
 
 @pytest.fixture
 def generate(database_url: str) -> Generate:
-    """Review the project in a folder."""
+    """Check the project in a folder."""
 
     def run(root: Path) -> ProjectCheck:
         found = check_project(project(root), database_url)
@@ -43,7 +43,7 @@ def generate(database_url: str) -> Generate:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the kitchen, without what is generated."""
+    """A copy of the kitchen without the generated files."""
     root = tmp_path / "kitchen"
     for folder in ("sql", "migrations"):
         shutil.copytree(KITCHEN / folder, root / folder)
@@ -81,7 +81,7 @@ def folder(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def make(folder: Project, database_url: str) -> Made:
-    """Write files below the project, and review it."""
+    """Write files below the project, and check it."""
 
     def run(files: Mapping[str, str]) -> ProjectCheck:
         for name, text in {"migrations/0001_all.sql": SCHEMA, **files}.items():
@@ -119,13 +119,13 @@ class Sides:
         self._runner, self._first, self._second = runner, first, second
 
     def ask(self, query: Any, /, **parameters: object) -> Any:
-        """Call a query over both, and return what both answer."""
+        """Call a query over both drivers, and return both answers."""
         first = self._runner.run(query(self._first, **parameters))
         assert query(self._second, **parameters) == first
         return first
 
     def refused(self, query: Any, error: type[plainsql.PlainsqlError], /, **parameters: object) -> Any:
-        """Call a query over both, and return the error that both raise."""
+        """Call a query over both drivers, and return the error that both raise."""
         with pytest.raises(error) as raised:
             self._runner.run(query(self._first, **parameters))
         with pytest.raises(error) as again:

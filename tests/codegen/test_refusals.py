@@ -1,4 +1,4 @@
-"""What no module can be generated from, in the words in which it is refused."""
+"""The refusals of queries from which no module can be generated, word by word."""
 
 from __future__ import annotations
 
