@@ -84,6 +84,11 @@ format: environment-dev ## Rewrite Python and SQL in the house style
 	@$(BIN)/ruff format .
 	@$(if $(SQL),$(BIN)/sqlfluff fix --processes 0 --disable-progress-bar --quiet $(SQL))
 
+.PHONY: docs
+docs: environment-docs ## Build the documentation as a site (ARGS=serve: and serve it)
+	@$(BIN)/python scripts/docs_site.py $(ARGS)
+	@echo "docs: ok, in build/docs/site"
+
 .PHONY: lock
 lock: environment-lock ## Resolve requirements/ from pyproject.toml (ARGS=--upgrade: to the newest)
 	@sh scripts/lock.sh $(ARGS)
@@ -115,8 +120,8 @@ clean: ## Delete the environments, caches and built packages; no data
 
 # -- What the commands stand on
 
-.PHONY: environment-demo environment-dev environment-lock
-environment-demo environment-dev environment-lock: environment-%:
+.PHONY: environment-demo environment-dev environment-docs environment-lock
+environment-demo environment-dev environment-docs environment-lock: environment-%:
 	@sh scripts/environment.sh $*
 
 .PHONY: servers

@@ -26,7 +26,7 @@ from redis.asyncio import Redis
 
 from plainsql.cache import Cache, Reading, touch
 from plainsql.cache.redis_store import RedisStore
-from plainsql.reach import CachedRead, Dependence
+from plainsql.dependencies import CachedRead, Dependency
 from plainsql.redis_link import Link, Script
 from tests.redis_server import RedisServer, free_port, redis_server
 
@@ -61,7 +61,7 @@ LEAD = Lead(
 
 def reading(local: float | None = None) -> Reading[Lead | None]:
     """The cached query, with or without a tier in the process."""
-    policy = CachedRead(300.0, (Dependence(TABLE, "id", "id"),), local=local)
+    policy = CachedRead(300.0, (Dependency(TABLE, "id", "id"),), local=local)
     return Reading("realty.leads.get_by_id", policy, ("id",), Lead | None)
 
 

@@ -61,7 +61,7 @@ where
   and (l.created_at, l.id) < (:after_created_at, :after_id)  --?
 order by l.created_at desc, l.id desc
 limit :limit
-\"\"\", effect="reads")
+\"\"\", read_only=True, session_clean=True)
 def q{query}(
     *,
     kind: Literal["a", "b"] | UnsetType = UNSET,

@@ -2,7 +2,7 @@
 # Builds .venv, or the folder that PLAINSQL_VENV names: what requirements/$1.txt pins, by hash, and this checkout on
 # top of it, editable.
 #
-#   PYTHON=python3.12 scripts/environment.sh demo|dev|lock|bench
+#   PYTHON=python3.12 scripts/environment.sh demo|dev|docs|lock|bench
 #
 # A second run finds its stamp and does nothing. An environment whose building was interrupted, whose Python is
 # gone, or which was made in another folder is built anew.

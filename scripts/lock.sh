@@ -22,4 +22,7 @@ resolve dev pyproject.toml --extra all --extra report --extra test --group build
 # The peers that the benchmarks compare with, beside all that is above.
 resolve bench pyproject.toml benchmarks/peers.in --extra all --group build --constraint requirements/demo.txt \
   --constraint requirements/dev.txt "$@"
+# The package itself is among them: the reference is made of it.
+resolve docs pyproject.toml --group build --group docs --constraint requirements/demo.txt \
+  --constraint requirements/dev.txt "$@"
 resolve lock --group lock "$@"

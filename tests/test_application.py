@@ -163,9 +163,7 @@ def test_a_name_that_no_setting_can_have_is_refused_with_its_place(
     tenant_names: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     tenant_names.write_text(f'[tool.plainsql]\ntenant_setting = "{name}"\n')
-    with pytest.raises(
-        OptionError, match=r"^tenant_setting in \[tool.plainsql\]: expected a name"
-    ):
+    with pytest.raises(OptionError, match=r"^tenant_setting in \[tool.plainsql\]: expected a name"):
         tenant_settings()
     monkeypatch.setenv("PLAINSQL_TENANT_SETTING", name)
     with pytest.raises(OptionError, match=r"^PLAINSQL_TENANT_SETTING: expected a name with a dot"):

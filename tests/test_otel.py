@@ -22,12 +22,21 @@ from plainsql.query import Args, many, one
 from tests.proxy import Proxy
 
 
-@many[int]("t.series", "sql/t/series.sql", 1, "select generate_series(1, :last::int)", effect="reads")
+@many[int](
+    "t.series",
+    "sql/t/series.sql",
+    1,
+    "select generate_series(1, :last::int)",
+    read_only=True,
+    session_clean=True,
+)
 def series(*, last: int) -> Args:
     return (last,)
 
 
-@one[str]("t.secret", "sql/t/secret.sql", 1, "select :text::text || (1 / 0)", effect="reads")
+@one[str](
+    "t.secret", "sql/t/secret.sql", 1, "select :text::text || (1 / 0)", read_only=True, session_clean=True
+)
 def broken(*, text: str) -> Args:
     return (text,)
 

@@ -10,20 +10,20 @@ from typing import Any, Literal
 import pytest
 
 import plainsql
+from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency
 from plainsql.query import (
     Args,
     Binder,
+    CompiledQuery,
     Described,
     ManyQuery,
-    Plan,
-    Query,
+    QueryText,
     bounded,
     count,
     many,
     one,
     optional,
 )
-from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -42,16 +42,16 @@ class Recorder:
         self.sql = ""
         self.values: Args = ()
 
-    def run(self, query: Query[..., Any, Any], args: Args) -> Any:
-        plan, self.values = query.plan(args)
-        self.sql = plan.sql
+    def run(self, query: CompiledQuery[Any, Any], args: Args) -> Any:
+        text, self.values = query.text(args)
+        self.sql = text.sql
         if query.needs_columns:
-            query.adopt(self.columns)
+            query.set_columns(self.columns)
         return query.result(self.records)
 
-    def stream(self, query: Query[..., Any, Any], args: Args) -> Iterator[Any]:
-        plan, self.values = query.plan(args)
-        self.sql = plan.sql
+    def stream(self, query: CompiledQuery[Any, Any], args: Args) -> Iterator[Any]:
+        text, self.values = query.text(args)
+        self.sql = text.sql
         yield from query.build(self.records)
 
 
@@ -130,9 +130,9 @@ def test_optional_lines_and_choices_pick_their_arguments() -> None:
 
 
 def test_each_variant_is_compiled_once() -> None:
-    first: Plan = search.plan((5, "x", UNSET, UNSET, "id"))[0]
-    again: Plan = search.plan((7, "y", UNSET, UNSET, "id"))[0]
-    other: Plan = search.plan((7, "y", UNSET, UNSET, "name"))[0]
+    first: QueryText = search.compiled.text((5, "x", UNSET, UNSET, "id"))[0]
+    again: QueryText = search.compiled.text((7, "y", UNSET, UNSET, "id"))[0]
+    other: QueryText = search.compiled.text((7, "y", UNSET, UNSET, "name"))[0]
     assert first is again
     assert first is not other
 
@@ -254,10 +254,10 @@ def test_a_loaded_query_checks_names_defaults_and_bounds() -> None:
 
 
 def test_a_note_points_into_the_file() -> None:
-    plan, _ = get.plan((1,))
-    assert get.note(plan, None) == "query: shop.leads.get (sql/shop/leads/get.sql)"
-    position = plan.sql.index("leads") + 1
-    assert get.note(plan, str(position)) == (
+    text, _ = get.compiled.text((1,))
+    assert get.compiled.error_note(text, None) == "query: shop.leads.get (sql/shop/leads/get.sql)"
+    position = text.sql.index("leads") + 1
+    assert get.compiled.error_note(text, str(position)) == (
         "query: shop.leads.get\n"
         "sql/shop/leads/get.sql:4:22\n"
         "    select id, name from leads where id = :id\n"
@@ -266,21 +266,26 @@ def test_a_note_points_into_the_file() -> None:
 
 
 def test_an_unfit_argument_is_told_by_its_name_and_never_shown() -> None:
-    plan, _ = get.plan(("secret",))
-    assert str(get.unfit(plan, 0, "int4", "secret", ValueError("secret"))) == (
+    text, _ = get.compiled.text(("secret",))
+    assert str(get.compiled.encode_error(text, 0, "int4", "secret", ValueError("secret"))) == (
         "shop.leads.get: id: expected int4, got str\n"
         "DETAIL: the text is not a valid int4\n"
         "HINT: see sql/shop/leads/get.sql"
     )
-    assert get.unfit(plan, 0, "int4", 2**40, OverflowError()).detail == "the value is out of range"
-    assert get.unfit(plan, 0, "int4", "secret", TypeError()).detail is None
+    assert (
+        get.compiled.encode_error(text, 0, "int4", 2**40, OverflowError()).detail
+        == "the value is out of range"
+    )
+    assert get.compiled.encode_error(text, 0, "int4", "secret", TypeError()).detail is None
 
 
 def test_a_query_keeps_what_was_derived_for_cached_reads() -> None:
-    depends = CachedRead(300, (Dependence("realty.leads", "id", "id"),))
+    depends = CachedRead(300, (Dependency("realty.leads", "id", "id"),))
     changes = (Change("realty.leads", (("id", "parameter", "id"),)),)
 
-    @optional[int]("leads.seen", "sql/leads/seen.sql", 1, "select 1", effect="reads", cache=depends)
+    @optional[int](
+        "leads.seen", "sql/leads/seen.sql", 1, "select 1", read_only=True, session_clean=True, cache=depends
+    )
     def seen() -> Args:
         return ()
 
@@ -288,13 +293,17 @@ def test_a_query_keeps_what_was_derived_for_cached_reads() -> None:
     def forget(*, id: int) -> Args:
         return (id,)
 
-    assert (seen.cache, seen.changes, seen.effect) == (depends, (), "reads")
-    assert (forget.cache, forget.changes, forget.effect) == (None, changes, "unknown")
+    assert (seen.compiled.cache, seen.compiled.changes, seen.compiled.read_only) == (depends, (), True)
+    assert (forget.compiled.cache, forget.compiled.changes, forget.compiled.session_clean) == (
+        None,
+        changes,
+        False,
+    )
 
 
 def test_of_a_loaded_query_nothing_is_known(tmp_path: Path) -> None:
     (tmp_path / "it.sql").write_text("-- It.\n-- returns: value\n-- cache: 5m\nselect 1 as it\n")
     it = plainsql.load(tmp_path)["it"]
-    assert (it.cache, it.changes) == (None, EVERYTHING)
+    assert (it.compiled.cache, it.compiled.changes) == (None, EVERYTHING)
     again = pickle.loads(pickle.dumps(it))
-    assert (again.cache, again.changes) == (None, EVERYTHING)
+    assert (again.compiled.cache, again.compiled.changes) == (None, EVERYTHING)

@@ -68,7 +68,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     ],
 )
 async def test_no_error_of_a_connection_shows_the_password(url: str) -> None:
-    from plainsql.analysis.scratch import connect
+    from plainsql.analysis.scratch_database import connect
 
     async def by_asyncpg() -> None:
         async with plainsql.connect(url, connect_timeout=5):

@@ -16,8 +16,8 @@ import msgspec
 from benchmarks.cache_soak.broken import STORES
 from benchmarks.cache_soak.history import READ, READ_TOO, WRITE, Event, pack
 from plainsql.cache import Cache, Reading, merge, touch
+from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import CacheError
-from plainsql.reach import CachedRead, Dependence
 
 __all__ = ["Orders", "command"]
 
@@ -32,12 +32,12 @@ def _table(register: int) -> str:
 
 
 _ONE = [
-    Reading[int]("soak.version_of", CachedRead(60.0, (Dependence(_table(part), "id", "id"),)), ("id",), int)
+    Reading[int]("soak.version_of", CachedRead(60.0, (Dependency(_table(part), "id", "id"),)), ("id",), int)
     for part in range(_PARTS)
 ]
 _ALL = Reading[list[tuple[int, int]]](
     "soak.all",
-    CachedRead(60.0, tuple(Dependence(_table(part)) for part in range(_PARTS))),
+    CachedRead(60.0, tuple(Dependency(_table(part)) for part in range(_PARTS))),
     (),
     list[tuple[int, int]],
 )
@@ -166,7 +166,7 @@ async def main(orders: Orders) -> None:
     )
     async with (
         asyncpg.create_pool(orders.database, min_size=1, max_size=6) as pool,
-        Cache(store, mode="strict", marker_ttl=2.0, lease=2.0, lease_wait=0.3, audit_rate=0.001) as cache,
+        Cache(store, on_failure="fail", marker_ttl=2.0, lease=2.0, lease_wait=0.3, audit_rate=0.001) as cache,
     ):
         worker = Worker(orders, pool, cache)
         if orders.role == "reader":

@@ -150,7 +150,7 @@ async def _run(
                         statement_timeout=plan.limits.statement,
                         # Of the largest pool connections grow old; the others must find out by themselves
                         # that their server is the primary no more.
-                        max_age=plan.seconds / 4 if size == max(plan.pools) else 3600.0,
+                        max_lifetime=plan.seconds / 4 if size == max(plan.pools) else 3600.0,
                         application_name="soak",
                     )
                 )

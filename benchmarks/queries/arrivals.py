@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, count, one
-from plainsql.reach import Change
 
 __all__ = ["add", "create"]
 
@@ -18,7 +18,7 @@ __all__ = ["add", "create"]
 @count("arrivals.add", "sql/arrivals/add.sql", 3, """\
 insert into bench.arrivals (id, name, email, score, created_at)
 values (:id, :name, :email, :score, :created_at)
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("bench.arrivals", (("id", "parameter", "id"),)),
 ))
 def add(*, id: int, name: str, email: str, score: int, created_at: datetime) -> Args:
@@ -36,7 +36,7 @@ def add(*, id: int, name: str, email: str, score: int, created_at: datetime) -> 
 insert into bench.arrivals (name, email, score, created_at)
 values (:name, :email, :score, :created_at)
 returning id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("bench.arrivals", (("id", "returned", "id"),)),
 ))
 def create(*, name: str, email: str, score: int, created_at: datetime) -> Args:

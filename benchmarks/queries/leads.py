@@ -34,7 +34,7 @@ select
   l.created_at
 from bench.leads as l
 order by l.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def export() -> Args:
     """All leads in the order of their ids: to be streamed.
 
@@ -53,7 +53,7 @@ select
   l.created_at
 from bench.leads as l
 where l.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: int) -> Args:
     """The lead with this id.
 
@@ -76,7 +76,7 @@ from bench.leads as l
 where l.id > :after
 order by l.id
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list_after(*, after: int, limit: int) -> Args:
     """The leads that follow an id, in its order.
 

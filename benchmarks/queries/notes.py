@@ -32,7 +32,7 @@ select
   n.created_at
 from bench.notes as n
 where n.id = :id
-""", effect="reads", row_security={"bench.notes": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"bench.notes": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The note with this id, of the tenant that the session is set to.
 

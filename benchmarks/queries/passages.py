@@ -41,7 +41,7 @@ select
   n.distance
 from nearest as n
 order by n.distance + 0, n.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def nearest(*, embedding: Vector | Sequence[float] | SupportsArray, below: int, limit: int = 10) -> Args:
     """The passages nearest in meaning among those of some buckets, nearest first.
 

@@ -1,7 +1,7 @@
 """The protocols of executors.
 
-They are for type checkers: nothing is registered, nothing is inherited. What a call returns is known from
-the query, so here it is any object.
+They are for type checkers: an executor registers nowhere and inherits nothing. The query's type says what a
+call returns, so a result is any object here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
-from plainsql.binding import Args
+from plainsql.types import Args
 
 __all__ = ["AsyncExecutor", "SyncExecutor"]
 
@@ -17,7 +17,7 @@ __all__ = ["AsyncExecutor", "SyncExecutor"]
 class AsyncExecutor(Protocol):
     """Anything that runs queries and is awaited: a ``Database``, a ``Transaction``, a tenant's view of one.
 
-    Annotate a function with it that takes whichever its caller has::
+    Annotate a function with it if it works with each of them::
 
         async def hire(db: plainsql.AsyncExecutor, name: str) -> Employee: ...
     """
@@ -30,11 +30,11 @@ class AsyncExecutor(Protocol):
         """Run a query and yield its rows; call ``query.stream`` instead."""
         ...
 
-    def run_batch(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, list[Any]]:
+    def batch(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, list[Any]]:
         """Run a query for each set of arguments; call ``query.batch`` instead."""
         ...
 
-    def run_many(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
+    def execute_many(self, query: Any, sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments and return nothing; call ``query.execute_many`` instead."""
         ...
 

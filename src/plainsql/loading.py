@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from plainsql.crypto import Encrypted
+from plainsql.dependencies import EVERYTHING
 from plainsql.options import check
 from plainsql.query import Args, Binder, CountQuery, ManyQuery, OneQuery, OptionalQuery, Query
-from plainsql.reach import EVERYTHING
+from plainsql.query.compiled import QueryFacts
 from plainsql.statements import Statement
 from plainsql.statements import load as load_statements
 from plainsql.types import UNSET
@@ -140,6 +141,8 @@ def make_query(statement: Statement) -> Query[..., Any, Any]:
         statement.body,
         binder,
         None,
-        changes=EVERYTHING,
-        not_null=tuple(hint.name for hint in statement.columns if hint.nullable is False),
+        QueryFacts(
+            changes=EVERYTHING,
+            not_null=tuple(hint.name for hint in statement.columns if hint.nullable is False),
+        ),
     )

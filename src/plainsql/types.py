@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JSON",
     "UNSET",
+    "Args",
     "BitString",
     "Box",
     "Circle",
@@ -61,13 +62,17 @@ _OF_ASYNCPG: Final = frozenset(
 
 
 def __getattr__(name: str) -> object:
-    # The value types are asyncpg's own, so that the driver builds them without a copy; the driver itself
-    # is imported only by those who need it.
+    # The value types are asyncpg's own, so that the driver builds them without a copy. The driver is imported
+    # only when one is needed.
     if name in _OF_ASYNCPG:
         import asyncpg
 
         return getattr(asyncpg, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+Args = tuple[object, ...]
+"""A query's arguments in the order of its parameters, then of its choices."""
 
 
 class JsonMark:

@@ -66,7 +66,7 @@ def _findings(analysis: Analysis) -> Iterator[str]:
 
 
 def _reach(analysis: Analysis) -> Iterator[str]:
-    for dependence in analysis.dependences:
+    for dependence in analysis.dependencies:
         where = f" where {dependence.column} = {dependence.parameter}" if dependence.column else ""
         yield f"depends on {dependence.table}{where}"
     for change in analysis.changes:

@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
-from plainsql.reach import Change, Dependence
+from plainsql.dependencies import Change, Dependency
 from plainsql.settings import resolve_database
 from plainsql.statements import compile_body
 from tests.analysis.reach_statements import Statements
@@ -73,7 +73,7 @@ class Miss:
             [
                 *(f"{statement};" for statement in self.schema),
                 *(f"{each.sql};\n  -- {dict(each.values)}" for each in (self.read, self.write)),
-                f"depends on {self.read.analysis.dependences}",
+                f"depends on {self.read.analysis.dependencies}",
                 f"changes {self.write.analysis.changes}",
             ]
         )
@@ -81,7 +81,7 @@ class Miss:
 
 def hits(
     change: Change,
-    dependence: Dependence,
+    dependence: Dependency,
     read: Mapping[str, Any],
     write: Mapping[str, Any],
     rows: list[Mapping[str, Any]],
@@ -159,7 +159,7 @@ def _misses(connection: psycopg.Connection[Any], read: Statement, write: Stateme
         return False
     finally:
         connection.execute("rollback")
-    pairs = [(c, d) for c in write.analysis.changes for d in read.analysis.dependences]
+    pairs = [(c, d) for c in write.analysis.changes for d in read.analysis.dependencies]
     hit = [pair for pair in pairs if hits(*pair, read.values, write.values, rows)]
     if sorted(map(repr, before)) == sorted(map(repr, after)):
         tally.spared += not hit and any(c.table == d.table for c, d in pairs)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser, RefusedError
-from plainsql.analysis.depth import with_deep_stack
+from plainsql.analysis.deep_stack import with_deep_stack
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_what_postgresql_takes_is_analysed(analyser: Analyser, sql: str, nullabl
 
 def test_what_is_too_deep_is_one_error(analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a sentence and a hint, and the next statement is analysed as ever."""
-    monkeypatch.setattr("plainsql.analysis.depth._FRAMES", 1000)
+    monkeypatch.setattr("plainsql.analysis.deep_stack._FRAMES", 1000)
     with pytest.raises(RefusedError, match="the statement nests too deep to be analysed") as raised:
         analyser.analyse(f"select {chain(' + ', 't.id', 3000)} as x from t")
     assert raised.value.hint

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser, PgType, RefusedError
-from plainsql.analysis.describe import Probe
+from plainsql.analysis.describer import Describer
 from plainsql.errors import ContractError
 
 TYPES = """
@@ -161,7 +161,7 @@ def test_the_connection_is_given_back_as_it_was(database_url: str) -> None:
 
 
 def test_a_statement_costs_two_round_trips(typed: Analyser, tmp_path: Path) -> None:
-    """The catalogue is read once; then a statement is prepared and described, and nothing else is asked."""
+    """The catalog is read once; then a statement is prepared and described, and nothing else is asked."""
     server = typed._connection.pgconn
     sql = "select a, b, d from types.all_types as t left join types.tree as r on r.id = t.h where r.id = $1"
     typed.analyse(sql)
@@ -187,7 +187,7 @@ def test_an_older_server_is_refused_with_a_reason() -> None:
         info = Info()
 
     with pytest.raises(ContractError) as caught:
-        Probe(Connection())  # type: ignore[arg-type]
+        Describer(Connection())  # type: ignore[arg-type]
     assert str(caught.value) == (
         "queries cannot be analysed on PostgreSQL 15\n"
         "DETAIL: It can run them, but its trees do not say which outer joins make a column null.\n"

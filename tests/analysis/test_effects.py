@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.evaluation import Effects, Evaluator
-from plainsql.reach import EVERYTHING
+from plainsql.analysis.effects.effects import Effects
+from plainsql.analysis.effects.evaluator import Evaluator
+from plainsql.dependencies import EVERYTHING
 from tests.analysis.effects_cases import FLAVOURS, Tally, build, judge, run, written_statements
 
 SEED, STATEMENTS = 5, 2400
@@ -421,7 +422,7 @@ def test_what_an_extension_brings_for_indexes_is_no_part_of_a_body(
 def test_a_kind_of_node_that_is_not_known_ends_every_proof(honest: psycopg.Connection[Any]) -> None:
     with Analyser(honest) as analyser:
         effects = Effects()
-        evaluator = Evaluator(analyser.catalogue, effects, lambda *_: None, lambda *_: False)
+        evaluator = Evaluator(analyser.catalog, effects, lambda *_: None, lambda *_: False)
         evaluator.expression("{NEWERKIND :arg {CONST :consttype 23}}")
     assert effects.not_read_only == effects.not_session_safe == "newerkind, a kind of node that is not known"
     assert effects.hidden_writes

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from plainsql.analysis.joined_plans import lost_by_joining
+from plainsql.analysis.batched_plans import lost_by_joining
 from plainsql.statements import Variant, compile_body
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from plainsql.analysis.catalogue import Catalogue
-from plainsql.analysis.nonnull_functions import Rule, never_null
-from plainsql.analysis.routines import Function
+from plainsql.analysis.catalog.routines import Function
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.nullability.nonnull_functions import Rule, never_null
 
 COMBINATIONS = 12
 
@@ -260,11 +260,11 @@ def prepared(database_url: str) -> Any:
 
 def test_no_listed_function_returns_null_for_edge_values(prepared: psycopg.Connection[Any]) -> None:
     """A function that does return null for arguments that are not null may not be in the table."""
-    catalogue = Catalogue(prepared)
+    catalog = Catalog(prepared)
     wrong: list[str] = []
     uncalled: list[str] = []
-    for function in catalogue.routines.functions.values():
-        rule = never_null(catalogue, function.oid)
+    for function in catalog.routines.functions.values():
+        rule = never_null(catalog, function.oid)
         if rule is None or function.name.startswith(LEFT_OUT):
             continue
         succeeded = 0

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.definitions import Definitions
+from plainsql.analysis.catalog.definitions import Definitions
+from plainsql.check.analysed_statements import analyse_statements
+from plainsql.check.analysis_cache import AnalysisCache
 from plainsql.codegen import Checked
-from plainsql.review.inspect import inspect
-from plainsql.review.memory import Memory
 from plainsql.statements import parse
 
 SCHEMA = """
@@ -67,11 +67,11 @@ def test_a_default_of_null_in_the_header_is_asked_for(
 ) -> None:
     """Also after the same text without it was analysed, and remembered."""
     text = "-- Days.\n-- returns: value\n{}select :one::date - :other::date as days\n"
-    memory = Memory(tmp_path / "memory", definitions=Definitions(prepared))
+    memory = AnalysisCache(tmp_path / "memory", definitions=Definitions(prepared))
 
     def check(header: str) -> Checked:
         statement = parse(text.format(header), name="days", path="days.sql")
-        (checked,) = inspect(prepared, [statement], memory).checked
+        (checked,) = analyse_statements(prepared, [statement], memory).checked
         return checked
 
     assert not check("").analysis.columns[0].nullable

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.declarations import declared_tables
-from plainsql.analysis.dependences import cached_read, changes_of_all
-from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence
+from plainsql.analysis.catalog.function_annotations import annotated_tables
+from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
+from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency
 from plainsql.statements import compile_body
 from plainsql.statements.model import CachePolicy
 from tests.analysis.reach_cases import Tally, hits, run
@@ -145,9 +145,9 @@ def test_what_was_once_missed_is_hit(
             text = text.replace(f":{name}", f"%({name})s")
         connection.execute(text.encode(), given)
         assert answer() != before
-    dependences = cached_read(CachePolicy(60), reads).dependences
-    changes = changes_of_all(writes)
-    assert any(hits(c, d, asked, given, []) for c in changes for d in dependences)
+    dependencies = cached_read(CachePolicy(60), reads).dependencies
+    changes = changes_of_variants(writes)
+    assert any(hits(c, d, asked, given, []) for c in changes for d in dependencies)
 
 
 def _variants(analyser: Analyser, sql: str) -> list[Any]:
@@ -156,19 +156,19 @@ def _variants(analyser: Analyser, sql: str) -> list[Any]:
 
 
 def _changes(analyser: Analyser, sql: str) -> tuple[Change, ...]:
-    return changes_of_all(_variants(analyser, sql))
+    return changes_of_variants(_variants(analyser, sql))
 
 
-def _depends(analyser: Analyser, sql: str) -> tuple[Dependence, ...]:
-    return cached_read(CachePolicy(60), _variants(analyser, sql)).dependences
+def _depends(analyser: Analyser, sql: str) -> tuple[Dependency, ...]:
+    return cached_read(CachePolicy(60), _variants(analyser, sql)).dependencies
 
 
 def test_a_partition_must_be_one_in_every_variant(analyser: Analyser) -> None:
-    bound = Dependence("public.orders", "customer_id", "customer")
+    bound = Dependency("public.orders", "customer_id", "customer")
     one = "select o.id from orders as o where o.customer_id = :customer"
     assert _depends(analyser, f"{one}\nand o.total > :least --?") == (bound,)
     assert _depends(analyser, "select o.id from orders as o\nwhere o.customer_id = :customer --?") == (
-        Dependence("public.orders"),
+        Dependency("public.orders"),
     )
 
 
@@ -178,8 +178,8 @@ def test_a_table_of_an_optional_line_is_one_that_may_be_read(analyser: Analyser)
         "and exists (select from orders as o where o.customer_id = :other) --?"
     )
     assert _depends(analyser, sql) == (
-        Dependence("public.customers", "id", "id"),
-        Dependence("public.orders", "customer_id", "other"),
+        Dependency("public.customers", "id", "id"),
+        Dependency("public.orders", "customer_id", "other"),
     )
 
 
@@ -211,7 +211,7 @@ def test_the_policy_of_the_header_is_kept(analyser: Analyser) -> None:
     policy = CachePolicy(300.0, local=1.0, stale=30.0, negative=False)
     assert cached_read(policy, analyses) == CachedRead(
         300.0,
-        (Dependence("public.customers"), Dependence("public.secrets", "id", "id")),
+        (Dependency("public.customers"), Dependency("public.secrets", "id", "id")),
         local=1.0,
         stale=30.0,
         negative=False,
@@ -226,18 +226,18 @@ CHANGE = Change("t", (("a", "parameter", "x"), ("a", "returned", "b")))
 @pytest.mark.parametrize(
     ("change", "dependence", "hit"),
     [
-        (CHANGE, Dependence("t"), True),
-        (CHANGE, Dependence("u"), False),
-        (CHANGE, Dependence("t", "a", "one"), True),
-        (CHANGE, Dependence("t", "a", "two"), True),
-        (CHANGE, Dependence("t", "a", "three"), False),
-        (CHANGE, Dependence("t", "a", "none"), False),
-        (CHANGE, Dependence("t", "c", "three"), True),
-        (EVERYTHING[0], Dependence("u", "a", "three"), True),
+        (CHANGE, Dependency("t"), True),
+        (CHANGE, Dependency("u"), False),
+        (CHANGE, Dependency("t", "a", "one"), True),
+        (CHANGE, Dependency("t", "a", "two"), True),
+        (CHANGE, Dependency("t", "a", "three"), False),
+        (CHANGE, Dependency("t", "a", "none"), False),
+        (CHANGE, Dependency("t", "c", "three"), True),
+        (EVERYTHING[0], Dependency("u", "a", "three"), True),
     ],
 )
 def test_the_oracle_hits_what_is_named_and_spares_the_rest(
-    change: Change, dependence: Dependence, hit: bool
+    change: Change, dependence: Dependency, hit: bool
 ) -> None:
     read = {"one": 1, "two": 2, "three": 3, "none": None}
     assert hits(change, dependence, read, {"x": 1}, [{"b": 2}, {"b": None}]) is hit
@@ -260,5 +260,5 @@ def test_the_oracle_hits_what_is_named_and_spares_the_rest(
 def test_a_declaration_is_read_or_void(
     comment: str, reads: set[tuple[str, str]] | None, writes: set[tuple[str, str]] | None
 ) -> None:
-    assert declared_tables(comment, "reads") == reads
-    assert declared_tables(comment, "writes") == writes
+    assert annotated_tables(comment, "reads") == reads
+    assert annotated_tables(comment, "writes") == writes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plainsql.analysis.reader import Node, NodeTextError, read_tree
+from plainsql.analysis.nodes import Node, NodeTextError, read_tree
 
 
 def read(text: str) -> Node:

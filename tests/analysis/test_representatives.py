@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from plainsql.analysis import Analyser, Analysis
-from plainsql.analysis.dependences import changes_of_all
-from plainsql.analysis.merged import merged
-from plainsql.analysis.representatives import representatives
+from plainsql.analysis.effects.cache_dependencies import changes_of_variants
+from plainsql.analysis.merge import merge_variants
+from plainsql.analysis.representative_variants import representative_variants
 from plainsql.statements import compile_body
 
 CONDITIONS = [
@@ -63,8 +63,8 @@ def update(chance: random.Random) -> str:
 def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
     """What is proved of a statement by analyses of its variants."""
     analyses = list(variants)
-    found = merged(analyses)
-    tables = {each.table for each in found.dependences if each.column is None}
+    found = merge_variants(analyses)
+    tables = {each.table for each in found.dependencies if each.column is None}
     return {
         "columns": [(column.name, column.nullable) for column in found.columns],
         "parameters": sorted((p.name, str(p.type), p.nullable) for p in found.parameters),
@@ -73,9 +73,9 @@ def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
         "writes": sorted({str(use) for use in found.writes}),
         "proofs": (found.read_only, found.session_safe, found.volatility, found.by_key),
         "dependences": {
-            each for each in found.dependences if each.column is None or each.table not in tables
+            each for each in found.dependencies if each.column is None or each.table not in tables
         },
-        "changes": changes_of_all(analyses),
+        "changes": changes_of_variants(analyses),
         "findings": {(f.name, f.message) for each in analyses for f in (*each.findings, *each.caching)},
     }
 
@@ -87,7 +87,7 @@ def test_representatives_prove_what_all_variants_prove(analyser: Analyser, make:
     variants = compiled.variants()
     assert len(variants) > 16
     analyses = {variant: analyser.analyse(variant.sql, variant.parameters) for variant in variants}
-    chosen = representatives(compiled, variants)
+    chosen = representative_variants(compiled, variants)
     assert proved(analyses[variant] for variant in chosen) == proved(analyses.values())
 
 
@@ -104,4 +104,4 @@ left join (
     variants = compile_body(sql, name="q", path="q.sql").variants()
     analyses = [analyser.analyse(variant.sql, variant.parameters) for variant in variants]
     assert [each.columns[1].nullable_in_group for each in analyses] == [False, True]
-    assert merged(analyses).columns[1].nullable_in_group
+    assert merge_variants(analyses).columns[1].nullable_in_group

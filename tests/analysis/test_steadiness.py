@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from plainsql.analysis import Analyser
-from plainsql.analysis.dependences import cached_read
+from plainsql.analysis.effects.cache_dependencies import cached_read
 from plainsql.statements.model import CachePolicy
 from tests.analysis.effects_cases import build
 
@@ -92,7 +92,7 @@ def test_a_table_that_a_body_in_pl_pgsql_names_is_read(
     )
     with Analyser(connection) as analyser:
         analysis = analyser.analyse("select g() as v")
-    assert [dependence.table for dependence in analysis.dependences] == ["effects.rates"]
+    assert [dependence.table for dependence in analysis.dependencies] == ["effects.rates"]
     assert analysis.read_only
     assert analysis.session_safe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plainsql.analysis.trigger_bodies import EVENTS, read_body
+from plainsql.analysis.catalog.trigger_bodies import EVENTS, read_body
 
 NEW = frozenset({"delete"})
 """What `return new` drops: a row that is deleted has no new one."""

@@ -11,7 +11,7 @@ from benchmarks.fault_soak.broken import BROKEN
 from benchmarks.fault_soak.history import ACKNOWLEDGED, REFUSED, UNKNOWN, Found, History, judge
 from benchmarks.fault_soak.soak import Plan, Report, soak
 from plainsql import codegen, embedded
-from plainsql.review.project import review
+from plainsql.check.project_check import review
 from plainsql.settings import Project
 
 ROOT = Path(__file__).parents[2]

@@ -27,7 +27,7 @@ from benchmarks.rounds import measure
 from benchmarks.run import Told, run
 from benchmarks.stream_worker import read
 from plainsql import codegen, embedded
-from plainsql.review.project import review
+from plainsql.check.project_check import review
 from plainsql.settings import Project
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from plainsql.cache import Cache, Reading, Touched, touch
-from plainsql.reach import CachedRead, Dependence
+from plainsql.dependencies import CachedRead, Dependency
 
 TABLE = "shop.messages"
 
@@ -36,8 +36,8 @@ def reading(
     shape: str = "",
 ) -> Reading[Message | None]:
     """A cached query over the table, bound by columns that have the names of its parameters."""
-    dependences = tuple(Dependence(table, column, column) for column in bound) or (Dependence(table),)
-    policy = CachedRead(ttl, dependences, local=local, stale=stale, negative=negative)
+    dependencies = tuple(Dependency(table, column, column) for column in bound) or (Dependency(table),)
+    policy = CachedRead(ttl, dependencies, local=local, stale=stale, negative=negative)
     return Reading(name, policy, bound or ("conversation_id",), Message | None, shape=shape)
 
 

@@ -13,14 +13,14 @@ from redis.asyncio import RedisCluster
 from plainsql.cache import Cache, Reading, merge, touch
 from plainsql.cache.redis_store import RedisStore
 from plainsql.cache.stats import Violation
-from plainsql.reach import CachedRead, Dependence
+from plainsql.dependencies import CachedRead, Dependency
 from tests.cache.model import BY_CONVERSATION, TABLE, Message, Table, eventually, reading, touched
 from tests.redis_server import free_port, redis_server
 
 LEADS = "shop.leads"
 BOTH = Reading[Message | None](
     "shop.both",
-    CachedRead(60, (Dependence(TABLE, "conversation_id", "id"), Dependence(LEADS), Dependence(TABLE))),
+    CachedRead(60, (Dependency(TABLE, "conversation_id", "id"), Dependency(LEADS), Dependency(TABLE))),
     ("id",),
     Message | None,
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from plainsql import UNSET
 from plainsql.cache import Reading, merge, resolve_change, touch
 from plainsql.cache.keys import MOST_TAGS, digest_of, tag_of
-from plainsql.reach import CachedRead, Change, Dependence
+from plainsql.dependencies import CachedRead, Change, Dependency
 
 ID = uuid.UUID("0a0b0c0d-0000-4000-8000-00000000000f")
 DIGITS = uuid.UUID("10000000-0000-4000-8000-000000000001")
@@ -81,7 +81,7 @@ def test_any_text_has_a_digest(text: str) -> None:
 
 @pytest.mark.parametrize("value", [0.1, datetime(2026, 1, 1, tzinfo=UTC), [1], UNSET])
 def test_a_read_by_a_value_that_has_several_forms_depends_on_the_table(value: object) -> None:
-    assert tag_of(Dependence("shop.leads", "id", "id"), value) == ("shop.leads", "", "")
+    assert tag_of(Dependency("shop.leads", "id", "id"), value) == ("shop.leads", "", "")
 
 
 def test_a_write_by_such_a_value_touches_all_of_the_column() -> None:
@@ -115,7 +115,7 @@ def test_a_change_is_resolved_from_parameters_and_from_what_came_back() -> None:
 
 
 def test_everything_that_decides_about_a_result_is_in_the_key() -> None:
-    policy = CachedRead(60, (Dependence("a"),))
+    policy = CachedRead(60, (Dependency("a"),))
     one = Reading[int]("q", policy, ("x", "y"), int, shape="1")
     other_shape = Reading[int]("q", policy, ("x", "y"), int, shape="2")
     other_name = Reading[int]("r", policy, ("x", "y"), int, shape="1")

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from plainsql.cache import Cache, Mark, Reading
 from plainsql.cache.breaker import Breaker
 from plainsql.cache.redis_store import RedisStore
+from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import RedisUnavailableError
-from plainsql.reach import CachedRead, Dependence
 from tests.cache.conftest import Open
 from tests.cache.model import BY_CONVERSATION, TABLE, Message, Table, eventually, reading
 from tests.redis_server import RedisServer, free_port, redis_server
@@ -185,7 +185,7 @@ async def test_all_tables_of_a_new_redis_begin_their_quarantine_together(
 ) -> None:
     tables = ("shop.messages", "shop.people", "*")
     cache = open_redis_cache(quarantine=3600.0)
-    policy = CachedRead(60, tuple(Dependence(name) for name in tables))
+    policy = CachedRead(60, tuple(Dependency(name) for name in tables))
     query: Reading[Message | None] = Reading("shop.all", policy, ("conversation_id",), Message | None)
     await table.read(cache, query)
     for name in ("shop.messages", "shop.people", "%2A"):

@@ -13,8 +13,8 @@ import pytest
 
 from plainsql.cache import Cache, Reading
 from plainsql.cache.outbox import Fetch, drain, keep_draining, migration
+from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import BindError, CacheError
-from plainsql.reach import CachedRead, Dependence
 from tests.cache.model import eventually
 
 TABLES = {"shop.messages": ["conversation_id", "Kind", "raw"], "shop.order": []}
@@ -67,12 +67,12 @@ def begin_on(url: str) -> Any:
 
 BY_CONVERSATION = Reading[int](
     "shop.count",
-    CachedRead(60, (Dependence("shop.messages", "conversation_id", "conversation_id"),)),
+    CachedRead(60, (Dependency("shop.messages", "conversation_id", "conversation_id"),)),
     ("conversation_id",),
     int,
 )
-BY_RAW = Reading[int]("shop.raw", CachedRead(60, (Dependence("shop.messages", "raw", "raw"),)), ("raw",), int)
-ORDERS = Reading[int]("shop.orders", CachedRead(60, (Dependence("shop.order"),)), (), int)
+BY_RAW = Reading[int]("shop.raw", CachedRead(60, (Dependency("shop.messages", "raw", "raw"),)), ("raw",), int)
+ORDERS = Reading[int]("shop.orders", CachedRead(60, (Dependency("shop.order"),)), (), int)
 
 
 async def count(cache: Cache, connection: asyncpg.Connection, conversation: uuid.UUID) -> int:

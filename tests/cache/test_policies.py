@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from plainsql.cache import MISS, Cache, Codec, MemoryStore, Reading, touch
+from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import BindError
-from plainsql.reach import CachedRead, Dependence
 from tests.cache.conftest import Open
 from tests.cache.model import ANY, BY_CONVERSATION, TABLE, Message, Table, eventually, reading, touched
 
@@ -260,7 +260,7 @@ async def test_values_that_are_too_large_are_not_stored(open_cache: Open, table:
 async def test_what_cannot_be_stored_is_read(open_cache: Open) -> None:
     cache = open_cache()
     thing = object()
-    query = Reading[Any]("shop.things", CachedRead(60, (Dependence(TABLE),)), ("x",), Any)
+    query = Reading[Any]("shop.things", CachedRead(60, (Dependency(TABLE),)), ("x",), Any)
 
     async def load() -> object:
         await asyncio.sleep(0)
@@ -316,7 +316,7 @@ async def test_an_audit_does_not_count_what_changed_in_the_meantime(open_cache: 
 async def test_rows_without_an_order_are_the_same_in_another_one(open_cache: Open) -> None:
     cache = open_cache(audit_rate=1.0)
     rows = [1, 2, 3]
-    query = Reading[list[int]]("shop.ids", CachedRead(60, (Dependence(TABLE),)), (), list[int])
+    query = Reading[list[int]]("shop.ids", CachedRead(60, (Dependency(TABLE),)), (), list[int])
 
     async def load() -> list[int]:
         rows.reverse()

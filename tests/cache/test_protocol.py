@@ -69,12 +69,12 @@ async def test_a_row_that_moves_ends_the_reads_of_both_sides(open_cache: Open, t
 async def test_a_read_over_two_tables_ends_with_either(open_cache: Open, table: Table) -> None:
     cache = open_cache()
     from plainsql.cache import Reading
-    from plainsql.reach import CachedRead, Dependence
+    from plainsql.dependencies import CachedRead, Dependency
     from tests.cache.model import Message
 
     both = Reading[Message | None](
         "shop.both",
-        CachedRead(60, (Dependence(TABLE, "conversation_id", "id"), Dependence("shop.leads"))),
+        CachedRead(60, (Dependency(TABLE, "conversation_id", "id"), Dependency("shop.leads"))),
         ("id",),
         Message | None,
     )
@@ -247,10 +247,10 @@ async def test_who_waits_for_another_process_reads_itself_when_it_takes_too_long
 
 async def test_no_two_callers_have_the_same_object(open_cache: Open) -> None:
     from plainsql.cache import Reading
-    from plainsql.reach import CachedRead, Dependence
+    from plainsql.dependencies import CachedRead, Dependency
 
     cache = open_cache()
-    lists = Reading[list[int]]("shop.ids", CachedRead(60, (Dependence(TABLE),), local=60), (), list[int])
+    lists = Reading[list[int]]("shop.ids", CachedRead(60, (Dependency(TABLE),), local=60), (), list[int])
 
     async def load() -> list[int]:
         await asyncio.sleep(0)

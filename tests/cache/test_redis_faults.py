@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from plainsql.cache import Cache, Mode
+from plainsql.cache import Cache
 from plainsql.cache.redis_store import RedisStore
+from plainsql.cache.writes import OnFailure
 from plainsql.errors import CacheError
 from tests.cache.conftest import Open
 from tests.cache.model import ANY, Table, eventually, reading, touched
@@ -20,9 +21,11 @@ from tests.redis_server import free_port, redis_server
 
 
 @asynccontextmanager
-async def opened(url: str, *, mode: Mode = "available", deadline: float = 5.0) -> AsyncIterator[Cache]:
+async def opened(
+    url: str, *, on_failure: OnFailure = "commit", deadline: float = 5.0
+) -> AsyncIterator[Cache]:
     store = RedisStore(url, deadline=deadline, write_deadline=deadline, quarantine=0)
-    async with Cache(store, mode=mode) as cache:
+    async with Cache(store, on_failure=on_failure) as cache:
         yield cache
 
 
@@ -229,7 +232,7 @@ async def test_available_writes_commit_and_are_made_known_as_soon_as_redis_answe
 async def test_strict_writes_fail_before_the_commit(table: Table) -> None:
     with redis_server(port=free_port()) as server:
         server.start()
-        async with opened(server.url, mode="strict") as cache:
+        async with opened(server.url, on_failure="fail") as cache:
             await table.read(cache)
             server.kill()
             with pytest.raises(CacheError, match="this write was not made"):
@@ -248,7 +251,7 @@ async def test_strict_writes_fail_before_the_commit(table: Table) -> None:
 async def test_a_strict_write_whose_end_is_not_heard_keeps_its_marker(table: Table) -> None:
     with redis_server(port=free_port()) as server:
         server.start()
-        async with opened(server.url, mode="strict") as writer, opened(server.url) as reader:
+        async with opened(server.url, on_failure="fail") as writer, opened(server.url) as reader:
             await table.read(reader)
             store = writer._store
             assert isinstance(store, RedisStore)

@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 import plainsql
 from plainsql.cache.outbox import migration
 from plainsql.cache.redis_store import RedisStore
+from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import CacheError, SettingsError
 from plainsql.query import Args, optional
-from plainsql.reach import CachedRead, Dependence
 from plainsql.rows import Row
 from tests.cli.conftest import NOTES, Command, Done, Write
 from tests.redis_server import RedisServer, redis_server
@@ -41,8 +41,9 @@ class Note(Row, frozen=True):
     "n.sql",
     1,
     "select id, text from note where id = :id",
-    effect="reads",
-    cache=CachedRead(600, (Dependence("public.note", "id", "id"),)),
+    read_only=True,
+    session_clean=True,
+    cache=CachedRead(600, (Dependency("public.note", "id", "id"),)),
 )
 def get(*, id: int) -> Args:
     return (id,)
@@ -322,7 +323,7 @@ async def test_without_an_outbox_or_without_a_connection_for_it_draining_is_refu
     with pytest.raises(SettingsError, match="expected max_size=2 or more"):
         plainsql.connect(configured, cache_outbox=True, max_size=1)
     with pytest.raises(SettingsError, match="cache_outbox: expected a cache"):
-        plainsql.connect(configured, cache_outbox=True, cache=None)
+        plainsql.connect(configured, cache_outbox=True, cache=False)
 
 
 # Triggers --------------------------------------------------------------------------------------------------

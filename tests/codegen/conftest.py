@@ -16,7 +16,7 @@ import pytest
 import plainsql
 import plainsql.sync
 from plainsql import codegen
-from plainsql.review.project import Review, review
+from plainsql.check.project_check import Review, review
 from plainsql.settings import Project
 
 KITCHEN = Path(__file__).parent / "kitchen"

@@ -221,7 +221,7 @@ def test_a_generated_query_holds_the_very_text_of_its_file(
     text = '-- It says """ and \\ and \'\n-- returns: one Text\n' + BODIES[case]
     loaded = load("a", {"sql/a/get.sql": text})
     at_run_time = plainsql.load(folder.sql_folder)["a.get"]
-    assert loaded.get.plan(())[0].sql == at_run_time.plan(())[0].sql
+    assert loaded.get.compiled.text(())[0].sql == at_run_time.compiled.text(())[0].sql
     assert (loaded.get.__doc__ or "").startswith('It says """ and \\ and \'\n')
 
 
@@ -275,7 +275,7 @@ def test_a_choice_that_is_no_text_is_refused(queries: Any) -> None:
     wrongs: list[object] = [["up"], {}, 1, None]
     for wrong in wrongs:
         with pytest.raises(plainsql.BindError, match=r"by: expected one of up, down"):
-            queries.items.values.plan((wrong,))
+            queries.items.values.compiled.text((wrong,))
 
 
 def test_a_bound_refuses_what_is_no_number(queries: Any) -> None:
@@ -283,8 +283,8 @@ def test_a_bound_refuses_what_is_no_number(queries: Any) -> None:
 
     for wrong in ("three", object(), [3]):
         with pytest.raises(plainsql.BindError, match="n: expected a number, got "):
-            queries.items.within.bind((), {"n": wrong})
+            queries.items.within.compiled.bind((), {"n": wrong})
     for outside in (Decimal("nan"), Decimal("snan"), float("nan"), "nan", "7"):
         with pytest.raises(plainsql.BindError, match=r"n: the value is out of bounds, expected 1\.\.5"):
-            queries.items.within.bind((), {"n": outside})
-    assert queries.items.within.bind((), {"n": "3.5"}) == ("3.5",)
+            queries.items.within.compiled.bind((), {"n": outside})
+    assert queries.items.within.compiled.bind((), {"n": "3.5"}) == ("3.5",)

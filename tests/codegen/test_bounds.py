@@ -40,9 +40,9 @@ SMALL = "create domain small as smallint check (value < 100);\n"
 def test_numbers_have_bounds(load: Load, type: str) -> None:
     files = {"sql/a/q.sql": query(f":x::{type} as v", "value", "-- param x: 1..5 = 2\n")}
     module = load("a", {"migrations/0001_all.sql": SCHEMA + SMALL} | files)
-    assert module.q.bind((), {}) == (2,)
+    assert module.q.compiled.bind((), {}) == (2,)
     with pytest.raises(plainsql.BindError, match="out of bounds"):
-        module.q.bind((), {"x": Decimal(6)})
+        module.q.compiled.bind((), {"x": Decimal(6)})
 
 
 @pytest.mark.parametrize("type", NO_NUMBERS)

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from plainsql import codegen
-from plainsql.review.problems import Problem
-from plainsql.review.project import review
+from plainsql.check.problems import Problem
+from plainsql.check.project_check import review
 from plainsql.rows import Composite
 from plainsql.settings import Project
 from plainsql.testing import Databases

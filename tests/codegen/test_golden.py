@@ -72,8 +72,8 @@ def test_a_query_without_a_description_has_its_name_as_docstring() -> None:
 
 
 def test_names_that_hide_builtins_do_no_harm() -> None:
-    assert kitchen.int.bind((), {"str": 1, "list": [1]}) == (1, 2, [1])
-    assert kitchen.list.bind((), {"date": date(2026, 1, 2), "id": 7}) == (
+    assert kitchen.int.compiled.bind((), {"str": 1, "list": [1]}) == (1, 2, [1])
+    assert kitchen.list.compiled.bind((), {"date": date(2026, 1, 2), "id": 7}) == (
         UNSET,
         UNSET,
         date(2026, 1, 2),
@@ -84,7 +84,7 @@ def test_names_that_hide_builtins_do_no_harm() -> None:
 
 
 def test_bounds_and_defaults_have_the_type_of_their_parameter() -> None:
-    values = kitchen.defaults.bind((), {"ratio": Decimal("0.5")})
+    values = kitchen.defaults.compiled.bind((), {"ratio": Decimal("0.5")})
     assert values == (
         Decimal("0.5"),
         Decimal(3),
@@ -96,7 +96,7 @@ def test_bounds_and_defaults_have_the_type_of_their_parameter() -> None:
     )
     assert [type(value) for value in values[1:4]] == [Decimal, float, str]
     with pytest.raises(BindError, match=r"ratio: the value is out of bounds, expected 0\.5\.\.5\.5"):
-        kitchen.defaults.bind((), {"ratio": Decimal("0.4")})
+        kitchen.defaults.compiled.bind((), {"ratio": Decimal("0.4")})
 
 
 def test_every_public_name_is_listed_and_nothing_else() -> None:

@@ -20,8 +20,8 @@ from plainsql import codegen, statements
 from plainsql.analysis.model import Analysis, Attribute, ColumnFact, ParameterFact, PgType, TableUse
 from plainsql.codegen import Checked
 from plainsql.codegen.modules import plan_modules
+from plainsql.dependencies import Change, Dependency
 from plainsql.query import Query
-from plainsql.reach import Change, Dependence
 from plainsql.rows import Composite, Row, builder
 
 BITS = (
@@ -128,7 +128,7 @@ def checks(draw: st.DrawFn, number: int) -> Checked:
         reads=(use,),
         writes=(TableUse(draw(names), draw(names), ("c",), "insert"),),
         settings=((draw(names), (draw(names),)),),
-        dependences=(Dependence(draw(names), draw(names), "a"),),
+        dependencies=(Dependency(draw(names), draw(names), "a"),),
         changes=(Change(draw(names), ((draw(names), "parameter", "a"),)),),
         session_safe=True,
     )
@@ -180,7 +180,7 @@ def _resolve(module: ModuleType) -> None:
         value: Any = getattr(module, name)
         if isinstance(value, Query):
             assert value.parameters == ("a", "b")
-            value.build([])
+            value.compiled.build([])
         elif issubclass(value, Row):
             builder(value)
         else:

@@ -258,7 +258,7 @@ def test_queries_may_be_called_like_anything_that_a_module_has(load: Load) -> No
     names = ("annotations", "print", "type", "row", "args", "builtins", "optional", "count", "match", "dict")
     module = load("a", {f"sql/a/{name}.sql": query("1 as annotations", "one Thing") for name in names})
     assert module.__all__ == sorted(["Thing", *names])
-    assert all(getattr(module, name).build([(1,)]) == [module.Thing(1)] for name in names)
+    assert all(getattr(module, name).compiled.build([(1,)]) == [module.Thing(1)] for name in names)
 
 
 def test_parameters_may_be_called_like_what_a_function_calls(load: Load) -> None:
@@ -275,11 +275,11 @@ def test_parameters_may_be_called_like_what_a_function_calls(load: Load) -> None
     from decimal import Decimal
 
     good = {"NullError": 1, "Decimal": Decimal(2), "bounded": 1}
-    assert module.get.bind((), good) == (1, Decimal(2), 1)
+    assert module.get.compiled.bind((), good) == (1, Decimal(2), 1)
     with pytest.raises(plainsql.BindError, match="Decimal: the value is out of bounds"):
-        module.get.bind((), {**good, "Decimal": Decimal(3)})
+        module.get.compiled.bind((), {**good, "Decimal": Decimal(3)})
     with pytest.raises(plainsql.BindError, match="NullError: expected int, got None"):
-        module.get.bind((), {**good, "NullError": None})
+        module.get.compiled.bind((), {**good, "NullError": None})
 
 
 def test_the_folder_of_the_queries_may_be_called_anything(

@@ -132,9 +132,9 @@ def test_values_that_compare_as_they_like_are_not_asked_whether_they_are_null(lo
         },
     )
     vector = numpy.zeros(3)
-    assert module.near.bind((), {"to": vector})[0] is vector
+    assert module.near.compiled.bind((), {"to": vector})[0] is vector
     with pytest.raises(plainsql.BindError, match=r"to: expected Vector \| Sequence"):
-        module.near.bind((), {"to": None})
+        module.near.compiled.bind((), {"to": None})
 
 
 CLAIMED = {
@@ -203,6 +203,6 @@ def test_a_null_that_the_header_denies_raises_in_streams_and_batches(load: Load,
 
 def test_a_query_without_claims_makes_its_rows_as_ever(load: Load) -> None:
     module = load("a", of_schema(CLAIMED))
-    assert module.unclaimed.build([(1, None)]) == [module.Other(1, None)]
-    assert module.unclaimed._make is module.Other
-    assert module.unclaimed.not_null == ()
+    assert module.unclaimed.compiled.build([(1, None)]) == [module.Other(1, None)]
+    assert module.unclaimed.compiled._make is module.Other
+    assert module.unclaimed.compiled.not_null == ()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.review.project import review
+from plainsql.check.project_check import review
 from tests.codegen.conftest import project
 
 REFUSED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plainsql import codegen
-from plainsql.review.project import review
+from plainsql.check.project_check import review
 from plainsql.settings import Project
 
 ROOT = Path(__file__).parents[2]

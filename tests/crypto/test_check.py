@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from plainsql.check.project_check import review
 from plainsql.errors import SqlFileError
-from plainsql.review.project import review
 from plainsql.settings import Project
 from plainsql.statements import parse
 from tests.crypto.conftest import PROJECT

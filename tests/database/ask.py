@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery
+from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery, QueryFacts
 
-__all__ = ["SELECT_1", "all_text", "count", "many", "one"]
+__all__ = ["READS", "SELECT_1", "WRITES", "all_text", "count", "many", "one"]
+
+READS = QueryFacts(read_only=True, session_clean=True)
+WRITES = QueryFacts(session_clean=True)
 
 
 def one(sql: str, *names: str) -> OneQuery[..., Any]:

@@ -15,6 +15,7 @@ from plainsql.errors import BindError, NoRowError, TooManyRowsError
 from plainsql.query import Args, count, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
+from tests.database.ask import READS
 from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy
 
@@ -25,13 +26,21 @@ class Item(Row, frozen=True):
     tags: list[str]
 
 
-@optional[Item]("t.get", "t.sql", 1, "select id, name, tags from item where id = :id", effect="reads")
+@optional[Item](
+    "t.get", "t.sql", 1, "select id, name, tags from item where id = :id", read_only=True, session_clean=True
+)
 def get(*, id: int) -> Args:
     return (id,)
 
 
 @optional[Item](
-    "t.by_key", "t.sql", 1, "select id, name, tags from item where id = :id", effect="reads", joins=True
+    "t.by_key",
+    "t.sql",
+    1,
+    "select id, name, tags from item where id = :id",
+    read_only=True,
+    session_clean=True,
+    by_key=True,
 )
 def get_by_key(*, id: int) -> Args:
     return (id,)
@@ -42,7 +51,8 @@ def get_by_key(*, id: int) -> Args:
     "t.sql",
     1,
     "select id from item where tags && :tags\n  and name = :name  --?\norder by id",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
 )
 def named(*, tags: list[str], name: str | UnsetType | None = UNSET) -> Args:
     return (tags, name)
@@ -53,13 +63,15 @@ def named(*, tags: list[str], name: str | UnsetType | None = UNSET) -> Args:
     "t.sql",
     1,
     "insert into item (id, name, tags) values (:id, :name, :tags) returning id, name, tags",
-    effect="writes",
+    session_clean=True,
 )
 def add(*, id: int, name: str | None = None, tags: list[str] | None = None) -> Args:
     return (id, name, tags or [])
 
 
-@one[int]("t.rename", "t.sql", 1, "update item set name = :name where id = :id returning id", effect="writes")
+@one[int](
+    "t.rename", "t.sql", 1, "update item set name = :name where id = :id returning id", session_clean=True
+)
 def rename(*, id: int, name: str) -> Args:
     return (name, id)
 
@@ -69,7 +81,7 @@ def rename(*, id: int, name: str) -> Args:
     "t.sql",
     1,
     "update item set name = :name where id >= :low and id <= :high returning id",
-    effect="writes",
+    session_clean=True,
 )
 def rename_from(*, low: int, high: int, name: str) -> Args:
     return (name, low, high)
@@ -80,7 +92,7 @@ def rename_from(*, low: int, high: int, name: str) -> Args:
     "t.sql",
     1,
     "update item set name = :name where id >= :low and id <= :high returning id",
-    effect="writes",
+    session_clean=True,
 )
 def rename_one_at_most(*, low: int, high: int, name: str) -> Args:
     return (name, low, high)
@@ -91,13 +103,13 @@ def rename_one_at_most(*, low: int, high: int, name: str) -> Args:
     "t.sql",
     1,
     "update item set name = :name where id >= :low and id <= :high returning id",
-    effect="writes",
+    session_clean=True,
 )
 def rename_many(*, low: int, high: int, name: str) -> Args:
     return (name, low, high)
 
 
-@count("t.delete", "t.sql", 1, "delete from item where id >= :low and id <= :high", effect="writes")
+@count("t.delete", "t.sql", 1, "delete from item where id >= :low and id <= :high", session_clean=True)
 def delete(*, low: int, high: int) -> Args:
     return (low, high)
 
@@ -108,7 +120,7 @@ def delete(*, low: int, high: int) -> Args:
     1,
     "with gone as (delete from item where id = :id returning id)"
     " insert into item (id) select id + 1000 from gone returning id",
-    effect="writes",
+    session_clean=True,
 )
 def move(*, id: int) -> Args:
     return (id,)
@@ -330,7 +342,7 @@ async def test_a_loaded_query_learns_its_columns_from_a_batch(db: plainsql.Datab
         "select id, name from item where id = :id",
         Binder(("id",), {}, {}, "Loaded"),
         None,
-        "reads",
+        READS,
     )
     [[first], [second]] = await query.batch(db, [{"id": 1}, {"id": 2}])
     assert (first.name, second.name) == ("n1", "n2")

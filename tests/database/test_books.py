@@ -20,12 +20,12 @@ from tests.database.stepping import settled
 from tests.proxy import Proxy
 
 
-@one[bool]("t.slow", "t.sql", 1, "select pg_sleep(60) is null", effect="writes")
+@one[bool]("t.slow", "t.sql", 1, "select pg_sleep(60) is null", session_clean=True)
 def slow() -> Args:
     return ()
 
 
-@one[int]("t.pid", "t.sql", 1, "select pg_backend_pid()", effect="writes")
+@one[int]("t.pid", "t.sql", 1, "select pg_backend_pid()", session_clean=True)
 def pid() -> Args:
     return ()
 
@@ -90,7 +90,7 @@ async def test_connections_of_calls_that_were_ended_are_counted_and_close_when_t
 
 
 async def test_connections_of_cancelled_calls_grow_old(database_url: str, outside: Any) -> None:
-    async with plainsql.connect(database_url, max_size=8, max_age=0.0) as db:
+    async with plainsql.connect(database_url, max_size=8, max_lifetime=0.0) as db:
         await _end_eight(db, outside, "cancelled")
         assert db.stats().open == 0
         await _until_sessions(outside, 0)

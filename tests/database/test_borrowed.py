@@ -27,7 +27,7 @@ RELEASED = "released back to the pool"
 Use = Callable[[Any], Awaitable[object]]
 
 
-@one[int]("b.pid", "b.sql", 1, "select pg_backend_pid()", effect="reads")
+@one[int]("b.pid", "b.sql", 1, "select pg_backend_pid()", read_only=True, session_clean=True)
 def pid() -> Args:
     return ()
 
@@ -348,17 +348,17 @@ select jsonb_build_object(
 """
 
 
-@one[str]("b.state", "b.sql", 1, _STATE, effect="reads")
+@one[str]("b.state", "b.sql", 1, _STATE, read_only=True, session_clean=True)
 def state() -> Args:
     return ()
 
 
-@one[Json]("b.json", "b.sql", 1, """select '{"a": 1}'::jsonb""", effect="reads")
+@one[Json]("b.json", "b.sql", 1, """select '{"a": 1}'::jsonb""", read_only=True, session_clean=True)
 def json() -> Args:
     return ()
 
 
-@one[Any]("b.money", "b.sql", 1, "select '1'::money", effect="reads")
+@one[Any]("b.money", "b.sql", 1, "select '1'::money", read_only=True, session_clean=True)
 def money() -> Args:
     return ()
 

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 
 import plainsql
 from plainsql import Call
+from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency
 from plainsql.errors import BindError, CacheError
 from plainsql.query import Args, count, many, one, optional
-from plainsql.reach import EVERYTHING, CachedRead, Change, Dependence
 from plainsql.rows import Row
 from tests.redis_server import RedisServer, redis_server
 
@@ -37,8 +37,9 @@ _BY_ID = (Change("public.note", (("id", "parameter", "id"), ("author", "returned
     "n.sql",
     1,
     "select id, author, text from note where id = :id",
-    effect="reads",
-    cache=CachedRead(60, (Dependence("public.note", "id", "id"),)),
+    read_only=True,
+    session_clean=True,
+    cache=CachedRead(60, (Dependency("public.note", "id", "id"),)),
 )
 def get(*, id: UUID) -> Args:
     return (id,)
@@ -49,8 +50,9 @@ def get(*, id: UUID) -> Args:
     "n.sql",
     1,
     "select id, author, text from note where author = :author order by text",
-    effect="reads",
-    cache=CachedRead(60, (Dependence("public.note", "author", "author"),)),
+    read_only=True,
+    session_clean=True,
+    cache=CachedRead(60, (Dependency("public.note", "author", "author"),)),
 )
 def by(*, author: int) -> Args:
     return (author,)
@@ -61,8 +63,9 @@ def by(*, author: int) -> Args:
     "n.sql",
     1,
     "select count(*) from note",
-    effect="reads",
-    cache=CachedRead(60, (Dependence("public.note"),), local=30),
+    read_only=True,
+    session_clean=True,
+    cache=CachedRead(60, (Dependency("public.note"),), local=30),
 )
 def total() -> Args:
     return ()
@@ -73,7 +76,7 @@ def total() -> Args:
     "n.sql",
     1,
     "insert into note (author, text) values (:author, :text) returning id, author, text",
-    effect="writes",
+    session_clean=True,
     changes=(Change("public.note", (("author", "parameter", "author"), ("id", "returned", "id"))),),
 )
 def add(*, author: int, text: str) -> Args:
@@ -85,14 +88,14 @@ def add(*, author: int, text: str) -> Args:
     "n.sql",
     1,
     "update note set text = :text where id = :id returning id, author, text",
-    effect="writes",
+    session_clean=True,
     changes=_BY_ID,
 )
 def edit(*, id: UUID, text: str) -> Args:
     return (text, id)
 
 
-@count("n.purge", "n.sql", 1, "delete from note", effect="writes", changes=(Change("public.note"),))
+@count("n.purge", "n.sql", 1, "delete from note", session_clean=True, changes=(Change("public.note"),))
 def purge() -> Args:
     return ()
 
@@ -122,7 +125,7 @@ async def connect(
         async def open_one(**options: Any) -> plainsql.Database:
             redis = redis_url if request.param == "redis" else None
             db = await stack.enter_async_context(plainsql.connect(fresh_database_url, redis=redis, **options))
-            if options.get("cache", "available") is not None:
+            if options.get("cache", True):
                 await stores(db)
             return db
 
@@ -256,8 +259,8 @@ async def test_it_can_be_told_by_hand(connect: Open) -> None:
     by_hand: list[Callable[[], Any]] = [
         lambda: db.cache.forget(get, id=note.id),
         lambda: db.cache.clear("n"),
-        lambda: db.cache.touch("public.note", id=note.id),
-        lambda: db.cache.touch("public.note"),
+        lambda: db.cache.invalidate("public.note", id=note.id),
+        lambda: db.cache.invalidate("public.note"),
     ]
     for tell in by_hand:
         before = await get(db, id=note.id)
@@ -265,7 +268,7 @@ async def test_it_can_be_told_by_hand(connect: Open) -> None:
         assert await get(db, id=note.id) == before
         await tell()
         assert await get(db, id=note.id) != before
-    await db.cache.touch("public.note", id=uuid4())
+    await db.cache.invalidate("public.note", id=uuid4())
 
 
 async def test_calls_are_counted_and_watched(connect: Open) -> None:
@@ -291,8 +294,9 @@ async def test_row_level_security_keeps_tenants_apart(connect: Open) -> None:
         "n.sql",
         1,
         "select id, author, text from note order by text",
-        effect="reads",
-        cache=CachedRead(60, (Dependence("public.note"),), local=60, scoped=True),
+        read_only=True,
+        session_clean=True,
+        cache=CachedRead(60, (Dependency("public.note"),), local=60, scoped=True),
     )(lambda: ())
     await behind(
         db, "create policy own on note using (author::text = current_setting('app.jwt_tenant', true))"
@@ -311,14 +315,14 @@ async def test_row_level_security_keeps_tenants_apart(connect: Open) -> None:
 
 
 async def test_without_a_cache_every_read_is_postgresqls(connect: Open) -> None:
-    db = await connect(cache=None)
+    db = await connect(cache=False)
     note = await add(db, author=1, text="a")
     await get(db, id=note.id)
     await behind(db, "update note set text = 'seen'")
     found = await get(db, id=note.id)
     assert found is not None
     assert found.text == "seen"
-    await db.cache.touch("public.note")
+    await db.cache.invalidate("public.note")
     assert db.cache.stats().hits == 0
 
 
@@ -360,7 +364,7 @@ async def test_without_redis_reads_go_to_postgresql_and_strict_writes_fail_befor
 
 
 async def _lose_redis(url: str, server: RedisServer) -> None:
-    async with plainsql.connect(url, redis=server.url, cache="strict") as db:
+    async with plainsql.connect(url, redis=server.url, on_cache_failure="fail") as db:
         await behind(
             db,
             "create table note (id uuid primary key default gen_random_uuid(), author int not null,"
@@ -394,21 +398,21 @@ async def test_what_is_stored_is_no_secret_key_and_no_argument(
 async def test_a_name_that_is_none_is_refused_and_what_depends_on_it_is_counted(connect: Open) -> None:
     db = await connect()
     await get(db, id=uuid4())
-    assert await db.cache.touch("public.note") == 1
+    assert await db.cache.invalidate("public.note") == 1
     assert await db.cache.clear("n") == await db.cache.clear() == await db.cache.clear("n.get") == 1
     assert await db.cache.clear("nonsense") == 0, "another process may have queries of that name"
     await behind(db, "create table if not exists elsewhere (id int)")
     await behind(db, "create or replace view notes as select id from note")
-    assert await db.cache.touch("public.elsewhere", id=1) == 0, "another process may read it"
+    assert await db.cache.invalidate("public.elsewhere", id=1) == 0, "another process may read it"
     before = db.cache.stats().writes
     tables: list[Any] = ["note", "no_such_table", "", ".note", "public.", None, 5]
     for table in tables:
         with pytest.raises(BindError, match="expected a table with its schema"):
-            await db.cache.touch(table)
+            await db.cache.invalidate(table)
     with pytest.raises(BindError, match=r"there is no table 'public.no_such_table'"):
-        await db.cache.touch("public.no_such_table", id=1)
+        await db.cache.invalidate("public.no_such_table", id=1)
     with pytest.raises(BindError, match=r"'public.notes' is a view"):
-        await db.cache.touch("public.notes")
+        await db.cache.invalidate("public.notes")
     prefixes: list[Any] = ["n.", ".n", "a b", "n..x", "n.*", None]
     for prefix in prefixes:
         with pytest.raises(BindError, match="expected the name of a query"):

@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 import plainsql
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.query import Args, count, one
-from plainsql.reach import CachedRead, Change, Dependence
 from tests.failover import Node, failover_pair
 from tests.pgbouncer import pgbouncer, url_through
 from tests.proxy import Proxy, open_proxy
@@ -25,8 +25,9 @@ from tests.proxy import Proxy, open_proxy
     "f.sql",
     1,
     "select n from f where id = :id",
-    effect="reads",
-    cache=CachedRead(300, (Dependence("public.f", "id", "id"),)),
+    read_only=True,
+    session_clean=True,
+    cache=CachedRead(300, (Dependency("public.f", "id", "id"),)),
 )
 def get(*, id: int) -> Args:
     return (id,)
@@ -37,7 +38,7 @@ def get(*, id: int) -> Args:
     "f.sql",
     1,
     "update f set n = :n where id = :id",
-    effect="writes",
+    session_clean=True,
     changes=(Change("public.f", (("id", "parameter", "id"),)),),
 )
 def put(*, n: int, id: int) -> Args:

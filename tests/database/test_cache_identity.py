@@ -16,7 +16,7 @@ import pytest
 
 import plainsql
 from plainsql.analysis import Analyser
-from plainsql.analysis.dependences import cached_read
+from plainsql.analysis.effects.cache_dependencies import cached_read
 from plainsql.cache import Cache
 from plainsql.database.through import Through
 from plainsql.query import Args, many
@@ -64,7 +64,16 @@ def cached(url: str, sql: str) -> Any:
     assert not [finding for finding in analysis.caching if finding.name == "cache-unsteady"]
     read = cached_read(CachePolicy(60), [analysis])
 
-    @many[int]("c.ids", "c.sql", 1, sql, effect="reads", cache=read, row_security=dict(analysis.settings))
+    @many[int](
+        "c.ids",
+        "c.sql",
+        1,
+        sql,
+        read_only=True,
+        session_clean=True,
+        cache=read,
+        row_security=dict(analysis.settings),
+    )
     def ids() -> Args:
         return ()
 

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 import plainsql
+from plainsql.dependencies import CachedRead, Dependency
 from plainsql.query import Args, one
-from plainsql.reach import CachedRead, Dependence
 
 _ROLE = "cache_reader"
 _ASKED = [
@@ -27,9 +27,9 @@ _HARMLESS = {"pg_control_system()", "pg_control_checkpoint()"}
 
 
 def query(**policy: Any) -> Any:
-    cache = CachedRead(300, (Dependence("public.t"),), **policy)
+    cache = CachedRead(300, (Dependency("public.t"),), **policy)
 
-    @one[int]("r.n", "r.sql", 1, "select n from t", effect="reads", cache=cache)
+    @one[int]("r.n", "r.sql", 1, "select n from t", read_only=True, session_clean=True, cache=cache)
     def n() -> Args:
         return ()
 
@@ -64,7 +64,7 @@ async def test_a_role_that_may_not_ask_reads_all_the_same(
     async with plainsql.connect(url, min_size=2) as db:
         assert [await n(db) for _ in range(5)] == [1] * 5
         await owner.execute("update t set n = 2")
-        await db.cache.touch("public.t")
+        await db.cache.invalidate("public.t")
         assert [await n(db) for _ in range(5)] == [2] * 5
         stats = db.cache.stats()
         if revoked in _HARMLESS:
@@ -114,10 +114,16 @@ class Odd(int):
 
 
 async def test_an_argument_that_cannot_be_a_key_is_postgresqls_to_judge(url: str) -> None:
-    cache = CachedRead(300, (Dependence("public.t", "n", "n"),))
+    cache = CachedRead(300, (Dependency("public.t", "n", "n"),))
 
     @one[int](
-        "r.by", "r.sql", 1, "select count(*) from t where n::text = :n::text", effect="reads", cache=cache
+        "r.by",
+        "r.sql",
+        1,
+        "select count(*) from t where n::text = :n::text",
+        read_only=True,
+        session_clean=True,
+        cache=cache,
     )
     def by(*, n: Any) -> Args:
         return (n,)

@@ -10,10 +10,10 @@ import pytest
 
 import plainsql
 from plainsql.analysis import Analyser
-from plainsql.analysis.storable import is_storable
+from plainsql.analysis.findings.storable_types import is_storable
 from plainsql.codegen.python_types import annotate
+from plainsql.dependencies import CachedRead
 from plainsql.query import Args, one
-from plainsql.reach import CachedRead
 
 _VALUES = """
 true; 1::smallint; 1; 1::bigint;
@@ -58,7 +58,8 @@ async def test_what_the_analysis_calls_storable_is_stored_and_nothing_else(url: 
                 "s.sql",
                 1,
                 f"select {value} as v",
-                effect="reads",
+                read_only=True,
+                session_clean=True,
                 cache=CachedRead(60, ()),
             )(_no_arguments)
             hits = db.cache.stats().hits

@@ -13,9 +13,9 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.errors import DecodeError, TooManyRowsError
 from plainsql.query import Args, count, many, one, optional
-from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from tests.database.test_cache import Note, add, behind, edit, get
 from tests.proxy import Proxy
@@ -50,7 +50,7 @@ async def outside(url: str) -> AsyncIterator[Any]:
     "n.sql",
     1,
     "update note set text = :text where id = :id",
-    effect="writes",
+    session_clean=True,
     changes=(Change("public.note", (("id", "parameter", "id"),)),),
 )
 def rename(*, id: UUID, text: str) -> Args:
@@ -71,12 +71,12 @@ async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection
         through = db._core.through
         assert through is not None
         async with db.acquire() as connection:
-            await through.ask(connection._con, get)
+            await through.ask(connection._con, get.compiled)
         async with db.acquire(), db.acquire():
             write = asyncio.ensure_future(edit(db, id=ID, text="new"))
             while not db.stats().waiting:  # noqa: ASYNC110 (the pool sets no event)
                 await asyncio.sleep(0)
-            through.reading(get)  # what a read does first
+            through.reading(get.compiled)  # what a read does first
             assert not write.done()
         await write
         assert db.cache.stats().writes == 1
@@ -177,7 +177,7 @@ class Written(Row, frozen=True):
     "n.sql",
     1,
     "update note set text = :text where id = :id returning id, author, '4000-01-01 BC'::timestamp as moment",
-    effect="writes",
+    session_clean=True,
     changes=(Change("public.note", (("id", "parameter", "id"),)),),
 )
 def written_long_ago(*, id: UUID, text: str) -> Args:
@@ -216,9 +216,10 @@ async def test_sessions_that_are_set_up_differently_share_nothing(url: str, redi
         "n.sql",
         1,
         "select id, author, text from note order by text",
-        effect="reads",
+        read_only=True,
+        session_clean=True,
         row_security={"public.note": ("app.jwt_tenant",)},
-        cache=CachedRead(60, (Dependence("public.note"),), scoped=True),
+        cache=CachedRead(60, (Dependency("public.note"),), scoped=True),
     )(lambda: ())
     for author in (1, 2, 1, 2):
         settings = {"role": role, "app.jwt_tenant": str(author)}
@@ -250,8 +251,9 @@ def _words(local: float | None = None) -> Any:
         "n.sql",
         1,
         "select array[text, null] as words from note, pg_sleep(0.05)",
-        effect="reads",
-        cache=CachedRead(60, (Dependence("public.note"),), local=local),
+        read_only=True,
+        session_clean=True,
+        cache=CachedRead(60, (Dependency("public.note"),), local=local),
     )(lambda: ())
 
 
@@ -271,8 +273,9 @@ def _networks() -> Any:
         "n.sql",
         1,
         "select '10.0.0.1'::inet from note, pg_sleep(0.05)",
-        effect="reads",
-        cache=CachedRead(60, (Dependence("public.note"),)),
+        read_only=True,
+        session_clean=True,
+        cache=CachedRead(60, (Dependency("public.note"),)),
     )(lambda: ())
 
 
@@ -289,8 +292,9 @@ async def test_no_two_callers_have_the_same_error(url: str) -> None:
         "n.sql",
         1,
         "select 1 / count(*) from note where author = 0 and pg_sleep(0) is not null",
-        effect="reads",
-        cache=CachedRead(60, (Dependence("public.note"),)),
+        read_only=True,
+        session_clean=True,
+        cache=CachedRead(60, (Dependency("public.note"),)),
     )(lambda: ())
     async with plainsql.connect(url) as db:
         errors = await asyncio.gather(*(failing(db) for _ in range(5)), return_exceptions=True)
@@ -304,7 +308,7 @@ async def test_no_two_callers_have_the_same_error(url: str) -> None:
     "n.sql",
     1,
     "update note set text = upper(text) where author = :author returning id, author, text",
-    effect="writes",
+    session_clean=True,
     changes=(Change("public.note", (("author", "parameter", "author"), ("id", "returned", "id"))),),
 )
 def shout(*, author: int) -> Args:
@@ -312,7 +316,7 @@ def shout(*, author: int) -> Args:
 
 
 async def test_a_write_that_returns_a_row_too_many_is_committed_with_a_reader_and_without(url: str) -> None:
-    for cache in (None, "available"):
+    for cache in (False, True):
         async with plainsql.connect(url, cache=cache) as db:
             note = await add(db, author=1, text="other")
             assert await get(db, id=note.id) == note

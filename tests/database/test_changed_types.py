@@ -39,22 +39,24 @@ class Nested(Row, frozen=True):
 ITEM = "id, size, meta, metas"
 
 
-@many[Item]("c.all", "c.sql", 1, f"select {ITEM} from thing order by id", effect="reads")
+@many[Item]("c.all", "c.sql", 1, f"select {ITEM} from thing order by id", read_only=True, session_clean=True)
 def everything() -> Args:
     return ()
 
 
-@many[Nested]("c.nested", "c.sql", 1, 'select id, size as "inner.size" from thing', effect="reads")
+@many[Nested](
+    "c.nested", "c.sql", 1, 'select id, size as "inner.size" from thing', read_only=True, session_clean=True
+)
 def nested() -> Args:
     return ()
 
 
-@one[Size]("c.size", "c.sql", 1, "select size from thing where id = :id", effect="reads")
+@one[Size]("c.size", "c.sql", 1, "select size from thing where id = :id", read_only=True, session_clean=True)
 def size_of(*, id: int) -> Args:
     return (id,)
 
 
-@one[Item]("c.add", "c.sql", 1, f"insert into thing values (:id) returning {ITEM}", effect="writes")
+@one[Item]("c.add", "c.sql", 1, f"insert into thing values (:id) returning {ITEM}", session_clean=True)
 def add(*, id: int) -> Args:
     return (id,)
 
@@ -64,7 +66,7 @@ def add(*, id: int) -> Args:
     "c.sql",
     1,
     f"insert into thing select :id, size from thing where id = 1 returning {ITEM}",
-    effect="writes",
+    session_clean=True,
 )
 def add_sized(*, id: int) -> Args:
     return (id,)
@@ -140,9 +142,9 @@ async def test_a_codec_that_was_replaced_is_not_called_another_number_of_columns
         await connection.set_type_codec(
             "jsonb", schema="pg_catalog", encoder=repr, decoder=lambda text: {"decoded": text}
         )
-        plan, values = everything.plan(())
+        plan, values = everything.compiled.text(())
         with pytest.raises(DecodeError) as raised:
-            await execute(connection, everything, plan, values)
+            await execute(connection, everything.compiled, plan, values)
         assert raised.value.message.startswith("Item.meta: a value arrived in another form")
         assert raised.value.message.endswith("as dict")
     finally:

@@ -21,7 +21,14 @@ from tests.database.stepping import at_every_wait, settled
 ROWS = 20_000
 
 
-@many[int]("n.series", "n.sql", 1, "select n, 'x' from generate_series(1, :to) as n", effect="reads")
+@many[int](
+    "n.series",
+    "n.sql",
+    1,
+    "select n, 'x' from generate_series(1, :to) as n",
+    read_only=True,
+    session_clean=True,
+)
 def series(*, to: int = ROWS) -> Args:
     return (to,)
 

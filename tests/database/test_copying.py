@@ -50,7 +50,12 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @many[Document](
-    "d.all", "d.sql", 1, "select id, title, at, embedding, meta from document order by id", effect="reads"
+    "d.all",
+    "d.sql",
+    1,
+    "select id, title, at, embedding, meta from document order by id",
+    read_only=True,
+    session_clean=True,
 )
 def everything() -> Args:
     return ()
@@ -62,13 +67,21 @@ def everything() -> Args:
     1,
     "select id, title from document\nwhere id >= :low and title is not distinct from :title"
     " and at <= :at and id = any(:ids)\norder by id",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
 )
 def some(*, low: int, title: str | None, at: datetime, ids: list[int]) -> Args:
     return (low, title, at, ids)
 
 
-@many[Document]("d.fail", "d.sql", 1, "select 1 / (id - 900) from document order by id", effect="reads")
+@many[Document](
+    "d.fail",
+    "d.sql",
+    1,
+    "select 1 / (id - 900) from document order by id",
+    read_only=True,
+    session_clean=True,
+)
 def fails_late() -> Args:
     return ()
 

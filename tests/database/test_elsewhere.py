@@ -26,22 +26,24 @@ FORKED = "this Database was connected before a fork"
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
-@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", effect="reads", pipelines=True)
+@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", read_only=True, session_clean=True, pipelines=True)
 def plus(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.write", "t.sql", 1, "select :n::int + 1", effect="writes")
+@one[int]("t.write", "t.sql", 1, "select :n::int + 1", session_clean=True)
 def write(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.pid", "t.sql", 1, "select pg_backend_pid()", effect="writes")
+@one[int]("t.pid", "t.sql", 1, "select pg_backend_pid()", session_clean=True)
 def pid() -> Args:
     return ()
 
 
-@many[int]("t.series", "t.sql", 1, "select n from generate_series(1, 1000) as n", effect="reads")
+@many[int](
+    "t.series", "t.sql", 1, "select n from generate_series(1, 1000) as n", read_only=True, session_clean=True
+)
 def series() -> Args:
     return ()
 

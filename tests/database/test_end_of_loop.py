@@ -19,12 +19,14 @@ KEPT: list[object] = []
 """What the program still holds when its event loop ends."""
 
 
-@one[bool]("t.slow", "t.sql", 1, "select pg_sleep(:seconds) is null", effect="writes")
+@one[bool]("t.slow", "t.sql", 1, "select pg_sleep(:seconds) is null", session_clean=True)
 def slow(*, seconds: float) -> Args:
     return (seconds,)
 
 
-@many[int]("t.series", "t.sql", 1, "select n from generate_series(1, 10000) as n", effect="reads")
+@many[int](
+    "t.series", "t.sql", 1, "select n from generate_series(1, 10000) as n", read_only=True, session_clean=True
+)
 def series() -> Args:
     return ()
 

@@ -20,7 +20,7 @@ from tests.proxy import Proxy, open_proxy
 REPLACED = "the connections to it are replaced: run the transaction again, as 'db.retry' does"
 
 
-@count("f.put", "f.sql", 1, "insert into fo values (:n, 'x')", effect="writes")
+@count("f.put", "f.sql", 1, "insert into fo values (:n, 'x')", session_clean=True)
 def put(*, n: int) -> Args:
     return (n,)
 
@@ -30,17 +30,17 @@ def put_unproved(*, n: int) -> Args:
     return (n,)
 
 
-@many[int]("f.put_all", "f.sql", 1, "insert into fo values (:n, 'x') returning n", effect="writes")
+@many[int]("f.put_all", "f.sql", 1, "insert into fo values (:n, 'x') returning n", session_clean=True)
 def put_rows(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("f.pid", "f.sql", 1, "select pg_backend_pid()", effect="reads")
+@one[int]("f.pid", "f.sql", 1, "select pg_backend_pid()", read_only=True, session_clean=True)
 def pid() -> Args:
     return ()
 
 
-@one[str]("f.hold", "f.sql", 1, "select pg_sleep(0.05)::text", effect="writes")
+@one[str]("f.hold", "f.sql", 1, "select pg_sleep(0.05)::text", session_clean=True)
 def hold() -> Args:
     return ()
 
@@ -303,7 +303,8 @@ async def test_a_read_that_a_standby_cancels_for_what_it_applies_is_run_again(
         1,
         "select f.n::int from (select count(*) as n from fo) as f"
         " where pg_sleep(case when to_regclass('gone') is null then 0 else 600 end) is not null",
-        effect="reads",
+        read_only=True,
+        session_clean=True,
     )
     def slow() -> Args:
         return ()

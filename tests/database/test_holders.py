@@ -15,12 +15,14 @@ from plainsql.errors import PoolTimeoutError
 from plainsql.query import Args, many, one
 
 
-@one[int]("h.one", "h.sql", 1, "select 1", effect="writes")
+@one[int]("h.one", "h.sql", 1, "select 1", session_clean=True)
 def call() -> Args:
     return ()
 
 
-@many[int]("h.series", "h.sql", 1, "select n from generate_series(1, 3000) as n", effect="reads")
+@many[int](
+    "h.series", "h.sql", 1, "select n from generate_series(1, 3000) as n", read_only=True, session_clean=True
+)
 def series() -> Args:
     return ()
 

@@ -36,7 +36,7 @@ LETTER = "x" * 5_000
     "l.sql",
     1,
     "insert into letter (id, text) values (:id, :text) returning id",
-    effect="writes",
+    session_clean=True,
 )
 def add(*, id: int, text: str = LETTER) -> Args:
     return (id, text)
@@ -52,7 +52,7 @@ def put(*, id: int, text: str = LETTER) -> Args:
     "l.sql",
     1,
     "with n as (select :id::int as id) insert into letter (id, text) select id, :text from n returning id",
-    effect="writes",
+    session_clean=True,
 )
 def add_with(*, id: int, text: str = LETTER) -> Args:
     return (id, text)
@@ -63,18 +63,25 @@ def add_with(*, id: int, text: str = LETTER) -> Args:
     "l.sql",
     1,
     "update letter set text = :text\nwhere true\n  and id = :id  --?",
-    effect="writes",
+    session_clean=True,
 )
 def rename(*, text: str, id: int | UnsetType = UNSET) -> Args:
     return (text, id)
 
 
-@optional[int]("l.find", "l.sql", 1, "select id from letter where id = :id and text = :text", effect="reads")
+@optional[int](
+    "l.find",
+    "l.sql",
+    1,
+    "select id from letter where id = :id and text = :text",
+    read_only=True,
+    session_clean=True,
+)
 def find(*, id: int, text: str = LETTER) -> Args:
     return (id, text)
 
 
-@many[int]("l.all", "l.sql", 1, "select id from letter order by id", effect="reads")
+@many[int]("l.all", "l.sql", 1, "select id from letter order by id", read_only=True, session_clean=True)
 def everything() -> Args:
     return ()
 

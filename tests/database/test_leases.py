@@ -20,27 +20,27 @@ from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy
 
 
-@one[int]("t.pid", "t.sql", 1, "select pg_backend_pid()", effect="writes")
+@one[int]("t.pid", "t.sql", 1, "select pg_backend_pid()", session_clean=True)
 def pid() -> Args:
     return ()
 
 
-@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", effect="reads")
+@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", read_only=True, session_clean=True)
 def plus(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.put", "t.sql", 1, "insert into kept (n) values (:n) returning n", effect="writes")
+@one[int]("t.put", "t.sql", 1, "insert into kept (n) values (:n) returning n", session_clean=True)
 def put(*, n: int) -> Args:
     return (n,)
 
 
-@one[bool]("t.slow", "t.sql", 1, "select pg_sleep(:seconds) is null", effect="writes")
+@one[bool]("t.slow", "t.sql", 1, "select pg_sleep(:seconds) is null", session_clean=True)
 def slow(*, seconds: float) -> Args:
     return (seconds,)
 
 
-@one[bool]("t.wait", "t.sql", 1, "select pg_advisory_xact_lock(3) is null", effect="writes")
+@one[bool]("t.wait", "t.sql", 1, "select pg_advisory_xact_lock(3) is null", session_clean=True)
 def wait_for_lock() -> Args:
     return ()
 
@@ -50,7 +50,7 @@ def wait_for_lock() -> Args:
     "t.sql",
     1,
     "select current_user::text || coalesce(to_regclass('hiding')::text, '')",
-    effect="writes",
+    session_clean=True,
 )
 def who() -> Args:
     return ()
@@ -66,7 +66,7 @@ def hide() -> Args:
     return ()
 
 
-@many[int]("t.fail", "t.sql", 1, "select 1 / (:n::int - :n::int)", effect="writes")
+@many[int]("t.fail", "t.sql", 1, "select 1 / (:n::int - :n::int)", session_clean=True)
 def fail(*, n: int) -> Args:
     return (n,)
 
@@ -268,7 +268,7 @@ async def test_idle_connections_that_died_are_replaced_without_an_error(
 
 
 async def test_a_connection_is_replaced_when_it_is_old(database_url: str) -> None:
-    async with plainsql.connect(database_url, max_size=1, max_age=0.0) as db:
+    async with plainsql.connect(database_url, max_size=1, max_lifetime=0.0) as db:
         pids = [await pid(db) for _ in range(5)]
         assert len(set(pids)) == 5
 
@@ -426,7 +426,7 @@ async def test_a_call_that_is_cancelled_when_it_is_given_a_connection_hands_that
 async def test_a_call_that_is_cancelled_while_it_opens_a_connection_leaves_the_place_free(
     database_url: str,
 ) -> None:
-    async with plainsql.connect(database_url, max_size=1, max_age=0.0) as db:
+    async with plainsql.connect(database_url, max_size=1, max_lifetime=0.0) as db:
 
         async def check() -> None:
             assert await plus(db, n=1) == 2

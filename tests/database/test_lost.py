@@ -32,7 +32,7 @@ PERHAPS_COMMITTED = (
 )
 
 
-@one[str]("l.sleep", "l.sql", 1, "select pg_sleep(600)::text", effect="writes")
+@one[str]("l.sleep", "l.sql", 1, "select pg_sleep(600)::text", session_clean=True)
 def sleep() -> Args:
     return ()
 
@@ -42,17 +42,19 @@ def sleep_unproved() -> Args:
     return ()
 
 
-@many[str]("l.rows", "l.sql", 1, "select pg_sleep(600)::text from generate_series(1, 3)", effect="writes")
+@many[str]("l.rows", "l.sql", 1, "select pg_sleep(600)::text from generate_series(1, 3)", session_clean=True)
 def sleeping_rows() -> Args:
     return ()
 
 
-@count("l.put", "l.sql", 1, "insert into lost values (:n)", effect="writes")
+@count("l.put", "l.sql", 1, "insert into lost values (:n)", session_clean=True)
 def put(*, n: int) -> Args:
     return (n,)
 
 
-@many[int]("l.series", "l.sql", 1, "select n from generate_series(1, 1000) as n", effect="reads")
+@many[int](
+    "l.series", "l.sql", 1, "select n from generate_series(1, 1000) as n", read_only=True, session_clean=True
+)
 def series() -> Args:
     return ()
 

@@ -13,7 +13,7 @@ import plainsql
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError
 from plainsql.query import Binder, CountQuery, OneQuery
-from tests.database.ask import SELECT_1
+from tests.database.ask import READS, SELECT_1
 from tests.database.stepping import settled
 from tests.pgbouncer import PORT, pgbouncer
 from tests.proxy import open_proxy
@@ -89,6 +89,6 @@ async def test_a_pooler_that_comes_later_is_noticed(server: EmbeddedServer, data
 
 async def _backend(db: plainsql.Database) -> Any:
     query: OneQuery[..., Any] = OneQuery(
-        "t.pid", "t.sql", 1, "select pg_backend_pid()", Binder((), {}, {}, None), int, "reads"
+        "t.pid", "t.sql", 1, "select pg_backend_pid()", Binder((), {}, {}, None), int, READS
     )
     return await query(db)

@@ -17,12 +17,14 @@ from plainsql.query import Args, count, many, one
 BAD = "secret\0"
 
 
-@many[str]("n.find", "n.sql", 1, "select text from mark where text = :text", effect="reads")
+@many[str](
+    "n.find", "n.sql", 1, "select text from mark where text = :text", read_only=True, session_clean=True
+)
 def find(*, text: str) -> Args:
     return (text,)
 
 
-@one[str]("n.add", "n.sql", 1, "insert into mark (text) values (:text) returning text", effect="writes")
+@one[str]("n.add", "n.sql", 1, "insert into mark (text) values (:text) returning text", session_clean=True)
 def add(*, text: str) -> Args:
     return (text,)
 
@@ -32,12 +34,14 @@ def put(*, text: str) -> Args:
     return (text,)
 
 
-@one[str]("n.json", "n.sql", 1, "select :text::json::text", effect="reads")
+@one[str]("n.json", "n.sql", 1, "select :text::json::text", read_only=True, session_clean=True)
 def as_json(*, text: str) -> Args:
     return (text,)
 
 
-@one[str]("n.convert", "n.sql", 1, "select convert_from(:data, 'UTF8') || :text", effect="reads")
+@one[str](
+    "n.convert", "n.sql", 1, "select convert_from(:data, 'UTF8') || :text", read_only=True, session_clean=True
+)
 def convert(*, data: bytes, text: str) -> Args:
     return (data, text)
 

@@ -17,17 +17,24 @@ from tests.database.stepping import settled
 from tests.proxy import Proxy
 
 
-@one[int]("t.plus", "t.sql", 1, "select :n::int + 1 from (select pg_sleep(0.001)) as s", effect="reads")
+@one[int](
+    "t.plus",
+    "t.sql",
+    1,
+    "select :n::int + 1 from (select pg_sleep(0.001)) as s",
+    read_only=True,
+    session_clean=True,
+)
 def plus(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.together", "t.sql", 1, "select :n::int + 2", effect="reads", pipelines=True)
+@one[int]("t.together", "t.sql", 1, "select :n::int + 2", read_only=True, session_clean=True, pipelines=True)
 def together(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.put", "t.sql", 1, "insert into limited (n) values (:n) returning n", effect="writes")
+@one[int]("t.put", "t.sql", 1, "insert into limited (n) values (:n) returning n", session_clean=True)
 def put(*, n: int) -> Args:
     return (n,)
 

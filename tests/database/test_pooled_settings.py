@@ -22,17 +22,32 @@ _ROLE = "plainsql_test_unsafe"
 _SETTINGS = "current_setting('app.jwt_tenant', true) || '/' || current_setting('app.jwt_user', true)"
 
 
-@many[str]("p.who", "p.sql", 1, f"select {_SETTINGS} from generate_series(1, :n::int)", effect="reads")
+@many[str](
+    "p.who",
+    "p.sql",
+    1,
+    f"select {_SETTINGS} from generate_series(1, :n::int)",
+    read_only=True,
+    session_clean=True,
+)
 def who(*, n: int) -> Args:
     return (n,)
 
 
 who_together = many[str](
-    "p.who", "p.sql", 1, f"select {_SETTINGS} where :n::int > 0", effect="reads", pipelines=True
+    "p.who",
+    "p.sql",
+    1,
+    f"select {_SETTINGS} where :n::int > 0",
+    read_only=True,
+    session_clean=True,
+    pipelines=True,
 )(lambda *, n: (n,))
 
 
-@one[str]("p.note", "p.sql", 1, f"insert into noted values ({_SETTINGS}, :n) returning who", effect="writes")
+@one[str](
+    "p.note", "p.sql", 1, f"insert into noted values ({_SETTINGS}, :n) returning who", session_clean=True
+)
 def note(*, n: int) -> Args:
     return (n,)
 
@@ -42,7 +57,7 @@ def note_unproved(*, n: int) -> Args:
     return (n,)
 
 
-@many[str]("p.noted", "p.sql", 1, "select distinct who from noted", effect="reads")
+@many[str]("p.noted", "p.sql", 1, "select distinct who from noted", read_only=True, session_clean=True)
 def noted() -> Args:
     return ()
 
@@ -52,7 +67,8 @@ def noted() -> Args:
     "p.sql",
     1,
     "select n from private_letter",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
     row_security={"public.private_letter": ("app.jwt_tenant",)},
 )
 def letters() -> Args:

@@ -25,22 +25,24 @@ _ROLE = "plainsql_test_pooled"
 TENANTS = [uuid5(UUID(int=1), str(n)) for n in range(8)]
 
 
-@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", effect="reads")
+@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", read_only=True, session_clean=True)
 def plus(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.backend", "t.sql", 1, "select pg_backend_pid()", effect="writes")
+@one[int]("t.backend", "t.sql", 1, "select pg_backend_pid()", session_clean=True)
 def backend() -> Args:
     return ()
 
 
-@many[UUID]("t.whose", "t.sql", 1, "select tenant_id from paper order by n", effect="reads")
+@many[UUID](
+    "t.whose", "t.sql", 1, "select tenant_id from paper order by n", read_only=True, session_clean=True
+)
 def whose() -> Args:
     return ()
 
 
-@count("t.put", "t.sql", 1, "insert into paper (tenant_id, n) values (:tenant_id, :n)", effect="writes")
+@count("t.put", "t.sql", 1, "insert into paper (tenant_id, n) values (:tenant_id, :n)", session_clean=True)
 def put(*, tenant_id: UUID, n: int) -> Args:
     return (tenant_id, n)
 

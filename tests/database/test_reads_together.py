@@ -27,14 +27,26 @@ class Thing(Row, frozen=True):
 
 
 @optional[Thing](
-    "t.get", "t.sql", 1, "select id, name, tags from thing where id = :id", effect="reads", joins=True
+    "t.get",
+    "t.sql",
+    1,
+    "select id, name, tags from thing where id = :id",
+    read_only=True,
+    session_clean=True,
+    by_key=True,
 )
 def get(*, id: int) -> Args:
     return (id,)
 
 
 @one[Thing](
-    "t.need", "t.sql", 1, "select id, name, tags from thing where id = :id", effect="reads", joins=True
+    "t.need",
+    "t.sql",
+    1,
+    "select id, name, tags from thing where id = :id",
+    read_only=True,
+    session_clean=True,
+    by_key=True,
 )
 def need(*, id: int) -> Args:
     return (id,)
@@ -45,7 +57,8 @@ def need(*, id: int) -> Args:
     "t.sql",
     1,
     "select id from thing where id > :after order by id desc limit :limit -- the last ones",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
 )
 def first(*, after: int, limit: int) -> Args:
     return (after, limit)
@@ -56,23 +69,31 @@ def first(*, after: int, limit: int) -> Args:
     "t.sql",
     1,
     "select id from thing where id = any(:ids) and (:name::text is null or name = :name) order by id",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
 )
 def among(*, ids: list[int] | None, name: str | None) -> Args:
     return (ids, name)
 
 
-@one[int]("t.total", "t.sql", 1, "select count(*) from thing", effect="reads")
+@one[int]("t.total", "t.sql", 1, "select count(*) from thing", read_only=True, session_clean=True)
 def total() -> Args:
     return ()
 
 
-@one[Json]("t.echo", "t.sql", 1, "select :value::jsonb as value", effect="reads")
+@one[Json]("t.echo", "t.sql", 1, "select :value::jsonb as value", read_only=True, session_clean=True)
 def echo(*, value: Any) -> Args:
     return (value,)
 
 
-@one[int]("t.divide", "t.sql", 1, "select 100 / :by::int as x from thing where id = 1", effect="reads")
+@one[int](
+    "t.divide",
+    "t.sql",
+    1,
+    "select 100 / :by::int as x from thing where id = 1",
+    read_only=True,
+    session_clean=True,
+)
 def divide(*, by: Any) -> Args:
     return (by,)
 
@@ -138,7 +159,7 @@ async def test_every_call_gets_its_own_answer(db: plainsql.Database) -> None:
         assert await query(db, **parameters) == alone
 
     chance = random.Random(7)
-    async with plainsql.connect(db._core.name.replace("***", ""), join=False) as quiet:
+    async with plainsql.connect(db._core.name.replace("***", ""), autobatch=False) as quiet:
         for _ in range(5):
             calls = []
             for _ in range(150):

@@ -21,12 +21,14 @@ _TASKS = 6
 _DRIVERS = (exceptions.PostgresError, exceptions.InterfaceError, OSError)
 
 
-@one[int]("t.total", "t.sql", 1, "select count(*) from entry where id <= :last", effect="reads")
+@one[int](
+    "t.total", "t.sql", 1, "select count(*) from entry where id <= :last", read_only=True, session_clean=True
+)
 def total(*, last: int) -> Args:
     return (last,)
 
 
-@count("t.enter", "t.sql", 1, "insert into entry (id) values (:id)", effect="writes")
+@count("t.enter", "t.sql", 1, "insert into entry (id) values (:id)", session_clean=True)
 def enter(*, id: int) -> Args:
     return (id,)
 

@@ -17,12 +17,12 @@ from plainsql.query import Args, one
 from tests.database.stepping import at_every_wait, settled
 
 
-@one[int]("r.get", "r.sql", 1, "select n from counter where id = :id", effect="reads")
+@one[int]("r.get", "r.sql", 1, "select n from counter where id = :id", read_only=True, session_clean=True)
 def get(*, id: int) -> Args:
     return (id,)
 
 
-@one[int]("r.set", "r.sql", 1, "update counter set n = :n where id = :id returning n", effect="writes")
+@one[int]("r.set", "r.sql", 1, "update counter set n = :n where id = :id returning n", session_clean=True)
 def put(*, id: int, n: int) -> Args:
     return (n, id)
 

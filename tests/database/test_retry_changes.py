@@ -24,7 +24,7 @@ def parts() -> Args:
     return ()
 
 
-@one[int]("c.add", "c.sql", 1, "insert into part (name) values (:name) returning id", effect="writes")
+@one[int]("c.add", "c.sql", 1, "insert into part (name) values (:name) returning id", session_clean=True)
 def add(*, name: str) -> Args:
     return (name,)
 

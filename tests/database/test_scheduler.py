@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -20,16 +21,23 @@ from plainsql.database.joined import JoinedStatement
 from plainsql.database.pipelined import PipelinedStatement
 from plainsql.errors import PoolTimeoutError
 from plainsql.query import Binder, ManyQuery
+from tests.database.ask import READS
 from tests.database.stepping import at_every_wait, settled
 
 
-def read(sql: str, *names: str, joins: bool = True, pipelines: bool = True) -> ManyQuery[..., Any]:
+def read(sql: str, *names: str, by_key: bool = True, autobatch: bool = True) -> ManyQuery[..., Any]:
     """A read that returns the values of its only column, whatever its type."""
     query: ManyQuery[..., Any] = ManyQuery(
-        "t.read", "t.sql", 1, sql, Binder(names, {}, {}, None), None, "reads", joins, pipelines=pipelines
+        "t.read",
+        "t.sql",
+        1,
+        sql,
+        Binder(names, {}, {}, None),
+        None,
+        replace(READS, by_key=by_key, autobatch=autobatch),
     )
-    query._item = Any
-    vars(query)["compare"] = lambda _: None  # JSON texts are values here
+    query.compiled.item = Any
+    vars(query.compiled)["compare"] = lambda _: None  # JSON texts are values here
     return query
 
 
@@ -194,7 +202,7 @@ async def test_a_query_that_postgresql_takes_in_no_other_form_goes_alone(
     db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns = ", ".join(f"{n} as c{n}" for n in range(1664))  # the most that a row may have
-    query = read(f"select {columns} where :v > 0", "v", joins=False)
+    query = read(f"select {columns} where :v > 0", "v", by_key=False)
     await _until_refused(db, query, lambda forms: forms.pipelined)
 
     async def never(*_: Any) -> None:
@@ -216,11 +224,11 @@ async def test_a_bad_call_does_not_stop_its_query_from_being_sent_together(
 
 
 async def test_a_query_and_a_database_can_do_without(tables: str) -> None:
-    async with plainsql.connect(tables, join=False) as db:
+    async with plainsql.connect(tables, autobatch=False) as db:
         assert await asyncio.gather(*(GET(db, id=n) for n in range(1, 9))) == [[f"n{n}"] for n in range(1, 9)]
         assert _schedulers(db) == []
     async with plainsql.connect(tables) as db:
-        quiet = read("select name from item where id = :id", "id", pipelines=False)
+        quiet = read("select name from item where id = :id", "id", autobatch=False)
         await asyncio.gather(*(quiet(db, id=n) for n in range(1, 9)))
         assert _schedulers(db) == []
 

@@ -26,17 +26,17 @@ CHUNKS = range(12)
 """Answers of the server after which a connection falls silent: handshake, set-up and the first call."""
 
 
-@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", effect="reads")
+@one[int]("t.plus", "t.sql", 1, "select :n::int + 1", read_only=True, session_clean=True)
 def plus(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.joining", "t.sql", 1, "select :n::int + 2", effect="reads", pipelines=True)
+@one[int]("t.joining", "t.sql", 1, "select :n::int + 2", read_only=True, session_clean=True, pipelines=True)
 def joining(*, n: int) -> Args:
     return (n,)
 
 
-@one[int]("t.put", "t.sql", 1, "insert into silent (n) values (:n) returning n", effect="writes")
+@one[int]("t.put", "t.sql", 1, "insert into silent (n) values (:n) returning n", session_clean=True)
 def put(*, n: int) -> Args:
     return (n,)
 
@@ -46,7 +46,9 @@ def put_unknown(*, n: int) -> Args:
     return (n,)
 
 
-@many[int]("t.series", "t.sql", 1, "select n from generate_series(1, 1000) as n", effect="reads")
+@many[int](
+    "t.series", "t.sql", 1, "select n from generate_series(1, 1000) as n", read_only=True, session_clean=True
+)
 def series() -> Args:
     return ()
 

@@ -25,22 +25,36 @@ class Note(Row, frozen=True):
     text: str
 
 
-@optional[Note]("n.get", "n.sql", 1, "select tenant_id, id, text from note where id = :id", effect="reads")
+@optional[Note](
+    "n.get",
+    "n.sql",
+    1,
+    "select tenant_id, id, text from note where id = :id",
+    read_only=True,
+    session_clean=True,
+)
 def get(*, id: int) -> Args:
     return (id,)
 
 
-@many[Note]("n.all", "n.sql", 1, "select tenant_id, id, text from note order by id", effect="reads")
+@many[Note](
+    "n.all",
+    "n.sql",
+    1,
+    "select tenant_id, id, text from note order by id",
+    read_only=True,
+    session_clean=True,
+)
 def everything() -> Args:
     return ()
 
 
-@count("n.touch", "n.sql", 1, "update note set text = text where id = :id", effect="writes")
+@count("n.touch", "n.sql", 1, "update note set text = text where id = :id", session_clean=True)
 def touch(*, id: int) -> Args:
     return (id,)
 
 
-@one[str]("n.who", "n.sql", 1, "select current_setting('app.jwt_user', true)", effect="writes")
+@one[str]("n.who", "n.sql", 1, "select current_setting('app.jwt_user', true)", session_clean=True)
 def who() -> Args:
     return ()
 
@@ -50,7 +64,14 @@ def change_the_session(*, other: str) -> Args:
     return (other,)
 
 
-@one[int]("n.fail", "n.sql", 1, "select 1 / (count(*) - count(*))::int from note", effect="reads")
+@one[int](
+    "n.fail",
+    "n.sql",
+    1,
+    "select 1 / (count(*) - count(*))::int from note",
+    read_only=True,
+    session_clean=True,
+)
 def fail() -> Args:
     return ()
 

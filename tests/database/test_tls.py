@@ -240,7 +240,7 @@ async def test_files_are_read_again_for_each_connection(
     roots = tmp_path / "roots.crt"
     roots.write_bytes((files / "authority.crt").read_bytes())
     url = url_of(tls, f"sslmode=verify-full&sslrootcert={roots}")
-    async with plainsql.connect(url, max_size=1, max_age=0) as db:
+    async with plainsql.connect(url, max_size=1, max_lifetime=0) as db:
         assert await SELECT_1(db) == 1
         roots.write_bytes((files / "stranger.crt").read_bytes())
         with pytest.raises(plainsql.ConnectError, match="not signed by an authority"):

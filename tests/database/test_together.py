@@ -26,13 +26,22 @@ from tests.database.stepping import settled
     "t.sql",
     1,
     "select id from score where team = :team and points < :below order by points desc, id limit :limit",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
 )
 def top(*, team: int, below: int, limit: int) -> Args:
     return (team, below, limit)
 
 
-@one[int]("t.count", "t.sql", 1, "select count(*) from score where team = :team", effect="reads", joins=True)
+@one[int](
+    "t.count",
+    "t.sql",
+    1,
+    "select count(*) from score where team = :team",
+    read_only=True,
+    session_clean=True,
+    by_key=True,
+)
 def count_of(*, team: int) -> Args:
     return (team,)
 
@@ -42,24 +51,29 @@ def count_of(*, team: int) -> Args:
     "t.sql",
     1,
     "select :n::int from pg_sleep(case when :n::int = 13 then :nap::float8 else 0 end)",
-    effect="reads",
-    joins=True,
+    read_only=True,
+    session_clean=True,
+    by_key=True,
 )
 def nap(*, n: int, nap: float) -> Args:
     return (n, nap)
 
 
-@one[int]("t.divide", "t.sql", 1, "select 100 / :by::int as x", effect="reads", joins=True)
+@one[int](
+    "t.divide", "t.sql", 1, "select 100 / :by::int as x", read_only=True, session_clean=True, by_key=True
+)
 def divide(*, by: Any) -> Args:
     return (by,)
 
 
-@one[Json]("t.echo", "t.sql", 1, "select :value::jsonb as value", effect="reads", joins=True)
+@one[Json](
+    "t.echo", "t.sql", 1, "select :value::jsonb as value", read_only=True, session_clean=True, by_key=True
+)
 def echo(*, value: Any) -> Args:
     return (value,)
 
 
-@one[int]("t.length", "t.sql", 1, "select length(:text::text) as n", effect="reads")
+@one[int]("t.length", "t.sql", 1, "select length(:text::text) as n", read_only=True, session_clean=True)
 def length(*, text: str) -> Args:
     return (text,)
 
@@ -68,7 +82,7 @@ def length(*, text: str) -> Args:
 async def db(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[plainsql.Database]:
     if "form" in request.fixturenames:
         request.getfixturevalue("form")  # before anything is measured
-    async with plainsql.connect(database_url, max_size=6, cache=None) as db:
+    async with plainsql.connect(database_url, max_size=6, cache=False) as db:
         async with db.acquire() as connection:
             await connection.execute(
                 """
@@ -118,7 +132,7 @@ async def test_rows_and_order_are_those_of_a_single_call(db: plainsql.Database, 
 
 
 async def test_only_a_read_by_key_is_joined(db: plainsql.Database, sent: list[tuple[str, Any]]) -> None:
-    assert not top.joins
+    assert not top.compiled.by_key
     calls = [{"team": 1, "below": below, "limit": 5} for below in range(60)]
     await asyncio.gather(*(top(db, **call) for call in calls))
     await top.batch(db, calls)
@@ -144,7 +158,7 @@ async def test_a_call_that_takes_long_holds_up_no_call_that_was_sent_with_it(
 async def test_a_call_over_its_time_limit_fails_at_that_time(database_url: str, form: str) -> None:
     async with (
         plainsql.connect(database_url, max_size=6, statement_timeout=1.5) as db,
-        plainsql.connect(database_url, join=False, statement_timeout=1.5) as other,
+        plainsql.connect(database_url, autobatch=False, statement_timeout=1.5) as other,
     ):
         await asyncio.gather(*(nap(db, n=n, nap=0.0) for n in range(100)))
         order: list[str] = []

@@ -15,12 +15,14 @@ from plainsql import Call
 from plainsql.query import Args, count, many, one
 
 
-@many[int]("t.series", "t.sql", 1, "select generate_series(1, :last::int)", effect="reads")
+@many[int](
+    "t.series", "t.sql", 1, "select generate_series(1, :last::int)", read_only=True, session_clean=True
+)
 def series(*, last: int) -> Args:
     return (last,)
 
 
-@one[int]("t.divide", "t.sql", 1, "select 1 / :n::int", effect="reads")
+@one[int]("t.divide", "t.sql", 1, "select 1 / :n::int", read_only=True, session_clean=True)
 def divide(*, n: int) -> Args:
     return (n,)
 
@@ -30,7 +32,7 @@ def nothing() -> Args:
     return ()
 
 
-@one[str]("t.sleep", "t.sql", 1, "select pg_sleep(60)::text", effect="writes")
+@one[str]("t.sleep", "t.sql", 1, "select pg_sleep(60)::text", session_clean=True)
 def sleep() -> Args:
     return ()
 

@@ -20,7 +20,8 @@ _ROLE = "plainsql_test_closed"
     "t.sql",
     1,
     "select n from letter",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
     row_security={"public.letter": ("app.jwt_tenant",)},
 )
 def letters() -> Args:
@@ -32,7 +33,8 @@ def letters() -> Args:
     "t.sql",
     1,
     "select n from letter",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
     row_security={"public.letter": ("app.region",)},
 )
 def by_another_setting() -> Args:
@@ -115,13 +117,13 @@ async def test_a_tenant_that_was_set_by_hand_counts_in_its_transaction_only(url:
             await letters(db)
 
 
-def _setting_a_tenant(effect: Any, local: bool) -> Any:
+def _setting_a_tenant(clean: bool, local: bool) -> Any:
     @many[str](
         "t.set",
         "t.sql",
         1,
         f"select set_config('app.jwt_tenant', 'b', {local})",
-        effect=effect,
+        session_clean=clean,
         row_security=None,
     )
     def set_tenant() -> Args:
@@ -130,17 +132,17 @@ def _setting_a_tenant(effect: Any, local: bool) -> Any:
     return set_tenant
 
 
-@pytest.mark.parametrize(("effect", "local"), [("unknown", False), ("unknown", True), ("writes", True)])
+@pytest.mark.parametrize(("clean", "local"), [(False, False), (False, True), (True, True)])
 async def test_a_query_that_sets_a_tenant_opens_no_table_to_later_calls(
-    url: str, effect: Any, local: bool
+    url: str, clean: bool, local: bool
 ) -> None:
     async with plainsql.connect(url, max_size=1) as db:
         async with db.transaction() as tx:
-            await _setting_a_tenant(effect, local)(tx)
+            await _setting_a_tenant(clean, local)(tx)
             assert await letters(tx) == [2]
         with pytest.raises(TenantError):
             await letters(db)
-        await _setting_a_tenant("unknown", False)(db)
+        await _setting_a_tenant(False, False)(db)
         with pytest.raises(TenantError):
             await letters(db)
 

@@ -310,7 +310,7 @@ class Isolation:
                 found = None  # a refusal is as good
             assert not found, f"{name}: without a tenant it found {_shape(found, self._known)}"
             # And the same from the server itself, which need not rely on plainsql to ask for a tenant.
-            plan, values = query.plan(query.bind((), given))
+            plan, values = query.compiled.text(query.compiled.bind((), given))
             try:
                 async with self.db.acquire() as connection:
                     rows = await connection.fetch(plan.sql, *values)
@@ -321,7 +321,7 @@ class Isolation:
 
     async def check_calls_at_once(self, name: str) -> None:
         """Reads of both tenants at once, which run as joined statements, keep to their own."""
-        if self.queries[name].effect != "reads":
+        if not self.queries[name].compiled.read_only:
             return
         self.restore(*self.layer.tenants)
         both = self.layer.tenants * 8

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 
 from plainsql import migrate
-from plainsql.analysis.definer_findings import definer_findings
+from plainsql.analysis.findings.definer_findings import definer_findings
 from plainsql.cache.outbox_triggers import migration
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"

@@ -133,7 +133,7 @@ async def faults(db: plainsql.Database, layer: Layer, *only: str) -> list[Fault]
             missing = [
                 each for each in query.parameters if each not in given and not _has_default(query, each)
             ]
-            missing = [each for each in missing if each not in query._compile().choices]
+            missing = [each for each in missing if each not in query.compiled.texts._compile().choices]
             if missing:
                 what = f"no argument is prepared for {', '.join(missing)}"
                 found.append(Fault(name, query.file, "", what, ""))
@@ -221,7 +221,7 @@ def _calls(
     query: Query[..., Any, Any], given: Mapping[str, Any], also: tuple[frozenset[str], ...]
 ) -> Iterator[dict[str, Any]]:
     """The calls to be tried: no optional line, each on its own, some together; all of it in every choice."""
-    compiled = query._compile()
+    compiled = query.compiled.texts._compile()
     always = {
         name: given[name] for name in compiled.parameters if name not in compiled.optional and name in given
     }
@@ -237,7 +237,7 @@ def _calls(
 
 async def _run(connection: Any, query: Query[..., Any, Any], arguments: dict[str, Any]) -> Any:
     """Run a call and return its plan, or what the server says of it."""
-    plan, args = query.plan(query.bind((), arguments))
+    plan, args = query.compiled.text(query.compiled.bind((), arguments))
     transaction = connection.transaction()
     await transaction.start()
     try:
@@ -252,7 +252,7 @@ async def _run(connection: Any, query: Query[..., Any, Any], arguments: dict[str
 
 
 def _shown(query: Query[..., Any, Any], arguments: Mapping[str, Any]) -> str:
-    compiled = query._compile()
+    compiled = query.compiled.texts._compile()
     named = [name for name in arguments if name in compiled.optional]
     named += [f"{name}={arguments[name]}" for name in compiled.choices]
     return f" with {', '.join(named)}" if named else ""

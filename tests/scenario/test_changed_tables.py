@@ -15,8 +15,8 @@ import pytest
 
 import plainsql
 import plainsql.sync
-from plainsql.description import Described, expectations, mismatch
 from plainsql.query import Args, many, one, optional
+from plainsql.query.description import Described, expectations, mismatch
 from plainsql.rows import Composite, Row
 from plainsql.types import Json, Range
 from tests.database.stepping import settled
@@ -33,34 +33,44 @@ NAMED = "select p.id, p.email, p.nick, p.seen from person as p where p.id = :id"
 STAR = "select * from person where id = :id"
 
 
-@optional[Person]("t.named", "t.sql", 1, NAMED, effect="reads", joins=True)
+@optional[Person]("t.named", "t.sql", 1, NAMED, read_only=True, session_clean=True, by_key=True)
 def named(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Person]("t.star", "t.sql", 1, STAR, effect="reads", joins=True)
+@optional[Person]("t.star", "t.sql", 1, STAR, read_only=True, session_clean=True, by_key=True)
 def star(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Person]("t.allowed", "t.sql", 1, STAR, effect="reads", joins=True, more_columns=True)
+@optional[Person](
+    "t.allowed", "t.sql", 1, STAR, read_only=True, session_clean=True, by_key=True, more_columns=True
+)
 def allowed(*, id: int) -> Args:
     return (id,)
 
 
-@many[Person]("t.all", "t.sql", 1, "select * from person order by id", effect="reads", more_columns=True)
+@many[Person](
+    "t.all",
+    "t.sql",
+    1,
+    "select * from person order by id",
+    read_only=True,
+    session_clean=True,
+    more_columns=True,
+)
 def all_of() -> Args:
     return ()
 
 
 @one[Person](
-    "t.touch", "t.sql", 1, "update person set nick = nick where id = :id returning *", effect="writes"
+    "t.touch", "t.sql", 1, "update person set nick = nick where id = :id returning *", session_clean=True
 )
 def touch(*, id: int) -> Args:
     return (id,)
 
 
-@one[str]("t.nick", "t.sql", 1, "select nick from person where id = :id", effect="reads")
+@one[str]("t.nick", "t.sql", 1, "select nick from person where id = :id", read_only=True, session_clean=True)
 def nick(*, id: int) -> Args:
     return (id,)
 

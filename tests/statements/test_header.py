@@ -30,7 +30,7 @@ def test_a_whole_header() -> None:
 -- allow: missing-index: the table has forty rows,
 --   and a scan of it is cheaper
 --
--- join: off"""
+-- autobatch: off"""
     )
     assert statement.description == (
         "The lead who talks to us from this chat.\n"
@@ -51,7 +51,7 @@ def test_a_whole_header() -> None:
     assert [(a.finding, a.reason) for a in statement.allow] == [
         ("missing-index", "the table has forty rows, and a scan of it is cheaper")
     ]
-    assert not statement.join
+    assert not statement.autobatch
     assert statement.body == "select :limit, :low, :name"
     assert statement.body_line == 16
     assert (statement.module, statement.function) == ("app", "q")

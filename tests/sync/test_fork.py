@@ -54,7 +54,7 @@ def test_a_fork_is_refused_and_the_parent_is_unharmed(db: Database) -> None:
         lambda: ECHO(db, n=2),
         lambda: list(SERIES.stream(db)),
         lambda: db.connection,
-        lambda: db.tenant("a").run(ECHO, (1,)),
+        lambda: db.tenant("a").run(ECHO.compiled, (1,)),
         lambda: db.transaction().__enter__(),
     ):
         assert in_a_child(use) == 0

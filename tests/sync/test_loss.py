@@ -13,21 +13,21 @@ import psycopg
 import pytest
 
 import plainsql
-from plainsql.query import Binder, CountQuery, OneQuery
+from plainsql.query import Binder, CountQuery, OneQuery, QueryFacts
 from plainsql.sync import Database
-from tests.database.ask import SELECT_1, many, one
+from tests.database.ask import READS, SELECT_1, WRITES, many, one
 
 SERIES = many("select n from generate_series(1, 100) as n")
 
 
-def proved(sql: str, effect: Any, *names: str) -> OneQuery[..., Any]:
-    return OneQuery("t.q", "t.sql", 1, sql, Binder(names, {}, {}, None), object, effect)
+def proved(sql: str, facts: QueryFacts, *names: str) -> OneQuery[..., Any]:
+    return OneQuery("t.q", "t.sql", 1, sql, Binder(names, {}, {}, None), object, facts)
 
 
-READ = proved("select pg_backend_pid()", "reads")
+READ = proved("select pg_backend_pid()", READS)
 DIES = "select pg_terminate_backend(pg_backend_pid()) is null"
 PUT: CountQuery[...] = CountQuery(
-    "t.put", "t.sql", 1, "insert into item (n) values (:n)", Binder(("n",), {}, {}, None), int, "writes"
+    "t.put", "t.sql", 1, "insert into item (n) values (:n)", Binder(("n",), {}, {}, None), int, WRITES
 )
 
 
@@ -71,18 +71,18 @@ def test_transactions_and_streams_begin_on_a_living_one(db: Database, admin: psy
 
 
 def test_a_read_whose_connection_is_lost_is_run_once_more(db: Database) -> None:
-    dies = proved(DIES, "reads")
+    dies = proved(DIES, READS)
     with pytest.raises(psycopg.OperationalError) as raised:
         dies(db)  # the second one dies as well
     assert "it changes nothing, it may be run again" in " ".join(raised.value.__notes__)
     assert SELECT_1(db) == 1
 
 
-@pytest.mark.parametrize("effect", ["writes", "unknown"])
+@pytest.mark.parametrize("facts", [WRITES, QueryFacts()])
 def test_a_write_whose_connection_is_lost_is_not(
-    db: Database, admin: psycopg.Connection[Any], effect: str
+    db: Database, admin: psycopg.Connection[Any], facts: QueryFacts
 ) -> None:
-    dies = proved(f"with i as (insert into item select nextval('tries') returning n) {DIES} from i", effect)
+    dies = proved(f"with i as (insert into item select nextval('tries') returning n) {DIES} from i", facts)
     with pytest.raises(psycopg.OperationalError) as raised:
         dies(db)
     assert "it may have been executed, or not" in " ".join(raised.value.__notes__)
@@ -145,7 +145,7 @@ def test_no_server_at_all_is_said_so(db: Database, admin: psycopg.Connection[Any
 
 def test_threads_survive_it(db: Database, admin: psycopg.Connection[Any]) -> None:
     wrong: list[object] = []
-    echo = proved("select :n::int", "reads", "n")
+    echo = proved("select :n::int", READS, "n")
 
     def work(number: int) -> None:
         for n in range(number * 1000, number * 1000 + 100):
@@ -214,7 +214,7 @@ def test_no_statement_has_a_name_that_another_client_uses(db: Database, database
 
 def test_a_call_that_another_thread_closes_under_opens_nothing(database_url: str) -> None:
     db = plainsql.sync.connect(database_url)
-    sleeps = proved("select pg_sleep(600)::text", "reads")
+    sleeps = proved("select pg_sleep(600)::text", READS)
     errors: list[BaseException] = []
 
     def work() -> None:

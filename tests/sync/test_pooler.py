@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,15 @@ from plainsql.embedded import EmbeddedServer
 from plainsql.errors import TenantError
 from plainsql.query import Binder, CountQuery, ManyQuery, OptionalQuery
 from plainsql.sync import Database
-from tests.database.ask import many, one
+from tests.database.ask import READS, WRITES, many, one
 from tests.pgbouncer import PoolMode, pgbouncer, url_through
 
 ROLE = "plainsql_test_sync_pooled"
 READ: OptionalQuery[..., Any] = OptionalQuery(
-    "t.read", "t.sql", 1, "select n from kv where k = :k", Binder(("k",), {}, {}, None), int, "reads"
+    "t.read", "t.sql", 1, "select n from kv where k = :k", Binder(("k",), {}, {}, None), int, READS
 )
 BUMP: CountQuery[...] = CountQuery(
-    "t.bump", "t.sql", 1, "update kv set n = n + 1 where k = :k", Binder(("k",), {}, {}, None), int, "writes"
+    "t.bump", "t.sql", 1, "update kv set n = n + 1 where k = :k", Binder(("k",), {}, {}, None), int, WRITES
 )
 PAPERS: ManyQuery[..., Any] = ManyQuery(
     "t.papers",
@@ -32,8 +33,7 @@ PAPERS: ManyQuery[..., Any] = ManyQuery(
     "select n from paper order by n",
     Binder((), {}, {}, None),
     object,
-    "reads",
-    row_security={"public.paper": ("app.jwt_tenant",)},
+    replace(READS, row_security={"public.paper": ("app.jwt_tenant",)}),
 )
 SERIES = many("select n from generate_series(1, 100) as n")
 
@@ -157,7 +157,7 @@ def test_columns_that_changed_are_noticed_before_the_commit(
         "update kv set k = k || 'x' where k like 'k6%' returning n",
         Binder((), {}, {}, None),
         int,
-        "writes",
+        WRITES,
     )
     assert query(db) == [0]
     with psycopg.connect(fresh_database_url, autocommit=True) as admin:

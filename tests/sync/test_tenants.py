@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -12,7 +13,7 @@ import plainsql
 from plainsql.errors import TenantError
 from plainsql.query import Binder, CountQuery, ManyQuery
 from plainsql.sync import Database
-from tests.database.ask import many, one
+from tests.database.ask import READS, WRITES, many, one
 
 SECURED = {"public.paper": ("app.jwt_tenant",)}
 ROLE = "plainsql_test_sync_tenants"
@@ -21,7 +22,9 @@ LEAVES_IT = one("select set_config('app.jwt_tenant', :tenant, false)", "tenant")
 
 
 def read(name: str, sql: str) -> ManyQuery[..., Any]:
-    return ManyQuery(name, "t.sql", 1, sql, Binder((), {}, {}, None), object, "reads", row_security=SECURED)
+    return ManyQuery(
+        name, "t.sql", 1, sql, Binder((), {}, {}, None), object, replace(READS, row_security=SECURED)
+    )
 
 
 PAPERS = read("t.papers", "select n from paper order by n")
@@ -32,7 +35,7 @@ PUT: CountQuery[...] = CountQuery(
     "insert into paper (tenant, n) values (:tenant, :n)",
     Binder(("tenant", "n"), {}, {}, None),
     int,
-    "writes",
+    WRITES,
 )
 
 

@@ -38,7 +38,8 @@ with nearest as (
   limit :limit
 )
 select n.id, n.distance from nearest as n order by n.distance + 0, n.id""",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
 )
 def nearest(*, q: Vector, below: int, limit: int) -> Args:
     return (q, below, limit)
@@ -50,7 +51,8 @@ def nearest(*, q: Vector, below: int, limit: int) -> Args:
     1,
     "select p.id, p.e <=> :q as distance from passage as p where p.bucket < :below order by p.e <=> :q, p.id"
     " limit :limit",
-    effect="reads",
+    read_only=True,
+    session_clean=True,
 )
 def plain(*, q: Vector, below: int, limit: int) -> Args:
     return (q, below, limit)
@@ -82,7 +84,7 @@ def passages(database_url: str) -> tuple[str, list[Vector]]:
 
 @pytest.fixture
 async def db(passages: tuple[str, list[Vector]]) -> AsyncIterator[plainsql.Database]:
-    async with plainsql.connect(passages[0], cache=None) as db:
+    async with plainsql.connect(passages[0], cache=False) as db:
         yield db
 
 
@@ -113,9 +115,9 @@ async def test_the_forms_of_a_search_are_planned_alike(
     db: plainsql.Database, passages: tuple[str, list[Vector]]
 ) -> None:
     """A search that is pipelined scans the index that it scans alone."""
-    plan, values = nearest.plan((passages[1][0], 1000, 10))
-    pipelined = db._forms(nearest, plan).pipelined.sql
-    assert not nearest.joins
+    plan, values = nearest.compiled.text((passages[1][0], 1000, 10))
+    pipelined = db._forms(nearest.compiled, plan).pipelined.sql
+    assert not nearest.compiled.by_key
     async with db.acquire() as connection:
         for sql, arguments in ((plan.sql, values), (pipelined, (*values, 0))):
             lines = await connection.fetch(f"explain (costs off) {sql}", *arguments)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from plainsql.query import Args, NullError, count, many, one, optional
-from plainsql.reach import Change
+from plainsql.dependencies import Change
 from plainsql.rows import Row
 
 __all__ = [
@@ -42,7 +42,7 @@ class Secret(Row, frozen=True):
 
 @one[int | None]("soak.echo", "sql/soak/echo.sql", 3, """\
 select :token::bigint as token
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def echo(*, token: int | None) -> Args:
     """The token that the call brings.
 
@@ -54,7 +54,7 @@ def echo(*, token: int | None) -> Args:
 @one[int | None]("soak.echo_late", "sql/soak/echo_late.sql", 3, """\
 select :token::bigint as token
 from pg_sleep(:seconds)
-""", effect="writes")
+""", session_clean=True)
 def echo_late(*, token: int | None, seconds: float) -> Args:
     """The token that the call brings, after a while.
 
@@ -71,7 +71,7 @@ select
   f.fact
 from soak.facts as f
 order by f.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def export_facts() -> Args:
     """All facts, in order.
 
@@ -87,7 +87,7 @@ select
   f.fact
 from soak.facts as f
 where f.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_fact(*, id: int) -> Args:
     """The fact of a number.
 
@@ -107,7 +107,7 @@ from soak.facts as f
 where f.id >= :first
 order by f.id
 limit 5
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list_facts_from(*, first: int) -> Args:
     """Five facts, from a number on.
 
@@ -129,7 +129,7 @@ order by
   s.tenant,
   s.id
 limit 100
-""", effect="reads", row_security={"soak.secrets": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"soak.secrets": ("app.jwt_tenant",)})
 def list_secrets(*, first: int) -> Args:
     """What the tenant sees.
 
@@ -143,7 +143,7 @@ def list_secrets(*, first: int) -> Args:
 
 @one[str]("soak.notify", "sql/soak/notify.sql", 3, """\
 select pg_notify('soak', :number::bigint::text)::text as sent
-""", effect="writes")
+""", session_clean=True)
 def notify(*, number: int | None) -> Args:
     """Send a number to those who listen.
 
@@ -155,7 +155,7 @@ def notify(*, number: int | None) -> Args:
 @count("soak.put", "sql/soak/put.sql", 3, """\
 insert into soak.tokens (token, set_id, set_size)
 values (:token, :set_id, :set_size)
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("soak.tokens"),
 ))
 def put(*, token: int, set_id: int, set_size: int) -> Args:
@@ -173,7 +173,7 @@ def put(*, token: int, set_id: int, set_size: int) -> Args:
 insert into soak.tokens (token, set_id, set_size)
 values (:token, :set_id, :set_size)
 returning token
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("soak.tokens"),
 ))
 def put_back(*, token: int, set_id: int, set_size: int) -> Args:

@@ -1,10 +1,10 @@
-"""PostgreSQL as the type checker: what each query takes, returns, reads and writes."""
+"""The analysis of statements by PostgreSQL: what each query takes, returns, reads and writes."""
 
 from __future__ import annotations
 
-from plainsql.analysis.analyse import Analyser
-from plainsql.analysis.describe import RefusedError
-from plainsql.analysis.findings import applicable
+from plainsql.analysis.analyser import Analyser
+from plainsql.analysis.describer import RefusedError
+from plainsql.analysis.findings.applicable import applicable
 from plainsql.analysis.model import (
     Analysis,
     Attribute,

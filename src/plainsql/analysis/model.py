@@ -1,11 +1,11 @@
-"""What is known of a statement: facts with the reason for each, and nothing of how they were found."""
+"""The facts about a statement, each with its reason; this module does not know how they are found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plainsql.reach import Change, Dependence
+from plainsql.dependencies import Change, Dependency
 
 __all__ = [
     "Action",
@@ -14,15 +14,15 @@ __all__ = [
     "ColumnFact",
     "ColumnRef",
     "Finding",
-    "Kind",
     "ParameterFact",
     "PgType",
     "RowCount",
     "TableUse",
+    "TypeKind",
     "Volatility",
 ]
 
-Kind = Literal["base", "enum", "domain", "composite", "array", "range", "multirange", "pseudo"]
+TypeKind = Literal["base", "enum", "domain", "composite", "array", "range", "multirange", "pseudo"]
 RowCount = Literal["one", "optional", "many", "none"]
 Volatility = Literal["immutable", "stable", "volatile"]
 Action = Literal["read", "insert", "update", "delete", "truncate", "cascade"]
@@ -39,26 +39,26 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class PgType:
-    """A type of the server, with what a Python type is made from."""
+    """A type of the server, with everything that a Python type is made from."""
 
     oid: int
     schema: str
     name: str
-    """The catalogue's name: ``int4``, ``_text``, ``mood``."""
-    kind: Kind
+    """The catalog's name: ``int4``, ``_text``, ``mood``."""
+    kind: TypeKind
     element: PgType | None = None
-    """Of an array: its element; of a range or multirange: its subtype; of a domain: its base type."""
+    """The element of an array, the subtype of a range or multirange, the base type of a domain."""
     labels: tuple[str, ...] = ()
-    """Of an enum, in its order."""
+    """The labels of an enum, in its order."""
     attributes: tuple[Attribute, ...] = ()
-    """Of a composite, in order."""
+    """The attributes of a composite type, in order."""
     not_null: bool = False
-    """Of a domain: whether it, or a domain below it, refuses null."""
+    """True if a domain, or a domain below it, refuses null."""
     modifier: int = -1
-    """``atttypmod`` where known: the dimension of a ``vector``; -1 otherwise."""
+    """The ``atttypmod`` if it is known, such as the dimension of a ``vector``; -1 otherwise."""
 
     def __str__(self) -> str:
-        """The name as SQL writes it: ``integer``, ``text[]``, ``realty.message_type``."""
+        """Return the name as SQL writes it: ``integer``, ``text[]``, ``realty.message_type``."""
         if self.kind == "array" and self.element is not None:
             return f"{self.element}[]"
         name = _SQL_NAMES.get(self.name, self.name) if self.schema == "pg_catalog" else self.name
@@ -93,40 +93,44 @@ class ColumnRef:
 
 @dataclass(frozen=True, slots=True)
 class ParameterFact:
-    """What a statement's parameter takes."""
+    """The facts about one parameter of a statement."""
 
     name: str
     type: PgType
     nullable: bool
-    """Whether ``None`` is a sensible argument: it lands in a nullable column, or nothing strict meets it."""
+    """True if ``None`` is a sensible argument: the value goes into a nullable column, or no strict operator
+    uses it.
+    """
     because: str
     """The reason, in one phrase."""
-    lands: tuple[ColumnRef, ...] = ()
-    """The columns that it is written into as it is."""
+    written_to: tuple[ColumnRef, ...] = ()
+    """The columns into which the statement writes the value unchanged."""
     compared: bool = False
-    """Whether an operator meets it somewhere."""
+    """True if an operator compares the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnFact:
-    """What a statement's result column holds."""
+    """The facts about one result column of a statement."""
 
     name: str
     type: PgType
     nullable: bool
-    """False only where it is proved that PostgreSQL cannot return null here."""
+    """False only if it is proved that PostgreSQL cannot return null here."""
     because: str
     """The reason, in one phrase: ``not-null column``, ``left join may not match``."""
     origin: ColumnRef | None = None
-    """The table's column it comes from unchanged, if it does."""
+    """The table column that it comes from unchanged, if there is one."""
     nullable_group: int | None = None
-    """Columns that come through the same outer join share a number: they are null together."""
+    """The number of its outer join: columns with the same number are null together."""
     nullable_in_group: bool = True
-    """Whether it can be null where the outer join did match; equals ``nullable`` without a group."""
+    """True if it can be null when the outer join has found a match; equals ``nullable`` without a group."""
     overridden: bool = False
-    """Whether the header overrode the answer."""
+    """True if the header overrode the answer."""
     position: int = 0
-    """Of its alias or expression: 1-based, in characters of the text analysed; 0 where it is not known."""
+    """The position of its alias or expression: 1-based, in characters of the analysed text; 0 if it is not
+    known.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +140,21 @@ class TableUse:
     schema: str
     table: str
     columns: tuple[str, ...] = ()
-    """The columns read or written, sorted; empty where the use is of the whole row."""
+    """The columns read or written, sorted; empty if the statement uses whole rows."""
     action: Action = "read"
     bound: tuple[tuple[str, str], ...] = ()
     """``(column, parameter)`` pairs: every row read or written has ``column = :parameter``."""
     via: str = ""
-    """What led here when the statement does not name the table: a view, a foreign key, a trigger."""
+    """The object that leads here if the statement does not name the table: a view, a foreign key, a trigger.
+    """
     returned: tuple[tuple[str, str], ...] = ()
-    """Of a write, ``(column, result)`` pairs: every row written had and has in ``column`` what a row of the
-    statement's result says in its column ``result``; with two results, the one or the other."""
+    """``(column, result)`` pairs of a write: in every row written, ``column`` had and has the value of the
+    result column ``result``. With two pairs for a column, it had the one value and has the other.
+    """
     moved: tuple[tuple[str, str], ...] = ()
-    """Of an update, ``(column, parameter)`` pairs, two for a column: every row had the one and gets the
-    other."""
+    """``(column, parameter)`` pairs of an update, two for a column: every row had the one value and gets the
+    other.
+    """
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}"
@@ -155,26 +162,26 @@ class TableUse:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing ``plainsql check`` says of a statement."""
+    """One problem of a statement that ``plainsql check`` reports."""
 
     name: str
-    """The finding's name, as ``allow:`` and the documentation write it."""
+    """The name of the finding, as ``allow:`` and the documentation write it."""
     message: str
     position: int = 0
-    """1-based, in characters of the text that was analysed; 0 where the statement as a whole is meant."""
+    """1-based, in characters of the analysed text; 0 if the finding is about the whole statement."""
     hint: str = ""
     severity: Literal["error", "warning"] = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """All that is known of one statement (of one variant of it)."""
+    """All facts about one variant of a statement."""
 
     parameters: tuple[ParameterFact, ...]
-    """In the order of their first appearance."""
+    """The parameters in the order of their first appearance."""
     columns: tuple[ColumnFact, ...]
     rows: RowCount
-    """How many rows at the most: ``none`` where the statement returns no columns."""
+    """The greatest number of rows; ``none`` if the statement returns no columns."""
     rows_because: str
     reads: tuple[TableUse, ...] = ()
     writes: tuple[TableUse, ...] = ()
@@ -182,31 +189,36 @@ class Analysis:
     """``schema.table.trigger`` of each user trigger that the writes may fire."""
     volatility: Volatility = "volatile"
     read_only: bool = False
-    """Whether it is proved to change nothing."""
+    """True if the statement is proved to change nothing."""
     session_safe: bool = False
-    """Whether it is proved to leave nothing behind in the session."""
+    """True if the statement is proved to leave nothing behind in the session."""
     not_read_only: str = ""
-    """Why ``read_only`` is not proved, in one phrase; empty where it is."""
+    """The reason why ``read_only`` is not proved, in one phrase; empty if it is."""
     not_session_safe: str = ""
-    """Why ``session_safe`` is not proved, in one phrase; empty where it is."""
+    """The reason why ``session_safe`` is not proved, in one phrase; empty if it is."""
     row_security: tuple[str, ...] = ()
-    """``schema.table`` of each table used that has row-level security: the rows depend on who asks."""
+    """``schema.table`` of each used table that has row-level security: its rows depend on the session."""
     settings: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Tables, and the settings of the session without which row-level security lets nothing of them through:
-    ``("shop.orders", ("app.jwt_tenant",))``."""
+    """Tables, each with the settings that row-level security requires before it shows any row:
+    ``("shop.orders", ("app.jwt_tenant",))``.
+    """
     settings_read: tuple[str, ...] = ()
-    """The settings that anything evaluated reads, by name; ``*`` where a name is not known."""
+    """The names of the settings that any evaluated expression reads; ``*`` if a name is not known."""
     opaque: tuple[str, ...] = ()
     """Functions, triggers, rules and statements that may read or write tables that are not listed here."""
     by_key: bool = False
-    """Whether it finds at most one row by a unique key that its parameters are compared with, and nothing
-    else depends on them: concurrent calls of it may run as one statement."""
+    """True if the statement finds at most one row by a unique key that it compares with its parameters, and
+    nothing else depends on them. Concurrent calls of it may then run as one statement.
+    """
     lost_by_joining: str = ""
-    """What its plan would lose if concurrent calls ran as one statement, in one phrase."""
+    """The loss in its plan if concurrent calls ran as one statement, in one phrase; empty if there is none.
+    """
     findings: tuple[Finding, ...] = field(default=())
-    dependences: tuple[Dependence, ...] = ()
-    """The rows that its result depends on."""
+    dependencies: tuple[Dependency, ...] = ()
+    """The rows that the result depends on."""
     changes: tuple[Change, ...] = ()
-    """The rows that it may change; one for each table."""
+    """The rows that the statement may change; one entry for each table."""
     caching: tuple[Finding, ...] = ()
-    """Findings that count only where results are cached: this statement's, or, of ``hidden-writes``, any."""
+    """Findings that count only if results are cached: the statement's own, or any query's for
+    ``hidden-writes``.
+    """

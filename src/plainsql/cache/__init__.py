@@ -12,7 +12,7 @@ from plainsql.cache.memory import MemoryStore
 from plainsql.cache.reading import Call, Codec, Reading
 from plainsql.cache.stats import Stats, Violation
 from plainsql.cache.store import Look, Store
-from plainsql.cache.writes import Mark, Mode
+from plainsql.cache.writes import Mark, OnFailure
 
 __all__ = [
     "MISS",
@@ -23,7 +23,7 @@ __all__ = [
     "Mark",
     "MemoryStore",
     "Miss",
-    "Mode",
+    "OnFailure",
     "Reading",
     "Stats",
     "Store",

@@ -19,7 +19,7 @@ from plainsql.cache.memory import MemoryStore
 from plainsql.cache.reading import Call, Reading
 from plainsql.cache.stats import Stats
 from plainsql.cache.store import Look, Store
-from plainsql.cache.writes import Mark, Mode, Writes
+from plainsql.cache.writes import Mark, OnFailure, Writes
 from plainsql.errors import BindError, PlainsqlError
 
 __all__ = ["MISS", "Cache", "Miss"]
@@ -73,8 +73,8 @@ class Cache:
 
     Args:
         store: where entries and versions lie. The cache closes it.
-        mode: what a write does when the store does not answer: ``"available"``, commit all the same and make
-            it known as soon as it answers; ``"strict"``, fail before the commit.
+        on_failure: what a write does if the store does not answer: ``"commit"``, and invalidate as soon as it
+            answers; ``"fail"`` before the commit.
         jitter: by how much of it a TTL is shortened at random, so that entries do not end together.
         early: the last part of a TTL in which a hit has its entry read anew in the background; 0: none.
         max_bytes: of a stored value, after compression. Larger ones are not stored.
@@ -93,7 +93,7 @@ class Cache:
         self,
         store: Store | None = None,
         *,
-        mode: Mode = "available",
+        on_failure: OnFailure = "commit",
         jitter: float = 0.1,
         early: float = 0.0,
         max_bytes: int = 2**20,
@@ -103,13 +103,13 @@ class Cache:
         local_entries: int = 10_000,
         audit_rate: float = 0.0,
     ) -> None:
-        if mode not in ("available", "strict"):
-            raise BindError(f"mode: expected 'available' or 'strict', got {mode!r}")
+        if on_failure not in ("commit", "fail"):
+            raise BindError(f"on_failure: expected 'commit' or 'fail', got {on_failure!r}")
         for name, value in (("jitter", jitter), ("early", early), ("audit_rate", audit_rate)):
             if not 0 <= value <= 1:
                 raise BindError(f"{name}: expected 0 to 1, got {value!r}")
         self._store: Store = store if store is not None else MemoryStore()
-        self.mode: Mode = mode
+        self.on_failure: OnFailure = on_failure
         self._jitter, self._early, self._max_bytes = jitter, early, max_bytes
         self._lease, self._lease_wait = lease, lease_wait
         self._breaker = Breaker()
@@ -120,7 +120,7 @@ class Cache:
         self._unfit: dict[bytes, float] = {}
         """Reads whose results could not be stored, and until when they need not be tried again."""
         self._writes = Writes(
-            self._store, self._breaker, self._local, self._stats, mode=mode, marker_ttl=marker_ttl
+            self._store, self._breaker, self._local, self._stats, on_failure=on_failure, marker_ttl=marker_ttl
         )
         self._auditor = Auditor(self._store, self._stats, audit_rate)
         self._following: asyncio.Task[None] | None = None
@@ -403,8 +403,9 @@ class Cache:
     async def mark(self, touched: Touched) -> Mark:
         """Set a marker for what a write is about to change: to be awaited right before its commit.
 
-        ``settle`` must follow, after the commit or the rollback. One round trip each. In strict mode raises
-        ``CacheError`` where the store does not answer: the write must then not be committed.
+        ``settle`` must follow, after the commit or the rollback. One round trip each. With
+        ``on_failure="fail"`` raises ``CacheError`` if the store does not answer: the write must then not be
+        committed.
         """
         return await self._writes.mark(touched)
 
@@ -428,15 +429,16 @@ class Cache:
         ``table`` with its schema; ``known`` are columns in which every row changed has one of these values,
         before and after: a value, or a list of them. Without, the whole table.
 
-        In strict mode raises ``CacheError`` where the store does not answer; it is told as soon as it does.
+        With ``on_failure="fail"`` raises ``CacheError`` if the store does not answer; it is invalidated as
+        soon as it does.
         """
         await self._writes.touch(touch(table, known))
 
     async def touch_all(self, touched: Touched, *, required: bool = False, notes: int = 0) -> None:
         """As ``touch``, for several tables at once; counted as ``notes`` of the outbox.
 
-        ``required``: raises ``CacheError`` in both modes where the store does not answer, and leaves it to
-        the caller to tell it again.
+        ``required``: raises ``CacheError`` in any case if the store does not answer; the caller calls it
+        again.
         """
         await self._writes.touch(touched, required=required)
         self._stats.drained += notes

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from plainsql.reach import Change, Dependence
+from plainsql.dependencies import Change, Dependency
 
 __all__ = ["Tag", "TagSets", "Touched", "merge", "resolve_change", "tag_of", "touch"]
 
@@ -49,7 +49,7 @@ Touched: TypeAlias = dict[str, TagSets]
 """What a write touches, by table. Columns that do not stand there are not known: all of them is touched."""
 
 
-def tag_of(dependence: Dependence, value: object) -> Tag:
+def tag_of(dependence: Dependency, value: object) -> Tag:
     """Return the tag of a dependence for a parameter's value: of the whole table, where it has no digest."""
     if dependence.column is None or value is UNSET:
         return Tag(dependence.table)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from plainsql.cache.keys import Tag, tag_of
-from plainsql.reach import CachedRead
+from plainsql.dependencies import CachedRead
 
 __all__ = ["Call", "Codec", "Reading"]
 
@@ -131,14 +131,14 @@ class Reading(Generic[T]):
         self.negative = policy.negative
         self.withdrawn = False
         """Whether what is being read is not to be stored any more: it may be another server's."""
-        self.tables = frozenset(dependence.table for dependence in policy.dependences)
+        self.tables = frozenset(dependence.table for dependence in policy.dependencies)
         parts = name.split(".")
         self.prefixes = ("", *(".".join(parts[: end + 1]) for end in range(len(parts))))
         fingerprint = hashlib.blake2b(f"{name}\0{shape}".encode(), digest_size=16).digest()
         self._stem = fingerprint
         self._bound = tuple(
             (one, None if one.parameter is None else self.parameters.index(one.parameter))
-            for one in policy.dependences
+            for one in policy.dependencies
         )
 
     def key(self, arguments: Sequence[Any], scope: Sequence[Any]) -> bytes:

@@ -16,9 +16,9 @@ from plainsql.cache.stats import Stats
 from plainsql.cache.store import Store
 from plainsql.errors import CacheError, PlainsqlError
 
-__all__ = ["Mark", "Mode", "Writes"]
+__all__ = ["Mark", "OnFailure", "Writes"]
 
-Mode: TypeAlias = Literal["available", "strict"]
+OnFailure: TypeAlias = Literal["commit", "fail"]
 """What a write does when the store does not answer: commit all the same, or fail before the commit."""
 
 _MOST_UNSETTLED = 256
@@ -43,10 +43,17 @@ class Writes:
     """Marks and settles. Part of a `Cache`."""
 
     def __init__(
-        self, store: Store, breaker: Breaker, local: LocalTier, stats: Stats, *, mode: Mode, marker_ttl: float
+        self,
+        store: Store,
+        breaker: Breaker,
+        local: LocalTier,
+        stats: Stats,
+        *,
+        on_failure: OnFailure,
+        marker_ttl: float,
     ) -> None:
         self._store, self._breaker, self._local, self._stats = store, breaker, local, stats
-        self._strict = mode == "strict"
+        self._fails = on_failure == "fail"
         self._ttl = marker_ttl
         self._unsettled: list[Mark] = []
         self._settler: asyncio.Task[None] | None = None
@@ -57,8 +64,8 @@ class Writes:
     async def mark(self, touched: Touched) -> Mark:
         """Set a marker: to be awaited right before the commit; `settle` must follow, whatever comes of it.
 
-        In strict mode raises ``CacheError`` where the store does not answer; the write must then not be
-        committed, and `settle` is not needed.
+        With ``on_failure="fail"`` raises ``CacheError`` if the store does not answer; the write must then not
+        be committed, and `settle` is not needed.
         """
         mark = Mark(os.urandom(9).hex(), touched)
         self._stats.writes += 1
@@ -72,12 +79,12 @@ class Writes:
             self._settle_later(mark)
             raise
         except PlainsqlError as error:
-            if self._strict:
+            if self._fails:
                 self._settle_later(mark)
                 raise CacheError(
                     "the cache does not answer: this write was not made",
                     detail=error.message,
-                    hint="in mode 'available', writes go on without it",
+                    hint="with on_cache_failure='commit', writes go on without it",
                 ) from error
         else:
             self._renew_later(mark)
@@ -127,9 +134,10 @@ class Writes:
             await self.settle(mark)
 
     async def touch(self, touched: Touched, *, required: bool = False) -> None:
-        """Give new versions, for a write that was made elsewhere. In strict mode raises ``CacheError``.
+        """Give new versions, for a write that was made elsewhere. With
+        ``on_failure="fail"`` raises ``CacheError``.
 
-        ``required``: raises it in both modes, and tells the store no more.
+        ``required``: raises it in any case, and does not try again.
         """
         self._stats.writes += 1
         self._local.drop(touched)
@@ -143,7 +151,7 @@ class Writes:
             if required:
                 raise CacheError("the cache does not answer", detail=error.message) from error
             self._settle_later(mark)
-            if self._strict:
+            if self._fails:
                 raise CacheError(
                     "the cache does not answer: it will be told as soon as it does",
                     detail=error.message,

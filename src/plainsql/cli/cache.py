@@ -161,7 +161,7 @@ def _say(tally: Tally) -> None:
     if tally.violations:
         print(
             "HINT: who writes to these tables past plainsql? See 'plainsql cache triggers' and "
-            "db.cache.touch",
+            "db.cache.invalidate",
             file=sys.stderr,
         )
 

@@ -10,13 +10,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql import migrate
-from plainsql.analysis.scratch import scratch_database
+from plainsql.analysis.scratch_database import scratch_database
 from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body, migration
+from plainsql.check.project_check import review
+from plainsql.check.recorded_tables import RecordedTable, read_tables, recorded_tables
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 from plainsql.migrate.discovery import shown, taken_numbers
-from plainsql.review.outbox import Noted, noted_tables, read_tables
-from plainsql.review.project import review
 from plainsql.settings import Project
 
 __all__ = ["triggers"]
@@ -58,7 +58,7 @@ def triggers(
         return FINDINGS
     wanted = _chosen(read_tables(found.inspection.checked), tables)
     with scratch_database(project.migrations_folder, database) as connection:
-        noted = noted_tables(connection)
+        noted = recorded_tables(connection)
     left = {
         table: columns
         for table, columns in wanted.items()
@@ -81,7 +81,7 @@ def triggers(
     return FINE
 
 
-def _is_as_it_would_be_made(noted: Noted, table: str, columns: Sequence[str]) -> bool:
+def _is_as_it_would_be_made(noted: RecordedTable, table: str, columns: Sequence[str]) -> bool:
     return (
         noted.body == function_body(table, columns)
         and noted.runs_as_owner

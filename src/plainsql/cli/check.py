@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
+from plainsql.check.cache_map import CacheEntry, invalidations
+from plainsql.check.problems import Problem
+from plainsql.check.project_check import review
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
-from plainsql.review.invalidation import CacheEntry, invalidations
-from plainsql.review.problems import Problem
-from plainsql.review.project import review
 from plainsql.settings import Project
 
 __all__ = ["check"]

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from plainsql.check.jsonl import as_json, describe_lines
+from plainsql.check.project_check import review
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
-from plainsql.review.lines import as_json, describe_lines
-from plainsql.review.project import review
 from plainsql.settings import Project
 from plainsql.statements.folder import find_files
 from plainsql.statements.header import close_match

@@ -9,9 +9,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql import codegen
+from plainsql.check.project_check import review
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project
-from plainsql.review.project import review
 
 __all__ = ["generate"]
 

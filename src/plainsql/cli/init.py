@@ -165,7 +165,7 @@ def _with_ignored(file: Path) -> str | None:
 
 def _generate(folder: Path, writer: _Writer) -> str:
     """Generate the module of the queries; return what is in the way, where no server can type them."""
-    from plainsql.review.project import review
+    from plainsql.check.project_check import review
 
     # The embedded server, and paths in the module, are those of the folder.
     with chdir(folder):

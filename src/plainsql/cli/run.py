@@ -34,7 +34,7 @@ from plainsql.errors import (
 )
 from plainsql.loading import make_query
 from plainsql.migrate.pooler_check import is_behind_pooler
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, Query, QueryText
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
 from plainsql.statements.folder import find_files, read_text
@@ -90,7 +90,7 @@ def run(
     given = read_assignments(statement, parameters)
     call = make_query(statement)
     # Refuses before anything is connected: optional lines that need two parameters, of which one is given.
-    call.plan(_bind(statement, call, given))
+    call.compiled.text(_bind(statement, call, given))
     with resolve_database(database) as url, _connected(url) as connection:
         try:
             # As plainsql's own connections: with a filter, an HNSW scan must go on until it has found enough.
@@ -158,7 +158,9 @@ def _bind(statement: Statement, call: Query[..., Any, Any], given: dict[str, Giv
     # Only which parameters are given decides on the text: values follow when their types are known. The
     # bounds have been checked, and a null passes through them.
     choices = {choice.name for choice in statement.choices}
-    return call.bind((), {name: item.value if name in choices else None for name, item in given.items()})
+    return call.compiled.bind(
+        (), {name: item.value if name in choices else None for name, item in given.items()}
+    )
 
 
 def _connected(url: str) -> psycopg.Connection[Any]:
@@ -214,7 +216,7 @@ def _execute(
     rollback: bool,
     as_json: bool,
 ) -> _Found:
-    plan, values = call.plan(_bind(statement, call, given))
+    text, values = call.compiled.text(_bind(statement, call, given))
     cursor = psycopg.RawCursor(connection)
     # What breaks the header's promise is undone. A statement that makes none may be one that runs only
     # outside a transaction.
@@ -225,17 +227,17 @@ def _execute(
         for name, value in local.items():
             connection.execute("select set_config(%s, %s, true)", [name, value])
         try:
-            arguments = _arguments(connection, statement, plan, values, given)
+            arguments = _arguments(connection, statement, text, values, given)
             began = time.perf_counter()
-            cursor.execute(plan.sql.encode(), arguments)
+            cursor.execute(text.sql.encode(), arguments)
             seconds = time.perf_counter() - began
         except psycopg.Error as error:
             if error.diag.message_primary is None:
                 raise
-            raise _refused(error, statement, plan) from error
+            raise _refused(error, statement, text) from error
         count = cursor.rowcount
         if (statement.returns.kind == "one" and count != 1) or (promises and count > 1):
-            call.result([()] * count)  # raises, before it builds anything
+            call.compiled.result([()] * count)  # raises, before it builds anything
         result = cursor.pgresult
         if result is None or statement.returns.kind == "count":
             return _Found([], [], max(count, 0), seconds, max(count, 0))
@@ -279,15 +281,15 @@ def _check_overrides(statement: Statement, names: list[str], rows: list[list[str
 def _arguments(
     connection: psycopg.Connection[Any],
     statement: Statement,
-    plan: Plan,
+    text: QueryText,
     values: Args,
     given: dict[str, Given],
 ) -> list[str | None]:
     """The values of ``$1``, ``$2``… as text, for the server to read."""
     types: dict[str, Type] = {}
-    names = plan.variant.parameters
+    names = text.variant.parameters
     if statement.encryptions or any(given[name].is_json for name in names if name in given):
-        prepared = connection.pgconn.prepare(b"", plan.sql.encode())
+        prepared = connection.pgconn.prepare(b"", text.sql.encode())
         if prepared.status == pq.ExecStatus.FATAL_ERROR:
             raise psycopg.errors.error_from_result(prepared, "utf-8")
         described = connection.pgconn.describe_prepared(b"")
@@ -310,11 +312,11 @@ def _arguments(
 _PARAMETER = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
 
 
-def _refused(error: psycopg.Error, statement: Statement, plan: Plan) -> ContractError:
+def _refused(error: psycopg.Error, statement: Statement, text: QueryText) -> ContractError:
     """The server's error, with its place in the file."""
     said = error.diag
     told = refusal(
-        plan.variant,
+        text.variant,
         said.message_primary or type(error).__name__,
         sqlstate=error.sqlstate,
         position=int(said.statement_position) if said.statement_position else None,
@@ -325,7 +327,7 @@ def _refused(error: psycopg.Error, statement: Statement, plan: Plan) -> Contract
     if not said.statement_position and error.sqlstate not in REFUSED_WHEN_READ:
         # It ran: the statement as a whole is meant, or a parameter that could not be read.
         number = _PARAMETER.match(said.context or "")
-        name = plan.variant.parameters[int(number[1]) - 1] if number else None
+        name = text.variant.parameters[int(number[1]) - 1] if number else None
         place = statement.parameter(name).places[0] if name else Place(statement.path)
     hint = told.hint
     if hint is None and error.sqlstate in ("42P01", "3F000"):

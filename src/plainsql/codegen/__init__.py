@@ -3,8 +3,8 @@
 """
 
 from plainsql.codegen.modules import Checked, plan_modules
+from plainsql.codegen.output_files import Changes, compare, sources, write
 from plainsql.codegen.render import MARK
 from plainsql.codegen.verification import verify
-from plainsql.codegen.writing import Changes, compare, sources, write
 
 __all__ = ["MARK", "Changes", "Checked", "compare", "plan_modules", "sources", "verify", "write"]

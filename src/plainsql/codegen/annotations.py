@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainsql.analysis.model import ColumnFact, PgType
-from plainsql.codegen.carried import uncarried
 from plainsql.codegen.classes import Classes, Field, composite_class
+from plainsql.codegen.driver_support import unsupported
 from plainsql.codegen.encryption import annotate_encrypted
 from plainsql.codegen.json_types import JsonTypes
-from plainsql.codegen.naming import field_names
-from plainsql.codegen.places import column_place
 from plainsql.codegen.python_types import Annotation, annotate, annotate_parameter, below_domains
+from plainsql.codegen.source_names import field_names
+from plainsql.codegen.source_places import column_place
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Parameter, Statement
 
@@ -61,7 +61,7 @@ def annotate_value(classes: Classes, statement: Statement, parameter: Parameter,
 
 
 def _annotate(classes: Classes, subject: _Subject) -> Annotation:
-    problem = uncarried(subject.type, parameter=subject.is_parameter)
+    problem = unsupported(subject.type, parameter=subject.is_parameter)
     if problem is not None:
         raise subject.error(f"is {subject.type}: it {problem}")
     try:

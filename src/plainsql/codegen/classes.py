@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.naming import class_name
-from plainsql.codegen.places import key_place
 from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.source_names import class_name
+from plainsql.codegen.source_places import key_place
 from plainsql.errors import ContractError
 from plainsql.statements import Statement
 

@@ -6,12 +6,19 @@ from collections.abc import Iterator, Sequence
 from keyword import iskeyword
 
 from plainsql.analysis.model import Analysis, ColumnFact, Finding, ParameterFact, PgType, TableUse
-from plainsql.codegen.naming import string_literal
 from plainsql.codegen.python_types import Annotation
+from plainsql.codegen.source_names import string_literal
 from plainsql.errors import ContractError
 from plainsql.statements import Encryption, Parameter, Statement
 
-__all__ = ["PARAMETER", "SameKeys", "annotate_encrypted", "check_encrypted", "encrypting", "unbound"]
+__all__ = [
+    "PARAMETER",
+    "SameKeys",
+    "annotate_encrypted",
+    "check_encrypted",
+    "encrypting",
+    "unbound_encryption",
+]
 
 PARAMETER = Annotation("str")
 """The annotation of an encrypted parameter."""
@@ -52,12 +59,12 @@ def check_encrypted(statement: Statement, variants: Sequence[Analysis]) -> None:
                 _check_column(statement, hint.encryption, columns[hint.name], columns, analysis)
 
 
-def unbound(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
+def unbound_encryption(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
     """The findings of encrypted parameters that may be written into a row that they are not bound to."""
     for encryption, fact, _ in _parameters(statement, analysis):
         writes = _writes(encryption, analysis)
         keys = " and ".join(f":{key}" for key in encryption.keys)
-        if not writes and not fact.lands and not fact.compared:
+        if not writes and not fact.written_to and not fact.compared:
             yield Finding(
                 "unbound-encryption",
                 f"{fact.name} is encrypted for the row of {keys}, and is not seen to be written there",
@@ -159,7 +166,7 @@ def _check_parameter(
             "look the row up by another column, such as a hash of the text that is stored beside it",
         )
     _check_type(statement, encryption, f":{fact.name}", fact.type)
-    other = next((str(column) for column in fact.lands if str(column) != encryption.column), None)
+    other = next((str(column) for column in fact.written_to if str(column) != encryption.column), None)
     if other is not None:
         raise _error(
             statement,

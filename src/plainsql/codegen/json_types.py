@@ -65,7 +65,7 @@ class JsonTypes:
                 )
 
     def has(self, module: str, name: str) -> bool:
-        """Whether a module defines a type, as far as can be told."""
+        """Return whether a module defines a type, as far as can be told."""
         return self._missing(module, name) is None
 
     def named(self, statement: Statement) -> Iterator[tuple[ColumnHint, str, str, str]]:

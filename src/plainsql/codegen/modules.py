@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
 
-from plainsql.analysis.dependences import cached_read, changes_of_all
-from plainsql.analysis.merged import merged, merged_parameters, widest_column
+from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of_variants
+from plainsql.analysis.merge import merge_column, merge_parameters, merge_variants
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
 from plainsql.codegen.encryption import PARAMETER, SameKeys, check_encrypted
 from plainsql.codegen.json_types import JsonTypes
-from plainsql.codegen.naming import is_field_name, normalized
-from plainsql.codegen.parameters import PlannedParameter, plan_choices, plan_parameter
-from plainsql.codegen.places import column_place, key_place, statement_place
+from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
+from plainsql.codegen.source_names import is_field_name, normalized
+from plainsql.codegen.source_places import column_place, key_place, statement_place
+from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
-from plainsql.reach import CachedRead, Change
 from plainsql.statements import Statement, Variant
 
 _RETURNING = ("insert", "update", "delete")
@@ -44,12 +44,12 @@ class Checked:
     @property
     def analysis(self) -> Analysis:
         """What holds for all variants together."""
-        return merged(self.variants)
+        return merge_variants(self.variants)
 
     @property
     def parameters(self) -> dict[str, ParameterFact]:
         """By name, of all variants together: null where all that have it take null."""
-        return merged_parameters(self.variants)
+        return merge_parameters(self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,12 @@ class Function:
     parameters: tuple[PlannedParameter, ...]
     """In the order of the SQL, then of the choices."""
     analysis: Analysis
-    effect: str
-    """What is proved of all its variants: ``plainsql.query.Effect``."""
-    joins: bool = False
-    """Whether concurrent calls may run as one statement."""
+    read_only: bool
+    """Proved of all its variants: it changes nothing, and nothing volatile is called."""
+    session_clean: bool
+    """Proved of all its variants: it leaves nothing behind in the session."""
+    by_key: bool = False
+    """Proved: a read by a unique key, of which many calls may run as one statement."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By table: settings without which row-level security lets nothing of it through."""
     not_null: tuple[str, ...] = ()
@@ -83,7 +85,7 @@ class Module:
     folder: str
     """The SQL folder it is made from, relative to the folder of all queries; empty for that itself."""
     package: bool = False
-    """Whether it is a folder even without modules in it: its layer's ``types`` stand there."""
+    """True if it is a folder even without modules in it: its layer's ``types`` stand there."""
     classes: Classes = field(default_factory=Classes)
     functions: list[Function] = field(default_factory=list)
 
@@ -149,7 +151,7 @@ _IMPORTED = {
         ("Args", "bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"
     ),
     **dict.fromkeys(("count", "many", "one", "optional"), "plainsql.query"),
-    **dict.fromkeys(("CachedRead", "Change", "Dependence"), "plainsql.reach"),
+    **dict.fromkeys(("CachedRead", "Change", "Dependency"), "plainsql.dependencies"),
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
 }
@@ -182,7 +184,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
         _check_same_columns(statement, item.variants[0], other)
     returned: Annotation | None = None
     if statement.returns.value:
-        column = widest_column(item.variants, 0)
+        column = merge_column(item.variants, 0)
         returned = annotate_column(module.classes, statement, column, json_types)
         returned = returned.or_null() if column.nullable else returned
     elif statement.returns.row is not None:
@@ -190,16 +192,27 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
         returned = Annotation(reference(row_key(statement.returns.row)))
     parameters = _plan_parameters(item, module)
     row_security = dict(table for variant in item.variants for table in variant.settings)
-    effect = _effect(item.variants)
-    joins = (
-        statement.join
-        and effect == "reads"
+    session_clean = all(variant.session_safe for variant in item.variants)
+    read_only = session_clean and _is_stable_read(item.variants)
+    by_key = (
+        statement.autobatch
+        and read_only
         and all(variant.by_key and not variant.lost_by_joining for variant in item.variants)
     )
     not_null = _claimed_not_null(item)
-    cache, changes = _cache(item), changes_of_all(item.variants)
+    cache, changes = _cache(item), changes_of_variants(item.variants)
     return Function(
-        statement, returned, parameters, analysis, effect, joins, row_security, not_null, cache, changes
+        statement,
+        returned,
+        parameters,
+        analysis,
+        read_only,
+        session_clean,
+        by_key,
+        row_security,
+        not_null,
+        cache,
+        changes,
     )
 
 
@@ -225,13 +238,9 @@ def _cache(item: Checked) -> CachedRead | None:
     return cached_read(statement.cache, item.variants)
 
 
-def _effect(variants: Sequence[Analysis]) -> str:
-    if not all(variant.session_safe for variant in variants):
-        return "unknown"
-    # A read with a volatile function in it gives each call its own answer: it is run as a write is, once and
-    # alone.
-    stable = all(variant.read_only and variant.volatility != "volatile" for variant in variants)
-    return "reads" if stable else "writes"
+def _is_stable_read(variants: Sequence[Analysis]) -> bool:
+    # A volatile function gives each call its own answer: such a read runs as a write does, once and alone.
+    return all(variant.read_only and variant.volatility != "volatile" for variant in variants)
 
 
 def _check_shape(statement: Statement, analysis: Analysis) -> None:
@@ -282,7 +291,7 @@ def _add_row(
     groups: dict[str, list[int]] = {}
     previous = ""
     for number in range(1, len(variants[0].columns) + 1):
-        column = widest_column(variants, number - 1)
+        column = merge_column(variants, number - 1)
         outer, dot, inner = column.name.partition(".")
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(

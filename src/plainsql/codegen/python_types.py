@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from plainsql.analysis.model import PgType
-from plainsql.codegen.naming import string_literal
+from plainsql.codegen.source_names import string_literal
 
 __all__ = ["Annotation", "annotate", "annotate_parameter", "below_domains", "reference"]
 
@@ -42,7 +42,7 @@ _TYPES: Final = "plainsql.types"
 _VECTOR: Final = "plainsql.vector"
 
 _BASE: Final[dict[str, tuple[str, str]]] = {
-    # The catalogue's name → (the name in Python, the module it is from; empty for a builtin)
+    # The catalog's name → (the name in Python, the module it is from; empty for a builtin)
     "bool": ("bool", ""),
     "int2": ("int", ""),
     "int4": ("int", ""),
@@ -56,7 +56,7 @@ _BASE: Final[dict[str, tuple[str, str]]] = {
     "float8": ("float", ""),
     "numeric": ("Decimal", "decimal"),
     "bytea": ("bytes", ""),
-    "char": ("bytes", ""),  # of the catalogues, "char" in quotes: one byte
+    "char": ("bytes", ""),  # of the catalogs, "char" in quotes: one byte
     "uuid": ("UUID", "uuid"),
     "date": ("date", _DATETIME),
     "time": ("time", _DATETIME),

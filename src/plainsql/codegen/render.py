@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
+from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
 from plainsql.codegen.encryption import encrypting
 from plainsql.codegen.modules import Function, Module
-from plainsql.codegen.naming import docstring_text, one_line, string_literal
-from plainsql.codegen.parameters import PlannedParameter
+from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
-from plainsql.codegen.reaching import reach_names, rendered_reach
+from plainsql.codegen.source_names import docstring_text, one_line, string_literal
 from plainsql.statements import Parameter
 
 __all__ = ["MARK", "render", "render_package"]
@@ -123,7 +123,7 @@ def _imports(module: Module, names: Names) -> str:
     annotations = [f.annotation for c in module.classes for f in c.fields]
     for function in module.functions:
         wanted["plainsql.query"] |= {"Args", function.statement.returns.kind}
-        wanted["plainsql.reach"] |= reach_names(function)
+        wanted["plainsql.dependencies"] |= dependency_names(function)
         annotations += [planned.annotation for planned in function.parameters]
         if function.item is not None:
             annotations.append(function.item)
@@ -230,19 +230,21 @@ def _facts(function: Function, names: Names) -> str:
     """What is proved of a query, as the arguments of its decorator that follow the text."""
     statement = function.statement
     facts: list[str] = []
-    if function.effect != "unknown":
-        facts.append(f'effect="{function.effect}"')
-    if function.joins:
-        facts.append("joins=True")
+    if function.read_only:
+        facts.append("read_only=True")
+    if function.session_clean:
+        facts.append("session_clean=True")
+    if function.by_key:
+        facts.append("by_key=True")
     if function.row_security:
         tables = sorted(function.row_security.items())
         listed = ", ".join(f"{string_literal(table)}: {_tuple(settings)}" for table, settings in tables)
         facts.append(f"row_security={{{listed}}}")
     if function.not_null:
         facts.append(f"not_null={_tuple(function.not_null)}")
-    written = "".join(f", {fact}" for fact in facts) + rendered_reach(function, names.of)
-    if function.effect == "reads" and not statement.join:
-        written += ", pipelines=False"
+    written = "".join(f", {fact}" for fact in facts) + dependency_arguments(function, names.of)
+    if function.read_only and not statement.autobatch:
+        written += ", autobatch=False"
     if any(allowance.finding == "star" for allowance in statement.allow):
         written += ", more_columns=True"
     return written

@@ -35,7 +35,7 @@ from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
 from plainsql.outcomes import NOT_SENT
 from plainsql.pooler import Pooler
-from plainsql.query import Plan, Query
+from plainsql.query import CompiledQuery, QueryText
 from plainsql.tenancy import Tenant, local_settings
 
 __all__ = ["Borrower", "Core"]
@@ -69,7 +69,7 @@ class Core:
     name: str
     """The URL without its password."""
     prefetch: int
-    joins: bool
+    autobatch: bool
     pooler: Pooler | None
     on_call: OnCall | None
     admission: Admission
@@ -141,10 +141,7 @@ class Borrower:
             def explain(raised: BaseException) -> BaseException:
                 error = as_lost(raised, lease.connection)
                 self._note_refusal(error, lease)
-                if (
-                    isinstance(error, ConnectionLostError)
-                    and (note := note_of_statement(error, "unknown")) is not None
-                ):
+                if isinstance(error, ConnectionLostError) and (note := note_of_statement(error)) is not None:
                     add_note(error, note)
                 return error
 
@@ -191,7 +188,7 @@ class Borrower:
                 ) as transaction:
                     yield transaction
 
-    async def _admit(self, query: Query[..., Any, Any]) -> None:
+    async def _admit(self, query: CompiledQuery[Any, Any]) -> None:
         """Refuse a query whose tables are closed to those who name no tenant."""
         if query.row_security is None or self._tenant is not None or self._core.admission.knows(query):
             return
@@ -273,16 +270,16 @@ class Borrower:
 
     async def _on_lease(
         self,
-        work: Callable[[Any, Query[..., Any, Any], Plan, Any], Awaitable[T]],
-        query: Query[..., Any, Any],
-        plan: Plan,
+        work: Callable[[Any, CompiledQuery[Any, Any], QueryText, Any], Awaitable[T]],
+        query: CompiledQuery[Any, Any],
+        text: QueryText,
         values: Any,
         call: Call | None,
     ) -> T:
         """Run work on a connection of its own; a second time if its connection was lost, and it changes
         nothing or was not sent at all, or if it was refused by a server that only reads now.
         """
-        effect: Any = query.effect
+        read_only = query.read_only
         again = False
         while True:
             lease = self._leases.take_now(self._session)
@@ -294,44 +291,44 @@ class Borrower:
             try:
                 if self._local is not None:
                     await connection.execute(f"begin; {self._local}")
-                result = await work(connection, query, plan, values)
-                if self._local is not None and effect != "reads":
+                result = await work(connection, query, text, values)
+                if self._local is not None and not read_only:
                     await connection.execute("commit")
             except BaseException as raised:
                 error = as_lost(raised)
                 refused = self._note_refusal(error, lease)
                 self._give_back_failed(lease, query, error)
-                if not again and (refused or may_run_again(error, effect)):
+                if not again and (refused or may_run_again(error, read_only=read_only)):
                     again = True
                     continue
-                if (note := note_of_statement(error, effect)) is not None:
+                if (note := note_of_statement(error, read_only=read_only)) is not None:
                     add_note(error, note)
                 if self._local is not None and isinstance(error, _OUTSIDE_OF_TRANSACTIONS):
                     add_note(error, _IS_A_TRANSACTION)
                 if error is raised:
                     raise
                 raise error from raised
-            if effect == "unknown":
+            if not query.session_clean:
                 self._give_back_unknown(lease, query)
-            elif self._local is not None and effect == "reads":
+            elif self._local is not None and read_only:
                 self._leases.give_back_after(lease, "commit")  # the caller need not wait for it
             else:
                 self._leases.give_back(lease)
             return result
 
-    def _give_back_unknown(self, lease: Lease, query: Query[..., Any, Any]) -> None:
+    def _give_back_unknown(self, lease: Lease, query: CompiledQuery[Any, Any]) -> None:
         if may_alter_statements(query.sql):
             lease.connection.is_suspect = True
         self._leases.give_back_changed(lease)
 
-    def _give_back_failed(self, lease: Lease, query: Query[..., Any, Any], error: BaseException) -> None:
+    def _give_back_failed(self, lease: Lease, query: CompiledQuery[Any, Any], error: BaseException) -> None:
         if self._local is not None and not is_lost(error):
             # Where the statement was cancelled, the driver waits for its end first.
             self._leases.give_back_after(lease, "rollback")
         elif not isinstance(error, exceptions.PostgresError | PlainsqlError) or is_lost(error):
             # The server may still be at it: the pool waits for its answer, or closes the connection.
             self._leases.retire(lease)
-        elif query.effect == "unknown":
+        elif not query.session_clean:
             self._give_back_unknown(lease, query)
         else:
             self._leases.give_back(lease)

@@ -9,8 +9,9 @@ from plainsql.cache import Reading
 from plainsql.cache.stats import Stats
 from plainsql.database.draining import Acquire, drain_all
 from plainsql.database.through import Through
+from plainsql.deprecation import warn_of_old_name
 from plainsql.errors import BindError
-from plainsql.query import Query
+from plainsql.query import CompiledQuery, Query
 
 __all__ = ["CacheOf"]
 
@@ -25,14 +26,14 @@ where n.nspname || '.' || c.relname = $1 and c.relkind in ('r', 'p', 'f', 'm', '
 class CacheOf:
     """``db.cache``: the cache of a database, or of a tenant's view of it, by hand.
 
-    Where there is no cache (``connect(cache=None)``), there is nothing to do, and nothing is done.
+    Where there is no cache (``connect(cache=False)``), there is nothing to do, and nothing is done.
     """
 
     def __init__(
         self,
         through: Through | None,
         scope: tuple[object, ...],
-        reading: Callable[[Query[..., Any, Any]], Awaitable[Reading[Any] | None]],
+        reading: Callable[[CompiledQuery[Any, Any]], Awaitable[Reading[Any] | None]],
         in_transaction: Acquire,
     ) -> None:
         self._through = through
@@ -46,10 +47,14 @@ class CacheOf:
 
         Raises ``RedisUnavailableError`` where Redis does not answer.
         """
-        args = query.bind((), parameters)
-        reading = None if self._cache is None or query.cache is None else await self._reading(query)
+        compiled = query.compiled
+        args = compiled.bind((), parameters)
+        policy = compiled.cache
+        reading = None if self._cache is None or policy is None else await self._reading(compiled)
         if self._cache is not None and reading is not None:
-            await self._cache.forget(reading, args, self._scope if query.cache and query.cache.scoped else ())
+            await self._cache.forget(
+                reading, args, self._scope if policy is not None and policy.scoped else ()
+            )
 
     async def clear(self, prefix: str = "") -> int:
         """Drop the stored results of all queries under a name, such as ``"realty"``, or of all, in one step.
@@ -68,20 +73,20 @@ class CacheOf:
         await self._cache.clear(prefix)
         return self._through.named(prefix)
 
-    async def touch(self, table: str, **known: object) -> int:
-        """Tell of a committed write that plainsql has not made: ``touch("realty.messages",
-        conversation_id=id)``.
+    async def invalidate(self, table: str, **known: object) -> int:
+        """Invalidate what depends on a table, after a committed write that plainsql did not make:
+        ``invalidate("realty.messages", conversation_id=id)``.
 
-        ``table`` with its schema; ``known`` are columns in which every row changed has one of these values,
-        before and after: a value, or a list of them. Without, the whole table.
+        ``table`` with its schema. ``known`` are columns in which every changed row has one of these values,
+        before and after: a value, or a list of values. Without them, the whole table.
 
-        Return how many queries that this process has read through the cache depend on the table: those of
-        other processes are told as well. Raises ``BindError`` if the database has no such table, which it is
-        asked at the first touch of each.
+        Return how many queries that this process has read through the cache depend on the table; those of
+        other processes are invalidated as well. Raises ``BindError`` if the database has no such table, which
+        is looked up once for each table.
         """
         if not _is_qualified(table):
             raise BindError(
-                f"touch(): expected a table with its schema, got {_shown(table)}",
+                f"invalidate(): expected a table with its schema, got {_shown(table)}",
                 hint="write it as in realty.messages, or public.messages",
             )
         if self._through is None or self._cache is None:
@@ -100,14 +105,20 @@ class CacheOf:
             return
         if kind is None:
             raise BindError(
-                f"touch(): there is no table {_shown(table)} in this database",
+                f"invalidate(): there is no table {_shown(table)} in this database",
                 hint="write its schema and its name as the database has them",
             )
         if kind == "v":
             raise BindError(
-                f"touch(): {_shown(table)} is a view", hint="touch the tables that it reads, one by one"
+                f"invalidate(): {_shown(table)} is a view",
+                hint="invalidate the tables that it reads, one by one",
             )
         through.tables.add(table)
+
+    async def touch(self, table: str, **known: object) -> int:
+        """Invalidate what depends on a table, by the former name of ``invalidate``."""
+        warn_of_old_name("db.cache.touch", "db.cache.invalidate")
+        return await self.invalidate(table, **known)
 
     async def drain(self) -> int:
         """Tell the cache what the triggers of ``plainsql cache triggers`` have noted, all that is committed

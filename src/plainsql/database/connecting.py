@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from asyncpg import exceptions
 
 from plainsql.application import cache_namespace, tenant_settings
-from plainsql.cache import Cache, Mode, Store
+from plainsql.cache import Cache, Store
+from plainsql.cache.writes import OnFailure
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
 from plainsql.database.borrowing import Core
 from plainsql.database.database import Database
@@ -21,6 +22,7 @@ from plainsql.database.observing import OnCall
 from plainsql.database.open_pool import OpenedPool, open_pool
 from plainsql.database.tenancy import Admission
 from plainsql.database.through import Through
+from plainsql.deprecation import renamed_options, warn_of_old_name
 from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
@@ -44,22 +46,24 @@ def connect(
     connect_timeout: float | None = None,
     acquire_timeout: float | None = 30.0,
     max_waiting: int = 10_000,
-    max_age: float = 3600.0,
+    max_lifetime: float = 3600.0,
     max_idle: float = 300.0,
     statement_timeout: float | None = None,
     application_name: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     prefetch: int = 500,
-    join: bool = True,
+    autobatch: bool = True,
     tenant_setting: str | None = None,
     user_setting: str | None = None,
     pooler: Pooler | None = None,
     on_call: OnCall | None = None,
     redis: RedisSource = None,
-    cache: Mode | None = "available",
+    cache: bool = True,
+    on_cache_failure: OnFailure = "commit",
     cache_audit: float = 0.0,
     cache_outbox: bool = False,
     cache_prefix: str | None = None,
+    **former: Unpack[FormerOptions],
 ) -> Connecting:
     """Connect to a PostgreSQL database.
 
@@ -74,7 +78,7 @@ def connect(
             else 10.
         acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
         max_waiting: calls that may wait for a connection at once; one more is refused.
-        max_age: seconds after which a connection is replaced by a new one.
+        max_lifetime: seconds after which a connection is replaced by a new one.
         max_idle: seconds after which an idle connection is closed, down to ``min_size``.
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
@@ -85,7 +89,7 @@ def connect(
             ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
         user_setting: the setting that ``db.tenant`` sets to the acting user's id. By default
             ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
-        join: run concurrent calls of the same read as one statement.
+        autobatch: whether concurrent calls of the same read may share a round trip.
         pooler: what PgBouncer, or another, between us and the server lends its connections for. By default
             that is found out: where something stands in between, it is taken for one in transaction mode,
             which is right for all modes.
@@ -94,8 +98,9 @@ def connect(
         redis: where results of queries with ``cache:`` are stored, for all processes: a URL, a client of
             redis-py or a ``Link``. Without, each ``Database`` stores its own, and hears only of its own
             writes.
-        cache: what a write does when Redis does not answer: ``"available"`` commits and makes it known as
-            soon as Redis answers; ``"strict"`` fails before the commit; None caches nothing.
+        cache: whether results of queries with ``cache:`` are stored.
+        on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
+            Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
         cache_audit: the part of hits, 0 to 1, that are read again from PostgreSQL and compared.
             ``plainsql cache audit`` asks for more from outside, of all processes that share a Redis.
         cache_outbox: tell the cache of writes by others, which the triggers of ``plainsql cache triggers``
@@ -107,6 +112,12 @@ def connect(
     Raises ``OptionError``, a ``SettingsError``, if an option is not what it may be, ``SettingsError`` if no
     database is configured, ``ConnectError`` if the server cannot be reached or does not let us in.
     """
+    if former:
+        given = renamed_options("connect", former, _NEW_NAMES)
+        max_lifetime, autobatch = given.get("max_lifetime", max_lifetime), given.get("autobatch", autobatch)
+    former_cache: object = cache
+    if former_cache is None or former_cache in ("available", "strict"):
+        cache, on_cache_failure = _former_cache(former_cache)
     check(
         "connect",
         url=url,
@@ -115,19 +126,20 @@ def connect(
         connect_timeout=connect_timeout,
         acquire_timeout=acquire_timeout,
         max_waiting=max_waiting,
-        max_age=max_age,
+        max_lifetime=max_lifetime,
         max_idle=max_idle,
         statement_timeout=statement_timeout,
         application_name=application_name,
         server_settings=server_settings,
         prefetch=prefetch,
-        join=join,
+        autobatch=autobatch,
         tenant_setting=tenant_setting,
         user_setting=user_setting,
         pooler=pooler,
         on_call=on_call,
         redis=redis,
         cache=cache,
+        on_cache_failure=on_cache_failure,
         cache_audit=cache_audit,
         cache_outbox=cache_outbox,
         cache_prefix=cache_prefix,
@@ -136,8 +148,8 @@ def connect(
         raise OptionError(
             f"connect(): min_size: expected at most max_size, which is {max_size}, got {min_size}"
         )
-    if cache_outbox and (cache is None or max_size < 2):
-        expected = "a cache" if cache is None else "max_size=2 or more, as one connection drains"
+    if cache_outbox and (not cache or max_size < 2):
+        expected = "a cache" if not cache else "max_size=2 or more, as one connection drains"
         raise OptionError(f"connect(): cache_outbox: expected {expected}")
     pool_options = {
         "timeout": connect_timeout,
@@ -153,7 +165,7 @@ def connect(
         "max_size": max_size,
         "wait_timeout": acquire_timeout,
         "max_waiting": max_waiting,
-        "max_age": max_age,
+        "max_lifetime": max_lifetime,
         "max_idle": max_idle,
     }
     settings = tenant_settings("connect", tenant_setting, user_setting)
@@ -163,30 +175,52 @@ def connect(
             pool_options,
             lease_options,
             prefetch,
-            join,
+            autobatch,
             settings,
             pooler,
             on_call,
             cache,
+            on_cache_failure,
             cache_audit,
             cache_outbox,
-            _redis_store(redis, cache_prefix) if cache is not None and redis is not None else None,
+            _redis_store(redis, cache_prefix) if cache and redis is not None else None,
         ),
     )
 
 
+def _former_cache(cache: object) -> tuple[bool, OnFailure]:
+    """Return ``cache`` and ``on_cache_failure`` for what was one option with three values."""
+    if cache is None:
+        warn_of_old_name("connect(): cache=None", "cache=False", stacklevel=3)
+        return False, "commit"
+    on_failure: OnFailure = "fail" if cache == "strict" else "commit"
+    warn_of_old_name(f"connect(): cache={cache!r}", f"on_cache_failure={on_failure!r}", stacklevel=3)
+    return True, on_failure
+
+
+class FormerOptions(TypedDict, total=False):
+    """Options by their old names."""
+
+    max_age: float
+    join: bool
+
+
+_NEW_NAMES = {"max_age": "max_lifetime", "join": "autobatch"}
+
+
 class Options(NamedTuple):
-    """What ``connect`` was told."""
+    """The options of ``connect``, checked."""
 
     pool: dict[str, Any]
     """Of ``asyncpg.connect``, and a ``keepalive``."""
     leases: dict[str, Any]
     prefetch: int
-    join: bool
+    autobatch: bool
     tenant_settings: tuple[str, str]
     pooler: Pooler | None
     on_call: OnCall | None
-    cache: Mode | None
+    cache: bool
+    on_cache_failure: OnFailure
     cache_audit: float
     cache_outbox: bool
     store: Store | None
@@ -197,12 +231,12 @@ class Options(NamedTuple):
 
         ``server_options``: what the URL gives to its sessions, as ``options``.
         """
-        if self.cache is None:
+        if not self.cache:
             return None
         url = write_url({"options": server_options} if server_options else {})
         given = (*self.tenant_settings, *self.pool["server_settings"])
         settings = [name for name in given if name != "application_name"]
-        cache = Cache(self.store, mode=self.cache, audit_rate=self.cache_audit)
+        cache = Cache(self.store, on_failure=self.on_cache_failure, audit_rate=self.cache_audit)
         return Through(cache, shared=self.store is not None, settings=settings, url=url)
 
 
@@ -257,7 +291,7 @@ class Connecting:
                 opened.leases,
                 hide_password(url),
                 options.prefetch,
-                options.join,
+                options.autobatch,
                 opened.pooler,
                 options.on_call,
                 Admission(options.tenant_settings[0]),

@@ -17,7 +17,7 @@ from plainsql.database.nul import NUL_DETAIL, NUL_HINT, nuls_in
 from plainsql.database.pipelined import pieces, unfit_call
 from plainsql.database.wholeness import whole
 from plainsql.errors import BindError
-from plainsql.signature import unfit_detail
+from plainsql.query.signature import encode_error_detail
 
 __all__ = ["Progress", "copy_in"]
 
@@ -151,7 +151,7 @@ async def _unfit(
     expected, value = statement.get_parameters()[index].name, row[index]
     return BindError(
         f"{where}: {columns[index]}: expected {expected}, got {type(value).__name__}",
-        detail=unfit_detail(expected, value, cause),
+        detail=encode_error_detail(expected, value, cause),
         hint=hint,
     )
 

@@ -16,7 +16,7 @@ from plainsql.database.failure import explain
 from plainsql.database.nul import refuse_nul
 from plainsql.files import replace_file
 from plainsql.options import check
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, CompiledQuery, Query, QueryText
 
 __all__ = ["CopyFormat", "Output", "arguments_of", "copy_out"]
 
@@ -50,12 +50,12 @@ def arguments_of(
         header=header,
         progress=progress,
     )
-    return query.bind((), dict(parameters or {}))
+    return query.compiled.bind((), dict(parameters or {}))
 
 
 async def copy_out(
     connection: Any,
-    query: Query[..., Any, Any],
+    query: CompiledQuery[Any, Any],
     args: Args,
     output: Output,
     copy_format: CopyFormat,
@@ -63,8 +63,8 @@ async def copy_out(
     progress: Progress | None,
 ) -> int:
     """Copy a query's rows out and return how many there were. The connection is in a transaction."""
-    plan, values = query.plan(args)
-    sql = await _without_parameters(connection, query, plan, values)
+    text, values = query.text(args)
+    sql = await _without_parameters(connection, query, text, values)
     options = "" if copy_format == "binary" or not header else ", header true"
     written = 0
     taken = True
@@ -89,26 +89,28 @@ async def copy_out(
                 connection.terminate()
             elif isinstance(error, Exception):
                 # The position, where there is one, is of the text around the query.
-                error.add_note(query.note(plan, None))
+                error.add_note(query.error_note(text, None))
             raise
     return int(status.rpartition(" ")[2])
 
 
-async def _without_parameters(connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args) -> str:
+async def _without_parameters(
+    connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
+) -> str:
     """Return the query's text with its parameters read from settings of this transaction, and set these.
 
     COPY takes no parameters, and no value is ever written into a text.
     """
     if not values:
-        return plan.sql
-    types = (await connection.prepare(plan.sql)).get_parameters()
+        return text.sql
+    types = (await connection.prepare(text.sql)).get_parameters()
     names = await connection.fetch(
         "select format_type(oid, -1) from unnest($1::oid[]) with ordinality as p (oid, n) order by n",
         [type_.oid for type_ in types],
     )
     calls = []
     expressions = {}
-    for index, (name, (type_name,)) in enumerate(zip(plan.variant.parameters, names, strict=True), 1):
+    for index, (name, (type_name,)) in enumerate(zip(text.variant.parameters, names, strict=True), 1):
         # A setting is text and never null: the first letter says whether there is a value.
         value = f"coalesce('v' || (${index}::{type_name})::text, 'n')"
         calls.append(f"set_config('plainsql.parameter_{index}', {value}, true)")
@@ -116,15 +118,15 @@ async def _without_parameters(connection: Any, query: Query[..., Any, Any], plan
         expressions[name] = (
             f"(case when starts_with({setting}, 'v') then substr({setting}, 2)::{type_name} end)"
         )
-    await refuse_nul(connection, query, plan, values)
+    await refuse_nul(connection, query, text, values)
     try:
         await connection.fetch(f"select {', '.join(calls)}", *values)
     except Exception as error:
-        explained = await explain(error, connection, query, plan, values)
+        explained = await explain(error, connection, query, text, values)
         if explained is error:
             raise
         raise explained from None
-    return plan.variant.substituted(expressions)
+    return text.variant.substituted(expressions)
 
 
 @asynccontextmanager

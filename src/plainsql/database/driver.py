@@ -17,9 +17,9 @@ from typing import Any
 
 from asyncpg import Record, exceptions
 
-from plainsql.description import Described
 from plainsql.errors import ContractError, DecodeError
-from plainsql.query import Query
+from plainsql.query import CompiledQuery
+from plainsql.query.description import Described
 
 __all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "parameter_types", "prepare"]
 
@@ -44,7 +44,7 @@ class TimeLimit:
 
 
 async def fetch(
-    connection: Any, sql: str, values: Sequence[object], query: Query[..., Any, Any], own: int = 0
+    connection: Any, sql: str, values: Sequence[object], query: CompiledQuery[Any, Any], own: int = 0
 ) -> list[Any]:
     """Return all records, as ``connection.fetch(sql, *values)`` does, and raise what that raises.
 
@@ -81,7 +81,7 @@ async def fetch(
 
 
 async def fetch_many(
-    connection: Any, sql: str, sets: Sequence[Sequence[object]], query: Query[..., Any, Any], own: int
+    connection: Any, sql: str, sets: Sequence[Sequence[object]], query: CompiledQuery[Any, Any], own: int
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
@@ -111,7 +111,7 @@ async def fetch_many(
 
 
 async def prepare(
-    connection: Any, sql: str, query: Query[..., Any, Any], own: int = 0, timeout: float | None = None
+    connection: Any, sql: str, query: CompiledQuery[Any, Any], own: int = 0, timeout: float | None = None
 ) -> Any:
     """Return the statement from the connection's cache, prepared and its description compared.
 
@@ -140,14 +140,14 @@ def parameter_types(connection: Any, sql: str) -> list[str] | None:
     return None if statement is None else [type_.name for type_ in statement._get_parameters()]
 
 
-def describe(statement: Any, query: Query[..., Any, Any], own: int = 0) -> None:
+def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> None:
     """Compare a statement's result with the query's row type; it is made from it where there is none yet."""
     attributes = statement._get_attributes()
     if own:
         attributes = attributes[:-own]
     columns = tuple(Described(name, type_.oid, type_.name) for name, type_ in attributes)
     if query.needs_columns:
-        query.adopt(columns)
+        query.set_columns(columns)
     else:
         query.compare(columns)
 
@@ -155,7 +155,7 @@ def describe(statement: Any, query: Query[..., Any, Any], own: int = 0) -> None:
 async def _prepared(
     connection: Any,
     sql: str,
-    query: Query[..., Any, Any],
+    query: CompiledQuery[Any, Any],
     own: int,
     run: Callable[[Any, float | None], Awaitable[list[Any]]],
     run_logged: Callable[[float | None], Awaitable[list[Any]]],
@@ -182,14 +182,14 @@ async def _prepared(
                 raise
 
 
-async def _learn_types(connection: Any, query: Query[..., Any, Any], error: BaseException) -> None:
+async def _learn_types(connection: Any, query: CompiledQuery[Any, Any], error: BaseException) -> None:
     """Have a connection forget the types that it knows: one has changed, and a result could not be read.
 
     Raises ``DecodeError`` for what cannot be run again: it was executed. In a transaction, which is rolled
     back, the driver's error goes on: ``db.retry`` runs all of it again.
     """
     await connection.reload_schema_state()
-    if query.effect != "reads":
+    if not query.read_only:
         if connection.is_in_transaction():
             raise error
         raise DecodeError(

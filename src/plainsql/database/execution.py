@@ -11,7 +11,7 @@ from asyncpg import exceptions
 from plainsql.database import driver
 from plainsql.database.failure import explain
 from plainsql.database.nul import nul_refused, refuse_nul
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, CompiledQuery, QueryText
 
 __all__ = ["EXPLAINED", "execute", "explained", "fetch", "iterate"]
 
@@ -31,61 +31,63 @@ EXPLAINED = (
 )
 
 
-async def execute(connection: Any, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
+async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args) -> R:
     """Run a query to its end and build its result."""
     if query.kind != "count":
-        return query.result(await fetch(connection, query, plan, values))
+        return query.result(await fetch(connection, query, text, values))
     if connection._top_xact is not None:
-        await refuse_nul(connection, query, plan, values)
+        await refuse_nul(connection, query, text, values)
     try:
         # Its result is an int by its class; the type checker knows only R.
-        return affected(await connection.execute(plan.sql, *values))  # type: ignore[return-value]
+        return affected(await connection.execute(text.sql, *values))  # type: ignore[return-value]
     except EXPLAINED as error:
-        said = await explained(error, connection, query, plan, values)
+        said = await explained(error, connection, query, text, values)
         if said is error:
             raise
         raise said from None
 
 
-async def fetch(connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args) -> list[Any]:
+async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args) -> list[Any]:
     """Run a query to its end and return its records."""
     if connection._top_xact is not None:
-        await refuse_nul(connection, query, plan, values)
+        await refuse_nul(connection, query, text, values)
     try:
         if not query.compared:
             # Another query of the same text may have prepared it.
-            await driver.prepare(connection, plan.sql, query)
-        return await driver.fetch(connection, plan.sql, values, query)
+            await driver.prepare(connection, text.sql, query)
+        return await driver.fetch(connection, text.sql, values, query)
     except EXPLAINED as error:
-        said = await explained(error, connection, query, plan, values)
+        said = await explained(error, connection, query, text, values)
         if said is error:
             raise
         raise said from None
 
 
-async def iterate(connection: Any, query: Query[..., T, Any], args: Args, prefetch: int) -> AsyncIterator[T]:
+async def iterate(
+    connection: Any, query: CompiledQuery[T, Any], args: Args, prefetch: int
+) -> AsyncIterator[T]:
     """Run a query through a cursor, ``prefetch`` rows at a time. The connection is in a transaction."""
-    plan, values = query.plan(args)
-    await refuse_nul(connection, query, plan, values)
+    text, values = query.text(args)
+    await refuse_nul(connection, query, text, values)
     try:
-        await driver.prepare(connection, plan.sql, query)
-        cursor = await connection.cursor(plan.sql, *values)
+        await driver.prepare(connection, text.sql, query)
+        cursor = await connection.cursor(text.sql, *values)
         while records := await cursor.fetch(prefetch):
             for row in query.build(records):
                 yield row
     except EXPLAINED as error:
-        said = await explained(error, connection, query, plan, values)
+        said = await explained(error, connection, query, text, values)
         if said is error:
             raise
         raise said from None
 
 
 async def explained(
-    error: BaseException, connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+    error: BaseException, connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> BaseException:
     """Return the error to raise for one of a statement, as `explain` does, also if it is for a NUL."""
-    refusal = nul_refused(error, connection, query, plan, values)
-    return await explain(error, connection, query, plan, values) if refusal is None else refusal
+    refusal = nul_refused(error, connection, query, text, values)
+    return await explain(error, connection, query, text, values) if refusal is None else refusal
 
 
 def affected(status: str) -> int:

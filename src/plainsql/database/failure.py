@@ -9,7 +9,7 @@ from asyncpg import exceptions
 
 from plainsql.database.lost import as_lost, is_lost, is_unreadable
 from plainsql.errors import BindError, DecodeError, PlainsqlError
-from plainsql.query import Plan, Query
+from plainsql.query import CompiledQuery, QueryText
 
 __all__ = ["explain", "is_lost"]
 
@@ -26,8 +26,8 @@ _CHANGED = (
 async def explain(
     error: BaseException,
     connection: Any,
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     values: tuple[object, ...],
 ) -> BaseException:
     """Return the error to raise: the same one with a note, or a ``BindError`` where an argument is unfit.
@@ -36,7 +36,7 @@ async def explain(
     """
     error = as_lost(error)
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
-        return await _unfit(error, connection, query, plan, values)
+        return await _unfit(error, connection, query, text, values)
     if isinstance(error, exceptions.UnsupportedClientFeatureError) or is_unreadable(error):
         # Ranges and composite types, with a part that asyncpg knows only as text: a tsvector, a type of an
         # extension. `plainsql check` refuses them; queries that are loaded at run time get here.
@@ -59,8 +59,8 @@ async def explain(
         # The driver's has no text.
         error.args = (f"the statement took longer than statement_timeout={limit_s:g}" if limit_s else "",)
     error.add_note(
-        query.note(
-            plan,
+        query.error_note(
+            text,
             getattr(error, "position", None),
             sqlstate=getattr(error, "sqlstate", None),
             message=str(error).partition("\n")[0],
@@ -78,8 +78,8 @@ def unfit_argument(error: BaseException) -> int | None:
 async def _unfit(
     error: exceptions.DataError,
     connection: Any,
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     values: tuple[object, ...],
 ) -> BindError:
     index = unfit_argument(error)
@@ -87,8 +87,8 @@ async def _unfit(
         return BindError(f"{query.name}: a parameter does not fit its type", hint=f"see {query.file}")
     try:
         # The statement is in the driver's cache, and nothing was sent for the failed call.
-        types = (await connection.prepare(plan.sql)).get_parameters()
+        types = (await connection.prepare(text.sql)).get_parameters()
         expected = types[index].name
     except (exceptions.PostgresError, exceptions.InterfaceError, OSError):
         expected = "another type"
-    return query.unfit(plan, index, expected, values[index], error.__cause__)
+    return query.encode_error(text, index, expected, values[index], error.__cause__)

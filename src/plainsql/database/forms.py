@@ -17,7 +17,7 @@ from typing import Any
 from plainsql.database.cost import Cost, Floor
 from plainsql.database.joined import JoinedStatement
 from plainsql.database.pipelined import PipelinedStatement
-from plainsql.query import Plan, Query
+from plainsql.query import CompiledQuery, QueryText
 
 __all__ = ["Form", "Forms"]
 
@@ -65,12 +65,12 @@ class Forms:
     )
 
     def __init__(
-        self, query: Query[..., Any, Any], plan: Plan, *, joins: bool, floor: Floor | None = None
+        self, query: CompiledQuery[Any, Any], text: QueryText, *, joins: bool, floor: Floor | None = None
     ) -> None:
         self._floor = floor or Floor()
         self.alone = Cost()
-        self.pipelined = PipelinedStatement(query, plan)
-        self.joined = JoinedStatement(query, plan) if joins else None
+        self.pipelined = PipelinedStatement(query, text)
+        self.joined = JoinedStatement(query, text) if joins else None
         """None for a query that is not proved to have the same plan and rows in that form."""
         self.prefers_alone = self._refused
         """Whether calls cost least alone."""

@@ -22,7 +22,7 @@ from typing import Any
 from plainsql.database import driver
 from plainsql.database.cost import Cost
 from plainsql.database.pipelined import Values
-from plainsql.query import Plan, Query, elements
+from plainsql.query import CompiledQuery, QueryText, elements
 from plainsql.statements.joined import PARAMETER_TYPES, ParameterType, joined_sql
 
 __all__ = ["JoinedStatement"]
@@ -37,16 +37,16 @@ class JoinedStatement:
 
     __slots__ = ("_opaque", "_plan", "_query", "_sql", "_types", "cost", "refused")
 
-    def __init__(self, query: Query[..., Any, Any], plan: Plan) -> None:
+    def __init__(self, query: CompiledQuery[Any, Any], text: QueryText) -> None:
         self._query = query
-        self._plan = plan
+        self._plan = text
         self._sql: str | None = None
         self._types: Sequence[ParameterType] = ()
         self._opaque: Sequence[bool] = ()
         """Of each parameter, whether a list is one value of it, and must not be taken for an array of
         values."""
         self.cost = Cost()
-        self.refused = "plainsql_" in plan.sql  # it might mean one of our names
+        self.refused = "plainsql_" in text.sql  # it might mean one of our names
         """True where PostgreSQL takes the query alone, but not in this form."""
 
     async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]] | None:

@@ -68,7 +68,7 @@ class Leases:
         wait_timeout: float | None,
         max_waiting: int,
         min_size: int = 0,
-        max_age: float = 3600.0,
+        max_lifetime: float = 3600.0,
         max_idle: float = 300.0,
     ) -> None:
         self._own_loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class Leases:
         self.wait_timeout = wait_timeout
         self._max_waiting = max_waiting
         self._min_size = min_size
-        self._max_age = max_age
+        self._max_lifetime = max_lifetime
         self._max_idle = max_idle
         self._patience_s = connector.patience_s
         self._trimming: asyncio.TimerHandle | None = None
@@ -163,7 +163,7 @@ class Leases:
     def give_back(self, lease: Lease) -> None:
         """Give a connection back that is as it was taken: to whoever waits longest, or to the stack."""
         now = monotonic()
-        if self._closing or now - lease.born > self._max_age:
+        if self._closing or now - lease.born > self._max_lifetime:
             self._close(lease)
         elif self._waiting and lease.connection.is_closed():
             lease.connection.terminate()  # one that idles is looked at when it is taken

@@ -39,8 +39,8 @@ from plainsql.database.pipelined import (
 )
 from plainsql.database.wholeness import whole
 from plainsql.errors import BindError, NoRowError, TooManyRowsError
-from plainsql.query import Args, Plan, Query
-from plainsql.sets import of_set
+from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.query.parameter_sets import error_of_set
 
 __all__ = [
     "divide",
@@ -74,7 +74,7 @@ _MISCOUNTED = re.compile(r"plainsql set (\d+): (\d+) rows")
 
 
 async def run_batch(
-    connection: Any, query: Query[..., Any, R], sets: Sequence[Args], *, own: bool = False
+    connection: Any, query: CompiledQuery[Any, R], sets: Sequence[Args], *, own: bool = False
 ) -> list[R]:
     """Run a query once for each set of arguments and return the results in the order of the sets.
 
@@ -87,22 +87,22 @@ async def run_batch(
     results: list[R] = []
     number = 1
     async with nullcontext() if own or _is_one_statement(query, runs) else whole(connection):
-        for plan, values in runs:
+        for text, values in runs:
             if query.needs_columns or len(values) == 1:
-                results += await _one_by_one(connection, query, plan, values, number)
-            elif query.effect == "reads":
-                forms = Forms(query, plan, joins=query.joins)
-                results += await read_together(connection, query, plan, values, forms, number)
-            elif (sql := pipelined_sql(query, plan)) is not None:
-                results += await write_pipelined(connection, query, plan, values, sql, number)
+                results += await _one_by_one(connection, query, text, values, number)
+            elif query.read_only:
+                forms = Forms(query, text, joins=query.by_key)
+                results += await read_together(connection, query, text, values, forms, number)
+            elif (sql := pipelined_sql(query, text)) is not None:
+                results += await write_pipelined(connection, query, text, values, sql, number)
             else:
-                results += await _one_by_one(connection, query, plan, values, number)
+                results += await _one_by_one(connection, query, text, values, number)
             number += len(values)
     return results
 
 
 async def execute_many(
-    connection: Any, query: Query[..., Any, Any], sets: Sequence[Args], *, own: bool = False
+    connection: Any, query: CompiledQuery[Any, Any], sets: Sequence[Args], *, own: bool = False
 ) -> None:
     """Run a query once for each set of arguments, pipelined, and return nothing of what it returns.
 
@@ -112,67 +112,67 @@ async def execute_many(
     if not own:
         await _refuse_nul(connection, query, runs)
     number = 1
-    in_one = query.effect == "reads" or (len(runs) == 1 and is_one_piece(runs[0][1]))
+    in_one = query.read_only or (len(runs) == 1 and is_one_piece(runs[0][1]))
     async with nullcontext() if own or in_one else whole(connection):
-        for plan, values in runs:
-            await write_many(connection, query, plan, values, number)
+        for text, values in runs:
+            await write_many(connection, query, text, values, number)
             number += len(values)
 
 
 async def _refuse_nul(
-    connection: Any, query: Query[..., Any, Any], runs: Sequence[tuple[Plan, list[Values]]]
+    connection: Any, query: CompiledQuery[Any, Any], runs: Sequence[tuple[QueryText, list[Values]]]
 ) -> None:
     """Raise ``BindError`` for a text with a NUL: the server's refusal would end the transaction."""
     number = 0
-    for plan, values in runs:
+    for text, values in runs:
         for one in values:
             number += 1
             if not nuls_in(one):
                 continue
             try:
-                await refuse_nul(connection, query, plan, one)
+                await refuse_nul(connection, query, text, one)
             except BindError as error:
-                raise of_set(query.name, number, error) from None
+                raise error_of_set(query.name, number, error) from None
 
 
-def _is_one_statement(query: Query[..., Any, Any], runs: Sequence[tuple[Plan, list[Values]]]) -> bool:
+def _is_one_statement(query: CompiledQuery[Any, Any], runs: Sequence[tuple[QueryText, list[Values]]]) -> bool:
     """Whether sets are run in one round trip, or change nothing."""
-    if query.effect == "reads" or not runs:
+    if query.read_only or not runs:
         return True
-    [(plan, values), *more] = runs
+    [(text, values), *more] = runs
     if len(values) == 1 or more:
         return not more
-    return not query.needs_columns and pipelined_sql(query, plan) is not None and is_one_piece(values)
+    return not query.needs_columns and pipelined_sql(query, text) is not None and is_one_piece(values)
 
 
 async def _one_by_one(
-    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], first: int
+    connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Sequence[Values], first: int
 ) -> list[R]:
     """Run a query for each set of values, whose numbers begin with ``first``."""
     results: list[R] = []
     for number, one in enumerate(values, first):
         try:
-            results.append(await execute(connection, query, plan, one))
+            results.append(await execute(connection, query, text, one))
         except BindError as error:
-            raise of_set(query.name, number, error) from None
+            raise error_of_set(query.name, number, error) from None
     return results
 
 
-def divide(query: Query[..., Any, Any], sets: Sequence[Args]) -> list[tuple[Plan, list[Values]]]:
+def divide(query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> list[tuple[QueryText, list[Values]]]:
     """Divide sets into runs of the same variant, their order kept."""
-    runs: list[tuple[Plan, list[Values]]] = []
+    runs: list[tuple[QueryText, list[Values]]] = []
     for args in sets:
-        plan, values = query.plan(args)
-        if not runs or runs[-1][0] is not plan:
-            runs.append((plan, []))
+        text, values = query.text(args)
+        if not runs or runs[-1][0] is not text:
+            runs.append((text, []))
         runs[-1][1].append(values)
     return runs
 
 
 async def read_together(
     connection: Any,
-    query: Query[..., Any, R],
-    plan: Plan,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
     values: Sequence[Values],
     forms: Forms,
     first: int = 1,
@@ -191,14 +191,19 @@ async def read_together(
             most = fitting(rest[:most], most)
         number = first + len(results)
         if form is None or most == 1:
-            results += await _one_by_one(connection, query, plan, rest[:1], number)
+            results += await _one_by_one(connection, query, text, rest[:1], number)
         else:
-            results += await _read_chunk(connection, query, plan, rest[:most], form, number)
+            results += await _read_chunk(connection, query, text, rest[:most], form, number)
     return results
 
 
 async def _read_chunk(
-    connection: Any, query: Query[..., Any, R], plan: Plan, values: Sequence[Values], form: Form, first: int
+    connection: Any,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
+    values: Sequence[Values],
+    form: Form,
+    first: int,
 ) -> list[R]:
     found: list[list[Any]] | None = None
     began = perf_counter()
@@ -215,24 +220,24 @@ async def _read_chunk(
             raise
         if connection.is_in_transaction() and not unsent:
             # The position is one of the text around the query.
-            error.add_note(query.note(plan, None))
+            error.add_note(query.error_note(text, None))
             raise
     if found is None:
         # One after the other, until one raises what is wrong with it.
-        return await _one_by_one(connection, query, plan, values, first)
+        return await _one_by_one(connection, query, text, values, first)
     return [query.result(records) for records in found]
 
 
-def pipelined_sql(query: Query[..., Any, Any], plan: Plan) -> str | None:
+def pipelined_sql(query: CompiledQuery[Any, Any], text: QueryText) -> str | None:
     """Return the text of a write with its set's number, or None where the statement cannot stand in one.
 
     It takes one more argument: the number, from 1.
     """
-    begins = _WRITE.match(plan.sql)
-    if begins is None or _WITH.search(plan.sql):
+    begins = _WRITE.match(text.sql)
+    if begins is None or _WITH.search(text.sql):
         return None
-    number = f"${len(plan.variant.parameters) + 1}::int4"
-    sql = plan.sql
+    number = f"${len(text.variant.parameters) + 1}::int4"
+    sql = text.sql
     columns = "plainsql_write.*"
     source = "plainsql_write"
     if query.kind == "count":
@@ -254,8 +259,8 @@ def pipelined_sql(query: Query[..., Any, Any], plan: Plan) -> str | None:
 
 async def write_pipelined(
     connection: Any,
-    query: Query[..., Any, R],
-    plan: Plan,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
     values: Sequence[Values],
     sql: str,
     first: int = 1,
@@ -274,7 +279,7 @@ async def write_pipelined(
         records.extend(await connection.fetchmany(sql, numbered, timeout=limit.left))
 
     for at, piece in pieces(values):
-        await _explained(connection, query, plan, piece, first + at, write(piece, first + at))
+        await _explained(connection, query, text, piece, first + at, write(piece, first + at))
     if query.kind == "count":
         return [record[0] for record in records]
     if query.kind == "one":  # the server has counted
@@ -287,22 +292,22 @@ async def write_pipelined(
 
 async def write_many(
     connection: Any,
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     values: Sequence[Values],
     first: int = 1,
 ) -> None:
     """Run a query for each set of values, all or none, as `write_pipelined` does."""
     limit = driver.TimeLimit(connection)
     for at, piece in pieces(values):
-        work = connection.executemany(plan.sql, piece, timeout=limit.left)
-        await _explained(connection, query, plan, piece, first + at, work)
+        work = connection.executemany(text.sql, piece, timeout=limit.left)
+        await _explained(connection, query, text, piece, first + at, work)
 
 
 async def _explained(
     connection: Any,
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     values: Sequence[Values],
     first: int,
     work: Coroutine[Any, Any, T],
@@ -317,21 +322,21 @@ async def _explained(
         element = unfit_call(error)
         if isinstance(error, exceptions.CharacterNotInRepertoireError):
             for number, one in enumerate(values, first):
-                if (refusal := nul_refused(error, connection, query, plan, one)) is not None:
-                    raise of_set(query.name, number, refusal) from None
+                if (refusal := nul_refused(error, connection, query, text, one)) is not None:
+                    raise error_of_set(query.name, number, refusal) from None
         if isinstance(error, exceptions.PostgresError) and element is None:
             # The server's: its position, where it gives one, is of the text around the query as well.
-            error.add_note(query.note(plan, None))
+            error.add_note(query.error_note(text, None))
             raise
-        explained = await explain(error, connection, query, plan, values[element or 0])
+        explained = await explain(error, connection, query, text, values[element or 0])
         if explained is error:
             raise
         if element is not None and isinstance(explained, BindError):
-            explained = of_set(query.name, first + element, explained)
+            explained = error_of_set(query.name, first + element, explained)
         raise explained from None
 
 
-def _not_one(query: Query[..., Any, Any], number: int, found: int) -> NoRowError | TooManyRowsError:
+def _not_one(query: CompiledQuery[Any, Any], number: int, found: int) -> NoRowError | TooManyRowsError:
     wanted = "exactly one row" if query.kind == "one" else "at most one row"
     message = f"{query.name}: expected {wanted} for each set of parameters, got {found} for set {number}"
     kind = "optional" if not found else "many"

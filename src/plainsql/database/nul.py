@@ -13,7 +13,7 @@ from asyncpg import exceptions
 
 from plainsql.database import driver
 from plainsql.errors import BindError
-from plainsql.query import Plan, Query
+from plainsql.query import CompiledQuery, QueryText
 
 __all__ = ["NUL_DETAIL", "NUL_HINT", "nul_error", "nul_refused", "nuls_in", "refuse_nul"]
 
@@ -39,36 +39,36 @@ def _holds_nul(value: Any) -> bool:
 
 
 async def refuse_nul(
-    connection: Any, query: Query[..., Any, Any], plan: Plan, values: Sequence[object]
+    connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Sequence[object]
 ) -> None:
     """Raise ``BindError`` for a text with a NUL among arguments that are not sent yet."""
     if found := nuls_in(values):
-        statement = await driver.prepare(connection, plan.sql, query)
+        statement = await driver.prepare(connection, text.sql, query)
         types = [type_.name for type_ in statement._get_parameters()]
         for index in found:
             if types[index] not in _JSON:
-                raise nul_error(query, plan, values, index, types[index])
+                raise nul_error(query, text, values, index, types[index])
 
 
 def nul_refused(
     error: BaseException,
     connection: Any,
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     values: Sequence[object],
 ) -> BindError | None:
     """Return the error of the argument for which the server refused a statement, if it was for a NUL."""
     if not isinstance(error, exceptions.CharacterNotInRepertoireError):
         return None
-    types = driver.parameter_types(connection, plan.sql)
+    types = driver.parameter_types(connection, text.sql)
     for index in nuls_in(values):
         if types is None or types[index] not in _JSON:
-            return nul_error(query, plan, values, index, "text" if types is None else types[index])
+            return nul_error(query, text, values, index, "text" if types is None else types[index])
     return None
 
 
 def nul_error(
-    query: Query[..., Any, Any], plan: Plan, values: Sequence[object], index: int, expected: str
+    query: CompiledQuery[Any, Any], text: QueryText, values: Sequence[object], index: int, expected: str
 ) -> BindError:
     """Return the error of an argument that holds a NUL."""
-    return query.unfit(plan, index, expected, values[index], detail=NUL_DETAIL)
+    return query.encode_error(text, index, expected, values[index], detail=NUL_DETAIL)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import perf_counter, time_ns
 from typing import Any, Literal, TypeVar
 
-from plainsql.query import Query
+from plainsql.query import CompiledQuery
 
 __all__ = ["Call", "OnCall", "Operation", "observe", "observe_rows"]
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("plainsql")
 class Call:
     """One call of a query, as a hook is told of it when it has ended. It holds no parameter's value."""
 
-    query: Query[..., Any, Any]
+    query: CompiledQuery[Any, Any]
     """What was called: its ``name``, ``file`` and ``sql``."""
     operation: Operation = "call"
     sets: int = 1

@@ -40,7 +40,7 @@ from plainsql.database.through import (
 from plainsql.database.transaction import Isolation, Transaction
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
-from plainsql.query import Args, Plan, Query
+from plainsql.query import Args, CompiledQuery, Query, QueryText
 
 __all__ = ["OneShot"]
 
@@ -57,7 +57,7 @@ class OneShot(Direct):
         through = self._core.through
         return CacheOf(through, (self._tenant,), self._reading, self._in_transaction)
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
+    def run(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query on a connection of its own, or together with others of its kind.
 
         A read that is proved to change nothing is run once more where its connection turns out to be lost.
@@ -65,13 +65,13 @@ class OneShot(Direct):
         # No coroutine around another where that is for nothing: each costs.
         core = self._core
         if (on_call := core.on_call) is None:
-            if core.through is None or (query.effect == "reads" and query.cache is None):
+            if core.through is None or (query.read_only and query.cache is None):
                 return self._run_direct(query, args, None)
             return self._run(query, args, None)
         call = Call(query)
         return observe(on_call, call, self._run(query, args, call))
 
-    def run_fresh(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
+    def fresh(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query as ``run`` does, and pass by what is stored of it."""
         if query.cache is None:
             return self.run(query, args)
@@ -80,21 +80,23 @@ class OneShot(Direct):
         call = Call(query)
         return observe(on_call, call, self._run_direct(query, args, call))
 
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
+    def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction and on a connection of its own."""
         if (on_call := self._core.on_call) is None:
             return self._stream(query, args, None)
         call = Call(query, "stream")
         return observe_rows(on_call, call, self._stream(query, args, call))
 
-    def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
+    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments, all or none; the results in the order of the sets."""
         if (on_call := self._core.on_call) is None:
             return self._run_batch(query, sets, None)
         call = Call(query, "batch", len(sets))
         return observe(on_call, call, self._run_batch(query, sets, call))
 
-    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
+    def execute_many(
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /
+    ) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, pipelined, all or none; its results are dropped."""
         if (on_call := self._core.on_call) is None:
             return self._run_many(query, sets, None)
@@ -145,15 +147,16 @@ class OneShot(Direct):
             progress: called with the number of bytes so far.
         """
         args = arguments_of(query, output, parameters, format, header, progress)
+        compiled = query.compiled
 
         async def copy(call: Call | None) -> int:
-            await self._admit(query)
+            await self._admit(compiled)
             async with self._in_transaction(call, "copy") as connection:
-                return await copy_out(connection, query, args, output, format, header, progress)
+                return await copy_out(connection, compiled, args, output, format, header, progress)
 
         if (on_call := self._core.on_call) is None:
             return await copy(None)
-        call = Call(query, "copy_out")
+        call = Call(compiled, "copy_out")
         return await observe(on_call, call, copy(call))
 
     @asynccontextmanager
@@ -208,7 +211,7 @@ class OneShot(Direct):
 
     # --------------------------------------------------------------------------------------------------
 
-    async def _run(self, query: Query[..., Any, R], args: Args, call: Call | None) -> R:
+    async def _run(self, query: CompiledQuery[Any, R], args: Args, call: Call | None) -> R:
         through = self._core.through
         if through is not None:
             if query.cache is not None:
@@ -218,7 +221,7 @@ class OneShot(Direct):
         return await self._run_direct(query, args, call)
 
     async def _read_through(
-        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+        self, through: Through, query: CompiledQuery[Any, R], args: Args, call: Call | None
     ) -> R:
         reading = through.reading(query) if through.knows(query) else await self._reading(query)
         if query.row_security is not None and self._tenant is None:
@@ -245,23 +248,23 @@ class OneShot(Direct):
         return await through.cache.read(reading, args, load, scope=scope, prove=prove)
 
     async def _run_proved(
-        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+        self, through: Through, query: CompiledQuery[Any, R], args: Args, call: Call | None
     ) -> tuple[R, bool]:
         """Run a read behind a pooler in transaction mode, and say whether it ran on the server that its
         result would be stored for: in one transaction, which no pooler divides.
         """
-        plan, values = query.plan(args)
+        text, values = query.text(args)
         proof = through.servers.proof()
 
         async def work(
-            connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+            connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
         ) -> tuple[list[Any], bool]:
             if self._local is not None:  # it is in a transaction already
                 status = await connection.execute(proof)
-                return await fetch(connection, query, plan, values), status == "SELECT 1"
+                return await fetch(connection, query, text, values), status == "SELECT 1"
             status = await connection.execute(f"begin; {proof}")
             try:
-                records = await fetch(connection, query, plan, values)
+                records = await fetch(connection, query, text, values)
             except Exception:
                 if not connection.is_closed():
                     with suppress(exceptions.PostgresError, exceptions.InterfaceError, OSError):
@@ -270,12 +273,12 @@ class OneShot(Direct):
             await connection.execute("commit")
             return records, status == "SELECT 1"
 
-        records, proved = await self._on_lease(work, query, plan, values, call)
+        records, proved = await self._on_lease(work, query, text, values, call)
         if not proved:
             through.servers.doubt()
         return query.result(records), proved
 
-    async def _reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
+    async def _reading(self, query: CompiledQuery[Any, Any]) -> Reading[Any] | None:
         through = self._core.through
         if through is None:
             return None
@@ -285,7 +288,7 @@ class OneShot(Direct):
                 await through.ask(connection, query)
 
             # On nobody's session: a tenant stands in the keys by itself.
-            nobody, no_plan = Borrower(self._core, None), cast("Plan", None)
+            nobody, no_plan = Borrower(self._core, None), cast("QueryText", None)
             try:
                 await nobody._on_lease(ask, query, no_plan, (), None)
             except PlainsqlError:
@@ -295,21 +298,21 @@ class OneShot(Direct):
         return through.reading(query)
 
     async def _write_through(
-        self, through: Through, query: Query[..., Any, R], args: Args, call: Call | None
+        self, through: Through, query: CompiledQuery[Any, R], args: Args, call: Call | None
     ) -> R:
-        plan, values = query.plan(args)
+        text, values = query.text(args)
         if query.row_security is not None and self._tenant is None:
             await self._admit(query)
         if through.quiet or not asks_what_it_returned(query):
             async with self._telling(query, [args]):
-                return await self._on_lease(execute, query, plan, values, call)
+                return await self._on_lease(execute, query, text, values, call)
         traces = Traces(through)
         async with self._in_traced_transaction(traces, call) as connection:
-            records = await traces.fetch(connection, query, plan, values)
+            records = await traces.fetch(connection, query, text, values)
         # After the commit, as without a cache: a row too many does not undo what is written.
         return query.result(records)
 
-    def _traces(self, query: Query[..., Any, Any] | None, sets: Sequence[Args]) -> Traces | None:
+    def _traces(self, query: CompiledQuery[Any, Any] | None, sets: Sequence[Args]) -> Traces | None:
         """What calls of a query write, or, without a query, anything; None where nothing is cached of it."""
         through = self._core.through
         if through is None or (query is not None and not query.changes):
@@ -322,7 +325,7 @@ class OneShot(Direct):
         return traces
 
     @asynccontextmanager
-    async def _telling(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> AsyncIterator[None]:
+    async def _telling(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> AsyncIterator[None]:
         """Have the cache know what calls of a query write that commit by themselves."""
         traces = self._traces(query, sets)
         if traces is None:
@@ -356,18 +359,22 @@ class OneShot(Direct):
         if traces is not None:
             await traces.after(mark)
 
-    async def _stream(self, query: Query[..., T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
+    async def _stream(self, query: CompiledQuery[T, Any], args: Args, call: Call | None) -> AsyncIterator[T]:
         await self._admit(query)
         async with self._in_traced_transaction(self._traces(query, [args]), call, "stream") as connection:
             async for row in iterate(connection, query, args, self._core.prefetch):
                 yield row
 
-    async def _run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], call: Call | None) -> list[R]:
+    async def _run_batch(
+        self, query: CompiledQuery[Any, R], sets: Sequence[Args], call: Call | None
+    ) -> list[R]:
         await self._admit(query)
         async with self._telling(query, sets):
             return await self._batch_direct(query, sets, call)
 
-    async def _run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], call: Call | None) -> None:
+    async def _run_many(
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], call: Call | None
+    ) -> None:
         await self._admit(query)
         async with self._telling(query, sets):
             await self._many_direct(query, sets, call)

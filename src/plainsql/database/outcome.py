@@ -17,7 +17,6 @@ from plainsql.outcomes import (
     PERHAPS_COMMITTED,
     UNKNOWN,
 )
-from plainsql.query import Effect
 
 __all__ = [
     "Ending",
@@ -75,25 +74,25 @@ def is_undecided(error: BaseException) -> bool:
     return is_lost(error) and not was_not_sent(error)
 
 
-def may_run_again(error: BaseException, effect: Effect) -> bool:
+def may_run_again(error: BaseException, *, read_only: bool) -> bool:
     """Return whether a statement that an error has ended may be run again: it changes nothing, or was
     not sent.
     """
     if is_lost(error):
-        return effect == "reads" or was_not_sent(error)
+        return read_only or was_not_sent(error)
     # A standby cancels a read that is in the way of what it applies.
-    return effect == "reads" and isinstance(error, exceptions.SerializationError)
+    return read_only and isinstance(error, exceptions.SerializationError)
 
 
-def note_of_statement(error: BaseException, effect: Effect) -> str | None:
+def note_of_statement(error: BaseException, *, read_only: bool = False) -> str | None:
     """Say what became of a statement outside of transactions; None where the error says it by itself."""
     if isinstance(error, PlainsqlError):
         return None
     if is_lost(error):
         if was_not_sent(error):
             return NOT_SENT
-        return CHANGES_NOTHING if effect == "reads" else UNKNOWN
-    if isinstance(error, TimeoutError) and effect != "reads":
+        return CHANGES_NOTHING if read_only else UNKNOWN
+    if isinstance(error, TimeoutError) and not read_only:
         return OUT_OF_TIME
     return None
 

@@ -21,7 +21,7 @@ from typing import Any
 from plainsql.database import driver
 from plainsql.database.cost import Cost
 from plainsql.database.wire_size import wire_size
-from plainsql.query import Plan, Query
+from plainsql.query import CompiledQuery, QueryText
 
 __all__ = [
     "MAX_PIPELINE_BYTES",
@@ -56,12 +56,12 @@ class PipelinedStatement:
 
     __slots__ = ("_query", "cost", "refused", "sql")
 
-    def __init__(self, query: Query[..., Any, Any], plan: Plan) -> None:
-        number = len(plan.variant.parameters) + 1
-        self.sql = f"select plainsql_read.*, ${number}::int4 from (\n{plan.sql}\n) as plainsql_read"
+    def __init__(self, query: CompiledQuery[Any, Any], text: QueryText) -> None:
+        number = len(text.variant.parameters) + 1
+        self.sql = f"select plainsql_read.*, ${number}::int4 from (\n{text.sql}\n) as plainsql_read"
         self._query = query
         self.cost = Cost()
-        self.refused = "plainsql_" in plan.sql  # it might mean one of our names
+        self.refused = "plainsql_" in text.sql  # it might mean one of our names
         """True if PostgreSQL takes the query alone, but not in this form: it returns 1,664 columns."""
 
     async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]]:

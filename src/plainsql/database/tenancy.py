@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plainsql.query import Query
+from plainsql.query import CompiledQuery
 from plainsql.tenancy import Tenant, is_visible_sql, no_tenant, quoted_setting, secured
 
 __all__ = ["Admission", "set_session"]
@@ -24,14 +24,14 @@ class Admission:
         self._open: set[str] = set()
         """Queries that see something without a tenant: by the role, which stays."""
 
-    def knows(self, query: Query[..., Any, Any]) -> bool:
+    def knows(self, query: CompiledQuery[Any, Any]) -> bool:
         """Whether the query has been found to see something without a tenant."""
         return query.name in self._open
 
     async def check(
         self,
         connection: Any,
-        query: Query[..., Any, Any],
+        query: CompiledQuery[Any, Any],
         *,
         lasting: bool = True,
         lasting_setting: bool = True,

@@ -22,8 +22,8 @@ from plainsql.database.execution import execute, fetch
 from plainsql.database.many import divide
 from plainsql.database.outcome import is_undecided
 from plainsql.database.servers import Servers
-from plainsql.query import Args, Plan, Query
-from plainsql.reach import Dependence
+from plainsql.dependencies import Dependency
+from plainsql.query import Args, CompiledQuery, QueryText
 from plainsql.types import JSON
 
 __all__ = [
@@ -108,7 +108,7 @@ def settings_of_url(url: str) -> dict[str, str]:
     return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in _NO_SETTINGS}
 
 
-def reading_of(query: Query[..., Any, R], identity: str) -> Reading[R] | None:
+def reading_of(query: CompiledQuery[Any, R], identity: str) -> Reading[R] | None:
     """Return a cached query as the cache has it; None where its results cannot be stored and be the same
     again: a column of a type that only the driver knows.
     """
@@ -123,7 +123,7 @@ def reading_of(query: Query[..., Any, R], identity: str) -> Reading[R] | None:
         type_ = item | None
     elif query.kind == "many":
         type_ = list.__class_getitem__(item)
-    policy = replace(policy, dependences=(*policy.dependences, Dependence(_ANY)))
+    policy = replace(policy, dependencies=(*policy.dependencies, Dependency(_ANY)))
     shape = "\0".join((identity, query.sql, repr(type_), *_shape(item)))
     try:
         return Reading(query.name, policy, query.parameters, type_, shape=shape)
@@ -132,18 +132,18 @@ def reading_of(query: Query[..., Any, R], identity: str) -> Reading[R] | None:
 
 
 def touched_by(
-    query: Query[..., Any, Any],
-    plan: Plan,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
     sets: Sequence[Args],
     returned: Sequence[Mapping[str, Any]] | None = None,
 ) -> Touched:
     """Return what calls of a query touch: ``sets`` are their values in the order of ``$n``."""
-    names = plan.variant.parameters
+    names = text.variant.parameters
     given = [dict(zip(names, values, strict=True)) for values in sets]
     return merge(resolve_change(change, given, returned) for change in query.changes)
 
 
-def asks_what_it_returned(query: Query[..., Any, Any]) -> bool:
+def asks_what_it_returned(query: CompiledQuery[Any, Any]) -> bool:
     """Whether only the rows that a write returns say which partition of a table it touches."""
     for change in query.changes:
         given = {column for column, source, _ in change.known if source == "parameter"}
@@ -181,7 +181,7 @@ class Through:
         """The values that nobody's sessions have of the settings that queries name."""
         self._shared = shared
         self._used = False
-        self._readings: dict[Query[..., Any, Any], Reading[Any] | None] = {}
+        self._readings: dict[CompiledQuery[Any, Any], Reading[Any] | None] = {}
         self.tables: set[str] = set()
         """Tables that the database was found to have, by hand."""
         self._identity: str | None = None
@@ -195,7 +195,7 @@ class Through:
         """Whether nothing can be stored anywhere."""
         return not (self._shared or self._used)
 
-    def knows(self, query: Query[..., Any, Any]) -> bool:
+    def knows(self, query: CompiledQuery[Any, Any]) -> bool:
         """Say whether ``reading`` has what it needs; if not, ``ask`` comes first."""
         return query in self._readings
 
@@ -207,7 +207,7 @@ class Through:
         self.servers.review()  # one may have been closed or promoted
         return bool(self.servers.current) and self._clock() >= self._ask_at
 
-    async def ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
+    async def ask(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
         """Ask one of nobody's sessions what tells the results of a query from another database's.
 
         Without a failure it may leave ``reading`` without an answer, if the server changes meanwhile.
@@ -227,7 +227,7 @@ class Through:
         else:
             self._pause = _FIRST_PAUSE_S
 
-    async def _ask(self, connection: Any, query: Query[..., Any, Any]) -> None:
+    async def _ask(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
         server = self.servers.current
         if server is None:
             return
@@ -252,7 +252,7 @@ class Through:
         self._ask_at = self._clock() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
 
-    def reading(self, query: Query[..., Any, Any]) -> Reading[Any] | None:
+    def reading(self, query: CompiledQuery[Any, Any]) -> Reading[Any] | None:
         """Return a query as a reading, or None if its results cannot be stored: ever, or now."""
         if query not in self._readings:
             named = _named_settings(query)
@@ -290,47 +290,49 @@ class Traces:
     def __init__(self, through: Through) -> None:
         self._through = through
         self._touched: Touched = {}
-        self._written: set[Query[..., Any, Any]] = set()
+        self._written: set[CompiledQuery[Any, Any]] = set()
         """Those that wrote while nothing was stored: which rows, is not kept."""
         self._unmarked = False
         """Whether it may have been committed without a mark, because nothing was stored then."""
 
-    async def execute(self, connection: Any, query: Query[..., Any, R], plan: Plan, values: Args) -> R:
+    async def execute(
+        self, connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args
+    ) -> R:
         """Run a write and remember what it has touched."""
         if self._through.quiet:
             self._written.add(query)
-            return await execute(connection, query, plan, values)
+            return await execute(connection, query, text, values)
         if query.kind != "count":
-            return query.result(await self.fetch(connection, query, plan, values))
+            return query.result(await self.fetch(connection, query, text, values))
         try:
-            return await execute(connection, query, plan, values)
+            return await execute(connection, query, text, values)
         finally:
-            self.add(touched_by(query, plan, [values]))
+            self.add(touched_by(query, text, [values]))
 
     async def fetch(
-        self, connection: Any, query: Query[..., Any, Any], plan: Plan, values: Args
+        self, connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
     ) -> list[Any]:
         """Run a write that returns rows and remember what it has touched; something is stored."""
         records: list[Any] | None = None
         try:
-            records = await fetch(connection, query, plan, values)
+            records = await fetch(connection, query, text, values)
             return records
         finally:
             # Whatever came of it: what failed on this side only, a row that cannot be read or a cancellation
             # that came too late, is done on the server's.
-            self.add(touched_by(query, plan, [values], records))
+            self.add(touched_by(query, text, [values], records))
 
     def add(self, touched: Touched) -> None:
         """Remember what was touched."""
         self._touched = merge((self._touched, touched)) if self._touched else touched
 
-    def add_sets(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
+    def add_sets(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
         """Remember what calls of a query touch; ``sets`` are as the caller has them."""
         if self._through.quiet:
             self._written.add(query)
             return
-        for plan, values in divide(query, sets):
-            self.add(touched_by(query, plan, values))
+        for text, values in divide(query, sets):
+            self.add(touched_by(query, text, values))
 
     async def before_commit(self) -> Mark | None:
         """Mark what was touched. Raises ``CacheError`` in strict mode: the transaction must not commit."""
@@ -356,7 +358,7 @@ class Traces:
         return merge((*([self._touched] if self._touched else []), *written))
 
 
-def _named_settings(query: Query[..., Any, Any]) -> list[str]:
+def _named_settings(query: CompiledQuery[Any, Any]) -> list[str]:
     """The settings that are read by name on the way to a query's result."""
     named = set(query.cache.settings) if query.cache is not None else set[str]()
     return sorted(named.union(*(query.row_security or {}).values()))

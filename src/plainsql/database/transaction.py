@@ -31,7 +31,7 @@ from plainsql.database.tenancy import Admission
 from plainsql.database.through import ANYTHING, Through, Traces
 from plainsql.errors import TransactionError
 from plainsql.options import check
-from plainsql.query import Args, Query
+from plainsql.query import Args, CompiledQuery, Query
 
 __all__ = ["Isolation", "Terms", "Transaction", "begin"]
 
@@ -78,14 +78,14 @@ class Transaction:
         self._borrowed: BorrowedConnection | None = None
         """Of the outermost: the connection as the user has it."""
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
+    def run(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
-        plan, values = query.plan(args)
+        text, values = query.text(args)
         traces = self._outermost.traces
         run = execute if traces is None or not query.changes else traces.execute
-        return self._exclusively(query, lambda connection: run(connection, query, plan, values))
+        return self._exclusively(query, lambda connection: run(connection, query, text, values))
 
-    async def stream(self, query: Query[..., T, Any], args: Args, /) -> AsyncIterator[T]:
+    async def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> AsyncIterator[T]:
         """Iterate over a query's rows through a cursor of this transaction; other queries may run in
         between.
         """
@@ -105,14 +105,16 @@ class Transaction:
                 raise
             raise error from raised
 
-    def run_batch(self, query: Query[..., Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
+    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
         """Run a query for each set of arguments; the results in the order of the sets."""
         self._trace(query, sets)
         return self._exclusively(
             query, lambda connection: run_batch(connection, query, sets), "batch", len(sets)
         )
 
-    def run_many(self, query: Query[..., Any, Any], sets: Sequence[Args], /) -> Coroutine[Any, Any, None]:
+    def execute_many(
+        self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /
+    ) -> Coroutine[Any, Any, None]:
         """Run a query for each set of arguments, pipelined; its results are dropped."""
         self._trace(query, sets)
         return self._exclusively(
@@ -148,9 +150,10 @@ class Transaction:
     ) -> int:
         """Copy a query's rows out with COPY and return how many there were. See ``Database.copy_out``."""
         args = arguments_of(query, output, parameters, format, header, progress)
+        compiled = query.compiled
         return await self._exclusively(
-            query,
-            lambda connection: copy_out(connection, query, args, output, format, header, progress),
+            compiled,
+            lambda connection: copy_out(connection, compiled, args, output, format, header, progress),
             "copy_out",
         )
 
@@ -181,7 +184,7 @@ class Transaction:
 
     async def _exclusively(
         self,
-        query: Query[..., Any, Any] | None,
+        query: CompiledQuery[Any, Any] | None,
         work: Callable[[Any], Coroutine[Any, Any, R]],
         operation: Operation = "call",
         sets: int = 1,
@@ -208,21 +211,21 @@ class Transaction:
         finally:
             self._busy = False
 
-    def _trace(self, query: Query[..., Any, Any], sets: Sequence[Args]) -> None:
+    def _trace(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
         if query.changes and (traces := self._outermost.traces) is not None:
             traces.add_sets(query, sets)
 
-    async def _admit(self, connection: Any, query: Query[..., Any, Any]) -> None:
+    async def _admit(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
         if query.row_security is not None and self._terms.admission is not None:
             # A role or tenant that was set in here is gone with the transaction.
             own = self._outermost._doubtful or self._outermost._altered
             await self._terms.admission.check(connection, query, lasting=not own, lasting_setting=False)
 
-    def _note(self, query: Query[..., Any, Any]) -> None:
+    def _note(self, query: CompiledQuery[Any, Any]) -> None:
         # What only reads sets nothing. A write may set what holds until the end of the transaction.
-        if query.effect != "reads":
+        if not query.read_only:
             self._outermost._altered = True
-        if query.effect == "unknown" and may_alter_statements(query.sql):
+        if not query.session_clean and may_alter_statements(query.sql):
             self._connection.is_suspect = True
 
     def _end(self) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from plainsql.limits.decision import Decision
+from plainsql.limits.limiter import Limiter
 from plainsql.limits.rules import BucketRule, Charge, Subject
-
-if TYPE_CHECKING:
-    from plainsql.limits.limits import Limits
 
 __all__ = ["TokenBucket"]
 
@@ -23,7 +19,7 @@ class TokenBucket:
     ``RedisUnavailableError`` where the limits are told to.
     """
 
-    def __init__(self, limits: Limits, name: str, rule: BucketRule) -> None:
+    def __init__(self, limits: Limiter, name: str, rule: BucketRule) -> None:
         self._limits = limits
         self._name = name
         self._rule = rule

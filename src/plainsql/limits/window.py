@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from plainsql.limits.decision import Decision
+from plainsql.limits.limiter import Limiter
 from plainsql.limits.rules import Charge, Subject, WindowRule
-
-if TYPE_CHECKING:
-    from plainsql.limits.limits import Limits
 
 __all__ = ["SlidingWindow"]
 
@@ -24,7 +20,7 @@ class SlidingWindow:
     ``RedisUnavailableError`` where the limits are told to.
     """
 
-    def __init__(self, limits: Limits, name: str) -> None:
+    def __init__(self, limits: Limiter, name: str) -> None:
         self._limits = limits
         self._name = name
 

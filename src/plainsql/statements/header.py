@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from plainsql.deprecation import warn_of_old_name
 from plainsql.errors import SqlFileError
 
 from .source import Source
@@ -35,9 +36,11 @@ KEYS: Final = {
     "column": "total",
     "cache": "",
     "allow": "",
-    "join": "",
+    "autobatch": "",
 }
 """Every key, with the example of a name for those that take one: ``param limit: …``."""
+
+_FORMER_KEYS: Final = {"join": "autobatch"}
 
 _SHAPE: Final = re.compile(r"(\w+)(?:[ \t]+(\"(?:[^\"]|\"\")+\"|[^\s:]+))?[ \t]*:(?=[ \t]|$)[ \t]*")
 _NO_COLON: Final = re.compile(r"returns?[ \t]+(?:one|optional|many|value|count)\b[^.,;]*$", re.IGNORECASE)
@@ -124,7 +127,10 @@ def _read_line(
             )
         return None
     key, name = shape[1], shape[2] or ""
+    key = _FORMER_KEYS.get(key, key)
     if key in KEYS:
+        if key != shape[1]:
+            warn_of_old_name(f"{source.place(offset)}: the header key {shape[1]!r}", repr(key))
         if bool(name) != bool(KEYS[key]):
             errors.append(_wrong_name(source, content, key, name, offset))
             # An entry all the same: the lines that follow are keys.

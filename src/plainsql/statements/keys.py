@@ -43,7 +43,17 @@ class Keys:
     """The values of a header's keys. ``returns`` is ``None`` only where an error was reported."""
 
     __slots__ = (
-        *("allow", "bounds", "bounds_offsets", "cache", "columns", "encrypted", "join", "returns", "table"),
+        *(
+            "allow",
+            "bounds",
+            "bounds_offsets",
+            "cache",
+            "columns",
+            "encrypted",
+            "autobatch",
+            "returns",
+            "table",
+        ),
     )
 
     def __init__(self, table: str) -> None:
@@ -56,7 +66,7 @@ class Keys:
         self.columns: list[ColumnHint] = []
         self.cache: CachePolicy | None = None
         self.allow: list[Allowance] = []
-        self.join = True
+        self.autobatch = True
 
 
 def read_keys(source: Source, entries: list[Entry], table: str, errors: list[SqlFileError]) -> Keys:
@@ -383,14 +393,14 @@ def _read_allow(source: Source, entry: Entry, keys: Keys) -> None:
     keys.allow.append(Allowance(found[1], reason, source.place(entry.value_offset)))
 
 
-def _read_join(source: Source, entry: Entry, keys: Keys) -> None:
+def _read_autobatch(source: Source, entry: Entry, keys: Keys) -> None:
     if entry.value != "off":
         raise source.error(
             entry.value_offset,
-            f"join cannot be {entry.value!r}, expected off",
-            hint="Remove the line: concurrent calls are joined wherever that is proved safe.",
+            f"autobatch cannot be {entry.value!r}, expected off",
+            hint="Remove the line: concurrent calls share a round trip wherever that is proved safe.",
         )
-    keys.join = False
+    keys.autobatch = False
 
 
 _READERS: Final = {
@@ -399,7 +409,7 @@ _READERS: Final = {
     "column": _read_column,
     "cache": _read_cache,
     "allow": _read_allow,
-    "join": _read_join,
+    "autobatch": _read_autobatch,
 }
 _EXAMPLES: Final = {
     "returns": f"Write {FORMS}.",
@@ -407,5 +417,5 @@ _EXAMPLES: Final = {
     "column": "Write, for example, column total: not null",
     "cache": "Write, for example, cache: 5m",
     "allow": "Write, for example, allow: missing-index: the table has forty rows",
-    "join": "Write join: off, or remove the line.",
+    "autobatch": "Write autobatch: off, or remove the line.",
 }

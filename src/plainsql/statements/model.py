@@ -167,8 +167,8 @@ class Statement:
     columns: tuple[ColumnHint, ...]
     cache: CachePolicy | None
     allow: tuple[Allowance, ...]
-    join: bool
-    """False where ``join: off`` forbids that concurrent calls run as one statement."""
+    autobatch: bool
+    """False if ``autobatch: off`` forbids that concurrent calls share a round trip."""
     body: str
     """The statement itself, with ``:name``, without the header and the closing semicolon."""
     body_line: int

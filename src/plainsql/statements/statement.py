@@ -85,7 +85,7 @@ def parse(text: str, *, name: str, path: str) -> Statement:
         columns=tuple(keys.columns),
         cache=keys.cache,
         allow=tuple(keys.allow),
-        join=keys.join,
+        autobatch=keys.autobatch,
         body=compiled.body[: compiled.end].rstrip(),
         body_line=line,
         compiled=compiled,

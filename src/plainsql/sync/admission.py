@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plainsql.query import Query
+from plainsql.query import CompiledQuery
 from plainsql.sync.session import Session
 from plainsql.tenancy import is_visible_sql, no_tenant, secured
 
@@ -23,7 +23,7 @@ class Admission:
         self._setting = setting
         self._open: set[str] = set()
 
-    def check(self, session: Session, query: Query[..., Any, Any], *, lasting: bool = False) -> None:
+    def check(self, session: Session, query: CompiledQuery[Any, Any], *, lasting: bool = False) -> None:
         """Raise ``TenantError`` if the query's tables are closed to this session.
 
         ``lasting``: the session's role and settings are those that it begins with, and not a transaction's.

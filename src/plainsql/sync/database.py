@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import psycopg
 
 from plainsql.options import check
-from plainsql.query import Args, Query
+from plainsql.query import Args, CompiledQuery
 from plainsql.sync.admission import Admission
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.outcome import add_note
@@ -47,7 +47,7 @@ class _Executor:
         """The statements that make a transaction the tenant's; empty if it needs none: a call is no
         transaction then."""
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> R:
+    def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query and commit what it did."""
         session = self._session
         with session.lock:
@@ -62,11 +62,10 @@ class _Executor:
                         is_again = True
                         session.reopen()
                         continue
-                    effect: Any = query.effect
-                    add_note(session, error, effect)
+                    add_note(session, error, read_only=query.read_only)
                     raise
 
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]:
+    def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction of its own."""
         with self._begin(f"the rows of {query.name}") as transaction:
             if self._tenant is None:
@@ -98,7 +97,7 @@ class _Executor:
         admission = self._admission if self._tenant is None else None
         return begin(self._session, self._terms.prefetch, admission, holder, self._local, *options)
 
-    def _run(self, query: Query[..., Any, R], args: Args) -> R:
+    def _run(self, query: CompiledQuery[Any, R], args: Args) -> R:
         session = self._session
         if not self._local:
             if self._tenant is None:
@@ -115,14 +114,14 @@ class _Executor:
         session.run_script("commit")
         return result
 
-    def _may_run_again(self, query: Query[..., Any, Any], error: BaseException) -> bool:
+    def _may_run_again(self, query: CompiledQuery[Any, Any], error: BaseException) -> bool:
         """Say whether a call that failed changes nothing, or has changed nothing, and may end better on
         another connection.
         """
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             # The server is the primary no more: the next connection may find the one that is.
             return self._session.may_leave_read_only_server()
-        return query.effect == "reads" and self._session.is_lost and not isinstance(error, TimeoutError)
+        return query.read_only and self._session.is_lost and not isinstance(error, TimeoutError)
 
 
 class TenantDatabase(_Executor):

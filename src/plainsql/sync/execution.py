@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors, pq
 
 from plainsql.errors import DecodeError
-from plainsql.query import Args, Described, Plan, Query
+from plainsql.query import Args, CompiledQuery, Described, QueryText
 from plainsql.sync.codecs.codec import UNFIT
 from plainsql.sync.session import Prepared, Session
 
@@ -22,50 +22,50 @@ T = TypeVar("T")
 _STALE: Final = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
 
 
-def _note(error: psycopg.Error, query: Query[..., Any, Any], plan: Plan) -> str:
+def _note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> str:
     said = error.diag
-    return query.note(
-        plan, said.statement_position, sqlstate=error.sqlstate, message=said.message_primary or ""
+    return query.error_note(
+        text, said.statement_position, sqlstate=error.sqlstate, message=said.message_primary or ""
     )
 
 
-def execute(session: Session, query: Query[..., Any, R], args: Args) -> R:
+def execute(session: Session, query: CompiledQuery[Any, R], args: Args) -> R:
     """Run a query to its end and build its result."""
-    plan, values = query.plan(args)
+    text, values = query.text(args)
     with session.lock:
         try:
-            prepared, result = _send(session, query, plan, values)
+            prepared, result = _send(session, query, text, values)
         except psycopg.Error as error:
-            error.add_note(_note(error, query, plan))
+            error.add_note(_note(error, query, text))
             raise
         if query.kind == "count":
             # Its result is an int by its class; the type checker knows only R.
             return result.command_tuples or 0  # type: ignore[return-value]
-        return query.result(_records(session, query, plan, prepared, result))
+        return query.result(_records(session, query, text, prepared, result))
 
 
-def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: int) -> Iterator[T]:
+def iterate(session: Session, query: CompiledQuery[T, Any], args: Args, prefetch: int) -> Iterator[T]:
     """Run a query through a cursor, ``prefetch`` rows at a time. The session is in a transaction.
 
     What no cursor can be declared for (``insert … returning``) is read as a whole.
     """
-    plan, values = query.plan(args)
+    text, values = query.text(args)
     with session.lock:
         try:
-            prepared = _prepare(session, query, plan)
-            data = _encode(query, plan, prepared, values)
+            prepared = _prepare(session, query, text)
+            data = _encode(query, text, prepared, values)
         except psycopg.Error as error:
-            error.add_note(_note(error, query, plan))
+            error.add_note(_note(error, query, text))
             raise
         try:
-            cursor = _declare(session, plan, prepared, data)
+            cursor = _declare(session, text, prepared, data)
             result = None if cursor else session.run(prepared, data)
         except psycopg.Error as error:
             # No position: the server counts from the beginning of the declaration.
-            error.add_note(query.note(plan, None))
+            error.add_note(query.error_note(text, None))
             raise
     if result is not None:
-        yield from query.build(_records(session, query, plan, prepared, result))
+        yield from query.build(_records(session, query, text, prepared, result))
         return
     try:
         while True:
@@ -73,9 +73,9 @@ def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: i
                 try:
                     result = session.run_text(f"fetch {prefetch} from {cursor}")
                 except psycopg.Error as error:
-                    error.add_note(query.note(plan, None))
+                    error.add_note(query.error_note(text, None))
                     raise
-                rows = query.build(_records(session, query, plan, prepared, result))
+                rows = query.build(_records(session, query, text, prepared, result))
             yield from rows
             if len(rows) < prefetch:
                 return
@@ -87,15 +87,15 @@ def iterate(session: Session, query: Query[..., T, Any], args: Args, prefetch: i
 
 
 def _send(
-    session: Session, query: Query[..., Any, Any], plan: Plan, values: Args
+    session: Session, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> tuple[Prepared, pq.abc.PGresult]:
-    prepared = _prepare(session, query, plan)
+    prepared = _prepare(session, query, text)
     try:
-        result = session.run(prepared, _encode(query, plan, prepared, values))
+        result = session.run(prepared, _encode(query, text, prepared, values))
         if not prepared.name and _differs(prepared, result):
             # It was described some time ago. If it does not fit, the transaction around it is rolled back.
-            session.forget(plan.sql)
-            prepared = _prepare(session, query, plan)
+            session.forget(text.sql)
+            prepared = _prepare(session, query, text)
         return prepared, result
     except _STALE as error:
         if (
@@ -103,23 +103,25 @@ def _send(
             and error.diag.source_function != "RevalidateCachedQuery"
         ):
             raise
-        session.forget(plan.sql)
+        session.forget(text.sql)
         if session.in_transaction:  # which the error has ended
             raise
-        prepared = _prepare(session, query, plan)
-        return prepared, session.run(prepared, _encode(query, plan, prepared, values))
+        prepared = _prepare(session, query, text)
+        return prepared, session.run(prepared, _encode(query, text, prepared, values))
 
 
 def _differs(prepared: Prepared, result: pq.abc.PGresult) -> bool:
     return [result.ftype(index) for index in range(result.nfields)] != [*prepared.column_types]
 
 
-def _declare(session: Session, plan: Plan, prepared: Prepared, data: Sequence[bytes | None]) -> str | None:
+def _declare(
+    session: Session, text: QueryText, prepared: Prepared, data: Sequence[bytes | None]
+) -> str | None:
     """Declare a cursor and return its name, or None where the statement cannot have one."""
     if prepared.through_cursor is False:
         return None
     name = session.new_name()
-    declaration = f"declare {name} no scroll cursor for {plan.sql}"
+    declaration = f"declare {name} no scroll cursor for {text.sql}"
     if prepared.through_cursor:
         session.run_text(declaration, data, prepared.parameter_types)
         return name
@@ -135,9 +137,9 @@ def _declare(session: Session, plan: Plan, prepared: Prepared, data: Sequence[by
     return name if prepared.through_cursor else None
 
 
-def _prepare(session: Session, query: Query[..., Any, Any], plan: Plan) -> Prepared:
+def _prepare(session: Session, query: CompiledQuery[Any, Any], text: QueryText) -> Prepared:
     """Prepare a statement, and compare its result with the query's row type before it is run."""
-    prepared = session.prepare(plan.sql)
+    prepared = session.prepare(text.sql)
     if query.kind != "count" and prepared.compared_for is not query:
         columns = tuple(
             Described(name, oid, codec.name)
@@ -146,31 +148,37 @@ def _prepare(session: Session, query: Query[..., Any, Any], plan: Plan) -> Prepa
             )
         )
         if query.needs_columns:
-            query.adopt(columns)
+            query.set_columns(columns)
         else:
             query.compare(columns)
         prepared.compared_for = query
     return prepared
 
 
-def _encode(query: Query[..., Any, Any], plan: Plan, prepared: Prepared, values: Args) -> list[bytes | None]:
+def _encode(
+    query: CompiledQuery[Any, Any], text: QueryText, prepared: Prepared, values: Args
+) -> list[bytes | None]:
     data: list[bytes | None] = []
     for index, (codec, value) in enumerate(zip(prepared.parameters, values, strict=True)):
         if value is None:
             data.append(None)
             continue
         try:
-            text = codec.encode(value).encode()
+            encoded = codec.encode(value).encode()
         except UNFIT as error:
-            raise query.unfit(plan, index, codec.name, value, error) from None
-        if b"\0" in text:  # it would end there, for libpq
-            raise query.unfit(plan, index, codec.name, value, detail="it holds a NUL character")
-        data.append(text)
+            raise query.encode_error(text, index, codec.name, value, error) from None
+        if b"\0" in encoded:  # it would end there, for libpq
+            raise query.encode_error(text, index, codec.name, value, detail="it holds a NUL character")
+        data.append(encoded)
     return data
 
 
 def _records(
-    session: Session, query: Query[..., Any, Any], plan: Plan, prepared: Prepared, result: pq.abc.PGresult
+    session: Session,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
+    prepared: Prepared,
+    result: pq.abc.PGresult,
 ) -> list[tuple[Any, ...]]:
     columns = []
     for index, codec in enumerate(prepared.columns):
@@ -180,7 +188,7 @@ def _records(
             columns.append([None if text is None else decode(text.decode()) for text in texts])
         except UNFIT as error:
             # Where a type was altered, the next call sees it as it is now.
-            session.forget(plan.sql)
+            session.forget(text.sql)
             raise DecodeError(
                 f"{query.name}: {prepared.column_names[index]}: "
                 f"a value of the type {codec.name} that Python does not have",

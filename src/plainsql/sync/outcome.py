@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from plainsql.outcomes import CHANGES_NOTHING, NOT_COMMITTED, PERHAPS_COMMITTED, UNKNOWN
-from plainsql.query import Effect
 from plainsql.sync.session import Session
 
 __all__ = ["add_note", "add_transaction_note"]
 
 
-def add_note(session: Session, error: BaseException, effect: Effect) -> None:
+def add_note(session: Session, error: BaseException, *, read_only: bool) -> None:
     """Note what became of a call's statement; nothing if the error says so by itself."""
     if session.is_lost:
-        error.add_note(CHANGES_NOTHING if effect == "reads" else UNKNOWN)
+        error.add_note(CHANGES_NOTHING if read_only else UNKNOWN)
 
 
 def add_transaction_note(session: Session, error: BaseException, *, committing: bool) -> None:

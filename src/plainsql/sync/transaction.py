@@ -10,7 +10,7 @@ import psycopg
 
 from plainsql.errors import TransactionError
 from plainsql.options import check
-from plainsql.query import Args, Query
+from plainsql.query import Args, CompiledQuery
 from plainsql.sync.admission import Admission
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.outcome import add_transaction_note
@@ -39,14 +39,14 @@ class Transaction:
         self._savepoint: Transaction | None = None
         """The savepoint whose block is open."""
 
-    def run(self, query: Query[..., Any, R], args: Args, /) -> R:
+    def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query inside the transaction."""
         session = self._claim()
         if self._admission is not None:
             self._admission.check(session, query)
         return execute(session, query, args)
 
-    def stream(self, query: Query[..., T, Any], args: Args, /) -> Iterator[T]:
+    def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor; other queries may run in between."""
         session = self._claim()
         if self._admission is not None:

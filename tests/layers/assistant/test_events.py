@@ -160,7 +160,7 @@ async def test_an_entry_of_another_calendar_is_kept_once_and_brought_up_to_date(
 
 
 async def test_reminders_read_their_index(owner_db: plainsql.Database, desk: Desk) -> None:
-    plan, args = events.due_reminders.plan(events.due_reminders.bind((), {}))
+    plan, args = events.due_reminders.compiled.text(events.due_reminders.compiled.bind((), {}))
     async with desk.db.transaction() as tx:
         await tx.connection.execute("set local enable_seqscan = off")
         rows = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)

@@ -171,7 +171,7 @@ async def test_no_query_reads_a_large_table_through_or_sorts_more_than_a_page(la
         values = dict(given[name])
         if name.endswith(("list", "by_user", "upcoming", "due_reminders", "by_date_range", "purge_deleted")):
             values["limit"] = 50
-        plan, args = query.plan(query.bind((), values))
+        plan, args = query.compiled.text(query.compiled.bind((), values))
         async with large.db.transaction() as tx:
             rows = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)
         shown = "\n".join(row[0] for row in rows)

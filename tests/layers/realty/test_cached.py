@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from plainsql.dependencies import Dependency
 from plainsql.layers.realty import conversations, leads, messages, projects, properties, typologies
 from plainsql.query import Query
-from plainsql.reach import Dependence
 
 SEARCHES = (projects.search, projects.search_hybrid, properties.search, properties.search_hybrid)
 
 
 def known(query: Query[..., object, object], table: str, column: str) -> tuple[str, str] | None:
     """How a query says which rows of a table it touches, by a column; ``None`` where it does not."""
-    (change,) = (change for change in query.changes if change.table == table)
+    (change,) = (change for change in query.compiled.changes if change.table == table)
     sources = [(source, name) for each, source, name in change.known if each == column]
     return sources[0] if sources else None
 
 
 def test_recent_messages_depend_on_their_conversation_alone() -> None:
-    assert messages.recent.cache is not None
-    assert messages.recent.cache.dependences == (
-        Dependence("realty.messages", "conversation_id", "conversation_id"),
+    assert messages.recent.compiled.cache is not None
+    assert messages.recent.compiled.cache.dependencies == (
+        Dependency("realty.messages", "conversation_id", "conversation_id"),
     )
 
 
@@ -47,9 +47,9 @@ def test_a_write_spares_the_messages_of_other_conversations_where_it_names_its_o
 def test_searches_are_kept_for_an_hour_until_the_catalogue_changes() -> None:
     tables = ("realty.projects", "realty.properties", "realty.typologies")
     for search in SEARCHES:
-        assert search.cache is not None
-        assert search.cache.ttl == 3600
-        assert search.cache.dependences == tuple(Dependence(table) for table in tables)
+        assert search.compiled.cache is not None
+        assert search.compiled.cache.ttl == 3600
+        assert search.compiled.cache.dependencies == tuple(Dependency(table) for table in tables)
     for write in (projects.update, properties.set_embedding, typologies.delete):
-        assert {change.table for change in write.changes} & set(tables)
-    assert not {change.table for change in messages.append.changes} & set(tables)
+        assert {change.table for change in write.compiled.changes} & set(tables)
+    assert not {change.table for change in messages.append.compiled.changes} & set(tables)

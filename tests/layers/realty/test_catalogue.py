@@ -128,7 +128,9 @@ async def test_the_homes_of_a_project_are_paged_in_both_orders(agency: Agency) -
 @pytest.mark.parametrize("order", ["newest", "cheapest"])
 async def test_the_homes_of_a_project_are_read_from_an_index_in_order(agency: Agency, order: str) -> None:
     query = properties.list_by_project
-    plan, args = query.plan(query.bind((), {"project_id": agency.project.id, "order": order}))
+    plan, args = query.compiled.text(
+        query.compiled.bind((), {"project_id": agency.project.id, "order": order})
+    )
     async with agency.db.transaction() as tx:
         await tx.connection.execute(
             "set local enable_seqscan = off; set local enable_sort = off; set local enable_bitmapscan = off"

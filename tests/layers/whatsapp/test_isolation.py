@@ -70,7 +70,14 @@ async def test_it_is_noticed_on_every_table(isolation: Isolation, broken: str) -
             await isolation.check_tables()
 
 
-@one[int]("whatsapp.contacts.count", "count.sql", 1, "select count(*) from whatsapp.contacts", effect="reads")
+@one[int](
+    "whatsapp.contacts.count",
+    "count.sql",
+    1,
+    "select count(*) from whatsapp.contacts",
+    read_only=True,
+    session_clean=True,
+)
 def count_of_all() -> Args:
     return ()
 

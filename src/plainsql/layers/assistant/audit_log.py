@@ -37,7 +37,7 @@ from assistant.audit_log as a
 where
   a.tenant_id = (select assistant.current_tenant())
   and a.created_at >= :since  --?
-""", effect="reads", row_security={"assistant.audit_log": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many changes were logged, since a time if given.
 
@@ -65,7 +65,7 @@ from assistant.audit_log as a
 where
   a.tenant_id = (select assistant.current_tenant())
   and a.id = :id
-""", effect="reads", row_security={"assistant.audit_log": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The entry with this id.
 
@@ -99,7 +99,7 @@ where
   and (a.created_at, a.id) < (:after_created_at, :after_id)  --?
 order by a.created_at desc, a.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.audit_log": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def list(
     *,
     table_name: str | UnsetType = UNSET,
@@ -150,7 +150,7 @@ where
   and a.id > :after_id  --?
 order by a.id
 limit :limit
-""", effect="reads", row_security={"assistant.audit_log": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def trail(*, table_name: str, row_id: int, after_id: int | UnsetType = UNSET, limit: int = 50) -> Args:
     """What was done to one row, in the order in which it was done. The next page comes after the last
     row's id.

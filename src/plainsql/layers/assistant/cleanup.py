@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count, many
-from plainsql.reach import Change
 
 __all__ = ["conversations", "events", "message_history", "notes", "tenants", "users"]
 
@@ -203,7 +203,7 @@ tenants as (
 select t.tenant_id
 from tenants as t
 where t.tenant_id is not null
-""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)}, not_null=("tenant_id",))
+""", read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)}, not_null=("tenant_id",))
 def tenants() -> Args:
     """The tenants, so that each can be cleaned up: for a role that row-level security does not bind.
     All that a tenant has hangs on its users.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -99,7 +99,7 @@ from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
   and c.created_at >= :since  --?
-""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many conversations there are, since a time if given.
 
@@ -243,7 +243,7 @@ from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
   and c.id = :id
-""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The conversation with this id.
 
@@ -275,7 +275,7 @@ from assistant.conversations as c
 where
   c.tenant_id = (select assistant.current_tenant())
   and c.session_id = :session_id
-""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def get_by_session_id(*, session_id: str) -> Args:
     """The conversation of this session.
 
@@ -413,7 +413,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def list(
     *,
     user_id: int | UnsetType = UNSET,
@@ -457,7 +457,7 @@ where
   and (c.last_activity, c.id) < (:after_last_activity, :after_id)  --?
 order by c.last_activity desc, c.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.conversations": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def list_active(
     *,
     user_id: int | UnsetType = UNSET,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -154,7 +154,7 @@ where
   )
 order by e.start_datetime, e.id
 limit :limit
-""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def by_date_range(
     *,
     user_id: int,
@@ -219,7 +219,7 @@ where
   and (e.start_datetime, e.id) < (:after_start_datetime, :after_id)  --?
 order by e.start_datetime desc, e.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def by_user(
     *,
     user_id: int,
@@ -356,7 +356,7 @@ from assistant.events as e
 where
   e.tenant_id = (select assistant.current_tenant())
   and e.created_at >= :since  --?
-""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many events there are, since a time if given.
 
@@ -497,7 +497,7 @@ where
   and e.start_datetime >= now() - make_interval(mins => :late_minutes)
 order by e.remind_at, e.id
 limit :limit
-""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
     """The events of which a user is to be reminded now and was not yet, the longest due first. What
     began longer ago than late_minutes is passed over: a reminder that late is of no use.
@@ -540,7 +540,7 @@ from assistant.events as e
 where
   e.tenant_id = (select assistant.current_tenant())
   and e.id = :id
-""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The event with this id.
 
@@ -581,7 +581,7 @@ where
   and (e.created_at, e.id) < (:after_created_at, :after_id)  --?
 order by e.created_at desc, e.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def list(
     *,
     user_id: int | UnsetType = UNSET,
@@ -716,7 +716,7 @@ where
   and (o.begins_at, e.id) > (:after_begins_at, :after_id)  --?
 order by o.begins_at, e.id
 limit :limit
-""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)}, not_null=("begins_at",))
+""", read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)}, not_null=("begins_at",))
 def occurrences(
     *,
     user_id: int,
@@ -983,7 +983,7 @@ where
   and (e.start_datetime, e.id) > (:after_start_datetime, :after_id)  --?
 order by e.start_datetime, e.id
 limit :limit
-""", effect="reads", row_security={"assistant.events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def upcoming(
     *,
     within_hours: int = 24,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -208,7 +208,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def by_intent(
     *,
     intent: str,
@@ -260,7 +260,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def conversation_history(
     *,
     conversation_id: int,
@@ -286,7 +286,7 @@ from assistant.message_history as m
 where
   m.tenant_id = (select assistant.current_tenant())
   and m.created_at >= :since  --?
-""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many messages there are, since a time if given.
 
@@ -394,7 +394,7 @@ from assistant.message_history as m
 where
   m.tenant_id = (select assistant.current_tenant())
   and m.id = :id
-""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The message with this id.
 
@@ -421,7 +421,7 @@ where
 group by m.intent_detected
 order by messages desc, intent asc
 limit :limit
-""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def intent_statistics(
     *,
     since: datetime | UnsetType = UNSET,
@@ -463,7 +463,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def list(
     *,
     conversation_id: int | UnsetType = UNSET,
@@ -587,7 +587,7 @@ select
   n.updated_by
 from newest as n
 order by n.created_at, n.id
-""", effect="reads", row_security={"assistant.message_history": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def recent(*, conversation_id: int, limit: int = 10) -> Args:
     """The last messages of a conversation, oldest first: what a model is given as its context.
 

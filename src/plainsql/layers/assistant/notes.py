@@ -10,8 +10,8 @@ from __future__ import annotations
 from builtins import list as list_
 from datetime import datetime
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -116,7 +116,7 @@ where
   and (n.created_at, n.id) < (:after_created_at, :after_id)  --?
 order by n.created_at desc, n.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
 def by_tags(
     *,
     user_id: int | None = None,
@@ -168,7 +168,7 @@ where
   and (n.is_pinned, n.created_at, n.id) < (:after_is_pinned, :after_created_at, :after_id)  --?
 order by n.is_pinned desc, n.created_at desc, n.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
 def by_user(
     *,
     user_id: int,
@@ -261,7 +261,7 @@ from assistant.notes as n
 where
   n.tenant_id = (select assistant.current_tenant())
   and n.created_at >= :since  --?
-""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many notes there are, since a time if given.
 
@@ -386,7 +386,7 @@ where
   and n.reminder_datetime <= now()
 order by n.reminder_datetime, n.id
 limit :limit
-""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
 def due_reminders(*, limit: int = 100) -> Args:
     """The notes of which a user is to be reminded now and was not yet, the longest due first.
 
@@ -424,7 +424,7 @@ from assistant.notes as n
 where
   n.tenant_id = (select assistant.current_tenant())
   and n.id = :id
-""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The note with this id.
 
@@ -462,7 +462,7 @@ where
   and (n.created_at, n.id) < (:after_created_at, :after_id)  --?
 order by n.created_at desc, n.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
 def list(
     *,
     user_id: int | UnsetType = UNSET,
@@ -623,7 +623,7 @@ from found as f
 inner join assistant.notes as n on f.id = n.id
 where n.tenant_id = (select assistant.current_tenant())
 order by f.rank desc, f.id desc
-""", effect="reads", row_security={"assistant.notes": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)}, not_null=("rank", "content_highlight"))
+""", read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",), "assistant.users": ("app.jwt_tenant",)}, not_null=("rank", "content_highlight"))
 def search(
     *,
     language_code: str | None = None,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -57,7 +57,7 @@ from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
   and u.created_at >= :since  --?
-""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many users there are, since a time if given.
 
@@ -152,7 +152,7 @@ from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
   and u.id = :id
-""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
     """The user with this id.
 
@@ -184,7 +184,7 @@ from assistant.users as u
 where
   u.tenant_id = (select assistant.current_tenant())
   and u.telegram_id = :telegram_id
-""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)})
 def get_by_telegram_id(*, telegram_id: int) -> Args:
     """The user with this Telegram account.
 
@@ -334,7 +334,7 @@ where
   and (u.created_at, u.id) < (:after_created_at, :after_id)  --?
 order by u.created_at desc, u.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -375,7 +375,7 @@ where
   and (u.created_at, u.id) < (:after_created_at, :after_id)  --?
 order by u.created_at desc, u.id desc
 limit :limit
-""", effect="reads", row_security={"assistant.users": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)})
 def list_active(
     *,
     after_created_at: datetime | UnsetType = UNSET,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -64,7 +64,7 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.bot_sessions", (
         ("id", "returned", "id"),
         ("session_key", "parameter", "session_key"),
@@ -86,7 +86,7 @@ def close(*, session_key: str) -> Args:
 select count(*) as total
 from marketplace.bot_sessions as s
 where s.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many bot sessions there are, since a time if given.
 
@@ -128,7 +128,7 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.bot_sessions", (
         ("id", "returned", "id"),
         ("session_key", "parameter", "session_key"),
@@ -158,7 +158,7 @@ def create(
 @count_("marketplace.bot_sessions.delete", "sql/marketplace/bot_sessions/delete.sql", 3, """\
 delete from marketplace.bot_sessions as s
 where s.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.bot_sessions", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
@@ -187,7 +187,7 @@ select
   s.updated_at
 from marketplace.bot_sessions as s
 where s.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: int) -> Args:
     """The bot session with this id.
 
@@ -213,7 +213,7 @@ select
   s.updated_at
 from marketplace.bot_sessions as s
 where s.session_key = :session_key
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_session_key(*, session_key: str) -> Args:
     """The bot session with this key.
 
@@ -246,7 +246,7 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.bot_sessions", (
         ("id", "returned", "id"),
         ("session_key", "parameter", "session_key"),
@@ -289,7 +289,7 @@ from marketplace.bot_sessions as s
 where (s.created_at, s.id) < (:after_created_at, :after_id)  --?
 order by s.created_at desc, s.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -326,7 +326,7 @@ where
   and (s.last_activity_at, s.id) > (:after_last_activity_at, :after_id)  --?
 order by s.last_activity_at, s.id
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list_open(
     *,
     silent_since: datetime | UnsetType = UNSET,
@@ -365,7 +365,7 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.bot_sessions", (
         ("id", "returned", "id"),
         ("session_key", "parameter", "session_key"),
@@ -407,7 +407,7 @@ returning
   s.details,
   s.created_at,
   s.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.bot_sessions", (
         ("id", "parameter", "id"),
         ("session_key", "returned", "session_key"),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -129,7 +129,7 @@ def block(*, id: int) -> Args:
 select count(*) as total
 from marketplace.buyers as b
 where b.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many buyers there are, since a time if given.
 
@@ -175,7 +175,7 @@ returning
   b.profile_data,
   b.created_at,
   b.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.buyers", (
         ("id", "returned", "id"),
         ("wallapop_user_id", "parameter", "wallapop_user_id"),
@@ -245,7 +245,7 @@ returning
   b.profile_data,
   b.created_at,
   b.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.buyers", (
         ("id", "returned", "id"),
         ("wallapop_user_id", "parameter", "wallapop_user_id"),
@@ -314,7 +314,7 @@ select
   b.updated_at
 from marketplace.buyers as b
 where b.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: int) -> Args:
     """The buyer with this id.
 
@@ -344,7 +344,7 @@ select
   b.updated_at
 from marketplace.buyers as b
 where b.wallapop_user_id = :wallapop_user_id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_wallapop_user_id(*, wallapop_user_id: str) -> Args:
     """The buyer whom the platform knows by this id.
 
@@ -376,7 +376,7 @@ from marketplace.buyers as b
 where (b.created_at, b.id) < (:after_created_at, :after_id)  --?
 order by b.created_at desc, b.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -453,7 +453,7 @@ select
   (select count(*) from changed) as changed,
   max(p.id) as last_id
 from page as p
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.buyers"),
 ))
 def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
@@ -560,7 +560,7 @@ returning
   b.profile_data,
   b.created_at,
   b.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.buyers", (
         ("id", "parameter", "id"),
         ("wallapop_user_id", "returned", "wallapop_user_id"),

@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count
-from plainsql.reach import Change
 
 __all__ = ["bot_sessions", "conversations"]
 
@@ -26,7 +26,7 @@ oldest as (
 
 delete from marketplace.bot_sessions as s
 where s.id = any(array(select o.id from oldest as o))
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.bot_sessions"),
 ))
 def bot_sessions(*, days: int = 7, limit: int = 1000) -> Args:

@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -242,7 +242,7 @@ where
   true
   and c.status = :status      --?
   and c.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(
     *,
     status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
@@ -323,7 +323,7 @@ def create(
 @count_("marketplace.conversations.delete", "sql/marketplace/conversations/delete.sql", 3, """\
 delete from marketplace.conversations as c
 where c.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.conversations", (("id", "parameter", "id"),)),
     Change("marketplace.messages", (("conversation_id", "parameter", "id"),)),
 ))
@@ -363,7 +363,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def for_buyer(
     *,
     buyer_id: int,
@@ -408,7 +408,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def for_product(
     *,
     product_id: int,
@@ -448,7 +448,7 @@ select
   c.updated_at
 from marketplace.conversations as c
 where c.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: int) -> Args:
     """The conversation with this id.
 
@@ -479,7 +479,7 @@ select
   c.updated_at
 from marketplace.conversations as c
 where c.wallapop_chat_id = :wallapop_chat_id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
     """The conversation of this chat of the platform.
 
@@ -512,7 +512,7 @@ from marketplace.conversations as c
 where (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -553,7 +553,7 @@ where
   and (c.updated_at, c.id) < (:after_updated_at, :after_id)  --?
 order by c.updated_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list_active(
     *,
     after_updated_at: datetime | UnsetType = UNSET,

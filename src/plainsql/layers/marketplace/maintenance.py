@@ -119,8 +119,8 @@ async def daily(
     Raises ``BindError`` where an argument is out of its range; then nothing was done.
     """
     # Before anything is deleted.
-    cleanup.bot_sessions.bind((), {"days": session_days, "limit": batch})
-    cleanup.conversations.bind((), {"days": archive_days, "limit": batch})
+    cleanup.bot_sessions.compiled.bind((), {"days": session_days, "limit": batch})
+    cleanup.conversations.compiled.bind((), {"days": archive_days, "limit": batch})
     # First: a zone that does not exist is to be told before anything is deleted.
     report = await daily_report(db, day=day, time_zone=time_zone)
     return Daily(

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -246,7 +246,7 @@ select
   cl.updated_at
 from claimed as cl
 order by cl.created_at, cl.id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (
         ("buyer_id", "returned", "buyer_id"),
         ("conversation_id", "returned", "conversation_id"),
@@ -277,7 +277,7 @@ def claim_unprocessed(*, limit: int = 20, seconds: float = 300.0) -> Args:
 select count(*) as total
 from marketplace.messages as m
 where m.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many messages there are, since a time if given.
 
@@ -295,7 +295,7 @@ from marketplace.messages as m
 where
   m.conversation_id = :conversation_id
   and not m.is_read
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count_unread(*, conversation_id: int) -> Args:
     """How many messages of a conversation nobody has read.
 
@@ -350,7 +350,7 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (
         ("buyer_id", "parameter", "buyer_id"),
         ("conversation_id", "parameter", "conversation_id"),
@@ -405,7 +405,7 @@ def create(
 @count_("marketplace.messages.delete", "sql/marketplace/messages/delete.sql", 3, """\
 delete from marketplace.messages as m
 where m.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
@@ -440,7 +440,7 @@ select
 from marketplace.messages as m
 where m.created_at >= :since
 order by m.created_at, m.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def export(*, since: datetime) -> Args:
     """Every message since a time, oldest first: to be streamed.
 
@@ -471,7 +471,7 @@ select
   m.updated_at
 from marketplace.messages as m
 where m.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: int) -> Args:
     """The message with this id.
 
@@ -506,7 +506,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def history(
     *,
     conversation_id: int,
@@ -547,7 +547,7 @@ from marketplace.messages as m
 where (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -592,7 +592,7 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (
         ("buyer_id", "returned", "buyer_id"),
         ("conversation_id", "returned", "conversation_id"),
@@ -626,7 +626,7 @@ where
   m.conversation_id = :conversation_id
   and not m.is_read
   and m.created_at <= :until  --?
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (("conversation_id", "parameter", "conversation_id"),)),
 ))
 def mark_read(*, conversation_id: int, until: datetime | UnsetType = UNSET) -> Args:
@@ -684,7 +684,7 @@ select
   n.updated_at
 from newest as n
 order by n.created_at, n.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def recent(*, conversation_id: int, limit: int = 10) -> Args:
     """The last messages of a conversation, oldest first: what a model is given as its context.
 
@@ -725,7 +725,7 @@ returning
   m.claims,
   m.created_at,
   m.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.messages", (
         ("buyer_id", "returned", "buyer_id"),
         ("conversation_id", "returned", "conversation_id"),

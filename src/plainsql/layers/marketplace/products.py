@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -150,7 +150,7 @@ where
   true
   and p.status = :status      --?
   and p.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(
     *,
     status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType = UNSET,
@@ -318,7 +318,7 @@ def deactivate(*, id: int) -> Args:
 @count_("marketplace.products.delete", "sql/marketplace/products/delete.sql", 4, """\
 delete from marketplace.products as p
 where p.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("marketplace.products", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
@@ -358,8 +358,8 @@ select
   p.updated_at
 from marketplace.products as p
 where p.id = :id
-""", effect="reads", joins=True, cache=CachedRead(300, (
-    Dependence("marketplace.products", "id", "id"),
+""", read_only=True, session_clean=True, by_key=True, cache=CachedRead(300, (
+    Dependency("marketplace.products", "id", "id"),
 )))
 def get_by_id(*, id: int) -> Args:
     """The product with this id.
@@ -396,8 +396,8 @@ select
   p.updated_at
 from marketplace.products as p
 where p.wallapop_id = :wallapop_id
-""", effect="reads", joins=True, cache=CachedRead(300, (
-    Dependence("marketplace.products", "wallapop_id", "wallapop_id"),
+""", read_only=True, session_clean=True, by_key=True, cache=CachedRead(300, (
+    Dependency("marketplace.products", "wallapop_id", "wallapop_id"),
 )))
 def get_by_wallapop_id(*, wallapop_id: str) -> Args:
     """The product that the platform knows by this id.
@@ -439,7 +439,7 @@ where
   and (p.created_at, p.id) < (:after_created_at, :after_id)  --?
 order by p.created_at desc, p.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType = UNSET,
@@ -497,8 +497,8 @@ order by
   p.price desc, p.id desc,       --? order=dearest
   p.id asc
 limit :limit
-""", effect="reads", cache=CachedRead(60, (
-    Dependence("marketplace.products"),
+""", read_only=True, session_clean=True, cache=CachedRead(60, (
+    Dependency("marketplace.products"),
 )))
 def list_available(
     *,
@@ -753,7 +753,7 @@ from marketplace.products as p
 left join marketplace.buyers as kept on p.reserved_for_id = kept.id
 left join marketplace.buyers as bought on p.sold_to_id = bought.id
 where p.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def standing(*, id: int) -> Args:
     """Whether a product can be reserved or sold now, and if not, what stands in the way: its status,
     for whom it is kept and since when, to whom it was sold and when. Never from a cache.

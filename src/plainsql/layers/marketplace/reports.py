@@ -137,7 +137,7 @@ select
 from lines as l
 order by
   l.scope asc, l.revenue desc nulls last, l.conversations desc, l.category asc, l.currency asc
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def daily(*, day: date, time_zone: str) -> Args:
     """What a day brought, as it is counted in a time zone ("Europe/Madrid"): a line for the day,
     always; one for each currency; one for each category and currency. Categories come first, the one
@@ -218,7 +218,7 @@ select
 from hours as h
 left join counted as n on h.starts_at = n.starts_at
 order by h.starts_at
-""", effect="reads", not_null=("starts_at",))
+""", read_only=True, session_clean=True, not_null=("starts_at",))
 def hourly(*, day: date, time_zone: str) -> Args:
     """The hours of a day, as it is counted in a time zone: in each what buyers wrote, what the bot
     wrote, and what was sold. Hours in which nothing happened are there too; days on which clocks

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -93,7 +93,7 @@ where
   and (a.scheduled_for, a.id) > (:after_scheduled_for, :after_id)  --?
 order by a.scheduled_for, a.id
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def agenda_of_day(
     *,
     day: date,
@@ -152,7 +152,7 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments", (
         ("conversation_id", "parameter", "conversation_id"),
         ("id", "returned", "id"),
@@ -208,7 +208,7 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments", (
         ("conversation_id", "returned", "conversation_id"),
         ("id", "parameter", "id"),
@@ -234,7 +234,7 @@ def cancel(*, id: UUID) -> Args:
 select count(*) as total
 from realty.appointments as a
 where a.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many appointments there are, since a time if given.
 
@@ -275,7 +275,7 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments", (
         ("conversation_id", "parameter", "conversation_id"),
         ("id", "returned", "id"),
@@ -314,7 +314,7 @@ def create(
 @count_("realty.appointments.delete", "sql/realty/appointments/delete.sql", 3, """\
 delete from realty.appointments as a
 where a.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -342,7 +342,7 @@ select
   a.created_at
 from realty.appointments as a
 where a.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: UUID) -> Args:
     """The appointment with this id.
 
@@ -372,7 +372,7 @@ where
   and (a.created_at, a.id) < (:after_created_at, :after_id)  --?
 order by a.created_at desc, a.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     lead_id: UUID | UnsetType = UNSET,
@@ -408,7 +408,7 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments", (
         ("conversation_id", "returned", "conversation_id"),
         ("id", "parameter", "id"),
@@ -450,7 +450,7 @@ where
   and (a.scheduled_for, a.id) > (:after_scheduled_for, :after_id)  --?
 order by a.scheduled_for, a.id
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def upcoming_for_lead(
     *,
     lead_id: UUID,
@@ -490,7 +490,7 @@ returning
   a.notes,
   a.cancelled_at,
   a.created_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments", (("id", "parameter", "id"), ("lead_id", "returned", "lead_id"))),
 ))
 def update(

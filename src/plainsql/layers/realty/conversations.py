@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -45,7 +45,7 @@ class Conversation(Row, frozen=True):
 select count(*) as total
 from realty.conversations as c
 where c.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many conversations there are, since a time if given.
 
@@ -74,7 +74,7 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.conversations", (
         ("id", "returned", "id"),
         ("lead_id", "parameter", "lead_id"),
@@ -97,7 +97,7 @@ def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args
 @count_("realty.conversations.delete", "sql/realty/conversations/delete.sql", 3, """\
 delete from realty.conversations as c
 where c.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.conversations", (("id", "parameter", "id"),)),
     Change("realty.messages", (("conversation_id", "parameter", "id"),)),
 ))
@@ -128,7 +128,7 @@ where
   and c.last_message_at >= :since  --?
 order by c.last_message_at desc, c.id desc
 limit 1
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def get_active_for_lead(*, lead_id: UUID, since: datetime | UnsetType = UNSET) -> Args:
     """The conversation this lead is in: the one whose last message is the latest, and not older than a
     time if given.
@@ -152,7 +152,7 @@ select
   c.updated_at
 from realty.conversations as c
 where c.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: UUID) -> Args:
     """The conversation with this id.
 
@@ -180,7 +180,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     lead_id: UUID | UnsetType = UNSET,
@@ -216,7 +216,7 @@ where
   and (c.last_message_at, c.id) > (:after_last_message_at, :after_id)  --?
 order by c.last_message_at, c.id
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list_stale(
     *,
     since: datetime,
@@ -252,7 +252,7 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.conversations", (("id", "parameter", "id"), ("lead_id", "returned", "lead_id"))),
 ))
 def touch(
@@ -290,7 +290,7 @@ returning
   c.is_answered_by_lead,
   c.created_at,
   c.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments"),
     Change("realty.conversations", (("id", "parameter", "id"),)),
 ))

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -45,7 +45,7 @@ class Lead(Row, frozen=True):
 select count(*) as total
 from realty.leads as l
 where l.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many leads there are, since a time if given.
 
@@ -78,7 +78,7 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.leads", (
         ("id", "returned", "id"),
         ("phone", "parameter", "phone"),
@@ -105,7 +105,7 @@ def create(
 @count_("realty.leads.delete", "sql/realty/leads/delete.sql", 3, """\
 delete from realty.leads as l
 where l.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments", (("lead_id", "parameter", "id"),)),
     Change("realty.conversations", (("lead_id", "parameter", "id"),)),
     Change("realty.leads", (("id", "parameter", "id"),)),
@@ -134,7 +134,7 @@ select
   l.updated_at
 from realty.leads as l
 where l.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: UUID) -> Args:
     """The lead with this id.
 
@@ -159,7 +159,7 @@ from realty.leads as l
 where l.phone = :phone
 order by l.created_at desc, l.id desc
 limit 1
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def get_by_phone(*, phone: str) -> Args:
     """The lead with this phone; where several share it, the one who came last.
 
@@ -182,7 +182,7 @@ select
   l.updated_at
 from realty.leads as l
 where l.telegram_chat_id = :telegram_chat_id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     """The lead who talks to us from this Telegram chat.
 
@@ -246,7 +246,7 @@ select
   e.created_at,
   e.updated_at
 from entered as e
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.leads"),
 ))
 def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | None = None) -> Args:
@@ -279,7 +279,7 @@ from realty.leads as l
 where (l.created_at, l.id) < (:after_created_at, :after_id)  --?
 order by l.created_at desc, l.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -314,7 +314,7 @@ returning
   l.telegram_chat_id,
   l.created_at,
   l.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.leads", (("id", "parameter", "id"),)),
 ))
 def update(

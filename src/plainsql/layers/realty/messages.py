@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -72,7 +72,7 @@ select
   ap.content,
   ap.created_at
 from appended as ap
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.conversations"),
     Change("realty.messages", (
         ("conversation_id", "parameter", "conversation_id"),
@@ -99,7 +99,7 @@ def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
 select count(*) as total
 from realty.messages as m
 where m.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many messages there are, since a time if given.
 
@@ -128,7 +128,7 @@ returning
   m.type,
   m.content,
   m.created_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.messages", (
         ("conversation_id", "parameter", "conversation_id"),
         ("id", "returned", "id"),
@@ -150,7 +150,7 @@ def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], con
 @count_("realty.messages.delete", "sql/realty/messages/delete.sql", 3, """\
 delete from realty.messages as m
 where m.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.messages", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -175,7 +175,7 @@ select
 from realty.messages as m
 where m.created_at >= :since
 order by m.created_at, m.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def export(*, since: datetime) -> Args:
     """Every message since a time, oldest first: to be streamed.
 
@@ -196,7 +196,7 @@ select
   m.created_at
 from realty.messages as m
 where m.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: UUID) -> Args:
     """The message with this id.
 
@@ -221,7 +221,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def history(
     *,
     conversation_id: UUID,
@@ -252,7 +252,7 @@ from realty.messages as m
 where (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -293,8 +293,8 @@ select
   n.created_at
 from newest as n
 order by n.created_at, n.id
-""", effect="reads", cache=CachedRead(300, (
-    Dependence("realty.messages", "conversation_id", "conversation_id"),
+""", read_only=True, session_clean=True, cache=CachedRead(300, (
+    Dependency("realty.messages", "conversation_id", "conversation_id"),
 )))
 def recent(*, conversation_id: UUID, limit: int = 5) -> Args:
     """The last messages of a conversation, oldest first: what a model is given as its context.
@@ -321,7 +321,7 @@ returning
   m.type,
   m.content,
   m.created_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.messages", (
         ("conversation_id", "returned", "conversation_id"),
         ("id", "parameter", "id"),

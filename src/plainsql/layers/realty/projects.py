@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import SupportsArray, UNSET, UnsetType
 from plainsql.vector import Vector
@@ -104,7 +104,7 @@ class ProjectText(Row, frozen=True):
 select count(*) as total
 from realty.projects as pr
 where pr.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many projects there are, since a time if given.
 
@@ -155,7 +155,7 @@ returning
   pr.has_showroom,
   pr.created_at,
   pr.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.projects", (("id", "returned", "id"),)),
 ))
 def create(
@@ -202,7 +202,7 @@ def create(
 @count_("realty.projects.delete", "sql/realty/projects/delete.sql", 3, """\
 delete from realty.projects as pr
 where pr.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.conversations", (("most_recent_project_id", "parameter", "id"),)),
     Change("realty.projects", (("id", "parameter", "id"),)),
     Change("realty.properties", (("project_id", "parameter", "id"),)),
@@ -236,7 +236,7 @@ select
   pr.updated_at
 from realty.projects as pr
 where pr.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: UUID) -> Args:
     """The project with this id.
 
@@ -254,7 +254,7 @@ from realty.projects as pr
 where
   pr.id = :id
   and pr.embedding is not null
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_embedding(*, id: UUID) -> Args:
     """The embedding of a project; nothing where it is still to be computed.
 
@@ -288,7 +288,7 @@ where
   and (pr.created_at, pr.id) < (:after_created_at, :after_id)  --?
 order by pr.created_at desc, pr.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     district: str | UnsetType = UNSET,
@@ -321,7 +321,7 @@ where
   and (pr.created_at, pr.id) > (:after_created_at, :after_id)  --?
 order by pr.created_at, pr.id
 limit :limit
-""", effect="reads", not_null=("text",))
+""", read_only=True, session_clean=True, not_null=("text",))
 def list_without_embedding(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -386,10 +386,10 @@ select
 from nearest as n
 inner join realty.projects as pr on n.id = pr.id
 order by n.distance + 0, n.id
-""", effect="reads", cache=CachedRead(3600, (
-    Dependence("realty.projects"),
-    Dependence("realty.properties"),
-    Dependence("realty.typologies"),
+""", read_only=True, session_clean=True, cache=CachedRead(3600, (
+    Dependency("realty.projects"),
+    Dependency("realty.properties"),
+    Dependency("realty.typologies"),
 )))
 def search(
     *,
@@ -533,10 +533,10 @@ select
 from scored as s
 inner join realty.projects as pr on s.id = pr.id
 order by s.score desc, s.id asc
-""", effect="reads", not_null=("score",), cache=CachedRead(3600, (
-    Dependence("realty.projects"),
-    Dependence("realty.properties"),
-    Dependence("realty.typologies"),
+""", read_only=True, session_clean=True, not_null=("score",), cache=CachedRead(3600, (
+    Dependency("realty.projects"),
+    Dependency("realty.properties"),
+    Dependency("realty.typologies"),
 )))
 def search_hybrid(
     *,
@@ -602,7 +602,7 @@ def search_hybrid(
 update realty.projects as pr
 set embedding = :embedding
 where pr.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.projects", (("id", "parameter", "id"),)),
 ))
 def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None, id: UUID) -> Args:
@@ -647,7 +647,7 @@ returning
   pr.has_showroom,
   pr.created_at,
   pr.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.projects", (("id", "parameter", "id"),)),
 ))
 def update(

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import SupportsArray, UNSET, UnsetType
 from plainsql.vector import Vector
@@ -139,7 +139,7 @@ class PropertyWithTypology(Row, frozen=True):
 select count(*) as total
 from realty.properties as p
 where p.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many properties there are, since a time if given.
 
@@ -184,7 +184,7 @@ returning
   p.floor_no,
   p.created_at,
   p.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.properties", (
         ("id", "returned", "id"),
         ("project_id", "parameter", "project_id"),
@@ -224,7 +224,7 @@ def create(
 @count_("realty.properties.delete", "sql/realty/properties/delete.sql", 3, """\
 delete from realty.properties as p
 where p.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.properties", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -254,7 +254,7 @@ select
   p.updated_at
 from realty.properties as p
 where p.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: UUID) -> Args:
     """The property with this id.
 
@@ -272,7 +272,7 @@ from realty.properties as p
 where
   p.id = :id
   and p.embedding is not null
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_embedding(*, id: UUID) -> Args:
     """The embedding of a property; nothing where it is still to be computed.
 
@@ -304,7 +304,7 @@ where
   and (p.created_at, p.id) < (:after_created_at, :after_id)  --?
 order by p.created_at desc, p.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     type: str | UnsetType = UNSET,
@@ -358,7 +358,7 @@ order by
   p.pricing asc, p.id asc,       --? order=cheapest
   p.id asc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list_by_project(
     *,
     project_id: UUID,
@@ -412,7 +412,7 @@ where
   and (p.created_at, p.id) > (:after_created_at, :after_id)  --?
 order by p.created_at, p.id
 limit :limit
-""", effect="reads", not_null=("text",))
+""", read_only=True, session_clean=True, not_null=("text",))
 def list_without_embedding(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -482,10 +482,10 @@ inner join realty.properties as p on n.id = p.id
 inner join realty.projects as pr on p.project_id = pr.id
 inner join realty.typologies as t on p.typology_id = t.id
 order by n.distance + 0, n.id
-""", effect="reads", cache=CachedRead(3600, (
-    Dependence("realty.projects"),
-    Dependence("realty.properties"),
-    Dependence("realty.typologies"),
+""", read_only=True, session_clean=True, cache=CachedRead(3600, (
+    Dependency("realty.projects"),
+    Dependency("realty.properties"),
+    Dependency("realty.typologies"),
 )))
 def search(
     *,
@@ -631,10 +631,10 @@ inner join realty.properties as p on s.id = p.id
 inner join realty.projects as pr on p.project_id = pr.id
 inner join realty.typologies as t on p.typology_id = t.id
 order by s.score desc, s.id asc
-""", effect="reads", not_null=("score",), cache=CachedRead(3600, (
-    Dependence("realty.projects"),
-    Dependence("realty.properties"),
-    Dependence("realty.typologies"),
+""", read_only=True, session_clean=True, not_null=("score",), cache=CachedRead(3600, (
+    Dependency("realty.projects"),
+    Dependency("realty.properties"),
+    Dependency("realty.typologies"),
 )))
 def search_hybrid(
     *,
@@ -697,7 +697,7 @@ def search_hybrid(
 update realty.properties as p
 set embedding = :embedding
 where p.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.properties", (("id", "parameter", "id"),)),
 ))
 def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None, id: UUID) -> Args:
@@ -738,7 +738,7 @@ returning
   p.floor_no,
   p.created_at,
   p.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.appointments"),
     Change("realty.properties", (("id", "parameter", "id"),)),
 ))

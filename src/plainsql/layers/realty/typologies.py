@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -36,7 +36,7 @@ class Typology(Row, frozen=True):
 select count(*) as total
 from realty.typologies as t
 where t.created_at >= :since  --?
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many typologies there are, since a time if given.
 
@@ -75,7 +75,7 @@ returning
   t.area_m2,
   t.created_at,
   t.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.typologies", (("id", "returned", "id"),)),
 ))
 def create(
@@ -101,7 +101,7 @@ def create(
 @count_("realty.typologies.delete", "sql/realty/typologies/delete.sql", 3, """\
 delete from realty.typologies as t
 where t.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.typologies", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -129,7 +129,7 @@ select
   t.updated_at
 from realty.typologies as t
 where t.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_by_id(*, id: UUID) -> Args:
     """The typology with this id.
 
@@ -156,7 +156,7 @@ from realty.typologies as t
 where (t.created_at, t.id) < (:after_created_at, :after_id)  --?
 order by t.created_at desc, t.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -195,7 +195,7 @@ returning
   t.area_m2,
   t.created_at,
   t.updated_at
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("realty.typologies", (("id", "parameter", "id"),)),
 ))
 def update(

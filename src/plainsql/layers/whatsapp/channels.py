@@ -12,8 +12,8 @@ from typing import Annotated
 from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret, encrypt
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -68,7 +68,7 @@ from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.created_at >= :since  --?
-""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many channels there are, since a time if given.
 
@@ -116,7 +116,7 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.channels", (
         ("id", "parameter", "id"),
         ("phone_number_id", "parameter", "phone_number_id"),
@@ -173,7 +173,7 @@ delete from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.channels", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -197,7 +197,7 @@ from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_access_token(*, id: UUID) -> Args:
     """What a channel's requests to WhatsApp are signed with. Nowhere else is it read, so that no list,
     log or cache has it by the way.
@@ -228,7 +228,7 @@ from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The channel with this id.
 
@@ -258,7 +258,7 @@ from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.phone_number_id = :phone_number_id
-""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_by_phone_number_id(*, phone_number_id: str) -> Args:
     """The channel of the number that a webhook names.
 
@@ -290,7 +290,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -331,7 +331,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def list_active(
     *,
     organization_id: UUID | UnsetType = UNSET,
@@ -372,7 +372,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.channels": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def list_by_organization(
     *,
     organization_id: UUID,
@@ -412,7 +412,7 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.channels", (
         ("id", "parameter", "id"),
         ("phone_number_id", "returned", "phone_number_id"),
@@ -452,7 +452,7 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.channels", (
         ("id", "parameter", "id"),
         ("phone_number_id", "returned", "phone_number_id"),
@@ -494,7 +494,7 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.channels", (
         ("id", "parameter", "id"),
         ("phone_number_id", "returned", "phone_number_id"),
@@ -541,7 +541,7 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.channels", (("id", "parameter", "id"), ("tenant_id", "returned", "tenant_id"))),
 ))
 def update(
@@ -606,7 +606,7 @@ returning
   c.messages_per_second,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.channels", (
         ("id", "parameter", "id"),
         ("phone_number_id", "returned", "phone_number_id"),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count, many
-from plainsql.reach import Change
 
 __all__ = ["tenants", "webhook_events"]
 
@@ -42,7 +42,7 @@ tenants as (
 select t.tenant_id
 from tenants as t
 where t.tenant_id is not null
-""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, not_null=("tenant_id",))
+""", read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, not_null=("tenant_id",))
 def tenants() -> Args:
     """The tenants with events that were worked off, so that each can be cleaned up: for a role that
     row-level security does not bind.
@@ -72,7 +72,7 @@ delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = any(array(select o.id from old as o))
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events"),
 ))
 def webhook_events(*, days: int = 30, limit: int = 1000) -> Args:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -61,7 +61,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "parameter", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -86,7 +86,7 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.created_at >= :since  --?
-""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many contacts there are, since a time if given.
 
@@ -123,7 +123,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "returned", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -155,7 +155,7 @@ delete from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",), "whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",), "whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (("id", "parameter", "id"),)),
     Change("whatsapp.messages", (("contact_id", "parameter", "id"),)),
 ))
@@ -186,7 +186,7 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.id = :id
-""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The contact with this id.
 
@@ -213,8 +213,8 @@ from whatsapp.contacts as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
   and c.phone_number = :phone_number
-""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, cache=CachedRead(300, (
-    Dependence("whatsapp.contacts", "phone_number", "phone_number"),
+""", read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, cache=CachedRead(300, (
+    Dependency("whatsapp.contacts", "phone_number", "phone_number"),
 ), scoped=True, settings=("app.jwt_tenant",)))
 def get_by_phone(*, phone_number: str) -> Args:
     """The contact of this number.
@@ -244,7 +244,7 @@ where
   and (c.created_at, c.id) < (:after_created_at, :after_id)  --?
 order by c.created_at desc, c.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -290,7 +290,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "returned", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -332,7 +332,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "parameter", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -368,7 +368,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (
         ("id", "parameter", "id"),
         ("phone_number", "returned", "phone_number"),
@@ -409,7 +409,7 @@ returning
   c.is_blocked,
   c.created_at,
   c.updated_at
-""", effect="writes", row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.contacts", (("id", "parameter", "id"), ("tenant_id", "returned", "tenant_id"))),
 ))
 def update(

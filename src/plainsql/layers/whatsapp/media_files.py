@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -48,7 +48,7 @@ from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
   and f.created_at >= :since  --?
-""", effect="reads", row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many media files there are, since a time if given.
 
@@ -85,7 +85,7 @@ returning
   f.storage_url,
   f.created_at,
   f.updated_at
-""", effect="writes", row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.media_files", (
         ("id", "returned", "id"),
         ("tenant_id", "returned", "tenant_id"),
@@ -117,7 +117,7 @@ delete from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
   and f.id = :id
-""", effect="writes", row_security={"whatsapp.media_files": ("app.jwt_tenant",), "whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",), "whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.media_files", (("id", "parameter", "id"),)),
     Change("whatsapp.messages", (("media_id", "parameter", "id"),)),
 ))
@@ -148,7 +148,7 @@ from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
   and f.id = :id
-""", effect="reads", row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The media file with this id.
 
@@ -175,7 +175,7 @@ from whatsapp.media_files as f
 where
   f.tenant_id = (select whatsapp.current_tenant())
   and f.whatsapp_media_id = :whatsapp_media_id
-""", effect="reads", row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def get_by_whatsapp_media_id(*, whatsapp_media_id: str) -> Args:
     """The file with this id at WhatsApp.
 
@@ -204,7 +204,7 @@ where
   and (f.created_at, f.id) < (:after_created_at, :after_id)  --?
 order by f.created_at desc, f.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def list(
     *,
     after_created_at: datetime | UnsetType = UNSET,
@@ -253,7 +253,7 @@ returning
   f.storage_url,
   f.created_at,
   f.updated_at
-""", effect="writes", row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.media_files", (
         ("id", "returned", "id"),
         ("tenant_id", "returned", "tenant_id"),
@@ -302,7 +302,7 @@ returning
   f.storage_url,
   f.created_at,
   f.updated_at
-""", effect="writes", row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.media_files", (("id", "parameter", "id"), ("tenant_id", "returned", "tenant_id"))),
 ))
 def update(

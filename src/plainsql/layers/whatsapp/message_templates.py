@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import CachedRead, Change, Dependence
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -38,7 +38,7 @@ from whatsapp.message_templates as t
 where
   t.tenant_id = (select whatsapp.current_tenant())
   and t.created_at >= :since  --?
-""", effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many templates there are, since a time if given.
 
@@ -75,7 +75,7 @@ returning
   t.status,
   t.created_at,
   t.updated_at
-""", effect="writes", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.message_templates", (
         ("id", "returned", "id"),
         ("language", "parameter", "language"),
@@ -101,7 +101,7 @@ delete from whatsapp.message_templates as t
 where
   t.tenant_id = (select whatsapp.current_tenant())
   and t.id = :id
-""", effect="writes", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.message_templates", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -132,8 +132,8 @@ where
   t.tenant_id = (select whatsapp.current_tenant())
   and t.name = :name
   and t.language = :language
-""", effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, cache=CachedRead(300, (
-    Dependence("whatsapp.message_templates", "language", "language"),
+""", read_only=True, session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, cache=CachedRead(300, (
+    Dependency("whatsapp.message_templates", "language", "language"),
 ), scoped=True, settings=("app.jwt_tenant",)))
 def get(*, name: str, language: str) -> Args:
     """The template of this name in this language.
@@ -161,7 +161,7 @@ from whatsapp.message_templates as t
 where
   t.tenant_id = (select whatsapp.current_tenant())
   and t.id = :id
-""", effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The template with this id.
 
@@ -191,7 +191,7 @@ where
   and (t.created_at, t.id) < (:after_created_at, :after_id)  --?
 order by t.created_at desc, t.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
 def list(
     *,
     status: str | UnsetType = UNSET,
@@ -241,7 +241,7 @@ returning
   t.status,
   t.created_at,
   t.updated_at
-""", effect="writes", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.message_templates", (
         ("id", "returned", "id"),
         ("language", "parameter", "language"),
@@ -283,7 +283,7 @@ returning
   t.status,
   t.created_at,
   t.updated_at
-""", effect="writes", row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.message_templates", (
         ("id", "parameter", "id"),
         ("tenant_id", "returned", "tenant_id"),

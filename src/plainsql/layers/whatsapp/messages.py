@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -142,7 +142,7 @@ select
   c.updated_at
 from claimed as c
 order by c.created_at, c.id
-""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages", (
         ("channel_id", "returned", "channel_id"),
         ("contact_id", "returned", "contact_id"),
@@ -183,7 +183,7 @@ from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.created_at >= :since  --?
-""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many messages there are, since a time if given.
 
@@ -255,7 +255,7 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages", (
         ("channel_id", "parameter", "channel_id"),
         ("contact_id", "parameter", "contact_id"),
@@ -327,7 +327,7 @@ delete from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.id = :id
-""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -369,7 +369,7 @@ where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.created_at >= :since
 order by m.created_at, m.id
-""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def export(*, since: datetime) -> Args:
     """Every message since a time, oldest first: to be streamed.
 
@@ -407,7 +407,7 @@ from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.id = :id
-""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The message with this id.
 
@@ -445,7 +445,7 @@ from whatsapp.messages as m
 where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.whatsapp_msg_id = :whatsapp_msg_id
-""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def get_by_whatsapp_msg_id(*, whatsapp_msg_id: str) -> Args:
     """The message with this id at WhatsApp.
 
@@ -484,7 +484,7 @@ where
   m.tenant_id = (select whatsapp.current_tenant())
   and m.idempotency_key = :idempotency_key
   and m.direction = 'outbound'
-""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def get_outbound_by_idempotency_key(*, idempotency_key: bytes) -> Args:
     """The outbound message that was saved under this key.
 
@@ -526,7 +526,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def history(
     *,
     phone_number: str,
@@ -582,7 +582,7 @@ where
   and (m.created_at, m.id) < (:after_created_at, :after_id)  --?
 order by m.created_at desc, m.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def list(
     *,
     channel_id: UUID | UnsetType = UNSET,
@@ -649,7 +649,7 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages", (
         ("channel_id", "parameter", "channel_id"),
         ("contact_id", "parameter", "contact_id"),
@@ -811,7 +811,7 @@ select
   e.created_at,
   e.updated_at
 from entered as e
-""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages"),
 ))
 def save_outbound(
@@ -869,7 +869,7 @@ where
   and m.channel_id = :channel_id  --?
 group by m.direction, m.status
 order by m.direction, m.status
-""", effect="reads", row_security={"whatsapp.messages": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def stats(
     *,
     since: datetime,
@@ -920,7 +920,7 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages", (
         ("channel_id", "returned", "channel_id"),
         ("id", "parameter", "id"),
@@ -1010,7 +1010,7 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages", (
         ("channel_id", "returned", "channel_id"),
         ("contact_id", "returned", "contact_id"),
@@ -1119,7 +1119,7 @@ returning
   m.read_at,
   m.created_at,
   m.updated_at
-""", effect="writes", row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages", (
         ("channel_id", "returned", "channel_id"),
         ("contact_id", "returned", "contact_id"),

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bounded, count as count_, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Row
 from plainsql.types import Json, UNSET, UnsetType
 
@@ -94,7 +94,7 @@ select
   c.updated_at
 from claimed as c
 order by c.created_at, c.id
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "returned", "id"),
@@ -126,7 +126,7 @@ from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.created_at >= :since  --?
-""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
     """How many events there are, since a time if given.
 
@@ -171,7 +171,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "returned", "id"),
@@ -215,7 +215,7 @@ delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = :id
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
@@ -247,7 +247,7 @@ from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = :id
-""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
     """The event with this id.
 
@@ -279,7 +279,7 @@ where
   and (w.created_at, w.id) < (:after_created_at, :after_id)  --?
 order by w.created_at desc, w.id desc
 limit :limit
-""", effect="reads", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
+""", read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def list(
     *,
     event_type: str | UnsetType = UNSET,
@@ -321,7 +321,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "returned", "id"),
@@ -370,7 +370,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "parameter", "id"),
@@ -427,7 +427,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "parameter", "id"),
@@ -463,7 +463,7 @@ delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
   and w.id = any(array(select o.id from old as o))
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events"),
 ))
 def purge(*, before: datetime, limit: int = 1000) -> Args:
@@ -507,7 +507,7 @@ returning
   w.processed_at,
   w.created_at,
   w.updated_at
-""", effect="writes", row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
+""", session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.webhook_events", (
         ("event_type", "returned", "event_type"),
         ("id", "parameter", "id"),

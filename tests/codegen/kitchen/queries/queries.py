@@ -14,7 +14,7 @@ __all__ = ["ping"]
 
 @one[int]("ping", "sql/ping.sql", 3, """\
 select 1 as one
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def ping() -> Args:
     """A file at the top.
 

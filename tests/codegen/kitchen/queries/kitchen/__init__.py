@@ -15,8 +15,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Literal
 from uuid import UUID
 
+from plainsql.dependencies import Change
 from plainsql.query import Args, NullError, bits, bounded as bounded_, composite, count as count_, elements, many, one, optional
-from plainsql.reach import Change
 from plainsql.rows import Composite, Row
 from plainsql.types import BitString, JSON, Json, Point, Range, SupportsArray, UNSET, UnsetType
 from plainsql.vector import HalfVector, SparseVector, Vector
@@ -136,7 +136,7 @@ class Everything(Row, frozen=True):
 @one[int_ | None]("kitchen.best", "sql/kitchen/best.sql", 3, """\
 select max(d.stars) as stars
 from dishes as d
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def best() -> Args:
     """The most stars, or null where no dish has any.
 
@@ -149,7 +149,7 @@ def best() -> Args:
 @one[int_]("kitchen.count", "sql/kitchen/count.sql", 2, """\
 select count(*) as dishes
 from dishes
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def count() -> Args:
     """Count.
 
@@ -169,7 +169,7 @@ select concat(
   :wanted::boolean,
   :day::date
 ) as text
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def defaults(
     *,
     ratio: Decimal | None,
@@ -206,7 +206,7 @@ select
 from dishes as d
 order by d.id
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def documents(*, limit: int_) -> Args:
     """JSON with types, and JSON without.
 
@@ -253,7 +253,7 @@ select
   e.nothing
 from everything as e
 where e.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def everything(*, id: UUID) -> Args:
     """A column of every type.
 
@@ -277,7 +277,7 @@ left join cooks as c on d.id = c.dish_id
 where d.id = :id
 order by c.id
 limit 1
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def get(*, id: int_) -> Args:
     """A dish with its first cook, who may be missing.
 
@@ -292,7 +292,7 @@ def get(*, id: int_) -> Args:
 @many[int_ | None]("kitchen.int", "sql/kitchen/int.sql", 4, """\
 select (n.n + :str::smallint) * :bounded as product
 from unnest(:list::integer[]) as n (n)
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def int(*, str: int_, bounded: int_ = 2, list: list_[int_]) -> Args:
     """A query and parameters that hide builtins and imports.
 
@@ -324,7 +324,7 @@ order by
   d.name asc,   --? order=name
   d.id desc
 limit :limit
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(
     *,
     type: Literal["plain", "it's", "two \"words\"", "back\\slash", "línea"] | UnsetType = UNSET,
@@ -413,7 +413,7 @@ values (
   :nothing
 )
 returning e.id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("public.everything", (("id", "returned", "id"),)),
 ))
 def store(
@@ -525,7 +525,7 @@ def store(
 select d.tags
 from dishes as d
 where d.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def tags(*, id: int_) -> Args:
     """The tags of a dish, or nothing.
 
@@ -544,7 +544,7 @@ set
   class_ = :class_,  --?
   name = d.name
 where d.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("public.dishes", (("id", "parameter", "id"),)),
 ))
 def update(
@@ -568,7 +568,7 @@ def update(
 insert into dishes as d (name, type, class_, stars, recipe, payload, items, tags, embedding)
 values (:name, :type, :class_, :stars, :recipe, :payload, :items, :tags, :embedding)
 returning d.id, d.name, d.type, d.date, d.class_, d.stars
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("public.dishes", (("id", "returned", "id"),)),
 ))
 def write(

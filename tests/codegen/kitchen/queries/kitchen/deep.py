@@ -35,7 +35,7 @@ from dishes as d
 where d.embedding <=> :embedding < :farthest
 order by d.embedding <=> :embedding
 limit 3
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def nearest(*, embedding: Vector | Sequence[float] | SupportsArray, farthest: float) -> Args:
     """A folder in a folder, and bounds of a parameter in a module without decimals.
 

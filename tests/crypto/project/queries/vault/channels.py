@@ -12,7 +12,7 @@ from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret, encrypt
 from plainsql.query import Args, NullError, count, many, one, optional
-from plainsql.reach import Change
+from plainsql.dependencies import Change
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -56,7 +56,7 @@ returning
   c.phone,
   c.access_token,
   c.refresh_token
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("vault.channels", (
         ("id", "parameter", "id"),
         ("phone", "parameter", "phone"),
@@ -97,7 +97,7 @@ select
   c.refresh_token
 from vault.channels as c
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get(*, tenant_id: UUID, id: UUID) -> Args:
     """A channel.
 
@@ -116,7 +116,7 @@ select
   c.token
 from vault.credentials as c
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def get_credentials(*, tenant_id: UUID, id: UUID) -> Args:
     """The credentials of a channel, through a view.
 
@@ -132,7 +132,7 @@ def get_credentials(*, tenant_id: UUID, id: UUID) -> Args:
 select c.access_token
 from vault.channels as c
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="reads", joins=True)
+""", read_only=True, session_clean=True, by_key=True)
 def get_stored(*, tenant_id: UUID, id: UUID) -> Args:
     """The token as it is stored.
 
@@ -154,7 +154,7 @@ select
 from vault.channels as c
 where c.tenant_id = :tenant_id
 order by c.id
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list(*, tenant_id: UUID) -> Args:
     """The channels of a tenant.
 
@@ -170,7 +170,7 @@ def list(*, tenant_id: UUID) -> Args:
 update vault.channels as c
 set access_token = :stored
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("vault.channels", (("id", "parameter", "id"), ("tenant_id", "parameter", "tenant_id"))),
 ))
 def set_stored(*, stored: bytes, tenant_id: UUID, id: UUID) -> Args:
@@ -192,7 +192,7 @@ set
   refresh_token = :refresh_token,  --?
   phone = c.phone
 where c.tenant_id = :tenant_id and c.id = :id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("vault.channels", (("id", "parameter", "id"), ("tenant_id", "parameter", "tenant_id"))),
 ))
 def update(

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret
 from plainsql.query import Args, NullError, many, one
-from plainsql.reach import Change
+from plainsql.dependencies import Change
 from plainsql.rows import Row
 
 __all__ = ["Channel", "Outgoing", "add", "list_with_channel"]
@@ -38,7 +38,7 @@ class Outgoing(Row, frozen=True):
 insert into vault.messages as m (tenant_id, channel_id, body)
 values (:tenant_id, :channel_id, :body)
 returning m.id
-""", effect="writes", changes=(
+""", session_clean=True, changes=(
     Change("vault.messages", (("id", "returned", "id"),)),
 ))
 def add(*, tenant_id: UUID, channel_id: UUID | None, body: str) -> Args:
@@ -65,7 +65,7 @@ left join vault.channels as c on m.tenant_id = c.tenant_id and m.channel_id = c.
 where m.tenant_id = :tenant_id
 order by m.id
 limit 100
-""", effect="reads")
+""", read_only=True, session_clean=True)
 def list_with_channel(*, tenant_id: UUID) -> Args:
     """Messages with the credentials that they go out with.
 

@@ -1,0 +1,1 @@
+"""The number of rows of a query, and the columns by which its rows are unique."""

@@ -1,0 +1,251 @@
+"""Which relations of a query are left with one row, and which columns with one value.
+
+A relation is *determined* when all rows of it that come through are the same row: its unique key is equal
+to what is itself determined, or there is only one to begin with. Under an outer join a determined relation
+can still be there for one row of the query and be filled with nulls for another; where that matters, its
+*state* must be determined as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from plainsql.analysis.cardinality.conditional_keys import expression_equalities, implied_keys
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.equalities import (
+    Equality,
+    collect_equalities,
+    equality_families,
+    is_repeatable,
+    lateral_variables,
+    plain_variable,
+    strip_relabel,
+)
+from plainsql.analysis.conditions.known_facts import Facts, NullingJoin, nulling_joins
+from plainsql.analysis.nodes import Node
+from plainsql.analysis.tree.query_tree import (
+    Command,
+    EntryKind,
+    JoinType,
+    QueryTree,
+    RangeTableEntry,
+    Scope,
+    expression_children,
+    ungrouped,
+)
+from plainsql.analysis.tree.scopes import Scopes
+
+__all__ = ["AtMostOne", "OutputKey", "UniqueRows", "from_entries"]
+
+OutputKey = dict[int, frozenset[int]]
+"""Output positions (1-based) that no two rows share, each with the operator families that say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtMostOne:
+    """Whether a query gives at most one row, and why (or why not)."""
+
+    proved: bool
+    because: str
+
+
+class Counts(Protocol):
+    """The row counts of a statement's queries; ``Cardinality`` implements it."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the database."""
+
+    @property
+    def scopes(self) -> Scopes:
+        """The queries of the statement."""
+
+    def at_most_one(self, scope: Scope) -> AtMostOne:
+        """Return whether a query gives at most one row each time it runs."""
+
+    def one_call(self, entry: RangeTableEntry) -> bool:
+        """Return whether a function in ``from`` gives exactly one row."""
+
+    def keys(self, entry: RangeTableEntry, scope: Scope) -> list[tuple[OutputKey, str]]:
+        """Return the columns that no two rows of an entry share, each set with its name in reasons."""
+
+    def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
+        """Return whether the keys of a table hold for all rows that an entry reads."""
+
+
+class UniqueRows:
+    """What is determined in one query."""
+
+    def __init__(
+        self,
+        counts: Counts,
+        scope: Scope,
+        facts: Facts,
+        assume: int = 0,
+        columns: Iterable[tuple[int, int]] = (),
+    ) -> None:
+        """Find all that is; the relation ``assume`` (or 0) and ``columns`` are taken to be."""
+        self._counts = counts
+        self._catalog = counts.catalog
+        self._scope = scope
+        self._facts = facts
+        query = scope.query
+        self.relations: set[int] = {assume} if assume else set()
+        self.columns: dict[tuple[int, int], frozenset[int]] = {}
+        """Columns with one value, each with the operator families whose equality says so."""
+        every = frozenset().union(*counts.catalog.routines.families_of_equality.values())
+        for column in columns:
+            self.columns[column] = every
+        self.because: dict[int, str] = {}
+        self.full_join = any(join.type in (JoinType.FULL, None) for join in query.joins.values())
+        self._propagate()
+
+    def _propagate(self) -> None:
+        query = self._scope.query
+        equalities = collect_equalities(self._catalog, self._scope)
+        pending = from_entries(query)
+        target = query.entry(query.result_relation)
+        if target is not None and query.command != Command.INSERT and target not in pending:
+            pending.insert(0, target)
+        progress = True
+        while progress:
+            progress = False
+            for equality in equalities:
+                known = self.columns.get(equality.variable, frozenset())
+                if not equality.families <= known and self._determines(equality):
+                    self.columns[equality.variable] = known | equality.families
+                    progress = True
+            for entry in pending:
+                if entry.index not in self.relations and (because := self._relation(entry)):
+                    self.relations.add(entry.index)
+                    self.because[entry.index] = because
+                    progress = True
+
+    def reason(self) -> str:
+        """Why all relations of the query are determined: its keys before anything else."""
+        reasons = [self.because.get(entry.index, "") for entry in from_entries(self._scope.query)]
+        keys = [reason for reason in reasons if reason.startswith("equality")]
+        return (keys or reasons)[0]
+
+    def clauses(self, clauses: list[Node]) -> bool:
+        """Return whether all expressions of a ``group by`` or ``distinct`` have one value."""
+        for clause in clauses:
+            target = self._scope.query.sort_group_expression(clause.number("tleSortGroupRef"))
+            expression = target.node("expr") if target is not None else None
+            if expression is None:
+                return False
+            expression = ungrouped(expression, self._scope)
+            variable = plain_variable(expression, self._scope)
+            families = equality_families(self._catalog, clause.number("eqop"))
+            bound = variable is not None and families & self.columns.get(variable, frozenset())
+            if not (bound and self._present(strip_relabel(expression))) and not self._expression(expression):
+                return False
+        return True
+
+    def _determines(self, equality: Equality) -> bool:
+        if equality.only_for is not None and equality.variable[0] not in equality.only_for:
+            return False
+        variable = plain_variable(equality.other, self._scope)
+        # An equality does not hold for null: whether an outer join filled the variable does not matter.
+        if variable is not None and (
+            variable[0] in self.relations or equality.families & self.columns.get(variable, frozenset())
+        ):
+            return True
+        return self._expression(equality.other)
+
+    def _expression(self, node: Node) -> bool:
+        """Return whether an expression has one value, null being one."""
+        if not is_repeatable(self._catalog, node):
+            return False
+        variables = (part for part in expression_children(node) if part.kind == "VAR")
+        return all(self._variable(part) for part in variables if not part.number("varlevelsup"))
+
+    def _variable(self, node: Node) -> bool:
+        return node.number("varno") in self.relations and self._present(node)
+
+    def _present(self, node: Node) -> bool:
+        """Return whether a variable is filled with nulls in all rows or in none."""
+        if node.kind != "VAR":
+            return False
+        entry = self._scope.query.entry(node.number("varno"))
+        if entry is not None and entry.kind is EntryKind.JOIN:
+            return False
+        return self._all_matched(nulling_joins(node, self._scope)) or self._one_state(node.number("varno"))
+
+    def _all_matched(self, joins: list[NullingJoin]) -> bool:
+        return all(join in self._facts.matched for join in joins)
+
+    def _one_state(self, index: int) -> bool:
+        """Return whether a relation is there in all rows or in none: its outer joins' other sides are one
+        row.
+        """
+        query = self._scope.query
+        for join in query.joins.values():
+            for side, members in join.nullable_sides():
+                if index not in members or (query.id, join.index, side) in self._facts.matched:
+                    continue
+                others = join.left_members if side == "right" else join.right_members
+                single = others - set(query.joins)
+                if join.type not in (JoinType.LEFT, JoinType.RIGHT):
+                    return False
+                if not all(other in self.relations and self._one_state(other) for other in single):
+                    return False
+        return True
+
+    def _relation(self, entry: RangeTableEntry) -> str:
+        """Why a relation is determined; empty where it is not."""
+        # A lateral item has its rows anew for each row of what it refers to.
+        if not all(self._variable(variable) for variable in lateral_variables(entry)):
+            return ""
+        if entry.kind is EntryKind.RESULT:
+            return "one row"
+        if entry.kind is EntryKind.FUNCTION and self._counts.one_call(entry):
+            return "a function that returns no set"
+        if entry.kind is EntryKind.VALUES and len(entry.node.items("values_lists")) == 1:
+            return "one row of values"
+        inner = self._counts.scopes.of_entry(entry, self._scope)
+        if inner is not None and not entry.node.flag("self_reference"):
+            answer = self._counts.at_most_one(inner)
+            if answer.proved:
+                return answer.because
+        for key, because in self._counts.keys(entry, self._scope):
+            if all(
+                families & self.columns.get((entry.index, column), frozenset())
+                for column, families in key.items()
+            ):
+                return because
+        return self._expression_key(entry)
+
+    def _expression_key(self, entry: RangeTableEntry) -> str:
+        """Why a unique index on expressions determines a relation; empty if none does."""
+        relation = self._catalog.relation(entry.relation) if entry.relation else None
+        if relation is None or not self._counts.has_own_keys(relation, entry):
+            return ""
+        for key, alike in implied_keys(relation, entry, self._scope, self._facts):
+            expressions = iter(key.expressions)
+            if key.expressions and all(
+                i in alike
+                or (
+                    frozenset({family}) & self.columns.get((entry.index, column), frozenset())
+                    if column
+                    else self._equals(next(expressions), family, entry)
+                )
+                for i, (column, family) in enumerate(zip(key.columns, key.families, strict=False))
+            ):
+                return f"equality on the unique key {key.name}"
+        return ""
+
+    def _equals(self, expression: Node, family: int, entry: RangeTableEntry) -> bool:
+        """Return whether an index's expression is equal to what is determined."""
+        return any(
+            family in equality.families and self._determines(equality)
+            for equality in expression_equalities(self._catalog, expression, entry, self._scope)
+        )
+
+
+def from_entries(query: QueryTree) -> list[RangeTableEntry]:
+    """What stands in ``from``, joins aside."""
+    return [entry for entry in query.entries if entry.index in query.members]

@@ -1,0 +1,45 @@
+"""What the comment on a function says of tables that nobody sees it touch.
+
+A function's body is not read, but for the simplest triggers. Its author says in the database, once for every
+statement that calls it or fires it, what it does::
+
+    comment on function realty.keep_totals() is 'plainsql: writes realty.totals';
+    comment on function realty.rank(bigint) is 'Its rank. plainsql: reads realty.leads, realty.visits';
+    comment on function realty.whoami() is 'plainsql: reads nothing; writes nothing';
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+__all__ = ["annotated_tables"]
+
+_DECLARATION: Final = re.compile(r"plainsql:(.*)")
+_CLAUSE: Final = re.compile(r"(reads|writes) +(.+)")
+_NAME: Final = re.compile(r"(?:(\w+)\.)?(\w+)")
+
+
+def annotated_tables(comment: str, verb: Literal["reads", "writes"]) -> frozenset[tuple[str, str]] | None:
+    """The tables, as ``(schema, name)``, that a comment says are read or written.
+
+    ``None`` where it does not say, or says it in another form. A name without a schema is one of ``public``.
+    """
+    found: set[tuple[str, str]] = set()
+    said = False
+    for line in _DECLARATION.findall(comment):
+        for text in line.strip().rstrip(".").split(";"):
+            clause = _CLAUSE.fullmatch(text.strip())
+            if clause is None:
+                return None
+            if clause[1] != verb:
+                continue
+            said = True
+            if clause[2].strip() == "nothing":
+                continue
+            for name in clause[2].split(","):
+                table = _NAME.fullmatch(name.strip())
+                if table is None:
+                    return None
+                found.add((table[1] or "public", table[2]))
+    return frozenset(found) if said else None

@@ -1,0 +1,174 @@
+"""The equalities that must hold in every row of a query: `column = expression` joined by ``and``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.conditions.known_facts import called_function
+from plainsql.analysis.nodes import Node, conjuncts
+from plainsql.analysis.tree.query_tree import (
+    Command,
+    EntryKind,
+    JoinType,
+    RangeTableEntry,
+    Scope,
+    expression_children,
+)
+
+__all__ = [
+    "Equality",
+    "collect_equalities",
+    "conditions",
+    "equality_families",
+    "is_repeatable",
+    "lateral_variables",
+    "plain_variable",
+    "strip_relabel",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Equality:
+    """``variable = other`` by an operator that btree families know as equality."""
+
+    variable: tuple[int, int]
+    """Range table index and column of this query."""
+    other: Node
+    families: frozenset[int]
+    only_for: frozenset[int] | None
+    """The relations it restricts; ``None``: all.
+
+    An outer join's condition restricts its nullable side alone.
+    """
+    node: Node
+    variable_node: Node
+
+
+def equality_families(catalog: Catalog, operator: int) -> frozenset[int]:
+    """The btree families in which an operator is the equality."""
+    return frozenset(catalog.routines.families_of_equality.get(operator, ()))
+
+
+def strip_relabel(node: Node) -> Node:
+    """The expression below casts that change nothing of the value."""
+    while node.kind in ("RELABELTYPE", "COLLATEEXPR") and (arg := node.node("arg")) is not None:
+        node = arg
+    return node
+
+
+def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
+    """The variable of this query that an expression is, seen through relabelling and join aliases."""
+    node = strip_relabel(node)
+    if node.kind != "VAR" or node.number("varlevelsup") or node.number("varattno") <= 0:
+        return None
+    entry = scope.query.entry(node.number("varno"))
+    if entry is not None and entry.kind is EntryKind.JOIN:
+        aliases = entry.node.items("joinaliasvars")
+        column = node.number("varattno")
+        alias = aliases[column - 1] if column <= len(aliases) else None
+        return plain_variable(alias, scope) if isinstance(alias, Node) else None
+    return node.number("varno"), node.number("varattno")
+
+
+def is_repeatable(catalog: Catalog, node: Node) -> bool:
+    """Return whether an expression has one value for one row: no volatile call, no aggregate.
+
+    Sub-selects only on their own.
+    """
+    for part in expression_children(node):
+        if part.kind in ("AGGREF", "GROUPINGFUNC", "WINDOWFUNC", "SETTODEFAULT", "NEXTVALUEEXPR"):
+            return False
+        if part.kind == "SUBLINK":
+            inner = part.node("subselect")
+            if inner is None or _reaches_out(inner, 1) or part.node("testexpr") is not None:
+                return False
+        elif (oid := called_function(part, catalog)) is not None:
+            function = catalog.function(oid)
+            if function is None or function.volatility == "volatile" or function.returns_set:
+                return False
+    return True
+
+
+def _reaches_out(query: Node, levels: int) -> bool:
+    """Return whether a query refers to one so many levels around it, or farther."""
+    pending = [(query, levels)]
+    while pending:
+        node, depth = pending.pop()
+        if node.kind == "VAR" and node.number("varlevelsup") >= depth:
+            return True
+        if node.kind in ("AGGREF", "GROUPINGFUNC") and node.number("agglevelsup") >= depth:
+            return True
+        # A `with` item from around is read once as a whole: it gives the same rows each time.
+        pending.extend((child, depth + 1 if child.kind == "QUERY" else depth) for child in node.children())
+    return False
+
+
+def lateral_variables(entry: RangeTableEntry) -> list[Node]:
+    """The variables by which a lateral item refers to others of the same ``from``."""
+    if not entry.node.flag("lateral"):
+        return []
+    found: list[Node] = []
+    pending = [(child, 1 if child.kind == "QUERY" else 0) for child in entry.node.children()]
+    while pending:
+        node, depth = pending.pop()
+        if node.kind == "VAR" and node.number("varlevelsup") == depth:
+            found.append(node)
+        pending.extend((child, depth + 1 if child.kind == "QUERY" else depth) for child in node.children())
+    return found
+
+
+def collect_equalities(catalog: Catalog, scope: Scope) -> list[Equality]:
+    """All equalities that a query's rows fulfil, each with the relations that it restricts."""
+    return [
+        equality
+        for node, only_for in conditions(scope)
+        for equality in _equalities_in(catalog, node, only_for, scope)
+    ]
+
+
+def conditions(scope: Scope) -> list[tuple[Node, frozenset[int] | None]]:
+    """The conditions that a query's rows fulfil, each with the relations that it restricts; ``None``: all."""
+    query = scope.query
+    found: list[tuple[Node, frozenset[int] | None]] = []
+
+    def add(condition: Node | None, only_for: frozenset[int] | None) -> None:
+        found.extend((part, only_for) for part in conjuncts(condition))
+
+    if query.command == Command.MERGE:
+        # Rows of the source that match nothing count too: the condition restricts the target alone. Before
+        # 17 it stands where other statements have their `where`.
+        for condition in (query.where, query.node.node("mergeJoinCondition")):
+            add(condition, frozenset({query.result_relation}))
+    else:
+        add(query.where, None)
+    for join in query.joins.values():
+        match join.type:
+            case JoinType.INNER:
+                add(join.condition, None)
+            case JoinType.LEFT:
+                add(join.condition, join.right_members)
+            case JoinType.RIGHT:
+                add(join.condition, join.left_members)
+            case _:
+                pass
+    return found
+
+
+def _equalities_in(
+    catalog: Catalog, node: Node, only_for: frozenset[int] | None, scope: Scope
+) -> list[Equality]:
+    args = node.nodes("args")
+    if node.kind == "OPEXPR" and len(args) == 2:
+        families = equality_families(catalog, node.number("opno"))
+        if not families:
+            return []
+        # A collation that takes different texts for equal makes `=` weaker than a unique index.
+        if node.number("inputcollid") in catalog.routines.nondeterministic_collations:
+            return []
+        return [
+            Equality(variable, other, families, only_for, node, strip_relabel(one))
+            for one, other in (args, args[::-1])
+            if (variable := plain_variable(one, scope)) is not None
+        ]
+    return []

@@ -1,0 +1,129 @@
+"""From what a statement reads and writes to what a cached read depends on and what a write changes.
+
+A table counts as a whole unless all its uses are bound. Of several bound columns of a use one is enough, and
+the one that identifies the fewest rows is taken. Only columns by which rows are looked up count: those of
+keys and foreign keys, and the first of each index. That depends on the schema alone: a new cached read
+changes no other query's generated code, and fits the writes of a package that knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.effects.effects import Effects
+from plainsql.analysis.effects.parameter_bindings import exact_class
+from plainsql.analysis.model import Analysis, TableUse
+from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency, Known
+from plainsql.statements.model import CachePolicy
+
+__all__ = ["cached_read", "changes_of", "changes_of_variants", "dependences_of"]
+
+_PARTITIONS = ("integer", "text", "uuid", "oid")
+"""The classes of types whose values Python spells in one way only, or nearly: not times, which have zones."""
+
+
+def dependences_of(catalog: Catalog, effects: Effects) -> tuple[Dependency, ...]:
+    """What a statement's result depends on, table by table."""
+    return _united(_dependence(catalog, use) for use in effects.reads)
+
+
+def changes_of(catalog: Catalog, effects: Effects) -> tuple[Change, ...]:
+    """What a statement may change, one for each table; ``EVERYTHING`` where a write is hidden."""
+    if effects.hidden_writes:
+        return EVERYTHING
+    return _merged(Change(str(use), _known(catalog, use)) for use in effects.writes)
+
+
+def changes_of_variants(variants: Sequence[Analysis]) -> tuple[Change, ...]:
+    """What a statement may change in any of its variants."""
+    return _merged(change for variant in variants for change in variant.changes)
+
+
+def cached_read(policy: CachePolicy, variants: Sequence[Analysis]) -> CachedRead:
+    """How a statement is cached, in all its variants."""
+    return CachedRead(
+        policy.ttl,
+        _united(dependence for variant in variants for dependence in variant.dependencies),
+        local=policy.local,
+        stale=policy.stale,
+        negative=policy.negative,
+        scoped=any(variant.row_security or _may_ask_for_tenant(variant) for variant in variants),
+        settings=tuple(sorted({name for variant in variants for name in variant.settings_read} - {"*"})),
+    )
+
+
+def _may_ask_for_tenant(analysis: Analysis) -> bool:
+    """Return whether a setting is read that may be a tenant's: theirs have a dot, the server's own have
+    none.
+    """
+    return any(name == "*" or "." in name for name in analysis.settings_read)
+
+
+def _united(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
+    found = set(dependencies)
+    whole = {dependence.table for dependence in found if dependence.column is None}
+    return tuple(
+        sorted(
+            (each for each in found if each.column is None or each.table not in whole),
+            key=lambda each: (each.table, each.column or "", each.parameter or ""),
+        )
+    )
+
+
+def _dependence(catalog: Catalog, use: TableUse) -> Dependency:
+    relation = catalog.relation_named(use.schema, use.table)
+    if relation is None:
+        return Dependency(str(use))
+    listed = catalog.key_columns(relation)
+    bound = [pair for pair in use.bound if pair[0] in listed and _is_partition(catalog, relation, pair[0])]
+    if not bound:
+        return Dependency(str(use))
+    keys = [relation.column_names(key.columns) for key in relation.unique_keys]
+    column, parameter = min(bound, key=lambda pair: ((pair[0],) not in keys, *pair))
+    return Dependency(str(use), column, parameter)
+
+
+def _is_partition(catalog: Catalog, relation: Relation | None, name: str) -> bool:
+    columns = relation.columns.values() if relation is not None else ()
+    kinds = (exact_class(catalog, column.type) for column in columns if column.name == name)
+    return any(kind in _PARTITIONS or kind.startswith("enum ") for kind in kinds)
+
+
+def _known(catalog: Catalog, use: TableUse) -> tuple[Known, ...]:
+    relation = catalog.relation_named(use.schema, use.table)
+    if relation is None:
+        return ()
+    found: dict[str, list[Known]] = {}
+    for column, result in use.returned:
+        found.setdefault(column, []).append((column, "returned", result))
+    for column, parameter in reversed(use.bound):
+        # Known before the statement runs: better than what it returns.
+        found[column] = [(column, "parameter", parameter)]
+    moved: dict[str, list[Known]] = {}
+    for column, parameter in use.moved:
+        moved.setdefault(column, []).append((column, "parameter", parameter))
+    found |= moved
+    listed = catalog.key_columns(relation)
+    return tuple(
+        known
+        for column in sorted(found)
+        if column in listed and _is_partition(catalog, relation, column)
+        for known in found[column]
+    )
+
+
+def _merged(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """One change for each table: of the columns that all of them know, what any of them knows."""
+    by_table: dict[str, list[Change]] = {}
+    for change in changes:
+        by_table.setdefault(change.table, []).append(change)
+    if "*" in by_table:
+        return EVERYTHING
+    merged: list[Change] = []
+    for table in sorted(by_table):
+        knowns = [change.known for change in by_table[table]]
+        shared = set.intersection(*({column for column, _, _ in known} for known in knowns))
+        merged.append(Change(table, tuple(sorted({k for known in knowns for k in known if k[0] in shared}))))
+    return tuple(merged)

@@ -1,0 +1,1 @@
+"""Findings: what plainsql check reports of a statement or of the schema."""

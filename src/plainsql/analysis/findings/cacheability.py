@@ -1,0 +1,131 @@
+"""What keeps a result from being cached: it depends on more than on rows that plainsql sees written.
+
+A cached read is stale once a row is written that it depends on. Time passes, chance changes and sessions
+differ without that; foreign tables and the server's catalogs are written by others; and what a function
+reads nobody sees. Of the server's stable functions those of the clock and of the session are refused: others
+(formatting, time zones, text search) depend on settings that are the same on all of plainsql's connections.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from plainsql.analysis.catalog.relations import Relation
+from plainsql.analysis.catalog.server_catalog import Catalog
+from plainsql.analysis.effects.effects import Effects, Evaluated
+from plainsql.analysis.findings.examined import TextPositions
+from plainsql.analysis.model import Finding
+
+__all__ = ["caching_findings"]
+
+_CLOCK = frozenset(
+    [
+        *("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday"),
+        *("pg_postmaster_start_time", "pg_conf_load_time"),
+        # Whether it is summer time there.
+        *(
+            "pg_timezone_names",
+            "pg_timezone_abbrevs",
+            "pg_timezone_abbrevs_abbrevs",
+            "pg_timezone_abbrevs_zone",
+        ),
+    ]
+)
+# Settings, the role and the search path are not here: they are part of what a result is stored under.
+_SESSION = frozenset(
+    [
+        *("current_query", "pg_backend_pid", "inet_client_addr", "inet_client_port", "inet_server_addr"),
+        *("inet_server_port", "pg_current_xact_id", "txid_current", "pg_current_xact_id_if_assigned"),
+        *("txid_current_if_assigned", "pg_current_snapshot", "txid_current_snapshot", "pg_is_in_recovery"),
+        *(
+            "pg_my_temp_schema",
+            "pg_listening_channels",
+            "pg_cursor",
+            "pg_prepared_statement",
+            "pg_export_snapshot",
+        ),
+    ]
+)
+# `SQLVALUEFUNCTION.op`: current_date to localtimestamp, then current_role to current_schema.
+_LAST_CLOCK_VALUE = 8
+
+# The texts that date and time types take for a moment that moves.
+_RELATIVE = re.compile(r"[^']{0,40}'\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+
+_TIME_HINT = "give the time as a parameter, cut to what the answer needs: a day, an hour"
+_SESSION_HINT = "give it as a parameter, or do not cache the query"
+_CHANCE_HINT = "give it as a parameter, or do not cache the query"
+
+
+def caching_findings(catalog: Catalog, effects: Effects, positions: TextPositions) -> Iterator[Finding]:
+    """What to say of a statement where results are cached."""
+    # What a write evaluates, defaults and checks, is no part of a result that could be stored.
+    for each in () if effects.writes else effects.evaluated:
+        for because, hint in _unsteady(each, positions):
+            position = positions.of(each.node) if each.node is not None and not each.via else 0
+            inside = f", in {each.via}" if each.via and not each.via.startswith("view ") else ""
+            yield Finding("cache-unsteady", f"{because}{inside}", position, hint)
+    for relation in _relations(catalog, effects):
+        if what := _untracked(relation):
+            yield Finding(
+                "cache-untracked",
+                f"{relation} is {what}: no write to it makes the result stale",
+                hint="read a table that plainsql writes, or allow it: entries then live as long as they may",
+            )
+    for what in sorted(effects.opaque - effects.hidden_writes):
+        yield Finding(
+            "cache-untracked",
+            f"what {what} reads is not known",
+            hint="say it in a migration: comment on function … is 'plainsql: reads schema.table, …'"
+            " (or reads nothing)",
+        )
+    if effects.hidden_writes:
+        yield Finding(
+            "hidden-writes",
+            f"what {', '.join(sorted(effects.hidden_writes))} may write is not known:"
+            " each call makes every cached result stale",
+            hint="say it in a migration: comment on function … is 'plainsql: writes schema.table, …'"
+            " (or writes nothing)"
+            if all("(" in what or what.startswith("trigger") for what in effects.hidden_writes)
+            else "write to the tables themselves, or allow it where it seldom runs",
+        )
+
+
+def _unsteady(evaluated: Evaluated, positions: TextPositions) -> Iterator[tuple[str, str]]:
+    """Why a value is not the same for the same rows, parameters and settings, and what to do."""
+    node, function = evaluated.node, evaluated.function
+    if function is None:
+        if node is None or (node.kind == "SQLVALUEFUNCTION" and node.number("op") <= _LAST_CLOCK_VALUE):
+            yield "the result depends on the time", _TIME_HINT
+        elif node.kind == "CONST":
+            if _RELATIVE.match(positions.written(node)):
+                yield "the result depends on the time at which the statement was prepared", _TIME_HINT
+        elif node.kind == "TABLESAMPLECLAUSE" and node.node("repeatable") is None:
+            yield "the result depends on chance (tablesample)", _CHANCE_HINT
+        return
+    alone = function.name == "age" and "," not in function.arguments
+    if function.is_builtin and (function.name in _CLOCK or alone):
+        yield f"the result depends on the time: {function.name}()", _TIME_HINT
+    elif function.is_builtin and (function.name.startswith("pg_stat_get_") or function.name == "mxid_age"):
+        yield f"the result depends on what the server counts: {function.name}()", _SESSION_HINT
+    elif function.is_builtin and function.name in _SESSION:
+        yield f"the result depends on the session: {function.name}()", _SESSION_HINT
+    elif function.volatility == "volatile" and node is not None and node.kind != "TABLESAMPLECLAUSE":
+        yield f"the result differs from call to call: {function} is volatile", _CHANCE_HINT
+
+
+def _relations(catalog: Catalog, effects: Effects) -> list[Relation]:
+    names = sorted({(use.schema, use.table) for use in effects.reads})
+    found = (catalog.relation_named(*name) for name in names)
+    return [relation for relation in found if relation is not None]
+
+
+def _untracked(relation: Relation) -> str:
+    if relation.kind == "f":
+        return "a foreign table"
+    if relation.kind == "S":
+        return "a sequence"
+    if relation.is_system:
+        return "the server's own"
+    return "a temporary table" if relation.temporary else ""

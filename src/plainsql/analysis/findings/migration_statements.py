@@ -1,0 +1,119 @@
+"""Where in a folder of migrations a function got to be as it is, and what the author says to that.
+
+A comment above a statement allows what is found in it, as in the header of a query::
+
+    -- allow: definer-search-path: it is called by a superuser alone
+    create function …
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from plainsql.errors import Place
+from plainsql.migrate.discovery import Migration, read_folder
+from plainsql.migrate.script import Statement, place_at
+
+__all__ = ["MigrationAllowance", "MigrationStatements"]
+
+_ALLOW: Final = re.compile(
+    r"^[ \t]*--[ \t]*(allow[ \t]*:[ \t]*([a-z][a-z0-9-]*)[ \t]*(?::[ \t]*(.*?))?)[ \t]*$", re.MULTILINE
+)
+_NAME: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_HEAD: Final = re.compile(
+    rf"(create(?:\s+or\s+replace)?|alter)\s+(?:function|procedure|routine)\s+({_NAME})(?:\s*\.\s*({_NAME}))?",
+    re.IGNORECASE,
+)
+# The words of an `alter function` that changes whose rights it has, or where it looks names up.
+_CHANGING: Final = frozenset({"security", "search_path", "reset"})
+_SHORTEST_BODY: Final = 16
+"""Characters of a body that is recognised by itself, when the function was renamed since."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationAllowance:
+    """An ``allow:`` line above a statement."""
+
+    finding: str
+    reason: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    migration: Migration
+    statement: Statement
+    begins: int
+    """Where the statement before it ends: comments above it stand from there on."""
+
+
+class MigrationStatements:
+    """The statements of a folder of migrations, in the order in which they run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._parts: list[_Part] = []
+        for migration in read_folder(folder).migrations if folder.is_dir() else ():
+            begins = 0
+            for statement in migration.script.statements:
+                self._parts.append(_Part(migration, statement, begins))
+                begins = statement.start + len(statement.text)
+
+    def of_function(self, schema: str, name: str, body: str) -> tuple[Place, list[MigrationAllowance]] | None:
+        """The statement that last made a function what it is, and what is allowed there.
+
+        ``None`` where none is found, as when a name is put together at run time.
+        """
+        found = (
+            self._last(lambda part: _makes(part.statement, schema, name, body))
+            or self._last(lambda part: len(body.strip()) >= _SHORTEST_BODY and body in part.statement.text)
+            or self._last(lambda part: _mentions(part.statement, name))
+        )
+        if found is None:
+            return None
+        script = found.migration.script
+        return place_at(found.migration.path, script.source, found.statement.start), list(_allowed(found))
+
+    def allowances(self) -> Iterator[MigrationAllowance]:
+        """Every ``allow:`` line of the folder that stands above a statement."""
+        for part in self._parts:
+            yield from _allowed(part)
+
+    def _last(self, fits: Callable[[_Part], bool]) -> _Part | None:
+        return next((part for part in reversed(self._parts) if fits(part)), None)
+
+
+def _makes(statement: Statement, schema: str, name: str, body: str) -> bool:
+    found = _HEAD.match(statement.text)
+    if found is None:
+        return False
+    first, second = _folded(found[2]), _folded(found[3])
+    if (second or first) != name or (second is not None and first != schema):
+        return False
+    if found[1].lower() == "alter":
+        return bool(_CHANGING.intersection(statement.words))
+    return body in statement.text
+
+
+def _mentions(statement: Statement, name: str) -> bool:
+    text = statement.text.lower()
+    return re.search(rf"(?<![\w$]){re.escape(name.lower())}(?![\w$])", text) is not None and bool(
+        re.search(r"\bsecurity\s+definer\b", text)
+    )
+
+
+def _folded(name: str | None) -> str | None:
+    if name is None:
+        return None
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+
+
+def _allowed(part: _Part) -> Iterator[MigrationAllowance]:
+    source = part.migration.script.source
+    for found in _ALLOW.finditer(source, part.begins, part.statement.start):
+        yield MigrationAllowance(
+            found[2], found[3] or "", place_at(part.migration.path, source, found.start(1))
+        )

@@ -1,0 +1,82 @@
+"""The analyses of a statement's variants merged into one, which holds for every variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCount, Volatility
+
+__all__ = ["merge_column", "merge_parameters", "merge_variants"]
+
+_ROWS: Final[tuple[RowCount, ...]] = ("none", "one", "optional", "many")
+_VOLATILITIES: Final[tuple[Volatility, ...]] = ("immutable", "stable", "volatile")
+
+
+def merge_variants(variants: Sequence[Analysis]) -> Analysis:
+    """Return the facts that hold for all variants: proved if every variant proves it, used if any variant
+    uses it.
+
+    The columns are those of the first variant, except that a nullable column is that of the variant in which
+    it is nullable. Findings are left out, because their positions are in a variant's own text.
+    """
+    first = variants[0]
+    if len(variants) == 1:
+        return replace(first, findings=(), caching=())
+    most = max(variants, key=lambda variant: _ROWS.index(variant.rows))
+    writing = next((variant for variant in variants if not variant.read_only), first)
+    leaving = next((variant for variant in variants if not variant.session_safe), first)
+    settings: dict[str, set[str]] = {}
+    for variant in variants:
+        for table, names in variant.settings:
+            settings.setdefault(table, set()).update(names)
+
+    def all_of(what: Callable[[Analysis], Iterable[Any]]) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(item for variant in variants for item in what(variant)))
+
+    return Analysis(
+        parameters=tuple(merge_parameters(variants).values()),
+        # The lengths differ only until that is reported.
+        columns=tuple(map(_widest, zip(*(variant.columns for variant in variants), strict=False))),
+        rows=most.rows,
+        rows_because=most.rows_because,
+        reads=all_of(lambda variant: variant.reads),
+        writes=all_of(lambda variant: variant.writes),
+        triggers=tuple(sorted(all_of(lambda variant: variant.triggers))),
+        volatility=_VOLATILITIES[max(_VOLATILITIES.index(variant.volatility) for variant in variants)],
+        read_only=writing.read_only,
+        session_safe=leaving.session_safe,
+        not_read_only=writing.not_read_only,
+        not_session_safe=leaving.not_session_safe,
+        row_security=tuple(sorted(all_of(lambda variant: variant.row_security))),
+        settings=tuple((table, tuple(sorted(names))) for table, names in sorted(settings.items())),
+        opaque=tuple(sorted(all_of(lambda variant: variant.opaque))),
+        by_key=all(variant.by_key for variant in variants),
+        lost_by_joining=next((v.lost_by_joining for v in variants if v.lost_by_joining), ""),
+        dependencies=all_of(lambda variant: variant.dependencies),
+        changes=all_of(lambda variant: variant.changes),
+    )
+
+
+def merge_parameters(variants: Iterable[Analysis]) -> dict[str, ParameterFact]:
+    """Return the parameters of all variants by name: nullable if every variant that has it accepts null."""
+    facts: dict[str, ParameterFact] = {}
+    for variant in variants:
+        for fact in variant.parameters:
+            if fact.name not in facts or (facts[fact.name].nullable and not fact.nullable):
+                facts[fact.name] = fact
+    return facts
+
+
+def merge_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
+    """Return a column as the variant has it in which it is nullable, if there is one, at the first variant's
+    position.
+    """
+    return _widest([variant.columns[index] for variant in variants])
+
+
+def _widest(facts: Sequence[ColumnFact]) -> ColumnFact:
+    found = next((fact for fact in facts if fact.nullable), facts[0])
+    inside = any(fact.nullable_in_group for fact in facts if fact.nullable)
+    return replace(found, position=facts[0].position, nullable_in_group=found.nullable and inside)

@@ -1,0 +1,1 @@
+"""Nullability: the proof that a value, a column or a parameter cannot be null."""

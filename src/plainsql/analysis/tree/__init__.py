@@ -1,0 +1,1 @@
+"""The analysed tree of a statement: its queries, their range tables, and the query behind each entry."""

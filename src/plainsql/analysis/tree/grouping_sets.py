@@ -1,0 +1,46 @@
+"""Grouping sets: which columns every set has, and whether a set can be the empty one."""
+
+from __future__ import annotations
+
+from plainsql.analysis.nodes import Node
+from plainsql.analysis.tree.query_tree import QueryTree
+
+__all__ = ["columns_in_every_set", "groups_are_never_empty"]
+
+_SIMPLE, _SETS = 1, 4
+"""``GroupingSetKind``; the others (empty, rollup, cube) all hold the empty set."""
+
+
+def columns_in_every_set(query: QueryTree) -> frozenset[int]:
+    """The sort-group references that no grouping set leaves out."""
+    items = query.node.nodes("groupingSets")
+    return frozenset().union(*(_common(item) for item in items))
+
+
+def groups_are_never_empty(query: QueryTree) -> bool:
+    """Return whether each group that comes out holds at least one row.
+
+    The empty grouping set, and an aggregate without ``group by``, give a group even where there are no rows.
+    """
+    if not query.node.nodes("groupClause"):
+        return False
+    items = query.node.nodes("groupingSets")
+    return not items or any(_never_empty(item) for item in items)
+
+
+def _common(item: Node) -> frozenset[int]:
+    match item.number("kind"):
+        case 1:
+            return frozenset(item.numbers("content"))
+        case 4:
+            parts = [_common(part) for part in item.nodes("content")]
+            return frozenset.intersection(*parts) if parts else frozenset()
+        case _:
+            pass
+    return frozenset()
+
+
+def _never_empty(item: Node) -> bool:
+    if item.number("kind") == _SETS:
+        return all(_never_empty(part) for part in item.nodes("content"))
+    return item.number("kind") == _SIMPLE and bool(item.numbers("content"))

@@ -1,0 +1,126 @@
+"""What earlier reviews found: a statement is analysed again only if its text has changed, or a definition in
+the database on which its analysis depends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import msgspec
+
+import plainsql.analysis
+from plainsql.analysis import Analysis, PgType
+from plainsql.analysis.catalog.definitions import FIRST_USER_OID, Definitions
+from plainsql.files import make_ignored_folder, read_file, remove_leftovers, replace_file
+
+__all__ = ["AnalysisCache"]
+
+# The query's name, which each text ends with: its words name nothing in the database.
+_NAME_COMMENT = re.compile(r"/\* [\w.]+ \*/\s*\Z")
+
+
+class AnalysisCache:
+    """Analyses by the digest of what they depend on, in a file that may be removed at any time."""
+
+    def __init__(self, file: Path, *, definitions: Definitions, anew: bool = False) -> None:
+        """``definitions`` are those of the database that statements are analysed on. With ``anew`` nothing is
+        known.
+        """
+        self._file = file
+        self._definitions = definitions
+        self._salt = _analysis_version().encode()
+        self._known: dict[str, list[Analysis]] = {}
+        self._used: dict[str, list[Analysis]] = {}
+        self._unsaved = anew
+        # Absent, or of another version: everything is analysed.
+        with suppress(OSError, ValueError, RecursionError):
+            self._known = (
+                {} if anew else msgspec.msgpack.decode(read_file(file), type=dict[str, list[Analysis]])
+            )
+
+    def key(self, variants: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+        """The key of a statement: by the text of each variant, the names of its parameters, which are no part
+        of it, and what the texts depend on in the database.
+        """
+        digest = hashlib.blake2b(self._salt, digest_size=16)
+        texts = []
+        for text, parameters in variants:
+            texts.append(_NAME_COMMENT.sub("", text))
+            digest.update("\0".join((text, *parameters, "")).encode() + b"\0")
+        digest.update(self._definitions.digest_for(texts).encode())
+        return digest.hexdigest()
+
+    def get(self, key: str) -> list[Analysis] | None:
+        """Return what is known, in the order of the variants, or None."""
+        known = self._known.get(key)
+        if known is None:
+            return None
+        self._used[key] = known
+        try:
+            return [self._renumbered(analysis) for analysis in known]
+        except KeyError:
+            return None  # a type that is not there: the file is damaged
+
+    def _renumbered(self, analysis: Analysis) -> Analysis:
+        """The analysis with the oids that types have in this database: each that is built has its own."""
+        return replace(
+            analysis,
+            parameters=tuple(replace(each, type=self._type(each.type)) for each in analysis.parameters),
+            columns=tuple(replace(each, type=self._type(each.type)) for each in analysis.columns),
+        )
+
+    def _type(self, type_: PgType) -> PgType:
+        if type_.element is None and not type_.attributes and type_.oid < FIRST_USER_OID:
+            return type_
+        return replace(
+            type_,
+            oid=type_.oid
+            if type_.oid < FIRST_USER_OID
+            else self._definitions.type_oids[type_.schema, type_.name],
+            element=self._type(type_.element) if type_.element is not None else None,
+            attributes=tuple(replace(each, type=self._type(each.type)) for each in type_.attributes),
+        )
+
+    def put(self, key: str, analyses: list[Analysis]) -> None:
+        """Remember."""
+        self._used[key] = analyses
+        self._unsaved = True
+
+    def save(self, *, keep_others: bool = False) -> None:
+        """Write what this review used; with ``keep_others``, as for a part of the files, what was there
+        before too.
+        """
+        wanted = {**self._known, **self._used} if keep_others else self._used
+        if not self._unsaved and wanted.keys() == self._known.keys():
+            return
+        try:
+            make_ignored_folder(self._file.parent)
+            remove_leftovers(self._file)
+            with replace_file(self._file) as file:
+                file.write(msgspec.msgpack.encode(wanted))
+        except OSError:
+            pass  # a read-only checkout, or a link in its place: the next review is slower, and right
+
+
+def _analysis_version() -> str:
+    """Return a digest that changes with every change of the analysis itself."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in _modules_in(files(plainsql.analysis)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _modules_in(folder: Traversable) -> Iterator[Traversable]:
+    """The modules of a package and of the packages in it, in the order of their names."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _modules_in(entry)
+        elif entry.name.endswith(".py"):
+            yield entry

@@ -1,0 +1,139 @@
+"""What a review says: one thing that is wrong, by name, with its place, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from plainsql.analysis.findings.applicable import applicable
+from plainsql.check.nested_rows import nested_rows_without_key
+from plainsql.check.statement_errors import FaultError
+from plainsql.codegen import Checked
+from plainsql.codegen.encryption import unbound_encryption
+from plainsql.errors import Place, PlainsqlError, SqlFileError, SqlFolderError
+
+__all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_of", "problems_of_files"]
+
+FINDINGS: Final = {
+    "cache-unsteady": "a cached query whose result depends on time, chance or one session",
+    "cache-unstorable": "a cached query with a column whose values are never stored",
+    "cache-untracked": "a cached query over what plainsql does not see written",
+    "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
+    "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
+    "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
+    "hidden-writes": "a write whose trigger or function may write any table, where results are cached",
+    "insert-fails": "an insert that leaves out a column that refuses null and has no default",
+    "nested-without-key": "a nested row of an outer join that cannot be told from no match",
+    "not-in-nullable": "`not in` over what can be null",
+    "partial-order": "rows that a limit cuts off are ordered only in part",
+    "star": "`select *` or `returning *`: the columns of the result are what a table has when it runs",
+    "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
+    "unbounded": "a `many` without a limit and without a key that bounds it",
+    "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
+    "unused-parameter": "a parameter that changes nothing",
+    "vector-dimension": "a vector compared with a column of another dimension",
+    "vector-operator": "a distance operator that no index on the column serves",
+}
+"""The findings that a header may allow, with what each says. docs/findings.md has a section for each."""
+
+WRONG_WHEN_CACHED: Final = frozenset(["cache-unsteady", "cache-untracked"])
+"""Findings of cached queries that ``generate`` refuses as ``check`` does, unless the header allows them."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong."""
+
+    name: str
+    """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``."""
+    path: str
+    line: int
+    column: int
+    message: str
+    detail: str | None = None
+    hint: str | None = None
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        place = Place(self.path, self.line, self.column, self.excerpt)
+        return str(
+            PlainsqlError(f"{self.message} [{self.name}]", place=place, detail=self.detail, hint=self.hint)
+        )
+
+    @property
+    def order(self) -> tuple[str, int, int, str]:
+        return (self.path, self.line, self.column, self.name)
+
+
+def problem_of(error: PlainsqlError, name: str) -> Problem:
+    """Turn an error into a problem."""
+    place = error.place or Place("")
+    return Problem(
+        name, place.path, place.line, place.column, error.message, error.detail, error.hint, place.excerpt
+    )
+
+
+def problems_of_files(error: SqlFileError) -> list[Problem]:
+    """Turn what is wrong with the files of a folder into problems."""
+    errors = error.errors if isinstance(error, SqlFolderError) else (error,)
+    return [problem_of(one, "sql-file") for one in errors]
+
+
+def refusal(error: PlainsqlError) -> Problem:
+    """Turn a refusal of the server, a contradiction with the header, or a fault of ours into a problem."""
+    if isinstance(error, FaultError):
+        return problem_of(error, "fault")
+    return problem_of(error, "refused" if getattr(error, "sqlstate", None) else "contract")
+
+
+def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
+    """The findings of a statement that its header does not allow, and what is wrong with its allowances.
+
+    ``caches`` says whether any query of the project is cached.
+    """
+    statement = checked.statement
+    allowed = {allowance.finding: allowance for allowance in statement.allow}
+    used: set[str] = set()
+    seen: set[tuple[str, int, int, str]] = set()
+    cached = statement.cache is not None
+    for analysis, variant in zip(checked.variants, checked.texts, strict=True):
+        found = applicable(analysis, statement.returns.kind, cached=cached, caches=caches)
+        for finding in (
+            *found,
+            *unbound_encryption(statement, analysis),
+            *nested_rows_without_key(statement, analysis),
+        ):
+            place = (
+                variant.place(finding.position)
+                if finding.position
+                else Place(statement.path, statement.body_line)
+            )
+            # Of the statement as a whole, each thing that is said.
+            key = (finding.name, place.line, place.column, "" if finding.position else finding.message)
+            if finding.name in allowed:
+                used.add(finding.name)
+            elif key not in seen:  # once, however many variants have it
+                seen.add(key)
+                yield Problem(
+                    finding.name,
+                    place.path,
+                    place.line,
+                    place.column,
+                    finding.message,
+                    None,
+                    finding.hint or None,
+                    place.excerpt,
+                )
+    for name, allowance in allowed.items():
+        place = allowance.place
+        if name not in FINDINGS:
+            close = difflib.get_close_matches(name, FINDINGS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"the findings are {', '.join(FINDINGS)}"
+            message = f"there is no finding {name!r}"
+        elif name not in used:
+            message, hint = f"allows {name!r}, which is not found here", "remove the line"
+        else:
+            continue
+        yield Problem("allow", place.path, place.line, place.column, message, None, hint, place.excerpt)

@@ -1,0 +1,79 @@
+"""What stands against the database that the migrations make, whatever queries there are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS, SchemaFinding, definer_findings
+from plainsql.analysis.findings.migration_statements import MigrationAllowance, MigrationStatements
+from plainsql.check.problems import FINDINGS, Problem
+from plainsql.errors import Place
+
+__all__ = ["schema_problems"]
+
+
+def schema_problems(connection: Any, migrations: Path) -> list[Problem]:
+    """The findings about a scratch database that no migration allows, each at the statement that it is of.
+
+    An allowance that is no longer needed is none of them: a migration that was applied is not edited.
+    """
+    found = definer_findings(connection)
+    if not found and not _may_allow(migrations):
+        return []
+    places = MigrationStatements(migrations)
+    return [*_findings(found, places, migrations), *_allowances(places.allowances())]
+
+
+def _findings(
+    found: Iterable[SchemaFinding], places: MigrationStatements, migrations: Path
+) -> Iterator[Problem]:
+    for finding in found:
+        place, allowed = places.of_function(finding.schema, finding.function, finding.body) or (
+            Place(str(migrations)),
+            [],
+        )
+        if any(each.finding == finding.name and each.reason for each in allowed):
+            continue
+        yield Problem(
+            finding.name,
+            place.path,
+            place.line,
+            place.column,
+            finding.message,
+            finding.detail,
+            finding.hint,
+            place.excerpt,
+        )
+
+
+def _allowances(allowed: Iterable[MigrationAllowance]) -> Iterator[Problem]:
+    for each in allowed:
+        if each.finding not in SCHEMA_FINDINGS:
+            message = (
+                f"{each.finding!r} is a finding of queries: nothing in a migration has it"
+                if each.finding in FINDINGS
+                else f"there is no finding {each.finding!r}"
+            )
+            close = difflib.get_close_matches(each.finding, SCHEMA_FINDINGS, 1)
+            hint = (
+                f"did you mean {close[0]}?"
+                if close
+                else f"those of migrations are {', '.join(SCHEMA_FINDINGS)}"
+            )
+        elif not each.reason:
+            message = f"the reason why {each.finding} is allowed is missing"
+            hint = f"write, for example, allow: {each.finding}: superusers alone may execute it"
+        else:
+            continue
+        place = each.place
+        yield Problem("allow", place.path, place.line, place.column, message, None, hint, place.excerpt)
+
+
+def _may_allow(migrations: Path) -> bool:
+    """Return whether reading the folder into statements is worth its time."""
+    if not migrations.is_dir():
+        return False
+    return any(b"allow" in file.read_bytes() for file in migrations.rglob("*.sql"))

@@ -1,0 +1,53 @@
+"""What the server refuses, and what nobody foresaw, as errors with a place in the file."""
+
+from __future__ import annotations
+
+from plainsql.analysis import RefusedError
+from plainsql.errors import ContractError, Place, PlainsqlError
+from plainsql.statements import Variant
+from plainsql.statements.faults import FAULT_HINT, fault_detail
+from plainsql.statements.refusals import refusal
+
+__all__ = ["FaultError", "describe_lines_taken", "fault_error", "placed_refusal"]
+
+
+class FaultError(PlainsqlError):
+    """A statement cannot be dealt with, and it is not known why: a fault of plainsql, not of the file."""
+
+
+def placed_refusal(error: RefusedError, variant: Variant) -> ContractError:
+    """Return a refusal of a variant's text as an error of the file, in its words."""
+    said = refusal(
+        variant,
+        error.message,
+        sqlstate=error.sqlstate,
+        position=error.position,
+        detail=error.detail,
+        hint=error.hint,
+    )
+    return ContractError(
+        said.message, sqlstate=error.sqlstate, place=said.place, detail=said.detail, hint=said.hint
+    )
+
+
+def describe_lines_taken(variant: Variant, *, lines: bool, choices: bool) -> str:
+    """Say with which optional lines, and with which choices, a variant is made."""
+    taken = sorted(variant.given) if lines else []
+    if choices:
+        taken += [f"{name}={value}" for name, value in variant.choices.items()]
+    parts = [f"with {', '.join(taken)}"] if taken else []
+    if lines and not variant.given:
+        parts.append("without any optional line")
+    return " and ".join(parts)
+
+
+def fault_error(error: Exception, place: Place) -> FaultError:
+    """Return an exception that nobody foresaw as an error of a file."""
+    found = FaultError(
+        "this query cannot be checked",
+        place=place,
+        detail=fault_detail(error),
+        hint=FAULT_HINT,
+    )
+    found.__cause__ = error
+    return found

@@ -1,0 +1,72 @@
+"""Types that a driver cannot carry: what is refused when a query is checked, not at its first call.
+
+Both drivers carry each type that has an annotation, and arrays of it. asyncpg reads and writes composite
+types and ranges in the binary format only, and so all that they consist of; of some types it knows only text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from plainsql.analysis.model import PgType
+from plainsql.codegen.python_types import below_domains
+
+__all__ = ["unsupported"]
+
+_TEXT_ONLY: Final = frozenset(
+    {
+        *("macaddr", "macaddr8", "money", "tsquery", "tsvector"),
+        *("regclass", "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator"),
+        *("regproc", "regprocedure", "regrole", "regtype"),
+    }
+)
+
+
+def unsupported(type: PgType, *, parameter: bool = False) -> str | None:
+    """Return why values of the type do not travel on both drivers, as what follows "it"; None if they do."""
+    return _inside(type, "", parameter)
+
+
+def _inside(type: PgType, container: str, parameter: bool) -> str | None:
+    type = below_domains(type)
+    if type.kind == "composite":
+        return _composite(type, parameter)
+    if type.kind in ("range", "multirange") and type.element is not None:
+        if (made := _made_by_rows(type.element)) is not None:
+            return f"holds {made} in the {type.kind} {type}, and bounds are not decoded"
+        return _inside(type.element, f"the {type.kind} {type}", parameter)
+    if type.kind == "array" and type.element is not None:
+        if parameter and (problem := _unsendable(type, below_domains(type.element))):
+            return problem
+        return _inside(type.element, container, parameter)
+    if container and type.name in _TEXT_ONLY:
+        return f"holds {type} in {container}, which asyncpg cannot carry there"
+    return None
+
+
+def _unsendable(array: PgType, element: PgType) -> str | None:
+    """Why an array is no parameter, if it is none."""
+    if array.name in ("int2vector", "oidvector"):
+        return "counts its elements from 0, which asyncpg cannot send"
+    if element.name == "path":
+        # A list of points and a list of paths look alike to asyncpg.
+        return "has paths in an array, which asyncpg cannot send"
+    # An array of a domain over an array: lists in lists are taken for more dimensions of it.
+    if element.kind == "array" and element.element is not None and _made_by_rows(element.element):
+        return f"has arrays of {below_domains(element.element)} in an array, which no driver can send"
+    return None
+
+
+def _made_by_rows(type: PgType) -> PgType | None:
+    """The type of what a row's maker would have to make inside of a range: JSON values, composite values."""
+    type = below_domains(type)
+    if type.kind == "composite" or type.name in ("json", "jsonb"):
+        return type
+    return None if type.element is None else _made_by_rows(type.element)
+
+
+def _composite(type: PgType, parameter: bool) -> str | None:
+    if not type.attributes:
+        return f"holds {type}, a composite type without fields, which asyncpg cannot read"
+    parts = (_inside(part.type, f"the composite type {type}", parameter) for part in type.attributes)
+    return next((problem for problem in parts if problem is not None), None)

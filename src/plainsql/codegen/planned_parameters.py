@@ -1,0 +1,163 @@
+"""The parameters of a query: how each is annotated, what it is when it is not given, and what may be null."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from plainsql.analysis.model import ParameterFact, PgType
+from plainsql.codegen.python_types import Annotation, below_domains
+from plainsql.codegen.source_names import string_literal
+from plainsql.errors import ContractError, Place
+from plainsql.statements import Bounds, Parameter, Statement
+
+__all__ = ["PlannedParameter", "plan_choices", "plan_parameter"]
+
+_INTEGERS: Final = {
+    "int2": (-(2**15), 2**15 - 1),
+    "int4": (-(2**31), 2**31 - 1),
+    "int8": (-(2**63), 2**63 - 1),
+    "oid": (0, 2**32 - 1),
+}
+_FLOATS: Final = {"float4": 3.4028234663852886e38, "float8": 1.7976931348623157e308}
+_TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name", "citext"})
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedParameter:
+    """A parameter of a function to generate."""
+
+    name: str
+    annotation: Annotation
+    default: str
+    """As source; empty if it must be given."""
+    wrap: str = ""
+    """The function of ``plainsql.query`` that its value passes through, if any."""
+    required: bool = False
+    """True if null is refused."""
+
+
+def plan_parameter(
+    statement: Statement, parameter: Parameter, fact: ParameterFact, annotation: Annotation
+) -> PlannedParameter:
+    """Plan a parameter of the SQL; ``annotation`` is that of its type.
+
+    Raises ``ContractError`` where bounds or a default do not fit the type.
+    """
+    bounds, nullable, default = parameter.bounds, fact.nullable, ""
+    if bounds is not None:
+        _check_bounds(statement, parameter.name, bounds, fact.type)
+    if bounds is not None and bounds.has_default:
+        default = _default(statement, parameter.name, bounds, fact.type)
+        nullable = nullable or bounds.default is None
+    elif parameter.optional:
+        default = "UNSET"
+    annotation = annotation.or_null() if nullable else annotation
+    if default == "UNSET":
+        annotation = annotation.wrapped(
+            "{} | UnsetType", ("plainsql.types", "UNSET"), ("plainsql.types", "UnsetType")
+        )
+    if "Decimal(" in default or (bounds and "Decimal(" in f"{bounds.low!r} {bounds.high!r}"):
+        annotation = annotation.wrapped("{}", ("decimal", "Decimal"))
+    return PlannedParameter(parameter.name, annotation, default, _wrap(fact.type), not nullable)
+
+
+def plan_choices(statement: Statement) -> list[PlannedParameter]:
+    """Plan the parameters that choose lines."""
+    return [
+        PlannedParameter(
+            choice.name,
+            Annotation(
+                f"Literal[{', '.join(map(string_literal, choice.values))}]",
+                frozenset({("typing", "Literal")}),
+            ),
+            "" if choice.default is None else string_literal(choice.default),
+        )
+        for choice in statement.choices
+    ]
+
+
+def _check_bounds(statement: Statement, name: str, bounds: Bounds, type: PgType) -> None:
+    ends = [end for end in (bounds.low, bounds.high) if end is not None]
+    base = below_domains(type)
+    if not ends:
+        return
+    if base.name not in {*_INTEGERS, *_FLOATS, "numeric"}:
+        raise _error(
+            statement,
+            bounds,
+            f"{name} has bounds, and is {type}, which is no number",
+            f"remove the bounds, and compare :{name} in the SQL",
+        )
+    for end in ends:
+        if not _in_range(base, end):
+            raise _error(
+                statement,
+                bounds,
+                f"the bound {end} of {name} is out of the range of {type}",
+                "leave that bound out: what the type does not hold is refused without it",
+            )
+
+
+def _in_range(type: PgType, number: int | Decimal) -> bool:
+    if type.name in _INTEGERS:
+        low, high = _INTEGERS[type.name]
+        return low <= number <= high
+    greatest = _FLOATS.get(type.name)
+    return greatest is None or -greatest <= number <= greatest
+
+
+def _default(statement: Statement, name: str, bounds: Bounds, type: PgType) -> str:
+    """The default as source, in the parameter's own type."""
+    value, shown = bounds.default, type
+    type = below_domains(type)
+    if value is None:
+        return "None"
+    written = _written(value, type)
+    if written is None:
+        raise _error(
+            statement,
+            bounds,
+            f"the default of {name} is no {shown}, which is its type",
+            "defaults are numbers, texts, labels, true, false or null; else, use coalesce in the SQL",
+        )
+    return written
+
+
+def _written(value: bool | str | int | Decimal, type: PgType) -> str | None:
+    """A value of a type as source; None if it is none of the type."""
+    if isinstance(value, bool):
+        return repr(value) if type.name == "bool" else None
+    if isinstance(value, str):
+        return string_literal(value) if type.name in _TEXTS or value in type.labels else None
+    if type.name == "numeric":
+        return f"Decimal({str(value)!r})"
+    if not _in_range(type, value):
+        return None
+    if type.name in _FLOATS:
+        return repr(float(value))
+    return repr(int(value)) if type.name in _INTEGERS and value == int(value) else None
+
+
+def _wrap(type: PgType) -> str:
+    """The function that a parameter of this type passes through on its way to the driver, if any."""
+    type = below_domains(type)
+    if type.kind == "composite":
+        return "composite"
+    if type.name in ("bit", "varbit"):
+        return "bits"
+    if type.kind == "array" and type.element is not None:
+        inner = below_domains(type.element)
+        if inner.kind == "composite":
+            return "composite"
+        if inner.name in ("json", "jsonb", "vector", "halfvec", "sparsevec"):
+            return "elements"
+        if inner.kind in ("array", "multirange") or inner.name == "polygon":
+            return "tuples"
+    return ""
+
+
+def _error(statement: Statement, bounds: Bounds, message: str, hint: str) -> ContractError:
+    place = bounds.place or Place(statement.path, statement.body_line)
+    return ContractError(f"{statement.name}: {message}", place=place, hint=hint)

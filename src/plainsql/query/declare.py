@@ -1,0 +1,120 @@
+"""The decorators of generated modules, which declare queries.
+
+``one[Lead](name, path, line, sql)`` is a class to the type checker, which takes the item's type from the
+brackets; at run time the brackets hand it over as a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack
+
+from plainsql.dependencies import CachedRead, Change
+from plainsql.deprecation import caller_module, warn_of_old_module
+from plainsql.query.compiled import QueryFacts
+from plainsql.query.query import CountQuery, ManyQuery, OneQuery, OptionalQuery
+from plainsql.types import Args
+
+__all__ = ["count", "many", "one", "optional"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _FormerFacts(TypedDict, total=False):
+    """The facts by the names that an earlier version wrote."""
+
+    effect: Literal["reads", "writes"]
+    joins: bool
+    pipelines: bool
+
+
+class _Declared:
+    __slots__ = ("facts", "source")
+
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        line: int,
+        body: str,
+        /,
+        read_only: bool = False,
+        session_clean: bool = False,
+        by_key: bool = False,
+        row_security: Mapping[str, tuple[str, ...]] | None = None,
+        cache: CachedRead | None = None,
+        changes: tuple[Change, ...] = (),
+        autobatch: bool = True,
+        more_columns: bool = False,
+        not_null: tuple[str, ...] = (),
+        **former: Unpack[_FormerFacts],
+    ) -> None:
+        if former:
+            if unknown := former.keys() - _FormerFacts.__annotations__.keys():
+                raise TypeError(f"unknown facts of a query: {', '.join(sorted(unknown))}")
+            # Through the brackets' function, which hands the facts over.
+            warn_of_old_module(caller_module(3), stacklevel=3)
+            effect = former.get("effect")
+            read_only, session_clean = effect == "reads", effect is not None
+            by_key, autobatch = former.get("joins", False), former.get("pipelines", True)
+        self.source = (name, path, line, body)
+        self.facts = QueryFacts(
+            read_only,
+            session_clean,
+            by_key,
+            row_security,
+            cache,
+            changes,
+            autobatch,
+            more_columns,
+            not_null,
+        )
+
+
+class _Declare(_Declared, Generic[T]):
+    __slots__ = ("item",)
+    item: Any
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, item):
+            if item is T:  # a subclass below
+                return cls
+
+            def declare(*source, **facts):
+                declared = cls(*source, **facts)
+                declared.item = type(None) if item is None else item
+                return declared
+
+            return declare
+
+
+class one(_Declare[T]):  # noqa: N801 (reads as a decorator)
+    """Declare a query that returns exactly one row, or its single value."""
+
+    def __call__(self, bind: Callable[P, Args]) -> OneQuery[P, T]:
+        return OneQuery(*self.source, bind, self.item, self.facts)
+
+
+class optional(_Declare[T]):  # noqa: N801
+    """Declare a query that returns a row, or its single value, or None."""
+
+    def __call__(self, bind: Callable[P, Args]) -> OptionalQuery[P, T]:
+        return OptionalQuery(*self.source, bind, self.item, self.facts)
+
+
+class many(_Declare[T]):  # noqa: N801
+    """Declare a query that returns a list of rows, or of single values."""
+
+    def __call__(self, bind: Callable[P, Args]) -> ManyQuery[P, T]:
+        return ManyQuery(*self.source, bind, self.item, self.facts)
+
+
+class count(_Declared):  # noqa: N801
+    """Declare a query that returns the number of rows it affected."""
+
+    __slots__ = ()
+
+    def __call__(self, bind: Callable[P, Args]) -> CountQuery[P]:
+        return CountQuery(*self.source, bind, int, self.facts)

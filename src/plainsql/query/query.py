@@ -1,0 +1,208 @@
+"""Query objects, as users call them.
+
+A generated module makes them from functions. The function *is* the signature: it takes the query's parameters
+by name and returns them in the order in which the SQL has them. ``plainsql.load`` makes the same objects at
+run time. Both keep the text of the file as it was reviewed, and compile it on the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from inspect import Signature as CallSignature
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+
+from plainsql.executors import AsyncExecutor, SyncExecutor
+from plainsql.query.binding import Binder
+from plainsql.query.compiled import (
+    CompiledCount,
+    CompiledMany,
+    CompiledOne,
+    CompiledOptional,
+    CompiledQuery,
+    QueryFacts,
+)
+from plainsql.query.parameter_sets import bind_sets
+from plainsql.query.texts import QueryTexts
+from plainsql.types import Args
+
+__all__ = ["CountQuery", "ManyQuery", "OneQuery", "OptionalQuery", "Query"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+_NO_FACTS = QueryFacts()
+
+
+class _ShownSignature:
+    """The ``__signature__`` of a query object, for `inspect` and completion; the class itself has none."""
+
+    def __get__(self, query: Query[..., Any, Any] | None, owner: type) -> CallSignature | None:
+        return None if query is None else query.signature
+
+
+class Query(Generic[P, T, R]):
+    """One SQL file. Calling it with an executor and its parameters, by name, runs it."""
+
+    kind: ClassVar[str]
+    """``one``, ``optional``, ``many`` or ``count``."""
+    compiled: CompiledQuery[T, R]
+    """The query as executors run it."""
+    __signature__ = _ShownSignature()
+
+    _compiled_class: ClassVar[type[CompiledQuery[Any, Any]]]
+
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        line: int,
+        body: str,
+        bind: Callable[P, Args],
+        item: Any,
+        facts: QueryFacts = _NO_FACTS,
+    ) -> None:
+        self._bind = bind
+        self.compiled = self._compiled_class(QueryTexts(name, path, line, body), bind, item, facts)
+        self.__doc__ = bind.__doc__
+        self.__module__ = bind.__module__
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # By reference, as a function is: the name that it was declared under is this object's. One that was
+        # loaded has no such name; the other process compiles it again.
+        if isinstance(self._bind, Binder):
+            texts = self.compiled.texts
+            source = (texts.name, texts.path, texts.line, texts.body)
+            return type(self), (*source, self._bind, None, self.compiled.facts)
+        bind: Any = self._bind
+        return str(bind.__qualname__)
+
+    @overload
+    def __call__(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the query. Awaitable if the executor is asynchronous.
+
+        Raises ``BindError`` if parameters are missing, unknown or out of bounds, before anything is sent.
+        """
+        if args:
+            self.compiled.bind(args, kwargs)  # raises the error
+        function: Callable[..., Args] = self._bind
+        try:
+            values = function(**kwargs)
+        except TypeError as error:
+            raise self.compiled.signature.refusal(error, kwargs) from None
+        try:
+            run = db.run
+        except AttributeError:
+            raise self.compiled.signature.executor_error(db) from None
+        return run(self.compiled, values)
+
+    @overload
+    def stream(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]: ...
+    @overload
+    def stream(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]: ...
+    def stream(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Iterate over the rows as they come, in constant memory, through a cursor of the server.
+
+        The iterator holds a connection until it is exhausted or closed.
+        """
+        values = self.compiled.bind(args, kwargs)
+        try:
+            stream = db.stream
+        except AttributeError:
+            raise self.compiled.signature.executor_error(db, "stream") from None
+        return stream(self.compiled, values)
+
+    @overload
+    def fresh(self, db: AsyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def fresh(self, db: SyncExecutor, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def fresh(self, db: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the query on PostgreSQL, even if its result is cached."""
+        values = self.compiled.bind(args, kwargs)
+        try:
+            run = getattr(db, "fresh", None) or db.run
+        except AttributeError:
+            raise self.compiled.signature.executor_error(db, "fresh") from None
+        return run(self.compiled, values)
+
+    def batch(self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /) -> Coroutine[Any, Any, list[R]]:
+        """Run the query once for each set of parameters, all or none; return the results in their order.
+
+        Reads go as one statement, writes that return exactly one row in one round trip; other writes one
+        after the other in one transaction.
+        """
+        compiled = self.compiled
+        compiled.signature.check_sets(db, "batch")
+        return db.batch(compiled, bind_sets(compiled.name, compiled.bind, sets))
+
+    def execute_many(
+        self, db: AsyncExecutor, sets: Iterable[Mapping[str, Any]], /
+    ) -> Coroutine[Any, Any, None]:
+        """Run the query for each set of parameters, pipelined, all or none; its results are dropped."""
+        compiled = self.compiled
+        compiled.signature.check_sets(db, "execute_many")
+        return db.execute_many(compiled, bind_sets(compiled.name, compiled.bind, sets))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} ({self.file})>"
+
+    @property
+    def name(self) -> str:
+        """The path as a name: ``realty.leads.get_by_id``."""
+        return self.compiled.name
+
+    @property
+    def file(self) -> str:
+        """The SQL file, relative to the project."""
+        return self.compiled.file
+
+    @property
+    def sql(self) -> str:
+        """The statement as the file has it, with ``:name`` for parameters."""
+        return self.compiled.sql
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters, in the order of the SQL, then of its choices."""
+        return self.compiled.parameters
+
+    @property
+    def item(self) -> Any:
+        """The type of a row or a single value; None until the first call if the query was loaded."""
+        return self.compiled.item
+
+    @property
+    def signature(self) -> CallSignature:
+        """The signature of a call, with the annotations of the parameters and of the result."""
+        return self.compiled.signature.inspected(self.kind, self.compiled.item)
+
+
+class OneQuery(Query[P, T, T]):
+    """A query that returns exactly one row, or its single value."""
+
+    kind = "one"
+    _compiled_class = CompiledOne
+
+
+class OptionalQuery(Query[P, T, "T | None"]):
+    """A query that returns a row, or its single value, or None if there is no row."""
+
+    kind = "optional"
+    _compiled_class = CompiledOptional
+
+
+class ManyQuery(Query[P, T, list[T]]):
+    """A query that returns a list of rows, or of single values."""
+
+    kind = "many"
+    _compiled_class = CompiledMany
+
+
+class CountQuery(Query[P, Any, int]):
+    """A query that returns the number of rows it affected."""
+
+    kind = "count"
+    _compiled_class = CompiledCount

@@ -1,0 +1,137 @@
+"""The texts of one query: one statement for each combination of its optional lines and choices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from plainsql.errors import BindError, PlainsqlError
+from plainsql.query.signature import encode_error_detail
+from plainsql.statements import compile_body
+from plainsql.types import UNSET, Args
+
+if TYPE_CHECKING:
+    from plainsql.statements import Compiled, Variant
+
+__all__ = ["QueryText", "QueryTexts"]
+
+
+class QueryText(NamedTuple):
+    """The statement to send for one combination of optional lines and choices."""
+
+    sql: str
+    positions: tuple[int, ...] | None
+    """The positions of the arguments that it takes, in order; None: all of them as they come."""
+    variant: Variant
+
+
+class QueryTexts:
+    """The body of a SQL file, compiled when it is first needed."""
+
+    def __init__(self, name: str, path: str, line: int, body: str) -> None:
+        self.name = name
+        self.path = path
+        self.line = line
+        self.body = body
+        self._compiled: Compiled | None = None
+        self._only: QueryText | None = None
+        """The text, if there is just one."""
+        self._texts: dict[Args, QueryText] = {}
+        self._varying: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        """The positions of the optional arguments, and of the choices."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters in the order of the SQL, then the choices."""
+        compiled = self._compile()
+        return (*compiled.parameters, *compiled.choices)
+
+    def select(self, args: Args) -> tuple[QueryText, Args]:
+        """Return the text to send for these arguments, and the arguments that it takes, in order.
+
+        Raises ``BindError`` if a choice is none of its values.
+        """
+        if (text := self._only) is not None:
+            return text, args
+        compiled = self._compile()
+        if (text := self._only) is not None:
+            return text, args
+        optional, choices = self._varying
+        key = (*(args[i] is not UNSET for i in optional), *(args[i] for i in choices))
+        try:
+            text = self._texts.get(key)
+        except TypeError:  # a choice that is a list or the like: refused below
+            text = None
+        if text is None:
+            text = self._text_of_variant(compiled, args)
+            self._texts[key] = text
+        return text, tuple(args[i] for i in text.positions or ())
+
+    def error_note(
+        self, text: QueryText, position: str | None, *, sqlstate: str | None = None, message: str = ""
+    ) -> str:
+        """Return the note for an error of the server: the query and its place.
+
+        ``position`` is the server's: 1-based, in characters of the text that was sent; None if it gave none.
+        If ``message`` names ``$1``, the note names the parameter.
+        """
+        at = int(position) if position and position.isdecimal() else None
+        if "$" in message:
+            # Errors alone need it.
+            from plainsql.statements.refusals import refusal
+
+            named = refusal(text.variant, message, sqlstate=sqlstate, position=at)
+            if named.message != message:
+                error = PlainsqlError(named.message, place=named.place, hint=named.hint)
+                return f"query: {self.name}\n{error}"
+        if at is not None:
+            place = text.variant.place(at)
+            caret = place.caret()
+            return f"query: {self.name}\n{place}" + (f"\n{caret}" if caret else "")
+        return f"query: {self.name} ({self.path})"
+
+    def encode_error(
+        self,
+        text: QueryText,
+        index: int,
+        expected: str,
+        value: object,
+        cause: BaseException | None = None,
+        *,
+        detail: str | None = None,
+    ) -> BindError:
+        """Return the error of the argument at ``index`` that is no value of the type ``expected``.
+
+        It does not hold the value.
+        """
+        if detail is None:
+            detail = encode_error_detail(expected, value, cause)
+        name = text.variant.parameters[index]
+        return BindError(
+            f"{self.name}: {name}: expected {expected}, got {type(value).__name__}",
+            detail=detail,
+            hint=f"see {self.path}",
+        )
+
+    def _compile(self) -> Compiled:
+        if self._compiled is None:
+            compiled = compile_body(self.body, name=self.name, path=self.path, line=self.line)
+            names = compiled.parameters
+            choices = tuple(range(len(names), len(names) + len(compiled.choices)))
+            optional = tuple(i for i, name in enumerate(names) if name in compiled.optional)
+            self._varying = (optional, choices)
+            if not optional and not choices:
+                variant = compiled.variant()
+                self._only = QueryText(variant.sql, None, variant)
+            self._compiled = compiled
+        return self._compiled
+
+    def _text_of_variant(self, compiled: Compiled, args: Args) -> QueryText:
+        names = compiled.parameters
+        given = {name for name, value in zip(names, args, strict=False) if value is not UNSET}
+        chosen: dict[str, str] = {}
+        for (name, values), value in zip(compiled.choices.items(), args[len(names) :], strict=True):
+            if not isinstance(value, str) or value not in values:
+                raise BindError(f"{self.name}: {name}: expected one of {', '.join(values)}")
+            chosen[name] = value
+        variant = compiled.variant(given, chosen)
+        return QueryText(variant.sql, tuple(names.index(name) for name in variant.parameters), variant)

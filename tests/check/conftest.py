@@ -1,0 +1,47 @@
+"""A server whose databases a test can count, and a folder of migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from plainsql.analysis.scratch_database import NAME_PREFIX
+
+Write = Callable[[Mapping[str, str]], Path]
+Names = Callable[[], set[str]]
+
+NOTES = {"0001_notes.sql": "create table notes (id int);", "0001_notes.rollback.sql": "drop table notes;"}
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Write:
+    """Write migrations into the folder of this test, and return that."""
+    folder = tmp_path / "migrations"
+
+    def write(files: Mapping[str, str]) -> Path:
+        for name, text in files.items():
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def scratch_names(database_url: str, tmp_path: Path) -> Names:
+    """The scratch databases of this test's folder; other tests have theirs on the same server."""
+    from hashlib import sha256
+
+    own = NAME_PREFIX + sha256(bytes(tmp_path / "migrations")).hexdigest()[:8]
+
+    def names() -> set[str]:
+        with psycopg.connect(database_url) as connection:
+            found = connection.execute(
+                "select datname::text from pg_database where starts_with(datname, %s)", [own]
+            )
+            return {name for (name,) in found}
+
+    return names

@@ -1,0 +1,179 @@
+"""What a check says of cached queries, and the map of what makes them stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plainsql.check.cache_map import CacheEntry, Invalidation, invalidations
+from plainsql.check.project_check import Review, review
+from plainsql.settings import Project
+
+SCHEMA = """
+create table notes (id bigint primary key, author bigint not null, text text not null);
+create index on notes (author);
+create table tallies (author bigint primary key, notes integer not null);
+create function tally() returns trigger language plpgsql as $$
+begin
+  update tallies set notes = tallies.notes + 1 where tallies.author = new.author;
+  return null;
+end $$;
+create function peek() returns bigint language sql stable as 'select count(*) from notes';
+"""
+TRIGGER = "create trigger tally after insert on notes for each row execute function tally();\n"
+DECLARED = "comment on function tally() is 'plainsql: writes tallies';\n"
+READ = """\
+-- Theirs.
+-- returns: many value
+-- cache: 5m
+select n.id
+from notes as n
+where n.author = :author
+"""
+ADD = """\
+-- Add one.
+-- returns: count
+insert into notes (id, author, text)
+values (:id, :author, :text)
+"""
+REMOVE = """\
+-- Remove one.
+-- returns: count
+delete from notes as n
+where n.id = :id
+"""
+COUNT = """\
+-- How many.
+-- returns: optional value
+-- cache: 1h
+select t.notes
+from tallies as t
+where t.author = :author
+"""
+Check = Callable[..., Review]
+
+
+@pytest.fixture
+def check(tmp_path: Path, database_url: str) -> Check:
+    """Review queries of one folder, by name, on the tables above and what comes after them."""
+
+    def run(more: str = "", **queries: str) -> Review:
+        files = {f"sql/notes/{name}.sql": text for name, text in queries.items()}
+        for name, text in {"migrations/0001_notes.sql": SCHEMA + more, **files}.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return review(Project(root=tmp_path), database_url)
+
+    return run
+
+
+def said(found: Review) -> list[tuple[str, str, int]]:
+    return [
+        (Path(problem.path).name, problem.name, problem.line) for problem in (*found.errors, *found.findings)
+    ]
+
+
+def test_the_map_says_which_writes_make_which_reads_stale_and_which_rows_they_spare(check: Check) -> None:
+    found = check(theirs=READ, add=ADD, remove=REMOVE)
+    assert said(found) == []
+    assert invalidations(found.inspection.checked) == [
+        CacheEntry(
+            "notes.theirs",
+            300.0,
+            ("public.notes where author = :author",),
+            (
+                Invalidation("notes.add", ("public.notes",), ("author",)),
+                Invalidation("notes.remove", ("public.notes",)),
+            ),
+        )
+    ]
+
+
+def test_a_trigger_that_is_not_understood_is_asked_about_where_something_is_cached(check: Check) -> None:
+    assert said(check(TRIGGER, add=ADD)) == []
+    found = check(TRIGGER, add=ADD, tallies=COUNT)
+    assert said(found) == [("add.sql", "hidden-writes", 3)]
+    (entry,) = invalidations(found.inspection.checked)
+    assert entry.invalidated == (Invalidation("notes.add", ("public.tallies",)),)
+
+
+def test_what_a_comment_declares_is_believed(check: Check) -> None:
+    found = check(TRIGGER + DECLARED, add=ADD, tallies=COUNT, theirs=READ)
+    assert said(found) == []
+    tallies, theirs = invalidations(found.inspection.checked)
+    assert tallies.invalidated == (Invalidation("notes.add", ("public.tallies",)),)
+    assert theirs.invalidated == (Invalidation("notes.add", ("public.notes",), ("author",)),)
+
+
+@pytest.mark.parametrize(("name", "call"), [("cache-unsteady", "now()"), ("cache-untracked", "peek()")])
+def test_no_code_is_generated_that_caches_what_differs_from_call_to_call(
+    check: Check, name: str, call: str
+) -> None:
+    sql = f"-- It.\n-- returns: value\n-- cache: 5m\nselect {call} as it\n"
+    found = check(it=sql)
+    assert [problem.name for problem in found.errors] == [name]
+    assert name not in {problem.name for problem in found.findings}
+    allowed = check(it=sql.replace("5m\n", f"5m\n-- allow: {name}: five minutes do no harm\n"))
+    assert not allowed.errors
+    assert any("CachedRead(300" in text for text in allowed.files.values())
+
+
+def test_a_setting_that_is_read_is_part_of_what_a_result_is_stored_under(check: Check) -> None:
+    sql = "-- It.\n-- returns: value\n-- cache: 5m\nselect current_setting('app.region', true) as it\n"
+    found = check(it=sql)
+    assert said(found) == []
+    (text,) = (text for text in found.files.values() if "CachedRead(" in text)
+    assert 'cache=CachedRead(300, (), scoped=True, settings=("app.region",))' in text
+
+
+def test_a_header_may_answer_for_what_is_hidden(check: Check) -> None:
+    allowed = ADD.replace("count\n", "count\n-- allow: hidden-writes: it runs once a year\n", 1)
+    assert said(check(TRIGGER, add=allowed, tallies=COUNT)) == []
+    # Where nothing is cached there is nothing to allow.
+    assert said(check(TRIGGER, add=allowed, tallies=COUNT.replace("-- cache: 1h\n", ""))) == [
+        ("add.sql", "allow", 3)
+    ]
+
+
+@pytest.mark.parametrize("name", ["cache-unsteady", "cache-untracked"])
+def test_only_a_cached_query_is_asked_what_it_depends_on(check: Check, name: str) -> None:
+    call = {"cache-unsteady": "random()", "cache-untracked": "peek()"}[name]
+    sql = f"-- It.\n-- returns: value\nselect\n  {call} as it\n"
+    assert said(check(it=sql)) == []
+    place = {"cache-unsteady": 5, "cache-untracked": 4}[name]
+    assert said(check(it=sql.replace("value\n", "value\n-- cache: 5m\n"))) == [("it.sql", name, place)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "because"),
+    [
+        ("insert into notes (id, author, text)\nvalues (1, 1, '')\nreturning id", "it writes"),
+        ("select n.id\nfrom notes as n\nwhere n.id = 1\nfor update", "row locks"),
+        ("select nextval('tickets') as id", "nextval(regclass) may write"),
+    ],
+)
+def test_only_what_is_proved_to_read_can_be_cached(check: Check, sql: str, because: str) -> None:
+    found = check("create sequence tickets;", it=f"-- It.\n-- returns: optional value\n-- cache: 5m\n{sql}\n")
+    (error,) = found.errors
+    assert (error.name, error.line, error.column) == ("contract", 3, 4)
+    assert error.message == f"notes.it: its header caches it, and it is not proved to only read: {because}"
+    assert error.hint
+
+
+def test_generated_code_holds_what_was_derived(check: Check) -> None:
+    found = check(TRIGGER + DECLARED, add=ADD, theirs=READ.replace("5m", "5m, local 1.5s, no negative"))
+    (source,) = (text for text in found.files.values() if "def add" in text)
+    assert "from plainsql.dependencies import CachedRead, Change, Dependency\n" in source
+    assert (
+        '""", read_only=True, session_clean=True, cache=CachedRead(300, (\n'
+        '    Dependency("public.notes", "author", "author"),\n'
+        "), local=1.5, negative=False))\n"
+    ) in source
+    assert (
+        "changes=(\n"
+        '    Change("public.notes", (("author", "parameter", "author"), ("id", "parameter", "id"))),\n'
+        '    Change("public.tallies"),\n'
+        "))\n"
+    ) in source
