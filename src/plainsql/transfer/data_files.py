@@ -21,9 +21,8 @@ def create_file(path: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
     Whatever ends the block otherwise removes it. What is in place is on the disk. A ``.gz`` file holds no
     name and no time, so that the same content is the same file.
 
-    Raises:
-        TransferError: there is a file of that name, and ``overwrite`` is false.
-        OSError: it cannot be written.
+    Raises ``TransferError`` if there is a file of that name, and ``overwrite`` is false. Raises
+    ``OSError`` if it cannot be written.
     """
     _check_suffix(path)
     if path.is_dir() or (path.exists() and not (overwrite and path.is_file())):

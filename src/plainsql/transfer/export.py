@@ -46,8 +46,7 @@ def export_schemas(
         out: written in pieces; without the last line when it fails.
         on_rows: told of the rows of each table.
 
-    Raises:
-        TransferError: a schema or a table cannot be read completely.
+    Raises ``TransferError`` if a schema or a table cannot be read completely.
     """
     schemas = sorted(set(schemas))
     with _refusals("the export"), _snapshot(connection, schemas) as tables:

@@ -1,6 +1,6 @@
 """The form of the file: a header, for each table its name and its rows, a trailer. One JSON value a line.
 
-A value is the string that PostgreSQL writes for it under `SETTINGS`, and reads back as the same value. Only
+A value is the string that PostgreSQL writes for it under ``SETTINGS``, and reads back as the same value. Only
 booleans, ``smallint`` and ``integer`` are JSON's own, and null is null. ``bigint`` is a string because many
 readers of JSON take numbers for doubles.
 """

@@ -60,18 +60,17 @@ def import_file(
     Args:
         connection: in autocommit mode; its role must own the tables where these have triggers, forced
             row-level security, or foreign keys in a circle.
-        file: what `create_file` and `export_schemas` wrote.
+        file: what ``create_file`` and ``export_schemas`` wrote.
         name: what errors call the file.
         replace: empty the tables first. The file decides which: give ``layers`` with it.
         layers: the only ones that the file may hold; by default it may hold any.
         max_line_bytes: a longer line is refused; it would be held in memory.
-        totals: the rows of each table where they are known already (`check_file`), for ``on_rows``.
+        totals: the rows of each table where they are known already (``check_file``), for ``on_rows``.
         on_replace: called with the tables that ``replace`` empties, before it does.
         on_rows: told of the rows of each table.
 
-    Raises:
-        TransferError: the file is not complete, or does not fit this database; nothing was written.
-        LockedError: migrations are running.
+    Raises ``TransferError`` if the file is not complete, or does not fit this database; nothing was
+    written. Raises ``LockedError`` if migrations are running.
     """
     reader = Reader(file, name, layers=layers, max_line_bytes=max_line_bytes)
     with _refusals(name), lock.held(connection, wait=_WAIT, on_waiting=_ignore):

@@ -39,7 +39,7 @@ def check_file(
     """Read a whole file and check that it is complete and as it was written.
 
     Args:
-        file: what `create_file` and `export_schemas` wrote.
+        file: what ``create_file`` and ``export_schemas`` wrote.
         name: what errors call it.
         layers: the only ones that it may hold.
         max_line_bytes: a longer line is refused.
