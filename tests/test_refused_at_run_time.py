@@ -10,7 +10,7 @@ import pytest
 from asyncpg.exceptions import PostgresError
 
 import plainsql
-from plainsql.loading import Queries
+from plainsql.query_folder import Queries
 
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "in a list": (
