@@ -94,6 +94,12 @@ lock: environment-lock ## Resolve requirements/ from pyproject.toml (ARGS=--upgr
 	@sh scripts/lock.sh $(ARGS)
 	@echo "lock: ok"
 
+.PHONY: package
+package: environment-dev ## Build the wheel and the source distribution in dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+	@echo "package: ok, in dist"
+
 .PHONY: bench
 bench: ## Measure plainsql beside its peers (ARGS="--quick --json FILE": in 90 s)
 	@sh scripts/environment.sh bench
