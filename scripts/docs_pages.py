@@ -54,10 +54,9 @@ def copy(root: Path, folder: Path) -> None:
     known = pages(root)
     urls = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
     home = f"{urls['Homepage']}/blob/main/"
-    raw = f"{urls['Homepage'].replace('github.com', 'raw.githubusercontent.com')}/main/"
     for page, place in known.items():
         text = (root / page).read_text("utf-8")
-        links = _Links(page, known, (home, raw), root, folder)
+        links = _Links(page, known, home, root, folder)
         text = "".join(links.rewritten(part) if is_text else part for part, is_text in _parts(text, _CODE))
         text = "".join(indented(part) if is_text else part for part, is_text in _parts(text, _FENCE))
         if "```mermaid" in text:
@@ -100,8 +99,7 @@ class _Links:
 
     page: str
     known: dict[str, str]
-    homes: tuple[str, ...]
-    """Begin the whole addresses of the repository's files, first of their pages."""
+    home: str
     root: Path
     folder: Path
 
@@ -111,10 +109,10 @@ class _Links:
     def _on_site(self, target: str) -> str:
         """Return the target from the page's place on the site."""
         start, place = PurePosixPath(self.page).parent, PurePosixPath(self.known[self.page]).parent
-        for home in self.homes:
-            if target.startswith(home):
-                # A page that is shown elsewhere as well, as the README is, has whole addresses.
-                target, start = target.removeprefix(home), PurePosixPath()
+        if target.startswith(self.home):
+            # A page that is shown elsewhere as well, as the README is, has whole addresses.
+            # `?raw=true` is how the package index gets an image.
+            target, start = target.removeprefix(self.home).removesuffix("?raw=true"), PurePosixPath()
         if "://" in target or target.startswith(("#", "mailto:")):
             return target
         path, mark, anchor = target.partition("#")
@@ -126,7 +124,7 @@ class _Links:
         if goal.suffix in _IMAGES:
             _copy_file(self.root / goal, self.folder / "assets" / goal.name)
             return os.path.relpath(f"assets/{goal.name}", place)
-        return self.homes[0] + str(goal) + mark + anchor
+        return self.home + str(goal) + mark + anchor
 
 
 def _parts(text: str, code: re.Pattern[str]) -> Iterator[tuple[str, bool]]:

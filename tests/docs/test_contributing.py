@@ -41,7 +41,7 @@ def files() -> frozenset[str]:
 
 
 def exists(path: str) -> bool:
-    """Whether a path is there; a file's name alone is that of some file."""
+    """Return whether a path is there; a file's name alone may be anywhere."""
     path = path.rstrip("/")
     if "/" in path or path in files():
         return path in files()
