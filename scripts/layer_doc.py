@@ -4,8 +4,8 @@ python scripts/layer_doc.py realty            writes it
 python scripts/layer_doc.py realty --check    exits with 1 where it is not up to date
 
 Tables are as a database has them: an embedded scratch server with the layer's migrations applied. Operations
-are as the SQL's comments and the generated modules say. What stands above the marker is written by hand, and
-kept.
+are as the SQL's comments, up to the paragraph that begins with "Implementation:", and the generated modules
+say. What stands above the marker is written by hand, and kept.
 """
 
 from __future__ import annotations
@@ -268,9 +268,9 @@ def _functions(module: Path, described: dict[str, str], folder: str) -> Iterator
             argument.arg if default is None else f"[{argument.arg}]"
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
         ]
-        paragraph = described[f"{folder}.{node.name}"].partition("\n\n")[0]
+        contract = described[f"{folder}.{node.name}"].partition("\n\nImplementation:")[0]
         yield Operation(
-            node.name, f"{node.name}({', '.join(parameters)})", _returns(node), " ".join(paragraph.split())
+            node.name, f"{node.name}({', '.join(parameters)})", _returns(node), " ".join(contract.split())
         )
 
 
