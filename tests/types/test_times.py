@@ -118,8 +118,8 @@ def test_infinity_is_the_greatest_value_of_python(
 
 def test_infinity_is_read_in_containers_and_next_to_other_values(both: Both) -> None:
     moment = datetime(2026, 11, 21, tzinfo=UTC)
-    assert both.round_trip("timestamptz[]", [moment, datetime.max, None, datetime.min]) is None
-    assert both.round_trip("date[]", [date(2026, 11, 21), date.max, date.min]) is None
+    both.round_trip("timestamptz[]", [moment, datetime.max, None, datetime.min])
+    both.round_trip("date[]", [date(2026, 11, 21), date.max, date.min])
     assert tuple(both.sent_back("visit", (datetime.max, date.min))) == (datetime.max, date.min)
     assert both.sent_back("tstzrange", Range(datetime.min, moment)) == Range(datetime.min, moment)
     rows: ManyQuery[..., Any] = ManyQuery(
