@@ -1,4 +1,4 @@
-"""What users can name stands in the documentation, with the defaults that it has."""
+"""Everything that users can name is in the documentation, with its default."""
 
 from __future__ import annotations
 
