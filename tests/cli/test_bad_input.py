@@ -335,7 +335,7 @@ DETAIL: statement 2 of 2: alter table notes add colour txt
         nothing of this file was kept
         completed before it, and kept: 0001_notes
 """
-ON_THE_SCRATCH_DATABASE = "        on the scratch database, which is removed: no other was changed\n"
+ON_THE_SCRATCH_DATABASE = "        on the scratch database, which is dropped: no other database was changed\n"
 
 
 def test_an_extension_that_the_server_lacks_is_told_with_its_place(

@@ -9,7 +9,7 @@ import pytest
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.check.problems import FINDINGS, Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 from tests.docs.markdown import ROOT, Block, blocks_of, codes_in, headings_of, table_with
 
@@ -39,7 +39,7 @@ def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list
     ]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, "utf-8")
-    found = review(Project(root=folder), url)
+    found = check_project(Project(root=folder), url)
     return [*found.errors, *found.findings]
 
 

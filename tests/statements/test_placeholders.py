@@ -137,9 +137,7 @@ WITH_PARAMETERS = [
 
 
 @pytest.mark.parametrize("expression", NO_PARAMETERS)
-def test_a_colon_or_dollar_that_is_no_parameter_is_sent_unchanged(
-    oracle: Oracle, expression: str
-) -> None:
+def test_a_colon_or_dollar_that_is_no_parameter_is_sent_unchanged(oracle: Oracle, expression: str) -> None:
     sql = f"select {expression} from {ROW}"
     compiled = compile_body(sql, name="", path="q.sql")
     assert compiled.parameters == ()

@@ -1,4 +1,6 @@
-"""Every type, by itself and inside of others, on both drivers: it is the same, or `check` refuses it."""
+"""Every type, alone and inside of other types, on both drivers: the values are equal, or `check` refuses
+it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ import pytest
 
 from plainsql import codegen
 from plainsql.check.problems import Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.rows import Composite
 from plainsql.settings import Project
 from plainsql.testing import Databases
@@ -82,7 +84,7 @@ def _cases(name: str) -> dict[str, Case]:
 
 
 class Checked(NamedTuple):
-    """What `check` says of all of them."""
+    """The problems that `check` reports for all of them."""
 
     cases: dict[str, Case]
     module: ModuleType
@@ -109,7 +111,7 @@ def checked(plainsql_databases: Databases, tmp_path_factory: pytest.TempPathFact
 
 
 def _schema(url: str) -> tuple[str, dict[str, Case]]:
-    """Make the types in the database; return the migration and the cases that there are."""
+    """Make the types in the database; return the migration and the cases that exist."""
     statements: list[str] = [SCHEMA]
     cases: dict[str, Case] = {}
     with psycopg.connect(url, autocommit=True) as connection:
@@ -130,7 +132,7 @@ def _schema(url: str) -> tuple[str, dict[str, Case]]:
                 try:
                     connection.execute(statement.encode())
                 except (psycopg.errors.UndefinedObject, psycopg.errors.FeatureNotSupported):
-                    continue  # without an order there is no range
+                    continue  # a type without an order has no range
                 statements.append(statement)
                 cases |= {f"{name}_{kind}": of_name[kind] for kind in kinds}
     return ";\n".join(statement.strip().removesuffix(";") for statement in statements) + ";\n", cases
@@ -144,15 +146,17 @@ def _queries(name: str, case: Case) -> dict[str, str]:
 
 
 def _refused(project: Project, url: str) -> dict[str, Problem]:
-    """Generate the module of all that is not refused; return what is, by query."""
-    found = review(project, url)
+    """Generate the module of all accepted cases; return the refused ones, by query."""
+    found = check_project(project, url)
     refused = {Path(problem.path).stem: problem for problem in found.errors}
     codegen.write(found.files, project.output_folder)
     return refused
 
 
 def _plain(value: Any) -> Any:
-    """The value without the classes that are generated: both drivers' are then compared type by type."""
+    """Return the value without the generated classes, so that both drivers' values are compared type by
+    type.
+    """
     if isinstance(value, Composite):
         return tuple(map(_plain, msgspec.structs.astuple(value)))
     if isinstance(value, asyncpg.Record):
@@ -183,7 +187,7 @@ def _text(both: Both, case: Case) -> str:
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_what_arrived_can_be_sent_on_both_or_is_refused(checked: Checked, name: str) -> None:
+def test_received_values_can_be_sent_on_both_or_are_refused(checked: Checked, name: str) -> None:
     for kind in KINDS:
         query = f"send_{name}_{kind}"
         if f"{name}_{kind}" not in checked.cases or query in checked.refused:
@@ -198,17 +202,17 @@ def test_what_arrived_can_be_sent_on_both_or_is_refused(checked: Checked, name: 
 
 
 UNKNOWN = {"aclitem", "refcursor", "lquery", "hstore", "nothing"}
-"""Types without an annotation, whatever they stand in."""
+"""Types without an annotation, inside of any other type too."""
 TEXT_ONLY = {"macaddr", "macaddr8", "money", "tsquery", "tsvector"} | {
     name for name in TYPES if name.startswith("reg")
 }
-"""Types that asyncpg knows as text only: refused in composite types and ranges, and fine elsewhere."""
+"""Types that asyncpg knows as text only: refused in composite types and ranges, and accepted elsewhere."""
 
 NOT_IN_RANGES = {"json", "jsonb", "documents", "address"}
-"""Types whose values are made when a row is, which looks into lists and composite types only."""
+"""Types whose values are made with the row, which looks into lists and composite types only."""
 
 
-def test_no_more_is_refused_than_what_a_driver_cannot_carry(checked: Checked) -> None:
+def test_only_types_that_a_driver_does_not_support_are_refused(checked: Checked) -> None:
     inside = set(KINDS) - {"plain", "array"}
     expected = {f"{way}_{name}_{kind}" for way in ("read", "send") for name in UNKNOWN for kind in KINDS}
     expected |= {f"{way}_{name}_{kind}" for way in ("read", "send") for name in TEXT_ONLY for kind in inside}
@@ -216,7 +220,7 @@ def test_no_more_is_refused_than_what_a_driver_cannot_carry(checked: Checked) ->
     expected |= {
         f"{way}_{name}_{kind}" for way in ("read", "send") for name in NOT_IN_RANGES for kind in ranges
     }
-    # Of a list of lists, asyncpg cannot tell whether it is paths or one path of points.
+    # asyncpg cannot distinguish a list of paths from one path of points.
     expected |= {"send_path_array", "send_path_array_in_composite"}
     expected |= {"send_documents_array", "send_documents_array_in_composite"}
     expected |= {f"send_int2vector_{kind}" for kind in KINDS}
@@ -265,7 +269,7 @@ def test_no_more_is_refused_than_what_a_driver_cannot_carry(checked: Checked) ->
         ),
     ],
 )
-def test_it_is_refused_with_what_to_do(checked: Checked, query: str, message: str, hint: str) -> None:
+def test_it_is_refused_with_a_hint(checked: Checked, query: str, message: str, hint: str) -> None:
     problem = checked.refused[query]
     assert (problem.message, problem.hint) == (f"of.{query}: {message}", hint)
     assert problem.line == 3

@@ -1,4 +1,4 @@
-"""The schemas and statements of ``reach_cases``: small tables that hang together, and few values."""
+"""The schemas and statements of ``dependency_cases``: small tables with foreign keys, and few values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACTIONS = ("cascade", "set null", "set default", "no action")
 
 
 class Statements:
-    """Makes them from one ``random.Random``: the same seed makes the same."""
+    """A generator of both from one ``random.Random``: the same seed makes the same statements."""
 
     def __init__(self, random: Random, version: int) -> None:
         self.random = random
@@ -27,14 +27,14 @@ class Statements:
         self._table_in_focus, self._column_in_focus = "a", "k"
 
     def aim(self) -> None:
-        """Let the statements that follow meet at one table and one column more often than by chance."""
+        """Make the statements that follow use one table and one column more often than by chance."""
         self._table_in_focus = self.pick(self.sources)
         self._column_in_focus = self.pick(COLUMNS)
 
     # The schema ---------------------------------------------------------------------------------------
 
     def schema(self) -> list[str]:
-        """Tables a ← b ← c, each of ``id``, ``k``, ``up`` (refers to the one before), ``s``."""
+        """Make tables a ← b ← c, each of ``id``, ``k``, ``up`` (refers to the one before), ``s``."""
         made = [
             f"create function {name}() returns trigger language plpgsql as 'begin {does}; return new; end'"
             for name, does in (("mend", "new.k := new.s"), ("note", "update a set s = coalesce(s, 0) + 1"))
@@ -101,7 +101,7 @@ class Statements:
     # Reads --------------------------------------------------------------------------------------------
 
     def read(self) -> str:
-        """A query whose answer follows from the rows: ordered under each limit."""
+        """Make a query whose answer depends on the rows alone: ordered under each limit."""
         self._parameters = 0
         return self._query(2)
 
@@ -193,7 +193,7 @@ class Statements:
     # Writes -------------------------------------------------------------------------------------------
 
     def write(self) -> str:
-        """One statement that writes, with what it returns, perhaps behind a ``with``."""
+        """Make one statement that writes, with a ``returning`` list, perhaps after a ``with``."""
         self._parameters = 0
         kind = self.random.random()
         if kind < 0.6:
@@ -301,7 +301,7 @@ class Statements:
         return self._column_in_focus if self.chance(0.5) else self.pick(COLUMNS)
 
     def parameter(self) -> str:
-        """A parameter's name: now and then one that stands there already."""
+        """Return a parameter's name, which is now and then one that is already used."""
         if self._parameters and self.chance(0.2):
             return f"p{self.random.randint(1, self._parameters)}"
         self._parameters += 1

@@ -1,4 +1,4 @@
-"""``plainsql db test``: what answers, what does not, and what to do about it."""
+"""``plainsql db doctor``: what answers, what does not, and what to do about it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def shop(write: Write, command: Command, configured: str) -> str:
 
 
 def checks(command: Command, *arguments: str) -> dict[str, dict[str, Any]]:
-    done = command("db", "test", "--json", *arguments)
+    done = command("db", "doctor", "--json", *arguments)
     told = json.loads(done.out)
     found = {check["name"]: check for check in told["checks"]}
     failed = [name for name, check in found.items() if check["state"] == "failed"]
@@ -59,13 +59,13 @@ def test_all_answers(plainsql_databases: Databases, command: Command, redis_url:
         assert found["migrations of realty"]["found"]["applied"] == len(
             [*migrations_folder("realty").glob("*_*.sql")]
         ) - len([*migrations_folder("realty").glob("*.rollback.sql")])
-        done = command("db", "test", "realty", "--database", url, "--redis", redis_url)
+        done = command("db", "doctor", "realty", "--database", url, "--redis", redis_url)
         assert done.code == 0
         assert done.out.endswith("\neverything answers\n")
 
 
 def test_pending_migrations_are_a_failure(shop: str, command: Command) -> None:
-    done = command("db", "test")
+    done = command("db", "doctor")
     assert done.code == 1
     assert "failed  migrations of shop: 1 pending\n        HINT: plainsql migrate --layer shop\n" in done.out
     assert done.out.endswith("\n1 of 6 checks failed\n")

@@ -1,4 +1,4 @@
-"""What is proved of the variants that are analysed is what all variants together prove."""
+"""The analysed variants prove the same as all variants together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = ["name", "nickname", "mood", "home", "mail", "visits", "active"]
 
 
 def search(chance: random.Random) -> str:
-    """A search with lines that narrow, and pairs of lines in which each line widens."""
+    """Make a search with lines that narrow, and pairs of lines in which each line widens."""
     lines = [
         "select c.id, c.nickname, c.mood, coalesce(c.nickname, c.mood::text) as either",
         "from customers as c",
@@ -46,7 +46,7 @@ def search(chance: random.Random) -> str:
 
 
 def update(chance: random.Random) -> str:
-    """An update of what is given, with more or less returned."""
+    """Make an update of the given columns, with more or less returned."""
     chosen = chance.sample(COLUMNS, 5)
     lines = ["update customers as c", "set", *(f"  {column} = :{column},  --?" for column in chosen)]
     lines += ["  tags = c.tags", "where c.id = :id", "  and c.nickname is not null"]
@@ -61,7 +61,7 @@ def update(chance: random.Random) -> str:
 
 
 def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
-    """What is proved of a statement by analyses of its variants."""
+    """Return what the analyses of its variants prove about a statement."""
     analyses = list(variants)
     found = merge_variants(analyses)
     tables = {each.table for each in found.dependencies if each.column is None}
@@ -82,7 +82,7 @@ def proved(variants: Iterable[Analysis]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("make", [search, update])
 @pytest.mark.parametrize("seed", range(6))
-def test_representatives_prove_what_all_variants_prove(analyser: Analyser, make: Any, seed: int) -> None:
+def test_representatives_prove_the_same_as_all_variants(analyser: Analyser, make: Any, seed: int) -> None:
     compiled = compile_body(make(random.Random(seed)), name="q", path="q.sql")
     variants = compiled.variants()
     assert len(variants) > 16

@@ -1,4 +1,4 @@
-"""Time, the session and settings, found below what a statement calls."""
+"""Time, the session and settings are found in everything that a statement calls."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _UNSTEADY = [
 
 
 @pytest.mark.parametrize(("made", "sql"), _UNSTEADY, ids=[made or sql for made, sql in _UNSTEADY])
-def test_time_and_session_are_found_below_what_is_called(
+def test_time_and_session_are_found_in_called_functions(
     honest: psycopg.Connection[Any], made: str, sql: str
 ) -> None:
     honest.execute((made or "select").encode())
@@ -74,7 +74,7 @@ def test_time_and_session_are_found_below_what_is_called(
         "select mxid_age('1'::xid)",
     ],
 )
-def test_what_the_server_counts_is_unsteady(honest: psycopg.Connection[Any], sql: str) -> None:
+def test_the_servers_counters_are_unsteady(honest: psycopg.Connection[Any], sql: str) -> None:
     with Analyser(honest) as analyser:
         caching = analyser.analyse(sql).caching
     assert "cache-unsteady" in {finding.name for finding in caching}
@@ -92,7 +92,7 @@ def test_a_table_that_a_body_in_pl_pgsql_names_is_read(
     )
     with Analyser(connection) as analyser:
         analysis = analyser.analyse("select g() as v")
-    assert [dependence.table for dependence in analysis.dependencies] == ["effects.rates"]
+    assert [dependency.table for dependency in analysis.dependencies] == ["effects.rates"]
     assert analysis.read_only
     assert analysis.session_safe
 
@@ -127,7 +127,7 @@ def test_a_moment_that_stays_is_steady(honest: psycopg.Connection[Any]) -> None:
         assert not analyser.analyse(sql).caching
 
 
-def test_what_a_function_reads_need_not_be_open_to_its_caller(honest: psycopg.Connection[Any]) -> None:
+def test_a_functions_tables_need_not_be_open_to_its_caller(honest: psycopg.Connection[Any]) -> None:
     honest.execute(
         b"create table g (id integer); alter table g enable row level security;"
         b" create policy g_a on g using (id::text = current_setting('app.a'));"

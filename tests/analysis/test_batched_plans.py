@@ -1,4 +1,4 @@
-"""The joined form of a read is planned beside the single one, and what it would lose is told."""
+"""The batched form of a read is planned next to the single one, and its loss is reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from plainsql.analysis.batched_plans import lost_by_joining
+from plainsql.analysis.batched_plans import lost_by_batching
 from plainsql.statements import Variant, compile_body
 
 
@@ -49,7 +49,7 @@ def variant(sql: str) -> Variant:
     ],
 )
 def test_the_same_indexes_serve_many_calls(tables: psycopg.Connection[Any], sql: str) -> None:
-    assert lost_by_joining(tables, variant(sql)) == ""
+    assert lost_by_batching(tables, variant(sql)) == ""
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_the_same_indexes_serve_many_calls(tables: psycopg.Connection[Any], sql:
     ],
 )
 def test_an_index_that_is_lost_is_named(tables: psycopg.Connection[Any], sql: str, lost: str) -> None:
-    assert lost_by_joining(tables, variant(sql)) == lost
+    assert lost_by_batching(tables, variant(sql)) == lost
 
 
 def test_nothing_of_it_stays_in_the_session(tables: psycopg.Connection[Any]) -> None:
-    lost_by_joining(tables, variant("select c.name from customer as c where c.id = :id"))
+    lost_by_batching(tables, variant("select c.name from customer as c where c.id = :id"))
     assert tables.execute("show enable_seqscan").fetchone() == ("on",)
     assert tables.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)

@@ -1,4 +1,4 @@
-"""The scratch database: built once, built anew where the migrations change, never half."""
+"""The scratch database: built once, rebuilt if the migrations change, never half-built."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def oid(connection: psycopg.Connection[tuple[object, ...]]) -> object:
     return row[0]
 
 
-def test_it_holds_what_the_migrations_make(migrations: Write, database_url: str) -> None:
+def test_it_has_the_schema_of_the_migrations(migrations: Write, database_url: str) -> None:
     with scratch_database(migrations(NOTES), database_url) as connection:
         assert connection.execute("select to_regclass('notes')::text").fetchone() == ("notes",)
 
@@ -40,19 +40,19 @@ def test_it_is_reused_as_long_as_the_migrations_are_the_same(
     folder = migrations(NOTES)
     with scratch_database(folder, database_url) as connection:
         first = oid(connection)
-    # A rollback says nothing of what the migrations make.
+    # A rollback does not change what the migrations make.
     migrations({"0001_notes.rollback.sql": "drop table notes; -- all of it"})
     with scratch_database(folder, database_url) as connection:
         assert oid(connection) == first
     assert len(scratch_names()) == 1
 
 
-def test_anew_builds_it_again(migrations: Write, database_url: str) -> None:
+def test_rebuild_builds_it_again(migrations: Write, database_url: str) -> None:
     folder = migrations(NOTES)
     with scratch_database(folder, database_url) as connection:
         first = oid(connection)
         connection.execute("create table left_behind ()")
-    with scratch_database(folder, database_url, anew=True) as connection:
+    with scratch_database(folder, database_url, rebuild=True) as connection:
         assert oid(connection) != first
         assert connection.execute("select to_regclass('left_behind')").fetchone() == (None,)
 
@@ -70,7 +70,7 @@ def test_a_change_of_the_migrations_builds_it_again_and_drops_the_old_one(
         assert scratch_names().isdisjoint(before)
 
 
-def test_an_old_one_that_is_in_use_is_left_alone(
+def test_an_old_database_that_is_in_use_is_not_dropped(
     migrations: Write, database_url: str, scratch_names: Names
 ) -> None:
     folder = migrations(NOTES)
@@ -110,7 +110,7 @@ def test_a_failing_migration_leaves_nothing(
     assert scratch_names() == set()
 
 
-def test_a_role_that_may_create_nothing_is_told_so(migrations: Write, database_url: str) -> None:
+def test_a_role_that_may_not_create_databases_gets_an_error(migrations: Write, database_url: str) -> None:
     folder = migrations(NOTES)
     role = f"plain_{uuid4().hex}"
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -125,7 +125,7 @@ def test_a_role_that_may_create_nothing_is_told_so(migrations: Write, database_u
             assert "may create databases" in (caught.value.hint or "")
             with scratch_database(folder, database_url):
                 pass
-            # One that is there is enough, whoever made it.
+            # An existing database is enough, whoever made it.
             with scratch_database(folder, url) as inside:
                 assert inside.execute("select current_user").fetchone() == (role,)
         finally:
@@ -135,7 +135,7 @@ def test_a_role_that_may_create_nothing_is_told_so(migrations: Write, database_u
 def test_two_processes_at_once_build_it_once(
     migrations: Write, database_url: str, scratch_names: Names
 ) -> None:
-    # Long enough that both are in it at once.
+    # Long enough that both are in it at the same time.
     slow = NOTES | {"0002_slow.sql": "select pg_sleep(0.3);", "0002_slow.rollback.sql": "select 1;"}
     folder = migrations(slow)
     program = (
@@ -167,10 +167,10 @@ def test_two_processes_at_once_build_it_once(
     assert len(scratch_names()) == 1
 
 
-def test_readers_never_meet_a_database_that_another_one_drops(
+def test_readers_never_see_a_database_that_another_check_drops(
     migrations: Write, database_url: str, tmp_path: Path
 ) -> None:
-    # Two branches of one project, checked in turn and at once.
+    # Two branches of one project, checked in turn and at the same time.
     folder = migrations(NOTES)
     barrier = threading.Barrier(3)
 
@@ -178,7 +178,7 @@ def test_readers_never_meet_a_database_that_another_one_drops(
         for turn in range(4):
             barrier.wait(60)
             if number == 0:
-                # At once, as git does it: a reader never sees half a file.
+                # In one step, as git does it: a reader never sees half a file.
                 (tmp_path / "new").write_text(f"create table notes (id int, c{turn} int);")
                 (tmp_path / "new").replace(folder / "0001_notes.sql")
             with scratch_database(folder, database_url) as connection:

@@ -102,7 +102,7 @@ def test_column_has_the_table_it_comes_from(typed: Analyser) -> None:
 
 
 def test_parameters_are_named_in_their_order(typed: Analyser) -> None:
-    """Those without a name are called by their number."""
+    """Columns without a name are called by their number."""
     facts = typed.analyse("select $1::integer, $2::text", ("limit",)).parameters
     assert [(fact.name, str(fact.type)) for fact in facts] == [("limit", "integer"), ("$2", "text")]
 
@@ -120,7 +120,7 @@ def test_parameters_are_named_in_their_order(typed: Analyser) -> None:
         ("select '\0'", "the statement holds a zero character", None, 9),
     ],
 )
-def test_refused_statement_says_what_and_where(
+def test_a_refused_statement_has_message_and_position(
     typed: Analyser, sql: str, message: str, sqlstate: str | None, position: int | None
 ) -> None:
     """The position counts characters, not bytes."""
@@ -132,7 +132,7 @@ def test_refused_statement_says_what_and_where(
 
 
 def test_a_refusal_spoils_nothing(typed: Analyser) -> None:
-    """The next statement is analysed as if nothing had been."""
+    """The next statement is analysed normally."""
     with pytest.raises(RefusedError):
         typed.analyse("select nothing")
     assert typed.analyse("select 1").rows == "one"
@@ -161,7 +161,7 @@ def test_the_connection_is_given_back_as_it_was(database_url: str) -> None:
 
 
 def test_a_statement_costs_two_round_trips(typed: Analyser, tmp_path: Path) -> None:
-    """The catalog is read once; then a statement is prepared and described, and nothing else is asked."""
+    """The catalog is read once; then a statement is prepared and described, and no other query is sent."""
     server = typed._connection.pgconn
     sql = "select a, b, d from types.all_types as t left join types.tree as r on r.id = t.h where r.id = $1"
     typed.analyse(sql)
@@ -178,7 +178,7 @@ def test_a_statement_costs_two_round_trips(typed: Analyser, tmp_path: Path) -> N
 
 
 def test_an_older_server_is_refused_with_a_reason() -> None:
-    """It can run queries; its trees say too little."""
+    """It can run queries; its trees do not show enough."""
 
     class Info:
         server_version = 150004
@@ -190,6 +190,6 @@ def test_an_older_server_is_refused_with_a_reason() -> None:
         Describer(Connection())  # type: ignore[arg-type]
     assert str(caught.value) == (
         "queries cannot be analysed on PostgreSQL 15\n"
-        "DETAIL: It can run them, but its trees do not say which outer joins make a column null.\n"
-        "HINT: Point the analysis at PostgreSQL 16 or newer, or leave it to the embedded server."
+        "DETAIL: it can run them, but its trees do not show which outer joins make a column null\n"
+        "HINT: use PostgreSQL 16 or newer for the analysis, or the embedded server"
     )

@@ -1,8 +1,8 @@
-"""Random schemas, reads that could be cached, and writes: the soundness fuzzer of derived tags.
+"""Random schemas, cacheable reads, and writes: the soundness fuzzer of derived dependencies.
 
-`python -m tests.analysis.reach_cases --pairs 20000 --seed 7 [--url …]` runs each read before and after each
-write on the server. Where the answer is another one, a change of the write must hit a dependence of the read,
-with the values that both were given and that the write returned.
+`python -m tests.analysis.dependency_cases --pairs 20000 --seed 7 [--url …]` runs each read before and after
+each write on the server. If the answer differs, a change of the write must hit a dependency of the read, with
+the values that both got and that the write returned.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from plainsql.analysis import Analyser, Analysis, RefusedError
 from plainsql.dependencies import Change, Dependency
 from plainsql.settings import resolve_database
 from plainsql.statements import compile_body
-from tests.analysis.reach_statements import Statements
+from tests.analysis.dependency_statements import Statements
 
 PAIRS_A_SCHEMA, DRAWS = 60, 8
 VALUES = (0, 1, 2, 3, 4)
@@ -30,24 +30,24 @@ VALUES = (0, 1, 2, 3, 4)
 
 @dataclass(slots=True)
 class Tally:
-    """What a run did."""
+    """The counts of a run."""
 
     pairs: int = 0
     runs: int = 0
-    """Each pair is run with several draws of values."""
+    """The number of draws of values for each pair."""
     refused: int = 0
     failed: int = 0
     changed: int = 0
     """Pairs in which the write changed the answer."""
     partitioned: int = 0
-    """Of these, in which it was a partition that was hit."""
+    """Those of ``changed`` in which a partition was hit."""
     spared: int = 0
     """Pairs on a common table in which the read stays valid by its partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement with parameters, their values, and what is known of it."""
+    """A statement with parameters, their values, and its analysis."""
 
     sql: str
     analysis: Analysis
@@ -56,13 +56,13 @@ class Statement:
     values: Mapping[str, Any]
 
     def drawn(self, random: Random) -> Statement:
-        """With other values."""
+        """Return the case with other values."""
         return replace(self, values={name: random.choice(VALUES) for name in self.parameters})
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A read that a write changed, and that nothing of the write hits."""
+    """A read that a write changed, although nothing of the write hits it."""
 
     schema: list[str]
     read: Statement
@@ -81,27 +81,27 @@ class Miss:
 
 def hits(
     change: Change,
-    dependence: Dependency,
+    dependency: Dependency,
     read: Mapping[str, Any],
     write: Mapping[str, Any],
     rows: list[Mapping[str, Any]],
 ) -> bool:
-    """Whether rows that a write touched may be among those that a read depends on."""
+    """Return whether rows that a write changed may be among those that a read depends on."""
     if change.table == "*":
         return True
-    if change.table != dependence.table:
+    if change.table != dependency.table:
         return False
-    sources = [known for known in change.known if known[0] == dependence.column]
-    if dependence.parameter is None or not sources:
+    sources = [known for known in change.known if known[0] == dependency.column]
+    if dependency.parameter is None or not sources:
         return True
     touched: set[Any] = set()
     for _, source, name in sources:
         touched |= {write.get(name)} if source == "parameter" else {row[name] for row in rows}
-    return read.get(dependence.parameter) in touched - {None}
+    return read.get(dependency.parameter) in touched - {None}
 
 
 def run(connection: psycopg.Connection[Any], seed: int, pairs: int, tally: Tally) -> Iterator[Miss]:
-    """Run so many pairs of a read and a write from a seed, and yield each miss."""
+    """Run this many pairs of a read and a write from a seed, and yield each miss."""
     number = 0
     while tally.pairs < pairs:
         random = Random(f"reach/{seed}/{number}")
@@ -179,7 +179,7 @@ def _rows(connection: psycopg.Connection[Any], statement: Statement) -> list[Map
 
 
 def main() -> int:
-    """Fuzz until the number of pairs is reached; whether there was a miss is the exit status."""
+    """Fuzz until the number of pairs is reached; the exit status is 1 if there was a miss."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Statements as deep and long as PostgreSQL takes them are analysed, in time that grows with their length."""
+"""Statements as deep and long as PostgreSQL accepts are analysed, in time that grows with their length."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def nested(before: str, inner: str, after: str, count: int) -> str:
 
 
 def steps(step: str, count: int = 80) -> str:
-    """``with`` items, each of which reads the one before, which ``step`` calls ``{0}``."""
+    """Return ``with`` items that each read the one before, which ``step`` calls ``{0}``."""
     items = [f"c{i} as ({step.format(f'c{i - 1}')})" for i in range(1, count)]
     return f"with c0 as (select t.id as x, t.n as n from t), {', '.join(items)} select x from c{count - 1}"
 
@@ -94,12 +94,16 @@ def steps(step: str, count: int = 80) -> str:
         ),
     ],
 )
-def test_what_postgresql_takes_is_analysed(analyser: Analyser, sql: str, nullable: bool) -> None:
+def test_statements_that_postgresql_accepts_are_analysed(
+    analyser: Analyser, sql: str, nullable: bool
+) -> None:
     assert analyser.analyse(sql).columns[0].nullable is nullable
 
 
-def test_what_is_too_deep_is_one_error(analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a sentence and a hint, and the next statement is analysed as ever."""
+def test_a_statement_that_is_too_deep_is_one_error(
+    analyser: Analyser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a message and a hint, and the next statement is analysed normally."""
     monkeypatch.setattr("plainsql.analysis.deep_stack._FRAMES", 1000)
     with pytest.raises(RefusedError, match="the statement nests too deep to be analysed") as raised:
         analyser.analyse(f"select {chain(' + ', 't.id', 3000)} as x from t")

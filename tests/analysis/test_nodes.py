@@ -14,7 +14,7 @@ def read(text: str) -> Node:
 
 
 def test_node_holds_its_kind_and_fields() -> None:
-    """Numbers and flags stay text until they are asked for."""
+    """Numbers and flags stay text until they are read."""
     node = read("{VAR :varno 1 :varattno -2 :flag true :name abc}")
     assert node.kind == "VAR"
     assert (node.number("varno"), node.number("varattno"), node.flag("flag"), node.text("name")) == (
@@ -32,8 +32,8 @@ def test_null_is_none_and_a_missing_field_has_a_default() -> None:
     assert (node.number("b", 7), node.flag("b"), node.node("b"), node.nodes("b")) == (7, False, None, [])
 
 
-def test_lists_of_nodes_strings_numbers_and_bits_are_told_apart() -> None:
-    """Each has a way of its own to be written."""
+def test_lists_of_nodes_strings_numbers_and_bits_are_distinct() -> None:
+    """Each has its own notation."""
     node = read(
         '{X :nodes ({A} {B}) :names ("id" "a\\ b") :ints (i 1 -2) :oids (o 23 25) :bits (b 9 8) :none (b)}'
     )
@@ -46,7 +46,7 @@ def test_lists_of_nodes_strings_numbers_and_bits_are_told_apart() -> None:
 
 
 def test_lists_of_lists_stay_nested() -> None:
-    """As the rows of `values` are written."""
+    """The rows of `values` are written like this."""
     node = read("{X :rows (({A} {B}) ({C} <>))}")
     rows = node.items("rows")
     assert isinstance(rows[0], list)
@@ -63,7 +63,7 @@ def test_datum_is_its_bytes() -> None:
 
 
 def test_escapes_keep_brackets_and_blanks_in_a_token() -> None:
-    """A name may hold whatever it likes."""
+    """A name may contain anything."""
     node = read(r'{X :name a\ b\(c\}\\d :quoted "e\ f" :colon :odd :next 1}')
     assert node.text("name") == r"a b(c}\d"
     assert node.text("quoted") == "e f"
@@ -72,14 +72,14 @@ def test_escapes_keep_brackets_and_blanks_in_a_token() -> None:
 
 
 def test_lines_are_wrapped_at_blanks() -> None:
-    """The server breaks long texts into lines, also behind a backslash."""
+    """The server breaks long texts into lines, also after a backslash."""
     node = read("{X :a\n1 :name b\\\nc\n:list (i 1\n2)}")
     assert node.number("a") == 1
     assert node.numbers("list") == (1, 2)
 
 
 def test_a_token_without_a_field_is_kept() -> None:
-    """`{A_CONST NULL …}` has a word where a field's name should stand."""
+    """`{A_CONST NULL …}` has a word in the place of a field's name."""
     node = read("{A_CONST NULL :location 5}")
     assert node.extra == ["NULL"]
     assert node.number("location") == 5

@@ -106,5 +106,5 @@ def test_a_read_by_key_is_known(tables: Analyser, sql: str) -> None:
 
 
 @pytest.mark.parametrize("sql", NOT_BY_KEY)
-def test_what_a_value_may_decide_otherwise_is_no_read_by_key(tables: Analyser, sql: str) -> None:
+def test_a_read_whose_plan_depends_on_a_value_is_no_read_by_key(tables: Analyser, sql: str) -> None:
     assert not tables.analyse(sql).by_key

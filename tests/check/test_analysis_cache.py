@@ -1,4 +1,4 @@
-"""What a review remembers of the one before: nothing that is not so any more."""
+"""The cache of analyses between two checks: it holds nothing that is out of date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from plainsql.analysis import Analyser
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 from tests.check.conftest import Write
 
@@ -29,15 +29,15 @@ def write(project: Project, where: str, header: str = "") -> None:
     (project.sql_folder / "notes" / "get.sql").write_text(text)
 
 
-def analysed(project: Project, url: str, *, anew: bool = False) -> tuple[Review, int]:
-    """A review, and how many statements it analysed."""
+def analysed(project: Project, url: str, *, no_cache: bool = False) -> tuple[ProjectCheck, int]:
+    """Check a project; return the result and the number of statements analysed."""
     with patch.object(Analyser, "analyse", autospec=True, side_effect=Analyser.analyse) as counted:
-        found = review(project, url, anew=anew)
+        found = check_project(project, url, no_cache=no_cache)
     assert [str(error) for error in found.errors] == []
     return found, counted.call_count
 
 
-def test_what_has_not_changed_is_not_analysed_again(project: Project, database_url: str) -> None:
+def test_an_unchanged_statement_is_not_analysed_again(project: Project, database_url: str) -> None:
     write(project, "n.id = :id")
     assert analysed(project, database_url)[1] == 1
     assert analysed(project, database_url)[1] == 0
@@ -60,7 +60,7 @@ def test_parameters_that_change_places_change_their_types(project: Project, data
     assert "def get(*, b: int, a: str)" in next(iter(analysed(project, database_url)[0].files.values()))
 
 
-def test_a_header_is_read_anew_and_costs_no_analysis(project: Project, database_url: str) -> None:
+def test_a_header_is_read_again_and_costs_no_analysis(project: Project, database_url: str) -> None:
     write(project, "n.id = :id")
     before, _ = analysed(project, database_url)
     write(project, "n.id = :id", "-- column stars: not null\n")
@@ -70,12 +70,12 @@ def test_a_header_is_read_anew_and_costs_no_analysis(project: Project, database_
     assert "many[int]" in next(iter(after.files.values()))
 
 
-def test_anew_analyses_everything_and_remembers_that(project: Project, database_url: str) -> None:
+def test_no_cache_analyses_everything_and_fills_the_cache(project: Project, database_url: str) -> None:
     write(project, "n.id = :id")
     analysed(project, database_url)
     memory = project.root / ".plainsql" / "review.msgpack"
     memory.write_bytes(memory.read_bytes().replace(b"stars", b"lies!"))
-    assert analysed(project, database_url, anew=True)[1] == 1
+    assert analysed(project, database_url, no_cache=True)[1] == 1
     assert b"lies!" not in memory.read_bytes()
 
 

@@ -1,6 +1,7 @@
-"""Derived tags: what a cached read depends on, what a write changes, and that the one is hit by the other.
+"""Derived dependencies: a cached read depends on them, a write changes them, and the one is hit by the other.
 
-``golden/reach.txt`` has what is derived for many shapes of statements, ``golden/caching.txt`` what cannot be.
+``golden/dependencies.txt`` has what is derived for many shapes of statements, ``golden/caching.txt`` what
+cannot be derived.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from plainsql.analysis.effects.cache_dependencies import cached_read, changes_of
 from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency
 from plainsql.statements import compile_body
 from plainsql.statements.model import CachePolicy
-from tests.analysis.reach_cases import Tally, hits, run
+from tests.analysis.dependency_cases import Tally, hits, run
 
 SEEDS, PAIRS = (21, 22), 220
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_write_that_changes_an_answer_hits_what_the_answer_depends_on(
+def test_a_write_that_changes_an_answer_hits_its_dependencies(
     connection: psycopg.Connection[Any], seed: int
 ) -> None:
     tally = Tally()
     miss = next(run(connection, seed, PAIRS, tally), None)
     assert miss is None, str(miss)
-    # The run is worth something only while writes change answers, and partitions spare some.
+    # The run is useful only while writes change answers, and partitions spare some of them.
     assert tally.refused < 0.2 * tally.pairs
     assert tally.changed > 0.02 * tally.runs
     assert tally.spared > 0.02 * tally.runs
@@ -120,7 +121,7 @@ FOUND = [
     [case[1:] for case in FOUND],
     ids=[case[0] for case in FOUND],
 )
-def test_what_was_once_missed_is_hit(
+def test_misses_of_the_past_are_hits(
     fresh_database_url: str,
     schema: str,
     rows: list[str],
@@ -172,7 +173,7 @@ def test_a_partition_must_be_one_in_every_variant(analyser: Analyser) -> None:
     )
 
 
-def test_a_table_of_an_optional_line_is_one_that_may_be_read(analyser: Analyser) -> None:
+def test_a_table_of_an_optional_line_may_be_read(analyser: Analyser) -> None:
     sql = (
         "select c.id from customers as c where c.id = :id\n"
         "and exists (select from orders as o where o.customer_id = :other) --?"
@@ -183,7 +184,7 @@ def test_a_table_of_an_optional_line_is_one_that_may_be_read(analyser: Analyser)
     )
 
 
-def test_what_optional_lines_change_is_not_known(analyser: Analyser) -> None:
+def test_changes_by_optional_lines_are_not_known(analyser: Analyser) -> None:
     sql = (
         "update orders set total = 1,\ncustomer_id = :customer, --?\nnote = 'a'\n"
         "where id = :id returning customer_id"
@@ -201,7 +202,7 @@ def test_both_sides_of_a_move_are_known_whichever_lines_are_taken(analyser: Anal
     )
 
 
-def test_one_variant_that_hides_what_it_writes_hides_all(analyser: Analyser) -> None:
+def test_one_variant_with_hidden_writes_hides_all(analyser: Analyser) -> None:
     sql = "update sums set id = id\n, total = poke() --? how=odd\n, total = 1 --? how=even\nwhere id = :id"
     assert _changes(analyser, sql) == EVERYTHING
 
@@ -236,11 +237,11 @@ CHANGE = Change("t", (("a", "parameter", "x"), ("a", "returned", "b")))
         (EVERYTHING[0], Dependency("u", "a", "three"), True),
     ],
 )
-def test_the_oracle_hits_what_is_named_and_spares_the_rest(
-    change: Change, dependence: Dependency, hit: bool
+def test_the_oracle_hits_named_rows_and_spares_the_rest(
+    change: Change, dependency: Dependency, hit: bool
 ) -> None:
     read = {"one": 1, "two": 2, "three": 3, "none": None}
-    assert hits(change, dependence, read, {"x": 1}, [{"b": 2}, {"b": None}]) is hit
+    assert hits(change, dependency, read, {"x": 1}, [{"b": 2}, {"b": None}]) is hit
 
 
 @pytest.mark.parametrize(
