@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 from plainsql.cache import Cache, CachedQuery, touched_rows
 from plainsql.cache.redis_store import RedisStore
 from plainsql.dependencies import CachedRead, Dependency
-from plainsql.redis_link import Link, Script
+from plainsql.redis_connection import RedisConnection, Script
 from tests.redis_server import RedisServer, free_port, redis_server
 
 __all__ = ["measure"]
@@ -65,7 +65,7 @@ def reading(local: float | None = None) -> CachedQuery[Lead | None]:
     return CachedQuery("realty.leads.get_by_id", policy, ("id",), Lead | None)
 
 
-class CountingLink(Link):
+class CountingLink(RedisConnection):
     """Counts round trips."""
 
     trips = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plainsql.cache import CachedCall, Lookup, Touched
 from plainsql.cache.redis_store import RedisStore
-from plainsql.redis_link import Script
+from plainsql.redis_connection import Script
 
 __all__ = ["STORES"]
 

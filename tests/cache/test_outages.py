@@ -54,9 +54,9 @@ async def _deny_writes(server: RedisServer) -> str:
     ("kind", "message"),
     [
         ("nothing listens", "cannot be reached"),
-        ("password", "does not let us in"),
+        ("password", "refuses the login"),
         ("acl", "NoPermissionError"),
-        ("database", "refuses what the URL asks for"),
+        ("database", "refuses an option of the URL"),
         ("tls", "did not answer"),
         ("no redis", "not Redis"),
     ],

@@ -15,7 +15,7 @@ from plainsql.cache.keys import Tag, Touched
 from plainsql.cache.shared_audit import SharedAudit
 from plainsql.cache.store import Lookup, State
 from plainsql.errors import RedisUnavailableError
-from plainsql.redis_link import Link, RedisSource, Script
+from plainsql.redis_connection import RedisConnection, RedisSource, Script
 
 __all__ = ["RedisStore"]
 
@@ -38,9 +38,9 @@ class _Part(NamedTuple):
 class RedisStore:
     """Entries and versions in one Redis or a cluster.
 
-    ``redis`` is a client of redis-py, a ``Link``, a URL, or None for the configured one. Programs that share
-    a ``namespace`` share a cache: use one namespace for each database. ``deadline`` is the time limit of a
-    reader's call, in seconds, ``write_deadline`` that of a writer's.
+    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or None for the configured one. Programs
+    that share a ``namespace`` share a cache: use one namespace for each database. ``deadline`` is the time
+    limit of a reader's call, in seconds, ``write_deadline`` that of a writer's.
 
     ``quarantine``: seconds for which nothing is stored of a table that Redis does not know. Redis may have
     lost a marker whose writer has not committed yet. Use 0 if losing both Redis and a writer at one moment
@@ -56,7 +56,7 @@ class RedisStore:
         write_deadline: float = 1.0,
         quarantine: float = 1.0,
     ) -> None:
-        self.link, self._owned = Link.of(redis)
+        self.link, self._owned = RedisConnection.of(redis)
         self._prefix = f"plainsql:{quote(namespace, safe='.')}:" if namespace else "plainsql:"
         self._names = self._prefix + "{~}"
         self._deadline, self._write_deadline = deadline, write_deadline

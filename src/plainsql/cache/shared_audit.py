@@ -20,7 +20,7 @@ import msgspec
 from plainsql.cache.auditor import MAX_VIOLATIONS, Auditor, AuditReport
 from plainsql.cache.stats import Violation
 from plainsql.errors import CacheError
-from plainsql.redis_link import Link, Script
+from plainsql.redis_connection import RedisConnection, Script
 
 __all__ = ["CHECK_EVERY_S", "AuditRequest", "AuditResult", "QueryAudit", "SharedAudit", "follow"]
 
@@ -78,7 +78,7 @@ class AuditResult(msgspec.Struct, frozen=True):
 class SharedAudit:
     """The audit of one namespace in Redis. There is one at a time."""
 
-    def __init__(self, link: Link, home: str) -> None:
+    def __init__(self, link: RedisConnection, home: str) -> None:
         self._link = link
         self._keys = [f"{home}:audit", f"{home}:audit:found"]
 

@@ -12,6 +12,7 @@ from asyncpg import exceptions
 
 from plainsql.application import cache_namespace, tenant_settings
 from plainsql.cache import Cache, OnFailure, Store
+from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
 from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.database.database import Database
@@ -23,7 +24,6 @@ from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_pool import DatabasePool
 from plainsql.database.state import DatabaseState
 from plainsql.deprecation import renamed_options, warn_of_old_name
-from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError, OptionError
 from plainsql.options import check
 from plainsql.pooler import Pooler
@@ -31,7 +31,7 @@ from plainsql.settings import resolve_database
 from plainsql.urls import hide_password, write_url
 
 if TYPE_CHECKING:
-    from plainsql.redis_link import RedisSource
+    from plainsql.redis_connection import RedisSource
 
 __all__ = ["Connecting", "connect"]
 
@@ -97,8 +97,8 @@ def connect(
         on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
             ``plainsql.otel`` for one.
         redis: the Redis in which results of queries with ``cache:`` are stored for all processes: a URL, a
-            client of redis-py or a ``Link``. Without it each ``Database`` stores its own, and only its own
-            writes invalidate them.
+            client of redis-py or a ``RedisConnection``. Without it each ``Database`` stores its own, and only
+            its own writes invalidate them.
         cache: whether results of queries with ``cache:`` are stored.
         on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.

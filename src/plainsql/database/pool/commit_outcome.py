@@ -9,7 +9,7 @@ from asyncpg import exceptions
 
 from plainsql.database.pool.lost_connection import ConnectionLostError, is_lost
 from plainsql.errors import PlainsqlError
-from plainsql.outcomes import (
+from plainsql.outcome_notes import (
     CHANGES_NOTHING,
     NOT_COMMITTED,
     NOT_SENT,

@@ -9,9 +9,9 @@ from typing import Any, Final
 import asyncpg
 from asyncpg import exceptions
 
+from plainsql.connect_errors import UnsuitableServerError
 from plainsql.conninfo import Address, Conninfo
 from plainsql.database.pool.tls import tls_options
-from plainsql.diagnose import UnsuitableServerError
 
 __all__ = ["Hosts"]
 

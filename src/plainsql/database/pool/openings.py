@@ -10,8 +10,8 @@ from typing import Any
 
 from asyncpg import exceptions
 
+from plainsql.connect_errors import UnsuitableServerError
 from plainsql.database.pool.connector import Connector
-from plainsql.diagnose import UnsuitableServerError
 
 __all__ = ["Openings", "is_lasting"]
 

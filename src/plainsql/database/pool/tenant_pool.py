@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from asyncpg import exceptions
 
+from plainsql.connect_errors import cannot_connect
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.commit_outcome import CommitOutcome, add_note, may_run_again, note_of_statement
 from plainsql.database.pool.connection_pool import ConnectionPool
@@ -29,9 +30,8 @@ from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import TenantGuard
 from plainsql.database.pool.tenant_session import set_session
 from plainsql.database.pool.transaction_block import block
-from plainsql.diagnose import cannot_connect
 from plainsql.errors import PlainsqlError, PoolTimeoutError
-from plainsql.outcomes import NOT_SENT
+from plainsql.outcome_notes import NOT_SENT
 from plainsql.query import CompiledQuery, QueryText
 from plainsql.tenancy import Tenant, local_settings
 
