@@ -205,6 +205,11 @@ def side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> 
     left += [""] * (rows - len(left))
     right += [""] * (rows - len(right))
     return "\n" + "\n".join(
-        f"    {a:<{width}}  {' ' if a.removesuffix(_NULL_SUFFIX) == b.removesuffix(_NULL_SUFFIX) else '|'}  {b}".rstrip()
+        f"    {a:<{width}}  {' ' if _are_alike(a, b) else '|'}  {b}".rstrip()
         for a, b in zip(left, right, strict=True)
     )
+
+
+def _are_alike(mine: str, theirs: str) -> bool:
+    """Return whether two fields differ by null at most."""
+    return mine.removesuffix(_NULL_SUFFIX) == theirs.removesuffix(_NULL_SUFFIX)

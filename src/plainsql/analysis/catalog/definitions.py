@@ -28,7 +28,7 @@ _WORD = re.compile(r"\w+")
 _NAME_BYTES = 63
 # A name can be written so that its words do not appear: with escapes, or as a string in two parts.
 _ESCAPED = re.compile(r"[uUeE]&?['\"]")
-_STRING_IN_PARTS = re.compile(r"'(?=[^']*[\n\r])(?:\s|--[^\n\r]*+)+'")
+_IN_PARTS = re.compile(r"'(?=[^']*[\n\r])(?:\s|--[^\n\r]*+)+'")
 
 # Rows of (name, definition, names in the definition). An extension's objects are covered by its version.
 _USERS_ALONE = """
@@ -42,7 +42,7 @@ def _users_alone(alias: str, catalog: str) -> str:
     return _USERS_ALONE.format(alias=alias, catalog=catalog, first=FIRST_USER_OID)
 
 
-def _computed_query(table: str) -> str:
+def _plan_sql(table: str) -> str:
     """Return a query for what a plan of a statement on a table computes beforehand, or may compare with."""
     return f"""
 select string_agg(one.definition, E'\\n' order by one.definition)
@@ -87,8 +87,8 @@ cross join lateral (
   -- check of a key computes on the other table is part of both.
   select
     string_agg(concat_ws(' ', k.conname, pg_get_constraintdef(k.oid), k.convalidated, k.connoinherit,
-      ({_computed_query("k.confrelid")})), E'\\n' order by k.conname) as definition,
-    string_agg(case k.contype when 'f' then ({_computed_query("k.confrelid")}) else pg_get_constraintdef(k.oid) end,
+      ({_plan_sql("k.confrelid")})), E'\\n' order by k.conname) as definition,
+    string_agg(case k.contype when 'f' then ({_plan_sql("k.confrelid")}) else pg_get_constraintdef(k.oid) end,
       E'\\n') as reach
   from pg_catalog.pg_constraint as k
   where k.conrelid = c.oid
@@ -96,9 +96,9 @@ cross join lateral (
 cross join lateral (
   select
     string_agg(concat_ws(' ', k.conname, k.conrelid::regclass, pg_get_constraintdef(k.oid), k.convalidated,
-      ({_computed_query("k.conrelid")})), E'\\n' order by k.conrelid::regclass::text, k.conname) as definition,
+      ({_plan_sql("k.conrelid")})), E'\\n' order by k.conrelid::regclass::text, k.conname) as definition,
     string_agg(concat_ws(' ', case when k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')
-      then k.conrelid::regclass end, ({_computed_query("k.conrelid")})), ' ') as reach
+      then k.conrelid::regclass end, ({_plan_sql("k.conrelid")})), ' ') as reach
   from pg_catalog.pg_constraint as k
   where k.confrelid = c.oid and k.contype = 'f'
 ) as incoming
@@ -303,11 +303,7 @@ def _words(texts: Iterable[str]) -> frozenset[str] | None:
     found: set[str] = set()
     for text in texts:
         # With uescape, the escape need not be a backslash.
-        if (
-            _STRING_IN_PARTS.search(text)
-            or ("\\" in text and _ESCAPED.search(text))
-            or "uescape" in text.lower()
-        ):
+        if _IN_PARTS.search(text) or ("\\" in text and _ESCAPED.search(text)) or "uescape" in text.lower():
             return None
         found.update(_folded(_WORD.findall(text)))
     return frozenset(found)
