@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from plainsql.limits import Charge, Decision, Limits
 from plainsql.limits import limits as limits_module
-from plainsql.limits.local import LocalLimits
+from plainsql.limits.local_limits import LocalLimits
 from plainsql.redis_link import Script
 from tests.limits.model import Bucket, Window
 

@@ -1,4 +1,4 @@
-"""The limits that a bucket or a window belongs to, as far as these use them."""
+"""The interface of the limits that buckets and windows use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates as integers: what the scripts and the limiter in the process both calculate with."""
+"""Rates as integers, with which both the scripts and the limiter in the process calculate."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from plainsql.options import check
 __all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule", "subject_text", "text_of"]
 
 Subject = str | int | UUID
-"""Whom a limit is about: a channel, a user, an address."""
+"""The subject of a limit: a channel, a user, an address."""
 
 # Sums of three such numbers stay below 2**53, the last integer up to which Lua's doubles are exact.
-_LARGEST = 2**51
-_MOST_CHARACTERS = 512
-_MOST_BITS = 256
+_MAX_EXACT = 2**51
+_MAX_CHARACTERS = 512
+_MAX_BITS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class BucketRule:
     """A token bucket whose refill in any number of whole microseconds is a whole number of units."""
 
     refill: int
-    """Units a microsecond."""
+    """Units per microsecond."""
     scale: int
-    """Units a token."""
+    """Units per token."""
     burst: int
     """Tokens that the bucket holds."""
     keep_ms: int
@@ -42,7 +42,7 @@ class BucketRule:
         burst = rate if burst is None else burst
         speed = Fraction(rate, period)
         rule = cls(speed.numerator, speed.denominator, burst, 86_400_000 if starts == "empty" else 0)
-        if max(rule.capacity, rule.refill) >= _LARGEST:
+        if max(rule.capacity, rule.refill) >= _MAX_EXACT:
             raise OptionError(
                 "bucket(): burst: expected one with which the rate can be calculated exactly: burst and per "
                 "together are too large",
@@ -52,20 +52,22 @@ class BucketRule:
 
     @property
     def capacity(self) -> int:
-        """The units of a full bucket."""
+        """Return the units of a full bucket."""
         return self.burst * self.scale
 
     @property
-    def most(self) -> int:
-        """How many one call can ask for."""
+    def max_units(self) -> int:
+        """Return the greatest number that one call can take."""
         return self.burst
 
     def arguments(self) -> list[str | int]:
-        """What follows the kind and the number that is asked for."""
+        """Return the script's arguments after the kind and the number."""
         return [self.refill, self.scale, self.capacity, self.keep_ms]
 
     def shared(self, share: Fraction, asked: int) -> BucketRule:
-        """The part of one process. Its burst is at least what is asked for, or that could never pass."""
+        """Return the part of one process. Its burst is at least the number wanted, or the call could never
+        pass.
+        """
         burst = max(math.floor(self.burst * share), min(asked, self.burst), 1)
         rate = Fraction(self.refill, self.scale) * share
         return BucketRule(rate.numerator, rate.denominator, burst, self.keep_ms)
@@ -85,16 +87,16 @@ class WindowRule:
         return cls(limit, _microseconds(window))
 
     @property
-    def most(self) -> int:
-        """How many one call can ask for."""
+    def max_units(self) -> int:
+        """Return the greatest number that one call can take."""
         return self.limit
 
     def arguments(self) -> list[str | int]:
-        """What follows the kind and the number that is asked for."""
+        """Return the script's arguments after the kind and the number."""
         return [self.limit, self.length_us, "", ""]
 
     def shared(self, share: Fraction, asked: int) -> WindowRule:
-        """The part of one process; see `BucketRule.shared`."""
+        """Return the part of one process; see ``BucketRule.shared``."""
         return replace(self, limit=max(math.floor(self.limit * share), min(asked, self.limit), 1))
 
 
@@ -103,24 +105,26 @@ Rule = BucketRule | WindowRule
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a call on several limits takes from one of them: made by ``charge`` of a bucket or a window."""
+    """The amount that a call on several limits takes from one of them, made by ``charge`` of a bucket or a
+    window.
+    """
 
     name: str
-    """The limit's."""
+    """The limit's name."""
     key: str
     rule: Rule
     n: int
 
     def __post_init__(self) -> None:
         check("charge", n=self.n)
-        most = self.rule.most
-        if self.n > most:
+        max_units = self.rule.max_units
+        if self.n > max_units:
             raise OptionError(
-                f"charge(): n: expected at most {most}, all that {self.name!r} ever holds, got {self.n}"
+                f"charge(): n: expected at most {max_units}, all that {self.name!r} ever holds, got {self.n}"
             )
 
     def arguments(self) -> list[str | int]:
-        """The six arguments of the script."""
+        """Return the six arguments of the script."""
         kind = "bucket" if isinstance(self.rule, BucketRule) else "window"
         return [kind, self.n, *self.rule.arguments()]
 
@@ -130,17 +134,17 @@ def _microseconds(seconds: float) -> int:
 
 
 def subject_text(subject: object) -> str:
-    """Return a subject as it stands in keys.
+    """Return a subject as its text in keys.
 
-    Raises ``BindError`` for what is no subject: all callers without one would share a limit.
+    Raises ``BindError`` for a value that is not a subject: all callers without one would share a limit.
     """
     if isinstance(subject, UUID):
         return str(subject)
     if isinstance(subject, str):
         return text_of("subject", subject)
     if isinstance(subject, int) and not isinstance(subject, bool):
-        if subject.bit_length() > _MOST_BITS:
-            raise BindError(f"subject: expected a number of at most {_MOST_BITS} bits")
+        if subject.bit_length() > _MAX_BITS:
+            raise BindError(f"subject: expected a number of at most {_MAX_BITS} bits")
         return str(int(subject))
     raise BindError(
         f"subject: expected a str, an int or a UUID, got {type(subject).__name__}",
@@ -150,8 +154,8 @@ def subject_text(subject: object) -> str:
 
 def text_of(name: str, text: str) -> str:
     """Return a text that can be a part of a key. Raises ``BindError`` if it cannot."""
-    if not 0 < len(text) <= _MOST_CHARACTERS:
-        raise BindError(f"{name}: expected 1 to {_MOST_CHARACTERS} characters, got {len(text)}")
+    if not 0 < len(text) <= _MAX_CHARACTERS:
+        raise BindError(f"{name}: expected 1 to {_MAX_CHARACTERS} characters, got {len(text)}")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Sliding windows: never more than so many within any stretch of so many seconds."""
+"""Sliding windows: at most a given number of calls within any period of a given length."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["SlidingWindow"]
 
 
 class SlidingWindow:
-    """A log of what each subject was allowed; made by ``Limits.window``.
+    """A log of the allowed calls of each subject; made by ``Limits.window``.
 
-    In no stretch of ``window`` seconds is a subject allowed more than ``limit``. What is refused does not
-    count. A subject's windows of different lengths are different logs; the limit may change from call to
-    call. Memory: some ten bytes for each that counts.
+    In no period of ``window`` seconds is a subject allowed more than ``limit``. Refused calls do not count. A
+    subject's windows of different lengths are different logs; the limit may change from call to call. Memory:
+    some ten bytes for each call that counts.
 
-    All methods raise ``BindError`` for a limit above 100,000 and where more is asked for than the limit, and
-    ``RedisUnavailableError`` where the limits are told to.
+    All methods raise ``BindError`` for a limit above 100,000 or a call that wants more than the limit, and
+    ``RedisUnavailableError`` if the limits are configured to raise it.
     """
 
     def __init__(self, limits: Limiter, name: str) -> None:
@@ -25,27 +25,29 @@ class SlidingWindow:
         self._name = name
 
     def charge(self, subject: Subject, limit: int, window: float, n: int = 1) -> Charge:
-        """Name ``n`` of a subject's ``limit`` within ``window`` seconds, for a call on several limits."""
+        """Return a charge of ``n`` of a subject's ``limit`` within ``window`` seconds, for a call on
+        several limits.
+        """
         rule = WindowRule.of(limit, window)
         # A log is cut to its length: shorter and longer windows cannot share one.
         return Charge(self._name, self._limits._key(self._name, subject, f":{rule.length_us}"), rule, n)
 
     async def is_limited(self, subject: Subject, limit: int, window: float) -> bool:
-        """Count this call and return False; return True where ``limit`` calls were counted within
+        """Count this call and return False, or return True if ``limit`` calls were counted within
         ``window``.
         """
         return not await self.consume(subject, limit, window)
 
     async def check(self, subject: Subject, limit: int, window: float, n: int = 1) -> Decision:
-        """Tell whether ``n`` more are allowed now, and count none."""
+        """Return whether ``n`` more are allowed now, and count none."""
         return await self._limits.check(self.charge(subject, limit, window, n))
 
     async def consume(self, subject: Subject, limit: int, window: float, n: int = 1) -> Decision:
-        """Count ``n``, or none where that would be more than ``limit`` within ``window`` seconds."""
+        """Count ``n``, or none if that would be more than ``limit`` within ``window`` seconds."""
         return await self._limits.consume(self.charge(subject, limit, window, n))
 
     async def remaining(self, subject: Subject, limit: int, window: float) -> int:
-        """Return how many more are allowed now."""
+        """Return the number that is still allowed now."""
         return (await self.check(subject, limit, window)).remaining
 
     async def wait(

@@ -1,4 +1,4 @@
-"""Whose turn it is among the tasks of a process that wait for the same limits."""
+"""Fair queues of the tasks of a process that wait for the same limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["Turns"]
+__all__ = ["FairQueue"]
 
 
 @dataclass(slots=True)
@@ -16,8 +16,8 @@ class _Queue:
     tasks: int = 0
 
 
-class Turns:
-    """A queue for each key, there as long as somebody stands in it."""
+class FairQueue:
+    """A queue for each key, which exists while a task waits in it."""
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}

@@ -1,4 +1,4 @@
-"""The same limits in the process, for the time without Redis."""
+"""The same limits within the process, for the time without Redis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LocalLimits", "Outcome"]
 
 @dataclass(slots=True)
 class Outcome:
-    """What one limit says to one charge."""
+    """The answer of one limit to one charge."""
 
     enough: bool
     left: int
@@ -34,13 +34,14 @@ class _Bucket:
 class _Window:
     length: int
     times: list[int] = field(default_factory=list)
-    """Oldest first."""
+    """The oldest time first."""
 
 
 class LocalLimits:
     """Buckets and windows in memory, on the process's monotonic clock.
 
-    ``share`` is this process's part of each. What is as good as new is forgotten from time to time.
+    ``share`` is this process's part of each limit. Full buckets and empty windows are dropped from time to
+    time.
     """
 
     def __init__(self, share: Fraction, *, clock_us: Callable[[], int] | None = None) -> None:
@@ -52,7 +53,7 @@ class LocalLimits:
         self._tidy_above = 10_000
 
     def decide(self, charges: Sequence[Charge], *, take: bool) -> list[Outcome]:
-        """Answer each charge; where all have enough and ``take`` says so, take from all."""
+        """Answer each charge; if all have enough and ``take`` is true, take from all."""
         now = self._now()
         outcomes = []
         for charge in charges:
@@ -77,7 +78,7 @@ class LocalLimits:
         else:
             tokens = min(bucket.tokens + (now - bucket.stood_at) * rate, Fraction(rule.burst))
         self._buckets[charge.key] = _Bucket(tokens, now)
-        # One that starts empty must not be forgotten while it fills: it would start again.
+        # A bucket that starts empty must not be dropped while it fills: it would start empty again.
         self._full_at[charge.key] = now + max(_above((rule.burst - tokens) / rate), rule.keep_ms * 1000)
         missing = charge.n - tokens
         return Outcome(missing <= 0, int(tokens), _above(missing / rate) if missing > 0 else 0)
