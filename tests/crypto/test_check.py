@@ -228,13 +228,13 @@ def test_a_folder_of_one_name_is_a_table_of_the_public_schema() -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (("returns: count", "param access_token: encrypted with a key"), "is no way to encrypt"),
-        (("returns: count", "param access_token: encrypted ()"), "is no way to encrypt"),
-        (("returns: count", "param access_token: encrypted as a.b"), "is no way to encrypt"),
+        (("returns: count", "param access_token: encrypted with a key"), "is not a form of encrypted"),
+        (("returns: count", "param access_token: encrypted ()"), "is not a form of encrypted"),
+        (("returns: count", "param access_token: encrypted as a.b"), "is not a form of encrypted"),
         (("returns: count", "param access_token: encrypted = 'x'"), "can only be null"),
-        (("returns: count", "param access_token: encrypted (id, id)"), "id stands here a second time"),
-        (("returns: count", "param access_token: encrypted (id, id = x)"), "id stands here a second time"),
-        (("returns: count", "param access_token: encrypted (id = )"), "is no way to encrypt"),
+        (("returns: count", "param access_token: encrypted (id, id)"), "id is named twice"),
+        (("returns: count", "param access_token: encrypted (id, id = x)"), "id is named twice"),
+        (("returns: count", "param access_token: encrypted (id = )"), "is not a form of encrypted"),
         (("returns: count", "param access_token: encrypted (access_token)"), "cannot be bound to itself"),
         (("returns: count", "param access_token: encrypted (user_id)"), "has no parameter :user_id"),
         (("returns: count", "param token: encrypted"), "the query has no parameter :token"),
@@ -244,7 +244,7 @@ def test_a_folder_of_one_name_is_a_table_of_the_public_schema() -> None:
         ),
         (
             ("returns: value", "column token: encrypted"),
-            "'returns: value' has no columns that say which row it is",
+            "'returns: value' has no columns that identify the row",
         ),
         (
             ("returns: many Token", "column token: encrypted", "cache: 5m"),

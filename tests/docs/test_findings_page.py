@@ -62,12 +62,13 @@ def test_what_cannot_be_allowed_is_listed() -> None:
 
 
 @pytest.mark.parametrize("name", FINDINGS)
-def test_the_first_example_has_the_finding_and_the_second_has_none(
+def test_the_first_example_has_the_finding_and_the_others_have_none(
     name: str, tmp_path: Path, database_url: str
 ) -> None:
-    wrong, right = examples()[name]
-    assert [problem.name for problem in problems(tmp_path / "wrong", database_url, wrong.code)] == [name]
-    assert problems(tmp_path / "right", database_url, right.code) == []
+    wrong, *right = (block.code for block in examples()[name])
+    assert [problem.name for problem in problems(tmp_path / "wrong", database_url, wrong)] == [name]
+    assert right
+    assert problems(tmp_path / "right", database_url, *right) == []
 
 
 @pytest.mark.parametrize("name", FINDINGS)

@@ -27,7 +27,9 @@ def test_every_command_has_a_section() -> None:
 
 
 def test_no_command_is_without_help() -> None:
-    for block in blocks_of("docs/commands.md"):
+    blocks = [block for block in blocks_of("docs/commands.md") if block.language == "text"]
+    assert len(blocks) > 30
+    for block in blocks:
         usage, _, description = block.code.partition("\n")
         assert usage.startswith("Usage: plainsql"), block.place
         assert description.strip()[:1].isalpha(), f"{block.place}: no description"

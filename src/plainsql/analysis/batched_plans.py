@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import Connection, RawCursor, errors
 
 from plainsql.statements import Variant
-from plainsql.statements.joined import PARAMETER_TYPES, ParameterType, joined_sql
+from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, batched_sql
 
 __all__ = ["lost_by_batching"]
 
@@ -35,7 +35,7 @@ def lost_by_batching(connection: Connection[Any], variant: Variant) -> str:
         types = _types(cursor, variant.sql)
         try:
             with connection.transaction():
-                batched = _explain(cursor, joined_sql(variant, types))
+                batched = _explain(cursor, batched_sql(variant, types))
         except errors.Error as error:
             return f"PostgreSQL refuses it ({error.diag.message_primary or type(error).__name__})"
     missing = sorted(_indexed(alone) - _indexed(batched))

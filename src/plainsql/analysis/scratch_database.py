@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from plainsql import migrate
-from plainsql.diagnose import cannot_connect
+from plainsql.connect_errors import cannot_connect
 from plainsql.errors import ConnectError
 from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.settings import database_sources, resolve_database

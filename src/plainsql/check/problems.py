@@ -29,7 +29,7 @@ FINDINGS: Final = {
     "nested-without-key": "a nested row of an outer join that looks like no match",
     "not-in-nullable": "`not in` over nullable values",
     "partial-order": "rows that a limit cuts off are ordered only in part",
-    "star": "`select *` or `returning *`: the columns of the result are what a table has when it runs",
+    "star": "`select *` or `returning *`: the columns of the result are those that a table has when it runs",
     "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
     "unbounded": "a `many` without a limit and without a key that bounds it",
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from plainsql.analysis import RefusedError
 from plainsql.errors import ContractError, Place, PlainsqlError
 from plainsql.statements import Variant
-from plainsql.statements.faults import FAULT_HINT, fault_detail
-from plainsql.statements.refusals import refusal
+from plainsql.statements.server_errors import refusal
+from plainsql.statements.unexpected_errors import FAULT_HINT, fault_detail
 
 __all__ = ["FaultError", "describe_lines_taken", "fault_error", "placed_refusal"]
 

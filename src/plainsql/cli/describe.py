@@ -17,7 +17,7 @@ from plainsql.cli.tables import print_table
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
-from plainsql.statements.folder import find_files
+from plainsql.statements.discovery import find_files
 from plainsql.statements.header import close_match
 
 __all__ = ["describe"]

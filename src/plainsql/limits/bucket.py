@@ -1,4 +1,4 @@
-"""Token buckets: a steady rate, and a burst of the tokens that were saved up."""
+"""Token buckets: a steady rate, and a burst for a subject that has saved tokens."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class TokenBucket:
     Over any ``t`` seconds a subject gets at most ``burst + rate * t / per`` tokens. Buckets of the same name
     share their tokens, even if their rates differ.
 
-    All methods raise ``BindError`` if a call wants more tokens than the bucket ever holds, and
-    ``RedisUnavailableError`` if the limits are configured to raise it.
+    All methods raise ``BindError`` for more tokens than the bucket ever holds, and, with
+    ``without_redis="raise"``, ``RedisUnavailableError`` if Redis does not answer.
     """
 
     def __init__(self, limits: Limiter, name: str, rule: BucketRule) -> None:
@@ -25,7 +25,7 @@ class TokenBucket:
         self._rule = rule
 
     def charge(self, subject: Subject, n: int = 1) -> Charge:
-        """Return a charge of ``n`` tokens of a subject, for a call on several limits."""
+        """Return the charge of ``n`` tokens to a subject, for a call on several limits."""
         return Charge(self._name, self._limits._key(self._name, subject), self._rule, n)
 
     async def check(self, subject: Subject, n: int = 1) -> Decision:
@@ -37,7 +37,7 @@ class TokenBucket:
         return await self._limits.consume(self.charge(subject, n))
 
     async def remaining(self, subject: Subject) -> int:
-        """Return the number of whole tokens now."""
+        """Return the number of whole tokens that there are now."""
         return (await self.check(subject)).remaining
 
     async def wait(self, subject: Subject, n: int = 1, *, timeout: float | None = None) -> Decision:

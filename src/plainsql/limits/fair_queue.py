@@ -1,4 +1,4 @@
-"""Fair queues of the tasks of a process that wait for the same limits."""
+"""A fair queue for the tasks of a process that wait for the same limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Queue:
 
 
 class FairQueue:
-    """A queue for each key, which exists while a task waits in it."""
+    """A first-come, first-served queue for each key, kept while a task waits in it."""
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
@@ -28,13 +28,13 @@ class FairQueue:
         async with AsyncExitStack() as turns:
             try:
                 async with asyncio.timeout_at(end):
-                    # Always in the same order: two tasks with the same keys never hold one each.
+                    # Always in the same order: two tasks with the same keys never hold one key each.
                     for key in sorted(keys):
                         await turns.enter_async_context(self._turn(key))
-                came = True
+                is_next = True
             except TimeoutError:
-                came = False
-            yield came
+                is_next = False
+            yield is_next
 
     @asynccontextmanager
     async def _turn(self, key: str) -> AsyncGenerator[None]:

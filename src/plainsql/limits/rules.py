@@ -1,4 +1,4 @@
-"""Rates as integers, with which both the scripts and the limiter in the process calculate."""
+"""Rates as integers, which the scripts and the limiter in the process calculate with."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from plainsql.options import check
 __all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule", "subject_text", "text_of"]
 
 Subject = str | int | UUID
-"""The subject of a limit: a channel, a user, an address."""
+"""The subject that a limit counts for: a channel, a user, an address."""
 
 # Sums of three such numbers stay below 2**53, the last integer up to which Lua's doubles are exact.
-_MAX_EXACT = 2**51
+_MAX_UNITS = 2**51
 _MAX_CHARACTERS = 512
 _MAX_BITS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class BucketRule:
-    """A token bucket whose refill in any number of whole microseconds is a whole number of units."""
+    """A token bucket that gains a whole number of units in any number of whole microseconds."""
 
     refill: int
-    """Units per microsecond."""
+    """Units a microsecond."""
     scale: int
-    """Units per token."""
+    """Units a token."""
     burst: int
     """Tokens that the bucket holds."""
     keep_ms: int
@@ -42,7 +42,7 @@ class BucketRule:
         burst = rate if burst is None else burst
         speed = Fraction(rate, period)
         rule = cls(speed.numerator, speed.denominator, burst, 86_400_000 if starts == "empty" else 0)
-        if max(rule.capacity, rule.refill) >= _MAX_EXACT:
+        if max(rule.capacity, rule.refill) >= _MAX_UNITS:
             raise OptionError(
                 "bucket(): burst: expected one with which the rate can be calculated exactly: burst and per "
                 "together are too large",
@@ -52,23 +52,21 @@ class BucketRule:
 
     @property
     def capacity(self) -> int:
-        """Return the units of a full bucket."""
+        """The units of a full bucket."""
         return self.burst * self.scale
 
     @property
-    def max_units(self) -> int:
-        """Return the greatest number that one call can take."""
+    def most(self) -> int:
+        """The largest charge of one call."""
         return self.burst
 
     def arguments(self) -> list[str | int]:
-        """Return the script's arguments after the kind and the number."""
+        """The arguments of the script that follow the kind and the number of tokens."""
         return [self.refill, self.scale, self.capacity, self.keep_ms]
 
-    def shared(self, share: Fraction, asked: int) -> BucketRule:
-        """Return the part of one process. Its burst is at least the number wanted, or the call could never
-        pass.
-        """
-        burst = max(math.floor(self.burst * share), min(asked, self.burst), 1)
+    def shared(self, share: Fraction, charged: int) -> BucketRule:
+        """The part of one process. Its burst is at least the charge, which could never pass otherwise."""
+        burst = max(math.floor(self.burst * share), min(charged, self.burst), 1)
         rate = Fraction(self.refill, self.scale) * share
         return BucketRule(rate.numerator, rate.denominator, burst, self.keep_ms)
 
@@ -87,17 +85,17 @@ class WindowRule:
         return cls(limit, _microseconds(window))
 
     @property
-    def max_units(self) -> int:
-        """Return the greatest number that one call can take."""
+    def most(self) -> int:
+        """The largest charge of one call."""
         return self.limit
 
     def arguments(self) -> list[str | int]:
-        """Return the script's arguments after the kind and the number."""
+        """The arguments of the script that follow the kind and the number of tokens."""
         return [self.limit, self.length_us, "", ""]
 
-    def shared(self, share: Fraction, asked: int) -> WindowRule:
-        """Return the part of one process; see ``BucketRule.shared``."""
-        return replace(self, limit=max(math.floor(self.limit * share), min(asked, self.limit), 1))
+    def shared(self, share: Fraction, charged: int) -> WindowRule:
+        """The part of one process; see `BucketRule.shared`."""
+        return replace(self, limit=max(math.floor(self.limit * share), min(charged, self.limit), 1))
 
 
 Rule = BucketRule | WindowRule
@@ -105,26 +103,24 @@ Rule = BucketRule | WindowRule
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The amount that a call on several limits takes from one of them, made by ``charge`` of a bucket or a
-    window.
-    """
+    """A charge to one limit, for a call on several: made by ``charge`` of a bucket or a window."""
 
     name: str
-    """The limit's name."""
+    """The limit's."""
     key: str
     rule: Rule
     n: int
 
     def __post_init__(self) -> None:
         check("charge", n=self.n)
-        max_units = self.rule.max_units
-        if self.n > max_units:
+        most = self.rule.most
+        if self.n > most:
             raise OptionError(
-                f"charge(): n: expected at most {max_units}, all that {self.name!r} ever holds, got {self.n}"
+                f"charge(): n: expected at most {most}, all that {self.name!r} ever holds, got {self.n}"
             )
 
     def arguments(self) -> list[str | int]:
-        """Return the six arguments of the script."""
+        """The six arguments of the script."""
         kind = "bucket" if isinstance(self.rule, BucketRule) else "window"
         return [kind, self.n, *self.rule.arguments()]
 
@@ -134,9 +130,9 @@ def _microseconds(seconds: float) -> int:
 
 
 def subject_text(subject: object) -> str:
-    """Return a subject as its text in keys.
+    """Return a subject as it is written in keys.
 
-    Raises ``BindError`` for a value that is not a subject: all callers without one would share a limit.
+    Raises ``BindError`` for a value that is no subject: all callers without one would share a limit.
     """
     if isinstance(subject, UUID):
         return str(subject)
