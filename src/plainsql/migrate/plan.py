@@ -53,7 +53,8 @@ def plan_apply(
 def plan_rollback(
     files: Folder, ledgers: Ledgers, *, target: Migration | None, steps: int | None, lock_timeout: float
 ) -> list[Step]:
-    """What was applied after the target, the last first; without one, the last ``steps``, or all for ``None``.
+    """What was applied after the target, the last first; without one, the last ``steps``, or all for
+    ``None``.
 
     Migrations whose run was cut off come before all others, and count as steps: what of them is there stands
     on what was applied before.
