@@ -223,7 +223,7 @@ async def test_a_write_by_others_is_seen_after_draining(
         table.execute("update note set text = 'new' where id = 1")
         assert (await stored(db, 1)).text == "a", "nobody has told it"
         done = await asyncio.to_thread(process, "cache", "drain", "--once", "--redis", redis.url)
-        assert (done.code, done.out) == (0, "1 note told\n")
+        assert (done.code, done.out) == (0, "1 external write processed\n")
         found = await get(db, id=1)
         assert found is not None
         assert found.text == "new"
@@ -294,7 +294,7 @@ async def test_a_drainer_that_is_killed_loses_no_note(
                 redis.thaw()
             assert table.execute("select count(*) from plainsql.cache_outbox").fetchone() == (1,)
             done = await asyncio.to_thread(process, "cache", "drain", "--once", "--redis", redis.url)
-            assert (done.code, done.out) == (0, "1 note told\n")
+            assert (done.code, done.out) == (0, "1 external write processed\n")
             await until(db, "new")
     finally:
         drainer.kill()
@@ -314,7 +314,7 @@ async def test_a_drainer_ends_when_it_is_told_to(
         await asyncio.sleep(0.01)
     drainer.send_signal(signal.SIGTERM)
     out, _ = await asyncio.to_thread(drainer.communicate)
-    assert (drainer.returncode, out) == (0, "1 note told\n")
+    assert (drainer.returncode, out) == (0, "1 external write processed\n")
 
 
 async def test_without_an_outbox_or_without_a_connection_for_it_draining_is_refused(configured: str) -> None:

@@ -170,7 +170,7 @@ def test_a_schema_that_is_no_layer_is_said_to_be_left_out(
 def test_json_and_the_rows_do_not_share_the_standard_output(shop: str, command: Command) -> None:
     done = command("db", "export", "-o", "-", "--json")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "--json and -o - both want the standard output\n"
+    assert done.err == "--json and -o - both write to the standard output\n"
 
 
 def test_an_export_that_is_interrupted_leaves_no_file(shop: str, command: Command) -> None:
@@ -215,7 +215,7 @@ def test_a_database_at_another_migration_is_refused(shop: str, command: Command,
     assert refused.err == (
         "out.jsonl: shop has other migrations in this database than in the file\n"
         "DETAIL: applied in this database, not in the file: 0002_more\n"
-        "HINT: import it into a database at the file's migration, and migrate that\n"
+        "HINT: import it into a database that has the file's migrations, then migrate that one\n"
         "nothing was imported\n"
     )
     command("db", "export", "-o", "newer.jsonl")

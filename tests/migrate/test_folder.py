@@ -57,7 +57,7 @@ def test_everything_wrong_is_said_at_once(write: Write) -> None:
         "migrations/0004_latin.sql:2: expected UTF-8, got byte 0xf1",
         (
             "migrations/0005_late.sql:2:1: "
-            "'transactional:' stands after the first statement, where it has no effect\n"
+            "'transactional:' is after the first statement, and has no effect there\n"
             "    -- transactional: false\n    ^"
         ),
         (
@@ -78,7 +78,7 @@ def test_everything_wrong_is_said_at_once(write: Write) -> None:
         "migrations/0011_gone.rollback.sql: undoes 0011_gone.sql, which is not there",
         "migrations/12_short.sql: is not named like a migration",
         "migrations/Realty: is no name of a layer",
-        "migrations/realty/old/0001_a.sql: lies too deep to be run",
+        "migrations/realty/old/0001_a.sql: is too deep to be run",
     ]
 
 

@@ -57,9 +57,7 @@ def test_what_is_plainly_not_there_is_not_applied(
     with pytest.raises(MigrationError, match="0001_a: what it makes is not there: table b") as caught:
         migrate.mark(fresh_database_url, folder, "0001")
     assert migrate.status(fresh_database_url, folder).having("interrupted")
-    assert str(caught.value.hint) == (
-        "apply it with 'plainsql migrate'; or record it all the same with --force"
-    )
+    assert str(caught.value.hint) == ("apply it with 'plainsql migrate'; or record it anyway with --force")
     migrate.mark(fresh_database_url, folder, "0001", force=True)
     assert migrate.status(fresh_database_url, folder).is_current
 

@@ -131,7 +131,9 @@ def test_a_standby_is_named_as_that_and_takes_a_run_with_nothing_to_do(write: Wr
         migrate.apply(primary.url(), folder)
         write({"0002_b.sql": "-- transactional: false\ncreate table b ();"})
         standby.wait_for(primary)
-        with pytest.raises(MigrationError, match="this server is a standby, which takes no writes") as caught:
+        with pytest.raises(
+            MigrationError, match="this server is a standby, which accepts no writes"
+        ) as caught:
             migrate.apply(standby.url(), folder)
         assert "connect to the primary" in str(caught.value.hint)
         assert [item.id for item in migrate.status(standby.url(), folder).pending] == ["0002_b"]
