@@ -306,7 +306,7 @@ def test_the_command_says_how_far_it_came_when_it_is_interrupted(
     with monkeypatch.context() as patch:
         patch.setattr(command, "Rotation", Interrupted)
         assert main(["crypto", "rotate", COLUMN, "--batch", "3"]) == 130
-    assert f"{COLUMN}: 3 of 4 re-encrypted; run it again for the others" in capsys.readouterr().err
+    assert f"{COLUMN}: 3 of 4 re-encrypted; run it again for the rest" in capsys.readouterr().err
     assert tokens_of(db) == tokens
     assert main(["crypto", "rotate", COLUMN]) == 0
 

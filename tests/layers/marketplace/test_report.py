@@ -177,7 +177,7 @@ async def test_the_picture_is_written_whole(fresh_db: plainsql.Database, tmp_pat
         "Europe/Madrid",
         "660 €",
         "answered: 1 of 1 who wrote",
-        "5 others",
+        "5 more",
     ):
         assert text in svg
     assert "$ 11 &lt;b&gt; $ c" in svg
