@@ -17,7 +17,7 @@ from plainsql import crypto, embedded, migrate, sync
 from plainsql.limits import Limits, SlidingWindow
 from plainsql.options import OPTIONS, check, nearest
 from plainsql.otel import Telemetry
-from plainsql.redis_link import Link
+from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions
 from tests.database.ask import SELECT_1
 
@@ -129,7 +129,9 @@ FUNCTIONS: dict[str, list[Function]] = {
             ("session",),
         )
     ],
-    "Link": [Function(Link, lambda _, given: call(Link, {"redis": REDIS}, given))],
+    "RedisConnection": [
+        Function(RedisConnection, lambda _, given: call(RedisConnection, {"redis": REDIS}, given))
+    ],
     "migrate.status": [
         Function(migrate.status, lambda _, given: call(migrate.status, {"url": "-", "folder": "-"}, given))
     ],

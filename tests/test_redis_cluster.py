@@ -11,10 +11,10 @@ from redis.asyncio import RedisCluster
 
 from plainsql.errors import BindError
 from plainsql.limits import Limits
-from plainsql.redis_link import Link
+from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions
 from tests.redis_server import free_port, redis_server
-from tests.test_redis_link import cancel_at_every_step
+from tests.test_redis_connection import cancel_at_every_step
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ async def cluster(port: int) -> AsyncIterator[RedisCluster]:
 
 
 async def test_a_cancelled_call_leaves_no_reply_behind(cluster: RedisCluster) -> None:
-    await cancel_at_every_step(Link(cluster))
+    await cancel_at_every_step(RedisConnection(cluster))
 
 
 async def test_several_limits_of_one_subject_are_decided_together(cluster: RedisCluster) -> None:

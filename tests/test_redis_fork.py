@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 import plainsql
-from plainsql.redis_link import Link, Script
+from plainsql.redis_connection import RedisConnection, Script
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
@@ -20,7 +20,7 @@ ECHO = Script("return ARGV[1]")
 CALLS = 200
 
 
-async def _ask(link: Link, who: str) -> int:
+async def _ask(link: RedisConnection, who: str) -> int:
     """Return how many replies are another's."""
     wrong = 0
     for number in range(CALLS):
@@ -43,7 +43,7 @@ def _in_child(work: object) -> int:
 def test_the_same_loop_in_both_processes(redis_url: str) -> None:
     """As of servers that load the application, use it once, and fork."""
     loop = asyncio.new_event_loop()
-    link = Link(redis_url)
+    link = RedisConnection(redis_url)
     assert loop.run_until_complete(_ask(link, "before")) == 0
 
     def child() -> int:
@@ -61,7 +61,7 @@ def test_the_same_loop_in_both_processes(redis_url: str) -> None:
 def test_a_client_that_was_given_is_the_parents(redis_url: str) -> None:
     loop = asyncio.new_event_loop()
     client = Redis.from_url(redis_url)
-    link = Link(client)
+    link = RedisConnection(client)
     assert loop.run_until_complete(_ask(link, "before")) == 0
 
     def child() -> int:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 import plainsql
 from plainsql.errors import PlainsqlError, SettingsError
 from plainsql.limits import Limits
-from plainsql.redis_link import Link
+from plainsql.redis_connection import RedisConnection
 from plainsql.sessions import Sessions
 
 _SYNC = redis.Redis()
@@ -41,7 +41,7 @@ _ODD.connection_pool.connection_kwargs["foo"] = 1
 )
 def test_what_is_no_redis_is_refused_at_once(given: Any, message: str) -> None:
     for make in (
-        lambda: Link(given),
+        lambda: RedisConnection(given),
         lambda: Limits(given, prefix="x"),
         lambda: Sessions(given, int, prefix="x"),
         lambda: plainsql.connect("postgresql://127.0.0.1:1/x", redis=given),
@@ -53,7 +53,7 @@ def test_what_is_no_redis_is_refused_at_once(given: Any, message: str) -> None:
 
 
 async def test_a_password_that_is_written_well_is_none_of_these() -> None:
-    link = Link("redis://me:p%40ss%3A%2F%3F%23@127.0.0.1:6379/0")
+    link = RedisConnection("redis://me:p%40ss%3A%2F%3F%23@127.0.0.1:6379/0")
     assert link.address == "127.0.0.1:6379"
     await link.aclose()
 

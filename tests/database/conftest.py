@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database import scheduler
-from plainsql.database.forms import Forms
+from plainsql.database.execution import scheduler
+from plainsql.database.execution.forms import Forms
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.check.problems import FINDINGS, Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 from tests.docs.markdown import ROOT, Block, blocks_of, codes_in, headings_of, table_with
 
@@ -39,7 +39,7 @@ def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list
     ]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, "utf-8")
-    found = review(Project(root=folder), url)
+    found = check_project(Project(root=folder), url)
     return [*found.errors, *found.findings]
 
 
@@ -62,12 +62,13 @@ def test_what_cannot_be_allowed_is_listed() -> None:
 
 
 @pytest.mark.parametrize("name", FINDINGS)
-def test_the_first_example_has_the_finding_and_the_second_has_none(
+def test_the_first_example_has_the_finding_and_the_others_have_none(
     name: str, tmp_path: Path, database_url: str
 ) -> None:
-    wrong, right = examples()[name]
-    assert [problem.name for problem in problems(tmp_path / "wrong", database_url, wrong.code)] == [name]
-    assert problems(tmp_path / "right", database_url, right.code) == []
+    wrong, *right = (block.code for block in examples()[name])
+    assert [problem.name for problem in problems(tmp_path / "wrong", database_url, wrong)] == [name]
+    assert right
+    assert problems(tmp_path / "right", database_url, *right) == []
 
 
 @pytest.mark.parametrize("name", FINDINGS)

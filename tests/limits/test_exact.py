@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from plainsql.limits import Charge, Decision, Limits
 from plainsql.limits import limits as limits_module
 from plainsql.limits.local import LocalLimits
-from plainsql.redis_link import Script
+from plainsql.redis_connection import Script
 from tests.limits.model import Bucket, Window
 
 CLOCK = "local function microseconds() return tonumber(redis.call('GET', 'limits-test:clock')) end"
@@ -45,7 +45,7 @@ few = settings(max_examples=120, deadline=None)
 @pytest.fixture(scope="module", autouse=True)
 def scripts_with_a_clock_to_be_set() -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("take", "give_back"):
+        for name in ("take", "return_tokens"):
             script = Script.read("plainsql.limits", "state.lua", f"{name}.lua", clock=CLOCK)
             patch.setattr(limits_module, f"_{name}", lambda script=script: script)
         yield
@@ -256,14 +256,14 @@ async def test_what_is_given_back_is_no_more_than_was_taken(redis_url: str) -> N
         limits = clock.limits
         bucket, window = limits.bucket("bucket", rate=10), limits.window("window")
         charges = (bucket.charge("x", 4), window.charge("x", 5, 60, 2))
-        answer = await limits._ask(charges, take=True)
-        await limits._give_back(charges, answer)
+        answer = await limits._decide(charges, take=True)
+        await limits._return_tokens(charges, answer)
         assert await bucket.remaining("x") == 10
         assert await window.remaining("x", 5, 60) == 5
         # A bucket that would have been full all the time would have gained nothing: neither does this one.
-        answer = await limits._ask(charges, take=True)
+        answer = await limits._decide(charges, take=True)
         await clock.go(300_000)
         assert await bucket.consume("x", 9)
-        await limits._give_back(charges, answer)
+        await limits._return_tokens(charges, answer)
         assert await bucket.remaining("x") == 1
         assert await window.remaining("x", 5, 60) == 5

@@ -77,7 +77,7 @@ async def test_an_outage_is_logged_once_and_its_end_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "plainsql.limits")
-    monkeypatch.setattr("plainsql.limits.limits._PAUSE", 0.0)
+    monkeypatch.setattr("plainsql.limits.limits._REDIS_RETRY_S", 0.0)
     with redis_server() as server:
         async with Limits(server.url, prefix="x", without_redis="allow", deadline=30) as limits:
             bucket = limits.bucket("b", rate=100)

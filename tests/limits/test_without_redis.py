@@ -66,7 +66,7 @@ async def test_a_frozen_server_costs_one_deadline_and_not_one_a_call(server: Red
 async def test_redis_counts_again_when_it_is_back_and_an_empty_one_starts_full(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits_module, "_PAUSE", 0.01)
+    monkeypatch.setattr(limits_module, "_REDIS_RETRY_S", 0.01)
     async with Limits(server.url, without_redis="deny") as limits:
         bucket = limits.bucket("b", rate=1, per=HOUR, burst=6)
         assert await bucket.consume("x", 6)

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from plainsql.errors import RedisUnavailableError
-from plainsql.redis_link import Link, Script
+from plainsql.redis_connection import RedisConnection, Script
 from plainsql.sessions import Session, SessionConflictError, SessionOverError, Sessions
 from tests.proxy import Proxy
 from tests.redis_server import redis_server
@@ -141,7 +141,7 @@ async def test_a_login_that_began_before_a_password_change_is_refused(sessions: 
     assert await sessions.get(again.id) == again
 
 
-class Twice(Link):
+class Twice(RedisConnection):
     """Sends every command again, as redis-py does where a reply was lost."""
 
     async def run(

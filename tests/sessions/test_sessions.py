@@ -34,7 +34,7 @@ async def test_a_session_is_read_as_it_was_begun_and_written(sessions: Sessions[
 async def test_a_write_from_an_older_reading_is_refused(sessions: Sessions[Login]) -> None:
     old = await sessions.create("ana", Login())
     new = await sessions.update(old, Login(visits=1))
-    with pytest.raises(SessionConflictError, match="written by another"):
+    with pytest.raises(SessionConflictError, match="another call has written"):
         await sessions.update(old, Login(visits=2))
     assert await sessions.get(old.id) == new
 

@@ -128,18 +128,18 @@ def test_what_is_closed_stays_closed(database_url: str) -> None:
 
 
 def test_no_server_at_all_is_said_so(db: Database, admin: psycopg.Connection[Any]) -> None:
-    session: Any = db._session
+    shared: Any = db._shared
 
     def refused() -> Any:
         raise plainsql.ConnectError("nothing answers there")
 
-    opens = session._open_connection
-    session._open_connection = refused
+    opens = shared._open_connection
+    shared._open_connection = refused
     kill(admin, db)
     for _ in range(2):
         with pytest.raises(plainsql.ConnectError):
             SELECT_1(db)
-    session._open_connection = opens
+    shared._open_connection = opens
     assert SELECT_1(db) == 1
 
 
@@ -236,7 +236,7 @@ def test_a_call_that_another_thread_closes_under_opens_nothing(database_url: str
     thread.join(60)
     assert not thread.is_alive()
     assert len(errors) == 1
-    assert db._session.connection.closed
+    assert db._shared.psycopg.closed
 
 
 def test_a_procedure_that_asks_for_a_read_only_transaction_runs_once(

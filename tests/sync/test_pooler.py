@@ -74,7 +74,7 @@ def db(url: str) -> Iterator[Database]:
 
 
 def test_the_pooler_is_noticed(db: Database) -> None:
-    assert db._session.local_settings is not None
+    assert db._shared.local_settings is not None
 
 
 def test_no_client_runs_the_statements_of_another(url: str) -> None:

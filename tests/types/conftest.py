@@ -19,6 +19,8 @@ create domain payload as jsonb;
 create type address as (street text, number integer);
 create type person as (name text, born date, home address, former address[], mood mood);
 create type nothing as ();
+create type single as (a integer);
+create type visit as (at timestamptz, day date);
 create type document as (title text, words tsvector);
 create domain home as address;
 create type span as range (subtype = float8);

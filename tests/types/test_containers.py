@@ -138,6 +138,9 @@ def test_a_composite_of_nulls_is_not_null(both: Both) -> None:
     assert _plain(both.sent_back("address", (None, None))) == (None, None)
     assert _plain(both.sent_back("address", ("", None))) == ("", None)
     assert both.sent_back("address", None) is None
+    assert _plain(both.sent_back("single", (None,))) == (None,)
+    # asyncpg has no composite types without fields.
+    assert query("select :a::nothing")(both.over_psycopg, a=()) == ()
 
 
 def test_a_composite_is_taken_from_a_dict_with_null_for_what_is_missing(both: Both) -> None:

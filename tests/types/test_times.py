@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import plainsql
+from plainsql.query import Binder, ManyQuery
+from plainsql.types import Range
 from tests.types.both import Both
 
 property_test = settings(
@@ -111,6 +114,42 @@ def test_infinity_is_the_greatest_value_of_python(
     for text, value in [("infinity", greatest), ("-infinity", least)]:
         assert both.read(f"'{text}'", type_name) == value
         assert both.value(f"select (:a::{type_name})::text", a=value) == text
+
+
+def test_infinity_is_read_in_containers_and_next_to_other_values(both: Both) -> None:
+    moment = datetime(2026, 11, 21, tzinfo=UTC)
+    both.round_trip("timestamptz[]", [moment, datetime.max, None, datetime.min])
+    both.round_trip("date[]", [date(2026, 11, 21), date.max, date.min])
+    assert tuple(both.sent_back("visit", (datetime.max, date.min))) == (datetime.max, date.min)
+    assert both.sent_back("tstzrange", Range(datetime.min, moment)) == Range(datetime.min, moment)
+    rows: ManyQuery[..., Any] = ManyQuery(
+        "test.types.values",
+        "sql/test/types/values.sql",
+        1,
+        "select v from unnest(array[timestamptz '2026-11-21Z', :a, null, '2026-11-21Z']) as v",
+        Binder(("a",), {}, {}, None),
+        object,
+    )
+    for end in (datetime.max, moment, datetime.min):
+        expected = [moment, end, None, moment]
+        assert both.runner.run(rows(both.over_asyncpg, a=end)) == rows(both.over_psycopg, a=end) == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment"),
+    [("America/New_York", "9999-12-31 23:59:59-05"), ("Asia/Tokyo", "0001-01-01 00:00:00+09")],
+)
+@pytest.mark.parametrize("sql", ["{0}", "array[{0}]", "row({0}, null)::visit", "tstzrange({0}, {0}, '[]')"])
+def test_a_moment_outside_of_pythons_years_in_utc_is_refused(
+    both: Both, zone: str, moment: str, sql: str
+) -> None:
+    # psycopg would return it in the session's zone, where its year is one of Python's.
+    both.over_psycopg.connection.execute("select set_config('timezone', %s, false)", [zone])
+    try:
+        for error in both.errors(f"select {sql.format(f'timestamptz {moment!r}')}"):
+            assert isinstance(error, plainsql.DecodeError), repr(error)
+    finally:
+        both.over_psycopg.connection.execute("reset timezone")
 
 
 def test_a_date_is_midnight_where_a_timestamp_is_wanted(both: Both) -> None:

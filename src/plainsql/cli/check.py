@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from plainsql.check.cache_map import CacheEntry, invalidations
 from plainsql.check.problems import Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
@@ -63,7 +63,7 @@ def check(
     began = time.perf_counter()
     project = load_project()
     only = _only(project, files)
-    found = review(project, database, only=only, anew=no_cache)
+    found = check_project(project, database, only=only, no_cache=no_cache)
     problems = [*found.errors, *found.findings]
     if only:
         problems = [problem for problem in problems if Path(problem.path).resolve() in only]

@@ -9,11 +9,12 @@ from functools import partial
 from typing import NamedTuple, Self
 from weakref import WeakSet
 
-from plainsql.database.borrowing import Core
-from plainsql.database.draining import Drainer, check_outbox
-from plainsql.database.listening import Listener
+from plainsql.database.caching.outbox_consumer import OutboxConsumer, check_outbox
+from plainsql.database.executor import Executor
+from plainsql.database.listen import Listener
 from plainsql.database.locks import Locks
-from plainsql.database.one_shot import OneShot
+from plainsql.database.pool.tenant_pool import TenantPool
+from plainsql.database.state import DatabaseState
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
 from plainsql.tenancy import tenant_of
@@ -31,31 +32,33 @@ class PoolStats(NamedTuple):
     max_size: int
 
 
-class TenantDatabase(OneShot):
-    """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. Holds no
+class TenantDatabase(Executor):
+    """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. It holds no
     connection.
     """
 
+    __slots__ = ()
+
     def __repr__(self) -> str:
-        return f"<TenantDatabase {self._core.name}>"
+        return f"<TenantDatabase {self._state.pool.name}>"
 
 
-class Database(OneShot):
+class Database(Executor):
     """A PostgreSQL database: an executor that serves any number of tasks at once.
 
     Made by ``plainsql.connect``. A call takes a connection of the pool for as long as it runs; concurrent
     calls of the same read share one.
     """
 
-    def __init__(self, core: Core, tenant_settings: tuple[str, str], on_close: Callable[[], object]) -> None:
-        super().__init__(core, None)
-        self._tenant_settings = tenant_settings
+    def __init__(self, state: DatabaseState, on_close: Callable[[], object]) -> None:
+        super().__init__(state, TenantPool(state.pool, None))
+        self._connections = state.pool.connections
         self._on_close = on_close
         self._listeners: WeakSet[Listener] = WeakSet()
-        self._drainer: Drainer | None = None
-        by_transaction = core.pooler == "transaction"
+        self._outbox_consumer: OutboxConsumer | None = None
+        by_transaction = state.pool.by_transaction
         self._locks = Locks(
-            partial(self._in_transaction if by_transaction else self._acquire, use="lock"),
+            partial(self._pool.in_transaction if by_transaction else self._pool.acquire, use="lock"),
             by_transaction=by_transaction,
         )
 
@@ -68,7 +71,9 @@ class Database(OneShot):
         in transaction mode they are those of the transaction that each call then is.
         """
         check("tenant", tenant_id=tenant_id, user_id=user_id)
-        return TenantDatabase(self._core, tenant_of(self._tenant_settings, tenant_id, user_id))
+        pool = self._state.pool
+        tenant = tenant_of(pool.tenant_settings, tenant_id, user_id)
+        return TenantDatabase(self._state, TenantPool(pool, tenant))
 
     def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
         """Hold an advisory lock of PostgreSQL by the name of ``key``, on a connection of its own.
@@ -92,38 +97,37 @@ class Database(OneShot):
         asks the server for a sign of life, and the seconds that it waits for one.
         """
         check("listen", channel=channel, heartbeat=heartbeat)
-        if self._core.pooler == "transaction":
+        if self._state.pool.by_transaction:
             raise PlainsqlError(
                 "listen(): behind a pooler in transaction mode no connection stays ours",
                 hint="connect to the server itself for this",
             )
-        listener = Listener(partial(self._acquire, use="listen"), channel, heartbeat)
+        listener = Listener(partial(self._pool.acquire, use="listen"), channel, heartbeat)
         self._listeners.add(listener)
         return listener
 
     @property
     def name(self) -> str:
         """The database's URL without its password."""
-        return self._core.name
+        return self._state.pool.name
 
     def stats(self) -> PoolStats:
         """Return how many connections there are, and how many calls wait for one."""
-        leases = self._leases
-        return PoolStats(
-            leases.in_use + leases.idle, leases.in_use, leases.idle, leases.waiting, leases.max_size
-        )
+        connections = self._connections
+        in_use, idle = connections.in_use, connections.idle
+        return PoolStats(in_use + idle, in_use, idle, connections.waiting, connections.max_size)
 
     async def _drain_outbox(self) -> None:
         """Begin to drain the cache's outbox. Raises ``SettingsError`` where there is none."""
-        await check_outbox(self._acquire)
-        if self._core.through is not None:
-            self._drainer = Drainer(
-                self._core.through.cache,
-                partial(self._acquire, use="outbox"),
-                partial(self._in_transaction, use="outbox"),
-                by_transaction=self._core.pooler == "transaction",
+        await check_outbox(self._pool.acquire)
+        if self._state.cached is not None:
+            self._outbox_consumer = OutboxConsumer(
+                self._state.cached.queries.cache,
+                partial(self._pool.acquire, use="outbox"),
+                partial(self._pool.in_transaction, use="outbox"),
+                by_transaction=self._state.pool.by_transaction,
             )
-            self._drainer.start()
+            self._outbox_consumer.start()
 
     async def close(self, timeout: float | None = 10.0) -> None:
         """Let running queries end, then close all connections.
@@ -132,40 +136,40 @@ class Database(OneShot):
         which takes little more than a second at most.
         """
         check("close", timeout=timeout)
-        leases = self._leases
-        if leases.is_stranded:
+        connections = self._connections
+        if connections.is_stranded:
             await self._close_stranded()
             return
-        leases.check_loop()
+        connections.check_loop()
         for listener in self._listeners:
             listener.stop()
         try:
             async with asyncio.timeout(timeout):
-                if self._drainer is not None:
-                    await self._drainer.stop()
-                await leases.close()
+                if self._outbox_consumer is not None:
+                    await self._outbox_consumer.stop()
+                await connections.close()
         except TimeoutError:
-            await leases.cut()
+            await connections.cut()
         except BaseException:
-            leases.terminate()
+            connections.terminate()
             raise
         finally:
             try:
-                if self._core.through is not None:
-                    await self._core.through.cache.close()
+                if self._state.cached is not None:
+                    await self._state.cached.queries.cache.close()
             finally:
                 # The embedded server, where this database is one: stopping it waits for its processes.
                 await asyncio.to_thread(self._on_close)
 
     async def _close_stranded(self) -> None:
         """Close what can be closed of a database whose event loop is closed, or of a forked child's copy."""
-        if self._leases.is_forked:
+        if self._connections.is_forked:
             return  # the connections and the embedded server are the parent's
-        self._leases.abandon()
+        self._connections.abandon()
         await asyncio.to_thread(self._on_close)
 
     def __repr__(self) -> str:
-        return f"<Database {self._core.name}>"
+        return f"<Database {self._state.pool.name}>"
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from plainsql.database.contexts import asynccontextmanager
-from plainsql.database.lost import ConnectionLostError, as_lost, is_lost
-from plainsql.database.outcome import add_note
+from plainsql.database.pool.commit_outcome import add_note
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.lost_connection import ConnectionLostError, as_lost, is_lost
 from plainsql.errors import ConnectError, PlainsqlError
 
 __all__ = ["LockLostError", "Locks"]
@@ -104,11 +104,11 @@ class Locks:
             return False
         try:
             if self._by_transaction:  # ends with it: whether the connection is there is all that is asked
-                await connection.execute("select", timeout=connection.patience_s)
+                await connection.execute("select", timeout=connection.control_timeout_s)
                 return True
             return bool(
                 await connection.fetchval(
-                    f"select pg_advisory_unlock({_KEY})", key, timeout=connection.patience_s
+                    f"select pg_advisory_unlock({_KEY})", key, timeout=connection.control_timeout_s
                 )
             )
         except TimeoutError:

@@ -11,29 +11,31 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from asyncpg import exceptions
 
-from plainsql.cache import Mark
-from plainsql.database.block import block
-from plainsql.database.borrowed import BorrowedConnection
-from plainsql.database.contexts import asynccontextmanager
-from plainsql.database.copying import Progress, copy_in
-from plainsql.database.copying_out import CopyFormat, Output, arguments_of, copy_out
-from plainsql.database.execution import execute, iterate
-from plainsql.database.many import execute_many, run_batch
-from plainsql.database.observing import Call, OnCall, Operation, observe, observe_rows
-from plainsql.database.outcome import Ending
-from plainsql.database.resetting import may_alter_statements
-from plainsql.database.tenancy import Admission
-from plainsql.database.through import ANYTHING, Through, Traces
+from plainsql.database.caching.cached_queries import CachedQueries
+from plainsql.database.caching.write_tracking import ANYTHING, WriteSet
+from plainsql.database.execution.batch import execute_many, run_batch
+from plainsql.database.execution.copy_in import Progress, copy_in
+from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
+from plainsql.database.execution.statement import execute, iterate
+from plainsql.database.hooks import observe, observe_rows
+from plainsql.database.pool.call import Call, OnCall, Operation
+from plainsql.database.pool.commit_outcome import CommitOutcome
+from plainsql.database.pool.connection_proxy import ConnectionProxy
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.resettable_connection import may_alter_statements
+from plainsql.database.pool.tenant_guard import TenantGuard
+from plainsql.database.pool.transaction_block import block
 from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.query import Args, CompiledQuery, Query
 
-__all__ = ["Isolation", "Terms", "Transaction", "begin"]
+__all__ = ["Isolation", "Transaction", "TransactionOptions", "begin"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -42,14 +44,14 @@ Isolation = Literal["read committed", "repeatable read", "serializable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class TransactionOptions:
     """What a transaction takes over from its database."""
 
     prefetch: int
     on_call: OnCall | None
-    admission: Admission | None
+    tenant_guard: TenantGuard | None
     """None where it is a tenant's."""
-    through: Through | None
+    cached_queries: CachedQueries | None
     explain: Callable[[BaseException], BaseException]
     """Makes of an error the one to raise, and takes note of what it says of the server."""
 
@@ -61,28 +63,32 @@ class Transaction:
     back.
     """
 
-    def __init__(self, connection: Any, terms: Terms, outer: Transaction | None = None) -> None:
+    def __init__(
+        self, connection: Any, options: TransactionOptions, outer: Transaction | None = None
+    ) -> None:
         self._connection = connection
-        self._terms = terms
+        self._terms = options
         self._outermost: Transaction = self if outer is None else outer._outermost
         self._open = True
         self._busy = False
         self._inner: Transaction | None = None
         """The savepoint whose block is open."""
-        self.traces = None if terms.through is None else Traces(terms.through)
-        """Of the outermost: what it has written, as the cache must know it."""
-        self._doubtful = False
+        self.write_set: WriteSet | None = None
+        """The rows that it has written, if it is the outermost and there is a cache."""
+        if outer is None and options.cached_queries is not None:
+            self.write_set = WriteSet(options.cached_queries)
+        self._may_be_aborted = False
         """Of the outermost: whether a statement may have failed, and with it the transaction."""
         self._altered = False
         """True of the outermost if its role and settings may be others than the session's."""
-        self._borrowed: BorrowedConnection | None = None
+        self._borrowed: ConnectionProxy | None = None
         """Of the outermost: the connection as the user has it."""
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
         text, values = query.text(args)
-        traces = self._outermost.traces
-        run = execute if traces is None or not query.changes else traces.execute
+        write_set = self._outermost.write_set
+        run = execute if write_set is None or not query.changes else write_set.execute
         return self._exclusively(query, lambda connection: run(connection, query, text, values))
 
     async def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> AsyncIterator[T]:
@@ -99,7 +105,7 @@ class Transaction:
             async for row in rows:
                 yield row
         except BaseException as raised:
-            self._outermost._doubtful = True
+            self._outermost._may_be_aborted = True
             error = self._terms.explain(raised)
             if error is raised:
                 raise
@@ -132,8 +138,8 @@ class Transaction:
         """Copy rows into a table with COPY and return how many there were. See ``Database.copy_in``."""
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         self._outermost._altered = True
-        if (traces := self._outermost.traces) is not None:
-            traces.add(ANYTHING)  # its triggers may write whatever they like
+        if (write_set := self._outermost.write_set) is not None:
+            write_set.add(ANYTHING)  # its triggers may write whatever they like
         return await self._exclusively(
             None, lambda connection: copy_in(connection, table, rows, columns, progress)
         )
@@ -176,10 +182,10 @@ class Transaction:
         until the end of the transaction.
         """
         outermost = self._outermost
-        outermost._doubtful = outermost._altered = True
+        outermost._may_be_aborted = outermost._altered = True
         connection = self._claim()
         if outermost._borrowed is None:
-            outermost._borrowed = BorrowedConnection(connection, self._terms.explain)
+            outermost._borrowed = ConnectionProxy(connection, self._terms.explain)
         return outermost._borrowed
 
     async def _exclusively(
@@ -203,7 +209,7 @@ class Transaction:
             call = Call(query, operation, sets, in_transaction=True)
             return await observe(on_call, call, work(connection))
         except BaseException as raised:
-            self._outermost._doubtful = True
+            self._outermost._may_be_aborted = True
             error = self._terms.explain(raised)
             if error is raised:
                 raise
@@ -212,14 +218,14 @@ class Transaction:
             self._busy = False
 
     def _trace(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
-        if query.changes and (traces := self._outermost.traces) is not None:
-            traces.add_sets(query, sets)
+        if query.changes and (write_set := self._outermost.write_set) is not None:
+            write_set.add_calls(query, sets)
 
     async def _admit(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
-        if query.row_security is not None and self._terms.admission is not None:
+        if query.row_security is not None and self._terms.tenant_guard is not None:
             # A role or tenant that was set in here is gone with the transaction.
-            own = self._outermost._doubtful or self._outermost._altered
-            await self._terms.admission.check(connection, query, lasting=not own, lasting_setting=False)
+            own = self._outermost._may_be_aborted or self._outermost._altered
+            await self._terms.tenant_guard.check(connection, query, lasting=not own, lasting_setting=False)
 
     def _note(self, query: CompiledQuery[Any, Any]) -> None:
         # What only reads sets nothing. A write may set what holds until the end of the transaction.
@@ -259,8 +265,8 @@ class Transaction:
 @asynccontextmanager
 async def begin(
     connection: Any,
-    terms: Terms,
-    ending: Ending | None,
+    options: TransactionOptions,
+    outcome: CommitOutcome | None,
     isolation: Isolation | None = None,
     read_only: bool = False,
     deferrable: bool = False,
@@ -271,31 +277,28 @@ async def begin(
     it begins with.
     """
     level = None if isolation is None else isolation.replace(" ", "_")
-    opening = block(connection, ending, isolation=level, read_only=read_only, deferrable=deferrable)
-    transaction = Transaction(connection, terms, outer)
-    traces = transaction.traces if outer is None else None
-    mark: Mark | None = None
-    failure: BaseException | None = None
-    try:
-        async with opening:
-            if local is not None:
-                await connection.execute(local)
-            try:
-                yield transaction
-            finally:
-                transaction._end()
-            if transaction._doubtful:
-                await _check_alive(connection)
-            if traces is not None:
-                mark = await traces.before_commit()
-    except BaseException as raised:
-        failure = error = terms.explain(raised)
-        if error is raised:
-            raise
-        raise error from raised
-    finally:
-        if traces is not None:
-            await traces.after(mark, failure)
+    opening = block(connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable)
+    transaction = Transaction(connection, options, outer)
+    write_set = transaction.write_set
+    invalidation: AbstractAsyncContextManager[object] = nullcontext() if write_set is None else write_set
+    async with invalidation:
+        try:
+            async with opening:
+                if local is not None:
+                    await connection.execute(local)
+                try:
+                    yield transaction
+                finally:
+                    transaction._end()
+                if transaction._may_be_aborted:
+                    await _check_alive(connection)
+                if write_set is not None:
+                    await write_set.before_commit()
+        except BaseException as raised:
+            error = options.explain(raised)
+            if error is raised:
+                raise
+            raise error from raised
 
 
 async def _check_alive(connection: Any) -> None:
@@ -303,7 +306,7 @@ async def _check_alive(connection: Any) -> None:
     rollback.
     """
     try:
-        await connection.execute("select", timeout=connection.patience_s)
+        await connection.execute("select", timeout=connection.control_timeout_s)
     except exceptions.InFailedSQLTransactionError:
         raise TransactionError(
             "the transaction is not committed: one of its statements failed",

@@ -1,4 +1,4 @@
-"""Token buckets: a steady rate, and a burst for who has saved for it."""
+"""Token buckets: a steady rate, and a burst for a subject that has saved tokens."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class TokenBucket:
     """A bucket of tokens for each subject; made by ``Limits.bucket``.
 
     Over any ``t`` seconds a subject gets at most ``burst + rate * t / per`` tokens. Buckets of the same name
-    share their tokens, also where their rates differ.
+    share their tokens, even if their rates differ.
 
-    All methods raise ``BindError`` where more is asked for than the bucket ever holds, and
-    ``RedisUnavailableError`` where the limits are told to.
+    All methods raise ``BindError`` for more tokens than the bucket ever holds, and, with
+    ``without_redis="raise"``, ``RedisUnavailableError`` if Redis does not answer.
     """
 
     def __init__(self, limits: Limiter, name: str, rule: BucketRule) -> None:
@@ -25,23 +25,23 @@ class TokenBucket:
         self._rule = rule
 
     def charge(self, subject: Subject, n: int = 1) -> Charge:
-        """Name ``n`` tokens of a subject, for a call on several limits."""
+        """Return the charge of ``n`` tokens to a subject, for a call on several limits."""
         return Charge(self._name, self._limits._key(self._name, subject), self._rule, n)
 
     async def check(self, subject: Subject, n: int = 1) -> Decision:
-        """Tell whether there are ``n`` tokens now, and take none."""
+        """Return whether there are ``n`` tokens now, and take none."""
         return await self._limits.check(self.charge(subject, n))
 
     async def consume(self, subject: Subject, n: int = 1) -> Decision:
-        """Take ``n`` tokens, or none where there are fewer."""
+        """Take ``n`` tokens, or none if there are fewer."""
         return await self._limits.consume(self.charge(subject, n))
 
     async def remaining(self, subject: Subject) -> int:
-        """Return how many whole tokens there are now."""
+        """Return the number of whole tokens that there are now."""
         return (await self.check(subject)).remaining
 
     async def wait(self, subject: Subject, n: int = 1, *, timeout: float | None = None) -> Decision:
-        """Take ``n`` tokens as soon as there are as many; see ``Limits.wait``."""
+        """Take ``n`` tokens as soon as there are that many; see ``Limits.wait``."""
         return await self._limits.wait(self.charge(subject, n), timeout=timeout)
 
     def __repr__(self) -> str:

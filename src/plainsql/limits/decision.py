@@ -1,4 +1,4 @@
-"""What a limit answers."""
+"""The decision of a limit about one call."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ __all__ = ["Decision"]
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """The answer of one or several limits; true where allowed, as in ``if await bucket.consume(key)``."""
+    """The decision of one or several limits; true if allowed, as in ``if await bucket.consume(key)``."""
 
     allowed: bool
-    """Whether all limits had enough; only then was anything taken, and only by a call that takes."""
+    """True if all limits had enough. Only then a call that takes has taken something."""
     remaining: int
-    """How many more there are after this call; with several limits, of the one that has the fewest."""
+    """The number that is left after this call; with several limits, of the limit with the fewest."""
     retry_after: float = 0.0
-    """Seconds until there is enough, if nobody else takes any; 0 where allowed. Never too short."""
+    """Seconds until there is enough, if no other call takes any; 0 if allowed. Never too short."""
     refused_by: tuple[str, ...] = ()
     """The names of the limits that did not have enough, in the order of the call."""
     without_redis: bool = False
-    """Whether Redis had no part in the answer."""
+    """True if Redis had no part in the decision."""
 
     def __bool__(self) -> bool:
         return self.allowed

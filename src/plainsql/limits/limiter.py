@@ -1,4 +1,4 @@
-"""The limits that a bucket or a window belongs to, as far as these use them."""
+"""The protocol of ``Limits`` that buckets and windows use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Limiter(Protocol):
         """Return the key of a subject's limit in Redis."""
 
     async def check(self, *charges: Charge) -> Decision:
-        """Return the answer of ``consume``, and take nothing."""
+        """Return the decision that ``consume`` would make now, and take nothing."""
 
     async def consume(self, *charges: Charge) -> Decision:
         """Take from all the limits, or from none if one of them has not enough."""

@@ -1,4 +1,4 @@
-"""All limits of a program: one way to Redis, one answer to its absence."""
+"""All limits of a program: they share a connection to Redis, and a policy for its absence."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from plainsql.application import redis_prefix
 from plainsql.errors import BindError, RedisUnavailableError
 from plainsql.limits.bucket import TokenBucket
 from plainsql.limits.decision import Decision
+from plainsql.limits.fair_queue import FairQueue
 from plainsql.limits.local import LocalLimits, Outcome
 from plainsql.limits.rules import BucketRule, Charge, Subject, subject_text, text_of
-from plainsql.limits.turns import Turns
 from plainsql.limits.window import SlidingWindow
 from plainsql.options import check
-from plainsql.redis_link import Link, RedisSource, Script
+from plainsql.redis_connection import RedisConnection, RedisSource, Script
 
 __all__ = ["Limits", "WithoutRedis"]
 
 WithoutRedis = Literal["raise", "allow", "deny", "local"]
-"""What to answer when Redis does not: raise ``RedisUnavailableError``, allow all, deny all, or count in the
+"""The policy if Redis does not answer: raise ``RedisUnavailableError``, allow all, deny all, or count in the
 process.
 """
 
 _log = logging.getLogger("plainsql.limits")
 
-_HERE = "plainsql.limits"
-# A second between two attempts at a Redis that is away: a call should not cost a whole deadline each time.
-_PAUSE = 1.0
+_PACKAGE = "plainsql.limits"
+# Between two attempts while Redis does not answer: a call should not cost a whole deadline each time.
+_REDIS_RETRY_S = 1.0
 # A wait this short is rounded up to it; what the bucket gains in the meantime is not lost.
-_SHORTEST_SLEEP = 0.001
+_MIN_SLEEP_S = 0.001
 
 
 class _Answer(NamedTuple):
@@ -43,20 +43,20 @@ class _Answer(NamedTuple):
 
 
 class Limits:
-    """Makes limits that share a way to Redis, and decides on several of them in one atomic step.
+    """Makes limits that share a connection to Redis, and decides on several of them in one atomic step.
 
-    ``redis`` is a client of redis-py, a ``Link``, a URL, or nothing for the configured one. ``deadline`` is
-    what one call to Redis may take, in seconds. ``without_redis`` says what happens when it takes longer or
-    fails; but for ``"raise"``, the next attempt comes a second later. With ``"local"`` each process counts
-    for itself: ``local_share`` is its part of every limit, such as 0.25 for one of four.
+    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or nothing for the configured one.
+    ``deadline`` is the limit of one call to Redis, in seconds. ``without_redis`` is the policy if the call
+    takes longer or fails; except with ``"raise"``, the next attempt comes a second later. With ``"local"``
+    each process counts for itself: ``local_share`` is its part of every limit, such as 0.25 for one of four.
 
-    Limits of one ``prefix`` are one, in whatever process: by default that is the application's name (see
+    Processes with the same ``prefix`` share their limits. By default it is the application's name (see
     ``plainsql.application``), so that applications which share a Redis do not count together.
 
-    In a cluster, a limit's key lies where its subject puts it, so that several limits of one subject can be
-    decided together; with ``tag``, all of them lie together.
+    In a cluster, the subject decides about the slot of a limit's key, so that one step can decide on several
+    limits of one subject; with ``tag``, all keys are in one slot.
 
-    Raises ``OptionError`` if an argument is not what it may be, and ``SettingsError`` if nothing names the
+    Raises ``OptionError`` if an argument is not of its kind, and ``SettingsError`` if nothing names the
     application.
     """
 
@@ -80,12 +80,12 @@ class Limits:
             local_share=local_share,
         )
         self._prefix = redis_prefix(prefix, "limits")
-        self._link, self._owned = Link.of(redis)
+        self._link, self._owned = RedisConnection.of(redis)
         self._tag = None if tag is None else _named(tag)
         self._deadline = deadline
         self._without_redis = without_redis
         self._local = LocalLimits(Fraction(local_share).limit_denominator(1000) or Fraction(1, 1000))
-        self._turns = Turns()
+        self._queue = FairQueue()
         self._away_until = 0.0
         self._is_away = False
 
@@ -98,91 +98,90 @@ class Limits:
         burst: int | None = None,
         starts: Literal["full", "empty"] = "full",
     ) -> TokenBucket:
-        """Make a token bucket for each subject: ``rate`` tokens every ``per`` seconds, at most ``burst`` at
-        once.
+        """Make a token bucket for each subject: ``rate`` tokens every ``per`` seconds, at most ``burst``
+        in one moment.
 
-        ``burst`` is ``rate`` by default. A bucket that Redis does not hold is full, so that one that an
-        eviction dropped gives at most one burst too many; with ``starts="empty"`` it gives none, and a new
-        subject waits for its first token.
+        ``burst`` is ``rate`` by default. A bucket that Redis does not hold is full: after an eviction it
+        gives at most one burst too many. With ``starts="empty"`` it gives none, and a new subject waits for
+        its first token.
         """
         check("bucket", name=name, rate=rate, per=per, burst=burst, starts=starts)
         return TokenBucket(self, _named(name), BucketRule.of(rate, per, burst, starts))
 
     def window(self, name: str) -> SlidingWindow:
-        """Make sliding windows, whose limit and length each call names."""
+        """Make sliding windows; each call gives the limit and the length."""
         check("window", name=name)
         return SlidingWindow(self, _named(name))
 
     async def consume(self, *charges: Charge) -> Decision:
-        """Take from all the limits, or from none where one of them has not enough. One atomic step.
+        """Take from all the limits, or from none if one of them has not enough. One atomic step.
 
-        A call that is cancelled may have taken; ``wait`` with ``timeout=0`` gives back in that case.
+        A cancelled call may have taken; ``wait`` with ``timeout=0`` returns the tokens in that case.
 
-        Raises ``BindError`` where a limit is charged twice, or where the keys lie in several slots of a
-        cluster.
+        Raises ``BindError`` if a limit is charged twice, or if the keys are in several slots of a cluster.
         """
-        return (await self._ask(charges, take=True)).decision
+        return (await self._decide(charges, take=True)).decision
 
     async def check(self, *charges: Charge) -> Decision:
-        """Tell what ``consume`` would answer now, and take nothing."""
-        return (await self._ask(charges, take=False)).decision
+        """Return the decision that ``consume`` would make now, and take nothing."""
+        return (await self._decide(charges, take=False)).decision
 
     async def wait(self, *charges: Charge, timeout: float | None = None) -> Decision:
         """Take from all the limits as soon as all have enough.
 
         Returns a refusal, with nothing taken, once it is clear that ``timeout`` seconds are not enough. The
-        tasks of a process that wait for the same limit take turns in the order they came; between processes
-        the order is chance. A wait that is cancelled has taken nothing: if the cancellation meets a call to
-        Redis, it waits for its answer and gives back what was taken.
+        tasks of a process that wait for the same limit are served in their order; between processes the
+        order is random. A cancelled wait has taken nothing: if the cancellation comes during a call to
+        Redis, it waits for the answer and returns what was taken.
         """
         check("wait", timeout=timeout)
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
-        async with self._turns.turn([charge.key for charge in charges], end) as came:
-            if not came:
+        async with self._queue.turn([charge.key for charge in charges], end) as is_next:
+            if not is_next:
                 decision = await self.check(*charges)
                 names = decision.refused_by or tuple(charge.name for charge in charges)
                 return Decision(
                     False, decision.remaining, decision.retry_after, names, decision.without_redis
                 )
             while True:
-                decision = await self._consume_or_give_back(charges)
+                decision = await self._consume_or_return(charges)
                 if decision.allowed or (end is not None and loop.time() + decision.retry_after > end):
                     return decision
-                await asyncio.sleep(max(decision.retry_after, _SHORTEST_SLEEP))
+                await asyncio.sleep(max(decision.retry_after, _MIN_SLEEP_S))
 
-    async def _consume_or_give_back(self, charges: tuple[Charge, ...]) -> Decision:
-        call = asyncio.ensure_future(self._ask(charges, take=True))
+    async def _consume_or_return(self, charges: tuple[Charge, ...]) -> Decision:
+        call = asyncio.ensure_future(self._decide(charges, take=True))
         try:
             return (await asyncio.shield(call)).decision
         except asyncio.CancelledError:
-            # Not a moment to abandon the call: its tokens would be lost. It ends within the deadline.
+            # The call is not abandoned here: its tokens would be lost. It ends within the deadline.
             await asyncio.wait([call])
             if not call.cancelled() and call.exception() is None:
                 answer = call.result()
                 if answer.decision.allowed and not answer.decision.without_redis:
-                    await self._give_back(charges, answer)
+                    await self._return_tokens(charges, answer)
             raise
         finally:
-            call.cancel()  # Only where a second cancellation met the wait.
+            call.cancel()  # only if a second cancellation ended the wait
 
-    async def _give_back(self, charges: tuple[Charge, ...], answer: _Answer) -> None:
+    async def _return_tokens(self, charges: tuple[Charge, ...], answer: _Answer) -> None:
         arguments: list[str | int] = [answer.time_us]
         for charge, outcome in zip(charges, answer.outcomes, strict=True):
             arguments += [*charge.arguments(), outcome.credit]
         try:
             keys = [charge.key for charge in charges]
-            await self._link.run(_give_back(), keys, arguments, deadline=self._deadline)
+            await self._link.run(_return_tokens(), keys, arguments, deadline=self._deadline)
         except RedisUnavailableError:
-            pass  # They stay taken: too few go out, never too many.
+            pass  # they stay taken: too few calls are allowed, never too many
 
-    async def _ask(self, charges: tuple[Charge, ...], *, take: bool) -> _Answer:
+    async def _decide(self, charges: tuple[Charge, ...], *, take: bool) -> _Answer:
         self._validate(charges)
         if self._away_until:
             if time.monotonic() < self._away_until:
                 return self._answer_without_redis(charges, take=take)
-            # This call is the one to find out; others need not wait for it.
-            self._away_until = time.monotonic() + _PAUSE
+            # This call tries Redis; the others do not wait for it.
+            self._away_until = time.monotonic() + _REDIS_RETRY_S
         arguments: list[str | int] = ["take" if take else "look"]
         for charge in charges:
             arguments += charge.arguments()
@@ -194,10 +193,10 @@ class Limits:
                 raise
             if not self._is_away:
                 self._is_away = True
-                # Counting in the process is what was asked for; to allow or deny all is more to know of.
+                # Counting in the process was requested; allowing or denying all deserves a warning.
                 level = logging.INFO if self._without_redis == "local" else logging.WARNING
                 _log.log(level, "limits without Redis (%s): %s", self._without_redis, error.message)
-            self._away_until = time.monotonic() + _PAUSE
+            self._away_until = time.monotonic() + _REDIS_RETRY_S
             return self._answer_without_redis(charges, take=take)
         self._away_until = 0.0
         if self._is_away:
@@ -212,7 +211,7 @@ class Limits:
         elif self._without_redis == "allow":
             outcomes = [Outcome(True, charge.rule.most, 0) for charge in charges]
         else:
-            outcomes = [Outcome(False, 0, round(_PAUSE * 1_000_000)) for _ in charges]
+            outcomes = [Outcome(False, 0, round(_REDIS_RETRY_S * 1_000_000)) for _ in charges]
         return _Answer(_decision(charges, outcomes, without_redis=True), 0, outcomes)
 
     def _validate(self, charges: tuple[Charge, ...]) -> None:
@@ -222,7 +221,7 @@ class Limits:
         if self._link.is_cluster and len({_tag(key) for key in keys}) > 1:
             raise BindError(
                 "limits of several subjects lie in several slots of the cluster",
-                hint="give Limits a tag, or ask one subject at a time",
+                hint="give Limits a tag, or charge one subject at a time",
             )
 
     def _key(self, name: str, subject: Subject, more: str = "") -> str:
@@ -234,7 +233,7 @@ class Limits:
         return f"{self._prefix}:{name}:{{{self._tag}}}:{text}{more}"
 
     async def aclose(self) -> None:
-        """Close the way to Redis, unless a client or a link was given."""
+        """Close the connections to Redis, unless a client or a link was given."""
         if self._owned:
             await self._link.aclose()
 
@@ -257,12 +256,12 @@ def _named(name: object) -> str:
 
 @cache
 def _take() -> Script:
-    return Script.read(_HERE, "state.lua", "take.lua")
+    return Script.read(_PACKAGE, "state.lua", "take.lua")
 
 
 @cache
-def _give_back() -> Script:
-    return Script.read(_HERE, "state.lua", "give_back.lua")
+def _return_tokens() -> Script:
+    return Script.read(_PACKAGE, "state.lua", "return_tokens.lua")
 
 
 def _decision(
@@ -272,7 +271,7 @@ def _decision(
     return Decision(
         not refused,
         min(outcome.left for outcome in outcomes),
-        # Rounded up: a caller who comes back then must find enough.
+        # Rounded up: a caller that comes back then must find enough.
         max(outcome.wait_us for outcome in outcomes) / 1_000_000,
         tuple(charges[i].name for i in refused),
         without_redis,

@@ -1,4 +1,4 @@
-"""The same limits in the process, for the time without Redis."""
+"""The same limits in the process, while Redis does not answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LocalLimits", "Outcome"]
 
 @dataclass(slots=True)
 class Outcome:
-    """What one limit says to one charge."""
+    """The decision of one limit about one charge."""
 
     enough: bool
     left: int
@@ -27,7 +27,7 @@ class Outcome:
 @dataclass(slots=True)
 class _Bucket:
     tokens: Fraction
-    stood_at: int
+    counted_at: int
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class _Window:
 class LocalLimits:
     """Buckets and windows in memory, on the process's monotonic clock.
 
-    ``share`` is this process's part of each. What is as good as new is forgotten from time to time.
+    ``share`` is this process's part of each. Limits that are as good as new are dropped from time to time.
     """
 
     def __init__(self, share: Fraction, *, clock_us: Callable[[], int] | None = None) -> None:
@@ -52,15 +52,15 @@ class LocalLimits:
         self._tidy_above = 10_000
 
     def decide(self, charges: Sequence[Charge], *, take: bool) -> list[Outcome]:
-        """Answer each charge; where all have enough and ``take`` says so, take from all."""
+        """Decide on each charge; with ``take``, take from all if all have enough."""
         now = self._now()
         outcomes = []
         for charge in charges:
             rule = charge.rule.shared(self._share, charge.n)
             if isinstance(rule, BucketRule):
-                outcomes.append(self._look_at_bucket(charge, rule, now))
+                outcomes.append(self._bucket_outcome(charge, rule, now))
             else:
-                outcomes.append(self._look_at_window(charge, rule, now))
+                outcomes.append(self._window_outcome(charge, rule, now))
         if take and all(outcome.enough for outcome in outcomes):
             for charge, outcome in zip(charges, outcomes, strict=True):
                 self._take(charge, now)
@@ -69,20 +69,20 @@ class LocalLimits:
             self._tidy(now)
         return outcomes
 
-    def _look_at_bucket(self, charge: Charge, rule: BucketRule, now: int) -> Outcome:
+    def _bucket_outcome(self, charge: Charge, rule: BucketRule, now: int) -> Outcome:
         rate = Fraction(rule.refill, rule.scale)
         bucket = self._buckets.get(charge.key)
         if bucket is None:
             tokens = Fraction(0 if rule.keep_ms else rule.burst)
         else:
-            tokens = min(bucket.tokens + (now - bucket.stood_at) * rate, Fraction(rule.burst))
+            tokens = min(bucket.tokens + (now - bucket.counted_at) * rate, Fraction(rule.burst))
         self._buckets[charge.key] = _Bucket(tokens, now)
-        # One that starts empty must not be forgotten while it fills: it would start again.
+        # A bucket that starts empty is kept while it fills: otherwise it would start again.
         self._full_at[charge.key] = now + max(_above((rule.burst - tokens) / rate), rule.keep_ms * 1000)
         missing = charge.n - tokens
         return Outcome(missing <= 0, int(tokens), _above(missing / rate) if missing > 0 else 0)
 
-    def _look_at_window(self, charge: Charge, rule: WindowRule, now: int) -> Outcome:
+    def _window_outcome(self, charge: Charge, rule: WindowRule, now: int) -> Outcome:
         times = self._windows.setdefault(charge.key, _Window(rule.length_us)).times
         del times[: bisect_right(times, now - rule.length_us)]
         self._full_at[charge.key] = (times[-1] if times else now) + rule.length_us

@@ -1,4 +1,4 @@
-"""Rates as integers: what the scripts and the limiter in the process both calculate with."""
+"""Rates as integers, which the scripts and the limiter in the process calculate with."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from plainsql.options import check
 __all__ = ["BucketRule", "Charge", "Rule", "Subject", "WindowRule", "subject_text", "text_of"]
 
 Subject = str | int | UUID
-"""Whom a limit is about: a channel, a user, an address."""
+"""The subject that a limit counts for: a channel, a user, an address."""
 
 # Sums of three such numbers stay below 2**53, the last integer up to which Lua's doubles are exact.
-_LARGEST = 2**51
-_MOST_CHARACTERS = 512
-_MOST_BITS = 256
+_MAX_UNITS = 2**51
+_MAX_CHARACTERS = 512
+_MAX_BITS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class BucketRule:
-    """A token bucket whose refill in any number of whole microseconds is a whole number of units."""
+    """A token bucket that gains a whole number of units in any number of whole microseconds."""
 
     refill: int
     """Units a microsecond."""
@@ -42,7 +42,7 @@ class BucketRule:
         burst = rate if burst is None else burst
         speed = Fraction(rate, period)
         rule = cls(speed.numerator, speed.denominator, burst, 86_400_000 if starts == "empty" else 0)
-        if max(rule.capacity, rule.refill) >= _LARGEST:
+        if max(rule.capacity, rule.refill) >= _MAX_UNITS:
             raise OptionError(
                 "bucket(): burst: expected one with which the rate can be calculated exactly: burst and per "
                 "together are too large",
@@ -57,16 +57,16 @@ class BucketRule:
 
     @property
     def most(self) -> int:
-        """How many one call can ask for."""
+        """The largest charge of one call."""
         return self.burst
 
     def arguments(self) -> list[str | int]:
-        """What follows the kind and the number that is asked for."""
+        """The arguments of the script that follow the kind and the number of tokens."""
         return [self.refill, self.scale, self.capacity, self.keep_ms]
 
-    def shared(self, share: Fraction, asked: int) -> BucketRule:
-        """The part of one process. Its burst is at least what is asked for, or that could never pass."""
-        burst = max(math.floor(self.burst * share), min(asked, self.burst), 1)
+    def shared(self, share: Fraction, charged: int) -> BucketRule:
+        """The part of one process. Its burst is at least the charge, which could never pass otherwise."""
+        burst = max(math.floor(self.burst * share), min(charged, self.burst), 1)
         rate = Fraction(self.refill, self.scale) * share
         return BucketRule(rate.numerator, rate.denominator, burst, self.keep_ms)
 
@@ -86,16 +86,16 @@ class WindowRule:
 
     @property
     def most(self) -> int:
-        """How many one call can ask for."""
+        """The largest charge of one call."""
         return self.limit
 
     def arguments(self) -> list[str | int]:
-        """What follows the kind and the number that is asked for."""
+        """The arguments of the script that follow the kind and the number of tokens."""
         return [self.limit, self.length_us, "", ""]
 
-    def shared(self, share: Fraction, asked: int) -> WindowRule:
+    def shared(self, share: Fraction, charged: int) -> WindowRule:
         """The part of one process; see `BucketRule.shared`."""
-        return replace(self, limit=max(math.floor(self.limit * share), min(asked, self.limit), 1))
+        return replace(self, limit=max(math.floor(self.limit * share), min(charged, self.limit), 1))
 
 
 Rule = BucketRule | WindowRule
@@ -103,7 +103,7 @@ Rule = BucketRule | WindowRule
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a call on several limits takes from one of them: made by ``charge`` of a bucket or a window."""
+    """A charge to one limit, for a call on several: made by ``charge`` of a bucket or a window."""
 
     name: str
     """The limit's."""
@@ -130,17 +130,17 @@ def _microseconds(seconds: float) -> int:
 
 
 def subject_text(subject: object) -> str:
-    """Return a subject as it stands in keys.
+    """Return a subject as it is written in keys.
 
-    Raises ``BindError`` for what is no subject: all callers without one would share a limit.
+    Raises ``BindError`` for a value that is no subject: all callers without one would share a limit.
     """
     if isinstance(subject, UUID):
         return str(subject)
     if isinstance(subject, str):
         return text_of("subject", subject)
     if isinstance(subject, int) and not isinstance(subject, bool):
-        if subject.bit_length() > _MOST_BITS:
-            raise BindError(f"subject: expected a number of at most {_MOST_BITS} bits")
+        if subject.bit_length() > _MAX_BITS:
+            raise BindError(f"subject: expected a number of at most {_MAX_BITS} bits")
         return str(int(subject))
     raise BindError(
         f"subject: expected a str, an int or a UUID, got {type(subject).__name__}",
@@ -150,8 +150,8 @@ def subject_text(subject: object) -> str:
 
 def text_of(name: str, text: str) -> str:
     """Return a text that can be a part of a key. Raises ``BindError`` if it cannot."""
-    if not 0 < len(text) <= _MOST_CHARACTERS:
-        raise BindError(f"{name}: expected 1 to {_MOST_CHARACTERS} characters, got {len(text)}")
+    if not 0 < len(text) <= _MAX_CHARACTERS:
+        raise BindError(f"{name}: expected 1 to {_MAX_CHARACTERS} characters, got {len(text)}")
     try:
         text.encode()
     except UnicodeEncodeError:

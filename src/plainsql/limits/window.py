@@ -1,4 +1,4 @@
-"""Sliding windows: never more than so many within any stretch of so many seconds."""
+"""Sliding windows: at most ``limit`` calls in any stretch of ``window`` seconds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["SlidingWindow"]
 
 
 class SlidingWindow:
-    """A log of what each subject was allowed; made by ``Limits.window``.
+    """A log of the calls that each subject was allowed; made by ``Limits.window``.
 
-    In no stretch of ``window`` seconds is a subject allowed more than ``limit``. What is refused does not
+    A subject is allowed at most ``limit`` calls in any stretch of ``window`` seconds. Refused calls do not
     count. A subject's windows of different lengths are different logs; the limit may change from call to
-    call. Memory: some ten bytes for each that counts.
+    call. Memory: some ten bytes for each counted call.
 
-    All methods raise ``BindError`` for a limit above 100,000 and where more is asked for than the limit, and
-    ``RedisUnavailableError`` where the limits are told to.
+    All methods raise ``BindError`` for a limit above 100,000 and for more calls than the limit, and, with
+    ``without_redis="raise"``, ``RedisUnavailableError`` if Redis does not answer.
     """
 
     def __init__(self, limits: Limiter, name: str) -> None:
@@ -25,33 +25,31 @@ class SlidingWindow:
         self._name = name
 
     def charge(self, subject: Subject, limit: int, window: float, n: int = 1) -> Charge:
-        """Name ``n`` of a subject's ``limit`` within ``window`` seconds, for a call on several limits."""
+        """Return the charge of ``n`` calls of a subject, for a call on several limits."""
         rule = WindowRule.of(limit, window)
         # A log is cut to its length: shorter and longer windows cannot share one.
         return Charge(self._name, self._limits._key(self._name, subject, f":{rule.length_us}"), rule, n)
 
     async def is_limited(self, subject: Subject, limit: int, window: float) -> bool:
-        """Count this call and return False; return True where ``limit`` calls were counted within
-        ``window``.
-        """
+        """Count this call and return False; return True if ``limit`` calls were counted within ``window``."""
         return not await self.consume(subject, limit, window)
 
     async def check(self, subject: Subject, limit: int, window: float, n: int = 1) -> Decision:
-        """Tell whether ``n`` more are allowed now, and count none."""
+        """Return whether ``n`` more calls are allowed now, and count none."""
         return await self._limits.check(self.charge(subject, limit, window, n))
 
     async def consume(self, subject: Subject, limit: int, window: float, n: int = 1) -> Decision:
-        """Count ``n``, or none where that would be more than ``limit`` within ``window`` seconds."""
+        """Count ``n`` calls, or none if that would be more than ``limit`` within ``window`` seconds."""
         return await self._limits.consume(self.charge(subject, limit, window, n))
 
     async def remaining(self, subject: Subject, limit: int, window: float) -> int:
-        """Return how many more are allowed now."""
+        """Return the number of calls that are allowed now."""
         return (await self.check(subject, limit, window)).remaining
 
     async def wait(
         self, subject: Subject, limit: int, window: float, n: int = 1, *, timeout: float | None = None
     ) -> Decision:
-        """Count ``n`` as soon as they are allowed; see ``Limits.wait``."""
+        """Count ``n`` calls as soon as they are allowed; see ``Limits.wait``."""
         return await self._limits.wait(self.charge(subject, limit, window, n), timeout=timeout)
 
     def __repr__(self) -> str:

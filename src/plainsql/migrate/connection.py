@@ -10,8 +10,8 @@ import psycopg
 from psycopg import generators, pq
 from psycopg.abc import PQGen
 
+from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import libpq_options
-from plainsql.diagnose import cannot_connect
 from plainsql.errors import MigrationError
 
 __all__ = ["Connection", "Interruption", "ServerRefusal", "clean", "connected", "send", "watch_client"]

@@ -1,4 +1,4 @@
-"""Sessions in Redis: typed, with an end, and safe from late writes.
+"""Sessions in Redis: typed, with an expiry, and safe from late writes.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The names of sessions: ids that cannot be guessed, and the keys that they lead to."""
+"""Session ids that cannot be guessed, and the keys in Redis that belong to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SessionKeys", "UserKeys", "new_name", "parse"]
 
 _SECRET_ID = re.compile(r"([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{32})", re.ASCII)
 _NAMED_ID = re.compile(r"([A-Za-z0-9_-]{16}):([A-Za-z0-9_-]{1,64})", re.ASCII)
-_MOST_CHARACTERS = 1024
+_MAX_USER_CHARACTERS = 1024
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
@@ -25,7 +25,7 @@ class SessionKeys:
 
     user: UserKeys
     name: str
-    """As it stands in the index: ``.`` before a random name, ``:`` before a given one."""
+    """The name in the index: ``.`` before a random name, ``:`` before a given one."""
 
     @property
     def id(self) -> str:
@@ -33,7 +33,7 @@ class SessionKeys:
 
     @property
     def is_named(self) -> bool:
-        """Whether the name was given, so that it may come again."""
+        """True if the name was given, and a later session may have it again."""
         return self.name.startswith(":")
 
     @property
@@ -47,20 +47,20 @@ class SessionKeys:
 
 @dataclass(frozen=True, slots=True)
 class UserKeys:
-    """One user's keys. All hold the same tag in braces, which a cluster chooses the slot by."""
+    """One user's keys. All hold the same tag in braces, by which a cluster chooses the slot."""
 
     prefix: str
     tag: str
 
     @classmethod
     def of(cls, prefix: str, user: object) -> UserKeys:
-        """Make the keys of a user, whose name itself does not appear in them."""
+        """Make the keys of a user. The name itself does not appear in them."""
         if not isinstance(user, str):
             raise BindError(f"user: expected a str, got {type(user).__name__}", hint="give str(id)")
         if not user:
             raise BindError("user: expected a name or an id, got ''", hint="give each visitor a random one")
-        if len(user) > _MOST_CHARACTERS:
-            raise BindError(f"user: expected at most {_MOST_CHARACTERS} characters, got {len(user)}")
+        if len(user) > _MAX_USER_CHARACTERS:
+            raise BindError(f"user: expected at most {_MAX_USER_CHARACTERS} characters, got {len(user)}")
         try:
             user.encode()
         except UnicodeEncodeError:
@@ -78,11 +78,11 @@ class UserKeys:
 
     @property
     def sessions(self) -> str:
-        """What stands before the names."""
+        """The prefix of the names."""
         return f"{self.prefix}:{{{self.tag}}}:s"
 
     def named(self, name: object) -> SessionKeys:
-        """Make the keys of a session: with a random name, 192 bits, where none is given."""
+        """Make the keys of a session, with a random name of 192 bits if none is given."""
         if name is None:
             return SessionKeys(self, "." + new_name())
         if not (isinstance(name, str) and _NAME.fullmatch(name)):
@@ -91,16 +91,16 @@ class UserKeys:
 
 
 def parse(prefix: str, session_id: object, *, named: bool) -> SessionKeys | None:
-    """Read an id that may come from anyone; None where it cannot be one.
+    """Read an id from an untrusted source; return None if it cannot be one.
 
-    A session with a name is only found where ``named`` says so: its id is no secret.
+    A session with a name is only found with ``named``: its id is no secret.
 
-    Raises ``BindError`` for what is no text: a program must say itself what a request without an id means.
+    Raises ``BindError`` for a value that is no text: a program decides about requests without an id.
     """
     if not isinstance(session_id, str):
         raise BindError(
             f"session id: expected a str, got {type(session_id).__name__}",
-            hint="a request without one has no session: do not ask for it",
+            hint="a request without one has no session: do not look it up",
         )
     found = _SECRET_ID.fullmatch(session_id) or (named and _NAMED_ID.fullmatch(session_id))
     if not found:

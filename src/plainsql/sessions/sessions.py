@@ -13,7 +13,7 @@ import msgspec
 from plainsql.application import redis_prefix
 from plainsql.errors import BindError, DecodeError
 from plainsql.options import check
-from plainsql.redis_link import Link, RedisSource, Script
+from plainsql.redis_connection import RedisConnection, RedisSource, Script
 from plainsql.sessions.keys import SessionKeys, UserKeys, parse
 from plainsql.sessions.session import Session, SessionConflictError, SessionOverError
 
@@ -21,7 +21,7 @@ __all__ = ["Fence", "Sessions"]
 
 T = TypeVar("T")
 Fence = NewType("Fence", str)
-"""Proof that a user's sessions were not all ended since it was made."""
+"""Proof that ``expire_all`` was not called for the user since it was made."""
 
 _FENCE_MS = 3_600_000
 
@@ -29,18 +29,18 @@ _FENCE_MS = 3_600_000
 class Sessions(Generic[T]):
     """Sessions whose values are of one type, which msgspec stores as MessagePack.
 
-    ``redis`` is a client of redis-py, a ``Link``, a URL, or nothing for the configured one. A session ends
-    ``ttl`` seconds after it began; with ``sliding``, after it was last read or written. ``deadline`` is what
-    one call to Redis may take, in seconds.
+    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or nothing for the configured one. A
+    session expires ``ttl`` seconds after it began; with ``sliding``, after it was last read or written.
+    ``deadline`` is the limit of one call to Redis, in seconds.
 
-    A session exists only while Redis holds both it and its place in the user's index: whatever is evicted or
-    lost ends sessions and never revives one.
+    A session exists only while Redis holds both the session and its entry in the user's index: an eviction or
+    a loss ends sessions and never revives one.
 
-    Sessions of one ``prefix`` are one, in whatever process: by default that is the application's name (see
+    Processes with the same ``prefix`` share their sessions. By default it is the application's name (see
     ``plainsql.application``), so that applications which share a Redis do not accept each other's sessions.
 
-    All methods raise ``RedisUnavailableError`` where Redis does not answer; a write may then have been done
-    or not, and a session whose ``create`` failed so has an id that nobody knows.
+    All methods raise ``RedisUnavailableError`` if Redis does not answer. A write may then have been done or
+    not; the id of a session whose ``create`` failed so was never returned.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Sessions(Generic[T]):
     ) -> None:
         check("Sessions", redis=redis, prefix=prefix, ttl=ttl, sliding=sliding, deadline=deadline)
         self._prefix = redis_prefix(prefix, "sessions")
-        self._link, self._owned = Link.of(redis)
+        self._link, self._owned = RedisConnection.of(redis)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type)
         self._type_name = getattr(type, "__name__", str(type))
@@ -64,9 +64,9 @@ class Sessions(Generic[T]):
         self._deadline = deadline
 
     async def fence(self, user: str) -> Fence:
-        """Return what ``create`` needs to fail if ``expire_all`` comes first.
+        """Return a proof with which ``create`` fails if ``expire_all`` comes first.
 
-        To be asked for before the user's password, or whatever lets them in, is read. It serves for an hour.
+        Call it before you read the user's password, or any other credential. It is valid for an hour.
         """
         tokens = await self._fences(UserKeys.of(self._prefix, user).fence)
         return Fence(tokens[0].decode())
@@ -83,12 +83,12 @@ class Sessions(Generic[T]):
         """Begin a session, by default with an id that cannot be guessed. Two round trips, or one with
         ``fence``.
 
-        With ``name`` (letters, digits, ``_``, ``-``) it is the one session of this name that the user can
-        have, and ``get_named`` finds it: for the state of a conversation or a bot, not for letting people in.
+        With ``name`` (letters, digits, ``_``, ``-``) it is the only session of this name that the user can
+        have, and ``get_named`` finds it: for the state of a conversation or a bot, not for authentication.
 
-        Raises ``SessionOverError`` where ``expire_all`` came after the fence (without one: after this call
-        began), or ``delete`` of the named session did. Raises ``SessionConflictError`` where one of that name
-        is there.
+        Raises ``SessionOverError`` if ``expire_all`` came after the fence (without one: after this call
+        began), or ``delete`` of the named session. Raises ``SessionConflictError`` if a session of that name
+        exists.
         """
         check("create", ttl=ttl, fence=fence)
         keys = UserKeys.of(self._prefix, user).named(name)
@@ -119,9 +119,9 @@ class Sessions(Generic[T]):
         return Session(keys.id, user, value, version, _time(created), _time(ends))
 
     async def get(self, session_id: str) -> Session[T] | None:
-        """Return a session, or None where it is over or the id is none. The id may come from anyone.
+        """Return a session, or None if it is over or the id is not valid. The id may be untrusted.
 
-        Raises ``DecodeError`` where its value does not fit the type, as after an incompatible change of it.
+        Raises ``DecodeError`` if its value does not fit the type, as after an incompatible change of it.
         """
         return await self._get(parse(self._prefix, session_id, named=False))
 
@@ -130,9 +130,9 @@ class Sessions(Generic[T]):
         return await self._get(UserKeys.of(self._prefix, user).named(name))
 
     async def update(self, session: Session[T], value: T) -> Session[T]:
-        """Replace the value of a session that nobody has written since ``session`` was read.
+        """Replace the value of a session that was not written since ``session`` was read.
 
-        Raises ``SessionConflictError`` where somebody has, and ``SessionOverError`` where it is over.
+        Raises ``SessionConflictError`` if it was, and ``SessionOverError`` if the session is over.
         """
         keys = self._keys(session)
         version = _new_version()
@@ -145,7 +145,7 @@ class Sessions(Generic[T]):
             raise SessionOverError("the session is over: nothing was written")
         if reply == b"newer":
             raise SessionConflictError(
-                "the session was written by another since it was read: nothing was written",
+                "another call has written the session since it was read: nothing was written",
                 hint="read it again, or use modify",
             )
         return msgspec.structs.replace(session, value=value, version=version, expires_at=_time(reply))
@@ -153,11 +153,10 @@ class Sessions(Generic[T]):
     async def modify(
         self, session: Session[T], change: Callable[[T], T], *, attempts: int = 20
     ) -> Session[T]:
-        """Replace the value by what ``change`` makes of it, and of the newer value whenever another was
-        faster.
+        """Replace the value by ``change(value)``, computed again from the newer value after each conflict.
 
-        ``change`` may be called several times. Raises ``SessionOverError`` where the session is over, and
-        ``SessionConflictError`` when others were faster ``attempts`` times.
+        ``change`` may be called several times. Raises ``SessionOverError`` if the session is over, and
+        ``SessionConflictError`` after ``attempts`` conflicts.
         """
         check("modify", change=change, attempts=attempts)
         keys = self._keys(session)
@@ -174,9 +173,9 @@ class Sessions(Generic[T]):
         raise AssertionError("at least one attempt")
 
     async def delete(self, session: Session[T] | str) -> bool:
-        """End a session, given by itself or by the id that its holder shows. Return whether it was there.
+        """End a session, given as the session or as its id. Return whether it existed.
 
-        No write that is under way can bring it back.
+        No write in progress can bring it back.
         """
         if isinstance(session, str):
             keys = parse(self._prefix, session, named=False)
@@ -189,7 +188,7 @@ class Sessions(Generic[T]):
     async def list_by_user(self, user: str) -> list[Session[T]]:
         """Return a user's sessions, the newest first. Reading them here does not prolong them.
 
-        Raises ``DecodeError`` where the value of one does not fit the type.
+        Raises ``DecodeError`` if the value of one does not fit the type.
         """
         user_keys = UserKeys.of(self._prefix, user)
         found = await self._run("list.lua", [user_keys.index], [user_keys.sessions])
@@ -197,8 +196,8 @@ class Sessions(Generic[T]):
         return sorted(sessions, key=lambda session: (session.created_at, session.id), reverse=True)
 
     async def expire_all(self, user: str, *, keep: Session[T] | None = None) -> int:
-        """End all sessions of a user, but for ``keep``, and those that are being begun. Return how many
-        there were.
+        """End all sessions of a user except ``keep``, and those that are being created. Return their
+        number.
         """
         user_keys = UserKeys.of(self._prefix, user)
         kept = ""
@@ -231,7 +230,7 @@ class Sessions(Generic[T]):
             # The error may quote the value.
             raise BindError(
                 f"value: {type(value).__name__} cannot be stored: {type(error).__name__}",
-                hint="a session holds what MessagePack does: no half characters, no numbers over 64 bits",
+                hint="a session holds what MessagePack can: no surrogates, no numbers over 64 bits",
             ) from None
 
     def _session(self, session_id: str, fields: list[Any]) -> Session[T]:
@@ -244,18 +243,18 @@ class Sessions(Generic[T]):
             _, at, path = str(error).rpartition(" - at ")
             raise DecodeError(
                 f"a session does not fit {self._type_name}" + (f" at {path}" if at else ""),
-                hint="give new fields a default; or end the session, which is what it is to this program",
+                hint="give new fields a default, or end the session",
             ) from None
         return Session(session_id, name, value, version.decode(), _time(created), _time(ends))
 
     def _keys(self, session: object) -> SessionKeys:
         keys = parse(self._prefix, session.id, named=True) if isinstance(session, Session) else None
         if keys is None:
-            raise BindError("expected a session that these sessions have made")
+            raise BindError("expected a session of these Sessions")
         return keys
 
     async def aclose(self) -> None:
-        """Close the way to Redis, unless a client or a link was given."""
+        """Close the connections to Redis, unless a client or a link was given."""
         if self._owned:
             await self._link.aclose()
 

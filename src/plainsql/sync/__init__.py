@@ -5,15 +5,15 @@
     with plainsql.sync.connect("postgresql://localhost/shop") as db:
         lead = leads.get_by_id(db, id=lead_id)
 
-A call goes through these modules in this order: ``connecting`` opens the connection, ``database`` and
-``transaction`` are the executors, ``admission`` refuses what would see nothing without a tenant,
-``execution`` runs one query, ``session`` prepares it, ``wire`` waits for the server, ``catalog`` learns its
-types, and ``codecs`` turns values into PostgreSQL's text and back. ``outcome`` says what became of a
-statement whose connection was lost.
+A call passes through these modules in this order. ``connect`` opens the connection. ``database`` and
+``transaction`` are the executors, and ``tenant_guard`` refuses queries that see no rows without a tenant.
+``execution`` runs one query, ``connection`` prepares it, and ``wire`` waits for the server. ``type_catalog``
+looks its types up, ``adapters`` has the dump function and the loader of each, and ``row_loader`` loads the
+rows. ``loss_note`` adds to an error whether the statement was executed if the connection was lost.
 """
 
 try:
-    from plainsql.sync.connecting import connect
+    from plainsql.sync.connect import connect
     from plainsql.sync.database import Database, TenantDatabase
     from plainsql.sync.transaction import Isolation, Transaction
 except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""One query on one session: sent, read, built, and explained where it fails."""
+"""Runs one query on the connection: sends it, loads its rows, and explains its errors."""
 
 from __future__ import annotations
 
@@ -8,94 +8,98 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import errors, pq
 
-from plainsql.errors import DecodeError
-from plainsql.query import Args, CompiledQuery, Described, QueryText
-from plainsql.sync.codecs.codec import UNFIT
-from plainsql.sync.session import Prepared, Session
+from plainsql.errors import ContractError, DecodeError
+from plainsql.query import Args, CompiledQuery, QueryText
+from plainsql.sync.adapters import DUMP_ERRORS
+from plainsql.sync.connection import Prepared, SharedConnection
+from plainsql.sync.row_loader import UnreadableError
 
 __all__ = ["execute", "iterate"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-# A prepared statement whose tables or types have changed since, or that DEALLOCATE or a pooler has dropped.
+# The errors of a prepared statement whose tables or types have changed since, or that DEALLOCATE or a pooler
+# has dropped.
 _STALE: Final = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
 
 
-def _note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> str:
-    said = error.diag
-    return query.error_note(
-        text, said.statement_position, sqlstate=error.sqlstate, message=said.message_primary or ""
-    )
-
-
-def execute(session: Session, query: CompiledQuery[Any, R], args: Args) -> R:
+def execute(shared: SharedConnection, query: CompiledQuery[Any, R], args: Args) -> R:
     """Run a query to its end and build its result."""
     text, values = query.text(args)
-    with session.lock:
+    with shared.lock:
         try:
-            prepared, result = _send(session, query, text, values)
+            prepared, result = _send(shared, query, text, values)
         except psycopg.Error as error:
             error.add_note(_note(error, query, text))
             raise
         if query.kind == "count":
             # Its result is an int by its class; the type checker knows only R.
             return result.command_tuples or 0  # type: ignore[return-value]
-        return query.result(_records(session, query, text, prepared, result))
+        return query.result(_records(shared, query, text, prepared, result))
 
 
-def iterate(session: Session, query: CompiledQuery[T, Any], args: Args, prefetch: int) -> Iterator[T]:
-    """Run a query through a cursor, ``prefetch`` rows at a time. The session is in a transaction.
+def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, prefetch: int) -> Iterator[T]:
+    """Run a query through a cursor, ``prefetch`` rows at a time. A transaction must be open.
 
-    What no cursor can be declared for (``insert … returning``) is read as a whole.
+    A statement that no cursor can be declared for (``insert … returning``) is read as a whole.
     """
     text, values = query.text(args)
-    with session.lock:
+    with shared.lock:
         try:
-            prepared = _prepare(session, query, text)
-            data = _encode(query, text, prepared, values)
+            prepared = _prepare(shared, query, text)
+            data = _dump(query, text, prepared, values)
         except psycopg.Error as error:
             error.add_note(_note(error, query, text))
             raise
         try:
-            cursor = _declare(session, text, prepared, data)
-            result = None if cursor else session.run(prepared, data)
+            cursor = _declare(shared, text, prepared, data)
+            result = None if cursor else shared.run(prepared, data)
         except psycopg.Error as error:
             # No position: the server counts from the beginning of the declaration.
             error.add_note(query.error_note(text, None))
             raise
+        if result is not None:
+            prepared = _described_as(result, shared, query, text, prepared)
     if result is not None:
-        yield from query.build(_records(session, query, text, prepared, result))
+        yield from query.build(_records(shared, query, text, prepared, result))
         return
     try:
         while True:
-            with session.lock:
+            with shared.lock:
                 try:
-                    result = session.run_text(f"fetch {prefetch} from {cursor}")
+                    result = shared.run_text(f"fetch {prefetch} from {cursor}")
+                    # The cursor has a plan of its own, which may be newer than the description.
+                    prepared = _described_as(result, shared, query, text, prepared)
                 except psycopg.Error as error:
                     error.add_note(query.error_note(text, None))
                     raise
-                rows = query.build(_records(session, query, text, prepared, result))
+                rows = query.build(_records(shared, query, text, prepared, result))
             yield from rows
             if len(rows) < prefetch:
                 return
     finally:
-        # After an error there is no cursor any more, and the transaction takes no commands.
-        is_open = session.connection.pgconn.transaction_status == pq.TransactionStatus.INTRANS
-        if is_open and session.is_own:
-            session.run_text(f"close {cursor}")
+        # After an error the cursor is gone, and the transaction takes no commands.
+        is_open = shared.psycopg.pgconn.transaction_status == pq.TransactionStatus.INTRANS
+        if is_open and shared.is_own:
+            shared.run_text(f"close {cursor}")
+
+
+def _note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> str:
+    fields = error.diag
+    return query.error_note(
+        text, fields.statement_position, sqlstate=error.sqlstate, message=fields.message_primary or ""
+    )
 
 
 def _send(
-    session: Session, query: CompiledQuery[Any, Any], text: QueryText, values: Args
+    shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> tuple[Prepared, pq.abc.PGresult]:
-    prepared = _prepare(session, query, text)
+    prepared = _prepare(shared, query, text)
     try:
-        result = session.run(prepared, _encode(query, text, prepared, values))
-        if not prepared.name and _differs(prepared, result):
-            # It was described some time ago. If it does not fit, the transaction around it is rolled back.
-            session.forget(text.sql)
-            prepared = _prepare(session, query, text)
+        result = shared.run(prepared, _dump(query, text, prepared, values))
+        if not prepared.name:  # the text was sent again, and described some time ago
+            prepared = _described_as(result, shared, query, text, prepared)
         return prepared, result
     except _STALE as error:
         if (
@@ -103,98 +107,102 @@ def _send(
             and error.diag.source_function != "RevalidateCachedQuery"
         ):
             raise
-        session.forget(text.sql)
-        if session.in_transaction:  # which the error has ended
+        shared.forget(text.sql)
+        if shared.in_transaction:  # the error has ended it
             raise
-        prepared = _prepare(session, query, text)
-        return prepared, session.run(prepared, _encode(query, text, prepared, values))
+        prepared = _prepare(shared, query, text)
+        return prepared, shared.run(prepared, _dump(query, text, prepared, values))
 
 
-def _differs(prepared: Prepared, result: pq.abc.PGresult) -> bool:
-    return [result.ftype(index) for index in range(result.nfields)] != [*prepared.column_types]
+def _described_as(
+    result: pq.abc.PGresult,
+    shared: SharedConnection,
+    query: CompiledQuery[Any, Any],
+    text: QueryText,
+    prepared: Prepared,
+) -> Prepared:
+    """Return the statement with the columns of its result: described again if the tables have changed.
+
+    Raises ``ContractError`` if they do not fit the row type; the transaction around it is rolled back then.
+    """
+    if prepared.has_columns_of(result):
+        return prepared
+    shared.forget(text.sql)
+    return _prepare(shared, query, text)
 
 
 def _declare(
-    session: Session, text: QueryText, prepared: Prepared, data: Sequence[bytes | None]
+    shared: SharedConnection, text: QueryText, prepared: Prepared, data: Sequence[bytes | None]
 ) -> str | None:
-    """Declare a cursor and return its name, or None where the statement cannot have one."""
+    """Declare a cursor and return its name, or None if the statement cannot have one."""
     if prepared.through_cursor is False:
         return None
-    name = session.new_name()
+    name = shared.new_name()
     declaration = f"declare {name} no scroll cursor for {text.sql}"
     if prepared.through_cursor:
-        session.run_text(declaration, data, prepared.parameter_types)
+        shared.run_text(declaration, data, prepared.parameter_types)
         return name
-    session.run_text(f"savepoint {name}")
+    shared.run_text(f"savepoint {name}")
     try:
-        session.run_text(declaration, data, prepared.parameter_types)
+        shared.run_text(declaration, data, prepared.parameter_types)
         prepared.through_cursor = True
     except (errors.SyntaxError, errors.FeatureNotSupported):
-        # It was prepared, so there is nothing wrong with it: it is no SELECT, or one that writes.
-        session.run_text(f"rollback to savepoint {name}")
+        # It was prepared, so the statement is valid: it is no SELECT, or one that writes.
+        shared.run_text(f"rollback to savepoint {name}")
         prepared.through_cursor = False
-    session.run_text(f"release savepoint {name}")
+    shared.run_text(f"release savepoint {name}")
     return name if prepared.through_cursor else None
 
 
-def _prepare(session: Session, query: CompiledQuery[Any, Any], text: QueryText) -> Prepared:
-    """Prepare a statement, and compare its result with the query's row type before it is run."""
-    prepared = session.prepare(text.sql)
+def _prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText) -> Prepared:
+    """Prepare a statement, and compare its columns with the query's row type before it is run."""
+    prepared = shared.prepare(text.sql)
     if query.kind != "count" and prepared.compared_for is not query:
-        columns = tuple(
-            Described(name, oid, codec.name)
-            for name, oid, codec in zip(
-                prepared.column_names, prepared.column_types, prepared.columns, strict=True
-            )
-        )
-        if query.needs_columns:
-            query.set_columns(columns)
-        else:
-            query.compare(columns)
+        try:
+            if query.needs_columns:
+                query.set_columns(prepared.columns)
+            else:
+                query.compare(prepared.columns)
+        except ContractError:
+            shared.forget(text.sql)  # the next call describes it again: the tables may fit by then
+            raise
         prepared.compared_for = query
     return prepared
 
 
-def _encode(
+def _dump(
     query: CompiledQuery[Any, Any], text: QueryText, prepared: Prepared, values: Args
 ) -> list[bytes | None]:
     data: list[bytes | None] = []
-    for index, (codec, value) in enumerate(zip(prepared.parameters, values, strict=True)):
+    for index, (adapter, value) in enumerate(zip(prepared.parameters, values, strict=True)):
         if value is None:
             data.append(None)
             continue
         try:
-            encoded = codec.encode(value).encode()
-        except UNFIT as error:
-            raise query.encode_error(text, index, codec.name, value, error) from None
-        if b"\0" in encoded:  # it would end there, for libpq
-            raise query.encode_error(text, index, codec.name, value, detail="it holds a NUL character")
-        data.append(encoded)
+            dumped = adapter.dump(value).encode()
+        except DUMP_ERRORS as error:
+            raise query.encode_error(text, index, adapter.name, value, error) from None
+        if b"\0" in dumped:  # it would end there, for libpq
+            raise query.encode_error(text, index, adapter.name, value, detail="it holds a NUL character")
+        data.append(dumped)
     return data
 
 
 def _records(
-    session: Session,
+    shared: SharedConnection,
     query: CompiledQuery[Any, Any],
     text: QueryText,
     prepared: Prepared,
     result: pq.abc.PGresult,
 ) -> list[tuple[Any, ...]]:
-    columns = []
-    for index, codec in enumerate(prepared.columns):
-        texts = [result.get_value(row, index) for row in range(result.ntuples)]
-        decode = codec.decode
-        try:
-            columns.append([None if text is None else decode(text.decode()) for text in texts])
-        except UNFIT as error:
-            # Where a type was altered, the next call sees it as it is now.
-            session.forget(text.sql)
-            raise DecodeError(
-                f"{query.name}: {prepared.column_names[index]}: "
-                f"a value of the type {codec.name} that Python does not have",
-                detail=str(error) if isinstance(error, TypeError) else None,
-                hint=f"cast the column to text in {query.file}",
-            ) from None
-    if not columns:
-        return [()] * result.ntuples
-    return list(zip(*columns, strict=True))
+    try:
+        return prepared.rows.load(result)
+    except UnreadableError as error:
+        # If a type was altered, the next call looks it up again.
+        shared.forget(text.sql)
+        column = prepared.columns[error.index]
+        raise DecodeError(
+            f"{query.name}: {column.name}: a value of the type {column.type_name} that Python does not have",
+            detail=error.detail,
+            hint=f"cast the column to text in {query.file}",
+        ) from None

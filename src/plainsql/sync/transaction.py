@@ -11,10 +11,10 @@ import psycopg
 from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.query import Args, CompiledQuery
-from plainsql.sync.admission import Admission
+from plainsql.sync.connection import SharedConnection
 from plainsql.sync.execution import execute, iterate
-from plainsql.sync.outcome import add_transaction_note
-from plainsql.sync.session import Session
+from plainsql.sync.loss_note import add_transaction_note
+from plainsql.sync.tenant_guard import TenantGuard
 
 __all__ = ["Isolation", "Transaction", "begin"]
 
@@ -30,10 +30,10 @@ class Transaction:
     Leaving its block commits; leaving it by any error rolls back.
     """
 
-    def __init__(self, session: Session, prefetch: int, admission: Admission | None) -> None:
-        self._session = session
+    def __init__(self, shared: SharedConnection, prefetch: int, guard: TenantGuard | None) -> None:
+        self._shared = shared
         self._prefetch = prefetch
-        self._admission = admission
+        self._guard = guard
         """None in a tenant's transaction."""
         self._open = True
         self._savepoint: Transaction | None = None
@@ -41,30 +41,30 @@ class Transaction:
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query inside the transaction."""
-        session = self._claim()
-        if self._admission is not None:
-            self._admission.check(session, query)
-        return execute(session, query, args)
+        shared = self._claim()
+        if self._guard is not None:
+            self._guard.check(shared, query)
+        return execute(shared, query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor; other queries may run in between."""
-        session = self._claim()
-        if self._admission is not None:
-            self._admission.check(session, query)
-        for row in iterate(session, query, args, self._prefetch):
+        shared = self._claim()
+        if self._guard is not None:
+            self._guard.check(shared, query)
+        for row in iterate(shared, query, args, self._prefetch):
             yield row
             self._claim()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Open a savepoint: what fails inside its block is undone, the outer transaction goes on.
+        """Open a savepoint: an error that leaves its block undoes only what the block did.
 
         Inside the block the savepoint is the executor: the outer transaction waits.
         """
-        session = self._claim()
-        savepoint = session.new_name()
-        session.run_text(f"savepoint {savepoint}")
-        inner = self._savepoint = Transaction(session, self._prefetch, self._admission)
+        shared = self._claim()
+        name = shared.new_name()
+        shared.run_text(f"savepoint {name}")
+        inner = self._savepoint = Transaction(shared, self._prefetch, self._guard)
         try:
             try:
                 yield inner
@@ -72,17 +72,17 @@ class Transaction:
                 inner._open = False
                 self._savepoint = None
         except BaseException:
-            # If the connection is gone, the error that says so is on its way already.
+            # If the connection is gone, the error that says so is on its way to the caller.
             with suppress(psycopg.Error, OSError):
-                if session.is_own:
-                    session.run_text(f"rollback to savepoint {savepoint}")
+                if shared.is_own:
+                    shared.run_text(f"rollback to savepoint {name}")
             raise
-        session.run_text(f"release savepoint {savepoint}")
+        shared.run_text(f"release savepoint {name}")
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
-        """The psycopg connection underneath, for what queries cannot say: COPY, LISTEN."""
-        return self._claim().connection
+        """The psycopg connection underneath, for what queries cannot do: COPY, LISTEN."""
+        return self._claim().psycopg
 
     def __repr__(self) -> str:
         return f"<Transaction {'open' if self._open else 'ended'}>"
@@ -91,8 +91,8 @@ class Transaction:
         """Raise ``TransactionError`` if it has ended, or a savepoint of it is open."""
         self._claim()
 
-    def _claim(self) -> Session:
-        self._session.check_usable()
+    def _claim(self) -> SharedConnection:
+        self._shared.check_usable()
         if not self._open:
             raise TransactionError("the transaction has ended", hint="use it only inside its 'with' block")
         if self._savepoint is not None:
@@ -100,61 +100,61 @@ class Transaction:
                 "the transaction has a savepoint open: what it did now would be undone with that",
                 hint="use the savepoint inside its block: 'with tx.transaction() as savepoint'",
             )
-        return self._session
+        return self._shared
 
 
 @contextmanager
 def begin(
-    session: Session,
+    shared: SharedConnection,
     prefetch: int,
-    admission: Admission | None,
+    guard: TenantGuard | None,
     holder: str,
     local: str = "",
     isolation: Isolation | None = None,
     read_only: bool = False,
     deferrable: bool = False,
 ) -> Iterator[Transaction]:
-    """Open a transaction on a session that is free. ``local`` is what it begins with: a tenant's settings."""
+    """Open a transaction on a free connection. ``local``: the settings that it begins with, a tenant's."""
     check("transaction", isolation=isolation, read_only=read_only, deferrable=deferrable)
     command = "begin"
     if isolation is not None:
         command += f" isolation level {isolation}"
     command += " read only" * read_only + " deferrable" * deferrable
-    with session.lock:
-        session.check_free()
-        session.revive()
-        session.holder = holder
-    transaction = Transaction(session, prefetch, admission)
+    with shared.lock:
+        shared.check_free()
+        shared.revive()
+        shared.holder = holder
+    transaction = Transaction(shared, prefetch, guard)
     is_committing = False
     try:
-        session.run_script(f"{command}; {local}" if local else command)
+        shared.run_script(f"{command}; {local}" if local else command)
         yield transaction
-        session.check_usable()
+        shared.check_usable()
         is_committing = True
-        _commit(session)
+        _commit(shared)
     except BaseException as error:
         transaction._open = False
         if not is_committing or isinstance(error, KeyboardInterrupt):
-            session.rollback()
+            shared.rollback()
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) and not read_only:
-            _leave_read_only_server(session)
+            _leave_read_only_server(shared)
         if isinstance(error, psycopg.Error | OSError):
-            add_transaction_note(session, error, committing=is_committing)
+            add_transaction_note(shared, error, committing=is_committing)
         raise
     finally:
         transaction._open = False
-        session.holder = None
+        shared.holder = None
 
 
-def _leave_read_only_server(session: Session) -> None:
-    """Have the next call find the primary: this server is it no more."""
-    if session.may_leave_read_only_server():
-        session.connection.close()
+def _leave_read_only_server(shared: SharedConnection) -> None:
+    """Close the connection to a server that is no longer the primary: the next call finds the new one."""
+    if shared.may_leave_read_only_server():
+        shared.psycopg.close()
 
 
-def _commit(session: Session) -> None:
-    result = session.run_text("commit")
-    # The server's answer if an error has ended the transaction, and was caught.
+def _commit(shared: SharedConnection) -> None:
+    result = shared.run_text("commit")
+    # The server's answer if an error has ended the transaction, and the block caught it.
     if result.command_status == b"ROLLBACK":
         raise TransactionError(
             "the transaction is not committed: one of its statements failed",

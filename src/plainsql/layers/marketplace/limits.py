@@ -7,7 +7,7 @@ from typing import Self
 from plainsql.application import redis_prefix
 from plainsql.limits import Decision, Limits, SlidingWindow, WithoutRedis
 from plainsql.limits.rules import Subject
-from plainsql.redis_link import RedisSource
+from plainsql.redis_connection import RedisSource
 
 __all__ = ["RateLimits"]
 
@@ -15,7 +15,7 @@ __all__ = ["RateLimits"]
 class RateLimits:
     """A sliding window for each user, in Redis and so across all processes of the bot.
 
-    ``redis`` is a client of redis-py, a ``Link``, a URL, or nothing for the configured one.
+    ``redis`` is a client of redis-py, a ``RedisConnection``, a URL, or nothing for the configured one.
     ``without_redis`` says what to answer while Redis is away: by default each process counts by itself, so
     that the bot goes on and nobody floods it. Keys begin with ``prefix``, by default the application's name.
 

@@ -15,7 +15,7 @@ import msgspec
 from plainsql.application import redis_prefix
 from plainsql.executors import AsyncExecutor
 from plainsql.layers.marketplace import conversations
-from plainsql.redis_link import RedisSource
+from plainsql.redis_connection import RedisSource
 from plainsql.sessions import Session, SessionConflictError, SessionOverError, Sessions
 
 __all__ = ["BotSessions", "BotState", "ConversationState", "ConversationStates"]

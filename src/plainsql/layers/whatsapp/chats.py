@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from plainsql.application import redis_prefix
-from plainsql.redis_link import RedisSource
+from plainsql.redis_connection import RedisSource
 from plainsql.sessions import Session, SessionConflictError, Sessions
 
 __all__ = ["WINDOW", "Chat", "ChatSessions"]

@@ -1,0 +1,489 @@
+"""The connection to Redis that limits, sessions and the cache share: Lua scripts, one round trip each.
+
+A script reads and writes in one atomic step, on the server's clock. It is sent by its digest, and in full
+only to a server that does not know it yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, Self
+
+from plainsql import fork
+from plainsql.errors import PlainsqlError, RedisUnavailableError, SettingsError
+from plainsql.options import check
+from plainsql.settings import hide_password, redis_url
+
+try:
+    from hiredis import pack_command
+    from redis.asyncio import ConnectionPool, Redis, RedisCluster
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import (
+        AuthenticationError,
+        NoScriptError,
+        RedisClusterException,
+        RedisError,
+        ResponseError,
+    )
+except ImportError:  # the extra is not installed
+    raise SettingsError(
+        "rate limits, sessions and the cache need the redis package", hint="pip install 'plainsql[redis]'"
+    ) from None
+
+__all__ = ["OWN_KEYS", "SERVER_CLOCK", "Client", "RedisConnection", "RedisSource", "Script"]
+
+Client = Redis | RedisCluster
+
+SERVER_CLOCK = """\
+local function microseconds()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+"""
+"""The beginning of every script that needs the time: microseconds since 1970, exact until the year 2255."""
+
+OWN_KEYS = """\
+-- Runs a command on a key. A key of another type belongs to another program and blocks ours: it is removed,
+-- as if it was lost. Any other error is raised.
+local function on(key, command, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    if string.find(reply.err, 'WRONGTYPE', 1, true) then
+      redis.call('DEL', key)
+    end
+    return redis.call(command, key, ...)
+  end
+  return reply
+end
+"""
+"""The beginning of scripts that read keys: a key of another type counts as lost, and is no lasting error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the digest by which the server knows it."""
+
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "sha", sha)
+
+    @classmethod
+    def read(cls, package: str, *names: str, clock: str = SERVER_CLOCK) -> Self:
+        """Join files of ``package`` into a script, after the functions for the clock and for reading keys."""
+        return cls(
+            "\n".join(
+                [clock, OWN_KEYS, *((files(package) / name).read_text(encoding="utf-8") for name in names)]
+            )
+        )
+
+
+class _LoopState:
+    """The connections of one event loop."""
+
+    __slots__ = ("client", "idle", "slots")
+
+    def __init__(self, client: Client, max_connections: int) -> None:
+        self.client = client
+        # Calls wait here and not in redis-py's blocking pool: that one loses a connection if a task is
+        # cancelled at the moment it releases one, and the plain pool does not wait at all.
+        self.slots = asyncio.Semaphore(min(max_connections, _size(client)))
+        # Idle connections of our own client, the last used one at the end. The pool's work at each acquire, a
+        # lock and a check whether something can be read, costs as much as a GET.
+        self.idle: list[Any] = []
+
+
+class RedisConnection:
+    """The connection to one Redis server or cluster, for any number of tasks.
+
+    ``redis`` is a client of redis-py, which the caller closes; or a URL (``redis://``, ``rediss://``,
+    ``unix://``); or nothing, for the configured one. Limits, sessions and the cache may share one.
+
+    With a URL it sends a command once, and opens connections of its own in each event loop. A client of the
+    caller repeats commands by its own settings (redis-py's default repeats them if the reply was lost), and
+    belongs to one event loop.
+
+    Raises ``SettingsError`` if there is no URL, if it cannot be read, or if ``redis`` is of another type.
+    """
+
+    def __init__(self, redis: Client | str | None = None, *, max_connections: int = 32) -> None:
+        check("RedisConnection", max_connections=max_connections)
+        self._owned = redis is None or isinstance(redis, str)
+        self._max_connections = max_connections
+        if redis is None or isinstance(redis, str):
+            self._url = _url(redis)
+            self._client: Client = _open(self._url, max_connections)
+        else:
+            self._url = ""
+            self._client = _checked(redis)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._state: _LoopState | None = None
+        """The state of ``_loop``, the event loop that was used last."""
+        self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
+        self._closed = False
+        self._is_forked = False
+        """True in a forked child, if the client is the parent's."""
+        fork.watch(self)
+        self.address = _address(self._client)
+        """The address for messages, without a password."""
+
+    @classmethod
+    def of(cls, redis: RedisSource) -> tuple[RedisConnection, bool]:
+        """Return the connection to ``redis``, and whether the caller must close it."""
+        return (redis, False) if isinstance(redis, RedisConnection) else (cls(redis), True)
+
+    async def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int], *, deadline: float
+    ) -> Any:
+        """Run a script and return its reply, with strings as ``bytes``.
+
+        In Redis Cluster, all keys must be in one slot. ``deadline``, in seconds, covers the wait for a free
+        connection, connecting and the reply. A call that is cancelled or late closes its connection, so that
+        no other call can receive its reply.
+
+        Raises ``RedisUnavailableError``; the script may then have run or not. Raises ``PlainsqlError`` if the
+        script itself fails, or if the caller's client belongs to another event loop.
+        """
+        state = self._state
+        if state is None or self._loop is not asyncio.get_running_loop():
+            state = self._state_of_loop()
+        waiting = True
+        try:
+            async with asyncio.timeout(deadline), state.slots:
+                waiting = False
+                return await self._evaluate(state, script, keys, arguments)
+        except RedisUnavailableError as error:
+            raise RedisUnavailableError(f"{error.message}: {self.address}", hint=error.hint) from None
+        except TimeoutError:
+            if waiting:
+                raise RedisUnavailableError(
+                    f"no connection to Redis at {self.address} was free within {deadline:g} s",
+                    hint="allow more connections or a longer deadline",
+                ) from None
+            raise RedisUnavailableError(
+                f"Redis at {self.address} did not answer within {deadline:g} s",
+                hint="check that the server runs and that nothing blocks it",
+            ) from None
+        except ResponseError as error:
+            code = str(error).partition(" ")[0]
+            if type(error) is ResponseError and code not in _STATES:
+                # A mistake of a program, which must not count as an outage.
+                raise PlainsqlError(
+                    f"Redis at {self.address} cannot run a script",
+                    hint="see the cause: the user may lack the right to a command, or another program writes "
+                    "a key of the same name",
+                ) from error
+            # The server's text may quote arguments: it is not passed on.
+            raise RedisUnavailableError(
+                f"Redis at {self.address} refused: {code if code in _STATES else type(error).__name__}",
+                hint=_HINTS.get(type(error).__name__, "see the server's log"),
+            ) from None
+        except (RedisError, RedisClusterException, OSError) as error:
+            if _is_mistrusted(error):
+                raise RedisUnavailableError(
+                    f"Redis at {self.address} has a certificate that is not trusted",
+                    hint="give the authority's certificate in the URL: ssl_ca_certs=/path",
+                ) from None
+            # While connecting, redis-py raises a ConnectionError for it.
+            if isinstance(error, AuthenticationError) or isinstance(error.__context__, AuthenticationError):
+                raise RedisUnavailableError(
+                    f"Redis at {self.address} refuses the login", hint="check the user and the password"
+                ) from None
+            raise RedisUnavailableError(
+                f"Redis at {self.address} cannot be reached: {type(error).__name__}",
+                hint="check that the server runs there",
+            ) from error
+        except UnicodeError:
+            raise  # a key or an argument that cannot be sent
+        except (ValueError, LookupError, AttributeError):  # the parser got bytes that are not Redis's
+            raise RedisUnavailableError(
+                f"the server at {self.address} is not Redis", hint="check the address in the URL"
+            ) from None
+        except RuntimeError as error:
+            if self._owned or "loop" not in str(error):
+                raise
+            raise PlainsqlError(
+                f"the client of redis-py for {self.address} belongs to another event loop",
+                hint="give a URL, which works in any loop, or make a client in each loop",
+            ) from None
+
+    def abandon_to_parent(self) -> None:
+        """Abandon all connections in a forked child; with a URL, it opens new ones."""
+        for state in self._states.values():
+            _close_copies(state)
+        self._states, self._state, self._loop = {}, None, None
+        if self._owned:
+            self._client = _open(self._url, self._max_connections)
+        else:
+            self._is_forked = True
+
+    def _state_of_loop(self) -> _LoopState:
+        """Return the state of the running loop, made if this is the first call there."""
+        if self._is_forked:
+            raise PlainsqlError(
+                f"the client of redis-py for {self.address} was made before a fork: it is the parent's",
+                hint="give a URL, which works in any process, or make the client after the fork",
+            )
+        loop = asyncio.get_running_loop()
+        state = self._states.get(loop)
+        if state is None:
+            for closed in [each for each in self._states if each.is_closed()]:
+                _abandon(self._states.pop(closed))
+            if self._states and self._owned:
+                # Another loop runs in another thread.
+                state = _LoopState(_open(self._url, self._max_connections), self._max_connections)
+            else:
+                if self._owned and self._loop is not None:
+                    self._client = _open(self._url, self._max_connections)
+                state = _LoopState(self._client, self._max_connections)
+            self._states[loop] = state
+        self._loop, self._state = loop, state
+        return state
+
+    async def _evaluate(
+        self, state: _LoopState, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+    ) -> Any:
+        rest = (len(keys), *keys, *arguments)
+        if self._owned and isinstance(state.client, Redis):
+            try:
+                return await self._exchange(state, ("EVALSHA", script.sha, *rest))
+            except NoScriptError:
+                return await self._exchange(state, ("EVAL", script.text, *rest))
+        # NEVER_DECODE: replies hold MessagePack, which a client with decode_responses would decode as text.
+        try:
+            return await state.client.execute_command("EVALSHA", script.sha, *rest, NEVER_DECODE=True)
+        except NoScriptError:
+            return await state.client.execute_command("EVAL", script.text, *rest, NEVER_DECODE=True)
+
+    async def _exchange(self, state: _LoopState, command: tuple[Any, ...]) -> Any:
+        # redis-py's execute_command adds repeats, which our own client does not make, and metrics: they cost
+        # as much as the exchange itself.
+        pool: Any = state.client.connection_pool  # type: ignore[union-attr]
+        connection = await self._acquire(state, pool)
+        answered = False
+        try:
+            await connection.send_packed_command(pack_command(command), check_health=False)
+            # Anything but a reply, a cancellation included, closes the connection.
+            reply = await connection.read_response(disable_decoding=True)
+            answered = True
+            return reply
+        except ResponseError:
+            answered = True  # an error is a reply, too
+            raise
+        finally:
+            if answered and not self._closed:
+                state.idle.append(connection)
+            else:
+                await pool.release(connection)
+
+    @staticmethod
+    async def _acquire(state: _LoopState, pool: Any) -> Any:
+        """Acquire an open connection: the server may have closed one while it was idle."""
+        while state.idle:
+            connection = state.idle.pop()
+            reader = connection._reader
+            if reader is not None and not reader.at_eof():
+                return connection
+            await connection.disconnect()
+            await pool.release(connection)
+        try:
+            return await pool.get_connection()
+        except ResponseError as error:
+            if type(error) is not ResponseError:
+                raise
+            # No script was sent yet: the refusal is about an option of the URL.
+            raise RedisUnavailableError(
+                "Redis refuses an option of the URL",
+                hint="check the database's number at the end of the URL, and its other options",
+            ) from None
+
+    async def aclose(self) -> None:
+        """Close the connections, unless the client is the caller's."""
+        if not self._owned:
+            return
+        self._closed = True
+        unused = not self._states
+        own = self._states.pop(asyncio.get_running_loop(), None)
+        for state in self._states.values():  # mostly of closed loops
+            _abandon(state)
+        self._states, self._state, self._loop = {}, None, None
+        if own is not None:
+            pool: Any = getattr(own.client, "connection_pool", None)
+            while own.idle:
+                await pool.release(own.idle.pop())
+            await own.client.aclose()
+        elif unused:
+            await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @property
+    def is_cluster(self) -> bool:
+        """True if all keys of a call must be in one slot."""
+        return isinstance(self._client, RedisCluster)
+
+    def __repr__(self) -> str:
+        return f"<RedisConnection {self.address}>"
+
+
+RedisSource = Client | RedisConnection | str | None
+"""A client of redis-py, a connection, a URL, or nothing for the configured one."""
+
+# Replies of a server that cannot serve now, for which redis-py has no class.
+_STATES = {"BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE"}
+
+_HINTS = {
+    "NoPermissionError": "the user's ACL must allow eval, evalsha and the commands of the scripts",
+    "OutOfMemoryError": "raise maxmemory, or set an eviction policy",
+    "ReadOnlyError": "this is a replica: connect to the primary",
+}
+
+
+def _url(redis: str | None) -> str:
+    url = redis_url(redis)
+    if not url:
+        raise SettingsError("no Redis is configured", hint="set REDIS_URL")
+    return url
+
+
+def _open(url: str, max_connections: int) -> Redis:
+    if _has_open_password(url):
+        raise SettingsError(
+            "the URL of Redis has a password with characters that end it early",
+            hint="write %40 for @, %2F for /, %3F for ? and %23 for #",
+        )
+    try:
+        pool: Any = ConnectionPool.from_url(
+            url,
+            max_connections=max_connections,
+            # No repeats: a consumed token must not be consumed again because its reply was lost.
+            retry=Retry(NoBackoff(), 0),
+            # Every call has a deadline; redis-py's own would make a task for each command that it sends.
+            socket_timeout=None,
+            # With RESP3 redis-py 8 takes part in maintenance notifications, and then no longer checks whether
+            # a pooled connection is closed before it uses it.
+            protocol=2,
+        )
+        # Unknown parameters of the URL are found here, and not at the first call.
+        pool.make_connection()
+    except (ValueError, TypeError, RedisError) as error:
+        named = _UNKNOWN.search(str(error)) if isinstance(error, TypeError) else None
+        raise SettingsError(
+            f"not the URL of a Redis server: {hide_password(url)}",
+            detail=f"there is no parameter {named[1]!r}" if named else None,
+            hint="write redis://user:password@host:port/0, rediss:// for TLS, or unix:///path/to/socket",
+        ) from None
+    return Redis.from_pool(pool)
+
+
+_UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
+
+
+def _has_open_password(url: str) -> bool:
+    """Return whether a password holds a character that ends it: its rest would count as an address."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("redis", "rediss"):
+        return False
+    ends = re.search(r"[/?#]", rest)
+    return ends is not None and "@" in rest[ends.start() :]
+
+
+def _checked(redis: object) -> Client:
+    """Return the caller's client, if it is asynchronous and knows its options."""
+    if not isinstance(redis, Redis | RedisCluster):
+        kind = f"{type(redis).__module__}.{type(redis).__qualname__}"
+        raise SettingsError(
+            f"redis: expected a URL, a RedisConnection or a client of redis.asyncio, got {kind}",
+            hint="import Redis from redis.asyncio" if kind.startswith("redis.") else "give a URL",
+        )
+    if isinstance(redis, Redis):
+        pool: Any = redis.connection_pool
+        try:
+            pool.make_connection()
+        except (ValueError, TypeError, RedisError) as error:
+            named = _UNKNOWN.search(str(error))
+            raise SettingsError(
+                "redis: the client has options that no connection takes",
+                detail=f"there is no option {named[1]!r}" if named else None,
+                hint="make it with options that redis.asyncio knows",
+            ) from None
+    return redis
+
+
+def _is_mistrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _close_copies(state: _LoopState) -> None:
+    """Close a forked child's copies of the sockets: nothing is sent, and the parent's sockets stay open."""
+    pool: Any = getattr(state.client, "connection_pool", None)
+    connections = (*pool._available_connections, *pool._in_use_connections) if pool is not None else ()
+    for connection in (*state.idle, *connections):
+        writer, connection._writer, connection._reader = connection._writer, None, None
+        if writer is None:
+            continue
+        with suppress(OSError, AttributeError):
+            # The descriptor first: the transport can then do nothing to the parent's event loop and selector,
+            # which the child may share.
+            os.close(writer.transport.get_extra_info("socket").fileno())
+        _LEFT_TO_PARENTS.append(writer)
+    state.idle.clear()
+
+
+_LEFT_TO_PARENTS: list[Any] = []
+"""Writers whose sockets are closed. They are never collected: that would close their descriptors again."""
+
+
+def _abandon(state: _LoopState) -> None:
+    """Cut the connections of a loop that is closed or another thread's: nothing can be awaited there."""
+    pool: Any = getattr(state.client, "connection_pool", None)
+    if pool is None:
+        return
+    for connection in (*state.idle, *pool._available_connections, *pool._in_use_connections):
+        writer, connection._writer, connection._reader = connection._writer, None, None
+        if writer is not None:
+            _cut(writer.transport)
+    state.idle.clear()
+
+
+def _cut(transport: Any) -> None:
+    with suppress(RuntimeError):  # the loop, which should do the rest, is closed
+        transport.abort()
+    with suppress(OSError, AttributeError):
+        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        # asyncio warns if a transport that has a socket is collected.
+        transport._sock.close()
+        transport._sock = None
+
+
+def _size(client: Client) -> int:
+    if isinstance(client, RedisCluster):
+        return int(client.connection_kwargs.get("max_connections") or 2**31)
+    return int(client.connection_pool.max_connections)
+
+
+def _address(client: Client) -> str:
+    if isinstance(client, RedisCluster):
+        return ", ".join(sorted(node.name for node in client.get_nodes())) or "a cluster"
+    options = client.connection_pool.connection_kwargs
+    return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")

@@ -1,0 +1,33 @@
+"""The adapters of PostgreSQL's types: psycopg's loaders for results, dump functions for parameters.
+
+psycopg chooses how to dump a value by its Python class. Here the type of the parameter decides, and a value
+that the type does not have is refused before anything is sent. asyncpg works this way, and a query must mean
+the same on both drivers. Results are loaded by psycopg's own loaders, in C if they are installed. This
+package adds those of types that psycopg leaves as text, or loads into other classes than asyncpg.
+
+All values travel as text: every type has a text format, those of extensions too, and libpq requests one
+format for a whole row. psycopg's binary loaders take the same time for a row of common types.
+"""
+
+from plainsql.sync.adapters.adapter import DUMP_ERRORS, LOAD_ERRORS, Adapter
+from plainsql.sync.adapters.arrays import array_adapter
+from plainsql.sync.adapters.composites import composite_adapter
+from plainsql.sync.adapters.ranges import multirange_adapter, range_adapter
+from plainsql.sync.adapters.scalars import RECORD, SCALARS, TEXT
+from plainsql.sync.adapters.times import FAST
+from plainsql.sync.adapters.vectors import vector_adapter
+
+__all__ = [
+    "DUMP_ERRORS",
+    "FAST",
+    "LOAD_ERRORS",
+    "RECORD",
+    "SCALARS",
+    "TEXT",
+    "Adapter",
+    "array_adapter",
+    "composite_adapter",
+    "multirange_adapter",
+    "range_adapter",
+    "vector_adapter",
+]

@@ -1,0 +1,180 @@
+"""``plainsql.sync.connect``: from a URL to a ``Database``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from time import monotonic
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors
+
+from plainsql.application import tenant_settings
+from plainsql.connect_errors import cannot_connect
+from plainsql.conninfo import libpq_options
+from plainsql.errors import ConnectError
+from plainsql.options import check
+from plainsql.pooler import Pooler, is_backend_sql
+from plainsql.settings import resolve_database
+from plainsql.sync.connection import SharedConnection
+from plainsql.sync.database import Database, Options
+from plainsql.sync.wire import run_script
+from plainsql.urls import hide_password
+
+__all__ = ["connect"]
+
+# The settings that shape the text of values. They are PostgreSQL's defaults; a role or a database may have
+# others. A search by vectors with a filter goes on until it has found enough rows, as on the asynchronous
+# side, unless a role or a database configures it. A setting that has the value already is not set: a pooler
+# may lend the session to another client.
+_SETTINGS: Final = """
+select set_config(name, wanted, {is_local})
+from (
+  values
+    ('DateStyle', 'ISO', split_part(current_setting('DateStyle'), ',', 1) = 'ISO'),
+    ('IntervalStyle', 'postgres', current_setting('IntervalStyle') = 'postgres'),
+    ('bytea_output', 'hex', current_setting('bytea_output') = 'hex'),
+    ('extra_float_digits', '1', current_setting('extra_float_digits')::int >= 1),
+    (
+      'hnsw.iterative_scan',
+      'strict_order',
+      coalesce(current_setting('hnsw.iterative_scan', true), 'off') <> 'off'
+    )
+) as setting(name, wanted, as_wanted)
+where not as_wanted"""
+
+_MAX_LOSSES: Final = 3
+"""Connections that are lost during their set-up before it counts as a failure to connect."""
+
+
+def connect(
+    url: str | None = None,
+    *,
+    connect_timeout: float | None = None,
+    statement_timeout: float | None = None,
+    application_name: str | None = None,
+    prefetch: int = 500,
+    tenant_setting: str | None = None,
+    user_setting: str | None = None,
+    pooler: Pooler | None = None,
+) -> Database:
+    """Connect to a PostgreSQL database with one connection, for scripts.
+
+    Use it as ``with plainsql.sync.connect(url) as db``, or close it.
+
+    Args:
+        url: ``postgresql://user:password@host:5432/database``. By default that of the environment or of
+            ``pyproject.toml`` (see ``plainsql.settings``), else the project's embedded server.
+        connect_timeout: whole seconds for connecting to each host, and for the set-up of the connection; by
+            default the URL's ``connect_timeout``, else 10.
+        statement_timeout: seconds after which the server cancels a statement
+            (``psycopg.errors.QueryCanceled``). If the server has not answered a second later, the connection
+            is closed (``TimeoutError``). None: the server's own setting.
+        application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
+        prefetch: rows that ``.stream`` reads ahead.
+        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
+            ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
+        user_setting: the setting that ``db.tenant`` sets to the acting user's id. By default
+            ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
+        pooler: the mode of PgBouncer, or another pooler, in front of the server. By default a pooler is
+            detected and treated as one in transaction mode, which is right for all modes.
+
+    Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, ``SettingsError`` if no
+    database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
+    """
+    check(
+        "sync.connect",
+        url=url,
+        connect_timeout=connect_timeout,
+        statement_timeout=statement_timeout,
+        application_name=application_name,
+        prefetch=prefetch,
+        tenant_setting=tenant_setting,
+        user_setting=user_setting,
+        pooler=pooler,
+    )
+    settings = tenant_settings("sync.connect", tenant_setting, user_setting)
+    with ExitStack() as stack:
+        resolved = stack.enter_context(resolve_database(url))
+        options = libpq_options(resolved, application_name=application_name, connect_timeout=connect_timeout)
+        connector = _Connector(resolved, options, pooler, statement_timeout)
+        shared = SharedConnection(connector.open, statement_timeout=statement_timeout)
+        stack.callback(shared.close)
+        shared.local_settings = connector.local_settings
+        return Database(
+            shared,
+            Options(hide_password(resolved), prefetch, settings),
+            on_close=stack.pop_all().close,
+        )
+
+
+class _Connector:
+    """Opens the first connection of a database, and those that replace a lost one."""
+
+    def __init__(
+        self,
+        url: str,
+        options: Mapping[str, Any],
+        pooler: Pooler | None,
+        statement_timeout: float | None,
+    ) -> None:
+        self._url = url
+        self._options = options
+        self._pooler = pooler
+        self._is_known = pooler is not None
+        self._statement_timeout = statement_timeout
+
+    @property
+    def local_settings(self) -> str | None:
+        """The settings that begin each transaction behind a pooler; None if the session has them."""
+        return self._settings() if self._pooler == "transaction" else None
+
+    def open(self) -> psycopg.Connection[Any]:
+        """Open a connection and set it up, all within the time limit.
+
+        Raises ``ConnectError``.
+        """
+        failed: ConnectError
+        losses = 0
+        while True:
+            try:
+                return self._open_one()
+            except (psycopg.Error, OSError) as error:  # TimeoutError is an OSError
+                losses += 1
+                if isinstance(error, errors.AdminShutdown) and losses < _MAX_LOSSES:
+                    continue  # it was lost during its set-up, and not refused
+                failed = cannot_connect(self._url, error)
+            # Outside of the handler: the driver's error and its text must not be the context of this one.
+            raise failed
+
+    def _open_one(self) -> psycopg.Connection[Any]:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            "", autocommit=True, prepare_threshold=None, client_encoding="utf8", **self._options
+        )
+        try:
+            # libpq's limit is for each host, and so does not include the set-up.
+            self._set_up(connection, monotonic() + self._options["connect_timeout"])
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: psycopg.Connection[Any], ends: float) -> None:
+        def left_s() -> float:
+            return max(ends - monotonic(), 0.1)
+
+        if not self._is_known:
+            (found,) = run_script(connection, is_backend_sql(connection.info.backend_pid), left_s())
+            if found.ntuples == 0:
+                self._pooler = "transaction"
+            self._is_known = True
+        if self._pooler != "transaction":
+            run_script(connection, self._settings(), left_s())
+
+    def _settings(self) -> str:
+        scope, is_local = ("local", "true") if self._pooler == "transaction" else ("session", "false")
+        settings = _SETTINGS.format(is_local=is_local)
+        if self._statement_timeout is not None:
+            settings += f"; set {scope} statement_timeout = {round(self._statement_timeout * 1000) or 1:d}"
+        return settings

@@ -1,0 +1,262 @@
+"""The connection of a database: prepares each statement once, and then runs it in one round trip.
+
+A connection that is lost is replaced at the next call. Behind a pooler that lends its connections by the
+transaction nothing stays prepared: each statement is sent with its text, inside a transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Final
+
+import psycopg
+from psycopg import pq
+
+from plainsql.errors import PlainsqlError, TransactionError
+from plainsql.query import Described
+from plainsql.sync.adapters import Adapter
+from plainsql.sync.row_loader import RowLoader
+from plainsql.sync.type_catalog import TypeCatalog
+from plainsql.sync.wire import check_result, has_ended, run_script, wait_for_results
+
+__all__ = ["Prepared", "SharedConnection"]
+
+_GRACE_S: Final = 1.0
+"""Seconds after a statement's time limit in which the server must report that it has ended it."""
+_READ_ONLY_PAUSE_S: Final = 5.0
+"""Seconds between two connections that are closed because their server is read-only: it may stay so."""
+_READ_ONLY_PARAMETERS: Final = (b"in_hot_standby", b"default_transaction_read_only")
+"""The settings that a server reports whenever they change, from PostgreSQL 14 on."""
+_COPYING: Final = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
+
+
+class Prepared:
+    """A statement that the server has prepared, and its description."""
+
+    __slots__ = (
+        "columns",
+        "compared_for",
+        "name",
+        "parameter_types",
+        "parameters",
+        "rows",
+        "sql",
+        "through_cursor",
+    )
+
+    def __init__(
+        self,
+        name: bytes,
+        sql: str,
+        parameter_types: Sequence[int],
+        parameters: Sequence[Adapter],
+        columns: tuple[Described, ...],
+        rows: RowLoader,
+    ) -> None:
+        self.name = name
+        """Empty if it does not stay prepared."""
+        self.sql = sql
+        self.parameter_types = parameter_types
+        """The numbers of the parameters' types."""
+        self.parameters = parameters
+        self.columns = columns
+        self.rows = rows
+        self.compared_for: object = None
+        """The query whose row type its columns were last compared with."""
+        self.through_cursor: bool | None = None
+        """Whether a cursor can be declared for it; None before the first attempt."""
+
+    def has_columns_of(self, result: pq.abc.PGresult) -> bool:
+        """Whether a result has the columns that were described."""
+        if result.nfields != len(self.columns):
+            return False
+        return all(result.ftype(index) == column.oid for index, column in enumerate(self.columns))
+
+
+class SharedConnection:
+    """A psycopg connection in autocommit mode, used by one thread at a time and replaced when it is lost."""
+
+    def __init__(
+        self,
+        open_connection: Callable[[], psycopg.Connection[Any]],
+        *,
+        statement_timeout: float | None = None,
+    ) -> None:
+        self._open_connection = open_connection
+        self.psycopg = open_connection()
+        self.local_settings: str | None = None
+        """The statements that begin each transaction; None if the server's session has all settings. With
+        them each transaction may run in another session of the server."""
+        self._limit_s = None if statement_timeout is None else statement_timeout + _GRACE_S
+        self._process = os.getpid()
+        self._is_closed = False
+        self._left_read_only_at: float | None = None
+        self.lock = threading.RLock()
+        """Held while a query runs, so that threads take turns."""
+        self.holder: str | None = None
+        """The transaction or stream that has the connection for longer than one query."""
+        self._types = TypeCatalog()
+        self._prepared: dict[str, Prepared] = {}
+        # A pooler may lend the server's session to another client, whose statements must have other names.
+        self._prefix = f"plainsql_{secrets.token_hex(8)}"
+        self._count = 0
+
+    def check_usable(self) -> None:
+        """Raise ``PlainsqlError`` in a forked process, and after ``close``."""
+        if not self.is_own:
+            raise PlainsqlError(
+                "the database was connected before this process was forked: its connection is the parent's",
+                hint="call plainsql.sync.connect in the process that uses it",
+            )
+        if self._is_closed:
+            raise PlainsqlError("the database is closed", hint="use it inside its 'with' block")
+
+    def revive(self) -> None:
+        """Replace the connection if it is lost. Raises ``ConnectError`` if no other can be opened."""
+        self.check_usable()
+        if has_ended(self.psycopg):
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Replace the connection by a new one, which has nothing prepared.
+
+        Raises ``ConnectError``, and what ``check_usable`` raises: another thread may close meanwhile.
+        """
+        self.check_usable()
+        self.psycopg.close()
+        self._prepared.clear()
+        self._types.forget()
+        self.psycopg = self._open_connection()
+        if self._is_closed:
+            self.psycopg.close()
+            self.check_usable()
+
+    def may_leave_read_only_server(self) -> bool:
+        """Return whether to replace the connection because its server refuses to write.
+
+        False if the server reports that it is the primary: the statement itself asked for a read-only
+        transaction then.
+        """
+        pgconn = self.psycopg.pgconn
+        reported = [pgconn.parameter_status(name) for name in _READ_ONLY_PARAMETERS]
+        if None not in reported and b"on" not in reported:
+            return False
+        now = monotonic()
+        if self._left_read_only_at is not None and now - self._left_read_only_at < _READ_ONLY_PAUSE_S:
+            return False
+        self._left_read_only_at = now
+        return True
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process opened the connection, and is no fork of the one that did."""
+        return os.getpid() == self._process
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is known to be gone."""
+        return self.psycopg.closed
+
+    def close(self) -> None:
+        """Close the connection; nothing opens it again. In a forked process leave it to the parent."""
+        self._is_closed = True
+        if self.is_own:
+            self.psycopg.close()
+
+    def check_free(self) -> None:
+        """Raise ``TransactionError`` if a transaction or a stream has the connection."""
+        if self.holder is not None:
+            raise TransactionError(
+                f"the database's one connection is held by {self.holder}",
+                hint="inside 'with db.transaction() as tx', give tx to every query, not db",
+            )
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, also one that has failed."""
+        return self.psycopg.pgconn.transaction_status != pq.TransactionStatus.IDLE
+
+    def prepare(self, sql: str) -> Prepared:
+        """Return the prepared statement of a text."""
+        prepared = self._prepared.get(sql)
+        if prepared is None:
+            prepared = self._prepared[sql] = self._prepare(sql)
+        return prepared
+
+    def run(self, prepared: Prepared, values: Sequence[bytes | None]) -> pq.abc.PGresult:
+        """Run a prepared statement."""
+        with self.psycopg.lock:
+            if prepared.name:
+                self.psycopg.pgconn.send_query_prepared(prepared.name, values)
+            else:
+                self.psycopg.pgconn.send_query_params(prepared.sql.encode(), values, prepared.parameter_types)
+            return self._result()
+
+    def run_text(
+        self, sql: str, values: Sequence[bytes | None] = (), types: Sequence[int] = ()
+    ) -> pq.abc.PGresult:
+        """Run a text that is used once."""
+        with self.psycopg.lock:
+            self.psycopg.pgconn.send_query_params(sql.encode(), [*values], [*types])  # 3.2 takes lists only
+            return self._result()
+
+    def run_script(self, sql: str) -> None:
+        """Run statements without parameters in one round trip."""
+        run_script(self.psycopg, sql, self._limit_s)
+
+    def rollback(self) -> None:
+        """Roll the transaction back, or close the connection if that fails.
+
+        Raises nothing: the error that caused the rollback is on its way to the caller.
+        """
+        if self.is_lost or not self.is_own:
+            return
+        try:
+            self.run_script("rollback")
+        except (psycopg.Error, OSError):
+            self.psycopg.close()
+
+    def forget(self, sql: str) -> None:
+        """Prepare a statement again at its next use, and look its types up again."""
+        self._prepared.pop(sql, None)
+        self._types.forget()
+
+    def new_name(self) -> str:
+        """Return a name that no statement, cursor or savepoint of this connection has."""
+        self._count += 1
+        return f"{self._prefix}_{self._count}"
+
+    def _prepare(self, sql: str) -> Prepared:
+        name = b"" if self.local_settings is not None else self.new_name().encode()
+        with self.psycopg.lock:
+            self.psycopg.pgconn.send_prepare(name, sql.encode())
+            self._result()
+            self.psycopg.pgconn.send_describe_prepared(name)
+            described = self._result()
+        parameters = [described.param_type(index) for index in range(described.nparams)]
+        names = [(described.fname(index) or b"").decode() for index in range(described.nfields)]
+        types = [described.ftype(index) for index in range(described.nfields)]
+        adapters = self._types.adapters(self.psycopg, [*parameters, *types])
+        columns = tuple(
+            Described(name, oid, adapter.name)
+            for name, oid, adapter in zip(names, types, adapters[len(parameters) :], strict=True)
+        )
+        return Prepared(
+            name, sql, parameters, adapters[: len(parameters)], columns, RowLoader(self._types.loaders, types)
+        )
+
+    def _result(self) -> pq.abc.PGresult:
+        """Wait for the one result of what was sent. Ctrl-C cancels what runs on the server."""
+        (result, *_) = wait_for_results(self.psycopg, self._limit_s)
+        if result.status in _COPYING:
+            # The connection waits for data that will not come.
+            self.psycopg.close()
+            raise PlainsqlError(
+                "COPY from or to the client is no query",
+                hint="use 'db.connection.cursor().copy(…)'; this connection is closed",
+            )
+        return check_result(result)

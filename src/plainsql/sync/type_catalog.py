@@ -1,0 +1,160 @@
+"""The types of a database: from a type's number to its adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import psycopg
+from psycopg.adapt import AdaptersMap
+from psycopg.postgres import types as builtin_types
+
+from plainsql.sync.adapters import (
+    RECORD,
+    SCALARS,
+    TEXT,
+    Adapter,
+    array_adapter,
+    composite_adapter,
+    multirange_adapter,
+    range_adapter,
+    vector_adapter,
+)
+from plainsql.sync.row_loader import register_fast
+
+__all__ = ["TypeCatalog"]
+
+# The types themselves and all types that they consist of, each once: the base type of a domain, the element
+# of an array, the bounds of a range or multirange, and the attributes of a composite type. A point has an
+# "element" too, but is no array.
+_TYPES: Final = """
+with recursive wanted(oid) as (
+  select unnest(%s::oid[])
+  union
+  select part.oid
+  from wanted as w
+  inner join pg_catalog.pg_type as t on t.oid = w.oid
+  left join pg_catalog.pg_range as r on t.oid in (r.rngtypid, r.rngmultitypid)
+  cross join lateral (
+    select t.typbasetype
+    union all
+    select t.typelem where t.typcategory = 'A'
+    union all
+    select r.rngsubtype
+    union all
+    select a.atttypid
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+  ) as part(oid)
+  where part.oid <> 0
+)
+select
+  t.oid::bigint, t.typname::text, t.typtype::text, t.typbasetype::bigint,
+  case when t.typcategory = 'A' and t.typlen = -1 then t.typelem::bigint else 0 end,
+  coalesce(element.typdelim::text, ','), coalesce(r.rngsubtype::bigint, 0),
+  array(
+    select a.attname::text
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+    order by a.attnum
+  ),
+  array(
+    select a.atttypid::bigint
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+    order by a.attnum
+  ),
+  n.nspname::text,
+  coalesce((
+    select e.extname::text
+    from pg_catalog.pg_depend as d
+    inner join pg_catalog.pg_extension as e on e.oid = d.refobjid
+    where d.classid = 'pg_catalog.pg_type'::regclass and d.objid = t.oid
+      and d.refclassid = 'pg_catalog.pg_extension'::regclass and d.deptype = 'e'
+  ), '')
+from wanted as w
+inner join pg_catalog.pg_type as t on t.oid = w.oid
+inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
+left join pg_catalog.pg_type as element on element.oid = t.typelem
+left join pg_catalog.pg_range as r on t.oid in (r.rngtypid, r.rngmultitypid)
+"""
+
+_RECORD: Final = 2249
+_RECORD_ARRAY: Final = 2287
+_FIRST_OID_OF_USERS: Final = 16384
+"""psycopg's registry of types also has those that the application registers, by numbers of some database."""
+
+
+class TypeCatalog:
+    """The types of one database, looked up when they are first used."""
+
+    def __init__(self) -> None:
+        self._types: dict[int, Adapter] = {}
+        self.loaders = AdaptersMap()
+        """psycopg's registry of loaders. It is not the connection's, which its user may change."""
+        self.forget()
+
+    def adapters(self, connection: psycopg.Connection[Any], oids: Iterable[int]) -> list[Adapter]:
+        """Return the adapter of each type, and look up in the server's catalog those that are not known."""
+        oids = list(oids)
+        missing = [oid for oid in oids if oid not in self._types and not self._add_builtin(oid)]
+        if missing:
+            self._look_up(connection, missing)
+        return [self._types[oid] for oid in oids]
+
+    def forget(self) -> None:
+        """Look all types up again at their next use: one of them was altered."""
+        self._types = {}
+        self.loaders = AdaptersMap()
+        register_fast(self.loaders)
+        self._add(_RECORD, RECORD)
+        self._add(_RECORD_ARRAY, array_adapter(RECORD, _RECORD, _RECORD_ARRAY))
+
+    def _add(self, oid: int, adapter: Adapter) -> Adapter:
+        self._types[oid] = adapter
+        self.loaders.register_loader(oid, adapter.loader)
+        return adapter
+
+    def _add_builtin(self, oid: int) -> bool:
+        known = builtin_types.get(oid) if oid < _FIRST_OID_OF_USERS else None
+        name = "" if known is None else known.name.strip('"')
+        if known is None or name not in SCALARS:
+            return False
+        adapter = self._add(known.oid, SCALARS[name])
+        # The registry finds an element by the number of its array too.
+        if oid != known.oid:
+            self._add(oid, array_adapter(adapter, known.oid, oid, known.delimiter))
+        return True
+
+    def _look_up(self, connection: psycopg.Connection[Any], oids: list[int]) -> None:
+        found = connection.execute(_TYPES, [oids], prepare=False).fetchall()
+        types = {row[0]: row[1:] for row in found}
+
+        def adapter(oid: int) -> Adapter:
+            return self._types[oid] if oid in self._types else self._add(oid, make(oid))
+
+        def make(oid: int) -> Adapter:
+            name, kind, base, element, delimiter, bound, fields, field_types, schema, extension = types[oid]
+            if kind == "d":
+                return adapter(base)
+            if kind == "c":
+                return composite_adapter(
+                    name, list(zip(fields, field_types, map(adapter, field_types), strict=True))
+                )
+            if kind == "r":
+                return range_adapter(name, adapter(bound), bound)
+            if kind == "m":
+                return multirange_adapter(name, adapter(bound), bound)
+            if element and name not in SCALARS:
+                return array_adapter(adapter(element), element, oid, delimiter)
+            if extension == "vector" and name in ("vector", "halfvec", "sparsevec"):
+                return vector_adapter(name)
+            if schema == "pg_catalog" and name in SCALARS:
+                return SCALARS[name]
+            # Enums, and types that have no adapter: as PostgreSQL writes them.
+            return TEXT._replace(name=name)
+
+        for oid in oids:
+            if oid not in types:  # another session has dropped it
+                self._add(oid, TEXT)
+            adapter(oid)
