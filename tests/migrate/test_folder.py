@@ -1,4 +1,4 @@
-"""What is wrong with a folder is said all at once, before anything runs."""
+"""All faults of a folder are reported together, before a migration runs."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_everything_wrong_is_said_at_once(write: Write) -> None:
     ]
 
 
-def test_savepoints_and_files_outside_a_transaction_may_control_transactions(write: Write) -> None:
+def test_savepoints_and_nontransactional_files_may_control_transactions(write: Write) -> None:
     folder = write(
         {
             "0001_a.sql": "savepoint s; select 1; rollback to s; release s;",
@@ -123,7 +123,7 @@ def test_a_new_migration_gets_the_next_number_and_a_rollback(write: Write) -> No
         migrate.new(folder, "add x")
 
 
-def test_a_new_migration_that_nobody_wrote_does_not_run(write: Write, fresh_database_url: str) -> None:
+def test_a_new_migration_without_statements_does_not_run(write: Write, fresh_database_url: str) -> None:
     folder = write({})
     migrate.new(folder, "add x")
     with pytest.raises(migrate.MigrationFolderError, match="holds no statement"):

@@ -1,4 +1,4 @@
-"""The file: complete or not there; whatever is wrong with one is told before a row is written."""
+"""The file is complete or missing; its faults are reported before a row is written."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_file_that_is_not_as_it_was_written_is_refused(case: str, content: byt
     assert pair.target.value("select count(*) from shop.notes") == 0
 
 
-def test_a_file_whose_last_line_lies_about_its_rows_is_refused(content: bytes) -> None:
+def test_a_file_with_a_wrong_row_count_in_its_last_line_is_refused(content: bytes) -> None:
     assert b'{"rows":{"shop.notes":50}' in content
     with pytest.raises(TransferError, match="the number of rows is not that"):
         check_file(io.BytesIO(content.replace(b'{"shop.notes":50}', b'{"shop.notes":51}')), "file")
@@ -141,7 +141,7 @@ def test_a_suffix_that_is_not_known_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_tells_what_it_holds(content: bytes) -> None:
+def test_the_header_of_the_file_describes_its_content(content: bytes) -> None:
     header, section, row, *_, end = [json.loads(line) for line in content.splitlines()]
     assert header == {
         "format": "plainsql export",
