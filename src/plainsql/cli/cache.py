@@ -27,7 +27,6 @@ __all__ = ["app"]
 
 app = App(
     name="cache",
-    help_format="plaintext",
     help="""Audit the read-through cache, and report external writes to it.
 
     Exit codes: 0 fine; 1 an audit found violations, or queries cannot be analysed; 2 it could not run;
