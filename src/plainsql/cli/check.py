@@ -52,7 +52,7 @@ def check(
         URL of a server to build the scratch database on; by default the configured one, else the embedded
         server.
     no_cache
-        Build the scratch database again, and analyse every query again, also those that have not changed.
+        Ignore the results of earlier checks: build the scratch database again, and analyse every query.
     format
         text for people, json for tools (one array), github for annotations of a pull request.
     cache

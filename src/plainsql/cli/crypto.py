@@ -35,9 +35,9 @@ _MAX_LISTED_ROWS: Final = 10
 
 app = App(
     name="crypto",
-    help="""Keys for encrypted columns, and their rotation.
+    help="""Create keys for encrypted columns, and rotate them.
 
-    PLAINSQL_ENCRYPTION_KEYS holds them as id:key,id:key. The first one encrypts, all of them decrypt.
+    PLAINSQL_ENCRYPTION_KEYS holds the keys as id:key,id:key. The first one encrypts, all of them decrypt.
     """,
 )
 
