@@ -225,7 +225,7 @@ def test_the_ring_shows_its_ids_only() -> None:
         ("{key}", "entry 1 has no id, expected id:key"),
         ("a:{key},{key}", "entry 2 has no id"),
         ("an id:{key}", "entry 1 has no id"),
-        ("a:{key},a:{key}", "the id 'a' stands there twice"),
+        ("a:{key},a:{key}", "the id 'a' is given twice"),
         ("a:", "the key 'a': expected 32 bytes in base64, got 0"),
         ("a:{key}x", "the key 'a': expected 32 bytes in base64, it is not base64"),
         ("a:c2hvcnQ=", "the key 'a': expected 32 bytes in base64, got 5"),
