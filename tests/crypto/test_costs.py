@@ -1,4 +1,4 @@
-"""Who encrypts nothing pays nothing."""
+"""Projects without encryption pay nothing for it."""
 
 from __future__ import annotations
 
