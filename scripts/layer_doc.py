@@ -4,8 +4,8 @@ python scripts/layer_doc.py realty            writes it
 python scripts/layer_doc.py realty --check    exits with 1 if it is not up to date
 
 The tables come from a database: an embedded scratch server with the layer's migrations applied. The
-operations come from the SQL's comments and the generated modules. The text above the marker is written by
-hand, and kept.
+operations come from the generated modules and the SQL's comments, up to a paragraph that begins with
+"Implementation:". The text above the marker is written by hand, and kept.
 """
 
 from __future__ import annotations
@@ -269,9 +269,9 @@ def _functions(module: Path, described: dict[str, str], folder: str) -> Iterator
             argument.arg if default is None else f"[{argument.arg}]"
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
         ]
-        paragraph = described[f"{folder}.{node.name}"].partition("\n\n")[0]
+        contract = described[f"{folder}.{node.name}"].partition("\n\nImplementation:")[0]
         yield Operation(
-            node.name, f"{node.name}({', '.join(parameters)})", _returns(node), " ".join(paragraph.split())
+            node.name, f"{node.name}({', '.join(parameters)})", _returns(node), " ".join(contract.split())
         )
 
 
