@@ -4,7 +4,7 @@ python scripts/layer_doc.py realty            writes it
 python scripts/layer_doc.py realty --check    exits with 1 where it is not up to date
 
 Tables are as a database has them: an embedded scratch server with the layer's migrations applied. Operations
-are as the SQL's comments and the generated modules say. What stands above the marker is written by hand, and
+are as the SQL's comments and the generated modules say. The text above the marker is written by hand, and
 kept.
 """
 
@@ -177,7 +177,7 @@ def generated(layer: str, connection: psycopg.Connection[Any]) -> str:
 
 
 def page(layer: str, connection: psycopg.Connection[Any]) -> tuple[Path, str]:
-    """The page's file, and what stands in it when it is up to date."""
+    """Return the page's file and its text."""
     file = ROOT / "docs" / "layers" / f"{layer}.md"
     by_hand = file.read_text("utf-8").partition(marker(layer))[0].rstrip() if file.exists() else f"# {layer}"
     return file, f"{by_hand}\n\n{marker(layer)}\n\n{generated(layer, connection)}"

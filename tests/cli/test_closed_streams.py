@@ -88,7 +88,7 @@ def test_closed_input_is_no_terminal(write: Write, configured: str) -> None:
     write(NOTES)
     migrate.apply(configured, "migrations")
     done = run("migrate mark --not-applied 0001", "<&-")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "there is no terminal to ask at")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "there is no terminal for the question")
     done = run("describe --jsonl", "<&-")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = run("migrate rollback", "<&-")

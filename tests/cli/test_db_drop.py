@@ -112,7 +112,10 @@ def test_a_table_that_others_use_is_left_alone(
     with psycopg.connect(two) as reader:
         reader.execute("select * from shop.notes")
         done = command("db", "drop", "shop", "--force")
-    assert (done.code, done.err) == (2, "others are using the tables\nHINT: try again when they are done\n")
+    assert (done.code, done.err) == (
+        2,
+        "another session is using the tables\nHINT: try again when they are done\n",
+    )
     assert schemas(two) == {"shop", "audit"}
     assert command("migrate", "status", "--check").code == 0
 

@@ -1,4 +1,4 @@
-"""What a header says of encryption, held to the statement, to the tables and to the other queries."""
+"""The encryption that a header declares, compared with the statement, the tables and the other queries."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_project_itself_is_clean(check: Check) -> None:
     ids=["keys", "type", "column", "parameter", "equal", "distinct", "key type", "names", "order"],
 )
 def test_what_contradicts_is_refused(check: Check, query: str, message: str) -> None:
-    # The name comes first, so that of two queries that contradict each other it is the first one met.
+    # The name sorts first, so that it is the first of two queries that contradict each other.
     found = check(a_query=query)
     assert found[0][0] == "contract"
     assert message in found[0][1]

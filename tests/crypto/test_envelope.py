@@ -172,7 +172,7 @@ def test_the_key_is_part_of_what_is_authenticated() -> None:
 def test_a_text_of_a_row_is_not_shown() -> None:
     with pytest.raises(EncryptionError) as caught:
         RING.decrypt(b"", "a.b.c", ("email",), ("ana@example.com",))
-    assert str(caught.value).startswith("a.b.c of the row with email …: the value is no encrypted value")
+    assert str(caught.value).startswith("a.b.c of the row with email …: the value is not an encrypted value")
 
 
 @pytest.mark.parametrize("key", [None, 1.5, object()])
@@ -225,7 +225,7 @@ def test_the_ring_shows_its_ids_only() -> None:
         ("{key}", "entry 1 has no id, expected id:key"),
         ("a:{key},{key}", "entry 2 has no id"),
         ("an id:{key}", "entry 1 has no id"),
-        ("a:{key},a:{key}", "the id 'a' stands there twice"),
+        ("a:{key},a:{key}", "the id 'a' is given twice"),
         ("a:", "the key 'a': expected 32 bytes in base64, got 0"),
         ("a:{key}x", "the key 'a': expected 32 bytes in base64, it is not base64"),
         ("a:c2hvcnQ=", "the key 'a': expected 32 bytes in base64, got 5"),

@@ -1,4 +1,4 @@
-"""A secret is a text that is not shown, and not serialized with the row it stands in."""
+"""A secret is a text that is not shown, and not serialized with its row."""
 
 from __future__ import annotations
 

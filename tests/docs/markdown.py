@@ -34,7 +34,7 @@ class Block:
     language: str
     code: str
     before: str
-    """What stands between this block and the one before it."""
+    """The text between this block and the one before it."""
 
     @property
     def place(self) -> str:
@@ -66,7 +66,7 @@ class Block:
 
     @property
     def is_output(self) -> bool:
-        """Whether it is what the block directly before it prints."""
+        """Report whether it is the output of the block directly before it."""
         return not self.language and not self.before.strip()
 
 
@@ -154,5 +154,5 @@ def table_with(page: str | Path, *heading: str) -> list[list[str]]:
 
 
 def codes_in(cell: str) -> list[str]:
-    """What stands in backticks."""
+    """Return the texts in backticks."""
     return re.findall(r"`([^`]+)`", cell)

@@ -1,4 +1,4 @@
-"""What users can name stands in the documentation, with the defaults that it has."""
+"""Every name that users can write is documented, with its default."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def examples() -> dict[str, list[Block]]:
 
 
 def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list[Problem]:
-    """What a check says of queries, or of a migration, on the tables of the page."""
+    """Return the result of a check of queries, or of a migration, on the tables of the page."""
     for path, text in [
         *((block.file, block.code) for block in blocks_of(PAGE) if block.file),
         *((f"sql/products/query_{number}.sql", query) for number, query in enumerate(queries)),

@@ -1,4 +1,4 @@
-"""What the pages print runs as printed, and prints what they say."""
+"""The code of the pages runs as printed, and prints the output of the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.docs.reader import Reader
 LANGUAGES = {"", "mermaid", "python", "sh", "sql", "text", "toml", "yaml"}
 # From nothing: the embedded server of the folder is the only database.
 WITHOUT_DATABASE = {"docs/quickstart.md"}
-# Their subjects have tests of their own beside the code.
+# Their subjects have tests of their own next to the code.
 ELSEWHERE = {"docs/benchmarks.md", "docs/fast-path.md", "docs/limits.md", "docs/sessions.md"}
 REALTY = functools.partial(migrate.apply, folder=ROOT / "migrations", layers=["realty"])
 

@@ -39,7 +39,7 @@ def test_marked_as_applied_it_is_not_run_again(write: Write, fresh_database_url:
 
 def test_marked_as_not_applied_it_runs_again(write: Write, fresh_database_url: str, query: Query) -> None:
     folder = half_applied(write, fresh_database_url)
-    with pytest.raises(MigrationError, match="0001_a: what it makes is there: table a, table b") as caught:
+    with pytest.raises(MigrationError, match="0001_a: its objects exist: table a, table b") as caught:
         migrate.mark(fresh_database_url, folder, "0001", applied=False)
     assert "--force" in str(caught.value.hint)
     query("drop table a, b")
@@ -54,7 +54,7 @@ def test_what_is_plainly_not_there_is_not_applied(
 ) -> None:
     folder = half_applied(write, fresh_database_url)
     query("drop table b")
-    with pytest.raises(MigrationError, match="0001_a: what it makes is not there: table b") as caught:
+    with pytest.raises(MigrationError, match="0001_a: its objects are missing: table b") as caught:
         migrate.mark(fresh_database_url, folder, "0001")
     assert migrate.status(fresh_database_url, folder).having("interrupted")
     assert str(caught.value.hint) == (
@@ -99,7 +99,7 @@ def test_what_a_file_makes_is_read_of_its_text(
     if not missing:
         assert migrate.mark(fresh_database_url, folder, "0001", dry_run=True)
         return
-    with pytest.raises(MigrationError, match="what it makes is not there") as caught:
+    with pytest.raises(MigrationError, match="its objects are missing") as caught:
         migrate.mark(fresh_database_url, folder, "0001", dry_run=True)
     assert caught.value.message.partition("not there: ")[2] == missing
     for statement in sql.split(";"):
@@ -134,12 +134,12 @@ def test_what_is_recorded_already_and_what_has_a_gap_before_it_are_refused(
     write: Write, fresh_database_url: str
 ) -> None:
     folder = write({"0001_a.sql": "select 1;", "0002_b.sql": "select 1;"})
-    with pytest.raises(MigrationError, match="0001_a: not applied is what is recorded"):
+    with pytest.raises(MigrationError, match="0001_a: not applied is already recorded"):
         migrate.mark(fresh_database_url, folder, "0001", applied=False)
     with pytest.raises(MigrationError, match="0001_a comes before 0002_b, and is not applied"):
         migrate.mark(fresh_database_url, folder, "0002")
     migrate.apply(fresh_database_url, folder)
-    with pytest.raises(MigrationError, match="0001_a: applied is what is recorded"):
+    with pytest.raises(MigrationError, match="0001_a: applied is already recorded"):
         migrate.mark(fresh_database_url, folder, "0001")
     with pytest.raises(MigrationError, match="no migration '0009'"):
         migrate.mark(fresh_database_url, folder, "0009")
@@ -200,7 +200,7 @@ def test_at_the_prompt(
     assert run("mark", "0001", "--dry-run") == (0, f"{expected}nothing was recorded\n", "")
     code, out, err = run("mark", "0001")
     assert (code, out) == (2, "")
-    assert err == "there is no terminal to ask at\nHINT: add --yes, or look first with --dry-run\n"
+    assert err == "there is no terminal for the question\nHINT: add --yes, or check first with --dry-run\n"
     assert run("mark", "0001", "--yes") == (0, expected, "")
     assert run("mark", "0001", "--yes")[0] == 2
 

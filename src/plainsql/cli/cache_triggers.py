@@ -114,7 +114,7 @@ def _by_layer(
         if layer not in taken:
             raise PlainsqlError(
                 f"{table}: there is no layer {layer!r} to write its migration into",
-                hint="name the tables to note, or put what is printed without --write where it belongs",
+                hint="name the tables to note, or save the text that is printed without --write",
             )
         found.setdefault(layer, {})[table] = columns
     return found

@@ -159,7 +159,7 @@ def _columns(connection: Any, column: str | None, keys: str | None) -> list[tupl
             f"no header calls {column} encrypted",
             hint=f"they do {', '.join(declared)}"
             if declared
-            else "give --keys, what its values are bound to",
+            else "give --keys: the columns that its values are bound to",
         )
     wanted = [column] if column is not None else sorted(declared)
     if not wanted:

@@ -138,7 +138,7 @@ def _with_settings(file: Path, output: str) -> str:
         text = file.read_bytes().decode()
         tool = tomllib.loads(text.replace("\r\n", "\n")).get("tool", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"cannot be read: {error}", place=place, hint="mend it first") from None
+        raise SettingsError(f"cannot be read: {error}", place=place, hint="correct it first") from None
     if "plainsql" in tool:
         raise SettingsError(
             "has [tool.plainsql] already", place=place, hint="this is a project; add files to it by hand"

@@ -77,7 +77,7 @@ class Patience:
     wait: Annotated[float, Parameter(name="--wait")] = 60.0
     "Seconds to wait for another run of migrations to end."
     pooler: Annotated[Literal["session"] | None, Parameter(name="--pooler", show_default=False)] = None
-    """A pooler stands before the server, and lends its connections for a session. Without this, and in
+    """A pooler is in front of the server, and lends its connections for a session. Without this, and in
     transaction mode, it is refused."""
 
 
@@ -213,11 +213,13 @@ def mark(
     wait
         Seconds to wait for another run of migrations to end.
     pooler
-        A pooler stands before the server, and lends its connections for a session.
+        A pooler is in front of the server, and lends its connections for a session.
     """
     ask = not (yes or dry_run)
     if ask and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return _refuse("there is no terminal to ask at\nHINT: add --yes, or look first with --dry-run")
+        return _refuse(
+            "there is no terminal for the question\nHINT: add --yes, or check first with --dry-run"
+        )
 
     def run(url: str) -> int:
         from plainsql import migrate

@@ -1,4 +1,4 @@
-"""What a query does to an encrypted parameter before it is sent, and to an encrypted column that arrives."""
+"""The encryption of a parameter before it is sent, and the decryption of a column that arrives."""
 
 from __future__ import annotations
 

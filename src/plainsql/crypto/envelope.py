@@ -1,23 +1,23 @@
-"""What is stored: one encrypted value, with what it takes to open it and to notice what was done to it.
+"""The stored form of one encrypted value, with the data to decrypt it and to notice a change.
 
 ::
 
     "pse1"   4 bytes    a value of plainsql, encrypted, format 1
     n        1 byte     the length of the key's id
     id       n bytes    ASCII: which key of the ring
-    check    4 bytes    of that key itself, so that another key under the same id is told from a changed value
+    check    4 bytes    of that key itself, to distinguish a wrong key of the same id from a changed value
     nonce    12 bytes   random, new for every value
     text     the rest   AES-256-GCM's ciphertext, and its tag of 16 bytes
 
 Authenticated with it, and not stored: everything before the nonce, the column (``schema.table.column``), and
-the names and values of the columns that say which row it is. Each part is preceded by its length, so that no
+the names and values of the columns that identify the row. Each part is preceded by its length, so that no
 two lists of parts read the same.
 
 A value is a text: a uuid's as PostgreSQL writes it, a number's digits, a text as it is. A text that reads as
 a uuid stays a text, for in a column of that type two spellings are two rows.
 
 Values that were encrypted before names were authenticated have no names there, and uuids for texts that read
-as one. They are told apart by what opens them: no list of parts is one of both kinds (``ROW``).
+as one. The data that decrypts a value shows its kind: no list of parts is one of both kinds (``ROW``).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TAG: Final = 16
 ROW: Final = b"row"
 """The first part where names are authenticated; without them, it is the header, which begins otherwise."""
 _UUID: Final = re.compile(r"\{?[0-9A-Fa-f]{4}(?:-?[0-9A-Fa-f]{4}){7}\}?")
-"""What PostgreSQL reads as a uuid, and a little more."""
+"""The texts that PostgreSQL reads as a uuid, and a few more."""
 _MOST: Final = 600
 """Ways to spell up to three uuids."""
 
@@ -67,7 +67,7 @@ class Envelope(NamedTuple):
 
 
 def header(key_id: str, check: bytes) -> bytes:
-    """Return what stands before the nonce."""
+    """Return the bytes before the nonce."""
     name = key_id.encode("ascii")
     return MAGIC + bytes([len(name)]) + name + check
 
@@ -123,7 +123,7 @@ def refuse_unusual(column: str, names: Sequence[str], values: Sequence[object]) 
 
 
 def other_data(head: bytes, column: str, names: Sequence[str], values: Sequence[object]) -> Iterator[bytes]:
-    """What may have been authenticated for this same row in another way, most likely first.
+    """Return the other data that may have been authenticated for this row, most likely first.
 
     - Before names were authenticated, texts that read as a uuid were taken for it.
     - A uuid may have been given as a text, in any of the spellings that drivers take. The column is a uuid,

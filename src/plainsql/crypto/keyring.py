@@ -1,4 +1,4 @@
-"""The keys: several, each with an id, of which the first encrypts and all decrypt."""
+"""The keys, each with an id: the first encrypts, and all decrypt."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class KeyRing:
         if not text.strip():
             raise SettingsError(
                 f"{KEYS_VARIABLE} is not set, and the query has encrypted values",
-                hint="`plainsql crypto new-key` prints a first key for it",
+                hint="create a key: plainsql crypto new-key",
             )
         return _parsed(text)
 
@@ -84,7 +84,7 @@ class KeyRing:
         envelope = unpack(stored) if isinstance(stored, bytes) else None
         if envelope is None:
             raise _error(
-                column, names, values, "is no encrypted value", "encrypt what the column held before"
+                column, names, values, "is not an encrypted value", "encrypt the old values of the column"
             )
         cipher = self._cipher(envelope, column, names, values)
         try:
@@ -101,15 +101,15 @@ class KeyRing:
                 column,
                 names,
                 values,
-                f"is not what was encrypted here with the key {envelope.key_id!r}: it was changed, "
+                f"cannot be decrypted with the key {envelope.key_id!r}: it was changed, "
                 f"or moved from another row or column",
-                f"restore it; where {', '.join(names)} of the row were changed, it must be written again",
+                f"restore it; if {', '.join(names)} of the row changed, write it again",
             )
         return text.decode()
 
     @property
     def current(self) -> bytes:
-        """What every value begins with that the first key has encrypted, and no other."""
+        """The prefix of all values that the first key has encrypted, and of no others."""
         return self._header
 
     def __repr__(self) -> str:
@@ -134,8 +134,8 @@ class KeyRing:
                 column,
                 names,
                 values,
-                f"was encrypted with another key than the one that is called {envelope.key_id!r} here",
-                f"look for the key that had this id: {KEYS_VARIABLE} of where the row was written",
+                f"was encrypted with another key than the one named {envelope.key_id!r} here",
+                f"find the key of this id, in {KEYS_VARIABLE} where the row was written",
             )
         return cipher
 
@@ -154,20 +154,21 @@ def new_key() -> str:
     return base64.b64encode(os.urandom(_BYTES)).decode()
 
 
-# Of the same text always the same ring: a change of the environment counts at once, and costs one parse.
+# The same text gives the same ring: a change of the environment takes effect immediately, and costs one
+# parse.
 @lru_cache(maxsize=4)
 def _parsed(text: str) -> KeyRing:
     keys: dict[str, bytes] = {}
     for number, item in enumerate(text.split(","), 1):
         key_id, colon, encoded = item.strip().partition(":")
         if not colon or not _ID.fullmatch(key_id):
-            # What stands there may be the key itself: nothing of it is shown.
+            # The entry may be the key itself: nothing of it is shown.
             raise SettingsError(
                 f"{KEYS_VARIABLE}: entry {number} has no id, expected id:key",
-                hint="an id is up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
+                hint="use up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
             )
         if key_id in keys:
-            raise SettingsError(f"{KEYS_VARIABLE}: the id {key_id!r} stands there twice", hint="rename one")
+            raise SettingsError(f"{KEYS_VARIABLE}: the id {key_id!r} is given twice", hint="rename one")
         keys[key_id] = _decoded(key_id, encoded)
     return KeyRing(list(keys.items()))
 
@@ -183,13 +184,13 @@ def _decoded(key_id: str, encoded: str) -> bytes:
     if len(key) != _BYTES:
         raise SettingsError(
             f"{KEYS_VARIABLE}: the key {key_id!r}: expected {_BYTES} bytes in base64, {found}",
-            hint="`plainsql crypto new-key` prints one",
+            hint="create one: plainsql crypto new-key",
         )
     return key
 
 
 def _check(key: bytes) -> bytes:
-    """A few bytes that tell keys apart, and nothing about them."""
+    """Return a few bytes that distinguish keys, and reveal nothing about them."""
     return hmac.new(key, b"plainsql key check", hashlib.sha256).digest()[:CHECK]
 
 

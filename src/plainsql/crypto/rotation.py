@@ -1,8 +1,8 @@
-"""A stored column, encrypted anew with the key that encrypts now: in batches, beside running programs.
+"""The rotation of a stored column to the current key: in batches, while programs run.
 
-A batch is one statement that replaces each value only where it is still the one that was read. So nobody is
-locked out, a write that comes in between wins, and whatever ends the run, each row holds a whole value under
-one key of the ring. What is done is seen in the values themselves: the next run takes up what is left.
+A batch is one statement that replaces each value only if it is still the one that was read. So no program is
+locked out, a concurrent write wins, and however the run ends, each row holds a whole value under one key of
+the ring. The values themselves show the progress: the next run continues with the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PASSES: Final = 3
 
 
 class Connection(Protocol):
-    """What is needed of a psycopg connection. It is in autocommit mode."""
+    """The part of a psycopg connection that is needed. It is in autocommit mode."""
 
     def execute(self, query: Any, params: Any = ..., /) -> Any: ...
 
@@ -40,7 +40,7 @@ class Rotation:
     ring: KeyRing
     batch: int = 500
     failures: list[EncryptionError] = field(default_factory=list)
-    """Of each row that cannot be opened: why. It is left as it is."""
+    """The reason for each row that cannot be decrypted. Such a row stays as it is."""
     _table: str = ""
     _name: str = ""
     _primary: list[tuple[str, str]] = field(default_factory=list)
@@ -67,12 +67,12 @@ class Rotation:
                 f"there is no column {self.column}"
                 if not found or name in missing
                 else f"{schema}.{table} has no column {missing[0]}, which the value would be bound to",
-                hint="apply the migrations, or look at what the headers name",
+                hint="apply the migrations, or check the headers",
             )
         if types[name] != "bytea":
             raise EncryptionError(
-                f"{self.column} is {types[name]}, and what is encrypted is bytea",
-                hint="look at what the headers name",
+                f"{self.column} is {types[name]}, expected bytea",
+                hint="check the headers",
             )
         self._primary = [(column, type) for column, type, is_primary, *_ in found if is_primary]
         if not self._primary:
@@ -93,9 +93,9 @@ class Rotation:
         return int(self.connection.execute(sql, [self.ring.current]).fetchone()[0])
 
     def run(self) -> Generator[int]:
-        """Encrypt anew; after each batch, yield how many rows that were.
+        """Encrypt again; after each batch, yield the number of its rows.
 
-        Rows that cannot be opened are left as they are, and stand in ``failures`` afterwards.
+        Rows that cannot be decrypted stay as they are, and are in ``failures`` afterwards.
         """
         for _ in range(_PASSES):
             self.failures.clear()

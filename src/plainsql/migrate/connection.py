@@ -85,7 +85,7 @@ def _of_records(connection: Connection, error: psycopg.Error) -> MigrationError:
         f"the records of migrations cannot be read or written: "
         f"{said.message_primary or error} (SQLSTATE {sqlstate})",
         detail=said.message_detail,
-        hint=said.message_hint or hints.get(sqlstate, "look into the server's log"),
+        hint=said.message_hint or hints.get(sqlstate, "check the server's log"),
     )
 
 

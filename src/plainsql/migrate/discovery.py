@@ -169,12 +169,14 @@ def _files_by_layer(root: Path, errors: list[MigrationError]) -> Iterable[tuple[
         files, deeper = _sql_files(folder)
         for nested in deeper:
             errors.extend(
-                _wrong(shown(lost), "lies too deep to be run", "move it up, into its layer's folder")
+                _wrong(shown(lost), "is too deep to be run", "move it up, into its layer's folder")
                 for lost in sorted(nested.rglob("*.sql"))
             )
         if files and not LAYER_NAME.fullmatch(folder.name):
             errors.append(
-                _wrong(shown(folder), "is no name of a layer", "lower-case letters, digits and _; at most 41")
+                _wrong(
+                    shown(folder), "is not a name of a layer", "lower-case letters, digits and _; at most 41"
+                )
             )
         elif files:
             yield folder.name, files

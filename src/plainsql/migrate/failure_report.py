@@ -107,7 +107,9 @@ def explain(
         details.append(describe_earlier(step, earlier))
         hint = _way_on(connection, step, failed)
     elif ran:
-        hint = hint or "make what ran fit to run again (if not exists), or undo it by hand; then run it again"
+        hint = (
+            hint or "make the statements repeatable (if not exists) or undo them by hand, then run it again"
+        )
     if done:
         details.append(f"completed before it, and kept: {', '.join(done)}")
     return MigrationFailedError(
@@ -163,7 +165,7 @@ def explain_interruption(
         elif ran == len(step.script.statements):
             hint = f"all of it ran: plainsql migrate mark {step.name}"
         elif ran:
-            hint = "make what ran fit to run again (if not exists), or undo it by hand; then run it again"
+            hint = "make the statements repeatable (if not exists) or undo them by hand, then run it again"
     if done:
         details.append(f"completed before it, and kept: {', '.join(done)}")
     return MigrationInterrupted(

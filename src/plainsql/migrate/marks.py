@@ -88,7 +88,7 @@ def plan_mark(
 def _refuse_needless(item: MigrationStatus, *, applied: bool) -> None:
     if item.state == ("applied" if applied else "pending"):
         raise MigrationError(
-            f"{item.name}: {'applied' if applied else 'not applied'} is what is recorded of it already",
+            f"{item.name}: {'applied' if applied else 'not applied'} is already recorded of it",
             hint="see 'plainsql migrate status'",
         )
 
@@ -118,13 +118,13 @@ def _refuse_untrue(connection: Connection, migration: Migration, *, applied: boo
     wrong = [f"{kind} {name}" for kind, name in made if there[name] is not applied]
     if wrong and applied:
         raise MigrationError(
-            f"{migration.name}: what it makes is not there: {', '.join(wrong)}",
+            f"{migration.name}: its objects are missing: {', '.join(wrong)}",
             hint="apply it with 'plainsql migrate'; or record it all the same with --force",
         )
     if wrong:
         raise MigrationError(
-            f"{migration.name}: what it makes is there: {', '.join(wrong)}",
-            hint="drop it first, or the next run meets it; or record it all the same with --force",
+            f"{migration.name}: its objects exist: {', '.join(wrong)}",
+            hint="drop it first, or record it all the same with --force: the next run would find it",
         )
 
 

@@ -26,7 +26,7 @@ def is_behind_pooler(connection: psycopg.Connection[Any]) -> bool:
     return _backend(connection) != connection.info.backend_pid
 
 
-_HINT = "connect to PostgreSQL itself; if the pooler is in session mode, say so: --pooler session"
+_HINT = "connect to PostgreSQL itself; if the pooler is in session mode, pass --pooler session"
 
 
 def refuse_pooler(
@@ -51,7 +51,7 @@ def refuse_pooler(
     else:
         detail = "in transaction mode its locks and settings would be those of other clients"
     raise ConnectError(
-        f"{what} needs a session of its own, and a pooler such as PgBouncer stands before the server; "
+        f"{what} needs a session of its own, and a pooler such as PgBouncer is in front of the server; "
         "nothing was done",
         detail=detail,
         hint=hint,

@@ -70,7 +70,7 @@ def apply(
         lock_timeout: seconds that a statement of a transactional file waits for a lock; 0 for ever.
             Files outside a transaction wait for ever: a short limit would leave an invalid index behind.
         wait: seconds to wait for another run to end.
-        pooler: ``session`` if a pooler that lends its connections for a session stands before the server; by
+        pooler: ``session`` if a pooler that lends its connections for a session is in front of the server; by
             default each is refused, as it cannot be asked.
         on_progress: told of each start and, after its commit, of each end.
 

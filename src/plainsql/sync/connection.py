@@ -256,7 +256,7 @@ class SharedConnection:
             # The connection waits for data that will not come.
             self.psycopg.close()
             raise PlainsqlError(
-                "COPY from or to the client is no query",
+                "COPY from or to the client is not a query",
                 hint="use 'db.connection.cursor().copy(…)'; this connection is closed",
             )
         return check_result(result)

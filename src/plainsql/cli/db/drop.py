@@ -168,7 +168,9 @@ def _drop(connection: psycopg.Connection[Any], layers: Sequence[Layer], schemas:
             names = sql.SQL(", ").join(map(sql.Identifier, schemas))
             connection.execute(sql.SQL("drop schema {} cascade").format(names))
         except psycopg.errors.LockNotAvailable:
-            raise PlainsqlError("others are using the tables", hint="try again when they are done") from None
+            raise PlainsqlError(
+                "another session is using the tables", hint="try again when they are done"
+            ) from None
     return outside
 
 
@@ -182,7 +184,9 @@ def _lock_tables(connection: psycopg.Connection[Any], schemas: Sequence[str]) ->
         try:
             connection.execute(sql.SQL("lock table {}").format(sql.SQL(", ").join(names)))
         except psycopg.errors.LockNotAvailable:
-            raise PlainsqlError("others are using the tables", hint="try again when they are done") from None
+            raise PlainsqlError(
+                "another session is using the tables", hint="try again when they are done"
+            ) from None
 
 
 def _show(

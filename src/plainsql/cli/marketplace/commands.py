@@ -260,7 +260,7 @@ def _with_database(
             f"the database has no marketplace: {error}", "run `plainsql migrate --layer marketplace`"
         )
     except (PostgresConnectionError, InterfaceError) as error:
-        return _failed(f"the database has gone away: {error}", "look into its log, and try again")
+        return _failed(f"the database has gone away: {error}", "check its log, and try again")
     except InsufficientPrivilegeError as error:
         return _failed(f"{error}", "grant the role what it needs, or use another one")
     except PostgresError as error:

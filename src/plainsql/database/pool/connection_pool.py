@@ -148,7 +148,7 @@ class ConnectionPool:
             raise PoolTimeoutError(
                 f"{self._max_waiting} calls wait for a connection already",
                 detail=self._situation(),
-                hint="raise max_size or max_waiting, or send less at once",
+                hint="raise max_size or max_waiting, or send fewer calls at a time",
             )
         future = self._waiters.add()
         self._openings.open_wanted()

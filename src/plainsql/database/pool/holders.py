@@ -104,4 +104,4 @@ class Holders:
             )
         else:
             [(use, _)] = by_use.most_common(1)
-            error.hint = _OF_MANY.get(use, "raise max_size, or send less at once")
+            error.hint = _OF_MANY.get(use, "raise max_size, or send fewer calls at a time")

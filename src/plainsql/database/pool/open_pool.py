@@ -107,8 +107,8 @@ class _Opener:
                 if not checked:
                     raise _BehindPoolerError
                 raise ConnectError(
-                    "a pooler stands before the server now, and did not when the database was connected",
-                    hint="connect again, or say pooler='transaction'",
+                    "a pooler is in front of the server now, and was not when the database was connected",
+                    hint="connect again, or pass pooler='transaction'",
                 )
             checked = True
 
