@@ -1,4 +1,4 @@
-"""A query without encryption costs nothing more."""
+"""Projects without encryption pay nothing for it."""
 
 from __future__ import annotations
 
