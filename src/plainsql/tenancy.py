@@ -75,7 +75,7 @@ def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Ten
     for what, value in (("the tenant's id", tenant), ("the user's id", user)):
         # Said here, without the value: the driver and the server would quote it.
         if "\0" in value or not (value.isascii() or _is_utf8(value)):
-            raise PlainsqlError(f"tenant(): {what} is no text that PostgreSQL can hold")
+            raise PlainsqlError(f"tenant(): {what} is not a text that PostgreSQL can store")
     return (names[0], tenant), (names[1], user)
 
 

@@ -131,7 +131,7 @@ def test_no_server_at_all_is_said_so(db: Database, admin: psycopg.Connection[Any
     shared: Any = db._shared
 
     def refused() -> Any:
-        raise plainsql.ConnectError("nothing answers there")
+        raise plainsql.ConnectError("no server answers there")
 
     opens = shared._open_connection
     shared._open_connection = refused
@@ -198,7 +198,7 @@ def test_the_outer_transaction_waits_for_its_savepoint(db: Database, admin: psyc
     with db.transaction() as tx:
         with tx.transaction() as inner:
             for use in (lambda: PUT(tx, n=1), lambda: tx.connection, lambda: next(SERIES.stream(tx))):
-                with pytest.raises(plainsql.TransactionError, match="has a savepoint open"):
+                with pytest.raises(plainsql.TransactionError, match="has an open savepoint"):
                     use()
             PUT(inner, n=2)
         PUT(tx, n=3)

@@ -34,7 +34,7 @@ class Both:
         self.over_psycopg = over_psycopg
 
     def value(self, sql: str, *, item: Any = None, **parameters: object) -> Any:
-        """Ask both for one value, hold that the answers are the same, and return it."""
+        """Query both for one value, assert that the answers are the same, and return it."""
         asked = query(sql, item=item)
         first = self.runner.run(asked(self.over_asyncpg, **parameters))
         second = asked(self.over_psycopg, **parameters)
@@ -79,7 +79,7 @@ class Both:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, types and all; NaN is the same as NaN."""
+    """Report whether two values are the same, types and all; NaN is the same as NaN."""
     if isinstance(one, uuid.UUID) and isinstance(other, uuid.UUID):  # asyncpg's is a class of its own
         return one == other
     if isinstance(one, asyncpg.Record):

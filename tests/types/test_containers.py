@@ -272,7 +272,7 @@ def test_arrays_of_paths_can_be_read(both: Both, type_name: str) -> None:
 
 
 def test_an_anonymous_record_needs_a_type(both: Both) -> None:
-    # asyncpg's binary format says of which types the fields are; text does not.
+    # asyncpg's binary format has the types of the fields; text does not.
     with pytest.raises(plainsql.DecodeError, match="record"):
         query("select row(1, 'a')")(both.over_psycopg)
 

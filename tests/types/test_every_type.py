@@ -1,4 +1,4 @@
-"""Every base type that PostgreSQL brings: it makes a round trip, or the reason why not stands here."""
+"""Every base type that PostgreSQL brings: it makes a round trip, or the reason why not is here."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_value_and_arrays_of_it_make_a_round_trip(both: Both, name: str) -> No
         both.value(f"select (:a::{type_name})::text = ({literal})::text or '{name}' = 'json'", a=sent) is True
     )
     assert back == value or name == "json"
-    if name in ("path", "polygon", "json", "jsonb"):  # lists and paths in arrays are told apart elsewhere
+    if name in ("path", "polygon", "json", "jsonb"):  # another test distinguishes lists and paths in arrays
         return
     assert both.sent_back(f"{type_name}[]", [sent, None]) == [value, None]
 

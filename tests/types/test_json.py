@@ -70,7 +70,7 @@ def test_integers_beyond_64_bits_are_read_exactly(both: Both) -> None:
 
 def test_none_is_null_and_never_the_null_of_json(both: Both) -> None:
     assert both.value("select :a::jsonb is null", a=None) is True
-    # The null of JSON is written in SQL, and reads as None too: a Python value cannot tell the two apart.
+    # The null of JSON is written in SQL, and reads as None too: a Python value cannot distinguish the two.
     assert both.value("select 'null'::jsonb", item=Json) is None
     # Inside a document None is JSON's.
     assert both.value("select (:a::jsonb -> 0) = 'null'::jsonb", a=[None]) is True

@@ -57,7 +57,7 @@ def test_sequences_of_numbers_are_vectors(both: Both, type_name: str, make: Any,
 
 
 class Tensor:
-    """What PyTorch's tensors, JAX's arrays and pandas' series have in common: NumPy can read them."""
+    """The common part of PyTorch's tensors, JAX's arrays and pandas' series: NumPy can read them."""
 
     def __init__(self, numbers: list[float]) -> None:
         self._numbers = numbers

@@ -152,7 +152,7 @@ class Invalidation:
             self._publish_later(pending)
             if self._fails:
                 raise CacheError(
-                    "the cache does not answer: it will be told as soon as it does",
+                    "the cache does not answer: it will be notified as soon as it does",
                     detail=error.message,
                     hint="until then, entries may be served that this should have ended",
                 ) from error
@@ -188,7 +188,7 @@ class Invalidation:
             # Whatever it is, a write does not fail by it.
             self._breaker.failed(error)
             self._stats.errors += 1
-            raise CacheError(f"the cache cannot be told: {type(error).__name__}") from error
+            raise CacheError(f"the cache cannot be notified: {type(error).__name__}") from error
         self._breaker.succeeded()
 
     # A marker must outlive its write, which may wait for a lock as long as it likes.

@@ -96,7 +96,7 @@ class SharedAudit:
         rest = await self._link.run(_ask(), self._keys, arguments, deadline=_DEADLINE)
         if rest:
             raise CacheError(
-                f"another audit is under way, for {rest / 1000:.0f} s more", hint="try again after it"
+                f"another audit is running, for {rest / 1000:.0f} s more", hint="try again after it"
             )
         return token
 
@@ -114,7 +114,10 @@ class SharedAudit:
         """
         reply = await self._link.run(_tally(), self._keys, [id, int(remove)], deadline=_DEADLINE)
         if not reply:
-            raise CacheError("Redis has lost the audit", hint="was it restarted, or does it evict? Ask again")
+            raise CacheError(
+                "Redis has lost the audit",
+                hint="check whether it was restarted or evicts keys, and run the audit again",
+            )
         fields, found = reply
         numbers = {
             field.decode(): int(value)

@@ -154,7 +154,7 @@ async def test_a_channel_that_is_not_the_tenants_is_not_there(
     with pytest.raises(ChannelUnavailableError) as error:
         await send(business, limiter, channel_id=other.channel.id)
     assert str(error.value) == (
-        f"there is no channel {other.channel.id}\nHINT: is db the tenant's: db.tenant(tenant_id)?"
+        f"there is no channel {other.channel.id}\nHINT: call it on db.tenant(tenant_id)"
     )
     assert await limiter.remaining(other.channel) == 80
 
@@ -163,14 +163,18 @@ async def test_a_channel_that_may_not_send_is_refused(business: Business, limite
     id = business.channel.id
     await channels.update(business.db, id=id, is_verified=False)
     with pytest.raises(
-        ChannelUnavailableError, match=f"^channel {id} is not verified\nHINT: channels.verify"
+        ChannelUnavailableError, match=f"^channel {id} is not verified\nHINT: call channels.verify first"
     ):
         await send(business, limiter)
     await channels.suspend(business.db, id=id)
-    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is suspended\nHINT: channels.resume"):
+    with pytest.raises(
+        ChannelUnavailableError, match=f"^channel {id} is suspended\nHINT: call channels.resume first"
+    ):
         await send(business, limiter)
     await channels.update(business.db, id=id, status="pending")
-    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is pending\nHINT: channels.verify"):
+    with pytest.raises(
+        ChannelUnavailableError, match=f"^channel {id} is pending\nHINT: call channels.verify first"
+    ):
         await send(business, limiter)
     assert await messages.list(business.db) == []
 

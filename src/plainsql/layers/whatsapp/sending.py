@@ -99,9 +99,7 @@ async def send_message(
         channel = await _sending_channel(tx, channel_id)
         contact = await contacts.get_by_phone(tx, phone_number=to_phone)
         if contact is not None and contact.is_blocked:
-            raise ContactBlockedError(
-                f"contact {contact.id} is blocked", hint="contacts.unblock lets them be written to"
-            )
+            raise ContactBlockedError(f"contact {contact.id} is blocked", hint="call contacts.unblock first")
         id = uuid4()
         message = await messages.save_outbound(
             tx,
@@ -134,10 +132,10 @@ async def _sending_channel(tx: Transaction, channel_id: UUID) -> channels.Channe
     channel = await channels.get_by_id(tx, id=channel_id)
     if channel is None:
         raise ChannelUnavailableError(
-            f"there is no channel {channel_id}", hint="is db the tenant's: db.tenant(tenant_id)?"
+            f"there is no channel {channel_id}", hint="call it on db.tenant(tenant_id)"
         )
     if channel.status != "active" or not channel.is_verified:
         state = channel.status if channel.status != "active" else "not verified"
-        hint = "channels.resume lets it send" if state == "suspended" else "channels.verify lets it send"
+        hint = "call channels.resume first" if state == "suspended" else "call channels.verify first"
         raise ChannelUnavailableError(f"channel {channel_id} is {state}", hint=hint)
     return channel
