@@ -154,7 +154,7 @@ async def test_a_channel_that_is_not_the_tenants_is_not_there(
     with pytest.raises(ChannelUnavailableError) as error:
         await send(business, limiter, channel_id=other.channel.id)
     assert str(error.value) == (
-        f"there is no channel {other.channel.id}\nHINT: is db the tenant's: db.tenant(tenant_id)?"
+        f"there is no channel {other.channel.id}\nHINT: pass db.tenant(tenant_id) of the channel's tenant"
     )
     assert await limiter.remaining(other.channel) == 80
 
