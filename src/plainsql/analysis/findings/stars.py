@@ -1,8 +1,8 @@
 """The ``star`` finding: a star whose columns are those of the database, not of the file.
 
 A row is built by position. ``c.*`` over a ``with`` item, or over a sub-select in ``from``, returns the same
-columns after every migration if that query writes each of its columns out. A star that feeds no column of the result is
-left alone.
+columns after every migration if that query writes out each of its columns. A star that feeds no column of the
+result is left alone.
 """
 
 from __future__ import annotations
