@@ -1,7 +1,7 @@
-"""Every operation of a layer is as fast on a million messages as on a thousand: by its plan, not by a clock.
+"""Every operation of a layer is as fast on a million messages as on a thousand, by its plan, not by a clock.
 
 100,000 or 200,000 messages by default; ``PLAINSQL_VOLUME_MESSAGES=1000000`` for more. Layers with tenants are
-asked as the application's role, by the tenant that has the most.
+queried as the application's role, by the tenant with the most rows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ async def test_every_operation_of_a_layer_takes_an_index_at_size(
     assert not found, "\n\n".join(map(str, ["", *found]))
 
 
-# -- That it would notice
+# -- The check finds what it is for
 
 
 async def test_a_dropped_index_is_noticed(fresh_database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, and when, written by the database and by nobody else."""
+"""The audit log, written by the database alone: the changes of each row, with user and time."""
 
 from __future__ import annotations
 

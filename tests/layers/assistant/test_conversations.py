@@ -1,4 +1,4 @@
-"""Conversations: what state a dialogue is in, and what was said."""
+"""Conversations: the state of a dialogue, and its messages."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ async def test_a_session_that_starts_many_times_at_once_is_one_conversation(desk
     )
     assert len({talk.id for talk in begun}) == 1
     again = await conversations.get_or_start(desk.db, user_id=desk.user.id, session_id="session-2")
-    # Those that lost the race have touched the row, to see it: it is as the last of them left it. Which
-    # that was its time does not tell: it is when a call began, not when its turn came.
+    # The calls that lost the race have updated the row in order to see it: it is as the last of them left it.
+    # Its time does not show which call was last: it is the time at which a call began, not its turn.
     assert again in begun
 
 

@@ -1,4 +1,4 @@
-"""Deletion: rows are hidden, brought back and removed, with what hangs on them."""
+"""Deletion: rows are soft-deleted, restored and purged, with the rows that depend on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HANGS_ON_USER: dict[str, Any] = {table: TABLES[table] for table in TABLES if tab
 
 
 async def seen(desk: Desk) -> dict[str, int]:
-    """How many live rows there are."""
+    """Count the live rows."""
     return {table: await module.count(desk.db) for table, module in TABLES.items()}
 
 
@@ -56,7 +56,7 @@ async def test_with_a_user_goes_what_hangs_on_it_and_comes_back_with_it(desk: De
     assert await users.soft_delete(desk.db, id=desk.user.id) == 1
     assert await seen(desk) == dict.fromkeys(TABLES, 0)
     assert await users.restore(desk.db, id=desk.user.id) == 1
-    # And no more than that: what was deleted by itself before stays so.
+    # No more than that: a row that was deleted on its own before stays deleted.
     assert await seen(desk) == before
     assert await notes.get_by_id(desk.db, id=desk.deleted["notes"]) is None
 
@@ -167,7 +167,7 @@ async def test_what_was_deleted_long_ago_is_removed_in_batches(desk: Desk) -> No
     removed = []
     while count := await notes.purge_deleted(desk.db, before=soon(hours=1), limit=4):
         removed.append(count)
-    # Seven, and two that were there: the user's own, and that of the deleted user.
+    # Seven, and two that existed: the user's own, and that of the deleted user.
     assert removed == [4, 4, 1]
     assert await notes.restore(desk.db, id=written[0].id) == 0
     assert await notes.count(desk.db) == 1
@@ -188,7 +188,7 @@ async def test_a_batch_locks_no_more_than_it_removes(desk: Desk) -> None:
         await notes.soft_delete(desk.db, id=(await desk.write()).id)
     async with desk.db.transaction() as tx:
         assert await notes.purge_deleted(tx, before=soon(hours=1), limit=10) == 10
-        # Another worker, while the first one's rows are still locked.
+        # Another worker runs while the first one's rows are still locked.
         assert await notes.purge_deleted(desk.db, before=soon(hours=1), limit=10) == 10
         assert await cleanup.notes(desk.db, days=0, limit=10) == 10
         assert await cleanup.notes(desk.db, days=0) == 2

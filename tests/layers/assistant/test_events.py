@@ -1,4 +1,4 @@
-"""Events: what is in the users' calendars."""
+"""Events in the users' calendars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes: what users want to remember, by tags and by reminders."""
+"""Notes of users, with tags and reminders."""
 
 from __future__ import annotations
 

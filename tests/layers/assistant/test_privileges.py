@@ -1,7 +1,7 @@
-"""Whoever is connected as the application gets none of assistant_keeper's rights, whatever it creates.
+"""A connection of the application gets no privilege of assistant_keeper, whatever it creates.
 
-Each attack is run twice: it works on a database as it was before 0010_privileges.sql, which shows that it is
-one, and it does not after.
+Each attack is run twice: it succeeds on a database without 0010_privileges.sql, which shows that it is an
+attack, and fails on a database with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.layers.isolation import application_url
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
 KEEPER = "runs as assistant_keeper"
-"""What the attacker's code says when it has got there."""
+"""The message that the attacker's code raises when it runs."""
 SAY = """
 create function pg_temp.own(value {of}) returns boolean language plpgsql as $$
 begin
@@ -68,7 +68,7 @@ TAKES_OVER = {
     "domain, tags": (domain("text"), TAGS),
     "enum with a cast, search": (CAST, WORDS),
 }
-"""What the attacker creates first in its session, and the statement that has it run as the keeper."""
+"""The objects that the attacker creates first, and the statement that runs them as the keeper."""
 DOES_NOTHING = {
     "functions": (
         SAY.format(of="anyelement")
@@ -105,12 +105,12 @@ DOES_NOTHING = {
     ),
     "after the first write": (f"{UPDATE};{domain('jsonb')}", UPDATE),
 }
-"""What never gave anything: PostgreSQL looks functions and operators up in pg_temp only where it is named."""
+"""Attacks that never worked: PostgreSQL looks up functions and operators in pg_temp only if it is named."""
 
 
 @dataclass(frozen=True)
 class Application:
-    """Sessions of a login role that is a member of assistant_app and no more, as the tenant acme."""
+    """Sessions of a login role that is a member of assistant_app only, as the tenant acme."""
 
     url: str
 
@@ -120,7 +120,7 @@ class Application:
                 connection.execute(text.encode())
 
     def heard(self, *texts: str) -> list[str]:
-        """Run texts and undo them, and return what the server tells meanwhile, an error or not."""
+        """Run statements and roll them back; return the server's notices and errors."""
         heard: list[str] = []
         with suppress(psycopg.Error), self._session(heard) as connection:
             for text in texts:
@@ -145,7 +145,7 @@ class Application:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """A database with the migrations before 0010, and a user, event and talk of two tenants."""
+    """A database with the migrations before 0010, and a user, an event and a conversation of two tenants."""
 
     url: str
     application: Application
@@ -225,7 +225,7 @@ FORGED: dict[str, tuple[str, ...]] = {
         "update pg_temp.keys set deleted_at = '1970-01-01'",
     ),
 }
-"""Rows of other tenants, given to the keeper's functions by triggers of one's own."""
+"""Rows of other tenants that the attacker's own triggers pass to the keeper's functions."""
 LOCK = (
     "create temporary table users (tenant_id text, id bigint)",
     trigger("users", "lock_before_deletion", "before update"),
@@ -355,7 +355,7 @@ def test_the_application_deletes_a_row_now_and_at_no_other_time(old: Upgrade, ta
         with pytest.raises(psycopg.errors.CheckViolation, match="a row is deleted now") as refused:
             delete(at)
         assert refused.value.diag.constraint_name == f"{table}_deleted_now"
-    # What was deleted before 0011 is restored, and deleted again.
+    # A row that was deleted before 0011 is restored, and deleted again.
     old.application.run(update.replace("%s", "null"), update.replace("%s", "now()"))
     old.application.run(update.replace("%s", "null"), update.replace("%s", "clock_timestamp()"))
     with pytest.raises(psycopg.errors.CheckViolation):

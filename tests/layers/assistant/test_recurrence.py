@@ -1,4 +1,4 @@
-"""Events that come back, as RFC 5545 says."""
+"""Recurring events, by RFC 5545."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plainsql.layers.assistant import events, users
 from tests.layers.assistant.desk import pages
 
 NEW_YORK = ZoneInfo("America/New_York")
-# Those of the RFC's examples that are within what is understood, with its dates: 2 September 1997, a Tuesday.
+# The RFC's examples of the supported rules, with its dates: 2 September 1997, a Tuesday.
 FIRST = datetime(1997, 9, 2, 9, tzinfo=NEW_YORK)
 
 

@@ -1,4 +1,4 @@
-"""Search in notes: by words, in the language of the notes, ranked, with what was found marked."""
+"""Search in notes: by words, in the language of the notes, ranked, with the matches marked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_the_language_is_the_notes_own(empty: Desk) -> None:
     assert await found(empty, "children run", language_code="en") == [english.id]
     assert await found(empty, "Haus", language_code="de") == [german.id]
     assert await found(empty, "kwiaty mamy", language_code="pl") == [unknown.id]
-    # Asked in the user's Spanish, the words as they stand.
+    # The query is in the user's Spanish: the exact words.
     assert await found(empty, "children running") == [english.id]
     assert await found(empty, "Häuser") == [german.id]
 
@@ -117,7 +117,7 @@ async def test_a_search_is_of_one_user_or_of_the_tenant(empty: Desk) -> None:
 async def test_another_tenants_words_are_not_even_looked_at(
     app_db: plainsql.Database, owner_db: plainsql.Database, empty: Desk
 ) -> None:
-    """By the plan: only the tenant's rows are read, among many of another with the same words."""
+    """Check by the plan that only the tenant's rows are read, among many of another with the same words."""
     user = await users.create(app_db.tenant("crowd"), language_code="es")
     await execute(
         owner_db,
@@ -135,7 +135,7 @@ async def test_another_tenants_words_are_not_even_looked_at(
 
 
 async def _plan(owner_db: plainsql.Database, tenant_id: str, word: str) -> str:
-    """What the function runs, as the keeper runs it."""
+    """Return the plan of the function's statement, run as the keeper."""
     async with owner_db.transaction() as tx:
         await tx.connection.execute("set local role assistant_keeper")
         rows = await tx.connection.fetch(

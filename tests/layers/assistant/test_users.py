@@ -1,4 +1,4 @@
-"""Users: whom the assistant serves."""
+"""Users of the assistant."""
 
 from __future__ import annotations
 

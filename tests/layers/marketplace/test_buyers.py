@@ -1,4 +1,4 @@
-"""Buyers: known once, blocked and unblocked, trusted as they deserve."""
+"""Buyers: created once, blocked and unblocked, with a trust score."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ async def test_unblock_takes_conversations_up_again(stall: Stall) -> None:
 
 
 async def test_a_block_locks_conversations_before_the_buyer(stall: Stall) -> None:
-    # As conversations.complete does: one that held the buyer and waited for the conversation would be half of
-    # a deadlock.
+    # The same order as in conversations.complete: a call that held the buyer and waited for the conversation
+    # would be half of a deadlock.
     db = stall.db
     async with db.transaction() as tx:
         await tx.connection.execute(
@@ -130,7 +130,7 @@ async def test_trust_is_what_was_kept_of_what_was_promised(fresh_db: plainsql.Da
         talk = await stall.talk_with(product_id=product.id)
         await conversations.complete(fresh_db, id=talk.id)
     await conversations.cancel(fresh_db, id=stall.talk.id)
-    # Archived deals count as well: the purchase was counted when it was made.
+    # Archived deals count too: the purchase was counted when it was made.
     await execute(
         fresh_db, "update marketplace.conversations set status = 'ARCHIVED' where status = 'COMPLETED'"
     )

@@ -1,4 +1,4 @@
-"""What ``plainsql db cleanup`` removes and archives of a marketplace."""
+"""The rows of a marketplace that ``plainsql db cleanup`` removes and archives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cleanup(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Cleanup:
-    """A bot session and four conversations of each of the last 50 days, one of the four completed."""
+    """A bot session and four conversations on each of the last 50 days, one of the four completed."""
     cleanup = cleanup_of("marketplace", plainsql_fresh_database_url, tmp_path, monkeypatch, capfd)
     cleanup.run(
         """

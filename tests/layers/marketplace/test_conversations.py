@@ -1,4 +1,4 @@
-"""Conversations: begun once, ended once, and what a deal does."""
+"""Conversations: started once, ended once, and the changes of a deal."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_a_deal_that_waits_for_another_changes_nothing(stall: Stall) -> No
 
 
 async def test_a_deal_that_waits_for_a_message_is_made(stall: Stall) -> None:
-    # The conversation's row is another one by the time it is locked.
+    # The conversation's row has changed by the time it is locked.
     db = stall.db
     async with db.transaction() as tx:
         await messages.append(tx, conversation_id=stall.talk.id, content="vale")

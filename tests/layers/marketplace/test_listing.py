@@ -1,4 +1,4 @@
-"""What is on sale: filters, orders, pages."""
+"""The list of available products: filters, orders, pages."""
 
 from __future__ import annotations
 

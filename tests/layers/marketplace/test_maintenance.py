@@ -1,4 +1,4 @@
-"""What is done once a day: in batches, by several at once, and again where it was interrupted."""
+"""The daily maintenance: in batches, by concurrent runs, and again after an interruption."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def old_deals(db: plainsql.Database, count: int, days: float) -> None:
 
 
 async def test_sessions_that_were_silent_for_a_week_are_deleted(fresh_db: plainsql.Database) -> None:
-    # What counts is when one was last heard of: all of these began more than a month ago.
+    # The last activity counts: all of these began more than a month ago.
     await old_sessions(fresh_db, 0, 6.9, 7.1, 8, 300)
     assert await maintenance.delete_old_sessions(fresh_db) == 3
     assert await bot_sessions.count(fresh_db) == 2
@@ -71,7 +71,7 @@ async def test_deals_of_more_than_a_month_ago_are_archived(fresh_db: plainsql.Da
 async def test_runs_at_once_share_the_work(fresh_db: plainsql.Database) -> None:
     await old_deals(fresh_db, 300, 40)
     done = await asyncio.gather(*(maintenance.archive_conversations(fresh_db, batch=10) for _ in range(4)))
-    # A run that finds only what others have locked goes home early.
+    # A run that finds only rows locked by others ends early.
     left = await maintenance.archive_conversations(fresh_db)
     assert sum(done) + left == 300
     assert await conversations.count(fresh_db, status="ARCHIVED") == 300

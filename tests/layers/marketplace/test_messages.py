@@ -1,4 +1,4 @@
-"""Messages: said once, counted once, processed once."""
+"""Messages: saved once, counted once, processed once."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_workers_that_claim_at_once_never_share_a_message(fresh_db: plains
             claimed.extend(message.id for message in batch)
 
     await asyncio.gather(*(work() for _ in range(8)))
-    # One that found only rows that others were just claiming has gone home: none is lost, another has it.
+    # A worker that found only rows being claimed by others has ended: no row is lost, another worker has it.
     claimed += [message.id for message in await messages.claim_unprocessed(fresh_db, limit=200)]
     assert sorted(claimed) == ids
 

@@ -1,4 +1,4 @@
-"""Lists are paged by key: no row is skipped or shown twice, even where times are equal."""
+"""Lists are paged by key: no row is skipped or returned twice, even if times are equal."""
 
 from __future__ import annotations
 

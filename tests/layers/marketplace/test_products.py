@@ -1,4 +1,4 @@
-"""Products: what is on sale, and what may become of it."""
+"""Products and their status."""
 
 from __future__ import annotations
 

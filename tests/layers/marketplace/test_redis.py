@@ -1,4 +1,4 @@
-"""What the bot has in Redis: limits for each user, states of conversations and of its own runs."""
+"""The bot's data in Redis: limits for each user, states of conversations and of its own runs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_no_late_change_brings_a_state_back(stall: Stall, states: Conversa
         assert await states.end(stall.talk.id) is True
         ended.set()
 
-    # The change is made of what was read before the end, and written after it.
+    # The change is made from a state read before the end, and written after it.
     original = states._sessions.update
 
     async def update(*args: object) -> object:

@@ -1,4 +1,4 @@
-"""Appointments: who visits what, and when."""
+"""Appointments: the visits of leads to homes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Projects, typologies and properties: what is on sale."""
+"""Projects, typologies and properties: the homes for sale."""
 
 from __future__ import annotations
 

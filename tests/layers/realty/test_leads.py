@@ -1,4 +1,4 @@
-"""Leads: who talks to us."""
+"""Leads: the people who contact the agency."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_fifty_calls_at_once_make_one_lead(realty_db: plainsql.Database) -
 
 
 async def test_the_loser_of_a_race_gets_the_winners_lead(realty_db: plainsql.Database) -> None:
-    # The loser's snapshot is older than the winner's commit: it can't see the row that is in its way.
+    # The loser's snapshot is older than the winner's commit: it cannot see the conflicting row.
     async with realty_db.transaction() as tx:
         winner = await leads.get_or_create_from_telegram(tx, telegram_chat_id="race", name="Winner")
         loser = asyncio.create_task(

@@ -1,4 +1,4 @@
-"""Realty's migrations: up, down, and what they refuse."""
+"""Realty's migrations: up, down, and the errors they raise."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_an_extension_that_others_use_stays(fresh_database_url: str) -> None:
 
 
 def test_a_server_without_pgvector_is_told_what_to_install(fresh_database_url: str) -> None:
-    # What is missing is made to be missing: the file asks for an extension that no server has.
+    # The file requires an extension that no server has.
     sql = (
         (MIGRATIONS / "realty" / "0001_extensions.sql")
         .read_text("utf-8")

@@ -40,7 +40,7 @@ FILTERS: dict[str, dict[str, Any]] = {
 
 def migrate_and_load(url: str) -> None:
     folder = Path(__file__).parents[3] / "migrations"
-    # An index is built in a fraction of the time that it takes to grow by single rows.
+    # Building an index takes a fraction of the time of inserting the rows one by one.
     migrate.apply(url, folder, layers=["realty"], to="realty/0007")
     load(url, sample.tables(now=NOW, properties=1200, leads=20))
     migrate.apply(url, folder, layers=["realty"])
@@ -60,14 +60,14 @@ async def db(realty_db: plainsql.Database) -> plainsql.Database:
 
 @asynccontextmanager
 async def planning(db: plainsql.Database, *off: str) -> AsyncGenerator[plainsql.Transaction]:
-    """A transaction in which the planner does without these."""
+    """A transaction in which the given kinds of plan are disabled."""
     async with db.transaction() as tx:
         for what in off:
             await tx.connection.execute(f"set local enable_{what} = off")
         yield tx
 
 
-# What leaves the planner no way to order by distance but the HNSW index, as on a table of any size.
+# The settings that leave only the HNSW index for an order by distance, as on a large table.
 ALL_BUT_HNSW = ("seqscan", "bitmapscan", "sort")
 
 
@@ -137,7 +137,7 @@ async def test_a_filtered_index_scan_goes_on_until_it_has_enough(db: plainsql.Da
 
 
 async def test_a_scan_that_does_not_go_on_would_lose_homes(db: plainsql.Database) -> None:
-    # What the test above would see if connections did not set hnsw.iterative_scan.
+    # The result of the test above if connections did not set hnsw.iterative_scan.
     async with planning(db, *ALL_BUT_HNSW) as tx:
         await tx.connection.execute("set local hnsw.iterative_scan = off")
         found = await properties.search(tx, embedding=embed(WISH), limit=20, **FILTERS["all"])

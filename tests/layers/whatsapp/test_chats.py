@@ -1,4 +1,4 @@
-"""Chats: where a bot is in its talk with a contact."""
+"""Chats: the state of a bot's chat with a contact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``plainsql db cleanup`` removes of a WhatsApp store: of all tenants, or of one."""
+"""The rows of a WhatsApp store that ``plainsql db cleanup`` removes, of all tenants or of one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cleanup(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Cleanup:
-    """Of two tenants, on each of the last 50 days, an event that was worked off and one that was not."""
+    """Two tenants with a processed and an unprocessed event on each of the last 50 days."""
     cleanup = cleanup_of("whatsapp", plainsql_fresh_database_url, tmp_path, monkeypatch, capfd)
     cleanup.run(
         f"""

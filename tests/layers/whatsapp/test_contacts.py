@@ -1,4 +1,4 @@
-"""Contacts, media files and templates: what is entered once and saved again."""
+"""Contacts, media files and templates: created once and saved again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No tenant is aware of another: over every query, as the application's role."""
+"""No tenant sees another, in any query, as the application's role."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_a_tenant_that_is_no_uuid_is_an_error_and_not_nobody(isolation: Is
         await contacts.list(isolation.db.tenant("everybody"))
 
 
-# -- What the checks are worth: each of these is noticed.
+# -- Each of these defects fails a check
 
 BREAKS = {
     "a dropped policy": "drop policy {0}_of_tenant on whatsapp.{0}",
@@ -63,7 +63,7 @@ BREAKS = {
 @pytest.mark.parametrize("broken", BREAKS)
 async def test_it_is_noticed_on_every_table(isolation: Isolation, broken: str) -> None:
     await isolation.check_tables()
-    # The tables are checked in their order: the last that was broken is the first to be found.
+    # The tables are checked in order: the last one broken is the first one found.
     for table in reversed(isolation.tables):
         isolation.admin.execute(BREAKS[broken].format(table).encode())
         with pytest.raises(AssertionError, match=f"^{table}: "):
@@ -109,7 +109,7 @@ async def test_a_role_that_passes_by_policies_is_noticed(isolation: Isolation) -
 
 
 async def test_a_key_that_tenants_share_is_noticed(isolation: Isolation) -> None:
-    # It lets nobody read, but tells that another has the number, and makes one wait for the other.
+    # It allows no read, but reveals that another tenant has the number, and makes one wait for the other.
     isolation.admin.execute(
         b"create unique index on whatsapp.channels (phone_number_id) where phone_number_id = '109'"
     )

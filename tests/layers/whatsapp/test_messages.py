@@ -1,4 +1,4 @@
-"""Messages: kept once whichever way they come, and with a status that only moves forward."""
+"""Messages: saved once, inbound and outbound, with a status that only moves forward."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ async def test_receipts_that_arrive_at_once_leave_the_furthest(business: Busines
         )
     left = await messages.get_by_id(business.db, id=message.id)
     assert left is not None
-    # 'failed' may have been the first of all, and then nothing comes after it.
+    # 'failed' may have been first, and then no other status follows.
     assert left.status in ("read", "failed")
     assert left.read_at is not None or left.status == "failed"
 

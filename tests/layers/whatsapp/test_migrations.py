@@ -89,11 +89,11 @@ def test_it_lives_beside_realty(fresh_database_url: str) -> None:
         assert connection.execute("select to_regclass('realty.leads') is not null").fetchone() == (True,)
 
 
-# -- The role. Other tests of this run share it: these have one of their own, by another name.
+# -- The role. Other tests of this run share it: these have a role of their own, by another name.
 
 
 class Role:
-    """The first migration under a role's name that is nobody else's."""
+    """The first migration with the name of a role that no other test uses."""
 
     def __init__(self, admin: psycopg.Connection[Any]) -> None:
         self.name = f"whatsapp_app_{secrets.token_hex(6)}"
@@ -205,7 +205,7 @@ def test_who_may_not_create_roles_is_told_what_to_run(role: Role, fresh_database
 def test_databases_that_are_migrated_and_rolled_back_at_once_do_not_disturb_each_other(
     role: Role, plainsql_databases: Databases
 ) -> None:
-    # Every turn makes the role, uses it and tries to drop it, in four databases at once.
+    # Every turn creates the role, uses it and tries to drop it, in four databases concurrently.
     def turn(url: str) -> None:
         for _ in range(8):
             role.up(url)
@@ -220,7 +220,7 @@ def test_databases_that_are_migrated_and_rolled_back_at_once_do_not_disturb_each
     ):
         for done in [pool.submit(turn, url) for url in (a, b, c, d)]:
             done.result()
-        # Two that are rolled back at the same moment see each other, and leave the role to the next one.
+        # Two concurrent rollbacks see each other, and leave the role to the next one.
         role.up(a)
         role.down(a)
         assert not role.exists

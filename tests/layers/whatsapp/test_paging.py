@@ -37,7 +37,7 @@ CHANNEL = uuid.UUID(int=3)
 ROWS = 10_000
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 
-# Two tenants, of whom one has nearly everything, as it is in life.
+# Two tenants; one has nearly all rows, as in practice.
 FILL = f"""
 insert into whatsapp.channels (
   tenant_id, id, organization_id, phone_number_id, business_account_id, access_token
@@ -174,7 +174,7 @@ async def test_a_large_table_is_read_by_its_index(db: TenantDatabase, what: str)
     query, given, index = PLANS[what]
     plan, args = query.text(query.compiled.bind((), given))
     async with db.transaction() as tx:
-        # For these arguments, and for any: a statement that is run often is planned once for all.
+        # For these arguments, and for any: a frequent statement has one generic plan.
         given_plan = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)
         await tx.connection.execute("set local plan_cache_mode = force_generic_plan")
         await tx.connection.execute(f"prepare q as {plan.sql}")

@@ -1,4 +1,4 @@
-"""Sending again: who may, when, and how often."""
+"""Retries: the worker that may retry, the time, and the number of attempts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_a_worker_passes_over_what_another_is_about_to_take(business: Busi
     async with business.db.transaction() as tx:
         (taken,) = await messages.claim_failed_for_retry(tx, limit=1)
         assert taken.id == first.id
-        # Not waited for, though the transaction of the first is open.
+        # It does not wait, although the transaction of the first is open.
         (other,) = await messages.claim_failed_for_retry(business.db, limit=10)
     assert other.id == second.id
 

@@ -1,4 +1,4 @@
-"""What the demonstration of whatsapp shows, and that it leaves no key behind."""
+"""The demonstration of whatsapp, which leaves no key behind."""
 
 from __future__ import annotations
 

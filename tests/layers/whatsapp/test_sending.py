@@ -1,4 +1,4 @@
-"""Sending as one unit of work: what it accepts, refuses and takes, and what happens at once."""
+"""Sending as one unit of work: accepted and refused messages, tokens, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def limiter(redis_url: str) -> AsyncGenerator[ChannelLimiter]:
 
 
 class _Frozen(ChannelLimiter):
-    """Its channels have as many tokens as ever, and get a new one every 1,000 seconds."""
+    """Its channels start with all tokens, and get a new one every 1,000 seconds."""
 
     def charge(self, channel: channels.Channel, n: int = 1) -> Any:
         rate = channel.messages_per_second

@@ -1,4 +1,4 @@
-"""Webhook events: kept once, worked off once, and purged."""
+"""Webhook events: saved once, processed once, and purged."""
 
 from __future__ import annotations
 
