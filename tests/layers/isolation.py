@@ -266,7 +266,7 @@ class Isolation:
             await self._expect_refusal(move, f"{table}: tenant {one} gave rows to {other}")
 
     async def check_is_unaware(self, name: str, tenant: object, other: object) -> None:
-        """Check that a call returns the same with or without the other tenant, and touches none of its rows."""
+        """Check that a call returns the same with or without the other tenant, and leaves its rows alone."""
         self.restore(tenant)
         alone = await self._result(name, tenant)
         assert alone, f"{name}: found or changed nothing, which shows nothing"

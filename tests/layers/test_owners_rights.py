@@ -22,7 +22,7 @@ where n.nspname in ('assistant', 'marketplace', 'plainsql', 'realty', 'whatsapp'
 """
 
 
-def test_every_function_that_is_read_when_it_runs_looks_names_up_in_pg_catalog_alone(
+def test_every_function_with_a_text_body_has_only_pg_catalog_in_its_path(
     fresh_database_url: str,
 ) -> None:
     migrate.apply(fresh_database_url, MIGRATIONS)

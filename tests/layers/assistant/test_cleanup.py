@@ -53,7 +53,7 @@ def cleanup(
     return cleanup
 
 
-def test_what_was_deleted_a_month_ago_goes_of_every_tenant(cleanup: Cleanup) -> None:
+def test_rows_deleted_a_month_ago_are_removed_of_every_tenant(cleanup: Cleanup) -> None:
     assert cleanup() == {table: 2 * rows for table, rows in EACH.items()}
     for table in TABLES:
         assert left(cleanup, table) == [("acme", 80, 30), ("globex", 80, 30)], table
@@ -76,13 +76,13 @@ def test_a_user_takes_along_what_hangs_on_it(cleanup: Cleanup) -> None:
         assert left(cleanup, table) == [("globex", 100, 50)], table
 
 
-def test_of_one_tenant_even_where_the_role_sees_all(cleanup: Cleanup) -> None:
+def test_one_tenant_is_cleaned_up_even_if_the_role_sees_all(cleanup: Cleanup) -> None:
     assert cleanup("--tenant", "acme", "--batch", "3") == EACH
     for table in TABLES:
         assert left(cleanup, table) == [("acme", 80, 30), ("globex", 100, 50)], table
 
 
-def test_a_dry_run_tells_the_same_and_changes_nothing(cleanup: Cleanup) -> None:
+def test_a_dry_run_reports_the_same_and_changes_nothing(cleanup: Cleanup) -> None:
     assert cleanup("--dry-run") == {table: 2 * rows for table, rows in EACH.items()}
     assert cleanup("--dry-run", "--tenant", "acme") == EACH
     for table in TABLES:

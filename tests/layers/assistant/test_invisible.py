@@ -70,12 +70,12 @@ async def test_no_query_is_aware_of_deleted_rows_that_look_like_the_live_ones(
     assert await hidden_rows_that_show(plainsql_fresh_database_url, second_database_url) == set()
 
 
-async def test_every_query_says_what_it_is_called_with() -> None:
+async def test_every_query_has_arguments() -> None:
     assert set(READS) | BRINGS_BACK == set(ARGUMENTS)
     assert set(queries_of("assistant")) == set(ARGUMENTS) | TELLS_OF_IT
 
 
-async def test_without_its_condition_in_the_policies_deleted_rows_show(
+async def test_without_the_condition_in_the_policies_deleted_rows_show(
     plainsql_fresh_database_url: str, second_database_url: str
 ) -> None:
     """The test above would find them."""
@@ -158,7 +158,7 @@ async def test_search_and_tags_pass_deleted_notes_over(tenant: TenantDatabase) -
     assert [match.id for match in again] == [note.id]
 
 
-async def test_a_deleted_calendar_entry_is_entered_anew_by_its_calendar(desk: Desk) -> None:
+async def test_a_deleted_external_event_is_inserted_again_by_its_calendar(desk: Desk) -> None:
     await events.soft_delete(desk.db, id=desk.event.id)
     again = await events.save_external(
         desk.db,

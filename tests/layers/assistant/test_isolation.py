@@ -64,7 +64,7 @@ async def test_tenants_are_apart(isolation: Isolation) -> None:
     await isolation.check_all()
 
 
-async def test_without_the_policies_of_a_table_its_tenants_are_not_apart(isolation: Isolation) -> None:
+async def test_without_the_policies_of_a_table_a_check_fails(isolation: Isolation) -> None:
     for table in (*TABLES, "audit_log"):
         isolation.admin.execute(f"alter table assistant.{table} disable row level security".encode())
         with pytest.raises(AssertionError, match=table):
@@ -74,7 +74,7 @@ async def test_without_the_policies_of_a_table_its_tenants_are_not_apart(isolati
         isolation.admin.execute(f"alter table assistant.{table} enable row level security".encode())
 
 
-async def test_what_acts_as_the_keeper_keeps_to_the_tenant_by_itself(isolation: Isolation) -> None:
+async def test_views_and_functions_of_the_keeper_keep_to_the_tenant(isolation: Isolation) -> None:
     """The views of deletion and the functions of search, queried by the application without a condition."""
     for table in TABLES:
         view = f"assistant.deletable_{table}"

@@ -232,7 +232,7 @@ LOCK = (
 )
 
 
-def test_triggers_of_ones_own_table_called_the_keepers_functions_and_cannot_any_more(old: Upgrade) -> None:
+def test_triggers_of_own_tables_can_no_longer_call_the_keepers_functions(old: Upgrade) -> None:
     for texts in FORGED.values():
         old.application.run(*texts)
     assert old.rows(ENTRY) == [("initech", "insert", 4711)]
@@ -250,7 +250,7 @@ def test_triggers_of_ones_own_table_called_the_keepers_functions_and_cannot_any_
     assert [old.rows(HIDDEN.format(table)) for table in hidden] == [[(0,)]] * 3
 
 
-def test_what_was_left_behind_is_told(old: Upgrade) -> None:
+def test_objects_left_by_an_attacker_are_reported(old: Upgrade) -> None:
     with psycopg.connect(old.url, autocommit=True) as admin:
         admin.execute("grant create on schema public to assistant_app")
         old.application.run(
@@ -275,7 +275,7 @@ def test_what_was_left_behind_is_told(old: Upgrade) -> None:
     assert "view assistant.backdoor belongs to assistant_keeper" in told[1]
 
 
-def test_upgraded_is_the_same_schema_as_made_anew(
+def test_an_upgraded_schema_equals_a_new_one(
     old: Upgrade, plainsql_databases: Databases, plainsql_template: str
 ) -> None:
     old.upgrade()
@@ -307,7 +307,7 @@ def test_the_keeper_owns_views_and_functions_and_creates_nothing(plainsql_databa
         assert granted == [], "granted to all, or to be granted on"
 
 
-def test_every_function_with_a_path_ends_it_in_pg_temp_and_no_trigger_function_is_anybodys(
+def test_every_path_ends_in_pg_temp_and_no_trigger_function_is_public(
     plainsql_database_url: str,
 ) -> None:
     with psycopg.connect(plainsql_database_url) as connection:
@@ -362,7 +362,7 @@ def test_the_application_deletes_a_row_now_and_at_no_other_time(old: Upgrade, ta
         delete(BACKDATED[0])
 
 
-def test_a_superuser_may_say_when_a_user_was_deleted_and_what_hangs_on_it_goes_with_it(old: Upgrade) -> None:
+def test_a_superuser_may_set_a_deletion_time_and_its_rows_follow(old: Upgrade) -> None:
     old.upgrade()
     with psycopg.connect(old.url) as admin:
         admin.execute("update assistant.users set deleted_at = '2020-01-01' where tenant_id = 'globex'")

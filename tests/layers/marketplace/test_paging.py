@@ -56,7 +56,7 @@ async def test_count_counts_all_and_since_a_time(crowded_db: plainsql.Database, 
     assert 0 < await query(crowded_db, since=since) < ROWS
 
 
-async def test_a_page_has_fifty_rows_unless_told_and_two_hundred_at_most(fresh_db: plainsql.Database) -> None:
+async def test_a_page_has_fifty_rows_by_default_and_two_hundred_at_most(fresh_db: plainsql.Database) -> None:
     await execute(
         fresh_db,
         "insert into marketplace.buyers (wallapop_user_id) select n::text from generate_series(1, 201) as n",

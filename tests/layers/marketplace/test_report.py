@@ -111,7 +111,7 @@ async def test_the_response_rate_is_of_those_who_wrote_on_the_day(fresh_db: plai
     assert by == {"bikes": (6, 5, pytest.approx(2 / 5)), "books": (0, 1, 1.0)}
 
 
-async def test_the_day_begins_where_the_zone_says(fresh_db: plainsql.Database) -> None:
+async def test_the_day_begins_at_midnight_of_the_time_zone(fresh_db: plainsql.Database) -> None:
     madrid = ZoneInfo("Europe/Madrid")
     for place, (day, hour, minute) in enumerate([(9, 23, 59), (10, 0, 0), (10, 23, 59), (11, 0, 0)]):
         await sold(fresh_db, datetime(2026, 3, day, hour, minute, tzinfo=madrid), 1, 2**place)
@@ -134,7 +134,7 @@ async def test_a_day_on_which_clocks_change_has_its_own_hours(
     assert (report.hours[-1].starts_at.hour, report.sales) == (23, 1)
 
 
-async def test_the_report_is_of_yesterday_unless_told(fresh_db: plainsql.Database) -> None:
+async def test_the_report_is_of_yesterday_by_default(fresh_db: plainsql.Database) -> None:
     assert (await daily_report(fresh_db)).day == yesterday() == datetime.now(UTC).date() - timedelta(days=1)
     # Twenty-five hours apart: in any hour, two days of the calendar or three.
     ahead, behind = yesterday("Pacific/Kiritimati"), yesterday("Pacific/Pago_Pago")

@@ -38,7 +38,7 @@ def test_recent_messages_depend_on_their_conversation_alone() -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Query) else "",
 )
-def test_a_write_spares_the_messages_of_other_conversations_where_it_names_its_own(
+def test_a_write_with_a_conversation_invalidates_only_its_messages(
     query: Query[..., object, object], source: tuple[str, str] | None
 ) -> None:
     assert known(query, "realty.messages", "conversation_id") == source

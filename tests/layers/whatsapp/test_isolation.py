@@ -46,7 +46,7 @@ async def test_no_query_reads_changes_counts_or_waits_for_another_tenants_rows(
         await isolation.check_query(name)
 
 
-async def test_a_tenant_that_is_no_uuid_is_an_error_and_not_nobody(isolation: Isolation) -> None:
+async def test_a_tenant_that_is_no_uuid_is_an_error(isolation: Isolation) -> None:
     with pytest.raises(InvalidTextRepresentationError):
         await contacts.list(isolation.db.tenant("everybody"))
 
@@ -82,7 +82,7 @@ def count_of_all() -> Args:
     return ()
 
 
-async def test_a_query_that_forgets_the_tenant_is_noticed_where_no_policy_stops_it(
+async def test_a_query_without_the_tenant_fails_the_checks_without_policies(
     isolation: Isolation,
 ) -> None:
     isolation.queries["contacts.count"] = count_of_all

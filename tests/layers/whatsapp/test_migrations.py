@@ -82,7 +82,7 @@ def test_every_file_is_undone_by_its_own_rollback(fresh_database_url: str) -> No
         assert objects(url) == after
 
 
-def test_it_lives_beside_realty(fresh_database_url: str) -> None:
+def test_it_can_be_rolled_back_next_to_realty(fresh_database_url: str) -> None:
     migrate.apply(fresh_database_url, MIGRATIONS, layers=["realty", "whatsapp"])
     migrate.rollback(fresh_database_url, MIGRATIONS, layers=["whatsapp"], all=True)
     with psycopg.connect(fresh_database_url) as connection:
@@ -184,7 +184,9 @@ def test_a_role_that_passes_by_policies_is_refused(
     assert error.value.diag.message_hint == f"Run: alter role {role.name} nosuperuser nobypassrls;"
 
 
-def test_who_may_not_create_roles_is_told_what_to_run(role: Role, fresh_database_url: str) -> None:
+def test_a_role_that_cannot_create_roles_gets_the_statements_to_run(
+    role: Role, fresh_database_url: str
+) -> None:
     owner = f"owner_{secrets.token_hex(6)}"
     with psycopg.connect(fresh_database_url, autocommit=True) as admin:
         admin.execute(sql.SQL("create role {}").format(sql.Identifier(owner)))
@@ -202,7 +204,7 @@ def test_who_may_not_create_roles_is_told_what_to_run(role: Role, fresh_database
             admin.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(owner)))
 
 
-def test_databases_that_are_migrated_and_rolled_back_at_once_do_not_disturb_each_other(
+def test_concurrent_migrations_of_four_databases_share_the_role(
     role: Role, plainsql_databases: Databases
 ) -> None:
     # Every turn creates the role, uses it and tries to drop it, in four databases concurrently.

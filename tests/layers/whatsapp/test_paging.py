@@ -108,7 +108,7 @@ async def test_a_list_shows_every_row_once_newest_first(db: TenantDatabase, tabl
     assert rows == sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)
 
 
-async def test_the_history_of_a_number_is_paged_and_fifty_unless_told(db: TenantDatabase) -> None:
+async def test_the_history_of_a_number_is_paged_by_fifty_by_default(db: TenantDatabase) -> None:
     rows = [row async for row in pages(messages.history, db, phone_number=PHONE)]
     assert len({row.id for row in rows}) == ROWS // 100
     assert len(await messages.history(db, phone_number=PHONE)) == 50
