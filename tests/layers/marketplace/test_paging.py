@@ -76,7 +76,7 @@ async def test_a_cursor_is_given_whole_or_not_at_all(db: plainsql.Database) -> N
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_list_reads_its_index_and_does_not_sort(db: plainsql.Database, table: str) -> None:
     query: Any = TABLES[table].list
-    plan, args = query.text(query.compiled.bind((), {"limit": 10}))
+    plan, args = query.compiled.text(query.compiled.bind((), {"limit": 10}))
     async with db.transaction() as tx:
         # Tables are too small here for an index to be cheaper.
         await tx.connection.execute("set local enable_seqscan = off")

@@ -77,7 +77,7 @@ async def execute(db: plainsql.Database, sql: str, *args: Any) -> None:
 
 
 async def explain(tx: plainsql.Transaction, query: Any, **given: Any) -> str:
-    plan, args = query.text(query.compiled.bind((), given))
+    plan, args = query.compiled.text(query.compiled.bind((), given))
     rows = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)
     return "\n".join(row[0] for row in rows)
 

@@ -172,7 +172,7 @@ PLANS: dict[str, tuple[Any, dict[str, Any], str]] = {
 @pytest.mark.parametrize("what", PLANS)
 async def test_a_large_table_is_read_by_its_index(db: TenantDatabase, what: str) -> None:
     query, given, index = PLANS[what]
-    plan, args = query.text(query.compiled.bind((), given))
+    plan, args = query.compiled.text(query.compiled.bind((), given))
     async with db.transaction() as tx:
         # For these arguments, and for any: a frequent statement has one generic plan.
         given_plan = await tx.connection.fetch(f"explain (costs off) {plan.sql}", *args)

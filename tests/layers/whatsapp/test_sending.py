@@ -118,7 +118,7 @@ async def test_no_token_no_message(business: Business, redis_url: str) -> None:
         assert 0 < error.value.retry_after <= 1000
         assert str(error.value) == (
             f"channel {business.channel.id} is at its limit of 80 messages a second\n"
-            "HINT: try again after retry_after seconds"
+            "HINT: retry after retry_after seconds"
         )
         assert len(await messages.list(business.db)) == 2
         assert (await messages.get_outbound_by_idempotency_key(business.db, idempotency_key=KEY)) is None, (
@@ -163,14 +163,14 @@ async def test_a_channel_that_may_not_send_is_refused(business: Business, limite
     id = business.channel.id
     await channels.update(business.db, id=id, is_verified=False)
     with pytest.raises(
-        ChannelUnavailableError, match=f"^channel {id} is not verified\nHINT: channels.verify"
+        ChannelUnavailableError, match=f"^channel {id} is not verified\nHINT: call channels.verify"
     ):
         await send(business, limiter)
     await channels.suspend(business.db, id=id)
-    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is suspended\nHINT: channels.resume"):
+    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is suspended\nHINT: call channels.resume"):
         await send(business, limiter)
     await channels.update(business.db, id=id, status="pending")
-    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is pending\nHINT: channels.verify"):
+    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is pending\nHINT: call channels.verify"):
         await send(business, limiter)
     assert await messages.list(business.db) == []
 
