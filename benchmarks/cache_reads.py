@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from plainsql.cache import Cache, Reading, touch
+from plainsql.cache import Cache, CachedQuery, touched_rows
 from plainsql.cache.redis_store import RedisStore
 from plainsql.dependencies import CachedRead, Dependency
 from plainsql.redis_connection import RedisConnection, Script
@@ -59,10 +59,10 @@ LEAD = Lead(
 )
 
 
-def reading(local: float | None = None) -> Reading[Lead | None]:
+def reading(local: float | None = None) -> CachedQuery[Lead | None]:
     """The cached query, with or without a tier in the process."""
     policy = CachedRead(300.0, (Dependency(TABLE, "id", "id"),), local=local)
-    return Reading("realty.leads.get_by_id", policy, ("id",), Lead | None)
+    return CachedQuery("realty.leads.get_by_id", policy, ("id",), Lead | None)
 
 
 class CountingLink(RedisConnection):
@@ -132,7 +132,7 @@ async def _plainsql(server: RedisServer, rounds: int, times: int) -> dict[str, A
                 cache.probe(near, arguments)
             probes.append((time.perf_counter() - began) / (times * 10) * 1e6)
         before = link.trips
-        async with cache.writing(touch(TABLE, {"id": LEAD.id})):
+        async with cache.writing(touched_rows(TABLE, {"id": LEAD.id})):
             pass
         return {
             "local_hit_us": min(probes),

@@ -111,7 +111,8 @@ class _Links:
         start, place = PurePosixPath(self.page).parent, PurePosixPath(self.known[self.page]).parent
         if target.startswith(self.home):
             # A page that is shown elsewhere as well, as the README is, has whole addresses.
-            target, start = target.removeprefix(self.home), PurePosixPath()
+            # `?raw=true` is how the package index gets an image.
+            target, start = target.removeprefix(self.home).removesuffix("?raw=true"), PurePosixPath()
         if "://" in target or target.startswith(("#", "mailto:")):
             return target
         path, mark, anchor = target.partition("#")

@@ -27,6 +27,7 @@ MODULES = (
     "plainsql.transfer",
     "plainsql.otel",
     "plainsql.layers.files",
+    "plainsql.cli.demos",
 )
 
 PARTS = {

@@ -21,7 +21,7 @@ The kinds of ``--list`` are
 ``long``
     sentences of more than 25 words
 ``negatives``, ``relatives``
-    each nobody/nothing/none/nor and each relative word of docstrings
+    each negative word (``nobody nothing none nor``) and each relative word of docstrings
 ``messages``
     messages and hints that are not lower case, that end with a full stop or hold two sentences
 ``modules``
@@ -35,17 +35,17 @@ of modules, classes and functions, and strings below an attribute. A code block 
 not prose; code between backticks is one word.
 
 An *opening* is the first word of a docstring, or its first two ("By what", "Only what"). *Relative words*
-are that, which, who, whose, whom, what, where, whether, how, why and their forms in -ever; *negatives* are
-nobody, nothing, none, nor, neither and no one.
+are ``that which who whose whom what where whether how why`` and their forms in -ever; *negatives* are
+``nobody nothing none nor neither`` and ``no one``.
 
-*Pages* are README.md, other pages of the root (without CHANGELOG.md) and docs, without generated ones. Their
-prose is the text of paragraphs and list items; headings, tables, code blocks and HTML are not. A *sentence*
-ends at ``.``, ``!`` or ``?`` before a space and a capital, a digit, a quote or code, at a paragraph's end,
-and has three words or more. It is *fronted* if it opens with what, who, whose, whom, where, which, whether,
-why, how, of, nothing, nobody, or a form in -ever; with "only" or a preposition before one of them; or with
-"that" before a noun phrase ("That the cache is …", not "That is …"). Questions are not. Openings with if,
-when, while, because, although, after and their like are counted apart: they are good English if they are
-short. *You* counts you, your, yours and yourself.
+*Pages* are README.md, other pages of the root (without CHANGELOG.md) and docs, without generated pages and
+parts. Their prose is the text of paragraphs and list items; headings, tables, code blocks and HTML are not.
+A *sentence* ends at ``.``, ``!`` or ``?`` before a space and a capital, a digit, a quote or code, at a
+paragraph's end, and has three words or more. It is *fronted* if it opens with ``what who whose whom where
+which whether why how of nothing nobody`` or a form in -ever; with "only" or a preposition before one of
+them; or with "that" before a noun phrase ("That the cache is …", not "That is …"). Questions are not.
+Openings with if, when, while, because, although, after and their like are counted apart: they are good
+English if they are short. *You* counts ``you your yours yourself``.
 """
 
 from __future__ import annotations
@@ -81,12 +81,13 @@ from scripts.passages import (
     page_passages,
     pages_below,
     prose,
+    root_pages,
     sentences,
     words,
 )
 
 CODE: Final = ("src", "tests", "benchmarks", "examples", "scripts")
-PAGES: Final = ("docs", "README.md")
+PAGES: Final = ("docs", *(path.name for path in root_pages()))
 LONG_WORDS: Final = 25
 
 # -- What is counted
@@ -99,7 +100,7 @@ _PREPOSITION = (
 )
 OPENING: Final = re.compile(
     rf"(?:{_RELATIVE}|of|that|nothing|nobody|if|when(?:ever)?|as)\b(?!-)"
-    rf"|(?:{_PREPOSITION}|only|just|all|even|and|or|but|as) (?:{_RELATIVE})\b",
+    rf"|(?:{_PREPOSITION}|only|just|all|even|and|or|but|as)\s+(?:{_RELATIVE})\b",
     re.IGNORECASE,
 )
 RELATIVE_WORD: Final = re.compile(rf"\b(?:that|{_RELATIVE})\b", re.IGNORECASE)
@@ -107,8 +108,8 @@ NEGATIVE: Final = re.compile(r"\b(?:nobody|nothing|none|nor|neither|no one)\b", 
 YOU: Final = re.compile(r"\b(?:you|your|yours|yourself)\b", re.IGNORECASE)
 FRONTED: Final = re.compile(
     rf"(?:{_RELATIVE}|of|nothing|nobody)\b(?!-)"
-    rf"|(?:{_PREPOSITION}|only|just|all|even|and|or|but|so) (?:{_RELATIVE})\b"
-    r"|that (?:the|a|an|no|every|each|all|it|its|they|their|he|she|you|your|we|one|this|these|those)\b",
+    rf"|(?:{_PREPOSITION}|only|just|all|even|and|or|but|so)\s+(?:{_RELATIVE})\b"
+    r"|that\s+(?:the|a|an|no|every|each|all|it|its|they|their|he|she|you|your|we|one|this|these|those)\b",
     re.IGNORECASE,
 )
 CONDITION: Final = re.compile(
@@ -141,16 +142,24 @@ REFUSED: Final = {
 REFUSED_WORD: Final = re.compile(
     r"\b(?:anew|tells?|told|telling|hears?|heard|hearing|whoever|somebody|nobody|anybody|beside|meets?|met"
     r"|meeting|asks?|asked|asking|lies|lying|settles?|settled|settling|stood|stands?(?!-)|standing"
-    r"|of (?:which|whom)|once more|for good|at once|under way|(?:a|each|every|one) look"
-    r"|the other way round)\b",
+    r"|of\s+(?:which|whom)|once\s+more|for\s+good|at\s+once|under\s+way|(?:a|each|every|one)\s+look"
+    r"|the\s+other\s+way\s+round)\b",
     re.IGNORECASE,
 )
 # These are not the idiom: "for good reason".
-_ALLOWED_WORD = re.compile(r"for good (?:reasons?|measure)\b", re.IGNORECASE)
+_ALLOWED_WORD = re.compile(r"for\s+good\s+(?:reasons?|measure)\b", re.IGNORECASE)
 
 _GERUND = re.compile(r".+ing\Z")
-NOUNS_IN_ING: Final = frozenset({"binding", "encoding", "grouping", "hashing", "keyring", "testing"})
-"""Modules that may end in -ing: nouns of the field, and SQL's own words (grouping sets)."""
+NOUNS_IN_ING: Final = {
+    "binding": "the field's noun: arguments bound to parameters",
+    "encoding": "the field's noun",
+    "formatting": "the field's noun",
+    "hashing": "the field's noun",
+    "keyring": "a ring of keys",
+    "loading": "a module `load` would hide the function `plainsql.load`",
+    "testing": "the field's noun, as in numpy.testing",
+}
+"""Modules that may end in -ing, each with the reason."""
 
 
 NAMES: Final = re.compile(
@@ -245,7 +254,9 @@ def refused_words(passages: Iterable[Passage]) -> Iterator[Offence]:
                 continue
             seen.add((passage.path, line, match[0]))
             around = passage.text[max(0, match.start() - 60) : match.end() + 60]
-            yield Offence(passage.path, line, f"{passage.kind}: {match[0].lower()}: … {one_line(around)} …")
+            yield Offence(
+                passage.path, line, f"{passage.kind}: {one_line(match[0]).lower()}: … {one_line(around)} …"
+            )
 
 
 def _prose_passages(paths: Iterable[Path]) -> Iterator[Passage]:

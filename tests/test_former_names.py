@@ -86,7 +86,7 @@ async def test_a_former_option_works_and_warns_at_the_callers_line(
     assert [warning.filename for warning in warned] == [__file__]
     options = connecting._options
     assert options.autobatch is given.get("join", True)
-    assert options.leases["max_lifetime"] == given.get("max_age", 3600.0)
+    assert options.pool["max_lifetime"] == given.get("max_age", 3600.0)
     assert options.cache is (given.get("cache", "available") is not None)
     assert options.on_cache_failure == ("fail" if given.get("cache") == "strict" else "commit")
 

@@ -22,7 +22,7 @@ FLOOR = {
     "files",
     "fork",
     "options",
-    "outcomes",
+    "outcome_notes",
     "pooler",
     "tenancy",
     "tls",
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "redis_link": {"deprecation", "redis_connection"},
     "types": set(),
     "options": {"errors"},
-    "outcomes": set(),
+    "outcome_notes": set(),
     "pooler": set(),
     "tenancy": {"errors"},
     "tls": set(),
@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "embedded": FLOOR,
     "settings": FLOOR | {"embedded"},
     "application": FLOOR | {"settings"},
-    "diagnose": FLOOR | {"conninfo"},
+    "connect_errors": FLOOR | {"conninfo"},
     "statements": {"deprecation", "errors"},
     "rows": FLOOR | {"statements"},
     "encoding": {"types"},
@@ -58,24 +58,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "vector": CORE,
     "database": CORE
     | {
-        *("settings", "application", "conninfo", "diagnose", "vector", "cache", "redis_connection"),
+        *("settings", "application", "conninfo", "connect_errors", "vector", "cache", "redis_connection"),
         "encoding",
     },
     "otel": CORE | {"conninfo", "database"},
-    "sync": CORE | {"encoding", "settings", "application", "conninfo", "diagnose", "vector"},
-    "migrate": FLOOR | {"settings", "conninfo", "diagnose"},
+    "sync": CORE | {"encoding", "settings", "application", "conninfo", "connect_errors", "vector"},
+    "migrate": FLOOR | {"settings", "conninfo", "connect_errors"},
     "transfer": FLOOR | {"migrate"},
-    "analysis": CORE | {"settings", "diagnose", "embedded", "migrate"},
+    "analysis": CORE | {"settings", "connect_errors", "embedded", "migrate"},
     "codegen": FLOOR | {"statements", "analysis"},
     "redis_connection": FLOOR | {"settings"},
     "cache": FLOOR | {"redis_connection"},
     "limits": FLOOR | {"settings", "application", "redis_connection"},
     "sessions": FLOOR | {"settings", "application", "redis_connection"},
     "crypto": FLOOR | {"settings"},
-    "check": CORE | {"settings", "diagnose", "analysis", "codegen"},
+    "check": CORE | {"settings", "connect_errors", "analysis", "codegen"},
 }
 # What users import stands above all of these; the layers and the command line stand above that.
-FACADE = {"__init__", "loading", "testing"}
+FACADE = {"__init__", "query_folder", "testing"}
 MAY_IMPORT.update({part: {*MAY_IMPORT, *FACADE} for part in FACADE})
 MAY_IMPORT["layers"] = {*MAY_IMPORT}
 MAY_IMPORT["cli"] = {*MAY_IMPORT}

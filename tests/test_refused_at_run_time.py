@@ -10,7 +10,7 @@ import pytest
 from asyncpg.exceptions import PostgresError
 
 import plainsql
-from plainsql.loading import Queries
+from plainsql.query_folder import Queries
 
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "in a list": (
@@ -27,7 +27,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         (
             "query: q\nq.sql:3:27: could not determine data type of parameter :a\n"
             "      jsonb_build_object('a', :a)\n                              ^\n"
-            "HINT: say its type where it stands: :a::text, or another type"
+            "HINT: cast it: :a::text, or another type"
         ),
     ),
     "of two types": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plainsql.cache import Call, Look, Touched
+from plainsql.cache import CachedCall, Lookup, Touched
 from plainsql.cache.redis_store import RedisStore
 from plainsql.redis_connection import Script
 
@@ -12,39 +12,41 @@ __all__ = ["STORES"]
 class NoMarker(RedisStore):
     """Versions change after the commit only: a writer that dies before that leaves its readers what was."""
 
-    async def mark(self, token: str, touched: Touched, ttl: float) -> None:
+    async def begin(self, token: str, touched: Touched, ttl: float) -> None:
         """Do nothing."""
 
 
 class Counters(RedisStore):
     """Versions are counters, which begin anew when they are evicted, and come back to where they were."""
 
-    async def look(
+    async def lookup(
         self,
-        call: Call,
+        call: CachedCall,
         token: str,
         *,
         keep: float,
         lease: float,
         refresh_below: float = 0.0,
         versions: bool = False,
-    ) -> Look:
+    ) -> Lookup:
         reply = await self._run(
             _LOOK, [*self._entry(call), *self._counters(call)], [token, round(lease * 1000)]
         )
-        return Look(("pending", "hit", "refresh", "fill", "busy")[reply[0]], *reply[1:])
+        return Lookup(("pending", "hit", "refresh", "fill", "busy")[reply[0]], *reply[1:])
 
-    async def fill(self, call: Call, token: str, versions: bytes, data: bytes | None, ttl: float) -> bool:
+    async def fill(
+        self, call: CachedCall, token: str, versions: bytes, data: bytes | None, ttl: float
+    ) -> bool:
         keys = [*self._entry(call), *self._counters(call)]
         return bool(await self._run(_FILL, keys, [token, versions, data or b"", round(ttl * 1000)]))
 
-    async def mark(self, token: str, touched: Touched, ttl: float) -> None:
+    async def begin(self, token: str, touched: Touched, ttl: float) -> None:
         await self._run(_MARK, self._touched(touched), [round(ttl * 1000)])
 
-    async def settle(self, token: str, touched: Touched) -> None:
+    async def publish(self, token: str, touched: Touched) -> None:
         await self._run(_SETTLE, self._touched(touched), [])
 
-    def _counters(self, call: Call) -> list[str]:
+    def _counters(self, call: CachedCall) -> list[str]:
         return [f"n:{tag.table}:{tag.partition or '*'}" for tag in call.tags]
 
     def _touched(self, touched: Touched) -> list[str]:

@@ -15,7 +15,7 @@ import msgspec
 
 from benchmarks.cache_soak.broken import STORES
 from benchmarks.cache_soak.history import READ, READ_TOO, WRITE, Event, pack
-from plainsql.cache import Cache, Reading, merge, touch
+from plainsql.cache import Cache, CachedQuery, merge, touched_rows
 from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import CacheError
 
@@ -32,10 +32,12 @@ def _table(register: int) -> str:
 
 
 _ONE = [
-    Reading[int]("soak.version_of", CachedRead(60.0, (Dependency(_table(part), "id", "id"),)), ("id",), int)
+    CachedQuery[int](
+        "soak.version_of", CachedRead(60.0, (Dependency(_table(part), "id", "id"),)), ("id",), int
+    )
     for part in range(_PARTS)
 ]
-_ALL = Reading[list[tuple[int, int]]](
+_ALL = CachedQuery[list[tuple[int, int]]](
     "soak.all",
     CachedRead(60.0, tuple(Dependency(_table(part)) for part in range(_PARTS))),
     (),
@@ -123,7 +125,7 @@ class Worker:
             one = min(int(self.random.expovariate(8.0 / highest)), highest - 1)
             registers = sorted({one, *self.random.sample(range(highest), self.random.choice((0, 0, 0, 3)))})
             known = self.random.random() > 0.02
-            touched = merge(touch(_table(one), {"id": one} if known else {}) for one in registers)
+            touched = merge(touched_rows(_table(one), {"id": one} if known else {}) for one in registers)
             began = _monotonic_ns()
             async with self.pool.acquire() as connection:
                 transaction = connection.transaction()
@@ -137,7 +139,7 @@ class Worker:
                     registers,
                 )
                 try:
-                    mark = await self.cache.mark(touched)
+                    mark = await self.cache.begin(touched)
                 except CacheError:
                     await transaction.rollback()
                     continue
@@ -146,7 +148,7 @@ class Worker:
             fate = self.random.random() if known else 1.0
             survives = fate > self.orders.deaths + self.orders.lost
             if survives:
-                await self.cache.settle(mark)
+                await self.cache.publish(mark)
             ended = _monotonic_ns()
             for row in rows:
                 self.record(WRITE, row["id"], row["version"], began, ended)

@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
-from plainsql.database import borrowing
-from plainsql.database.joined import JoinedStatement
-from plainsql.database.leases import Leases
-from plainsql.database.lost import is_lost
-from plainsql.database.pipelined import PipelinedStatement
+from plainsql.database import executor
+from plainsql.database.execution.batched_statement import BatchedStatement
+from plainsql.database.execution.pipelined_statement import PipelinedStatement
+from plainsql.database.pool import tenant_pool
+from plainsql.database.pool.connection_pool import ConnectionPool
+from plainsql.database.pool.lost_connection import is_lost
 from plainsql.database.transaction import begin
 
 __all__ = ["BROKEN", "broken"]
@@ -20,7 +21,7 @@ __all__ = ["BROKEN", "broken"]
 @contextmanager
 def _answers_of_others() -> Iterator[None]:
     """Calls that go together now and then get each other's records."""
-    fetch = JoinedStatement.fetch, PipelinedStatement.fetch
+    fetch = BatchedStatement.fetch, PipelinedStatement.fetch
 
     async def joined(self: Any, connection: Any, calls: Any) -> Any:
         found = await fetch[0](self, connection, calls)
@@ -30,14 +31,21 @@ def _answers_of_others() -> Iterator[None]:
         found = await fetch[1](self, connection, calls)
         return found and [*found[1:], found[0]]
 
-    with patch.object(JoinedStatement, "fetch", joined), patch.object(PipelinedStatement, "fetch", pipelined):
+    with (
+        patch.object(BatchedStatement, "fetch", joined),
+        patch.object(PipelinedStatement, "fetch", pipelined),
+    ):
         yield
+
+
+def _also_writes(error: BaseException, *, read_only: bool) -> bool:
+    return is_lost(error)
 
 
 @contextmanager
 def _writes_again() -> Iterator[None]:
     """A write whose connection is lost is always run again."""
-    with patch.object(borrowing, "may_run_again", lambda error, effect: is_lost(error)):
+    with patch.object(tenant_pool, "may_run_again", _also_writes):
         yield
 
 
@@ -48,7 +56,7 @@ def _tenants_mixed() -> Iterator[None]:
     async def nothing(*_: object, **__: object) -> None:
         """Set nothing."""
 
-    with patch.object(borrowing, "set_session", nothing):
+    with patch.object(tenant_pool, "set_session", nothing):
         yield
 
 
@@ -56,10 +64,10 @@ def _tenants_mixed() -> Iterator[None]:
 def _places_lost() -> Iterator[None]:
     """A connection that a cancelled call had is never given back."""
 
-    def forget(self: Leases, lease: Any) -> None:
+    def forget(self: ConnectionPool, lease: Any) -> None:
         """Keep its place."""
 
-    with patch.object(Leases, "retire", forget):
+    with patch.object(ConnectionPool, "discard", forget):
         yield
 
 
@@ -78,7 +86,7 @@ def _commits_left_out() -> Iterator[None]:
                 if count % 20 == 0:
                     raise _RolledBackError
 
-    with patch.object(borrowing, "begin", begin_unsafely):
+    with patch.object(executor, "begin", begin_unsafely):
         yield
 
 

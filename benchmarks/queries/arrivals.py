@@ -22,7 +22,7 @@ values (:id, :name, :email, :score, :created_at)
     Change("bench.arrivals", (("id", "parameter", "id"),)),
 ))
 def add(*, id: int, name: str, email: str, score: int, created_at: datetime) -> Args:
-    """Enter an arrival that has its id: many of them at once are copied.
+    """Insert an arrival with its id; many of them are copied.
 
     Writes bench.arrivals.
     SQL: sql/arrivals/add.sql
@@ -40,7 +40,7 @@ returning id
     Change("bench.arrivals", (("id", "returned", "id"),)),
 ))
 def create(*, name: str, email: str, score: int, created_at: datetime) -> Args:
-    """Enter an arrival and learn its id.
+    """Insert an arrival and return its id.
 
     Reads bench.arrivals.
     Writes bench.arrivals.

@@ -36,7 +36,7 @@ from bench.leads as l
 order by l.id
 """, read_only=True, session_clean=True)
 def export() -> Args:
-    """All leads in the order of their ids: to be streamed.
+    """List all leads in order of id; meant to be streamed.
 
     Reads bench.leads.
     SQL: sql/leads/export.sql
@@ -78,7 +78,7 @@ order by l.id
 limit :limit
 """, read_only=True, session_clean=True)
 def list_after(*, after: int, limit: int) -> Args:
-    """The leads that follow an id, in its order.
+    """List the leads after an id, in order of id.
 
     limit: 1..1000.
     Reads bench.leads.

@@ -34,7 +34,7 @@ from bench.notes as n
 where n.id = :id
 """, read_only=True, session_clean=True, row_security={"bench.notes": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
-    """The note with this id, of the tenant that the session is set to.
+    """The note with this id, of the session's tenant.
 
     Reads bench.notes.
     SQL: sql/notes/get_by_id.sql

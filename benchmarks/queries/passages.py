@@ -36,14 +36,12 @@ nearest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.distance
+select n.*
 from nearest as n
 order by n.distance + 0, n.id
 """, read_only=True, session_clean=True)
 def nearest(*, embedding: Vector | Sequence[float] | SupportsArray, below: int, limit: int = 10) -> Args:
-    """The passages nearest in meaning among those of some buckets, nearest first.
+    """List the passages nearest in meaning, nearest first, from some buckets.
 
     limit: 1..200, 10 by default.
     Reads bench.passages.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from plainsql import sync as sync
     from plainsql.database import Call, ConnectionLostError, Database, Transaction, connect
     from plainsql.executors import AsyncExecutor, SyncExecutor
-    from plainsql.loading import load
+    from plainsql.query_folder import load
     from plainsql.rows import Composite, Row
     from plainsql.types import UNSET, Json, UnsetType
 
@@ -96,12 +96,12 @@ _HOMES = {
     "UNSET": "plainsql.types",
     "UnsetType": "plainsql.types",
     "connect": "plainsql.database",
-    "load": "plainsql.loading",
+    "load": "plainsql.query_folder",
 }
 
 
 def __getattr__(name: str) -> object:
-    # Drivers are imported by those who use them: a script on psycopg does not wait for asyncpg.
+    # Drivers are imported when they are used: a script on psycopg does not wait for asyncpg.
     if name in _HOMES:
         value: object = getattr(import_module(_HOMES[name]), name)
     elif name == "sync":

@@ -1,4 +1,4 @@
-"""What connects to a database: its URL's parameters, and what a service file, the environment and a password
+"""Connection parameters of a database: from its URL, a service file, the environment and a password
 file add to them, by libpq's rules.
 
 libpq does this by itself; for other drivers it is done here, so that one URL means the same to all.
@@ -95,7 +95,7 @@ class Address(NamedTuple):
     """One of the servers that may be connected to."""
 
     host: str
-    """A name, an address or the folder of a Unix socket: what is connected to."""
+    """The name, the address or the folder of a Unix socket to connect to."""
     port: int
     name: str
     """The name that the server's certificate must have."""
@@ -110,7 +110,7 @@ class Conninfo:
     """The parameters of a connection, by libpq's names."""
 
     def __init__(self, url: str, environ: Mapping[str, str] | None = None) -> None:
-        """Raise ``ConnectError`` if the URL or what it leads to cannot be read, or a value cannot be."""
+        """Raise ``ConnectError`` if the URL, a file that it names or a value cannot be read."""
         environ = os.environ if environ is None else environ
         # What is empty is as if it were not there.
         self._given = {name: value for name, value in read_url(url).items() if value}
@@ -141,7 +141,7 @@ class Conninfo:
         return int(self._given[name]) if name in self._given else None
 
     def place(self, name: str) -> str:
-        """Return where a parameter is given, and its name, as an error text begins."""
+        """Return the source and the name of a parameter, as an error text begins."""
         return f"{self._sources[name]}: {name}"
 
     def refusal(self, name: str, why: str, *, hint: str) -> ConnectError:
@@ -169,7 +169,7 @@ class Conninfo:
     def check_files(self) -> None:
         """Raise ``ConnectError`` if a file for TLS is named and missing.
 
-        libpq goes on without a client's certificate then, and the server says what is wrong, or does not.
+        libpq then goes on without a client's certificate, and the server may refuse it, or not.
         """
         if self["sslmode"] == "disable" or all(address.is_socket for address in self.addresses()):
             return
@@ -300,7 +300,7 @@ def libpq_options(
     conninfo = Conninfo(url)
     conninfo.check_files()
     options = conninfo.values()
-    options.pop("client_encoding", None)  # text is exchanged as UTF-8, whatever the URL says
+    options.pop("client_encoding", None)  # text is always exchanged as UTF-8
     if application_name is not None:
         options["application_name"] = application_name
     elif not conninfo.application_name:

@@ -1,4 +1,4 @@
-"""Values on their way to a database, as far as both drivers have them alike: JSON, and what has no place in
+"""The encoding of values that both drivers share: JSON, and the errors of values that have no place in
 one of PostgreSQL's types.
 """
 
@@ -25,7 +25,7 @@ class UnfitValueError(ValueError):
 def encode_json(value: Any) -> bytes:
     """Return a value as JSON.
 
-    Raises ``UnfitValueError`` for a NaN or an infinity, which JSON does not have, and what msgspec raises.
+    Raises ``UnfitValueError`` for a NaN or an infinity, which JSON does not have, and msgspec's own errors.
     """
     if type(value) is Opaque:
         value = value.value
@@ -37,8 +37,8 @@ def encode_json(value: Any) -> bytes:
 
 
 def encode_jsonb(value: Any) -> bytes:
-    """Return a value as JSON for ``jsonb``, which has no NUL in its texts. Raises what ``encode_json``
-    raises.
+    """Return a value as JSON for ``jsonb``, which has no NUL in its texts. Raises the errors of
+    ``encode_json`` raises.
     """
     data = encode_json(value)
     if b"\\u0000" in data and _NUL.search(data):
@@ -47,7 +47,7 @@ def encode_jsonb(value: Any) -> bytes:
 
 
 def why_unfit(error: BaseException | None) -> str | None:
-    """Return what an ``UnfitValueError`` says, if one is behind an error that a driver raised."""
+    """Return the message of an ``UnfitValueError`` that caused a driver's error, if there is one."""
     while error is not None:
         if isinstance(error, UnfitValueError):
             return str(error)
@@ -56,7 +56,7 @@ def why_unfit(error: BaseException | None) -> str | None:
 
 
 def _holds_no_number(value: Any) -> bool:
-    """Whether one of the numbers in a value that msgspec encodes is a NaN or an infinity."""
+    """Return whether a value that msgspec encodes holds a NaN or an infinity."""
     try:
         plain = msgspec.to_builtins(value, str_keys=True)
         json.dumps(plain, allow_nan=False, check_circular=False)

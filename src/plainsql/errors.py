@@ -45,7 +45,7 @@ __all__ = [
 
 
 def printable(text: str) -> str:
-    """Return a text without what a terminal would act on: control characters, changes of direction.
+    """Return a text without the characters that a terminal acts on: control characters, changes of direction.
 
     They come from files, names and servers, and are shown by their numbers.
     """
@@ -60,10 +60,10 @@ def _escaped(code: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a text file: where an error is."""
+    """The place of an error in a text file."""
 
     path: str
-    """The file as the user knows it: relative to the working folder where that is shorter."""
+    """The file as the user knows it: relative to the working folder if that is shorter."""
     line: int = 0
     """1-based; 0 means the file as a whole."""
     column: int = 0
@@ -76,10 +76,10 @@ class Place:
         return ":".join([self.path, *numbers])
 
     def caret(self) -> str:
-        """The excerpt with a caret under the column, or nothing where either is unknown."""
+        """Return the excerpt with a caret under the column, or nothing if either is unknown."""
         if not (self.column and self.excerpt.strip()):
             return ""
-        # Tabs are kept in the caret's line, so that it stands right whatever a tab's width is.
+        # Tabs are kept in the caret's line, so that the caret is right for any tab width.
         lead = "".join("\t" if c == "\t" else " " for c in printable(self.excerpt[: self.column - 1]))
         return f"    {printable(self.excerpt)}\n    {lead}^"
 
@@ -113,7 +113,7 @@ class PlainsqlError(Exception):
 
 
 class SqlFileError(PlainsqlError):
-    """A SQL file cannot be loaded as it stands: its author must change it."""
+    """A SQL file cannot be loaded: its author must change it."""
 
 
 class SqlFolderError(SqlFileError):
@@ -173,11 +173,11 @@ class FileError(PlainsqlError, OSError):
 
 
 class OptionError(SettingsError, ValueError):
-    """An option of a function is not what it may be: ``connect(): max_size: expected …, got …``."""
+    """An option of a function is not of its kind: ``connect(): max_size: expected …, got …``."""
 
 
 class ConnectError(PlainsqlError, ConnectionError):
-    """The database cannot be reached or does not let us in: its operator must act."""
+    """The database cannot be reached or refuses the login: its operator must act."""
 
 
 class PoolTimeoutError(PlainsqlError, TimeoutError):
@@ -189,7 +189,7 @@ class TenantError(PlainsqlError):
 
 
 class TransactionError(PlainsqlError):
-    """A transaction is used in a way that it cannot be: after its end, or by two tasks at once."""
+    """A transaction is used in a way that it cannot be: after its end, or by two tasks at the same time."""
 
 
 class EmbeddedServerError(PlainsqlError):
@@ -201,7 +201,7 @@ class MigrationError(PlainsqlError):
 
 
 class CacheError(PlainsqlError):
-    """The read-through layer cannot do what was asked. Cache *reads* never raise."""
+    """The cache cannot do what a call needs: a write, or a command. Cache *reads* never raise."""
 
 
 class RedisUnavailableError(PlainsqlError, ConnectionError):

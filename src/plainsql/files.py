@@ -1,4 +1,4 @@
-"""Files and folders that nobody else can redirect: links are not followed, and what is there is looked at.
+"""Files and folders that other users cannot redirect: links are not followed, and existing files are checked.
 
 A path that can be foretold may hold a symbolic link: git keeps them in a repository, and in a shared folder
 anybody can make one. So a file is created under a random name that must be free, and moved to its place when
@@ -33,7 +33,7 @@ __all__ = [
     "sync_folder",
 ]
 
-# Neither is there on Windows, where making a link takes a right of its own.
+# Windows has neither; making a link there needs a right of its own.
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # A named pipe in the place of a file would keep us waiting for its other end.
@@ -48,7 +48,7 @@ _UNFINISHED: Final = ".unfinished"
 def create_file(path: Path, mode: int = 0o666) -> BinaryIO:
     """Create a file and open it for writing. Whatever has its name already, a link included, is refused.
 
-    Raises ``FileExistsError``, and what else ``open`` raises.
+    Raises ``FileExistsError``, and the errors of ``open``.
     """
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC, mode), "wb")
 
@@ -56,7 +56,7 @@ def create_file(path: Path, mode: int = 0o666) -> BinaryIO:
 def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
     """Open a regular file that has no other name, and return its descriptor. ``flags`` are ``os.open``'s.
 
-    Raises ``FileError`` if a link or something else is there, and what else ``os.open`` raises.
+    Raises ``FileError`` if a link or something else is there, and the errors of ``os.open``.
     """
     if not _NOFOLLOW and path.is_symlink():
         raise _is_link(path)
@@ -76,7 +76,7 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def read_file(path: Path) -> bytes:
-    """Return what a file holds. Raises what ``open_file`` raises."""
+    """Return the content of a file. Raises the errors of ``open_file``."""
     with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
@@ -85,28 +85,27 @@ def _check_replaceable(path: Path) -> None:
     try:
         found = path.lstat()
     except OSError:
-        return  # making the file says what is wrong, if anything is
+        return  # creating the file reports the error
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
         # It would be gone, and a file in its place.
-        raise FileError(
-            f"{path} is no regular file", hint="open a device or a pipe, and give what was opened"
-        )
+        raise FileError(f"{path} is no regular file", hint="open the device or pipe, and pass the open file")
 
 
 @contextmanager
 def replace_file(
     path: Path, *, mode: int = 0o666, overwrite: bool = True, durable: bool = False
 ) -> Generator[BinaryIO]:
-    """Write a file beside its place, and move it there when the block ends well. A link there is replaced.
+    """Write a file next to its place, and move it there when the block ends without an error. A link there is
+    replaced.
 
-    Whatever ends the block otherwise removes what was written.
+    If the block fails, the written file is removed.
 
     Args:
         path: the file's place; its folder exists.
         mode: the file's, before the umask.
-        overwrite: replace what is there.
+        overwrite: replace an existing file.
         durable: it is on the disk before it is in its place.
 
     Raises:
@@ -135,7 +134,7 @@ def replace_file(
 
 
 def remove_leftovers(path: Path) -> list[Path]:
-    """Remove what killed processes left of ``replace_file`` with this path, and return it.
+    """Remove the files that killed processes left of ``replace_file`` with this path, and return them.
 
     A file that is being written is held (flock) by its process, and is left alone.
     """
@@ -155,20 +154,20 @@ def remove_leftovers(path: Path) -> list[Path]:
 def make_folder(path: Path, mode: int = 0o700) -> None:
     """Make a folder of our own, or accept one that is. The folder around it exists.
 
-    Raises ``FileError`` as ``check_folder`` does, and what else ``mkdir`` raises.
+    Raises ``FileError`` as ``check_folder`` does, and the errors of ``mkdir``.
     """
     try:
         path.mkdir(mode)
     except FileExistsError:
         check_folder(path)
     else:
-        path.chmod(mode)  # whatever the umask says
+        path.chmod(mode)  # regardless of the umask
 
 
 def make_ignored_folder(path: Path) -> None:
     """Make a folder of our own that git ignores, or accept one. Others may look into it.
 
-    Raises what ``make_folder`` raises.
+    Raises the errors of ``make_folder``.
     """
     make_folder(path, 0o755)
     with suppress(FileExistsError), create_file(path / ".gitignore") as ignore:
@@ -176,11 +175,11 @@ def make_ignored_folder(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a folder that other users can change what is in it: theirs, one open to them, or a link.
+    """Refuse a folder whose files other users can change: their own, one they may write to, or a link.
 
     Root may use a folder of another user: it is that user's data then.
 
-    Raises ``FileError``, and what else ``lstat`` raises.
+    Raises ``FileError``, and the errors of ``lstat``.
     """
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
@@ -200,7 +199,7 @@ def check_folder(path: Path) -> None:
     if shared:
         raise FileError(
             f"{path} can be written to by other users (its mode is {stat.S_IMODE(found.st_mode):04o})",
-            hint=f"look at what is in it, then: chmod go-w {path}",
+            hint=f"check its files, then: chmod go-w {path}",
         )
 
 
@@ -276,7 +275,7 @@ def _is_link(path: Path) -> FileError:
 
 
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group is that of one user alone, as many systems make one for each."""
+    """Return whether a group has one user only: many systems make such a group for each user."""
     try:
         import grp
         import pwd

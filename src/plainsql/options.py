@@ -1,4 +1,4 @@
-"""The options of public functions: one table of what each may be, and one error for all that do not fit.
+"""The options of public functions: one table of their kinds, and one error for a value that does not fit.
 
 ::
 
@@ -28,7 +28,7 @@ class Kind(NamedTuple):
     expected: str
     fits: Callable[[Any], bool]
     got: Callable[[Any], str] | None = None
-    """Describes a value that does not fit, if its type alone would not tell."""
+    """Describes a value that does not fit, if its type alone is not enough."""
     hint: str | None = None
 
 
@@ -53,7 +53,7 @@ def nearest(name: str, known: object) -> str | None:
     return next(iter(get_close_matches(name, sorted(names), 1, 0.75)), None)
 
 
-# -- What is said of a value ------------------------------------------------------------------------------
+# -- Values in messages ------------------------------------------------------------------------------
 
 
 def _shown(value: object) -> str:
@@ -72,7 +72,7 @@ def _quoted(value: object) -> str:
 
 
 def _text_fault(text: str) -> str | None:
-    """What makes a text one that PostgreSQL cannot hold."""
+    """Return the reason why PostgreSQL cannot hold a text, or None."""
     if "\0" in text:
         return "a str with a zero byte"
     if not text.isascii():

@@ -1,4 +1,4 @@
-"""Poolers such as PgBouncer between us and the server: the same for both drivers."""
+"""Poolers such as PgBouncer in front of the server: the same for both drivers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 __all__ = ["Pooler", "is_backend_sql"]
 
 Pooler = Literal["transaction", "session"]
-"""What stands between us and the server, and for how long it lends a connection."""
+"""The pooler between plainsql and the server, by how long it lends a connection."""
 
 
 def is_backend_sql(pid: int) -> str:

@@ -182,8 +182,8 @@ class RedisConnection:
                 # A mistake of a program, which must not count as an outage.
                 raise PlainsqlError(
                     f"Redis at {self.address} cannot run a script",
-                    hint="see the cause: the user may lack the right to a command, or another program writes a "
-                    "key of the same name",
+                    hint="see the cause: the user may lack the right to a command, or another program writes "
+                    "a key of the same name",
                 ) from error
             # The server's text may quote arguments: it is not passed on.
             raise RedisUnavailableError(

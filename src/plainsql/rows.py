@@ -58,7 +58,7 @@ class Composite(msgspec.Struct, frozen=True, gc=False):
 def builder(row: type[Row]) -> Build:
     """Make the function that turns records into a list of ``row``.
 
-    The returned function raises ``DecodeError`` where a JSON value does not fit its type.
+    The returned function raises ``DecodeError`` if a JSON value does not fit its type.
     """
     fields = msgspec.structs.fields(row)
     hints = get_type_hints(row, include_extras=True)
@@ -90,7 +90,7 @@ def builder(row: type[Row]) -> Build:
 
 
 def is_plain(row: type[Row]) -> bool:
-    """Whether the type itself makes its rows of records, with nothing to do to their values."""
+    """Return whether the type itself makes rows of records, with no value to convert."""
     hints = get_type_hints(row, include_extras=True)
     fields = [(field.name, hints[field.name]) for field in msgspec.structs.fields(row)]
     return not any(
@@ -99,7 +99,9 @@ def is_plain(row: type[Row]) -> bool:
 
 
 def _maker(row: type[Row], hints: dict[str, Any]) -> Callable[..., Any]:
-    """Return what makes a row from its fields: the type itself, unless a field is read with others."""
+    """Return the function that makes a row of its fields: the type itself, unless a field is read with
+    others.
+    """
     names = [field.name for field in msgspec.structs.fields(row)]
     steps = []
     for index, name in enumerate(names):
@@ -170,7 +172,7 @@ def dynamic_row(
     ``json`` holds the positions of columns that arrive as JSON text. Nested columns (``"lead.id"``) become
     a nested row, and are null together. ``marks`` are those of columns that are read with others.
 
-    Raises ``ContractError`` where the names cannot be those of fields.
+    Raises ``ContractError`` if the names cannot be those of fields.
     """
     from plainsql.types import Json
 
@@ -217,7 +219,7 @@ def _check_names(name: str, columns: Sequence[str]) -> None:
             )
         if not outers or outers[-1] != outer or not dot:
             outers.append(outer)
-    # The columns of a nested row stand side by side: rows are built by position.
+    # The columns of a nested row are adjacent: rows are built by position.
     twice = next((field for names in (outers, columns) for field in names if names.count(field) > 1), None)
     if twice is not None:
         raise ContractError(
@@ -247,7 +249,7 @@ def leaves(row: type[Row], prefix: str = "") -> list[tuple[str, Any]]:
 def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, file: str) -> Build:
     """Make a builder that raises ``DecodeError`` for a null in one of the named columns.
 
-    A nested row's column (``"lead.id"``) may be null where there is no nested row.
+    A nested row's column (``"lead.id"``) may be null if there is no nested row.
     """
     if isinstance(item, type) and issubclass(item, Row):
         checks = [column for column in _columns(item, 0, "", None) if column[0] in names]
@@ -270,7 +272,7 @@ def refusing_null(build: Build, item: Any, names: Sequence[str], query: str, fil
 
 
 def _is_there(nested: Sequence[Any]) -> bool:
-    """Whether columns are those of a nested row: all are null where there is none."""
+    """True if the columns are those of a nested row: all are null if there is none."""
     return any(value is not None for value in nested)
 
 
@@ -292,7 +294,7 @@ def _columns(
 
 
 def composite(value: Any) -> Any:
-    """Turn a ``Composite`` into what the drivers take: a tuple, and so on for all that is in it."""
+    """Turn a ``Composite`` into a tuple, as the drivers take it, with all that is nested in it."""
     if isinstance(value, Composite):
         parts = zip(_encoders(type(value)), msgspec.structs.astuple(value), strict=True)
         return tuple(part if part is None else encode(part) for encode, part in parts)
@@ -311,7 +313,7 @@ def elements(value: Any) -> Any:
 
 
 def bits(value: Any) -> Any:
-    """Turn bools, in a list or in what NumPy can read, into bits; to the drivers, an array is its bytes."""
+    """Turn bools, in a list or an array, into bits: drivers would take an array as its bytes."""
     as_array = getattr(value, "__array__", None)
     numbers = value if as_array is None else as_array().tolist()
     if isinstance(numbers, list | tuple) and all(type(number) is bool for number in numbers):
@@ -329,7 +331,7 @@ def tuples(value: Any) -> Any:
 
 @lru_cache
 def _encoders(target: type[Composite]) -> list[Callable[[Any], Any]]:
-    """What the value of each field passes through on its way to a driver."""
+    """The conversion of each field on its way to a driver."""
     hints = get_type_hints(target, include_extras=True)
     return [_encoder(hints[field.name]) for field in msgspec.structs.fields(target)]
 
@@ -360,7 +362,9 @@ def _without_null(annotation: Any) -> Any:
 
 
 def _decoder(annotation: Any, where: str) -> Decode | None:
-    """Find what a value of this annotation needs; None where it is used as it comes. Never sees null."""
+    """Return the decoder for values of this annotation; None if they are used as they arrive. Never gets
+    null.
+    """
     annotation = _without_null(annotation)
     if get_origin(annotation) is Annotated:
         target, *marks = get_args(annotation)

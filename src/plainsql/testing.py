@@ -1,6 +1,6 @@
 """A pytest plugin: a real PostgreSQL and a real Redis for tests, shared by the workers of a run.
 
-It is there as soon as plainsql is installed, and costs nothing until a fixture is asked for::
+It is there as soon as plainsql is installed, and costs nothing until a fixture is requested::
 
     @pytest.fixture(scope="session")
     def plainsql_migrate():
@@ -45,7 +45,7 @@ _RUN = pytest.StashKey[str]()
 
 
 class DatabaseServer(Protocol):
-    """What the fixtures need of a server: where its databases are."""
+    """The server of the fixtures, by the URLs of its databases."""
 
     def url(self, database: str = "postgres") -> str:
         """Return the URL of a database."""
@@ -76,9 +76,9 @@ class Databases:
         self._admin = psycopg.connect(server.url(), autocommit=True)
 
     def template(self, migrate: Migrate) -> str:
-        """Return the name of a database that ``migrate`` was applied to, once in the run whoever asks first.
+        """Return the name of a database that ``migrate`` was applied to, once in the run.
 
-        Two callables are the same where their code and the values that are bound in them are.
+        Two callables are the same if their code and the values bound in them are the same.
         """
         name = f"{self._prefix}template_{_fingerprint(migrate)}"
         with (self._shared / f"{name}.lock").open("w") as lock:
@@ -207,7 +207,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     import psycopg
 
-    with suppress(psycopg.OperationalError):  # the tests have told that it is not there
+    with suppress(psycopg.OperationalError):  # the tests have reported that it is missing
         databases = Databases(_GivenServer(given), config.stash[_RUN], Path())
         databases.drop_all()
         databases.close()
@@ -218,7 +218,7 @@ def _no_migrations(url: str) -> None:
 
 
 def _fingerprint(migrate: Migrate) -> str:
-    """Tell callables apart in all workers alike; where in doubt, two that are the same come out different."""
+    """Return an identity of a callable that all workers agree on; in doubt, equal ones come out different."""
     parts: list[str] = []
     function: Any = migrate
     while isinstance(function, functools.partial):

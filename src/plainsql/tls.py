@@ -1,4 +1,4 @@
-"""Why a connection with TLS could not be made, whoever's library says it."""
+"""The reasons why a TLS connection fails, from the errors of each library."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _CODES: Final = {
     64: _WRONG_HOST,
 }
 
-# By a part of OpenSSL's reason, in whatever form a library quotes it.
+# By a part of OpenSSL's reason, which each library quotes in its own form.
 _REASONS: Final = (
     ("alert certificate required", _OUR_CERTIFICATE),
     ("alert bad certificate", _OUR_CERTIFICATE),
@@ -114,7 +114,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-# The first that is found counts. libpq's texts are in English, whatever the server's are.
+# The first match counts. libpq's texts are in English, even if the server's are not.
 _TEXTS: Final = (
     ("does not support SSL", _NO_TLS),
     ("server does not support", _NO_TLS),

@@ -1,4 +1,4 @@
-"""The Python side of PostgreSQL's types: what values arrive as, and the marks that annotations carry.
+"""The Python side of PostgreSQL's types: the classes of values, and the marks of annotations.
 
 ==========================  =====================================================================
 PostgreSQL                  Python
@@ -105,7 +105,7 @@ class RowMark(ABC):
 
 
 class SupportsArray(Protocol):
-    """What NumPy can read: its own arrays, tensors, series. NumPy itself is not imported for it."""
+    """A value that NumPy can read: its own arrays, tensors, series. NumPy itself is not imported for it."""
 
     def __array__(self) -> Any: ...
 

@@ -1,4 +1,4 @@
-"""URLs of PostgreSQL as libpq reads them, and what of a URL may be shown.
+"""URLs of PostgreSQL as libpq reads them, and without their secrets.
 
 One reading for every driver: drivers differ on what a password, a host or a ``+`` is, and one
 ``DATABASE_URL`` serves them all. libpq's other form, ``host=… password=…``, is read as well.
@@ -121,7 +121,7 @@ def hide_password(url: str) -> str:
     if not _authority(rest):  # and so no password before the query
         userinfo, at, place = "", "", rest
     elif "?" in userinfo and "=" in userinfo.partition("?")[2]:
-        return f"{scheme}://***"  # an @ of the query, or a password with a ?: nobody knows
+        return f"{scheme}://***"  # an @ of the query, or a password with a ?: ambiguous
     user, colon, _ = userinfo.partition(":")
     if any(mark in user for mark in "/?#@") or (user and not colon and scheme.startswith("redis")):
         user = "***"
@@ -301,7 +301,7 @@ def _keywords(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _unreadable(detail: str | None = None) -> ConnectError:
-    # Neither the URL nor a part of it is shown: nobody knows which part is the password.
+    # Neither the URL nor a part of it is shown: any part may be the password.
     return ConnectError("the database URL cannot be read", detail=detail, hint=_HINT)
 
 

@@ -1,4 +1,4 @@
-"""A database with the shop's schema, and an analyser of it, once a module."""
+"""A database with the shop's schema, and an analyser of it, for each test module."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def analyser(shop: psycopg.Connection[Any]) -> Generator[Analyser]:
 
 @pytest.fixture
 def honest(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """A database in which the function is labelled as what it is."""
+    """A database in which the function has this label."""
     build(connection, "honest")
     return connection

@@ -1,8 +1,8 @@
-"""All that makes the server call a function, and what the call really does: the oracle of effects.
+"""Every way in which the server calls a function, and what the call really does: the oracle of effects.
 
-One function writes a row and sets a setting for the session. It hangs on all that PostgreSQL evaluates:
-domains, aggregates, operator classes, defaults, triggers. Statements that reach it are run, and what they did
-is held against what is claimed of them.
+One function writes a row and sets a setting for the session. It is attached to everything that PostgreSQL
+evaluates: domains, aggregates, operator classes, defaults, triggers. Statements that reach it are run, and
+their effects are compared with the claims about them.
 
 `python -m tests.analysis.effects_cases --statements 20000 --seed 7 [--url …]` runs many more of them.
 """
@@ -24,7 +24,7 @@ from plainsql.settings import resolve_database
 
 __all__ = ["FLAVOURS", "Tally", "Violation", "build", "judge", "run", "written_statements"]
 
-# `leak` is what all of them come to: honestly labelled, or called by a body whose label says otherwise.
+# All of them end in `leak`: honestly labelled, or called by a body whose label is wrong.
 _LEAK = """
 create table probe (n integer);
 create function leak(integer) returns integer language plpgsql volatile as $$ begin
@@ -149,7 +149,7 @@ create cast (coin as json) with function to_json (coin);
 create view seen as select t.id, f(t.id) as v from t;
 """
 
-# Expressions over `t` that come to `f`.
+# Expressions over `t` that call `f`.
 _EXPRESSIONS = (
     "t.id::checked",
     "t.id::nested",
@@ -241,7 +241,7 @@ _CONTEXTS = (
     "select t.id from t limit (select count(({e})::text) from t)",
 )
 
-# Tables on which `f` hangs, each with the statements that reach it.
+# Tables that `f` is attached to, each with the statements that reach it.
 _WRITTEN: dict[str, tuple[str, Sequence[str]]] = {
     "column default": (
         "create table w (id integer primary key default 50, no integer default f(1), z integer default 1)",
@@ -402,7 +402,7 @@ _WRITTEN: dict[str, tuple[str, Sequence[str]]] = {
         ["select id from w", "update w set no = 1"],
     ),
 }
-# Only what is labelled immutable may stand in these.
+# Only functions labelled immutable are allowed in these.
 _IMMUTABLE = {
     "generated column": (
         "create table w (id integer, no integer, g integer generated always as (f(id)) stored)",
@@ -428,7 +428,7 @@ _IMMUTABLE = {
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of a run."""
+    """The counts of a run."""
 
     statements: int = 0
     refused: int = 0
@@ -436,7 +436,7 @@ class Tally:
     wrote: int = 0
     """Statements that left a row in the probe."""
     left: int = 0
-    """Statements after which the session was another."""
+    """Statements that changed the session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,7 +458,7 @@ class Violation:
 def build(
     connection: psycopg.Connection[Any], flavour: str, more: str = "", *, schema: str = _SCHEMA
 ) -> None:
-    """Make the schema, and a table ``w`` on which the function hangs."""
+    """Make the schema, and a table ``w`` that the function is attached to."""
     connection.execute("drop schema if exists effects cascade")
     connection.execute("create schema effects")
     connection.execute("set search_path to effects")
@@ -472,7 +472,7 @@ def build(
 
 
 def written_statements(flavour: str) -> dict[str, tuple[str, Sequence[str]]]:
-    """The tables that a flavour can hang on, and their statements."""
+    """Return the tables that a flavour can be attached to, with their statements."""
     return _WRITTEN | (_IMMUTABLE if "immutable" in flavour else {})
 
 
@@ -484,7 +484,7 @@ def judge(
     tally: Tally,
     role: str = "",
 ) -> Violation | None:
-    """Run a statement and hold what it did against what is claimed."""
+    """Run a statement and compare its effects with the claims about it."""
     tally.statements += 1
     try:
         claim = analyser.analyse(sql)
@@ -516,7 +516,7 @@ def judge(
 
 
 def run(connection: psycopg.Connection[Any], seed: int, statements: int, tally: Tally) -> Iterator[Violation]:
-    """Run so many statements from a seed, over all flavours, and yield each violation."""
+    """Run this many statements from a seed, over all flavours, and yield each violation."""
     random = Random(f"effects/{seed}")
     for flavour in FLAVOURS:
         build(connection, flavour)
@@ -530,7 +530,7 @@ def run(connection: psycopg.Connection[Any], seed: int, statements: int, tally: 
 
 
 def main() -> int:
-    """Fuzz until the number of statements is reached; whether there was a violation is the exit status."""
+    """Fuzz until the number of statements is reached; the exit status is 1 if there was a violation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--statements", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)

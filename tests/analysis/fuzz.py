@@ -39,7 +39,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
 
 @dataclass(slots=True)
 class Tally:
-    """What a run did."""
+    """The counts of a run."""
 
     queries: int = 0
     refused: int = 0
@@ -61,7 +61,7 @@ class Violation:
 
 @dataclass(slots=True)
 class Case:
-    """All that is needed to see a violation again."""
+    """Everything that is needed to reproduce a violation."""
 
     schema: Schema
     sql: str
@@ -83,7 +83,7 @@ class Case:
 
 
 def run(connection: psycopg.Connection[Any], seed: int, queries: int, tally: Tally) -> Iterator[Case]:
-    """Run so many queries from a seed, and yield what violates a claim, made small."""
+    """Run this many queries from a seed, and yield the violations of claims, made small."""
     number = 0
     while tally.queries < queries:
         random = Random(f"{seed}/{number}")
@@ -106,7 +106,7 @@ def run(connection: psycopg.Connection[Any], seed: int, queries: int, tally: Tal
 
 
 def build(connection: psycopg.Connection[Any], schema: Schema) -> bool:
-    """Make the schema and its data anew; rows that break a constraint are left out."""
+    """Make the schema and its data again; rows that break a constraint are left out."""
     connection.execute("drop schema if exists fuzz cascade")
     connection.execute("create schema fuzz")
     connection.execute("set search_path to fuzz")
@@ -132,21 +132,21 @@ def execute(
     emptied: list[str],
     more: str = "",
 ) -> list[tuple[Any, ...]] | None:
-    """The statement's rows as text, with all it wrote undone; ``None`` where it fails."""
+    """Return the statement's rows as text, with its writes undone; ``None`` if it fails."""
     connection.execute("begin")
     try:
-        # Foreign keys and their like shall not stand in the way of odd data.
+        # Foreign keys and similar constraints must not prevent odd data.
         for table in emptied:
             connection.execute(quoting.SQL("delete from {}").format(quoting.Identifier(table)))
         if more:
-            # Alone: what a foreign key would delete with these rows may matter.
+            # Only these rows: the rows that a foreign key would delete with them may matter.
             connection.execute("set local session_replication_role = replica")
             connection.execute(more.encode())
             connection.execute("set local session_replication_role = origin")
         cursor = psycopg.RawCursor(connection)
         typed = [None if v is None else str(v).lower() if isinstance(v, bool) else str(v) for v in values]
         cursor.execute(sql.encode(), typed)
-        # As text: no value that Python cannot hold, such as an infinite date, gets in the way.
+        # As text: a value that Python cannot hold, such as an infinite date, causes no error.
         result = cursor.pgresult
         assert result is not None
         return [
@@ -168,7 +168,7 @@ def attempt(
     emptied: list[str],
     tally: Tally | None = None,
 ) -> Violation | None:
-    """Analyse and execute one statement, and hold the one against the other."""
+    """Analyse and execute one statement, and compare the results."""
     tally = tally if tally is not None else Tally()
     try:
         analysis = analyser.analyse(sql)
@@ -197,7 +197,7 @@ def attempt(
 
 
 def judge(analysis: Analysis, rows: list[tuple[Any, ...]]) -> Violation | None:
-    """Whether rows disprove a claim."""
+    """Return whether rows disprove a claim."""
     if analysis.rows in ("one", "optional") and len(rows) > 1:
         return Violation("too many rows", f"{len(rows)} rows, though {analysis.rows_because}")
     if analysis.rows == "one" and not rows:
@@ -230,7 +230,7 @@ def judge_bounds(
     rows: list[tuple[Any, ...]],
     tally: Tally,
 ) -> Violation | None:
-    """Take away the rows that a binding says do not matter: the answer must stay the same."""
+    """Remove the rows that do not matter according to a binding: the answer must stay the same."""
     if not analysis.read_only or ORDER_MATTERS.search(sql):
         return None
     tables = [use.table for use in analysis.reads]
@@ -253,12 +253,12 @@ def judge_bounds(
 
 
 def literal(value: Any) -> str:
-    """A value as SQL text."""
+    """Return a value as SQL text."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def shrink(connection: psycopg.Connection[Any], analyser: Analyser, case: Case) -> Case:
-    """Cut the statement, then the data, as far as the violation stays."""
+    """Cut the statement, then the data, as long as the violation remains."""
 
     def fails(sql: str) -> bool:
         found = attempt(connection, analyser, sql, case.types, case.values, case.emptied)
@@ -291,7 +291,7 @@ def cut(tokens: list[str], fails: Callable[[list[str]], bool]) -> list[str]:
 
 
 def main() -> int:
-    """Fuzz until the number of queries is reached; the number of violations is the exit status."""
+    """Fuzz until the number of queries is reached; the exit status is the number of violations."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
@@ -317,7 +317,7 @@ def main() -> int:
 
 
 def database(url: str | None) -> psycopg.Connection[Any]:
-    """The database to work in: the one given, or one of a server that stops with this process."""
+    """The database to work in: the given one, or one of a server that stops with this process."""
     if url is None:
         from plainsql.settings import resolve_database
 

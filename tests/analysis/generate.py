@@ -18,7 +18,7 @@ DOMAINS = {"int": ("positive",), "text": ("present", "noted")}
 
 
 class Generator(Queries, Triggers):
-    """Writes cases for one server version."""
+    """The generator of cases for one server version."""
 
     def schema(self) -> Schema:
         statements = [
@@ -66,7 +66,7 @@ class Generator(Queries, Triggers):
         return Schema(statements, self.tables, rows)
 
     def _outer_join_view(self) -> str:
-        """A view over an outer join: read twice, it has outer joins of two readers."""
+        """Make a view over an outer join: read twice, it has outer joins of two readers."""
         one, other = (self.pick([t for t in self.tables if not t.view]) for _ in range(2))
         word = self.pick(("full", "full", "left"))
         columns = [Column("l", "int"), Column("r", "int")]
@@ -111,7 +111,7 @@ class Generator(Queries, Triggers):
         return Table(name, columns, keys=keys), f"create table {name} ({', '.join(parts)})"
 
     def _references(self, table: Table) -> list[str]:
-        """Foreign keys of a table to the ``id`` of others."""
+        """Make foreign keys of a table to the ``id`` of other tables."""
         found = []
         for column in table.columns:
             targets = [t for t in self.tables if t.keys and t.keys[0] == ("id",) and t is not table]
@@ -130,7 +130,7 @@ class Generator(Queries, Triggers):
         return found
 
     def _unique_index(self, table: Table) -> str:
-        """A unique index on an expression, on some rows, or that takes nulls for equal."""
+        """Make a unique index on an expression, on some rows, or with equal nulls."""
         keyed = [c for c in table.columns if c.type in ("int", "text")]
         column, other = self.pick(keyed), self.pick(table.columns)
         value, name = f"{{{column.type}}}", column.name
@@ -152,7 +152,7 @@ class Generator(Queries, Triggers):
                 return f"create unique index on {table.name} ({name}) where {other.name} {word}"
 
     def _lookup(self, table: Table, alias: str) -> list[str]:
-        """The conditions that find one row of a table, or nearly."""
+        """Make conditions that find one row of a table, or nearly."""
         types = {c.name: c.type for c in table.columns}
         if table.lookups and (not table.keys or self.chance(0.6)):
             parts = [
@@ -178,7 +178,7 @@ class Generator(Queries, Triggers):
         return statements
 
     def write(self) -> str:
-        """A statement that writes, with ``returning``."""
+        """Make a statement that writes, with ``returning``."""
         tables = [t for t in self.tables if not t.view]
         table = self.pick(tables)
         own = [c for c in table.columns if not c.generated]
@@ -267,7 +267,7 @@ class Generator(Queries, Triggers):
         if self.chance(0.08):
             return "default"
         value = self.expression(column.type, scope, 1)
-        # Rather a value than an error: half of the not-null columns are made safe.
+        # A value is better than an error: half of the not-null columns are made safe.
         return (
             value
             if column.nullable or self.chance(0.4)
@@ -306,7 +306,7 @@ class Generator(Queries, Triggers):
         return f"insert into {table.name} as t ({names}) {source}{conflict}"
 
     def statement(self) -> tuple[str, list[str]]:
-        """One statement and the types of its parameters."""
+        """Make one statement, with the types of its parameters."""
         self.parameters, self._ctes, self._aliases = [], [], 0
         if self.chance(0.25):
             sql = self.write()
@@ -316,14 +316,14 @@ class Generator(Queries, Triggers):
             sql = self.by_key()
         else:
             sql, _ = self.query(2, [])
-        # Parts of what was written have been thrown away: the parameters that are left are numbered anew.
+        # Parts of the text have been dropped: the remaining parameters are numbered again.
         used = sorted({int(number) for number in re.findall(r"\$(\d+)", sql)})
         numbers = {old: new for new, old in enumerate(used, 1)}
         sql = re.sub(r"\$(\d+)", lambda match: f"${numbers[int(match[1])]}", sql)
         return sql, [self.parameters[number - 1] for number in used]
 
     def by_key(self) -> str:
-        """A query that ought to find one row at most."""
+        """Make a query that should find one row at most."""
         keyed = [t for t in self.tables if t.keys or t.lookups]
         if not keyed:
             return self.query(2, [])[0]

@@ -1,4 +1,4 @@
-"""Random expressions and conditions over columns in reach, and the ``from`` items that they stand on."""
+"""Random expressions and conditions over the visible columns, and the ``from`` items that they belong to."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class Schema:
 
 
 Scope = list[tuple[str, str]]
-"""Columns in reach: how they are written, and their type."""
+"""The visible columns: how they are written, and their type."""
 
 
 class Expressions(ABC):
-    """Writes expressions, conditions and ``from`` clauses."""
+    """The generator of expressions, conditions and ``from`` clauses."""
 
     def __init__(self, random: Random, version: int = 180000) -> None:
         self.random = random
@@ -108,7 +108,7 @@ class Expressions(ABC):
         plain: bool = False,
         types: list[str] | None = None,
     ) -> tuple[str, list[str]]:
-        """A select with the types of its columns."""
+        """Make a select, with the types of its columns."""
 
     def parameter(self, type_: str) -> str:
         self.parameters.append(type_)
@@ -226,7 +226,7 @@ class Expressions(ABC):
         return self.pick(LITERALS[type_])
 
     def returned_set(self, scope: Scope) -> str:
-        """A call that returns a set of integers."""
+        """Make a call that returns a set of integers."""
         return self.pick(
             (
                 f"generate_series({self.expression('int', scope, 0)}, 3)",
@@ -318,7 +318,7 @@ class Expressions(ABC):
         return f"{sub(t)} {operator} {sub(t)}"
 
     def source(self, depth: int, outer: Scope, *, plain: bool) -> tuple[str, Scope]:
-        """One item of ``from`` with its columns."""
+        """Make one item of ``from``, with its columns."""
         alias = self.alias()
         roll = self.random.random()
         if roll < 0.62 or (depth <= 0 and roll < 0.85):
@@ -398,13 +398,15 @@ class Expressions(ABC):
         return sql, columns
 
     def _two_readers(self, scope: Scope) -> str:
-        """One side of an outer join as one reader has it, else the other as the same or another has it."""
+        """Make one side of an outer join as one reader has it, else the other as the same or another has
+        it.
+        """
         left = [name for name, _ in scope if name.endswith(".l")]
         right = [name for name, _ in scope if name.endswith(".r")]
         return f"coalesce({self.pick(left)}, {self.pick(right)})" if left and right else ""
 
     def _follow_reference(self) -> tuple[str, Scope] | None:
-        """A table with one or two that it refers to, joined along foreign keys or nearly."""
+        """Make a table with one or two that it refers to, joined along foreign keys or nearly."""
         tables = {t.name: t for t in self.tables}
         referring = [t for t in self.tables if t.references]
         if not referring:
@@ -427,7 +429,7 @@ class Expressions(ABC):
         return sql, columns
 
     def _read_twice(self, outer: Scope, *, plain: bool) -> tuple[str, Scope]:
-        """A view, table or ``with`` item joined with itself."""
+        """Make a view, table or ``with`` item joined with itself."""
         pool = [t for t in self.tables if t.view] + (self._ctes if not plain else []) or self.tables
         table = self.pick(pool)
         one, other = self.alias(), self.alias()

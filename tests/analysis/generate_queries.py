@@ -21,7 +21,7 @@ COUNTS = (
 
 
 class Queries(Expressions):
-    """Writes queries."""
+    """The generator of queries."""
 
     def query(
         self,
@@ -32,7 +32,7 @@ class Queries(Expressions):
         plain: bool = False,
         types: list[str] | None = None,
     ) -> tuple[str, list[str]]:
-        """A select with the types of its columns."""
+        """Make a select, with the types of its columns."""
         if depth > 0 and self.chance(0.14) and not simple:
             return self._set_operation(depth, outer, plain=plain, types=types)
         if depth > 0 and not simple and not plain and self.chance(0.2):

@@ -1,4 +1,4 @@
-"""Random trigger functions: what they return and assign, in the forms that are understood and in others."""
+"""Random trigger functions, with returns and assignments in forms that are understood and in others."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _OPAQUE = (
 
 
 class Triggers(Expressions):
-    """Writes row triggers."""
+    """The generator of row triggers."""
 
     def trigger(self, table: Table, number: int) -> list[str]:
-        """A function and the trigger of a table that calls it."""
+        """Make a function and the trigger of a table that calls it."""
         name = f"f{number}"
         columns = [column for column in table.columns if not column.generated]
         closes = (

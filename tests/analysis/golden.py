@@ -1,6 +1,6 @@
-"""Golden files: statements, and under each what the analysis says of one facet of it.
+"""Golden files: statements, each followed by the answer of the analysis for one facet of it.
 
-`python -m tests.analysis.golden URL` writes them anew from a database with the shop's schema; read the
+`python -m tests.analysis.golden URL` writes them again from a database with the shop's schema; read the
 difference.
 """
 
@@ -65,10 +65,10 @@ def _findings(analysis: Analysis) -> Iterator[str]:
         yield f"{finding.name}{place}: {finding.message} | {finding.hint}"
 
 
-def _reach(analysis: Analysis) -> Iterator[str]:
-    for dependence in analysis.dependencies:
-        where = f" where {dependence.column} = {dependence.parameter}" if dependence.column else ""
-        yield f"depends on {dependence.table}{where}"
+def _dependencies(analysis: Analysis) -> Iterator[str]:
+    for dependency in analysis.dependencies:
+        where = f" where {dependency.column} = {dependency.parameter}" if dependency.column else ""
+        yield f"depends on {dependency.table}{where}"
     for change in analysis.changes:
         known = ", ".join(
             f"{column} = {name}" if source == "parameter" else f"{column} as returned in {name}"
@@ -89,13 +89,13 @@ FACETS: dict[str, Callable[[Analysis], Iterator[str]]] = {
     "parameters": _parameters,
     "effects": _effects,
     "findings": _findings,
-    "reach": _reach,
+    "dependencies": _dependencies,
     "caching": _caching,
 }
 
 
 def cases(facet: str) -> list[tuple[str, list[str]]]:
-    """The statements of a golden file with the lines that stand under each."""
+    """Return the statements of a golden file, each with the lines below it."""
     found: list[tuple[str, list[str]]] = []
     for line in (FOLDER / f"{facet}.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("    "):
@@ -106,7 +106,7 @@ def cases(facet: str) -> list[tuple[str, list[str]]]:
 
 
 def describe(analyser: Analyser, facet: str, sql: str) -> list[str]:
-    """What the analysis says now."""
+    """Return the current answer of the analysis."""
     try:
         return list(FACETS[facet](analyser.analyse(sql)))
     except RefusedError as error:
@@ -114,7 +114,7 @@ def describe(analyser: Analyser, facet: str, sql: str) -> list[str]:
 
 
 def main(url: str) -> None:
-    """Write all golden files from what the analysis says now."""
+    """Write all golden files from the current answers of the analysis."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SHOP.encode())
         with Analyser(connection) as analyser:

@@ -1,4 +1,4 @@
-"""Two sets of queries that others wrote, where they are at hand: what their authors say must hold."""
+"""Two sets of queries by other authors, if they are available: the authors' answers must hold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plainsql.statements.scanner import scan
 
 CORPUS = Path(os.environ.get("PLAINSQL_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
 
-# Where the analysis is sharper than the authors, and why it is right.
+# Queries for which the analysis is sharper than the authors, with the reasons.
 SHARPER = {
     (
         "testing_data/aggregates/group_by/03_group_by_multiple.json",
@@ -46,7 +46,7 @@ def lines(name: str) -> list[dict[str, Any]]:
 
 
 def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
-    """The statement with `:name` as `$n`, and the names."""
+    """Return the statement with `:name` as `$n`, and the names."""
     names: list[str] = []
     parts, end = [], 0
     for token in scan(sql):
@@ -63,7 +63,7 @@ def analysed(
     connection: psycopg.Connection[Any], cases: list[dict[str, Any]]
 ) -> Iterator[tuple[dict[str, Any], Analysis]]:
     for case in cases:
-        # A case may make schemas of its own: all of it is undone.
+        # A case may make schemas of its own: everything is undone.
         connection.execute("begin")
         try:
             connection.execute(case["schema"].encode())
@@ -77,7 +77,7 @@ def analysed(
 def test_no_column_is_claimed_never_null_that_its_author_calls_nullable(
     connection: psycopg.Connection[Any],
 ) -> None:
-    """But where the analysis is sharper, with a reason; and at most 3 % are nullable without need."""
+    """The exceptions have reasons, and at most 3 % are nullable without need."""
     cases = lines("nullability.jsonl")
     claimed, careful, total = set(), [], 0
     for case, analysis in analysed(connection, cases):
@@ -93,7 +93,7 @@ def test_no_column_is_claimed_never_null_that_its_author_calls_nullable(
 
 
 def test_every_accepted_query_is_analysed_with_its_columns(connection: psycopg.Connection[Any]) -> None:
-    """Each is scanned to its parameters and described with its columns."""
+    """Each is scanned for its parameters and described with its columns."""
     for case, analysis in analysed(connection, lines("accepted.jsonl")):
         assert [column.name for column in analysis.columns] == case["columns"], case["id"]
         assert sorted(parameter.name for parameter in analysis.parameters) == sorted(case["parameters"]), (

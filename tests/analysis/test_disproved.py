@@ -254,13 +254,13 @@ def prepared(database_url: str) -> Generator[tuple[psycopg.Connection[Any], Anal
 
 
 def run(connection: psycopg.Connection[Any], sql: str) -> list[tuple[Any, ...]]:
-    """The statement's rows; what it wrote is undone."""
+    """Return the statement's rows; its writes are undone."""
     with connection.transaction(force_rollback=True):
         return connection.execute(sql.encode()).fetchall()
 
 
 @pytest.mark.parametrize(("why", "sql"), NULL, ids=[why for why, _ in NULL])
-def test_a_null_comes_where_none_is_ruled_out(
+def test_a_null_comes_if_none_is_ruled_out(
     prepared: tuple[psycopg.Connection[Any], Analyser], why: str, sql: str
 ) -> None:
     connection, analyser = prepared
@@ -269,7 +269,7 @@ def test_a_null_comes_where_none_is_ruled_out(
 
 
 @pytest.mark.parametrize(("why", "sql"), NO_ROW, ids=[why for why, _ in NO_ROW])
-def test_no_row_comes_where_one_is_not_promised(
+def test_no_row_comes_if_none_is_promised(
     prepared: tuple[psycopg.Connection[Any], Analyser], why: str, sql: str
 ) -> None:
     connection, analyser = prepared
@@ -278,7 +278,7 @@ def test_no_row_comes_where_one_is_not_promised(
 
 
 @pytest.mark.parametrize(("why", "sql"), MANY_ROWS, ids=[why for why, _ in MANY_ROWS])
-def test_many_rows_come_where_no_other_number_is_proved(
+def test_many_rows_come_if_no_other_number_is_proved(
     prepared: tuple[psycopg.Connection[Any], Analyser], why: str, sql: str
 ) -> None:
     connection, analyser = prepared
@@ -290,7 +290,7 @@ def test_many_rows_come_where_no_other_number_is_proved(
 def test_times_of_different_clocks_may_be_one_moment(
     prepared: tuple[psycopg.Connection[Any], Analyser], zone: str, column: str, moment: str, count: int
 ) -> None:
-    """A clock that is put forward makes two local times of one moment; a key tells them apart."""
+    """Two local times are one moment when clocks go forward; a key distinguishes them."""
     connection, analyser = prepared
     sql = f"select m.at from moments as m where m.{column} = $1::timestamptz"
     joined = f"select m.at from moments as m, stamps as s where s.id = $1::int and m.{column} = s.moment"
@@ -309,7 +309,7 @@ def test_times_of_different_clocks_may_be_one_moment(
 def test_columns_of_two_readers_are_no_nested_row(
     prepared: tuple[psycopg.Connection[Any], Analyser],
 ) -> None:
-    """Each reader of the view has outer joins of its own, and the columns of one reader stay together."""
+    """Each reader of the view has its own outer joins, and the columns of one reader stay together."""
     connection, analyser = prepared
     for sql, groups in (
         ("select v1.bid, v2.bid from each_a as v1 cross join each_a as v2", 2),
@@ -325,7 +325,7 @@ def test_columns_of_two_readers_are_no_nested_row(
 def test_a_full_join_read_once_keeps_its_proof(
     prepared: tuple[psycopg.Connection[Any], Analyser],
 ) -> None:
-    """One reader's two sides are still of one row."""
+    """The two sides of one reader still belong to one row."""
     _, analyser = prepared
     sql = "select coalesce(v1.aid, v1.bid) from deeper as v1 cross join deeper as v2"
     assert not analyser.analyse(sql).columns[0].nullable
@@ -340,8 +340,8 @@ LOCKED = [
 
 
 @pytest.mark.parametrize("sql", LOCKED)
-def test_a_row_locked_through_a_view_refers_to_what_is_not_seen(database_url: str, sql: str) -> None:
-    """A lock that was awaited reads the new version of a row, and not what that refers to."""
+def test_a_row_locked_through_a_view_refers_to_an_unseen_row(database_url: str, sql: str) -> None:
+    """After a wait for a lock the new version of a row is read, but not the row that it refers to."""
     with (
         psycopg.connect(database_url, autocommit=True) as connection,
         psycopg.connect(database_url, autocommit=True) as waiting,

@@ -1,4 +1,4 @@
-"""Effects, also of what is evaluated without a call in the tree, against what a statement really does."""
+"""Effects, also of expressions without a call in the tree, compared with what a statement really does."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.analysis.effects_cases import FLAVOURS, Tally, build, judge, run, wri
 SEED, STATEMENTS = 5, 2400
 
 
-def test_no_statement_does_what_it_is_proved_not_to_do(connection: psycopg.Connection[Any]) -> None:
+def test_no_statement_violates_a_proof_about_its_effects(connection: psycopg.Connection[Any]) -> None:
     tally = Tally()
     found = list(run(connection, SEED, STATEMENTS, tally))
     assert not found, "\n".join(map(str, found[:20]))
-    # The run is worth something only while most statements reach the function.
+    # The run is useful only while most statements reach the function.
     assert tally.refused + tally.failed < 0.25 * tally.statements
     assert tally.left > 0.5 * tally.statements
     assert tally.wrote > 0.3 * tally.statements
@@ -29,7 +29,7 @@ def test_no_statement_does_what_it_is_proved_not_to_do(connection: psycopg.Conne
 @pytest.mark.parametrize(
     ("flavour", "table"), [(f, table) for f in FLAVOURS for table in written_statements(f)]
 )
-def test_what_a_table_evaluates_is_followed(
+def test_expressions_of_a_table_are_followed(
     connection: psycopg.Connection[Any], flavour: str, table: str
 ) -> None:
     schema, statements = written_statements(flavour)[table]
@@ -296,7 +296,7 @@ _ALONE = {
 
 @pytest.mark.parametrize("name", _ALONE)
 def test_one_way_to_a_function_is_enough(connection: psycopg.Connection[Any], name: str) -> None:
-    """Nothing else in the database could be the reason for the answer."""
+    """No other object of the database could be the reason for the answer."""
     made, sql = _ALONE[name]
     build(connection, "honest", schema=made)
     tally = Tally()
@@ -367,7 +367,7 @@ _EXTENSIONS = [
 
 
 @pytest.mark.parametrize(("extension", "sql"), _EXTENSIONS, ids=[sql for _, sql in _EXTENSIONS])
-def test_what_runs_sql_from_its_arguments_may_do_anything(
+def test_functions_that_run_sql_from_arguments_may_do_anything(
     honest: psycopg.Connection[Any], extension: str, sql: str
 ) -> None:
     if extension:
@@ -396,7 +396,7 @@ _COMPUTING = [
 
 
 @pytest.mark.parametrize(("extension", "sql"), _COMPUTING, ids=[name for name, _ in _COMPUTING])
-def test_what_an_extension_computes_is_harmless(
+def test_functions_of_extensions_that_compute_are_harmless(
     honest: psycopg.Connection[Any], extension: str, sql: str
 ) -> None:
     honest.execute(f"create extension if not exists {extension} schema effects cascade".encode())
@@ -407,7 +407,7 @@ def test_what_an_extension_computes_is_harmless(
     assert not claim.opaque
 
 
-def test_what_an_extension_brings_for_indexes_is_no_part_of_a_body(
+def test_an_extensions_index_functions_are_no_part_of_a_body(
     connection: psycopg.Connection[Any],
 ) -> None:
     build(connection, "honest", schema="create extension if not exists vector schema effects")

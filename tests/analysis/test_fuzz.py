@@ -16,11 +16,11 @@ SEEDS, QUERIES = (11, 12, 13, 14), 550
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_claim_is_disproved(connection: psycopg.Connection[Any], seed: int) -> None:
-    """No null where none may be, no second row, no row that matters and was said not to."""
+    """No null in a column that may have none, no second row, no row that matters against a claim."""
     tally = Tally()
     case = next(run(connection, seed, QUERIES, tally), None)
     assert case is None, str(case)
-    # The run is worth something only while most queries run and many columns are claimed.
+    # The run is useful only while most queries run and many columns are claimed.
     assert tally.refused + tally.failed < 0.35 * tally.queries
     assert tally.never_null > 0.35 * tally.columns
     assert tally.single > 0.1 * tally.queries
@@ -60,7 +60,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("why", "sql"), FOUND, ids=[why for why, _ in FOUND])
-def test_what_the_fuzzer_found_stays_right(connection: psycopg.Connection[Any], why: str, sql: str) -> None:
+def test_cases_of_the_fuzzer_stay_right(connection: psycopg.Connection[Any], why: str, sql: str) -> None:
     """Each was once claimed to give one row at most."""
     schema = Schema(
         ["create table t (id integer not null, word text)"],
@@ -75,7 +75,7 @@ def test_what_the_fuzzer_found_stays_right(connection: psycopg.Connection[Any], 
 
 
 def test_grouping_sets_leave_out_an_expression_with_a_sub_select(connection: psycopg.Connection[Any]) -> None:
-    """Before 18 the tree does not mark it: it is known again by its text, sub-select and all."""
+    """Before 18 the tree does not mark it: it is recognised by its text, sub-select and all."""
     sub_select = "coalesce((select max(i.id) from t as i), 0)"
     statement = f"select {sub_select} from t group by cube (t.word, {sub_select})"
     schema = Schema(

@@ -1,4 +1,4 @@
-"""What the analysis says of many statements, word by word; see ``golden.py``."""
+"""The answers of the analysis for many statements, word by word; see ``golden.py``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOT_REACHED = {"XMLEXPR", "NEXTVALUEEXPR", "CURRENTOFEXPR", "CONVERTROWTYPEEXPR"
         for sql, expected in cases(facet)
     ],
 )
-def test_analysis_says_what_the_golden_file_says(
+def test_answers_equal_those_of_the_golden_file(
     analyser: Analyser, facet: str, sql: str, expected: list[str]
 ) -> None:
     """Every answer comes with its reason, and both stay as they were reviewed."""
@@ -31,6 +31,6 @@ def test_analysis_says_what_the_golden_file_says(
 def test_every_rule_is_needed_by_a_golden_answer(
     analyser: Analyser, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the rule for one kind of expression, some answer is another one."""
+    """Without the rule for one kind of expression, some answer changes."""
     monkeypatch.delitem(expression_rules._RULES, kind)
     assert any(describe(analyser, "nullability", sql) != expected for sql, expected in cases("nullability"))

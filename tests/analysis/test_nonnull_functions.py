@@ -1,4 +1,4 @@
-"""All that the table of functions claims never null is called with the edge values of its types."""
+"""Every function that the table claims never null is called with the edge values of its types."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ CONCRETE = {
 }
 POLYMORPHIC = {name for name in SAMPLES if name.startswith("any") or name in ('"any"', "record")}
 
-# Wait, block, or would end the run.
+# They wait, block, or would end the run.
 LEFT_OUT = ("pg_sleep", "pg_advisory", "pg_try_advisory")
 
 NOT_CALLED = ["text(xml)"]
@@ -214,17 +214,17 @@ BY_HAND: dict[str, list[tuple[str, ...]]] = {
     "width_bucket(numeric, numeric, numeric, integer)": [("5", "0", "1", "1"), ("0", "1", "0", "2")],
 }
 
-# Extensions of the server that cannot be made here: they need a preload or are languages that are there.
+# Extensions of the server that cannot be made here: they need a preload, or are languages that exist already.
 NOT_MADE = {"plpgsql", "pg_logicalinspect"}
 
 
 def may_be_null(rule: Rule, position: int) -> bool:
-    """Whether the rule claims a result that is not null even if this argument is null."""
+    """Return whether the rule claims a result that is not null even if this argument is null."""
     return rule.needs in ("none", "any") or (isinstance(rule.needs, tuple) and position not in rule.needs)
 
 
 def calls(function: Function, rule: Rule) -> Iterator[tuple[str, ...]]:
-    """The arguments of calls with combinations of edge values; none if a type has no samples."""
+    """Yield the arguments of calls with combinations of edge values; none if a type has no samples."""
     types = function.arguments.split(", ") if function.arguments else []
     yield from BY_HAND.get(str(function).removeprefix("public."), ())
     if not all(type_ in SAMPLES for type_ in types):
@@ -242,7 +242,7 @@ def calls(function: Function, rule: Rule) -> Iterator[tuple[str, ...]]:
 
 
 def extensions(connection: psycopg.Connection[Any]) -> list[str]:
-    """The extensions that come with the server."""
+    """Return the extensions that come with the server."""
     rows = connection.execute("select name from pg_available_extensions order by name").fetchall()
     return [name for (name,) in rows if name not in NOT_MADE]
 

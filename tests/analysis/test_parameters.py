@@ -1,4 +1,4 @@
-"""Parameters that refuse null: what is bound, and what that proves of columns."""
+"""Parameters that refuse null: how they are found, and what that proves about columns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prepared(database_url: str) -> Generator[psycopg.Connection[Any]]:
         yield connection
 
 
-def test_null_is_taken_where_a_trigger_fills_the_column(prepared: psycopg.Connection[Any]) -> None:
+def test_null_is_accepted_if_a_trigger_fills_the_column(prepared: psycopg.Connection[Any]) -> None:
     """It is the column's value only behind the trigger."""
     sql = "insert into filled (id, n, m) values ($1, $2, $3) returning n"
     with Analyser(prepared) as analyser:
@@ -46,7 +46,7 @@ def test_null_is_taken_where_a_trigger_fills_the_column(prepared: psycopg.Connec
 def test_a_parameter_that_is_bound_to_null_by_default_proves_nothing(
     prepared: psycopg.Connection[Any],
 ) -> None:
-    """Its default is null whatever the statement makes of it, so what is computed from it may be null."""
+    """Its default is null whatever the statement does with it, so a value computed from it may be null."""
     with Analyser(prepared) as analyser:
         refused = analyser.analyse("select $1::date - $2::date as days", ("one", "other"))
         accepted = analyser.analyse(
@@ -62,10 +62,8 @@ def test_a_parameter_that_is_bound_to_null_by_default_proves_nothing(
     )
 
 
-def test_a_default_of_null_in_the_header_is_asked_for(
-    prepared: psycopg.Connection[Any], tmp_path: Path
-) -> None:
-    """Also after the same text without it was analysed, and remembered."""
+def test_a_default_of_null_in_the_header_counts(prepared: psycopg.Connection[Any], tmp_path: Path) -> None:
+    """Also after the same text without it was analysed, and cached."""
     text = "-- Days.\n-- returns: value\n{}select :one::date - :other::date as days\n"
     memory = AnalysisCache(tmp_path / "memory", definitions=Definitions(prepared))
 

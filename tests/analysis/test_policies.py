@@ -1,4 +1,4 @@
-"""Which settings a table's policies ask for, where nothing is seen without them."""
+"""The settings that a table's policies require before they show any row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OWN = "tenant = (select nullif(current_setting('app.jwt_tenant', true), ''))"
 
 
 def asked(connection: psycopg.Connection[Any], *policies: str, enabled: bool = True) -> dict[str, Any]:
-    """The settings asked for by a table with these policies."""
+    """Return the settings that a table with these policies requires."""
     connection.execute("drop table if exists letter")
     connection.execute("create table letter (tenant text not null, public boolean not null)")
     if enabled:
@@ -37,7 +37,7 @@ def asked(connection: psycopg.Connection[Any], *policies: str, enabled: bool = T
         ([f"using ({_OWN})", "to pg_monitor using (true)"], ("app.jwt_tenant",)),
     ],
 )
-def test_tables_that_are_closed_without_a_setting_say_so(
+def test_tables_that_require_a_setting_are_found(
     connection: psycopg.Connection[Any], policies: list[str], settings: tuple[str, ...]
 ) -> None:
     assert asked(connection, *policies) == {"public.letter": settings}
@@ -57,5 +57,5 @@ def test_tables_that_may_show_something_without_one_do_not(
     assert asked(connection, *policies) == {}
 
 
-def test_policies_that_are_not_enabled_ask_for_nothing(connection: psycopg.Connection[Any]) -> None:
+def test_policies_that_are_not_enabled_require_nothing(connection: psycopg.Connection[Any]) -> None:
     assert asked(connection, f"using ({_OWN})", enabled=False) == {}

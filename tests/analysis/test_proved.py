@@ -1,6 +1,6 @@
-"""What keys and conditions prove, and, beside each proof, the case next to it that proves nothing.
+"""Proofs by keys and conditions, each next to a similar case that proves nothing.
 
-Every statement also runs, and its rows are held against all that is claimed of it.
+Every statement also runs, and its rows are compared with all claims about it.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def prepared(database_url: str) -> Generator[tuple[psycopg.Connection[Any], Anal
 
 
 def hold(prepared: tuple[psycopg.Connection[Any], Analyser], sql: str) -> Analysis:
-    """Analyse a statement, and hold the rows that it gives against what is claimed."""
+    """Analyse a statement, and compare its rows with the claims."""
     connection, analyser = prepared
     analysis = analyser.analyse(sql)
     with connection.transaction(force_rollback=True):
@@ -232,7 +232,7 @@ def hold(prepared: tuple[psycopg.Connection[Any], Analyser], sql: str) -> Analys
 
 
 @pytest.mark.parametrize("sql", ONE_ROW)
-def test_a_key_and_the_condition_that_it_asks_for_prove_one_row(
+def test_a_key_and_its_condition_prove_one_row(
     prepared: tuple[psycopg.Connection[Any], Analyser], sql: str
 ) -> None:
     assert hold(prepared, sql).rows == "optional"
@@ -253,7 +253,7 @@ def test_keys_and_conditions_exclude_null(
 
 
 @pytest.mark.parametrize("sql", MAY_BE_NULL)
-def test_what_does_not_exclude_null_proves_nothing(
+def test_a_condition_that_does_not_exclude_null_proves_nothing(
     prepared: tuple[psycopg.Connection[Any], Analyser], sql: str
 ) -> None:
     assert hold(prepared, sql).columns[0].nullable

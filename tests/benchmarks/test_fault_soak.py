@@ -11,7 +11,7 @@ from benchmarks.fault_soak.broken import BROKEN
 from benchmarks.fault_soak.history import ACKNOWLEDGED, REFUSED, UNKNOWN, Found, History, judge
 from benchmarks.fault_soak.soak import Plan, Report, soak
 from plainsql import codegen, embedded
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +82,6 @@ async def test_a_broken_pool_is_found_out(fault: str) -> None:
 def test_its_queries_are_up_to_date() -> None:
     project = Project.load(ROOT / "benchmarks" / "fault_soak")
     with embedded.start(scratch=True) as server:
-        found = review(project, server.url())
+        found = check_project(project, server.url())
     assert found.errors == ()
     assert not codegen.compare(found.files, project.output_folder)

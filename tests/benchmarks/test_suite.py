@@ -27,7 +27,7 @@ from benchmarks.rounds import measure
 from benchmarks.run import Told, run
 from benchmarks.stream_worker import read
 from plainsql import codegen, embedded
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def test_the_command_writes_json_and_tables(tmp_path: Path) -> None:
 def test_the_generated_queries_are_up_to_date() -> None:
     project = Project.load(ROOT / "benchmarks")
     with embedded.start(scratch=True) as server:
-        found = review(project, server.url("postgres"))
+        found = check_project(project, server.url("postgres"))
     assert found.errors == ()
     assert not codegen.compare(found.files, project.output_folder), "cd benchmarks && plainsql generate"
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from plainsql.cache import Cache, Reading, Touched, touch
+from plainsql.cache import Cache, CachedQuery, Touched, touched_rows
 from plainsql.dependencies import CachedRead, Dependency
 
 TABLE = "shop.messages"
@@ -34,11 +34,11 @@ def reading(
     stale: float | None = None,
     negative: bool = True,
     shape: str = "",
-) -> Reading[Message | None]:
+) -> CachedQuery[Message | None]:
     """A cached query over the table, bound by columns that have the names of its parameters."""
     dependencies = tuple(Dependency(table, column, column) for column in bound) or (Dependency(table),)
     policy = CachedRead(ttl, dependencies, local=local, stale=stale, negative=negative)
-    return Reading(name, policy, bound or ("conversation_id",), Message | None, shape=shape)
+    return CachedQuery(name, policy, bound or ("conversation_id",), Message | None, shape=shape)
 
 
 BY_CONVERSATION = reading("conversation_id")
@@ -47,7 +47,7 @@ ANY = reading(name="shop.messages.newest")
 
 def touched(*conversations: int) -> Touched:
     """What a write of messages of these conversations touches; without any, of whichever."""
-    return touch(TABLE, {"conversation_id": list(conversations)} if conversations else {})
+    return touched_rows(TABLE, {"conversation_id": list(conversations)} if conversations else {})
 
 
 class Table:
@@ -76,7 +76,7 @@ class Table:
     async def read(
         self,
         cache: Cache,
-        query: Reading[Message | None] = BY_CONVERSATION,
+        query: CachedQuery[Message | None] = BY_CONVERSATION,
         conversation: int = 1,
         scope: tuple[str, ...] = (),
     ) -> int | None:

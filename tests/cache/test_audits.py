@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from plainsql.cache import Cache
-from plainsql.cache.audits import Audits, Tally, follow
 from plainsql.cache.redis_store import RedisStore
+from plainsql.cache.shared_audit import AuditResult, SharedAudit, follow
 from plainsql.cache.stats import Violation
 from plainsql.errors import CacheError
 from tests.cache.model import Table, eventually
@@ -20,7 +20,7 @@ from tests.cache.model import Table, eventually
 @asynccontextmanager
 async def process(
     redis_url: str, namespace: str, own_rate: float = 0.0
-) -> AsyncIterator[tuple[Cache, Audits]]:
+) -> AsyncIterator[tuple[Cache, SharedAudit]]:
     """A program that looks often whether it is asked."""
     store = RedisStore(redis_url, namespace=namespace, deadline=10, write_deadline=10, quarantine=0)
     async with Cache(store, jitter=0, audit_rate=own_rate) as cache:
@@ -66,7 +66,7 @@ async def test_a_rate_of_its_own_is_never_lowered(redis_url: str, namespace: str
 async def test_it_ends_by_its_time_and_a_process_takes_part_once(redis_url: str, namespace: str) -> None:
     async with process(redis_url, namespace) as (cache, audits):
         id = await audits.ask(1.0, 0.05)
-        tally = Tally(0, 0, (), ())
+        tally = AuditResult(0, 0, (), ())
         while not tally.done:
             tally = await audits.tally(id)
         assert (tally.processes, tally.done) == (1, 1)
@@ -99,5 +99,5 @@ async def test_reports_of_an_audit_that_is_over_do_not_count_for_the_next(
     asked = await store.audits.report(first, {"a shop.get": 1, "v shop.get": 1}, found)
     assert asked is not None
     assert (asked.id, asked.rate) == (second, 1.0)
-    assert await store.audits.tally(second) == Tally(0, 0, (), ())
+    assert await store.audits.tally(second) == AuditResult(0, 0, (), ())
     await store.aclose()

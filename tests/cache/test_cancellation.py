@@ -21,7 +21,7 @@ async def settled(direct: Redis, pattern: str) -> None:
 async def test_a_read(open_redis_cache: Open, table: Table, direct: Redis, namespace: str) -> None:
     cache = open_redis_cache(lease=600.0, lease_wait=600.0)
     for turns in chain(range(40), (40 * 2**power for power in count())):
-        await cache.touch("shop.messages")
+        await cache.invalidate("shop.messages")
         table.versions[1] = turns
         read = asyncio.ensure_future(table.read(cache))
         for _ in range(turns):
@@ -32,7 +32,7 @@ async def test_a_read(open_redis_cache: Open, table: Table, direct: Redis, names
         await settled(direct, f"plainsql:{namespace}:*:l:*")
         async with asyncio.timeout(10):
             assert await table.read(cache) == turns
-        assert not len(cache._flights)
+        assert not len(cache._single_flight)
         if finished:
             return
 
@@ -40,7 +40,7 @@ async def test_a_read(open_redis_cache: Open, table: Table, direct: Redis, names
 async def test_one_of_several_reads_does_not_disturb_the_others(open_redis_cache: Open, table: Table) -> None:
     cache = open_redis_cache(lease=600.0, lease_wait=600.0)
     for turns in range(60):
-        await cache.touch("shop.messages")
+        await cache.invalidate("shop.messages")
         table.versions[1] = turns
         reads = [asyncio.ensure_future(table.read(cache)) for _ in range(9)]
         for _ in range(turns):
@@ -51,7 +51,7 @@ async def test_one_of_several_reads_does_not_disturb_the_others(open_redis_cache
         rest = [read for read in reads if not read.cancelled()]
         assert [read.result() for read in rest] == [turns] * len(rest)
         assert len(rest) >= 6
-    await eventually(lambda: not len(cache._flights))
+    await eventually(lambda: not len(cache._single_flight))
 
 
 async def test_a_read_that_all_have_left_is_ended(open_cache: Open, table: Table) -> None:
@@ -62,7 +62,7 @@ async def test_a_read_that_all_have_left_is_ended(open_cache: Open, table: Table
     for read in reads:
         read.cancel()
     await asyncio.wait(reads)
-    await eventually(lambda: not len(cache._flights) and not cache._background)
+    await eventually(lambda: not len(cache._single_flight) and not cache._background)
     table.gate.set()
     assert await table.read(cache) == 1
     assert table.loads == 2
@@ -84,6 +84,6 @@ async def test_a_write(open_redis_cache: Open, table: Table, direct: Redis, name
         fields = await direct.hkeys(f"plainsql:{namespace}:{{shop.messages}}")
         assert [name for name in fields if isinstance(name, bytes) and name.startswith(b"!")] == []
         assert await table.read(reader) == table.versions[1]
-        await writer.settle(await writer.mark(touched(1)))
+        await writer.publish(await writer.begin(touched(1)))
         if finished:
             return

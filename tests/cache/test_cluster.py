@@ -10,7 +10,7 @@ import pytest
 import redis
 from redis.asyncio import RedisCluster
 
-from plainsql.cache import Cache, Reading, merge, touch
+from plainsql.cache import Cache, CachedQuery, merge, touched_rows
 from plainsql.cache.redis_store import RedisStore
 from plainsql.cache.stats import Violation
 from plainsql.dependencies import CachedRead, Dependency
@@ -18,7 +18,7 @@ from tests.cache.model import BY_CONVERSATION, TABLE, Message, Table, eventually
 from tests.redis_server import free_port, redis_server
 
 LEADS = "shop.leads"
-BOTH = Reading[Message | None](
+BOTH = CachedQuery[Message | None](
     "shop.both",
     CachedRead(60, (Dependency(TABLE, "conversation_id", "id"), Dependency(LEADS), Dependency(TABLE))),
     ("id",),
@@ -53,7 +53,7 @@ async def test_a_read_of_several_tables_ends_with_each(caches: tuple[Cache, Cach
     reader, writer = caches
     for version, name in enumerate((TABLE, LEADS, TABLE), 2):
         assert [await table.read(reader, BOTH) for _ in range(3)] == [version - 1] * 3
-        async with writer.writing(touch(name, {})):
+        async with writer.writing(touched_rows(name, {})):
             table.versions[1] = version
         assert await table.read(reader, BOTH) == version
     assert reader.stats().errors == 0
@@ -67,11 +67,11 @@ async def test_a_write_to_several_tables_ends_the_reads_of_each(
     leads = reading("conversation_id", name="shop.leads.get", table=LEADS)
     for query in (BY_CONVERSATION, leads):
         await table.read(reader, query)
-    mark = await writer.mark(merge([touched(1), touch(LEADS, {"conversation_id": 1})]))
+    mark = await writer.begin(merge([touched(1), touched_rows(LEADS, {"conversation_id": 1})]))
     table.versions[1] = 2
     assert [await table.read(reader, query) for query in (BY_CONVERSATION, leads)] == [2, 2]
     assert reader.stats().fills == 2
-    await writer.settle(mark)
+    await writer.publish(mark)
     assert [await table.read(reader, query) for query in (BY_CONVERSATION, leads)] == [2, 2]
     assert reader.stats().fills == 4
 
@@ -83,7 +83,7 @@ async def test_a_slow_fill_does_not_store_what_was_overwritten(
     table.gate.clear()
     slow = asyncio.ensure_future(table.read(reader, BOTH))
     await table.seen.wait()
-    async with writer.writing(touch(LEADS, {})):
+    async with writer.writing(touched_rows(LEADS, {})):
         table.versions[1] = 2
     late = asyncio.ensure_future(table.read(reader, BOTH))
     await asyncio.sleep(0)

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plainsql import UNSET
-from plainsql.cache import Reading, merge, resolve_change, touch
+from plainsql.cache import CachedQuery, merge, resolve_change, touched_rows
 from plainsql.cache.keys import MOST_TAGS, digest_of, tag_of
 from plainsql.dependencies import CachedRead, Change, Dependency
 
@@ -85,19 +85,19 @@ def test_a_read_by_a_value_that_has_several_forms_depends_on_the_table(value: ob
 
 
 def test_a_write_by_such_a_value_touches_all_of_the_column() -> None:
-    assert touch("shop.leads", {"score": 0.1, "id": 1}).keys() == {"shop.leads"}
-    assert touch("shop.leads", {"score": 0.1, "id": 1})["shop.leads"].keys() == {"id"}
+    assert touched_rows("shop.leads", {"score": 0.1, "id": 1}).keys() == {"shop.leads"}
+    assert touched_rows("shop.leads", {"score": 0.1, "id": 1})["shop.leads"].keys() == {"id"}
 
 
 def test_several_writes_together_know_what_each_of_them_knows() -> None:
-    merged = merge([touch("a", {"x": 1, "y": 1}), touch("a", {"x": 2}), touch("b", {})])
-    assert merged == {"a": {"x": touch("a", {"x": [1, 2]})["a"]["x"]}, "b": {}}
+    merged = merge([touched_rows("a", {"x": 1, "y": 1}), touched_rows("a", {"x": 2}), touched_rows("b", {})])
+    assert merged == {"a": {"x": touched_rows("a", {"x": [1, 2]})["a"]["x"]}, "b": {}}
 
 
 def test_too_many_partitions_are_the_column() -> None:
-    assert touch("a", {"x": list(range(MOST_TAGS))})["a"].keys() == {"x"}
-    assert touch("a", {"x": list(range(MOST_TAGS + 1))}) == {"a": {}}
-    assert merge(touch("a", {"x": n}) for n in range(MOST_TAGS + 10)) == {"a": {}}
+    assert touched_rows("a", {"x": list(range(MOST_TAGS))})["a"].keys() == {"x"}
+    assert touched_rows("a", {"x": list(range(MOST_TAGS + 1))}) == {"a": {}}
+    assert merge(touched_rows("a", {"x": n}) for n in range(MOST_TAGS + 10)) == {"a": {}}
 
 
 def test_a_change_is_resolved_from_parameters_and_from_what_came_back() -> None:
@@ -106,19 +106,19 @@ def test_a_change_is_resolved_from_parameters_and_from_what_came_back() -> None:
         (("x", "parameter", "old"), ("x", "parameter", "new"), ("y", "returned", "y")),
     )
     parameters, rows = {"old": 1, "new": 2}, [{"y": 7}, {"y": 8}]
-    assert resolve_change(change, parameters, rows) == touch("a", {"x": [1, 2], "y": [7, 8]})
-    assert resolve_change(change, parameters) == touch("a", {"x": [1, 2]})
+    assert resolve_change(change, parameters, rows) == touched_rows("a", {"x": [1, 2], "y": [7, 8]})
+    assert resolve_change(change, parameters) == touched_rows("a", {"x": [1, 2]})
     assert resolve_change(change, parameters, []) == {
-        "a": {"x": touch("a", {"x": [1, 2]})["a"]["x"], "y": frozenset()}
+        "a": {"x": touched_rows("a", {"x": [1, 2]})["a"]["x"], "y": frozenset()}
     }
     assert resolve_change(change, {"old": 1, "new": UNSET}, None) == {"a": {}}
 
 
 def test_everything_that_decides_about_a_result_is_in_the_key() -> None:
     policy = CachedRead(60, (Dependency("a"),))
-    one = Reading[int]("q", policy, ("x", "y"), int, shape="1")
-    other_shape = Reading[int]("q", policy, ("x", "y"), int, shape="2")
-    other_name = Reading[int]("r", policy, ("x", "y"), int, shape="1")
+    one = CachedQuery[int]("q", policy, ("x", "y"), int, shape="1")
+    other_shape = CachedQuery[int]("q", policy, ("x", "y"), int, shape="2")
+    other_name = CachedQuery[int]("r", policy, ("x", "y"), int, shape="1")
     keys = [
         one.key((1, None), ()),
         one.key((1, UNSET), ()),
@@ -136,4 +136,4 @@ def test_everything_that_decides_about_a_result_is_in_the_key() -> None:
 
 def test_an_argument_that_cannot_be_in_a_key_is_refused() -> None:
     with pytest.raises(TypeError, match="cannot be cached"):
-        Reading[int]("q", CachedRead(60, ()), ("x",), int).key((object(),), ())
+        CachedQuery[int]("q", CachedRead(60, ()), ("x",), int).key((object(),), ())

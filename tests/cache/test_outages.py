@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from plainsql.cache import Cache, Mark, Reading
+from plainsql.cache import Cache, CachedQuery, PendingInvalidation
 from plainsql.cache.breaker import Breaker
 from plainsql.cache.redis_store import RedisStore
 from plainsql.dependencies import CachedRead, Dependency
@@ -31,7 +31,7 @@ async def _use(cache: Cache, table: Table, times: int = 12) -> None:
     for number in range(times):
         await table.write(cache, number)
         assert await table.read(cache) == number
-        await cache.touch(TABLE)
+        await cache.invalidate(TABLE)
 
 
 def _of(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
@@ -186,7 +186,7 @@ async def test_all_tables_of_a_new_redis_begin_their_quarantine_together(
     tables = ("shop.messages", "shop.people", "*")
     cache = open_redis_cache(quarantine=3600.0)
     policy = CachedRead(60, tuple(Dependency(name) for name in tables))
-    query: Reading[Message | None] = Reading("shop.all", policy, ("conversation_id",), Message | None)
+    query: CachedQuery[Message | None] = CachedQuery("shop.all", policy, ("conversation_id",), Message | None)
     await table.read(cache, query)
     for name in ("shop.messages", "shop.people", "%2A"):
         assert await direct.hexists(f"plainsql:{namespace}:{{{name}}}", "!")
@@ -199,13 +199,13 @@ async def test_one_shard_that_is_away_does_not_hold_up_what_the_others_are_told(
     """Writes that could not be made known are tried in turn, not the first one for ever."""
 
     class Half(RedisStore):
-        async def settle(self, token: str, touched: object) -> None:
+        async def publish(self, token: str, touched: object) -> None:
             if "shop.away" in touched:  # type: ignore[operator]
                 raise RedisUnavailableError("this shard does not answer")
-            await super().settle(token, touched)  # type: ignore[arg-type]
+            await super().publish(token, touched)  # type: ignore[arg-type]
 
     async with Cache(Half(redis_url, namespace=namespace, deadline=10, quarantine=0), jitter=0.0) as cache:
-        await cache.touch("shop.away")
-        cache._writes._settle_later(Mark("", {TABLE: {}}))
-        await eventually(lambda: TABLE not in +cache._writes.away)
-        assert "shop.away" in cache._writes.away
+        await cache.invalidate("shop.away")
+        cache._invalidation._publish_later(PendingInvalidation("", {TABLE: {}}))
+        await eventually(lambda: TABLE not in +cache._invalidation.unreachable_tables)
+        assert "shop.away" in cache._invalidation.unreachable_tables

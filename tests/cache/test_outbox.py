@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from plainsql.cache import Cache, Reading
+from plainsql.cache import Cache, CachedQuery
 from plainsql.cache.outbox import Fetch, drain, keep_draining, migration
 from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import BindError, CacheError
@@ -65,14 +65,16 @@ def begin_on(url: str) -> Any:
     return begin
 
 
-BY_CONVERSATION = Reading[int](
+BY_CONVERSATION = CachedQuery[int](
     "shop.count",
     CachedRead(60, (Dependency("shop.messages", "conversation_id", "conversation_id"),)),
     ("conversation_id",),
     int,
 )
-BY_RAW = Reading[int]("shop.raw", CachedRead(60, (Dependency("shop.messages", "raw", "raw"),)), ("raw",), int)
-ORDERS = Reading[int]("shop.orders", CachedRead(60, (Dependency("shop.order"),)), (), int)
+BY_RAW = CachedQuery[int](
+    "shop.raw", CachedRead(60, (Dependency("shop.messages", "raw", "raw"),)), ("raw",), int
+)
+ORDERS = CachedQuery[int]("shop.orders", CachedRead(60, (Dependency("shop.order"),)), (), int)
 
 
 async def count(cache: Cache, connection: asyncpg.Connection, conversation: uuid.UUID) -> int:
@@ -181,8 +183,8 @@ async def test_what_the_cache_has_not_heard_stays(
     begin = begin_on(fresh_database_url)
     await connection.execute("insert into shop.messages (conversation_id) values ($1)", A)
     async with Cache() as cache:
-        with monkeypatch.context() as away:
-            away.setattr(cache._breaker, "allows", lambda: False)
+        with monkeypatch.context() as unreachable_tables:
+            unreachable_tables.setattr(cache._breaker, "allows", lambda: False)
             with pytest.raises(CacheError):
                 await drain(cache, begin)
         assert await drain(cache, begin) == 1

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from plainsql.cache import MISS, Cache, Codec, MemoryStore, Reading, touch
+from plainsql.cache import MISS, Cache, CachedQuery, Codec, MemoryStore, touched_rows
 from plainsql.dependencies import CachedRead, Dependency
 from plainsql.errors import BindError
 from tests.cache.conftest import Open
@@ -176,15 +176,15 @@ async def test_a_hit_that_an_own_write_overtook_is_not_held(
     cache = open_cache()
     query = reading("conversation_id", local=60.0)
     await table.read(cache, reading("conversation_id"))
-    look = cache._store.look
+    lookup = cache._store.lookup
 
     async def overtaken(*args: Any, **options: Any) -> Any:
-        found = await look(*args, **options)
+        found = await lookup(*args, **options)
         await table.write(cache, 2)
         return found
 
     with monkeypatch.context() as slow:
-        slow.setattr(cache._store, "look", overtaken)
+        slow.setattr(cache._store, "lookup", overtaken)
         assert await table.read(cache, query) == 1
     assert cache.probe(query, (1,)) is MISS
 
@@ -209,7 +209,7 @@ async def test_the_process_holds_so_many_values_and_not_more(open_cache: Open, t
     assert cache.stats().entries == 10
     assert cache._local._index[TABLE][0].keys() == {"conversation_id"}
     assert len(cache._local._index[TABLE][1]) == 10
-    cache._local.drop(touch(TABLE, {}))
+    cache._local.drop(touched_rows(TABLE, {}))
     assert cache._local._index[TABLE] == ({}, {})
 
 
@@ -260,7 +260,7 @@ async def test_values_that_are_too_large_are_not_stored(open_cache: Open, table:
 async def test_what_cannot_be_stored_is_read(open_cache: Open) -> None:
     cache = open_cache()
     thing = object()
-    query = Reading[Any]("shop.things", CachedRead(60, (Dependency(TABLE),)), ("x",), Any)
+    query = CachedQuery[Any]("shop.things", CachedRead(60, (Dependency(TABLE),)), ("x",), Any)
 
     async def load() -> object:
         await asyncio.sleep(0)
@@ -305,18 +305,18 @@ async def test_an_audit_does_not_count_what_changed_in_the_meantime(open_cache: 
     table.gate.clear()
     table.seen.clear()
     await table.read(cache)
-    mark = await cache.mark(touched(1))
+    mark = await cache.begin(touched(1))
     table.versions[1] = 2
     table.gate.set()
     await eventually(lambda: not cache._background)
-    await cache.settle(mark)
+    await cache.publish(mark)
     assert cache.stats().violations == 0
 
 
 async def test_rows_without_an_order_are_the_same_in_another_one(open_cache: Open) -> None:
     cache = open_cache(audit_rate=1.0)
     rows = [1, 2, 3]
-    query = Reading[list[int]]("shop.ids", CachedRead(60, (Dependency(TABLE),)), (), list[int])
+    query = CachedQuery[list[int]]("shop.ids", CachedRead(60, (Dependency(TABLE),)), (), list[int])
 
     async def load() -> list[int]:
         rows.reverse()
@@ -362,6 +362,6 @@ def test_options_out_of_their_range_are_refused() -> None:
 async def test_reads_of_everything_end_with_any_write(open_cache: Open, table: Table) -> None:
     cache = open_cache()
     await table.read(cache, ANY)
-    await cache.touch_all(touch(TABLE, {"conversation_id": 5}))
+    await cache.invalidate_rows(touched_rows(TABLE, {"conversation_id": 5}))
     await table.read(cache, ANY)
     assert table.loads == 2

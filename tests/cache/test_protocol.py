@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from plainsql.cache import touch
+from plainsql.cache import touched_rows
 from tests.cache.conftest import Open
 from tests.cache.model import ANY, BY_CONVERSATION, TABLE, Table, reading, touched
 
@@ -50,7 +50,7 @@ async def test_a_write_that_does_not_know_the_column_ends_all_reads_by_it(
 ) -> None:
     cache = open_cache()
     await table.read(cache)
-    async with cache.writing(touch(TABLE, {"id": 7})):
+    async with cache.writing(touched_rows(TABLE, {"id": 7})):
         table.versions[1] = 2
     assert await table.read(cache) == 2
 
@@ -68,11 +68,11 @@ async def test_a_row_that_moves_ends_the_reads_of_both_sides(open_cache: Open, t
 
 async def test_a_read_over_two_tables_ends_with_either(open_cache: Open, table: Table) -> None:
     cache = open_cache()
-    from plainsql.cache import Reading
+    from plainsql.cache import CachedQuery
     from plainsql.dependencies import CachedRead, Dependency
     from tests.cache.model import Message
 
-    both = Reading[Message | None](
+    both = CachedQuery[Message | None](
         "shop.both",
         CachedRead(60, (Dependency(TABLE, "conversation_id", "id"), Dependency("shop.leads"))),
         ("id",),
@@ -82,7 +82,7 @@ async def test_a_read_over_two_tables_ends_with_either(open_cache: Open, table: 
     await table.read(cache, both)
     assert table.loads == 1
     for number, name in enumerate((TABLE, "shop.leads"), 2):
-        async with cache.writing(touch(name, {})):
+        async with cache.writing(touched_rows(name, {})):
             table.versions[1] = number
         assert await table.read(cache, both) == number
 
@@ -92,23 +92,23 @@ async def test_while_a_writer_is_under_way_reads_go_to_the_database_and_store_no
 ) -> None:
     reader, writer = open_cache(), open_cache()
     await table.read(reader)
-    mark = await writer.mark(touched(1))
+    mark = await writer.begin(touched(1))
     assert await table.read(reader) == 1
     table.versions[1] = 2
     assert await table.read(reader) == 2, "after the commit, before the versions are new"
     assert reader.stats().fills == 1
-    await writer.settle(mark)
+    await writer.publish(mark)
     assert await table.read(reader) == 2
     assert reader.stats().fills == 2
 
 
 async def test_each_of_several_writers_keeps_its_marker(open_cache: Open, table: Table) -> None:
     cache = open_cache()
-    first, second = await cache.mark(touched(1)), await cache.mark(touched(1))
-    await cache.settle(first)
+    first, second = await cache.begin(touched(1)), await cache.begin(touched(1))
+    await cache.publish(first)
     await table.read(cache)
     assert cache.stats().fills == 0
-    await cache.settle(second)
+    await cache.publish(second)
     await table.read(cache)
     assert cache.stats().fills == 1
 
@@ -118,17 +118,17 @@ async def test_a_column_that_is_first_read_by_while_a_writer_is_under_way_is_not
 ) -> None:
     # The writer could not know that anybody would read by conversation.
     reader, writer = open_cache(), open_cache()
-    mark = await writer.mark(touched())
+    mark = await writer.begin(touched())
     await table.read(reader)
     table.versions[1] = 2
     assert await table.read(reader) == 2
-    await writer.settle(mark)
-    mark = await writer.mark(touched(1))
+    await writer.publish(mark)
+    mark = await writer.begin(touched(1))
     by_another = reading("other", name="shop.messages.by_other")
     await table.read(reader, by_another)
     table.versions[1] = 3
     assert await table.read(reader, by_another) == 3
-    await writer.settle(mark)
+    await writer.publish(mark)
 
 
 async def test_a_slow_fill_does_not_store_what_was_overwritten(open_cache: Open, table: Table) -> None:
@@ -161,11 +161,11 @@ async def test_a_read_that_began_after_a_write_does_not_have_the_result_of_an_ea
 async def test_nor_that_of_one_that_met_a_writer_under_way(open_cache: Open, table: Table) -> None:
     reader, writer = open_cache(), open_cache()
     table.gate.clear()
-    mark = await writer.mark(touched(1))
+    mark = await writer.begin(touched(1))
     slow = asyncio.ensure_future(table.read(reader))
     await table.seen.wait()
     table.versions[1] = 2
-    await writer.settle(mark)
+    await writer.publish(mark)
     late = asyncio.ensure_future(table.read(reader))
     await asyncio.sleep(0)
     table.gate.set()
@@ -177,7 +177,7 @@ async def test_the_marker_of_a_writer_that_died_ends_in_a_miss(open_cache: Open,
     reader, writer = open_cache(), open_cache(marker_ttl=0.05)
     await table.read(reader)
     # Neither settled nor renewed.
-    mark = await writer.mark(touched(1))
+    mark = await writer.begin(touched(1))
     assert mark.renewal is not None
     mark.renewal.cancel()
     table.versions[1] = 2
@@ -188,12 +188,12 @@ async def test_the_marker_of_a_writer_that_died_ends_in_a_miss(open_cache: Open,
 
 async def test_a_marker_stands_as_long_as_its_writer_waits(open_cache: Open, table: Table) -> None:
     reader, writer = open_cache(), open_cache(marker_ttl=0.15)
-    mark = await writer.mark(touched(1))
+    mark = await writer.begin(touched(1))
     for _ in range(20):
         await asyncio.sleep(0.02)
         await table.read(reader)
     assert reader.stats().fills == 0
-    await writer.settle(mark)
+    await writer.publish(mark)
 
 
 async def test_a_write_that_is_rolled_back_ends_nothing_for_long(open_cache: Open, table: Table) -> None:
@@ -211,10 +211,10 @@ async def test_touch_ends_what_plainsql_has_not_written(open_cache: Open, table:
     await table.read(cache, conversation=1)
     await table.read(cache, conversation=2)
     table.versions |= {1: 2, 2: 2}
-    await cache.touch(TABLE, conversation_id=1)
+    await cache.invalidate(TABLE, conversation_id=1)
     assert await table.read(cache, conversation=1) == 2
     assert await table.read(cache, conversation=2) == 1
-    await cache.touch(TABLE)
+    await cache.invalidate(TABLE)
     assert await table.read(cache, conversation=2) == 2
 
 
@@ -246,11 +246,11 @@ async def test_who_waits_for_another_process_reads_itself_when_it_takes_too_long
 
 
 async def test_no_two_callers_have_the_same_object(open_cache: Open) -> None:
-    from plainsql.cache import Reading
+    from plainsql.cache import CachedQuery
     from plainsql.dependencies import CachedRead, Dependency
 
     cache = open_cache()
-    lists = Reading[list[int]]("shop.ids", CachedRead(60, (Dependency(TABLE),), local=60), (), list[int])
+    lists = CachedQuery[list[int]]("shop.ids", CachedRead(60, (Dependency(TABLE),), local=60), (), list[int])
 
     async def load() -> list[int]:
         await asyncio.sleep(0)
@@ -298,11 +298,11 @@ async def test_a_version_does_not_come_back_though_a_call_does(open_cache: Open,
     # A reply was lost, and the client has sent the command once more.
     cache = open_cache()
     store, call = cache._store, BY_CONVERSATION.call(BY_CONVERSATION.key((1,), ()), (1,))
-    first = await store.look(call, "token", keep=60, lease=60)
+    first = await store.lookup(call, "token", keep=60, lease=60)
     assert await store.fill(call, "token", first.versions, BY_CONVERSATION.codec.encode(None), 60)
-    assert (await store.look(call, "other", keep=60, lease=60)).state == "hit"
+    assert (await store.lookup(call, "other", keep=60, lease=60)).state == "hit"
     await table.write(cache, 2)
-    second = await store.look(call, "token", keep=60, lease=60)
+    second = await store.lookup(call, "token", keep=60, lease=60)
     assert second.state == "fill"
     assert second.versions != first.versions
     await store.release(call, "token")
@@ -311,10 +311,10 @@ async def test_a_version_does_not_come_back_though_a_call_does(open_cache: Open,
 async def test_a_lease_is_given_back_by_its_owner_alone(open_cache: Open) -> None:
     cache = open_cache()
     store, call = cache._store, BY_CONVERSATION.call(BY_CONVERSATION.key((1,), ()), (1,))
-    look = await store.look(call, "owner", keep=60, lease=60)
+    look = await store.lookup(call, "owner", keep=60, lease=60)
     await store.release(call, "another")
     assert await store.fill(call, "another", look.versions, b"x", 60), "current, but nothing is stored"
-    assert (await store.look(call, "third", keep=60, lease=60)).state == "busy"
+    assert (await store.lookup(call, "third", keep=60, lease=60)).state == "busy"
     await store.release(call, "owner")
-    assert (await store.look(call, "third", keep=60, lease=60)).state == "fill"
+    assert (await store.lookup(call, "third", keep=60, lease=60)).state == "fill"
     await store.release(call, "third")

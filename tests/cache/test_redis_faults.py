@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from plainsql.cache import Cache
+from plainsql.cache import Cache, OnFailure
 from plainsql.cache.redis_store import RedisStore
-from plainsql.cache.writes import OnFailure
 from plainsql.errors import CacheError
 from tests.cache.conftest import Open
 from tests.cache.model import ANY, Table, eventually, reading, touched
@@ -50,11 +49,11 @@ async def test_whatever_is_evicted_nothing_old_is_served(
             if rng.random() < 0.7:
                 await evict()
             await table.read(reader, query)
-        mark = await writer.mark(touched(1))
+        mark = await writer.begin(touched(1))
         if rng.random() < 0.5:
             await evict()
         table.versions[1] = version
-        await writer.settle(mark)
+        await writer.publish(mark)
         if rng.random() < 0.3:
             await evict()
         assert await table.read(reader, ANY) == version
@@ -68,7 +67,7 @@ async def test_a_marker_that_was_evicted_keeps_readers_from_storing_for_a_while(
     # The writer dies right after its commit, and Redis has lost its marker right before: both at once.
     reader, writer = open_redis_cache(quarantine=60.0), open_redis_cache(quarantine=60.0)
     await table.read(reader)
-    mark = await writer.mark(touched(1))
+    mark = await writer.begin(touched(1))
     assert mark.renewal is not None
     mark.renewal.cancel()
     assert await direct.delete(f"plainsql:{namespace}:{{shop.messages}}") == 1
@@ -83,13 +82,13 @@ async def test_a_partition_that_was_evicted_does_not_hide_a_marker(
 ) -> None:
     reader, writer = open_redis_cache(), open_redis_cache()
     await table.read(reader)
-    mark = await writer.mark(touched(1))
+    mark = await writer.begin(touched(1))
     async for key in direct.scan_iter(f"plainsql:{namespace}:*:conversation_id=*"):
         await direct.delete(key)
     await table.read(reader)
     table.versions[1] = 2
     assert await table.read(reader) == 2
-    await writer.settle(mark)
+    await writer.publish(mark)
 
 
 async def test_a_redis_that_restarts_empty_is_a_miss() -> None:
@@ -99,7 +98,7 @@ async def test_a_redis_that_restarts_empty_is_a_miss() -> None:
         async with opened(server.url) as cache:
             for version in range(1, 4):
                 table.versions[1] = version
-                await cache.touch("shop.messages")
+                await cache.invalidate("shop.messages")
                 assert [await table.read(cache) for _ in range(2)] == [version] * 2
                 server.kill()
                 server.start()
@@ -255,11 +254,11 @@ async def test_a_strict_write_whose_end_is_not_heard_keeps_its_marker(table: Tab
             await table.read(reader)
             store = writer._store
             assert isinstance(store, RedisStore)
-            mark = await writer.mark(touched(1))
+            mark = await writer.begin(touched(1))
             table.versions[1] = 2
             store._write_deadline = 0.05
             server.freeze()
-            await writer.settle(mark)
+            await writer.publish(mark)
             server.thaw()
             assert await table.read(reader) == 2
             await eventually(lambda: not writer.stats().unsettled)
@@ -272,9 +271,9 @@ async def test_closing_tells_what_was_not_told(table: Table) -> None:
         async with opened(server.url) as reader:
             await table.read(reader)
             async with opened(server.url) as writer:
-                mark = await writer.mark(touched(1))
+                mark = await writer.begin(touched(1))
                 table.versions[1] = 2
-                settling = asyncio.ensure_future(writer.settle(mark))
+                settling = asyncio.ensure_future(writer.publish(mark))
                 await asyncio.sleep(0)
                 settling.cancel()
                 await asyncio.wait([settling])

@@ -1,4 +1,4 @@
-"""A server whose databases a test can count, and a folder of migrations."""
+"""Fixtures: a server whose databases a test can count, and a folder of migrations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTES = {"0001_notes.sql": "create table notes (id int);", "0001_notes.rollback.
 
 @pytest.fixture
 def migrations(tmp_path: Path) -> Write:
-    """Write migrations into the folder of this test, and return that."""
+    """Write migrations into the folder of this test, and return the folder."""
     folder = tmp_path / "migrations"
 
     def write(files: Mapping[str, str]) -> Path:
@@ -32,7 +32,7 @@ def migrations(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def scratch_names(database_url: str, tmp_path: Path) -> Names:
-    """The scratch databases of this test's folder; other tests have theirs on the same server."""
+    """Return the scratch databases of this test's folder; other tests have theirs on the same server."""
     from hashlib import sha256
 
     own = NAME_PREFIX + sha256(bytes(tmp_path / "migrations")).hexdigest()[:8]

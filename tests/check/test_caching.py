@@ -1,4 +1,4 @@
-"""What a check says of cached queries, and the map of what makes them stale."""
+"""The findings about cached queries, and the map of writes that make them stale."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plainsql.check.cache_map import CacheEntry, Invalidation, invalidations
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 
 SCHEMA = """
@@ -52,30 +52,30 @@ select t.notes
 from tallies as t
 where t.author = :author
 """
-Check = Callable[..., Review]
+Check = Callable[..., ProjectCheck]
 
 
 @pytest.fixture
 def check(tmp_path: Path, database_url: str) -> Check:
-    """Review queries of one folder, by name, on the tables above and what comes after them."""
+    """Check queries of one folder, by name, on the tables above and the migrations given."""
 
-    def run(more: str = "", **queries: str) -> Review:
+    def run(more: str = "", **queries: str) -> ProjectCheck:
         files = {f"sql/notes/{name}.sql": text for name, text in queries.items()}
         for name, text in {"migrations/0001_notes.sql": SCHEMA + more, **files}.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        return review(Project(root=tmp_path), database_url)
+        return check_project(Project(root=tmp_path), database_url)
 
     return run
 
 
-def said(found: Review) -> list[tuple[str, str, int]]:
+def said(found: ProjectCheck) -> list[tuple[str, str, int]]:
     return [
         (Path(problem.path).name, problem.name, problem.line) for problem in (*found.errors, *found.findings)
     ]
 
 
-def test_the_map_says_which_writes_make_which_reads_stale_and_which_rows_they_spare(check: Check) -> None:
+def test_the_map_lists_stale_reads_by_write_and_the_rows_spared(check: Check) -> None:
     found = check(theirs=READ, add=ADD, remove=REMOVE)
     assert said(found) == []
     assert invalidations(found.inspection.checked) == [
@@ -91,7 +91,7 @@ def test_the_map_says_which_writes_make_which_reads_stale_and_which_rows_they_sp
     ]
 
 
-def test_a_trigger_that_is_not_understood_is_asked_about_where_something_is_cached(check: Check) -> None:
+def test_an_unknown_trigger_is_a_finding_if_a_query_is_cached(check: Check) -> None:
     assert said(check(TRIGGER, add=ADD)) == []
     found = check(TRIGGER, add=ADD, tallies=COUNT)
     assert said(found) == [("add.sql", "hidden-writes", 3)]
@@ -99,7 +99,7 @@ def test_a_trigger_that_is_not_understood_is_asked_about_where_something_is_cach
     assert entry.invalidated == (Invalidation("notes.add", ("public.tallies",)),)
 
 
-def test_what_a_comment_declares_is_believed(check: Check) -> None:
+def test_the_annotation_of_a_function_is_trusted(check: Check) -> None:
     found = check(TRIGGER + DECLARED, add=ADD, tallies=COUNT, theirs=READ)
     assert said(found) == []
     tallies, theirs = invalidations(found.inspection.checked)
@@ -108,9 +108,7 @@ def test_what_a_comment_declares_is_believed(check: Check) -> None:
 
 
 @pytest.mark.parametrize(("name", "call"), [("cache-unsteady", "now()"), ("cache-untracked", "peek()")])
-def test_no_code_is_generated_that_caches_what_differs_from_call_to_call(
-    check: Check, name: str, call: str
-) -> None:
+def test_no_code_caches_results_that_differ_from_call_to_call(check: Check, name: str, call: str) -> None:
     sql = f"-- It.\n-- returns: value\n-- cache: 5m\nselect {call} as it\n"
     found = check(it=sql)
     assert [problem.name for problem in found.errors] == [name]
@@ -120,7 +118,7 @@ def test_no_code_is_generated_that_caches_what_differs_from_call_to_call(
     assert any("CachedRead(300" in text for text in allowed.files.values())
 
 
-def test_a_setting_that_is_read_is_part_of_what_a_result_is_stored_under(check: Check) -> None:
+def test_a_setting_that_is_read_is_part_of_the_cache_key(check: Check) -> None:
     sql = "-- It.\n-- returns: value\n-- cache: 5m\nselect current_setting('app.region', true) as it\n"
     found = check(it=sql)
     assert said(found) == []
@@ -128,17 +126,17 @@ def test_a_setting_that_is_read_is_part_of_what_a_result_is_stored_under(check: 
     assert 'cache=CachedRead(300, (), scoped=True, settings=("app.region",))' in text
 
 
-def test_a_header_may_answer_for_what_is_hidden(check: Check) -> None:
+def test_a_header_may_allow_hidden_writes(check: Check) -> None:
     allowed = ADD.replace("count\n", "count\n-- allow: hidden-writes: it runs once a year\n", 1)
     assert said(check(TRIGGER, add=allowed, tallies=COUNT)) == []
-    # Where nothing is cached there is nothing to allow.
+    # If nothing is cached there is nothing to allow.
     assert said(check(TRIGGER, add=allowed, tallies=COUNT.replace("-- cache: 1h\n", ""))) == [
         ("add.sql", "allow", 3)
     ]
 
 
 @pytest.mark.parametrize("name", ["cache-unsteady", "cache-untracked"])
-def test_only_a_cached_query_is_asked_what_it_depends_on(check: Check, name: str) -> None:
+def test_only_a_cached_query_has_findings_about_dependencies(check: Check, name: str) -> None:
     call = {"cache-unsteady": "random()", "cache-untracked": "peek()"}[name]
     sql = f"-- It.\n-- returns: value\nselect\n  {call} as it\n"
     assert said(check(it=sql)) == []
@@ -154,7 +152,7 @@ def test_only_a_cached_query_is_asked_what_it_depends_on(check: Check, name: str
         ("select nextval('tickets') as id", "nextval(regclass) may write"),
     ],
 )
-def test_only_what_is_proved_to_read_can_be_cached(check: Check, sql: str, because: str) -> None:
+def test_only_a_proved_read_can_be_cached(check: Check, sql: str, because: str) -> None:
     found = check("create sequence tickets;", it=f"-- It.\n-- returns: optional value\n-- cache: 5m\n{sql}\n")
     (error,) = found.errors
     assert (error.name, error.line, error.column) == ("contract", 3, 4)
@@ -162,7 +160,7 @@ def test_only_what_is_proved_to_read_can_be_cached(check: Check, sql: str, becau
     assert error.hint
 
 
-def test_generated_code_holds_what_was_derived(check: Check) -> None:
+def test_generated_code_has_the_derived_dependencies(check: Check) -> None:
     found = check(TRIGGER + DECLARED, add=ADD, theirs=READ.replace("5m", "5m, local 1.5s, no negative"))
     (source,) = (text for text in found.files.values() if "def add" in text)
     assert "from plainsql.dependencies import CachedRead, Change, Dependency\n" in source

@@ -1,4 +1,4 @@
-"""After a migration, what is analysed again is what depends on something that has changed, and only that."""
+"""After a migration, exactly those statements are analysed again that depend on a changed definition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psycopg import sql
 
 from plainsql.analysis import Analyser
 from plainsql.analysis.catalog.definitions import Definitions
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 from tests.check.conftest import Write
 
@@ -46,12 +46,14 @@ QUERIES = {
 }
 
 OF_NOTES = {"loud_name", "moods", "owner_gone", "size", "starry"}
-"""What leads to notes: by name, in a string, by a view, and from owners, whose deletion deletes notes."""
+"""Statements that depend on notes: by name, in a string, by a view, and from owners, whose deletion
+deletes notes.
+"""
 
 OF_PAGES = OF_NOTES | {"page_added"}
-"""What leads to pages: the deletion of notes deletes them."""
+"""Statements that depend on pages: the deletion of notes deletes them."""
 
-# What a migration adds to the schema, and the queries that may have another answer then.
+# Additions of a migration to the schema, and the queries whose analysis may change.
 CHANGES = {
     "nothing": ("select 1;", set()),
     "a table of its own": ("create table other (id int);", set()),
@@ -146,10 +148,10 @@ def project(migrations: Write, tmp_path: Path) -> Project:
     return Project(root=tmp_path)
 
 
-def analysed(project: Project, url: str, *, anew: bool = False) -> tuple[Review, set[str]]:
-    """A review, and the queries that it analysed."""
+def analysed(project: Project, url: str, *, no_cache: bool = False) -> tuple[ProjectCheck, set[str]]:
+    """Check a project; return the result and the queries that were analysed."""
     with patch.object(Analyser, "analyse", autospec=True, side_effect=Analyser.analyse) as counted:
-        found = review(project, url, anew=anew)
+        found = check_project(project, url, no_cache=no_cache)
     assert [str(error) for error in found.errors] == []
     sent = [call.args[1] for call in counted.call_args_list]
     return found, {
@@ -160,16 +162,16 @@ def analysed(project: Project, url: str, *, anew: bool = False) -> tuple[Review,
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_migration_changes_is_analysed_again(
+def test_statements_that_a_migration_affects_are_analysed_again(
     project: Project, migrations: Write, database_url: str, change: str
 ) -> None:
-    """The answers are those of an analysis of everything."""
+    """The cached analyses equal those of a complete analysis."""
     text, expected = CHANGES[change]
     assert analysed(project, database_url)[1] == set(QUERIES)
     migrations({"0002_change.sql": text})
     found, again = analysed(project, database_url)
     assert again == expected
-    everything, _ = analysed(project, database_url, anew=True)
+    everything, _ = analysed(project, database_url, no_cache=True)
     assert found.files == everything.files
     assert found.findings == everything.findings
 
@@ -221,13 +223,13 @@ def test_a_name_is_found_however_it_is_written(database_url: str, text: str, nam
 def test_types_have_the_oids_of_the_database_that_is_there(
     project: Project, migrations: Write, database_url: str
 ) -> None:
-    """Two queries that share a row type are compared by them, and one may be remembered, the other not."""
+    """Two queries that share a row type are compared by it, although one may be cached and the other not."""
     folder = project.sql_folder / "notes"
     for name in ("first", "second"):
         (folder / f"{name}.sql").write_text(
             f"-- It.\n-- returns: many Felt\nselect n.id, n.mood\nfrom notes as n\nwhere n.id > :{name}\n"
         )
-    review(project, database_url)
+    check_project(project, database_url)
     migrations({"0002_change.sql": "create table other (id int);"})
     (folder / "second.sql").write_text((folder / "second.sql").read_text().replace(">", "<"))
-    assert review(project, database_url).errors == ()
+    assert check_project(project, database_url).errors == ()

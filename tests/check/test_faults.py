@@ -1,4 +1,4 @@
-"""A query that plainsql itself stumbles over is named, and hides nothing of the others."""
+"""A fault of plainsql in one query is reported with its file, and the other queries are still checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import plainsql
 from plainsql.analysis import Analyser
 from plainsql.check import problems
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.cli.app import main
 from plainsql.codegen import modules
 from plainsql.codegen import render as rendering
@@ -31,7 +31,7 @@ QUERIES = {
 STEPS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "reading": (catalog, "parse", lambda text, **_: "deep" in text),
     "analysing": (Analyser, "analyse", lambda _, sql, *rest, **__: "deep" in sql),
-    "finding": (problems, "unbound", lambda statement, _: statement.name == "notes.deep"),
+    "finding": (problems, "unbound_encryption", lambda statement, _: statement.name == "notes.deep"),
     "planning": (modules, "_plan_function", lambda item, *_: item.statement.name == "notes.deep"),
     "rendering": (
         rendering,
@@ -39,7 +39,7 @@ STEPS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
         lambda function, _: function.statement.name == "notes.deep",
     ),
 }
-"""The parts that a query goes through: what is called there, and whether a call is about the query."""
+"""The steps that a query goes through: the function that is called, and whether a call is about the query."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def project(migrations: Write, tmp_path: Path) -> Project:
 
 
 def stumble(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Let one part raise what nobody foresaw, for one query."""
+    """Make one step raise an unforeseen error for one query."""
     home, name, is_meant = STEPS[step]
     original = getattr(home, name)
 
@@ -65,11 +65,11 @@ def stumble(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_the_others_are_checked_all_the_same(
+def test_the_other_queries_are_still_checked(
     project: Project, database_url: str, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     stumble(monkeypatch, step)
-    found = review(project, database_url)
+    found = check_project(project, database_url)
     assert [(error.name, Path(error.path).name) for error in found.errors] == [
         ("sql-file" if step == "reading" else "fault", "deep.sql"),
         ("sql-file", "unread.sql"),
@@ -124,7 +124,7 @@ def test_loading_names_the_file(project: Project, monkeypatch: pytest.MonkeyPatc
     assert isinstance(caught.value.__cause__, RecursionError)
 
 
-def test_what_no_query_alone_is_the_cause_of_is_said_of_the_folder(
+def test_a_fault_of_no_single_query_is_reported_for_the_folder(
     project: Project, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = modules.plan_modules
@@ -135,6 +135,6 @@ def test_what_no_query_alone_is_the_cause_of_is_said_of_the_folder(
         return original(checked, *others)
 
     monkeypatch.setattr("plainsql.codegen.plan_modules", plan)
-    names = [(error.name, error.path) for error in review(project, database_url).errors]
+    names = [(error.name, error.path) for error in check_project(project, database_url).errors]
     assert ("fault", "sql") in names
     assert len(names) == 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 
 SCHEMA = """
@@ -26,7 +26,7 @@ def findings(folder: Path, url: str, sql: str) -> list[str]:
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    found = review(Project(root=folder), url)
+    found = check_project(Project(root=folder), url)
     assert found.errors == ()
     return [finding.name for finding in found.findings]
 

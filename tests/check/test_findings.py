@@ -1,4 +1,4 @@
-"""What a reviewer would object to: said once, at its place, unless the header answers for it."""
+"""The findings of a check: reported once, at their place, unless the header allows them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plainsql.check.problems import Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 
 SCHEMA = (
@@ -21,7 +21,7 @@ Find = Callable[..., list[Problem]]
 
 @pytest.fixture
 def find(tmp_path: Path, database_url: str) -> Find:
-    """What a review finds in one query."""
+    """Check one query, and return its problems."""
 
     def run(sql: str, *header: str, returns: str = "many Note") -> list[Problem]:
         for name, text in {
@@ -30,7 +30,7 @@ def find(tmp_path: Path, database_url: str) -> Find:
         }.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        found = review(Project(root=tmp_path), database_url)
+        found = check_project(Project(root=tmp_path), database_url)
         assert found.errors == ()
         return list(found.findings)
 
@@ -87,14 +87,14 @@ def test_a_header_may_allow_it(find: Find, name: str) -> None:
 
 
 @pytest.mark.parametrize("returns", ["many Note", "many value"])
-def test_nobody_asks_a_many_for_a_key_nor_a_one_for_a_limit(find: Find, returns: str) -> None:
+def test_a_many_needs_no_key_and_a_one_no_limit(find: Find, returns: str) -> None:
     assert [found.name for found in find(ALL, returns=returns)] == ["unbounded"]
     assert [found.name for found in find(ALL, returns=returns.replace("many", "optional"))] == [
         "unproved-one"
     ]
 
 
-def test_what_all_variants_have_is_said_once(find: Find) -> None:
+def test_a_finding_of_all_variants_is_reported_once(find: Find) -> None:
     sql = (
         f"{ALL}\nwhere true\n  and n.stars = :a --?\n  and n.author = :b --?\n"
         "order by n.text asc  --? order=up\norder by n.text desc  --? order=down\nlimit 5"
@@ -102,7 +102,7 @@ def test_what_all_variants_have_is_said_once(find: Find) -> None:
     assert [(found.line, found.column) for found in find(sql)] == [(8, 10), (9, 10)]
 
 
-def test_what_one_variant_has_is_said_and_may_be_allowed(find: Find) -> None:
+def test_a_finding_of_one_variant_is_reported_and_may_be_allowed(find: Find) -> None:
     sql = f"{ALL}\norder by n.stars  --? order=stars\norder by n.id  --? order=id\nlimit 5"
     assert [found.line for found in find(sql)] == [5]
     assert find(sql, "-- allow: partial-order: ties do not matter") == []
@@ -123,10 +123,10 @@ def test_an_allowance_of_no_finding_names_the_nearest(find: Find) -> None:
     assert (finding.message, finding.hint) == ("there is no finding 'unbound'", "did you mean unbounded?")
 
 
-def test_a_moved_statement_has_its_findings_where_it_stands_now(find: Find) -> None:
+def test_a_moved_statement_has_its_findings_at_its_new_place(find: Find) -> None:
     sql = f"{ALL}\norder by n.stars\nlimit 5"
     assert [found.line for found in find(sql)] == [5]
-    # From memory: the text of the statement has not changed.
+    # From the cache: the text of the statement has not changed.
     assert [found.line for found in find(sql, "", "")] == [7]
 
 
@@ -136,18 +136,16 @@ def test_a_moved_statement_has_its_findings_where_it_stands_now(find: Find) -> N
         ('m.text as "m.text", m.author as "m.author"', "left join notes as m on m.id = n.stars"),
         ('m.author as "m.author"', "inner join notes as m on m.id = n.stars"),
         ('m.id as "m.id", m.author as "m.author"', "left join notes as m on m.id = n.stars"),
-        # Not of one join: such a nested row is never None.
+        # Its columns are not of one join: such a nested row is never None.
         ('m.author as "m.author", n.author as "m.other"', "left join notes as m on m.id = n.stars"),
     ],
 )
-def test_a_nested_row_that_can_be_told_from_no_match_is_left_alone(
-    find: Find, columns: str, join: str
-) -> None:
+def test_a_nested_row_that_differs_from_no_match_is_no_finding(find: Find, columns: str, join: str) -> None:
     sql = f"select n.id, {columns}\nfrom notes as n\n{join}\nwhere n.id = 1"
     assert find(sql, returns="optional Note") == []
 
 
-def test_a_header_that_knows_better_makes_a_nested_row_one_that_can_be_told(find: Find) -> None:
+def test_a_headers_override_makes_a_nested_row_differ_from_no_match(find: Find) -> None:
     sql = (
         'select n.id, m.author as "m.author"\nfrom notes as n\n'
         "left join notes as m on m.id = n.stars\nwhere n.id = 1"

@@ -1,4 +1,4 @@
-"""What tools read: annotations, and a JSON line for a line."""
+"""The formats for tools: annotations, and one line of JSON for each line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def described(url: str, *lines: Any) -> list[Any]:
     return [json.loads(line) for line in describe_lines(encoded, url)]
 
 
-def test_an_annotation_is_one_line_whatever_is_in_it() -> None:
+def test_an_annotation_is_one_line_with_any_text_in_it() -> None:
     problem = Problem("refused", "a,b:c%/x.sql", 3, 8, "100 %\r\n::error::", "one\ntwo", "three: four")
     assert _annotation(problem, Path.cwd()) == (
         "::error file=a%2Cb%3Ac%25/x.sql,line=3,col=8,title=plainsql refused::"
@@ -134,7 +134,7 @@ def test_settings_of_a_schema_end_with_it(database_url: str) -> None:
 def test_readers_at_once_do_not_wait_for_each_other(database_url: str) -> None:
     one = describe_lines(iter([json.dumps({"id": 1, **GOOD}).encode()] * 2), database_url)
     assert "error" not in json.loads(next(one))
-    # The first one's transaction, with its table t, is still open.
+    # The first line's transaction, with its table t, is still open.
     assert "error" not in described(database_url, {"id": 2, **GOOD})[0]
     assert len(list(one)) == 1
 

@@ -1,7 +1,7 @@
-"""What a check says of a query that PostgreSQL refuses, or that is not what its header says, word by word.
+"""The messages about queries that PostgreSQL refuses or that contradict their header, word by word.
 
-A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and what is said of it. To add a
-case, write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read what came out.
+A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and the message. To add a case,
+write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read the result.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -36,8 +36,8 @@ create procedure forget(note bigint) language sql as 'delete from notes where id
 
 
 @pytest.fixture(scope="module")
-def reviewed(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Review:
-    """One review of all cases, each a query of its own folder: they must not share rows."""
+def reviewed(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> ProjectCheck:
+    """Check all cases in one project, each as a query of its own folder: they must not share rows."""
     root = tmp_path_factory.mktemp("messages")
     (root / "migrations").mkdir()
     (root / "migrations" / "0001_notes.sql").write_text(SCHEMA)
@@ -47,11 +47,11 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Rev
         (root / "sql" / name / "query.sql").write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        return review(Project(root=root), database_url)
+        return check_project(Project(root=root), database_url)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_message(reviewed: Review, name: str) -> None:
+def test_message(reviewed: ProjectCheck, name: str) -> None:
     file = GOLDEN / f"{name}.txt"
     text, _, expected = file.read_text("utf-8").partition(LINE)
     problems = [
@@ -68,7 +68,7 @@ def test_message(reviewed: Review, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_message_has_a_place_with_a_caret(reviewed: Review, name: str) -> None:
+def test_every_message_has_a_place_with_a_caret(reviewed: ProjectCheck, name: str) -> None:
     problems = [each for each in reviewed.errors if each.path == f"sql/{name}/query.sql"]
     assert problems
     for problem in problems:

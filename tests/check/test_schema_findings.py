@@ -1,4 +1,4 @@
-"""Functions that run with their owner's rights: said at their migration, unless it allows it."""
+"""Functions that run with their owner's rights: reported at their migration, unless it allows them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from plainsql.analysis.findings.definer_findings import search_path_names
 from plainsql.check.problems import Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 
 Find = Callable[..., list[Problem]]
@@ -22,7 +22,7 @@ START = "create schema app;\ncreate table app.t (a int);\n"
 
 @pytest.fixture
 def find(tmp_path: Path, database_url: str) -> Find:
-    """What a review finds in migrations, and in one query that is fine."""
+    """Check migrations, with one query that is correct, and return the problems."""
 
     def run(*migrations: str, files: Mapping[str, str] | None = None) -> list[Problem]:
         texts = {
@@ -34,7 +34,7 @@ def find(tmp_path: Path, database_url: str) -> Find:
         for name, text in texts.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        found = review(Project(root=tmp_path), database_url)
+        found = check_project(Project(root=tmp_path), database_url)
         assert found.errors == ()
         return list(found.findings)
 
@@ -49,14 +49,15 @@ def definer(setting: str, name: str = "app.f(a integer)", kind: str = "function"
 
 @pytest.fixture(scope="module")
 def role(database_url: str) -> Generator[str]:
-    """A role that may create in a schema if a migration says so."""
+    """A role that may create in a schema if a migration grants it."""
     name = f"findings_{uuid4().hex[:12]}"
     with psycopg.connect(database_url, autocommit=True) as admin:
         admin.execute(f"create role {name}".encode())
         try:
             yield name
         finally:
-            # The scratch database that grants it something goes with the next state of the migrations.
+            # The scratch database that grants something to the role goes with the next state of the
+            # migrations.
             scratch = admin.execute(
                 "select datname from pg_database where starts_with(datname, 'plainsql_scratch_')"
             ).fetchall()
@@ -105,27 +106,25 @@ def test_a_search_path_is_read_as_postgresql_reads_it(find: Find, setting: str) 
     assert (finding.line, finding.column) == (3, 1)
     assert finding.path.endswith("migrations/0001_it.sql")
     assert finding.excerpt.startswith("create function app.f(a integer)")
-    # What the hint says to do is all that is to be done.
+    # Doing what the hint says is enough.
     assert finding.hint is not None
     assert find(START + definer(setting), finding.hint.removeprefix("in a new migration: ") + ";") == []
 
 
 @pytest.mark.parametrize("grantee", ["public", "role"])
-def test_a_schema_that_others_may_create_in_is_named_with_who_may(
-    find: Find, role: str, grantee: str
-) -> None:
+def test_a_schema_open_to_other_roles_is_named_with_them(find: Find, role: str, grantee: str) -> None:
     who = role if grantee == "role" else "public"
     text = START + definer(SAFE) + f"grant create on schema app to {who};\n"
     (finding,) = find(text)
     said = f"the role {role}" if grantee == "role" else "every role"
-    assert f"its search_path names app, where {said} may create" in finding.message
+    assert f"its search_path names app, in which {said} may create" in finding.message
     assert finding.hint is not None
     assert finding.hint.endswith("set search_path = pg_catalog, pg_temp")
-    # Behind pg_catalog it is searched all the same, for whatever pg_catalog does not have.
+    # After pg_catalog it is still searched, for all that pg_catalog does not have.
     assert find(text + f"revoke create on schema app from {who};\n") == []
 
 
-def test_the_owner_of_a_function_may_create_where_it_looks(find: Find, role: str) -> None:
+def test_the_owner_may_create_in_its_functions_search_path(find: Find, role: str) -> None:
     text = (
         START + definer(SAFE) + f"grant create on schema app to {role};\n"
         f"alter function app.f(integer) owner to {role};\n"
@@ -139,7 +138,7 @@ def test_several_reasons_are_one_finding(find: Find) -> None:
     )
     assert "does not end in pg_temp" in finding.message
     assert finding.detail is not None
-    assert 'names public, where every role may create; its search_path names "gone"' in finding.detail
+    assert 'names public, in which every role may create; its search_path names "gone"' in finding.detail
 
 
 def test_procedures_atomic_bodies_and_functions_of_any_name(find: Find) -> None:
@@ -183,7 +182,7 @@ def test_the_place_is_the_statement_that_last_made_it_so(find: Find) -> None:
             "comment on function app.f(int) is 'x';\nalter function app.f(int) security definer;",
         )
     ) == [("0002_it.sql", 2)]
-    # What does not change it is no place.
+    # A statement that does not change the function is not its place.
     assert places(find(START + definer(""), "alter function app.f(int) owner to current_user;")) == [
         ("0001_it.sql", 3)
     ]
@@ -194,7 +193,7 @@ def test_of_overloads_each_has_its_own_place(find: Find) -> None:
     assert places(find(START + one + two)) == [("0001_it.sql", 3), ("0001_it.sql", 4)]
 
 
-def test_one_that_was_renamed_or_moved_is_found_by_its_body(find: Find) -> None:
+def test_a_renamed_or_moved_function_is_found_by_its_body(find: Find) -> None:
     moved = (
         "alter function app.f(int) rename to g; create schema other;"
         "alter function app.g(int) set schema other;"
@@ -202,7 +201,7 @@ def test_one_that_was_renamed_or_moved_is_found_by_its_body(find: Find) -> None:
     assert places(find(START + definer(""), moved)) == [("0001_it.sql", 3)]
 
 
-def test_one_that_is_made_at_run_time_is_found_by_its_name_or_said_of_the_folder(find: Find) -> None:
+def test_a_function_made_at_run_time_is_found_by_name_or_folder(find: Find) -> None:
     made = (
         "do $do$ begin execute 'create function app.{} {}' || $f$ as $$ begin return 1; end $$ $f$; end $do$;"
     )
@@ -235,7 +234,7 @@ def test_a_function_of_a_migration_that_was_applied_is_allowed_in_a_new_one(find
     assert find(START + definer(""), allowed) == []
 
 
-def test_an_allowance_that_is_no_longer_needed_stays_where_it_is(find: Find) -> None:
+def test_an_allowance_that_is_no_longer_needed_is_no_problem(find: Find) -> None:
     assert find(START + ALLOW + definer(""), f"alter function app.f(int) {SAFE};") == []
 
 
@@ -260,12 +259,12 @@ TRIGGER = (
 )
 
 
-def test_a_trigger_function_that_anybody_may_attach(find: Find) -> None:
+def test_a_trigger_function_that_any_role_may_attach_is_found(find: Find) -> None:
     reached = START + "grant usage on schema app to public;\n"
     (finding,) = find(reached + TRIGGER)
     assert finding.name == "definer-trigger"
     assert finding.message == (
-        "function app.log() is security definer, and everybody may make it a trigger of a table of their own"
+        "function app.log() is security definer, and any role may make it the trigger of a table of its own"
     )
     assert finding.line == 4
     assert finding.hint == "in a new migration: revoke all on function app.log() from public"
@@ -273,7 +272,7 @@ def test_a_trigger_function_that_anybody_may_attach(find: Find) -> None:
     assert (
         find(reached + "-- allow: definer-trigger: it writes what it is given, to be seen\n" + TRIGGER) == []
     )
-    # Nobody may use the schema; it is no trigger function.
+    # No role may use the schema; it is not a trigger function.
     assert find(START + TRIGGER) == []
     assert find(reached + definer(SAFE)) == []
 
@@ -325,8 +324,8 @@ def test_triggers_that_a_foreign_key_fires_as_the_owner(find: Find, role: str, c
     assert find(text.replace("create function", f"{ALLOW}create function")) == []
 
 
-def test_the_finding_of_a_cascade_is_about_what_happens(database_url: str, role: str) -> None:
-    """Who may delete an owner runs as the owner of the pets' table, by a type of their own."""
+def test_the_finding_of_a_cascade_is_real(database_url: str, role: str) -> None:
+    """A role that may delete an owner runs as the owner of the pets' table, by a type of its own."""
     text = CASCADE.format(
         action="on delete set null", event="update", table="pets", right="delete, select", role=role
     ).replace("as $$ begin", "as $$ declare x text := 'x'; begin")

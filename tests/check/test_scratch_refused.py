@@ -1,4 +1,4 @@
-"""A role that may not create databases: the error names it, the setting it is from, and the ways on."""
+"""A role that may not create databases: the error names it, its setting, and the remedies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = ("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS
 
 @pytest.fixture
 def plain(database_url: str) -> Iterator[tuple[str, str]]:
-    """A role that may not create databases, and a connection string of it."""
+    """A role that may not create databases, and a connection string with it."""
     role = f"plain_{uuid4().hex}"
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"create role {role} login password 'plain'".encode())

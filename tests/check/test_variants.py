@@ -1,4 +1,4 @@
-"""What is said of a query holds for every text that it can become, however many there are."""
+"""The facts about a query hold for every variant, however many there are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from plainsql.analysis import RefusedError
 from plainsql.analysis.preparation import Prepared, prepare_all
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.cli.app import main
 from plainsql.settings import Project
 from tests.check.conftest import Write
@@ -21,25 +21,25 @@ SCHEMA = {
     "create index on t (k);\ncreate table u (id int primary key, t_id int references t (id));\n"
 }
 LINES = "\n".join(f"  and t.c < :w{number}  --?" for number in range(1, 4))
-"""Lines that only make the texts more."""
+"""Lines that only increase the number of variants."""
 
-Inspect = Callable[..., Review]
+Inspect = Callable[..., ProjectCheck]
 
 
 @pytest.fixture
 def analyse_statements(migrations: Write, tmp_path: Path, database_url: str) -> Inspect:
-    """Review one query."""
+    """Check one query."""
 
-    def run(sql: str, *header: str) -> Review:
+    def run(sql: str, *header: str) -> ProjectCheck:
         migrations(SCHEMA)
         (tmp_path / "sql" / "things").mkdir(parents=True, exist_ok=True)
         (tmp_path / "sql" / "things" / "q.sql").write_text("\n".join(["-- It.", *header, sql, ""]))
-        return review(Project(root=tmp_path), database_url)
+        return check_project(Project(root=tmp_path), database_url)
 
     return run
 
 
-def module(found: Review) -> str:
+def module(found: ProjectCheck) -> str:
     assert [str(error) for error in found.errors] == []
     return next(source for path, source in found.files.items() if path.name == "things.py")
 
@@ -53,11 +53,11 @@ PAIR = (
 
 @pytest.mark.parametrize("others", [0, 3, 5])
 def test_two_lines_that_act_together_make_a_column_nullable(analyse_statements: Inspect, others: int) -> None:
-    # Each of the others proves it again: with all lines, nothing is null.
+    # Each of the other lines proves it again: with all lines, nothing is null.
     lines = "\n".join(f"  and t.a < :w{number}  --?" for number in range(others))
     found = analyse_statements(f"{PAIR}{lines}\norder by t.id\nlimit 10", "-- returns: many Thing")
     assert "a: int | None" in module(found)
-    # Every combination of the two, whatever the others are.
+    # Every combination of the two, whatever the other lines are.
     both = [text.given & {"r", "z"} for text in found.inspection.checked[0].texts]
     assert len(set(both)) == 4
 
@@ -111,7 +111,7 @@ def test_a_line_that_may_write_makes_the_whole_a_write(analyse_statements: Inspe
     )
 
 
-def test_texts_that_are_only_prepared_say_what_they_take_and_return(database_url: str) -> None:
+def test_variants_that_are_only_prepared_are_checked_too(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         good, refused, without = prepare_all(
             connection, ["select $1::bigint as a, 'x'::text", "select nope", "create table never (a int)"]
@@ -122,7 +122,7 @@ def test_texts_that_are_only_prepared_say_what_they_take_and_return(database_url
     assert without == Prepared((), ())
 
 
-def test_set_lines_that_act_together_in_what_is_returned_are_seen(analyse_statements: Inspect) -> None:
+def test_set_lines_that_combine_in_returning_are_seen(analyse_statements: Inspect) -> None:
     lines = "\n".join(f"  {column} = :{column},  --?" for column in ("a", "b", "c"))
     sql = (
         f"update t\nset\n{lines}\n  s = :s,  --?\n  k = :k,  --?\n  id = t.id\n"
@@ -147,7 +147,7 @@ AND = "\n".join(f"  and t.c < :w{number}  --?" for number in range(5))
 @pytest.mark.parametrize(
     "sql",
     [
-        # What stands in a sub-select, or beside a union, may take away what an outer expression relies on.
+        # A line in a sub-select, or in an arm of a union, may remove what an outer expression depends on.
         f"select coalesce((\nselect t.a\nfrom t\nwhere true\n{AND}\nlimit 1), 0) as n",
         f"select t.s as n\nfrom t\nwhere true\n{AND}\nunion all\nselect 'a'\norder by 1\nlimit 3",
         f"select t.s as n\nfrom t\ninner join u on u.t_id = t.id\n{AND}\nlimit 3",
@@ -157,9 +157,7 @@ AND = "\n".join(f"  and t.c < :w{number}  --?" for number in range(5))
         "select t.s as n\nfrom t\nwhere false\n" + AND.replace("  and", "  or") + "\nlimit 3",
     ],
 )
-def test_lines_that_are_not_known_to_act_alone_are_taken_in_all_combinations(
-    analyse_statements: Inspect, sql: str
-) -> None:
+def test_lines_that_may_interact_are_taken_in_all_combinations(analyse_statements: Inspect, sql: str) -> None:
     assert len(analyse_statements(sql, "-- returns: many value").inspection.checked[0].variants) == 32
 
 
@@ -170,12 +168,12 @@ def test_a_parameter_of_two_types_is_refused(analyse_statements: Inspect) -> Non
     (error,) = analyse_statements(sql, "-- returns: optional value", "-- allow: partial-order: any").errors
     assert (error.message, error.hint) == (
         ":x is integer with some lines and text with others",
-        "cast it wherever it stands: :x::integer",
+        "cast it everywhere: :x::integer",
     )
     assert (error.line, error.column) == (7, 13)
 
 
-def test_what_one_text_is_refused_for_names_its_lines(analyse_statements: Inspect) -> None:
+def test_the_refusal_of_one_variant_names_its_lines(analyse_statements: Inspect) -> None:
     sql = "select t.s\nfrom t\nwhere\n  t.a = :a  --?\n  and t.b = :b  --?\norder by t.id\nlimit 5"
     (error,) = analyse_statements(sql, "-- returns: many value").errors
     assert (error.message, error.line, error.detail) == (
@@ -197,13 +195,13 @@ def test_lines_are_named_with_their_choices(analyse_statements: Inspect) -> None
     assert error.detail == "with order=down"
 
 
-def test_what_all_texts_are_refused_for_names_no_lines(analyse_statements: Inspect) -> None:
+def test_the_refusal_of_all_variants_names_no_lines(analyse_statements: Inspect) -> None:
     sql = "select t.nope\nfrom t\nwhere true\n  and t.a = :a  --?\nlimit 5"
     (error,) = analyse_statements(sql, "-- returns: many value").errors
     assert (error.message, error.detail) == ("column t.nope does not exist", None)
 
 
-def test_describe_says_what_holds_for_all(
+def test_describe_shows_what_holds_for_all_variants(
     analyse_statements: Inspect,
     database_url: str,
     capsys: pytest.CaptureFixture[str],
@@ -217,8 +215,8 @@ def test_describe_says_what_holds_for_all(
     assert [column["nullable"] for column in described["columns"]] == [False, True]
 
 
-def test_the_answer_is_what_the_database_gives(analyse_statements: Inspect, database_url: str) -> None:
-    """The row that the two lines let through, on data."""
+def test_the_answer_agrees_with_the_database(analyse_statements: Inspect, database_url: str) -> None:
+    """The row that the two lines let through, with data."""
     lines = LINES.replace("t.c <", "t.a <")
     found = analyse_statements(f"{PAIR}{lines}\norder by t.id\nlimit 10", "-- returns: many Thing")
     variant = found.inspection.checked[0].statement.variant({"r", "z"})

@@ -28,34 +28,34 @@ FILES: dict[str, tuple[dict[str, str | bytes], str]] = {
         {"sql/notes/get.sql": ""},
         """\
 sql/notes/get.sql:1:1: the file is empty [sql-file]
-HINT: Write a header (-- returns: …) and a query.
+HINT: write a header (-- returns: …) and a query
 """,
     ),
     "two statements in one file": (
         {"sql/notes/get.sql": GET + ";\ndelete from notes\n"},
         """\
-sql/notes/get.sql:7:1: a second statement begins here, expected one statement a file [sql-file]
+sql/notes/get.sql:7:1: a second statement begins here, expected one statement per file [sql-file]
     delete from notes
     ^
-DETAIL: The first one ends with the semicolon at sql/notes/get.sql:6:1.
-HINT: Move it to a file of its own, or make it part of the first with a common table expression.
+DETAIL: the first one ends with the semicolon at sql/notes/get.sql:6:1
+HINT: move it to a file of its own, or combine both with a common table expression
 """,
     ),
     "a parameter in a comment": (
         {"sql/notes/get.sql": _with(GET, "-- param limit: 1..5") + "-- limit :limit\n"},
         """\
-sql/notes/get.sql:2:10: :limit stands only in a comment, where it is no parameter [sql-file]
+sql/notes/get.sql:2:10: :limit is only in a comment, where it is not a parameter [sql-file]
     -- param limit: 1..5
              ^
-DETAIL: It is at sql/notes/get.sql:7:10.
-HINT: Use it in the query, or remove this line.
+DETAIL: found at sql/notes/get.sql:7:10
+HINT: use it in the query, or remove this line
 """,
     ),
     "bytes that are not UTF-8": (
         {"sql/notes/get.sql": b"-- One n\xf3te.\n-- returns: value\nselect 1\n"},
         """\
 sql/notes/get.sql:1:9: the file is not UTF-8: the byte at offset 8 is 0xf3 [sql-file]
-HINT: Save it as UTF-8.
+HINT: save it as UTF-8
 """,
     ),
     "an unknown key": (
@@ -64,7 +64,7 @@ HINT: Save it as UTF-8.
 sql/notes/get.sql:2:4: unknown key 'retruns' [sql-file]
     -- retruns: optional Note
        ^
-HINT: Did you mean returns?
+HINT: did you mean returns?
 """,
     ),
     "a row that no class can be called": (
@@ -73,7 +73,7 @@ HINT: Did you mean returns?
 sql/notes/get.sql:2:22: 'note' cannot be the name of a row, expected a name such as Lead [sql-file]
     -- returns: optional note
                          ^
-HINT: Did you mean Note?
+HINT: did you mean Note?
 """,
     ),
     "a row whose columns differ from those of its other queries": (
@@ -93,7 +93,7 @@ HINT: select the same columns in the same order, or name another row in 'returns
         {"sql/notes/get.sql": GET, "sql/notes.sql": GET},
         """\
 sql/notes.sql: the file and the folder sql/notes claim one name, notes [sql-file]
-HINT: Rename the file, or move it into the folder.
+HINT: rename the file, or move it into the folder
 """,
     ),
     "a table that does not exist": (
@@ -110,7 +110,7 @@ sql/notes/get.sql:4:6: relation "note" does not exist [refused]
 sql/notes/get.sql:2:10: the query has no parameter :idd [sql-file]
     -- param idd: 1..5
              ^
-HINT: Did you mean id?
+HINT: did you mean id?
 """,
     ),
 }
@@ -143,7 +143,7 @@ FOLDERS = {
         "",
         (
             "sql: there is no SQL file in this folder [sql-file]\n"
-            "HINT: Queries are files whose names end in .sql.\n"
+            "HINT: add a query file, whose name ends in .sql\n"
         ),
     ),
     # A link to itself cannot be read by root either, as whom tests may run.
@@ -151,7 +151,7 @@ FOLDERS = {
         "sql",
         (
             "sql: the folder cannot be read: too many levels of symbolic links [sql-file]\n"
-            "HINT: Check who may read it.\n"
+            "HINT: check its permissions\n"
         ),
     ),
 }
@@ -335,7 +335,7 @@ DETAIL: statement 2 of 2: alter table notes add colour txt
         nothing of this file was kept
         completed before it, and kept: 0001_notes
 """
-ON_THE_SCRATCH_DATABASE = "        on the scratch database, which is removed: no other was changed\n"
+ON_THE_SCRATCH_DATABASE = "        on the scratch database, which is dropped: no other database was changed\n"
 
 
 def test_an_extension_that_the_server_lacks_is_told_with_its_place(

@@ -40,7 +40,7 @@ def run(arguments: str, closed: str) -> subprocess.CompletedProcess[str]:
         "describe notes.some --json",
         "db stats",
         "db stats --json",
-        "db test",
+        "db doctor",
     ],
 )
 def test_closed_output_is_one_line(write: Write, configured: str, arguments: str) -> None:

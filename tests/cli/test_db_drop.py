@@ -94,7 +94,7 @@ def test_nothing_goes_while_others_need_it(case: str, two: str, command: Command
     assert done.code == 1
     assert "nothing was removed: objects outside of shop need it\n  " in done.err
     assert dump(two) == before
-    assert command("db", "test", "shop").out.count("1 applied") == 1
+    assert command("db", "doctor", "shop").out.count("1 applied") == 1
 
 
 def test_what_layers_need_of_each_other_does_not_keep_them_where_both_go(two: str, command: Command) -> None:

@@ -134,7 +134,7 @@ def test_a_file_is_not_overwritten_unasked(shop: str, command: Command) -> None:
     path.write_text("mine")
     refused = command("db", "export", "-o", "out.jsonl")
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err == "out.jsonl: there is a file of that name\nHINT: choose another, or add --force\n"
+    assert refused.err == "out.jsonl: the file exists\nHINT: choose another name, or add --force\n"
     assert path.read_text() == "mine"
     assert command("db", "export", "-o", "out.jsonl", "--force").code == 0
     assert path.read_bytes().count(b"\n") == 3003
@@ -213,15 +213,15 @@ def test_a_database_at_another_migration_is_refused(shop: str, command: Command,
     refused = command("db", "import", "out.jsonl", "--replace")
     assert (refused.code, refused.out) == (1, "")
     assert refused.err == (
-        "out.jsonl: shop is at another migration in this database than in the file\n"
-        "DETAIL: applied here, and not there: 0002_more\n"
+        "out.jsonl: shop has other migrations in this database than in the file\n"
+        "DETAIL: applied in this database, not in the file: 0002_more\n"
         "HINT: import it into a database at the file's migration, and migrate that\n"
         "nothing was imported\n"
     )
     command("db", "export", "-o", "newer.jsonl")
     command("migrate", "rollback")
     refused = command("db", "import", "newer.jsonl", "--replace")
-    assert "DETAIL: applied where it was exported, and not here: 0002_more\n" in refused.err
+    assert "DETAIL: applied in the file, not in this database: 0002_more\n" in refused.err
     assert "HINT: plainsql migrate --layer shop, then import again\n" in refused.err
 
 

@@ -158,7 +158,7 @@ def test_ctrl_c_leaves_nothing(write: Write, command: Command, monkeypatch: pyte
         raise KeyboardInterrupt
 
     folder = write({})
-    monkeypatch.setattr("plainsql.check.project_check.review", interrupted)
+    monkeypatch.setattr("plainsql.check.project_check.check_project", interrupted)
     done = command("init", "new/project")
     assert (done.code, done.err) == (130, "interrupted\n")
     assert list(folder.iterdir()) == []

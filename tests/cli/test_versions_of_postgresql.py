@@ -1,4 +1,4 @@
-"""``plainsql db test`` on the PostgreSQL versions that queries run on: a warning, not a failure."""
+"""``plainsql db doctor`` on the PostgreSQL versions that queries run on: a warning, not a failure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_an_old_server(
     monkeypatch.setattr(database_check, "_MIN_SERVER", oldest)
     write(NOTES)
     command("migrate")
-    done = command("db", "test", "--json")
+    done = command("db", "doctor", "--json")
     first = json.loads(done.out)["checks"][0]
     assert (first["name"], first["state"], first["hint"].startswith(hint)) == ("postgresql", state, True)
     assert done.code == (state == "failed")

@@ -1,4 +1,4 @@
-"""The kitchen, a project with a query for everything that can be generated; and projects made by a test."""
+"""The kitchen, a project with a query for everything that can be generated, and projects made by a test."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pytest
 import plainsql
 import plainsql.sync
 from plainsql import codegen
-from plainsql.check.project_check import Review, review
+from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 
 KITCHEN = Path(__file__).parent / "kitchen"
 PACKAGE = "tests.codegen.kitchen.queries"
 
-Generate = Callable[[Path], Review]
+Generate = Callable[[Path], ProjectCheck]
 
 
 def project(root: Path) -> Project:
@@ -31,10 +31,10 @@ def project(root: Path) -> Project:
 
 @pytest.fixture
 def generate(database_url: str) -> Generate:
-    """Review the project in a folder."""
+    """Check the project in a folder."""
 
-    def run(root: Path) -> Review:
-        found = review(project(root), database_url)
+    def run(root: Path) -> ProjectCheck:
+        found = check_project(project(root), database_url)
         assert [str(error) for error in found.errors] == []
         return found
 
@@ -43,7 +43,7 @@ def generate(database_url: str) -> Generate:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the kitchen, without what is generated."""
+    """A copy of the kitchen without the generated files."""
     root = tmp_path / "kitchen"
     for folder in ("sql", "migrations"):
         shutil.copytree(KITCHEN / folder, root / folder)
@@ -70,7 +70,7 @@ create function nothing_at_all(x integer) returns void language plpgsql as $$ be
 create function nothing_often(x integer) returns setof void language sql as $$ select $$;
 """
 
-Made = Callable[[Mapping[str, str]], Review]
+Made = Callable[[Mapping[str, str]], ProjectCheck]
 Load = Callable[..., ModuleType]
 
 
@@ -81,13 +81,13 @@ def folder(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def make(folder: Project, database_url: str) -> Made:
-    """Write files below the project, and review it."""
+    """Write files below the project, and check it."""
 
-    def run(files: Mapping[str, str]) -> Review:
+    def run(files: Mapping[str, str]) -> ProjectCheck:
         for name, text in {"migrations/0001_all.sql": SCHEMA, **files}.items():
             (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
             (folder.root / name).write_text(text)
-        return review(folder, database_url)
+        return check_project(folder, database_url)
 
     return run
 
@@ -119,13 +119,13 @@ class Sides:
         self._runner, self._first, self._second = runner, first, second
 
     def ask(self, query: Any, /, **parameters: object) -> Any:
-        """Call a query over both, and return what both answer."""
+        """Call a query over both drivers, and return both answers."""
         first = self._runner.run(query(self._first, **parameters))
         assert query(self._second, **parameters) == first
         return first
 
     def refused(self, query: Any, error: type[plainsql.PlainsqlError], /, **parameters: object) -> Any:
-        """Call a query over both, and return the error that both raise."""
+        """Call a query over both drivers, and return the error that both raise."""
         with pytest.raises(error) as raised:
             self._runner.run(query(self._first, **parameters))
         with pytest.raises(error) as again:

@@ -1,4 +1,6 @@
-"""Names, labels, headers and variants to break generated code: it imports, and claims nothing unproved."""
+"""Names, labels, headers and variants that could break generated code: it imports, and claims nothing
+unproved.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,12 @@ from tests.codegen.conftest import SCHEMA, Made, query
 
 
 def types_of(row: type) -> dict[str, Any]:
-    # What a type checker reads: resolved where the class stands, its own fields first.
+    # A type checker resolves an annotation in the class: its own fields come first.
     builder(row)
     return {field.name: field.type for field in msgspec.structs.fields(row)}
 
 
-def test_labels_of_enums_hold_whatever_they_like(load: Callable[..., ModuleType]) -> None:
+def test_labels_of_enums_may_contain_anything(load: Callable[..., ModuleType]) -> None:
     module = load("a", {"sql/a/get.sql": query("d.mood, d.nothing", tail="from dishes as d\nlimit 1\n")})
     types = types_of(module.Dish)
     assert types["mood"].__args__[0].__args__ == (
@@ -61,7 +63,7 @@ def test_columns_may_be_called_like_every_name_that_a_type_could_have(
     assert str(types["list"]) == str(types["list_"]) == "list[int]"
 
 
-def test_queries_and_parameters_may_be_called_like_what_a_module_imports(
+def test_queries_and_parameters_may_have_the_names_of_imports(
     load: Callable[..., ModuleType], fresh_database_url: str
 ) -> None:
     names = ("one", "many", "optional", "bounded", "composite", "self", "uuid", "list")
@@ -96,7 +98,7 @@ FROM = "from dishes as d\nleft join cooks as c on d.cook_id = c.id\norder by d.i
 
 
 @pytest.mark.parametrize("column", ["cook.name", "cook.id"])
-def test_an_override_in_a_nested_row_leaves_it_missing_where_nothing_matches(
+def test_an_override_in_a_nested_row_leaves_it_none_without_a_match(
     load: Callable[..., ModuleType], fresh_database_url: str, column: str
 ) -> None:
     header = f"-- column {column}: not null\n"
@@ -109,12 +111,12 @@ def test_an_override_in_a_nested_row_leaves_it_missing_where_nothing_matches(
         assert [row.cook for row in module.get(db)] == [None]
 
 
-def test_an_override_says_nullable_inside_of_a_nested_row(load: Callable[..., ModuleType]) -> None:
+def test_an_override_makes_a_nested_column_nullable(load: Callable[..., ModuleType]) -> None:
     module = load("a", {"sql/a/get.sql": query(NESTED, header="-- column cook.id: nullable\n", tail=FROM)})
     assert types_of(module.Cook)["id"] == int | None
 
 
-def test_what_is_null_together_in_one_variant_only_is_nullable_alone(load: Callable[..., ModuleType]) -> None:
+def test_columns_null_together_in_one_variant_are_nullable_alone(load: Callable[..., ModuleType]) -> None:
     # In a left join only "pair.cook" can be null, in a full join both can, each without the other.
     tail = (
         "from dishes as d\n"
@@ -127,7 +129,7 @@ def test_what_is_null_together_in_one_variant_only_is_nullable_alone(load: Calla
 
 
 def test_of_many_variants_each_choice_is_analysed_for_itself(load: Callable[..., ModuleType]) -> None:
-    # Of 48 variants, the middle one has neither the fewest parameters nor the most, and alone makes null.
+    # Of 48 variants, the middle one has neither the fewest parameters nor the most, and it alone makes null.
     lines = "".join(f"  and d.stars > :p{n}  --?\n" for n in range(4))
     tail = (
         "from dishes as d\n"
@@ -145,7 +147,7 @@ def test_of_many_variants_each_choice_is_analysed_for_itself(load: Callable[...,
 TYPES = "import msgspec\n\n\nclass Payload(msgspec.Struct):\n    text: str\n"
 
 
-def test_types_of_json_may_stand_in_the_folder_of_the_queries_themselves(
+def test_json_types_may_be_in_the_folder_of_the_queries(
     load: Callable[..., ModuleType], folder: Project
 ) -> None:
     files = {
@@ -158,7 +160,7 @@ def test_types_of_json_may_stand_in_the_folder_of_the_queries_themselves(
     assert build([(b'{"text": "x"}',)]) == [module.Dish(own.Payload("x"))]
 
 
-def test_each_element_of_an_array_of_json_has_the_type_that_the_header_says(
+def test_each_element_of_a_json_array_has_the_headers_type(
     load: Callable[..., ModuleType], fresh_database_url: str
 ) -> None:
     text = query("array['[1]'::jsonb, null] as x", "value", "-- column x: list[list[int]]\n")
@@ -173,7 +175,9 @@ def test_each_element_of_an_array_of_json_has_the_type_that_the_header_says(
         ("d.documents", "Payload", "the header gives documents the type Payload, but it is jsonb[]"),
     ],
 )
-def test_only_json_has_a_type_that_the_header_says(make: Made, columns: str, hint: str, message: str) -> None:
+def test_only_json_columns_have_a_type_in_the_header(
+    make: Made, columns: str, hint: str, message: str
+) -> None:
     name = columns.partition(".")[2]
     text = query(columns, header=f"-- column {name}: {hint}\n", tail="from dishes as d\nlimit 1\n")
     (problem,) = make({"sql/a/get.sql": text}).errors
@@ -278,7 +282,7 @@ def test_a_choice_that_is_no_text_is_refused(queries: Any) -> None:
             queries.items.values.compiled.text((wrong,))
 
 
-def test_a_bound_refuses_what_is_no_number(queries: Any) -> None:
+def test_a_bound_refuses_a_value_that_is_no_number(queries: Any) -> None:
     from decimal import Decimal
 
     for wrong in ("three", object(), [3]):

@@ -1,4 +1,4 @@
-"""Bounds and defaults of the header, held to the type of their parameter."""
+"""Bounds and defaults of the header, checked against the type of their parameter."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_numbers_have_bounds(load: Load, type: str) -> None:
 
 
 @pytest.mark.parametrize("type", NO_NUMBERS)
-def test_bounds_on_what_is_no_number_are_refused(make: Made, type: str) -> None:
+def test_bounds_on_a_type_that_is_no_number_are_refused(make: Made, type: str) -> None:
     (problem,) = make({"sql/a/q.sql": query(f":x::{type} as v", "value", "-- param x: 1..5\n")}).errors
     assert problem.message == f"a.q: x has bounds, and is {type}, which is no number"
     assert problem.hint == "remove the bounds, and compare :x in the SQL"
@@ -95,7 +95,7 @@ def test_a_default_that_is_none_of_the_type_is_refused(make: Made, type: str, de
     assert (problem.line, problem.column) == (3, 10)
 
 
-def test_the_text_of_a_number_and_nan_meet_bounds_as_numbers_do(load: Load, sides: Sides) -> None:
+def test_bounds_apply_to_texts_of_numbers_and_to_nan(load: Load, sides: Sides) -> None:
     module = load("a", {"sql/a/q.sql": query(":x::numeric as v", "value", "-- param x: 1..5\n")})
     assert sides.ask(module.q, x="2.50") == Decimal("2.50")
     for outside in ("6", "NaN", Decimal("NaN"), float("nan")):

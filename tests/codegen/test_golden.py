@@ -1,6 +1,6 @@
 """The generated package of the kitchen, character by character, and as Python runs it.
 
-``PLAINSQL_UPDATE_GOLDEN=1`` writes it anew; then read the difference.
+``PLAINSQL_UPDATE_GOLDEN=1`` writes it again; then read the difference.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.codegen.kitchen.queries import kitchen
 QUERIES = KITCHEN / "queries"
 
 
-def test_the_generated_package_is_what_it_was(generate: Generate) -> None:
+def test_the_generated_package_equals_the_golden_one(generate: Generate) -> None:
     files = generate(KITCHEN).files
     if os.environ.get("PLAINSQL_UPDATE_GOLDEN"):
         codegen.write(files, QUERIES)

@@ -73,7 +73,7 @@ UUID = PgType(2950, "pg_catalog", "uuid", "base")
 
 @st.composite
 def types(draw: st.DrawFn, depth: int = 2) -> PgType:
-    """A type that both drivers carry."""
+    """Draw a type that both drivers support."""
     kind = draw(st.sampled_from(KINDS if depth else KINDS[:2]))
     oid = draw(st.integers(16384, 99999))
     schema, name = draw(names), draw(names)
@@ -82,7 +82,7 @@ def types(draw: st.DrawFn, depth: int = 2) -> PgType:
     if kind == "composite":
         parts = draw(st.lists(st.tuples(names, types(depth=depth - 1)), min_size=1, max_size=4))
         attributes = tuple(Attribute(attribute, type) for attribute, type in parts)
-        # An oid is one type: the same parts have the same.
+        # An oid is one type: the same parts have the same oid.
         oid = crc32(repr((schema, name, attributes)).encode())
         return PgType(oid, schema, name, "composite", attributes=attributes)
     if kind in ("array", "domain"):
@@ -94,7 +94,7 @@ def types(draw: st.DrawFn, depth: int = 2) -> PgType:
 
 @st.composite
 def checks(draw: st.DrawFn, number: int) -> Checked:
-    """A statement, and what an analysis could say of it."""
+    """Draw a statement, and an analysis that fits it."""
     description = "".join(c for c in draw(names) if c not in "\n\r")
     returns = draw(st.sampled_from(["many Thing", "one Item", "optional value", "count"]))
     label = draw(names).replace("'", "''").replace("\r", "").replace(":", "")

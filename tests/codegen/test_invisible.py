@@ -1,4 +1,4 @@
-"""Names that drive a terminal or turn its text around: in generated Python and in what commands print."""
+"""Names with terminal codes or reversed text: in generated Python and in what commands print."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BROKEN = (
 
 
 def hidden(text: str) -> set[str]:
-    """What cannot be seen in a text."""
+    """Return the invisible characters of a text."""
     return {
         c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in "\n\t\r"
     }
@@ -50,7 +50,7 @@ def project(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str]]:
-    """Run a command in a project of such names; return its exit code and all that it wrote."""
+    """Run a command in a project of such names; return its exit code and its output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", fresh_database_url)
     for name, text in FILES.items():

@@ -1,4 +1,4 @@
-"""Types that headers give to JSON columns: looked up, and not executed."""
+"""The types that headers give to JSON columns: looked up, and not executed."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ def test_a_type_may_be_defined_in_any_way(make: Made, folder: Project) -> None:
         for number, name in enumerate(names)
     }
     assert make(files | {f"{folder.output}/a/types.py": DEFINED}).errors == ()
-    # What only running it can tell is taken for there.
+    # A name that only running the module can show is assumed to exist.
     for unknown in ("from somewhere import *\n", "def __getattr__(name): ...\n", "this is no Python\n"):
         assert make(files | {f"{folder.output}/a/types.py": unknown}).errors == ()
 
 
-# Of a module, each imports a name of its own: Decimal, Json, datetime.
+# Each imports a name of a generated module itself: Decimal, Json, datetime.
 OTHERS = {
     "sql/a/a_number.sql": query(":x::numeric", "value"),
     "sql/a/a_value.sql": query("'{}'::jsonb", "value"),
@@ -132,7 +132,7 @@ def test_a_type_that_is_nowhere_is_no_fault_of_other_queries(make: Made, written
     assert problem.message.startswith(f"a.q: the header gives j the type {written}, and there is no module ")
 
 
-def test_a_type_that_is_nowhere_is_said_beside_names_that_clash(make: Made, folder: Project) -> None:
+def test_a_missing_type_is_reported_in_addition_to_name_clashes(make: Made, folder: Project) -> None:
     clash = query("'{}'::jsonb as j, 1.5 as n", "one Thing", "-- column j: Decimal\n")
     missing = query("'{}'::jsonb as j", "one Other", "-- column j: Missing\n")
     types = {f"{folder.output}/a/types.py": "class Decimal: ...\n"}

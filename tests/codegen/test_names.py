@@ -1,5 +1,5 @@
-"""Names of tables, types, fields, labels and settings are data: what is made of them imports, and runs
-nothing that they say.
+"""Names of tables, types, fields, labels and settings are data: code made of them imports, and runs none
+of them.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def test_fields_of_composite_types_may_be_called_anything(load: Load, ask: Calla
     assert answer == module.Thing(values, [module.Odder(*range(len(names)))], values)
 
 
-def test_types_may_be_called_like_what_a_module_imports(load: Load, ask: Callable[..., Any]) -> None:
+def test_types_may_have_the_names_of_a_modules_imports(load: Load, ask: Callable[..., Any]) -> None:
     names = [
         *("UUID", "Row", "Composite", "Any", "Literal", "list", "None", "none", "true", "int", "args"),
         *("json", "annotated", "null_error", "thing", "one", "point", "a-b", "a_b", "ﬁ", "fi", "_"),
@@ -224,7 +224,7 @@ def test_a_name_with_more_in_it_is_no_name_that_another_class_has(load: Load) ->
     assert [list(get_type_hints(cls)) for cls in classes] == [["id"], ["number"], ["x"]]
 
 
-def test_one_row_that_nests_differently_is_refused_with_what_can_be_done(make: Made) -> None:
+def test_one_row_that_nests_differently_is_refused_with_a_hint(make: Made) -> None:
     found = make(
         {
             "sql/a/one.sql": query(NESTED, tail=FROM),
@@ -245,8 +245,8 @@ def test_one_row_that_nests_differently_is_refused_with_what_can_be_done(make: M
         ('1 as "ﬁ", 2 as fi', "two columns are called 'fi'"),
         ('1 as "x.ﬁ", 2 as "x.fi"', "two columns are called 'x.fi'"),
         ('1 as "x.a", 2 as "x.a"', "two columns are called 'x.a'"),
-        ('1 as "\uff43lass"', "column 1 is called '\uff43lass', which no field can be called"),
-        ('1 as "\uff3f_x"', "column 1 is called '\uff3f_x', which no field can be called"),
+        ('1 as "\uff43lass"', "column 1 is called '\uff43lass', which cannot be the name of a field"),
+        ('1 as "\uff3f_x"', "column 1 is called '\uff3f_x', which cannot be the name of a field"),
     ],
 )
 def test_names_are_compared_as_python_reads_them(make: Made, columns: str, message: str) -> None:
@@ -261,7 +261,7 @@ def test_queries_may_be_called_like_anything_that_a_module_has(load: Load) -> No
     assert all(getattr(module, name).compiled.build([(1,)]) == [module.Thing(1)] for name in names)
 
 
-def test_parameters_may_be_called_like_what_a_function_calls(load: Load) -> None:
+def test_parameters_may_have_the_names_of_called_functions(load: Load) -> None:
     module = load(
         "a",
         {

@@ -1,4 +1,4 @@
-"""Null and nothing: void, a null for a parameter that cannot be null, a null where the header denies it."""
+"""Null and void: a null for a parameter that refuses it, a null that the header denies, a void result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plainsql.settings import Project
 from tests.codegen.conftest import Load, Made, Sides, of_schema, query
 
 
-def test_what_returns_nothing_is_none_once(load: Load, sides: Sides) -> None:
+def test_a_void_result_is_none_once(load: Load, sides: Sides) -> None:
     module = load(
         "a",
         of_schema(
@@ -86,7 +86,7 @@ def test_a_null_is_refused_before_anything_is_sent(load: Load, sides: Sides) -> 
     assert error.message == "a.search: least: expected int, got None; cook: expected int, got None"
     error = sides.refused(module.put, plainsql.BindError, stars=None, cook=None, id=1)
     assert error.message == "a.put: stars: expected int, got None"
-    # What may be null, may be null, and what is not given is not asked for.
+    # A parameter that may be null accepts null, and one that is not given is not checked.
     assert sides.run(lambda db: module.put(db, stars=1, cook=None, id=1)) == 1
     assert sides.ask(module.search, order="up") == [1, 2, 3]
 
@@ -118,7 +118,7 @@ def test_a_null_is_refused_however_a_query_is_run(load: Load, sides: Sides) -> N
     assert sides.ask(module.get, id=10) is None
 
 
-def test_values_that_compare_as_they_like_are_not_asked_whether_they_are_null(load: Load) -> None:
+def test_values_with_their_own_equality_are_not_compared_with_null(load: Load) -> None:
     numpy = pytest.importorskip("numpy")
     module = load(
         "a",
@@ -182,7 +182,7 @@ def test_a_null_that_the_header_denies_raises(
     assert sides.refused(queries.nested, plainsql.DecodeError, least=1, most=3).message.startswith(
         "a.nested: cook.mail is null"
     )
-    # Where there is no nested row, its columns are null all the same.
+    # If there is no nested row, its columns are still null.
     rows = sides.run(lambda db: queries.nested(db, least=2, most=3))
     assert [row.cook and row.cook.mail for row in rows] == ["b@b.b", None]
     assert [row.mail for row in sides.run(queries.unclaimed)] == [None, "b@b.b"]

@@ -1,4 +1,4 @@
-"""What no module can be generated from, in the words in which it is refused."""
+"""The refusals of queries from which no module can be generated, word by word."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from tests.codegen.conftest import project
 
 REFUSED = {
@@ -27,12 +27,12 @@ REFUSED = {
     ),
     "no name": (
         "-- returns: one Sum\nselect 1 + 1\n",
-        "column 1 is called '?column?', which no field can be called",
+        "column 1 is called '?column?', which cannot be the name of a field",
         "declare 'returns: value': it is the only column",
     ),
     "a keyword": (
         "-- returns: one Sum\nselect 1 as class\n",
-        "column 1 is called 'class', which no field can be called",
+        "column 1 is called 'class', which cannot be the name of a field",
         "give it an alias: as class_",
     ),
     "one name twice": (
@@ -42,7 +42,7 @@ REFUSED = {
     ),
     "nested columns apart": (
         '-- returns: one Pair\nselect 1 as "a.id", 2 as id, 3 as "a.name"\n',
-        "the columns of 'a' do not stand side by side",
+        "the columns of 'a' are not next to each other",
         'move "a.name" to the other columns of "a"',
     ),
     "a default of another type": (
@@ -67,7 +67,7 @@ REFUSED = {
 def test_it_is_refused_with_its_place(copy: Path, database_url: str, case: str) -> None:
     text, message, hint = REFUSED[case]
     (copy / "sql" / "kitchen" / "zz.sql").write_text(f"-- It.\n{text}")
-    (problem,) = review(project(copy), database_url).errors
+    (problem,) = check_project(project(copy), database_url).errors
     assert problem.message.startswith(f"kitchen.zz: {message}")
     assert (problem.name, problem.hint) == ("contract", hint)
     assert problem.path.endswith("sql/kitchen/zz.sql")
@@ -78,7 +78,7 @@ def test_it_is_refused_with_its_place(copy: Path, database_url: str, case: str) 
 def test_files_at_the_top_and_a_folder_queries_do_not_share_a_module(copy: Path, database_url: str) -> None:
     (copy / "sql" / "queries").mkdir()
     (copy / "sql" / "queries" / "pong.sql").write_text((copy / "sql" / "ping.sql").read_text())
-    (problem,) = review(project(copy), database_url).errors
+    (problem,) = check_project(project(copy), database_url).errors
     assert problem.message == (
         "the files at the top of the SQL folder and its folder queries make one module, queries"
     )

@@ -1,4 +1,4 @@
-"""Generated code, and calls of it, before both type checkers."""
+"""Generated code, and calls of it, checked by both type checkers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECKED = ["tests/codegen/kitchen/queries", "tests/typing"]
 @pytest.mark.timeout(300)
 def test_mypy_strict_knows_the_type_of_every_call(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
-    # Its own cache: the workers of a run and a developer's own mypy must not write one at once.
+    # Its own cache: the workers of a run and a developer's own mypy must not write one at the same time.
     done = _run([sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path), *CHECKED])
     assert done.stdout.startswith("Success"), done.stdout + done.stderr
 

@@ -1,4 +1,4 @@
-"""The net below all that makes sources: what could not be imported is said, and nothing is executed."""
+"""The verification of generated sources: what could not be imported is reported, and nothing is executed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUERY = '@one[int]("a.q", "sql/a/q.sql", 3, """\\\nselect 1\n""")\ndef q() -> Ar
         ("def q(*, a: int):\n    return (a, b)\n", "the name b is not defined"),
     ],
 )
-def test_what_cannot_be_imported_is_said(source: str, problem: str) -> None:
+def test_a_source_that_cannot_be_imported_is_an_error(source: str, problem: str) -> None:
     (error,) = verify({Path("a.py"): HEAD + source})
     assert error.message.startswith("no module can be made of these queries: ")
     assert any(text in error.message for text in problem.split("|")), error.message
@@ -36,18 +36,18 @@ def test_what_cannot_be_imported_is_said(source: str, problem: str) -> None:
     assert error.place.path == "a.py"
 
 
-def test_the_query_is_named_that_it_stands_in() -> None:
+def test_the_error_names_its_query() -> None:
     (error,) = verify({Path("a.py"): HEAD + QUERY + "    return (b,)\n"})
     assert error.place
     assert error.place.path == "sql/a/q.sql"
 
 
-def test_what_can_be_imported_is_not_run() -> None:
+def test_a_source_that_can_be_imported_is_not_run() -> None:
     assert verify({Path("a.py"): HEAD + QUERY + "\n\nraise SystemExit\n"}) == []
 
 
-def test_a_review_looks_at_what_it_made(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As if a name had found a way around.
+def test_a_check_verifies_its_own_sources(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if a name had escaped the escaping.
     monkeypatch.setattr("plainsql.codegen.render.docstring_text", lambda text: text)
     found = make({"sql/a/q.sql": query('\'"""\' as x', "one Thing")})
     (problem,) = found.errors

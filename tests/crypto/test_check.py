@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.errors import SqlFileError
 from plainsql.settings import Project
 from plainsql.statements import parse
@@ -31,7 +31,7 @@ class Check:
         shutil.copytree(PROJECT / "sql", self._folder / "sql")
         for name, text in queries.items():
             (self._folder / "sql/vault/channels" / f"{name}.sql").write_text(f"-- Q.\n{text}\n", "utf-8")
-        found = review(Project(root=self._folder), self._url)
+        found = check_project(Project(root=self._folder), self._url)
         return [
             (problem.name, f"{problem.message} HINT {problem.hint}")
             for problem in [*found.errors, *found.findings]
@@ -64,7 +64,7 @@ def test_the_project_itself_is_clean(check: Check) -> None:
                 "-- returns: optional Token\n-- column phone: encrypted (id)\n"
                 "select c.id, c.phone from vault.channels as c where c.phone = :phone"
             ),
-            "phone is text, and what is encrypted is bytea",
+            "phone is text, and encrypted values are bytea",
         ),
         (
             (
@@ -108,7 +108,7 @@ def test_the_project_itself_is_clean(check: Check) -> None:
             + WRITE.replace(":id", ":channel"),
             (
                 "vault.channels.access_token is bound to (tenant_id, id), and channel is none of these "
-                "HINT say which column channel is: encrypted (id = channel)"
+                "HINT name the column of channel: encrypted (id = channel)"
             ),
         ),
         (
@@ -228,13 +228,13 @@ def test_a_folder_of_one_name_is_a_table_of_the_public_schema() -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (("returns: count", "param access_token: encrypted with a key"), "is no way to encrypt"),
-        (("returns: count", "param access_token: encrypted ()"), "is no way to encrypt"),
-        (("returns: count", "param access_token: encrypted as a.b"), "is no way to encrypt"),
+        (("returns: count", "param access_token: encrypted with a key"), "is not a form of encrypted"),
+        (("returns: count", "param access_token: encrypted ()"), "is not a form of encrypted"),
+        (("returns: count", "param access_token: encrypted as a.b"), "is not a form of encrypted"),
         (("returns: count", "param access_token: encrypted = 'x'"), "can only be null"),
-        (("returns: count", "param access_token: encrypted (id, id)"), "id stands here a second time"),
-        (("returns: count", "param access_token: encrypted (id, id = x)"), "id stands here a second time"),
-        (("returns: count", "param access_token: encrypted (id = )"), "is no way to encrypt"),
+        (("returns: count", "param access_token: encrypted (id, id)"), "id is named twice"),
+        (("returns: count", "param access_token: encrypted (id, id = x)"), "id is named twice"),
+        (("returns: count", "param access_token: encrypted (id = )"), "is not a form of encrypted"),
         (("returns: count", "param access_token: encrypted (access_token)"), "cannot be bound to itself"),
         (("returns: count", "param access_token: encrypted (user_id)"), "has no parameter :user_id"),
         (("returns: count", "param token: encrypted"), "the query has no parameter :token"),
@@ -244,7 +244,7 @@ def test_a_folder_of_one_name_is_a_table_of_the_public_schema() -> None:
         ),
         (
             ("returns: value", "column token: encrypted"),
-            "'returns: value' has no columns that say which row it is",
+            "'returns: value' has no columns that identify the row",
         ),
         (
             ("returns: many Token", "column token: encrypted", "cache: 5m"),

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import plainsql
+from plainsql.database.caching.cached_queries import CachedQueries
+from plainsql.database.execution.scheduler import Scheduler
 from plainsql.query import Binder, CountQuery, ManyQuery, OneQuery, QueryFacts
 
-__all__ = ["READS", "SELECT_1", "WRITES", "all_text", "count", "many", "one"]
+__all__ = [
+    "READS",
+    "SELECT_1",
+    "WRITES",
+    "all_text",
+    "cached_queries",
+    "count",
+    "many",
+    "one",
+    "schedulers",
+]
 
 READS = QueryFacts(read_only=True, session_clean=True)
 WRITES = QueryFacts(session_clean=True)
@@ -34,3 +47,17 @@ def all_text(error: BaseException | None) -> str:
         text += "\n".join([str(error), repr(error), *getattr(error, "__notes__", [])])
         error = error.__cause__ or error.__context__
     return text
+
+
+def schedulers(db: plainsql.Database) -> list[Scheduler]:
+    """The schedulers of concurrent reads of a database."""
+    autobatch = db._state.autobatch
+    assert autobatch is not None
+    return list(autobatch.schedulers.values())
+
+
+def cached_queries(db: plainsql.Database) -> CachedQueries:
+    """The queries of a database as its cache has them."""
+    cached = db._state.cached
+    assert cached is not None
+    return cached.queries

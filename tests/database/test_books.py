@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database.keepalive import Keepalive
+from plainsql.database.pool.keepalive import Keepalive
 from plainsql.query import Args, one
 from tests.database.stepping import settled
 from tests.proxy import Proxy
@@ -82,9 +82,9 @@ async def test_connections_of_calls_that_were_ended_are_counted_and_close_when_t
         await _end_eight(db, outside, how)
         await _until_sessions(outside, db.stats().open)
         assert db.stats().open == db.stats().idle
-        db._leases._max_idle = 0.0
+        db._connections._max_idle = 0.0
         await pid(db)  # has the clock begin anew
-        db._leases._trim()
+        db._connections._trim()
         await settled(lambda: db.stats().open == 0)
         await _until_sessions(outside, 0)
 
@@ -113,17 +113,17 @@ async def test_idle_connections_that_are_kept_cost_nothing(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with plainsql.connect(database_url, max_size=2, min_size=1, max_idle=0.001) as db:
-        db._leases._max_idle = 0.0
+        db._connections._max_idle = 0.0
         await pid(db)
         trims = 0
-        trim = db._leases._trim
+        trim = db._connections._trim
 
         def counted() -> None:
             nonlocal trims
             trims += 1
             trim()
 
-        monkeypatch.setattr(db._leases, "_trim", counted)
+        monkeypatch.setattr(db._connections, "_trim", counted)
         trim()
         for _ in range(1000):
             await asyncio.sleep(0)
@@ -133,14 +133,14 @@ async def test_idle_connections_that_are_kept_cost_nothing(
 
 async def test_connections_that_take_their_time_to_close_are_not_counted_as_kept(database_url: str) -> None:
     async with plainsql.connect(database_url, min_size=2, max_size=5) as db:
-        leases = db._leases
-        taken = [await leases.take() for _ in range(5)]
+        leases = db._connections
+        taken = [await leases.acquire() for _ in range(5)]
         leases._max_idle = 0.0
         for lease in taken[:2]:
-            leases.give_back(lease)
+            leases.release(lease)
         leases._trim()  # their farewells are under way
         for lease in taken[2:]:
-            leases.give_back(lease)
+            leases.release(lease)
         leases._trim()
         await settled(lambda: db.stats().open == 2)
         assert db.stats().idle == 2

@@ -16,8 +16,8 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database.block import block
-from plainsql.database.outcome import Ending
+from plainsql.database.pool.commit_outcome import CommitOutcome
+from plainsql.database.pool.transaction_block import block
 from plainsql.query import Args, one
 from plainsql.types import Json
 from tests.database.stepping import at_every_wait, settled
@@ -410,8 +410,8 @@ async def test_what_was_made_in_a_transaction_ends_before_its_connection_is_rele
     db: plainsql.Database,
 ) -> None:
     """Between the commit and the release Redis is told of what was written: that takes a while."""
-    async with db._acquire() as connection:
-        with Ending() as ending:
+    async with db._pool.acquire() as connection:
+        with CommitOutcome() as ending:
             async with block(connection, ending):
                 statement = await connection.prepare("select 1")
                 assert await statement.fetchval() == 1
@@ -508,7 +508,7 @@ async def test_a_block_that_is_cancelled_anywhere_ends_what_it_handed_out(db: pl
         handed.clear()
         assert await pid(db)
         await settled(lambda: db.stats().in_use == 0)
-        assert not db._core.holders
+        assert not db._state.pool.holders
 
     assert await at_every_wait(acquire, check) >= 4
     assert await at_every_wait(transact, check) >= 5
@@ -518,4 +518,4 @@ async def test_nothing_is_counted_as_in_use_afterwards(db: plainsql.Database) ->
     async with db.acquire() as connection:
         await connection.set_type_codec("json", encoder=str, decoder=str, schema="pg_catalog")
     await settled(lambda: db.stats().in_use == 0)
-    assert not db._core.holders
+    assert not db._state.pool.holders

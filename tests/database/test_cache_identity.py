@@ -18,7 +18,7 @@ import plainsql
 from plainsql.analysis import Analyser
 from plainsql.analysis.effects.cache_dependencies import cached_read
 from plainsql.cache import Cache
-from plainsql.database.through import Through
+from plainsql.database.caching.cached_queries import CachedQueries
 from plainsql.query import Args, many
 from plainsql.statements.model import CachePolicy
 
@@ -176,10 +176,10 @@ async def test_a_setting_that_a_query_names_is_part_of_the_key_wherever_it_comes
     for region in ("eu", "us"):
         connection = await asyncpg.connect(url)
         await connection.execute(f"set app.region = '{region}'")
-        through = Through(Cache(), shared=False)
-        await through.ask(connection, query)
+        queries = CachedQueries(Cache(), shared=False)
+        await queries.identify(connection, query)
         await connection.close()
-        reading = through.reading(query)
+        reading = queries.cached_query(query)
         assert reading is not None
         keys.add(reading.key((), ()))
     assert len(keys) == 2

@@ -13,6 +13,7 @@ import pytest
 import plainsql
 from plainsql.dependencies import CachedRead, Dependency
 from plainsql.query import Args, one
+from tests.database.ask import cached_queries
 
 _ROLE = "cache_reader"
 _ASKED = [
@@ -96,9 +97,8 @@ async def test_it_asks_again_when_it_may(fresh_database_url: str, url: str) -> N
     async with plainsql.connect(url) as db:
         assert await n(db) == 1
         await owner.execute("grant select on pg_catalog.pg_db_role_setting to public")
-        through = db._core.through
-        assert through is not None
-        through._ask_at = 0.0  # the pause is over
+        queries = cached_queries(db)
+        queries._identify_at = 0.0  # the pause is over
         assert [await n(db) for _ in range(3)] == [1] * 3
         assert db.cache.stats().hits > 0
     await owner.close()

@@ -17,6 +17,7 @@ from plainsql.dependencies import CachedRead, Change, Dependency
 from plainsql.errors import DecodeError, TooManyRowsError
 from plainsql.query import Args, count, many, one, optional
 from plainsql.rows import Row
+from tests.database.ask import cached_queries
 from tests.database.test_cache import Note, add, behind, edit, get
 from tests.proxy import Proxy
 
@@ -68,15 +69,14 @@ async def text(db: plainsql.Database) -> str:
 
 async def test_a_first_reader_that_begins_while_a_write_waits_for_its_connection(url: str) -> None:
     async with plainsql.connect(url, max_size=2) as db:
-        through = db._core.through
-        assert through is not None
+        queries = cached_queries(db)
         async with db.acquire() as connection:
-            await through.ask(connection._con, get.compiled)
+            await queries.identify(connection._con, get.compiled)
         async with db.acquire(), db.acquire():
             write = asyncio.ensure_future(edit(db, id=ID, text="new"))
             while not db.stats().waiting:  # noqa: ASYNC110 (the pool sets no event)
                 await asyncio.sleep(0)
-            through.reading(get.compiled)  # what a read does first
+            queries.cached_query(get.compiled)  # what a read does first
             assert not write.done()
         await write
         assert db.cache.stats().writes == 1
@@ -342,14 +342,13 @@ async def test_a_close_that_runs_out_of_time_closes_the_cache_all_the_same(
 
 async def test_what_cannot_be_stored_is_not_tried_at_each_read(url: str, redis_url: str) -> None:
     async with plainsql.connect(url, redis=redis_url, cache_prefix=uuid4().hex) as db:
-        assert db._core.through is not None
         for query in (_words(), _words(local=60), _networks()):
             while True:  # a new Redis stores nothing for a while
                 before = db.cache.stats()
                 await query(db)
                 if db.cache.stats().misses > before.misses:
                     break
-                db._core.through.cache._unfit.clear()  # it would not be tried for a minute
+                cached_queries(db).cache._unfit.clear()  # it would not be tried for a minute
             stats = db.cache.stats()
             for _ in range(3):
                 await query(db)

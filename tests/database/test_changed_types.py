@@ -135,7 +135,7 @@ async def test_a_codec_that_was_replaced_is_not_called_another_number_of_columns
     database_url: str, outside: Any
 ) -> None:
     """On a connection of one's own: the pool undoes or closes what is changed so."""
-    from plainsql.database.execution import execute
+    from plainsql.database.execution.statement import execute
 
     connection: Any = await asyncpg.connect(database_url)
     try:

@@ -15,7 +15,7 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database.failure import is_lost
+from plainsql.database.execution.errors import is_lost
 from plainsql.errors import BindError, OptionError
 from plainsql.rows import Composite
 from tests.database.stepping import settled

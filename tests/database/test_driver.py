@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from asyncpg import exceptions
 
-from plainsql.database import driver
+from plainsql.database.execution import driver
 from plainsql.errors import ContractError
 from plainsql.query import Binder, CountQuery, ManyQuery
 from plainsql.rows import Row

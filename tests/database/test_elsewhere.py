@@ -18,6 +18,7 @@ import pytest
 import plainsql
 from plainsql.errors import PlainsqlError
 from plainsql.query import Args, many, one
+from tests.database.ask import schedulers
 from tests.database.stepping import settled
 
 ANOTHER_LOOP = "this Database belongs to another event loop"
@@ -169,7 +170,7 @@ async def test_calls_from_another_thread_while_this_one_calls_change_nothing(dat
             ended.set()
             await asyncio.to_thread(thread.join)
         assert {type(error) for error in errors} == {PlainsqlError}
-        assert all(scheduler.at_rest for scheduler in db._core.schedulers.values())
+        assert all(scheduler.at_rest for scheduler in schedulers(db))
 
 
 # What was being opened as the first event loop ended warns that it was left open, as it should.
@@ -257,7 +258,7 @@ async def test_what_a_child_drops_or_cancels_does_not_reach_the_parents_session(
 
         def drop() -> None:
             running.cancel()
-            connections = [*db._leases._connector.connections]
+            connections = [*db._connections._connector.connections]
             for each in connections:
                 each.terminate()
             connections.clear()

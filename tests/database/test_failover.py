@@ -11,7 +11,7 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database import read_only
+from plainsql.database.pool import read_only_servers as read_only
 from plainsql.query import Args, count, many, one
 from tests.database.stepping import settled
 from tests.failover import Node, failover_pair
@@ -233,7 +233,7 @@ async def test_a_write_that_was_asked_to_be_read_only_replaces_nothing(
 async def test_a_server_that_is_read_only_for_good_is_not_connected_to_again_and_again(
     moving: Proxy, pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_only, "_PAUSE_S", 3600.0)  # the machine may be slow
+    monkeypatch.setattr(read_only, "_DISCARD_PAUSE_S", 3600.0)  # the machine may be slow
     moving.retarget(pair[1].socket)
     async with plainsql.connect(moving.url(), max_size=3, min_size=3) as db:
         await asyncio.gather(*(hold(db) for _ in range(3)))
@@ -246,7 +246,7 @@ async def test_a_server_that_is_read_only_for_good_is_not_connected_to_again_and
                 await _transaction(db)
         assert moving.accepted - before <= 3
         # After a while it may be another server.
-        db._core.read_only._retired_at -= 7200
+        db._state.pool.read_only._retired_at -= 7200
         moving.retarget(pair[0].socket)
         await put(db, n=1)
 
@@ -261,7 +261,7 @@ async def test_a_database_that_is_made_read_only_and_writable_again(database_url
             with pytest.raises(exceptions.ReadOnlySQLTransactionError):
                 await put(db, n=1)
             await outside.execute(f"""alter database "{name}" reset default_transaction_read_only""")
-            db._core.read_only._retired_at -= 60
+            db._state.pool.read_only._retired_at -= 60
             await put(db, n=2)
             async with db.transaction() as tx:
                 await put(tx, n=3)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import plainsql
-from plainsql.database.holders import Holders
+from plainsql.database.pool.holders import Holders
 from plainsql.errors import PoolTimeoutError
 from plainsql.query import Args, many, one
 
@@ -90,7 +90,7 @@ async def test_tasks_that_call_while_they_hold_all_connections_are_told(database
             assert error.hint is not None
             assert error.hint.startswith(f"this task is inside of {one_of} of this database")
             assert remedy in error.hint
-        assert not db._core.holders
+        assert not db._state.pool.holders
         assert await call(db) == 1
 
 
@@ -136,9 +136,9 @@ async def test_a_stream_that_is_closed_by_another_task_is_forgotten(database_url
     async with plainsql.connect(database_url, max_size=1) as db:
         rows: Any = series.stream(db)
         await asyncio.create_task(_first(rows))
-        assert len(db._core.holders) == 1
+        assert len(db._state.pool.holders) == 1
         await rows.aclose()
-        assert not db._core.holders
+        assert not db._state.pool.holders
 
 
 async def _first(rows: Any) -> int:

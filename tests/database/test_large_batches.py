@@ -18,7 +18,7 @@ import uvloop
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database.failure import is_lost
+from plainsql.database.execution.errors import is_lost
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import BindError
 from plainsql.query import Args, count, many, one, optional

@@ -279,18 +279,18 @@ async def test_the_age_of_a_connection_counts_on_when_the_pool_had_it_back(datab
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(slow(db, seconds=10), 0.05)
         await settled(lambda: db.stats().in_use == 0)
-        lease = await db._leases.take()
+        lease = await db._connections.acquire()
         assert lease.connection.get_server_pid() == first
         assert lease.idle_since > lease.born
-        db._leases.give_back(lease)
+        db._connections.release(lease)
 
 
 async def test_idle_connections_are_closed_down_to_min_size(database_url: str, outside: Any) -> None:
     async with plainsql.connect(database_url, min_size=2, max_size=5, max_idle=0.05) as db:
-        taken = [await db._leases.take() for _ in range(5)]
+        taken = [await db._connections.acquire() for _ in range(5)]
         assert await _sessions(outside) == 5
         for lease in taken:
-            db._leases.give_back(lease)
+            db._connections.release(lease)
         async with asyncio.timeout(10):
             while await _sessions(outside) > 2:
                 await asyncio.sleep(0)
@@ -403,7 +403,7 @@ async def test_a_call_that_is_cancelled_when_it_is_given_a_connection_hands_that
     database_url: str, outside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with plainsql.connect(database_url, max_size=1) as db:
-        hand_over = db._leases._waiters.hand_over
+        hand_over = db._connections._waiters.hand_over
 
         def cancelling(given: Any) -> bool:
             handed = hand_over(given)
@@ -414,7 +414,7 @@ async def test_a_call_that_is_cancelled_when_it_is_given_a_connection_hands_that
         async with db.acquire() as connection:
             calls = [asyncio.create_task(pid(db)) for _ in range(2)]
             await settled(lambda: db.stats().waiting == 2)
-            monkeypatch.setattr(db._leases._waiters, "hand_over", cancelling)
+            monkeypatch.setattr(db._connections._waiters, "hand_over", cancelling)
             await outside.execute("select pg_terminate_backend($1)", connection.get_server_pid())
             await settled(connection.is_closed)
         async with asyncio.timeout(10):
@@ -469,7 +469,7 @@ async def test_connections_from_before_a_moment_are_closed_idle_or_when_they_com
     async with plainsql.connect(database_url, max_size=2) as db:
         async with db.acquire() as connection:
             used, idle = connection.get_server_pid(), await pid(db)
-            db._leases.retire_before(monotonic())
+            db._connections.discard_before(monotonic())
             await settled(lambda: db.stats().open == 1)
             newer = await pid(db)
             assert newer not in (used, idle)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import plainsql
-from plainsql.database import Notification, listening
+from plainsql.database import Notification
+from plainsql.database import listen as listening
 from plainsql.errors import ConnectError, OptionError, PlainsqlError
 from tests.database.stepping import at_every_wait, settled
 from tests.proxy import Proxy

@@ -129,7 +129,7 @@ async def test_a_connection_that_becomes_possible_again_is_opened_while_calls_wa
     async with asyncio.timeout(60), plainsql.connect(limited_url, max_size=3, acquire_timeout=60) as db:
         async with db.acquire(), db.acquire():
             waiting = asyncio.create_task(put(db, n=1))
-            await settled(lambda: db._leases._openings.refused is not None)
+            await settled(lambda: db._connections._openings.refused is not None)
             assert not waiting.done()
             await outside.execute(f"alter role {role} connection limit 3")
             assert await waiting == 1

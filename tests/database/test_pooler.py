@@ -14,7 +14,7 @@ import pytest
 from asyncpg import exceptions
 
 import plainsql
-from plainsql.database import session
+from plainsql.database.pool import connection_classes as session
 from plainsql.embedded import EmbeddedServer
 from plainsql.errors import ConnectError, PlainsqlError, SettingsError
 from plainsql.query import Args, count, many, one
@@ -92,12 +92,12 @@ async def pooled_url(folder: Path, database_url: str) -> AsyncIterator[str]:
 
 async def test_a_pooler_is_noticed_and_taken_for_one_in_transaction_mode(pooled_url: str) -> None:
     async with plainsql.connect(pooled_url, max_size=3) as db:
-        assert db._core.pooler == "transaction"
+        assert db._state.pool.by_transaction
 
 
 async def test_without_a_pooler_none_is_noticed(database_url: str) -> None:
     async with plainsql.connect(database_url) as db:
-        assert db._core.pooler is None
+        assert not db._state.pool.by_transaction
 
 
 async def test_all_ways_to_call_give_the_same_answers(pooled_url: str, mode: PoolMode) -> None:

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database import driver
+from plainsql.database.execution import driver
 from plainsql.query import Args, Query, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import Json
@@ -159,7 +159,7 @@ async def test_every_call_gets_its_own_answer(db: plainsql.Database) -> None:
         assert await query(db, **parameters) == alone
 
     chance = random.Random(7)
-    async with plainsql.connect(db._core.name.replace("***", ""), autobatch=False) as quiet:
+    async with plainsql.connect(db._state.pool.name.replace("***", ""), autobatch=False) as quiet:
         for _ in range(5):
             calls = []
             for _ in range(150):
@@ -213,7 +213,7 @@ async def test_cancelled_callers_are_left_out_and_the_others_are_served(db: plai
 
 
 async def test_a_killed_backend_hurts_no_reader(db: plainsql.Database) -> None:
-    outside = await asyncpg.connect(db._core.name)
+    outside = await asyncpg.connect(db._state.pool.name)
     try:
         for _ in range(5):
             calls = [asyncio.create_task(_get(db, n)) for n in range(1, 101)]

@@ -199,8 +199,8 @@ async def test_a_lock_that_was_lost_is_not_taken_for_held(db: plainsql.Database,
 
 
 def _leased(db: plainsql.Database) -> list[Any]:
-    leases = db._leases
-    return [lease.connection for lease in leases._leases.values() if lease not in leases._idle]
+    leases = db._connections
+    return [lease.connection for lease in leases._connections.values() if lease not in leases._idle]
 
 
 # What became of it --------------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database import direct
-from plainsql.database.joined import JoinedStatement
-from plainsql.database.pipelined import PipelinedStatement
+from plainsql.database.execution import autobatch as direct
+from plainsql.database.execution.batched_statement import BatchedStatement
+from plainsql.database.execution.pipelined_statement import PipelinedStatement
 from plainsql.errors import PoolTimeoutError
 from plainsql.query import Binder, ManyQuery
-from tests.database.ask import READS
+from tests.database.ask import READS, schedulers
 from tests.database.stepping import at_every_wait, settled
 
 
@@ -84,10 +84,6 @@ async def outside(tables: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-def _schedulers(db: plainsql.Database) -> list[Any]:
-    return list(db._core.schedulers.values())
-
-
 async def _until_refused(
     db: plainsql.Database, query: ManyQuery[..., Any], form: Callable[[Any], Any]
 ) -> None:
@@ -96,12 +92,12 @@ async def _until_refused(
     Once is not always enough: on a slow machine the calls are answered alone before the group is.
     """
     async with asyncio.timeout(60):
-        while not _schedulers(db) or not all(form(s.forms).refused for s in _schedulers(db)):
+        while not schedulers(db) or not all(form(s.forms).refused for s in schedulers(db)):
             await asyncio.gather(*(query(db, v=n) for n in range(1, 41)))
 
 
 def _at_rest(db: plainsql.Database) -> bool:
-    return db.stats().in_use == 0 and all(s.at_rest and not (s._groups or s._sent) for s in _schedulers(db))
+    return db.stats().in_use == 0 and all(s.at_rest and not (s._groups or s._sent) for s in schedulers(db))
 
 
 # The same as alone ------------------------------------------------------------------------------------
@@ -187,12 +183,12 @@ async def test_a_query_that_postgresql_does_not_take_joined_is_not_joined_again(
     db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = read("select max(:v::int) from item", "v")
-    await _until_refused(db, query, lambda forms: forms.joined)
+    await _until_refused(db, query, lambda forms: forms.batched)
 
     async def never(*_: Any) -> None:
         pytest.fail("joined")
 
-    monkeypatch.setattr(JoinedStatement, "fetch", never)
+    monkeypatch.setattr(BatchedStatement, "fetch", never)
     assert await asyncio.gather(*(query(db, v=n) for n in range(10))) == [[n] for n in range(10)]
     await settled(lambda: _at_rest(db))
 
@@ -218,19 +214,20 @@ async def test_a_bad_call_does_not_stop_its_query_from_being_sent_together(
 ) -> None:
     await asyncio.gather(*(GET(db, id="x") for _ in range(5)), return_exceptions=True)
     await asyncio.gather(*(GET(db, id=n) for n in range(1, 5)))
-    [scheduler] = _schedulers(db)
-    assert not scheduler.forms.joined.refused
+    [scheduler] = schedulers(db)
+    assert scheduler.forms.batched is not None
+    assert not scheduler.forms.batched.refused
     assert not scheduler.forms.pipelined.refused
 
 
 async def test_a_query_and_a_database_can_do_without(tables: str) -> None:
     async with plainsql.connect(tables, autobatch=False) as db:
         assert await asyncio.gather(*(GET(db, id=n) for n in range(1, 9))) == [[f"n{n}"] for n in range(1, 9)]
-        assert _schedulers(db) == []
+        assert schedulers(db) == []
     async with plainsql.connect(tables) as db:
         quiet = read("select name from item where id = :id", "id", autobatch=False)
         await asyncio.gather(*(quiet(db, id=n) for n in range(1, 9)))
-        assert _schedulers(db) == []
+        assert schedulers(db) == []
 
 
 # Nobody waits for another ------------------------------------------------------------------------------
@@ -240,7 +237,7 @@ async def test_a_call_that_hangs_holds_up_no_other(db: plainsql.Database, form: 
     """The first call of a query is on its way and stays there: those behind it are sent beside it."""
     await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
     hanging = asyncio.create_task(LOCKED(db, id=1, wait=True))
-    await settled(lambda: any(scheduler.under_way for scheduler in _schedulers(db)))
+    await settled(lambda: any(scheduler.in_progress for scheduler in schedulers(db)))
     async with asyncio.timeout(5):
         for _ in range(3):
             answers = await asyncio.gather(*(LOCKED(db, id=n, wait=False) for n in range(1, 20)))
@@ -397,7 +394,7 @@ async def test_callers_that_time_out_at_random_hurt_nobody(db: plainsql.Database
 async def test_many_tenants_leave_a_bounded_number_of_schedulers_behind(
     db: plainsql.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "_SCHEDULERS", 20)
+    monkeypatch.setattr(direct, "_MAX_SCHEDULERS", 20)
 
     async def some(tenant: int) -> None:
         await asyncio.gather(*(GET(db.tenant(tenant), id=n) for n in range(1, 9)))
@@ -407,4 +404,4 @@ async def test_many_tenants_leave_a_bounded_number_of_schedulers_behind(
         for tenant in range(100):
             await GET(db.tenant(tenant), id=1)
     await settled(lambda: _at_rest(db))
-    assert len(_schedulers(db)) <= 20
+    assert len(schedulers(db)) <= 20

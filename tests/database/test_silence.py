@@ -101,7 +101,7 @@ async def test_connections_that_fall_silent_while_they_open_cost_no_place(
             # One whose connection is set up before the silence waits for its answer: that is no wait for a
             # connection.
             await asyncio.wait(calls, timeout=1)
-            assert not db._leases._waiting
+            assert not db._connections._waiting
             for call in calls:
                 call.cancel()
             async with asyncio.timeout(20):

@@ -119,7 +119,7 @@ async def test_a_second_read_on_the_same_connection_is_one_round_trip(
     view = db.tenant(TENANTS[0])
     await get(view, id=1)
     sent: list[str] = []
-    db._leases._idle[-1].connection.add_query_logger(lambda logged: sent.append(logged.query))
+    db._connections._idle[-1].connection.add_query_logger(lambda logged: sent.append(logged.query))
     await get(view, id=2)
     await settled(lambda: bool(sent))
     # Setting the tenant would come first.

@@ -13,11 +13,12 @@ import asyncpg
 import pytest
 
 import plainsql
-from plainsql.database import driver
-from plainsql.database.forms import Forms
-from plainsql.database.pipelined import MAX_PIPELINE_BYTES
+from plainsql.database.execution import driver
+from plainsql.database.execution.forms import Forms
+from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES
 from plainsql.query import Args, many, one
 from plainsql.types import Json
+from tests.database.ask import schedulers
 from tests.database.stepping import settled
 
 
@@ -115,7 +116,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
 
 def _at_rest(db: plainsql.Database) -> bool:
-    return db.stats().in_use == 0 and all(s.at_rest for s in db._core.schedulers.values())
+    return db.stats().in_use == 0 and all(s.at_rest for s in schedulers(db))
 
 
 async def test_rows_and_order_are_those_of_a_single_call(db: plainsql.Database, form: str) -> None:
@@ -276,8 +277,8 @@ async def test_a_call_that_goes_alone_is_cancelled_on_the_server_with_its_caller
                 await asyncio.sleep(0)
 
     outside: Any = await asyncpg.connect(database_url)
-    [scheduler] = [s for s in db._core.schedulers.values() if s.forms.pipelined.sql.find("t.nap") > 0]
-    monkeypatch.setattr(type(scheduler), "takes", lambda self: True)
+    [scheduler] = [s for s in schedulers(db) if s.forms.pipelined.sql.find("t.nap") > 0]
+    monkeypatch.setattr(type(scheduler), "accepts", lambda self: True)
     monkeypatch.setattr(Forms, "_compare", lambda self: None)
     scheduler.forms.prefers_alone, scheduler.forms.trial, scheduler.crowded = True, False, True
     calls = [asyncio.create_task(_nap(db)) for _ in range(4)]

@@ -143,4 +143,4 @@ async def test_a_task_that_waits_for_its_own_transactions_connection_is_told(dat
             async with db.transaction():
                 await SELECT_1(db)
         assert "this task is inside of a transaction of this database" in str(raised.value)
-        assert not db._core.holders
+        assert not db._state.pool.holders

@@ -17,8 +17,8 @@ import msgspec
 import pytest
 
 import plainsql
-from plainsql.database.pipelined import MAX_PIPELINE_BYTES, is_one_piece, pieces
-from plainsql.database.wire_size import UNBOUNDED, wire_size
+from plainsql.database.execution.pipelined_statement import MAX_PIPELINE_BYTES, is_one_piece, pieces
+from plainsql.database.execution.wire_size import UNBOUNDED, wire_size
 from plainsql.query import Binder, ManyQuery
 from plainsql.types import Opaque
 from plainsql.vector import SparseVector, Vector

@@ -9,13 +9,13 @@ import pytest
 
 from plainsql.analysis.findings.definer_findings import SCHEMA_FINDINGS
 from plainsql.check.problems import FINDINGS, Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.settings import Project
 from tests.docs.markdown import ROOT, Block, blocks_of, codes_in, headings_of, table_with
 
 PAGE = "docs/findings.md"
 INTRODUCTION = {"Findings", "Allow a finding", "Errors that cannot be allowed", "Tables of the examples"}
-# What findings.md lists as not to be allowed: every other name that a problem has.
+# The names that findings.md lists as not to be allowed: every other name of a problem.
 OTHERS = {"allow", "contract", "fault", "outdated", "refused", "sql-file"}
 
 
@@ -31,7 +31,7 @@ def examples() -> dict[str, list[Block]]:
 
 
 def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list[Problem]:
-    """What a check says of queries, or of a migration, on the tables of the page."""
+    """Return the problems of queries, or of a migration, on the tables of the page."""
     for path, text in [
         *((block.file, block.code) for block in blocks_of(PAGE) if block.file),
         *((f"sql/products/query_{number}.sql", query) for number, query in enumerate(queries)),
@@ -39,7 +39,7 @@ def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list
     ]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, "utf-8")
-    found = review(Project(root=folder), url)
+    found = check_project(Project(root=folder), url)
     return [*found.errors, *found.findings]
 
 
@@ -62,12 +62,13 @@ def test_what_cannot_be_allowed_is_listed() -> None:
 
 
 @pytest.mark.parametrize("name", FINDINGS)
-def test_the_first_example_has_the_finding_and_the_second_has_none(
+def test_the_first_example_has_the_finding_and_the_others_have_none(
     name: str, tmp_path: Path, database_url: str
 ) -> None:
-    wrong, right = examples()[name]
-    assert [problem.name for problem in problems(tmp_path / "wrong", database_url, wrong.code)] == [name]
-    assert problems(tmp_path / "right", database_url, right.code) == []
+    wrong, *right = (block.code for block in examples()[name])
+    assert [problem.name for problem in problems(tmp_path / "wrong", database_url, wrong)] == [name]
+    assert right
+    assert problems(tmp_path / "right", database_url, *right) == []
 
 
 @pytest.mark.parametrize("name", FINDINGS)

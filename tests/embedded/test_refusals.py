@@ -36,7 +36,7 @@ def test_data_of_another_major_version_is_refused_and_left_alone(folder: Path) -
     (folder / "data" / "PG_VERSION").write_text("17\n")
     assert refusal(folder) == (
         f"{folder}/data was made by PostgreSQL 17, and this is PostgreSQL 18.6\n"
-        "HINT: dump it with PostgreSQL 17 (pg_dumpall), move it away, start anew and load the dump"
+        "HINT: dump it with PostgreSQL 17 (pg_dumpall), move it away, start again and load the dump"
     )
     assert (folder / "data" / "global" / "pg_control").exists()
 
@@ -45,7 +45,7 @@ def test_a_folder_that_is_no_data_directory_is_refused(folder: Path) -> None:
     (folder / "data" / "PG_VERSION").unlink()
     assert refusal(folder) == (
         f"{folder}/data is not a PostgreSQL data directory: PG_VERSION is missing\n"
-        f"HINT: restore it from a backup, or remove {folder} to begin anew"
+        f"HINT: restore it from a backup, or remove {folder} to begin again"
     )
 
 

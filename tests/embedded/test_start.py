@@ -171,12 +171,12 @@ def test_a_server_that_runs_otherwise_is_not_joined(folder: Path) -> None:
                 folder, auth="scram", tcp=True, preload=["auto_explain"], settings={"work_mem": "8MB"}
             )
     assert str(caught.value) == (
-        f"the server in {folder} runs already, and not as asked: "
+        f"the server in {folder} runs already, with other options: "
         "auth='scram' (it runs with auth='trust'); "
         "tcp=True (it listens on its Unix socket only); "
         "preload=['auto_explain'] (it has not loaded them); "
         "the setting work_mem=8MB (it was started without it)\n"
-        "HINT: ask for the same, or stop it first (plainsql.embedded.stop)"
+        "HINT: start it with the same options, or stop it first (plainsql.embedded.stop)"
     )
 
 

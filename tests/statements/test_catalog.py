@@ -9,7 +9,7 @@ import pytest
 
 from plainsql.errors import SqlFileError, SqlFolderError
 from plainsql.statements import Catalog, load
-from plainsql.statements.folder import find_files
+from plainsql.statements.discovery import find_files
 
 QUERY = "-- returns: value\nselect 1\n"
 
@@ -71,43 +71,43 @@ def test_one_text_can_be_parsed_alone() -> None:
 
 def test_a_folder_that_is_not_there(folder: Path) -> None:
     assert (
-        refusal(folder) == f"sql: there is no such folder\nHINT: Check the path; paths begin in {Path.cwd()}."
+        refusal(folder) == f"sql: there is no such folder\nHINT: check the path, which begins in {Path.cwd()}"
     )
 
 
 def test_a_file_where_a_folder_is_expected(folder: Path) -> None:
     write("a.sql")
     assert refusal(folder / "a.sql") == (
-        "sql/a.sql: expected a folder, got a file\nHINT: Give the folder that holds the file."
+        "sql/a.sql: expected a folder, got a file\nHINT: give the folder that holds the file"
     )
 
 
 def test_a_folder_without_queries(folder: Path) -> None:
     write("README.md")
     assert refusal(folder) == (
-        "sql: there is no SQL file in this folder\nHINT: Queries are files whose names end in .sql."
+        "sql: there is no SQL file in this folder\nHINT: add a query file, whose name ends in .sql"
     )
 
 
 def test_an_empty_file(folder: Path) -> None:
     write("a.sql", text="\n  \n")
     assert refusal(folder) == (
-        "sql/a.sql:1:1: the file is empty\nHINT: Write a header (-- returns: …) and a query."
+        "sql/a.sql:1:1: the file is empty\nHINT: write a header (-- returns: …) and a query"
     )
 
 
 def test_bytes_that_are_not_utf_8_are_found(folder: Path) -> None:
     write("a.sql", text="-- returns: value\nselect 'é".encode() + b"\xe9'")
     assert refusal(folder) == (
-        "sql/a.sql:2:10: the file is not UTF-8: the byte at offset 28 is 0xe9\nHINT: Save it as UTF-8."
+        "sql/a.sql:2:10: the file is not UTF-8: the byte at offset 28 is 0xe9\nHINT: save it as UTF-8"
     )
 
 
 def test_a_byte_order_mark(folder: Path) -> None:
     write("a.sql", text=b"\xef\xbb\xbf" + QUERY.encode())
     assert refusal(folder) == (
-        "sql/a.sql:1: the file begins with a byte order mark, which PostgreSQL would take for a name\n"
-        "HINT: Save it as UTF-8 without a byte order mark."
+        "sql/a.sql:1: the file begins with a byte order mark, which PostgreSQL reads as a name\n"
+        "HINT: save it as UTF-8 without a byte order mark"
     )
 
 
@@ -118,27 +118,27 @@ def test_a_byte_order_mark(folder: Path) -> None:
             "GetLead.sql",
             "GetLead.sql",
             "'GetLead' cannot be the name of a query or module, expected lower-case letters, digits and _",
-            "Rename it to get_lead.",
+            "rename it to get_lead",
         ),
         (
             "my-leads/a.sql",
             "my-leads",
             "'my-leads' cannot be the name of a query or module, expected lower-case letters, digits and _",
-            "Rename it to my_leads.",
+            "rename it to my_leads",
         ),
         (
             "2nd.sql",
             "2nd.sql",
             "'2nd' cannot be the name of a query or module, expected lower-case letters, digits and _",
-            "Begin it with a letter.",
+            "begin it with a letter",
         ),
         (
             "import.sql",
             "import.sql",
             "'import' is a keyword of Python and cannot be the name of a query or module",
-            "Rename it, for example to import_all.",
+            "rename it, for example to import_all",
         ),
-        ("a.SQL", "a.SQL", "the file's name ends in .SQL, expected .sql", "Rename it to a.sql."),
+        ("a.SQL", "a.SQL", "the file's name ends in .SQL, expected .sql", "rename it to a.sql"),
     ],
 )
 def test_names_that_python_cannot_have(folder: Path, path: str, place: str, message: str, hint: str) -> None:
@@ -150,7 +150,7 @@ def test_a_file_and_a_folder_of_one_name(folder: Path) -> None:
     write("app/leads.sql", "app/leads/get.sql")
     assert refusal(folder) == (
         "sql/app/leads.sql: the file and the folder sql/app/leads claim one name, app.leads\n"
-        "HINT: Rename the file, or move it into the folder."
+        "HINT: rename the file, or move it into the folder"
     )
 
 
@@ -163,7 +163,7 @@ def test_a_link_that_leads_back(folder: Path) -> None:
     write("a/b.sql")
     (folder / "a" / "loop").symlink_to(folder, target_is_directory=True)
     assert refusal(folder) == (
-        "sql/a/loop: a symbolic link leads back to a folder above it\nHINT: Remove the link."
+        "sql/a/loop: a symbolic link leads back to a folder above it\nHINT: remove the link"
     )
 
 
@@ -176,16 +176,14 @@ def test_a_link_to_another_folder_is_followed(folder: Path, tmp_path: Path) -> N
 def test_a_link_that_leads_nowhere(folder: Path) -> None:
     write("a.sql")
     (folder / "b.sql").symlink_to(folder / "gone.sql")
-    assert refusal(folder) == (
-        "sql/b.sql: the symbolic link leads nowhere\nHINT: Remove the link, or mend it."
-    )
+    assert refusal(folder) == ("sql/b.sql: the symbolic link leads nowhere\nHINT: remove or repair the link")
 
 
 def test_a_file_that_cannot_be_read(folder: Path) -> None:
     write("a.sql")
     (folder / "b.sql").symlink_to(folder / "b.sql")
     assert refusal(folder) == (
-        "sql/b.sql: the file cannot be read: too many levels of symbolic links\nHINT: Check who may read it."
+        "sql/b.sql: the file cannot be read: too many levels of symbolic links\nHINT: check its permissions"
     )
 
 
@@ -194,7 +192,7 @@ def test_a_pipe_is_not_waited_for(folder: Path) -> None:
     write("a.sql")
     os.mkfifo(folder / "b.sql")
     assert refusal(folder) == (
-        "sql/b.sql: expected a file, got a device, a pipe or a socket\nHINT: Remove it."
+        "sql/b.sql: expected a file, got a device, a pipe or a socket\nHINT: remove it"
     )
 
 

@@ -1,4 +1,4 @@
-"""Queries that others wrote, on the schemas that they wrote them for."""
+"""Queries of other projects, on the schemas that they were written for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_query_by_others_is_read_as_they_meant_it(
 ) -> None:
     """Each is scanned to its parameters, prepared on its schema and described with its columns, exactly."""
     compiled = compile_body(case["sql"], name="corpus", path=case["id"])
-    # Where authors numbered parameters against their order in the text, the corpus keeps the numbers.
+    # If authors numbered parameters against their order in the text, the corpus keeps the numbers.
     numbered = all(name[0] == "p" and name[1:].isdigit() for name in case["parameters"])
     assert (
         sorted(compiled.parameters, key=lambda p: int(p[1:])) if numbered else list(compiled.parameters)

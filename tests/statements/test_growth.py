@@ -1,4 +1,4 @@
-"""Large files: what a statement costs to read grows as its text does, and nothing ends in a raw error."""
+"""Large files: the cost of reading a statement grows as its text does, and no error is raw."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_twice_the_text_takes_twice_the_steps(shape: str) -> None:
 
 
 def kept(text: str) -> int:
-    """The bytes that reading the text takes at once."""
+    """The peak of bytes that reading the text takes."""
     tracemalloc.start()
     try:
         with suppress(SqlFileError):
@@ -81,7 +81,7 @@ def kept(text: str) -> int:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_twice_the_text_takes_twice_the_memory(shape: str) -> None:
-    kept(SHAPES[shape](10))  # what is made once
+    kept(SHAPES[shape](10))  # made once
     small, large = (kept(SHAPES[shape](n)) for n in (1000, 2000))
     assert large < 2.6 * small
 
@@ -106,5 +106,5 @@ def test_what_python_cannot_read_is_an_error_of_the_file(lines: str) -> None:
 
 def test_more_texts_than_python_writes_numbers_for_are_refused() -> None:
     text = COUNT + "".join(f"  and a = :p{i}  --?\n" for i in range(15_000))
-    with pytest.raises(SqlFileError, match="texts can arise from the marked lines"):
+    with pytest.raises(SqlFileError, match="texts result from the marked lines"):
         parse(text, name="q", path="q.sql")

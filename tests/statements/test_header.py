@@ -1,4 +1,4 @@
-"""What a header says, read as values."""
+"""The values of a header."""
 
 from __future__ import annotations
 

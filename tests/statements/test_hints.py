@@ -1,4 +1,4 @@
-"""A hint leads to a file that is taken: what it says to write is written, and read again."""
+"""The text that a hint suggests is accepted: it is written into the file, which is read again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from plainsql.errors import SqlFileError, SqlFolderError
 from plainsql.statements import parse
 from plainsql.statements.model import Statement
 
-_RETURNS = re.compile(r"^(?:Write(?:, for example,)?|Did you mean) (?:returns: )?(.+?)(?:[.?;,]| or .*)?$")
+_RETURNS = re.compile(
+    r"^(?:write(?:, for example,)?|did you mean|name .+, for example) (?:returns: )?(.+?)(?:[?;,]| or .*)?$"
+)
 KINDS = ["one", "optional", "many", "value", "count", "One", "opt", "list", "optionl", "single", "vaule"]
 THINGS = [
     "",
@@ -37,7 +39,7 @@ def read(header: str, body: str = "select 1 as n where 1 = :id\n") -> Statement 
 
 
 def suggested(hint: str) -> str:
-    """The first thing that a hint says to write."""
+    """Return the first text that a hint suggests."""
     found = _RETURNS.match(hint.partition(";")[0])
     return re.split(r",| or ", found[1])[0] if found else ""
 
@@ -51,7 +53,7 @@ def test_what_a_hint_says_to_write_behind_returns_is_taken(kind: str, thing: str
     assert found.hint
     wanted = suggested(found.hint)
     if not wanted or "(" in wanted:
-        return  # all forms are listed, or a name is asked for
+        return  # all forms are listed, or a name is missing
     if wanted[0].isupper():  # the name alone
         wanted = f"{kind} {wanted}"
     fixed = read(f"-- returns: {wanted}")
@@ -70,7 +72,7 @@ def test_one_value_is_said_to_be_written_value() -> None:
     for line in ("-- returns one value", "-- returns: one value", "-- return one value"):
         found = read(line)
         assert isinstance(found, SqlFileError)
-        assert found.hint == "Write returns: value"
+        assert found.hint == "write returns: value"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_the_keys_that_a_hint_names_are_parameters(lines: list[str], body: str) 
     assert found.hint
     wanted = re.search(r"param (\w+): encrypted .*", found.hint)
     if wanted is None:
-        assert found.hint == "Name the columns that say which row it is: encrypted (tenant_id, id)"
+        assert found.hint == "name the columns that identify the row: encrypted (tenant_id, id)"
         return
     header = [wanted[0] if line.startswith(f"param {wanted[1]}:") else line for line in header]
     fixed = read("\n".join(f"-- {line}" for line in header), body)
@@ -103,4 +105,4 @@ def test_the_keys_that_a_hint_names_are_parameters(lines: list[str], body: str) 
 def test_without_a_parameter_to_be_bound_to_none_is_named() -> None:
     found = read("-- returns: count\n-- param token: encrypted", "insert into t values (:token)")
     assert isinstance(found, SqlFileError)
-    assert found.hint == "Add a parameter that says which row it is, and name it in brackets."
+    assert found.hint == "add a parameter that identifies the row, and name it in brackets"

@@ -1,7 +1,7 @@
 """Every message about a file, as its author sees it.
 
-A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and what is said of it. To add a
-case, write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read what came out.
+A file of ``golden/`` holds the text of a SQL file, a line of equal signs, and the messages. To add a case,
+write the text and the line, and run with ``PLAINSQL_UPDATE_GOLDEN=1``; then read the result.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 
 from plainsql.errors import SqlFileError
 from plainsql.statements import parse
+from scripts.language import style_of
 
 GOLDEN = Path(__file__).parent / "golden"
 LINE = "=" * 40 + "\n"
@@ -39,30 +40,31 @@ def test_every_message_says_where_and_what_to_do(path: Path) -> None:
         assert error.hint
         assert error.place.line
         assert error.place.column
-        assert error.hint.rstrip()[-1] in ".?*/" or ": " in error.hint
+        assert style_of(error.message) is None
+        assert style_of(error.hint, "hint") is None
 
 
 @pytest.mark.parametrize(
     ("text", "column", "message", "hint"),
     [
-        ("select '\0'", 9, "a NUL character, which PostgreSQL cannot take", "Remove it."),
+        ("select '\0'", 9, "a NUL character, which PostgreSQL does not accept", "remove it"),
         (
             "select 1\rselect 2",
             9,
             "a carriage return without a line feed",
-            "Save the file with the line ends of Unix or Windows.",
+            "save the file with Unix or Windows line endings",
         ),
         (
             "-- returns: value\nselect \x01",
             8,
-            "the character U+0001 cannot stand in SQL",
-            "Remove it, or put it into quotes.",
+            "the character U+0001 is not allowed in SQL",
+            "remove it, or put it into quotes",
         ),
         (
             "-- returns: value\nselect\u00a01",
             7,
             "an invisible character, U+00A0, which PostgreSQL reads as a letter",
-            "Replace it by an ordinary blank, or put the name into double quotes.",
+            "replace it with a space, or put the name into double quotes",
         ),
     ],
 )

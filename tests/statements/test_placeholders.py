@@ -1,4 +1,4 @@
-"""What is a parameter and what is not, as the server sees it."""
+"""Parameters and texts that look like one, as the server sees them."""
 
 from __future__ import annotations
 
@@ -137,9 +137,7 @@ WITH_PARAMETERS = [
 
 
 @pytest.mark.parametrize("expression", NO_PARAMETERS)
-def test_a_colon_or_dollar_that_is_no_parameter_reaches_the_server_unchanged(
-    oracle: Oracle, expression: str
-) -> None:
+def test_a_colon_or_dollar_that_is_no_parameter_is_sent_unchanged(oracle: Oracle, expression: str) -> None:
     sql = f"select {expression} from {ROW}"
     compiled = compile_body(sql, name="", path="q.sql")
     assert compiled.parameters == ()

@@ -16,9 +16,9 @@ from plainsql.statements import scan
 from tests.statements.oracle import Oracle
 
 LEXED = Path(__file__).with_name("lexed.jsonl")
-"""Fragments strung together at random, and their tokens; half are what CPython 3.11.2 can read otherwise.
+"""Random sequences of fragments, and their tokens; CPython 3.11.2 can read half of them otherwise.
 
-With ``PLAINSQL_UPDATE_GOLDEN=1`` the tokens are written again; another test says if the server agrees.
+With ``PLAINSQL_UPDATE_GOLDEN=1`` the tokens are written again; another test compares them with the server's.
 """
 TEXTS: list[str] = [json.loads(line)["text"] for line in LEXED.read_text("utf-8").splitlines()]
 
@@ -26,7 +26,7 @@ _SETTINGS = settings(
     deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-# Everything that begins, ends or continues a token somewhere, to be strung together without any sense.
+# Every text that begins, ends or continues a token somewhere, to be joined at random.
 _FRAGMENTS = st.sampled_from(
     [
         "'",
@@ -130,7 +130,7 @@ def test_the_server_agrees_with_the_tokens_that_are_kept(oracle: Oracle) -> None
 
 
 def test_every_python_finds_the_same_tokens() -> None:
-    """Regular expressions differ between releases of Python: what is kept was the same on all of them."""
+    """Regular expressions differ between releases of Python; the stored tokens were equal on all of them."""
     lines = [json.dumps(lexed(text), ensure_ascii=False) for text in TEXTS]
     if os.environ.get("PLAINSQL_UPDATE_GOLDEN"):
         LEXED.write_text("".join(f"{line}\n" for line in lines), "utf-8")

@@ -39,7 +39,7 @@ def test_parameters_on_marked_lines_are_optional_and_no_others() -> None:
     assert search.choices == {"order": ("seeded", "newest")}
 
 
-def test_a_line_whose_parameters_are_not_given_is_left_out_and_nothing_else_changes() -> None:
+def test_only_a_line_whose_parameters_are_not_given_is_left_out() -> None:
     variant = compiled(SEARCH).variant({"a", "b"}, {"order": "newest"})
     lines = SEARCH.splitlines(keepends=True)
     expected = "".join(lines[:5] + lines[6:8] + lines[10:])
@@ -129,7 +129,9 @@ def test_what_would_not_be_sent_is_refused(given: set[str], choices: dict[str, s
 
 
 def test_an_error_position_leads_back_to_the_file(oracle: Oracle) -> None:
-    """The server's position in the text that it got becomes a place in the file, whatever was left out."""
+    """The server's position in the text that it received becomes a place in the file, whatever lines were
+    left out.
+    """
     body = "select 1\nfrom generate_series(:l::int, :h) as é\nwhere é > 1\nand é > :a --?\nand nowhere = :l\n"
     variant = compiled(body, line=5).variant()
     place = variant.place(oracle.position(variant.sql))
@@ -154,7 +156,7 @@ def test_every_character_leads_back_to_where_it_came_from() -> None:
                 assert (at or "\n") == character
 
 
-def test_an_expression_can_stand_for_each_parameter_and_nothing_else_changes() -> None:
+def test_an_expression_replaces_each_parameter_and_nothing_else() -> None:
     body = "select ':a', :a::int, $$ $1 $$\nwhere :b --?\nlimit :a"
     (expected, _, number) = body.replace("where :b --?\n", "").replace(" :a", " input.a").partition("\nlimit")
     variant = compiled(body).variant()
@@ -170,9 +172,7 @@ def test_marks_in_strings_and_comments_are_none() -> None:
 def test_as_many_variants_as_can_be_checked_and_no_more() -> None:
     lines = [f"and :p{n} --?\n" for n in range(11)]
     assert len(compiled("select 1 where true\n" + "".join(lines[:10])).variants()) == MAX_VARIANTS
-    with pytest.raises(
-        SqlFileError, match="2048 texts can arise from the marked lines, expected 1024 at most"
-    ):
+    with pytest.raises(SqlFileError, match="2048 texts result from the marked lines, expected 1024 at most"):
         compiled("select 1 where true\n" + "".join(lines))
 
 
@@ -202,5 +202,5 @@ def test_a_line_stays_exactly_when_all_of_its_parameters_are_given(
 
 def test_texts_are_counted_out_only_so_far() -> None:
     lines = "\n".join(f"  and t.a <> :x{i} --?" for i in range(15_000))
-    with pytest.raises(SqlFileError, match="more than 1000000000000000000 texts can arise"):
+    with pytest.raises(SqlFileError, match="more than 1000000000000000000 texts result"):
         compile_body(f"select t.a\nfrom t\nwhere true\n{lines}", name="a.b", path="sql/a/b.sql")

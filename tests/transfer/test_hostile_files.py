@@ -161,7 +161,7 @@ def test_what_is_replaced_is_told_before_and_can_be_refused(shop: Pair) -> None:
     assert shop.target.value("select text from shop.notes") == "mine"
 
 
-NUL = rb"a text holds the character \\u0000, which PostgreSQL has no place for"
+NUL = rb"a text holds the character \\u0000, which PostgreSQL cannot store"
 
 
 @pytest.mark.parametrize(

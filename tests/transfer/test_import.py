@@ -211,7 +211,7 @@ def test_an_export_shows_one_moment(people: Pair) -> None:
 def test_an_import_waits_for_migrations_and_not_for_ever(
     people: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_, "_WAIT", 0.0)
+    monkeypatch.setattr(import_, "_MIGRATIONS_WAIT_S", 0.0)
     with (
         psycopg.connect(people.target.url, autocommit=True) as other,
         lock.held(other, wait=0, on_waiting=print),

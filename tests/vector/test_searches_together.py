@@ -116,7 +116,7 @@ async def test_the_forms_of_a_search_are_planned_alike(
 ) -> None:
     """A search that is pipelined scans the index that it scans alone."""
     plan, values = nearest.compiled.text((passages[1][0], 1000, 10))
-    pipelined = db._forms(nearest.compiled, plan).pipelined.sql
+    pipelined = db._state.forms.of(nearest.compiled, plan).pipelined.sql
     assert not nearest.compiled.by_key
     async with db.acquire() as connection:
         for sql, arguments in ((plan.sql, values), (pipelined, (*values, 0))):

@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from plainsql.query import Args, NullError, count, many, one, optional
 from plainsql.dependencies import Change
+from plainsql.query import Args, NullError, count, many, one, optional
 from plainsql.rows import Row
 
 __all__ = [
@@ -44,7 +44,7 @@ class Secret(Row, frozen=True):
 select :token::bigint as token
 """, read_only=True, session_clean=True)
 def echo(*, token: int | None) -> Args:
-    """The token that the call brings.
+    """Return the token that the call passes.
 
     SQL: sql/soak/echo.sql
     """
@@ -56,7 +56,7 @@ select :token::bigint as token
 from pg_sleep(:seconds)
 """, session_clean=True)
 def echo_late(*, token: int | None, seconds: float) -> Args:
-    """The token that the call brings, after a while.
+    """Return the token that the call passes, after a delay.
 
     SQL: sql/soak/echo_late.sql
     """
@@ -73,7 +73,7 @@ from soak.facts as f
 order by f.id
 """, read_only=True, session_clean=True)
 def export_facts() -> Args:
-    """All facts, in order.
+    """List all facts, in order.
 
     Reads soak.facts.
     SQL: sql/soak/export_facts.sql
@@ -89,7 +89,7 @@ from soak.facts as f
 where f.id = :id
 """, read_only=True, session_clean=True, by_key=True)
 def get_fact(*, id: int) -> Args:
-    """The fact of a number.
+    """The fact with this number.
 
     Reads soak.facts.
     SQL: sql/soak/get_fact.sql
@@ -109,7 +109,7 @@ order by f.id
 limit 5
 """, read_only=True, session_clean=True)
 def list_facts_from(*, first: int) -> Args:
-    """Five facts, from a number on.
+    """List five facts, from a number on.
 
     Reads soak.facts.
     SQL: sql/soak/list_facts_from.sql
@@ -131,7 +131,7 @@ order by
 limit 100
 """, read_only=True, session_clean=True, row_security={"soak.secrets": ("app.jwt_tenant",)})
 def list_secrets(*, first: int) -> Args:
-    """What the tenant sees.
+    """List the secrets that the tenant can read.
 
     Reads soak.secrets.
     SQL: sql/soak/list_secrets.sql
@@ -145,7 +145,7 @@ def list_secrets(*, first: int) -> Args:
 select pg_notify('soak', :number::bigint::text)::text as sent
 """, session_clean=True)
 def notify(*, number: int | None) -> Args:
-    """Send a number to those who listen.
+    """Notify the listeners of a number.
 
     SQL: sql/soak/notify.sql
     """

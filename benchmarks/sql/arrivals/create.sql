@@ -1,4 +1,4 @@
--- Enter an arrival and learn its id.
+-- Insert an arrival and return its id.
 -- returns: value
 insert into bench.arrivals (name, email, score, created_at)
 values (:name, :email, :score, :created_at)

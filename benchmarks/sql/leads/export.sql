@@ -1,4 +1,4 @@
--- All leads in the order of their ids: to be streamed.
+-- List all leads in order of id; meant to be streamed.
 -- returns: many Lead
 select
   l.id,

@@ -1,4 +1,4 @@
--- The leads that follow an id, in its order.
+-- List the leads after an id, in order of id.
 -- returns: many Lead
 -- param limit: 1..1000
 select

@@ -1,4 +1,4 @@
--- The note with this id, of the tenant that the session is set to.
+-- The note with this id, of the session's tenant.
 -- returns: optional Note
 select
   n.id,

@@ -1,4 +1,4 @@
--- The passages nearest in meaning among those of some buckets, nearest first.
+-- List the passages nearest in meaning, nearest first, from some buckets.
 -- returns: many Passage
 -- param limit: 1..200 = 10
 with
@@ -12,8 +12,6 @@ nearest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.distance
+select n.*
 from nearest as n
 order by n.distance + 0, n.id

@@ -1,4 +1,4 @@
--- How many changes were logged, since a time if given.
+-- Count the logged changes, since a time if given.
 -- returns: value
 select count(*) as total
 from assistant.audit_log as a

@@ -1,4 +1,4 @@
--- The entry with this id.
+-- The audit log entry with this id.
 -- returns: optional AuditEntry
 select
   a.id,

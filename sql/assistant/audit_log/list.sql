@@ -1,5 +1,7 @@
--- What was changed, of one table, by one user, of one kind and since a time if given, newest first.
--- The next page comes after the last row's created_at and id.
+-- List the logged changes, newest first.
+--
+-- Filters, each if given: the table, the user who made the change, the kind of change, and a start
+-- time. For the next page, pass the last row's created_at and id.
 -- returns: many AuditEntry
 -- param limit: 1..200 = 50
 select

@@ -1,5 +1,6 @@
--- What was done to one row, in the order in which it was done. The next page comes after the last
--- row's id.
+-- List the changes of one row, oldest first.
+--
+-- For the next page, pass the last row's id.
 -- returns: many AuditEntry
 -- param limit: 1..200 = 50
 select

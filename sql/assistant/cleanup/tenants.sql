@@ -1,9 +1,12 @@
--- The tenants, so that each can be cleaned up: for a role that row-level security does not bind.
--- All that a tenant has hangs on its users.
+-- List the tenants, so that each can be cleaned up.
 --
--- From one tenant to the next by the index, however many users each has.
+-- It needs a role that row-level security does not restrict. All rows of a tenant depend on its
+-- users.
+--
+-- Implementation: the recursive query steps through the index from one tenant to the next, however
+-- many users each tenant has.
 -- returns: many value
--- allow: unbounded: as many as there are tenants
+-- allow: unbounded: one row for each tenant
 -- column tenant_id: not null
 with recursive
 tenants as (

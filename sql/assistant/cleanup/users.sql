@@ -1,11 +1,12 @@
--- Remove for good the users that were deleted more than so many days ago, with all that hangs on
--- them, so many at once; how many comes back. The audit log keeps what they were.
+-- Delete users, with all their rows, that were soft-deleted more than so many days ago; return the
+-- number.
 --
--- What another run has locked is left to it.
+-- One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
+-- audit log keeps the deleted rows.
 --
--- Without an order: with one, the view's barrier would have all of them read, sorted and locked.
--- The ids go into an array, so that the rows are found by their key, however the server estimates
--- their number.
+-- Implementation: there is no order by, because with one the security barrier view would read, sort
+-- and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+-- number the planner estimates.
 -- returns: count
 -- allow: partial-order: any batch will do, until nothing is left
 -- param days: 0..36500 = 30

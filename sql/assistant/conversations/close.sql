@@ -1,5 +1,6 @@
--- End a conversation. Nothing comes back where there is no such conversation or it is closed
--- already.
+-- Close a conversation.
+--
+-- No row is returned if there is no such conversation or it is already closed.
 -- returns: optional Conversation
 update assistant.conversations as c
 set is_active = false

@@ -1,4 +1,4 @@
--- How many conversations there are, since a time if given.
+-- Count the conversations, since a time if given.
 -- returns: value
 select count(*) as total
 from assistant.conversations as c

@@ -1,4 +1,6 @@
--- Begin a conversation. A session that another conversation has is refused (unique violation).
+-- Start a conversation.
+--
+-- A session id that another conversation has is refused (unique violation).
 -- returns: one Conversation
 -- param current_state: = 'idle'
 -- param context_data: = null

@@ -1,8 +1,7 @@
--- Close the conversations in which nothing has happened for so many minutes, the longest idle
--- first: a batch, to be repeated until it is empty.
+-- Close conversations that have been idle for so many minutes, the longest idle first.
 --
--- Workers may share the work. One in which something happens at this moment is locked, and left
--- out.
+-- One batch: repeat it until it returns no row. Workers can run it in parallel. A conversation that
+-- is being changed at this moment is locked, and skipped.
 -- returns: many Conversation
 -- param idle_minutes: 1.. = 30
 -- param limit: 1..10000 = 500

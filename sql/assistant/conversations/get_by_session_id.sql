@@ -1,6 +1,6 @@
 -- The conversation of this session.
 -- returns: optional Conversation
--- allow: unproved-one: conversations_session_id_key is unique among all that is not deleted
+-- allow: unproved-one: conversations_session_id_key is unique among the rows that are not deleted
 select
   c.id,
   c.tenant_id,

@@ -1,8 +1,10 @@
--- The conversation of this session, begun now if there is none. One that is there stays as it is,
--- closed or not.
+-- Return the conversation of this session; start one if there is none.
 --
--- Safe when any number of calls race, and exactly one row in every case: see
--- users/get_or_create_from_telegram.sql.
+-- An existing conversation stays as it is, closed or not.
+--
+-- Any number of calls can race: each gets exactly one row.
+--
+-- Implementation: see users/get_or_create_from_telegram.sql.
 -- returns: one Conversation
 -- allow: unproved-one: the two arms exclude each other
 with
@@ -53,36 +55,8 @@ begun as (
     c.updated_by
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.user_id,
-  k.session_id,
-  k.current_state,
-  k.context_data,
-  k.last_message_id,
-  k.is_active,
-  k.started_at,
-  k.last_activity,
-  k.created_at,
-  k.created_by,
-  k.updated_at,
-  k.updated_by
+select k.*
 from known as k
 union all
-select
-  b.id,
-  b.tenant_id,
-  b.user_id,
-  b.session_id,
-  b.current_state,
-  b.context_data,
-  b.last_message_id,
-  b.is_active,
-  b.started_at,
-  b.last_activity,
-  b.created_at,
-  b.created_by,
-  b.updated_at,
-  b.updated_by
+select b.*
 from begun as b

@@ -1,5 +1,6 @@
--- Conversations, of one user if given, newest first. The next page comes after the last row's
--- created_at and id.
+-- List conversations, newest first, of one user if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

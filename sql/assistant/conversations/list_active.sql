@@ -1,5 +1,6 @@
--- The open conversations, of one user if given, the last active first. The next page comes after
--- the last row's last_activity and id.
+-- List open conversations, the last active first, of one user if given.
+--
+-- For the next page, pass the last row's last_activity and id.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

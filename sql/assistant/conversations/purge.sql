@@ -1,5 +1,6 @@
--- Remove a conversation with all that was said in it for good, whether it is deleted or not. The
--- audit log keeps what it was.
+-- Delete a conversation with its messages, soft-deleted or not.
+--
+-- The audit log keeps the deleted rows.
 -- returns: count
 delete from assistant.deletable_conversations as d
 where

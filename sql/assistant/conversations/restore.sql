@@ -1,6 +1,7 @@
--- Bring a deleted conversation back, and all that was deleted with it. Refused where its user is
--- deleted (foreign key violation), or another conversation has the same session by now (unique
--- violation).
+-- Restore a soft-deleted conversation, and the messages that were soft-deleted with it.
+--
+-- Refused if its user is deleted (foreign key violation), or if another conversation has the same
+-- session id by now (unique violation).
 -- returns: count
 update assistant.deletable_conversations as d
 set deleted_at = null

@@ -1,8 +1,10 @@
--- Hide a conversation with all that was said in it: no read shows it any more; restore
--- brings it back.
+-- Soft-delete a conversation with its messages.
 --
--- It is locked at once as strongly as it is needed: who holds a weaker lock, adding to it, and goes
--- on to change it, is not met halfway.
+-- No read returns it until it is restored.
+--
+-- Implementation: the conversation is locked first, as strongly as the update needs. A transaction
+-- that holds a weaker lock, because it adds a message, and then changes the conversation would
+-- otherwise deadlock with this one.
 -- returns: count
 with
 doomed as (

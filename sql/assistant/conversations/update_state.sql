@@ -1,6 +1,7 @@
--- Move an open conversation from the state it is expected to be in to another, and merge what is
--- given into its context. Nothing comes back where it is in another state by now: of two that move
--- it at once, one does.
+-- Move an open conversation from the expected state to another.
+--
+-- The given context is merged into its context. No row is returned if the conversation is in
+-- another state by now: of two concurrent moves, one succeeds.
 -- returns: optional Conversation
 update assistant.conversations as c
 set

@@ -1,9 +1,10 @@
--- What a user has on from a time until before another, of one status if given, earliest first: all
--- that begins in it, and what began before and is still on. The next page comes after the last
--- row's start_datetime and id.
+-- List a user's events in a time range, earliest first, of one status if given.
 --
--- Two arms, so that each has an index: what lasts a day at most began a day before the range at the
--- earliest; the few that last longer have an index of their own, by their end.
+-- The range includes its start and excludes its end. An event that began before the range and has
+-- not ended is included. For the next page, pass the last row's start_datetime and id.
+--
+-- Implementation: there are two arms, so that each can use an index. An event of a day at most
+-- began no earlier than a day before the range; the few longer ones have an index on their end.
 -- returns: many Event
 -- param limit: 1..1000 = 200
 with

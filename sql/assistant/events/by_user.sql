@@ -1,5 +1,6 @@
--- A user's events, of one status if given, the latest start first. The next page comes after the
--- last row's start_datetime and id.
+-- List a user's events, the latest start first, of one status if given.
+--
+-- For the next page, pass the last row's start_datetime and id.
 -- returns: many Event
 -- param limit: 1..200 = 50
 select

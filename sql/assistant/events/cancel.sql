@@ -1,5 +1,6 @@
--- Call an event off, and keep that it was planned. Nothing comes back where there is no such event
--- or it is not pending.
+-- Cancel an event, and keep the row.
+--
+-- No row is returned if there is no such event or it is not pending.
 -- returns: optional Event
 update assistant.events as e
 set status = 'cancelled'

@@ -1,8 +1,9 @@
--- Take the reminders of events that are due, to send them: they are not due any more. See
--- due_reminders.
+-- Claim the reminders of events that are due, in order to send them: they are not due any more.
 --
--- Of several workers each gets rows of its own. A worker that dies after this has sent nothing: to
--- have it sent again, give the row its time anew.
+-- due_reminders lists the same events without claiming them.
+--
+-- Each of several workers gets rows of its own. If a worker dies after the claim, its reminders are
+-- not sent. Changing the time of a reminder makes it due again.
 -- returns: many Event
 -- param late_minutes: 0..10080 = 60
 -- param limit: 1..1000 = 100

@@ -1,4 +1,4 @@
--- How many events there are, since a time if given.
+-- Count the events, since a time if given.
 -- returns: value
 select count(*) as total
 from assistant.events as e

@@ -1,5 +1,6 @@
--- Put an event into a user's calendar. A user who is not there, or is deleted, is refused
--- (foreign key violation).
+-- Add an event to a user's calendar.
+--
+-- A user that does not exist or is deleted is refused (foreign key violation).
 -- returns: one Event
 -- param description: = null
 -- param end_datetime: = null

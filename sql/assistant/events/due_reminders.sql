@@ -1,7 +1,8 @@
--- The events of which a user is to be reminded now and was not yet, the longest due first. What
--- began longer ago than late_minutes is passed over: a reminder that late is of no use.
+-- List the events whose reminder is due and was not sent, the longest due first.
 --
--- To send them, take them with claim_due_reminders.
+-- An event that began longer ago than late_minutes is skipped: a reminder that late is of no use.
+--
+-- To send the reminders, use claim_due_reminders.
 -- returns: many Event
 -- param late_minutes: 0..10080 = 60
 -- param limit: 1..1000 = 100

@@ -1,4 +1,6 @@
--- Note that an event is done. Nothing comes back where there is no such event or it is not pending.
+-- Mark an event as completed.
+--
+-- No row is returned if there is no such event or it is not pending.
 -- returns: optional Event
 update assistant.events as e
 set status = 'completed'

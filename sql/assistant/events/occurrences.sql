@@ -1,12 +1,14 @@
--- A user's calendar from a time until before another, with what comes back shown each time it takes
--- place, earliest first: when it begins and ends, and the event. The next page comes after the last
--- row's begins_at and id.
+-- List a user's calendar in a time range, earliest first, with each occurrence of a recurring
+-- event.
 --
--- Events that come back are few, and are worked out one by one; of the others those that begin in
--- the range, or began before it and are still on: see by_date_range.
+-- A row has the begin and end of the occurrence, and the event. The range includes its start and
+-- excludes its end. For the next page, pass the last row's begins_at and id.
+--
+-- Implementation: recurring events are few, and are expanded one by one. Of the others, those are
+-- read that begin in the range, or that began before it and have not ended: see by_date_range.
 -- returns: many Occurrence
 -- param limit: 1..1000 = 200
--- allow: partial-order: an event begins once at a time
+-- allow: partial-order: an event has one occurrence at a time
 -- column begins_at: not null
 with
 own as (

@@ -1,4 +1,6 @@
--- Remove an event for good, whether it is deleted or not. The audit log keeps what it was.
+-- Delete an event, soft-deleted or not.
+--
+-- The audit log keeps the deleted row.
 -- returns: count
 delete from assistant.deletable_events as d
 where

@@ -1,4 +1,6 @@
--- Bring a deleted event back. Refused where its user is deleted (foreign key violation).
+-- Restore a soft-deleted event.
+--
+-- Refused if its user is deleted (foreign key violation).
 -- returns: count
 update assistant.deletable_events as d
 set deleted_at = null

@@ -1,5 +1,6 @@
--- Enter an event of another calendar, or bring it up to date where it is known by its external_id.
--- Its status and reminder stay as they are.
+-- Insert an event of another calendar, or update it if its external_id is known.
+--
+-- Its status and its reminder stay as they are.
 -- returns: one Event
 -- param description: = null
 -- param end_datetime: = null

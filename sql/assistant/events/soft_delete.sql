@@ -1,4 +1,4 @@
--- Hide an event: no read shows it any more; restore brings it back.
+-- Soft-delete an event: no read returns it until it is restored.
 -- returns: count
 update assistant.deletable_events as d
 set deleted_at = clock_timestamp()

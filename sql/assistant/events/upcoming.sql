@@ -1,5 +1,6 @@
--- What is about to begin, of one user if given, soonest first. The next page comes after the last
--- row's start_datetime and id.
+-- List the events that begin soon, soonest first, of one user if given.
+--
+-- For the next page, pass the last row's start_datetime and id.
 -- returns: many Event
 -- param within_hours: 1..8784 = 24
 -- param limit: 1..200 = 50

@@ -1,4 +1,4 @@
--- Change what is given of an event, and leave the rest.
+-- Change the given columns of an event, and leave the others.
 -- returns: optional Event
 update assistant.events as e
 set

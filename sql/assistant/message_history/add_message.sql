@@ -1,8 +1,9 @@
--- Add what was said and answered to a conversation, and note in the conversation when that was. A
--- conversation that is not there, or is deleted, is refused (foreign key violation); one that is
--- closed stays so.
+-- Add a message and its answer to a conversation, and set the conversation's last activity.
 --
--- One statement, so that no reader sees the one without the other.
+-- A conversation that does not exist or is deleted is refused (foreign key violation). A closed
+-- conversation stays closed.
+--
+-- Implementation: it is one statement, so that no reader sees one change without the other.
 -- returns: one Message
 -- param message_id: = null
 -- param user_message: = null
@@ -12,8 +13,8 @@
 -- param confidence_score: = null
 -- param processing_time_ms: = null
 with
--- Locked at once as it is needed below: two that hold the weaker lock of the insert, and a deletion
--- between them, would wait for each other.
+-- Take the lock that "moved" needs first: two calls with only the weaker lock of the insert, and a
+-- deletion between them, would deadlock.
 talk as (
   select c.id
   from assistant.conversations as c
@@ -44,7 +45,7 @@ said as (
     :confidence_score as confidence_score,
     :processing_time_ms as processing_time_ms
   from (select 1 as one) as always -- noqa: ST11
-  -- For its lock alone.
+  -- Joined for its lock only.
   left join talk on true -- noqa: ST11
   returning
     m.id,
@@ -74,19 +75,5 @@ moved as (
     and c.id = s.conversation_id
 )
 
-select
-  s.id,
-  s.tenant_id,
-  s.conversation_id,
-  s.message_id,
-  s.user_message,
-  s.bot_response,
-  s.intent_detected,
-  s.entities_extracted,
-  s.confidence_score,
-  s.processing_time_ms,
-  s.created_at,
-  s.created_by,
-  s.updated_at,
-  s.updated_by
+select s.*
 from said as s

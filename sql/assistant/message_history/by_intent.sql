@@ -1,5 +1,7 @@
--- The messages that were taken to want the same, since a time and with at least so much confidence
--- if given, newest first. The next page comes after the last row's created_at and id.
+-- List the messages with one detected intent, newest first.
+--
+-- Filters, each if given: a start time and a minimum confidence. For the next page, pass the last
+-- row's created_at and id.
 -- returns: many Message
 -- param limit: 1..200 = 50
 select

@@ -1,5 +1,6 @@
--- All messages of a conversation, newest first. The next page comes after the last row's created_at
--- and id.
+-- List all messages of a conversation, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Message
 -- param limit: 1..200 = 50
 select

@@ -1,5 +1,6 @@
--- Enter a message without moving its conversation's last activity: for imports. A talk goes on
--- with add_message.
+-- Insert a message without changing its conversation's last activity: for imports.
+--
+-- To continue a conversation, use add_message.
 -- returns: one Message
 -- param message_id: = null
 -- param user_message: = null

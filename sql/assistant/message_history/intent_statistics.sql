@@ -1,5 +1,7 @@
--- How often each intent was detected, how surely, and how long it took, from a time and until
--- before another if given; the most frequent first. An intent of null is what was not understood.
+-- Count the messages of each intent, with confidence and processing times, the most frequent first.
+--
+-- The time range, if given, includes its start and excludes its end. A null intent stands for
+-- messages that were not understood.
 -- returns: many IntentStatistics
 -- param limit: 1..1000 = 100
 select

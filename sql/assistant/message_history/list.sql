@@ -1,5 +1,6 @@
--- Messages, of one conversation if given, newest first. The next page comes after the last row's
--- created_at and id.
+-- List messages, newest first, of one conversation if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Message
 -- param limit: 1..200 = 50
 select

@@ -1,4 +1,6 @@
--- Remove a message for good, whether it is deleted or not. The audit log keeps what it was.
+-- Delete a message, soft-deleted or not.
+--
+-- The audit log keeps the deleted row.
 -- returns: count
 delete from assistant.deletable_message_history as d
 where

@@ -1,4 +1,4 @@
--- The last messages of a conversation, oldest first: what a model is given as its context.
+-- List the last messages of a conversation, oldest first, as context for a model.
 -- returns: many Message
 -- param limit: 1..200 = 10
 with
@@ -26,20 +26,6 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.tenant_id,
-  n.conversation_id,
-  n.message_id,
-  n.user_message,
-  n.bot_response,
-  n.intent_detected,
-  n.entities_extracted,
-  n.confidence_score,
-  n.processing_time_ms,
-  n.created_at,
-  n.created_by,
-  n.updated_at,
-  n.updated_by
+select n.*
 from newest as n
 order by n.created_at, n.id

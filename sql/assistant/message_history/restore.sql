@@ -1,5 +1,6 @@
--- Bring a deleted message back. Refused where its conversation is deleted (foreign key
--- violation).
+-- Restore a soft-deleted message.
+--
+-- Refused if its conversation is deleted (foreign key violation).
 -- returns: count
 update assistant.deletable_message_history as d
 set deleted_at = null

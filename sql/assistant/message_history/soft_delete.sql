@@ -1,4 +1,4 @@
--- Hide a message: no read shows it any more; restore brings it back.
+-- Soft-delete a message: no read returns it until it is restored.
 -- returns: count
 update assistant.deletable_message_history as d
 set deleted_at = clock_timestamp()

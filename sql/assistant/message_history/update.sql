@@ -1,4 +1,4 @@
--- Change what is given of a message, and leave the rest.
+-- Change the given columns of a message, and leave the others.
 -- returns: optional Message
 update assistant.message_history as m
 set

@@ -1,8 +1,10 @@
--- The notes that have all of some tags, or with match_all false any of them, of one user if given,
--- newest first. The next page comes after the last row's created_at and id.
+-- List the notes with all of the given tags, newest first, of one user if given.
 --
--- The function looks the tags up in an index, which a query under row-level security cannot: see
--- the migration 0008_search.
+-- If match_all is false, one of the tags is enough. For the next page, pass the last row's
+-- created_at and id.
+--
+-- Implementation: the function looks the tags up in an index, which a query under row-level
+-- security cannot use: see the migration 0008_search.
 -- returns: many Note
 -- param user_id: = null
 -- param match_all: = true

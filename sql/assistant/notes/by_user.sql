@@ -1,5 +1,6 @@
--- A user's notes, of one category if given: the pinned ones first, each part newest first. The next
--- page comes after the last row's is_pinned, created_at and id.
+-- List a user's notes, pinned ones first, each part newest first, of one category if given.
+--
+-- For the next page, pass the last row's is_pinned, created_at and id.
 -- returns: many Note
 -- param limit: 1..200 = 50
 select

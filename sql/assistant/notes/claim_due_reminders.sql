@@ -1,7 +1,7 @@
--- Take the reminders of notes that are due, to send them: they are not due any more.
+-- Claim the reminders of notes that are due, in order to send them: they are not due any more.
 --
--- Of several workers each gets rows of its own. A worker that dies after this has sent nothing: to
--- have it sent again, give the row its time anew.
+-- Each of several workers gets rows of its own. If a worker dies after the claim, its reminders are
+-- not sent. Changing the time of a reminder makes it due again.
 -- returns: many Note
 -- param limit: 1..1000 = 100
 with

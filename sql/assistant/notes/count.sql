@@ -1,4 +1,4 @@
--- How many notes there are, since a time if given.
+-- Count the notes, since a time if given.
 -- returns: value
 select count(*) as total
 from assistant.notes as n

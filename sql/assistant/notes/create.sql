@@ -1,5 +1,7 @@
--- Write a note down. It is in its user's language unless told otherwise. A user who is not
--- there, or is deleted, is refused (foreign key violation).
+-- Write a note.
+--
+-- Its language is its user's unless one is given. A user that does not exist or is deleted is
+-- refused (foreign key violation).
 -- returns: one Note
 -- param title: = null
 -- param category: = null

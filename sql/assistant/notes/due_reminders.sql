@@ -1,6 +1,6 @@
--- The notes of which a user is to be reminded now and was not yet, the longest due first.
+-- List the notes whose reminder is due and was not sent, the longest due first.
 --
--- To send them, take them with claim_due_reminders.
+-- To send the reminders, use claim_due_reminders.
 -- returns: many Note
 -- param limit: 1..1000 = 100
 select

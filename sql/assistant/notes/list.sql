@@ -1,5 +1,6 @@
--- Notes, of one user if given, newest first. The next page comes after the last row's created_at
--- and id.
+-- List notes, newest first, of one user if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Note
 -- param limit: 1..200 = 50
 select

@@ -1,4 +1,6 @@
--- Remove a note for good, whether it is deleted or not. The audit log keeps what it was.
+-- Delete a note, soft-deleted or not.
+--
+-- The audit log keeps the deleted row.
 -- returns: count
 delete from assistant.deletable_notes as d
 where

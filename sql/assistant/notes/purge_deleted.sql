@@ -1,11 +1,11 @@
--- Remove for good what was deleted of the notes before a time: a batch, to be repeated until it is
--- 0.
+-- Delete notes that were soft-deleted before a time; return the number.
 --
--- Workers may share the work: what one removes, the others leave out.
+-- One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
+-- another has locked.
 --
--- Without an order: with one, the view's barrier would have all of them read, sorted and locked.
--- The ids go into an array, so that the rows are found by their key, however the server estimates
--- their number.
+-- Implementation: there is no order by, because with one the security barrier view would read, sort
+-- and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+-- number the planner estimates.
 -- returns: count
 -- allow: partial-order: any batch will do, until nothing is left
 -- param limit: 1..10000 = 1000

@@ -1,4 +1,6 @@
--- Bring a deleted note back. Refused where its user is deleted (foreign key violation).
+-- Restore a soft-deleted note.
+--
+-- Refused if its user is deleted (foreign key violation).
 -- returns: count
 update assistant.deletable_notes as d
 set deleted_at = null

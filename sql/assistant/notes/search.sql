@@ -1,16 +1,17 @@
--- The notes that a search finds in title and content, of one user if given, best first, with what
--- was found marked. The next page comes after the last row's rank and id.
+-- Search the title and content of notes, best match first, with the matches marked.
 --
--- It is read as a web search: all words must occur, "or" between two, quotes for a phrase, a minus
--- to exclude. The words are stems of the language that is given, else of the user's; notes in other
--- languages are found by the words as they stand.
+-- It searches the notes of one user if given. For the next page, pass the last row's rank and id.
 --
--- The marks stand in the text as it was written: to show it as HTML, ask for marks that no text
--- has, escape it, and put tags in their place.
+-- The query is read as a web search: all words must occur, "or" between two, quotes for a phrase, a
+-- minus to exclude. The words are stemmed in the given language, or else in the user's. Notes in
+-- other languages are found by the exact words.
 --
--- The function looks the words up in an index, which a query under row-level security cannot: see
--- the migration 0008_search. Only the notes of the page are marked, which costs more than finding
--- them.
+-- The marks are put into the text as it was written. To show it as HTML, pass marks that occur in
+-- no text, escape the result, and replace the marks by tags.
+--
+-- Implementation: the function looks the words up in an index, which a query under row-level
+-- security cannot use: see the migration 0008_search. Only the notes of the page are marked,
+-- because marking costs more than finding.
 -- returns: many NoteMatch
 -- param user_id: = null
 -- param language_code: = null

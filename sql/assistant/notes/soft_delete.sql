@@ -1,4 +1,4 @@
--- Hide a note: no read shows it any more; restore brings it back.
+-- Soft-delete a note: no read returns it until it is restored.
 -- returns: count
 update assistant.deletable_notes as d
 set deleted_at = clock_timestamp()

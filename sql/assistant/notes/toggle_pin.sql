@@ -1,4 +1,4 @@
--- Pin a note, or take the pin off.
+-- Pin a note, or unpin it if it is pinned.
 -- returns: optional Note
 update assistant.notes as n
 set is_pinned = not n.is_pinned

@@ -1,4 +1,4 @@
--- Change what is given of a note, and leave the rest.
+-- Change the given columns of a note, and leave the others.
 -- returns: optional Note
 update assistant.notes as n
 set

@@ -1,4 +1,4 @@
--- How many users there are, since a time if given.
+-- Count the users, since a time if given.
 -- returns: value
 select count(*) as total
 from assistant.users as u

@@ -1,5 +1,6 @@
--- Enter a user. A Telegram account belongs to one user only: a second one is refused (unique
--- violation).
+-- Create a user.
+--
+-- A Telegram account belongs to one user only: a second user is refused (unique violation).
 -- returns: one User
 -- param telegram_id: = null
 -- param username: = null

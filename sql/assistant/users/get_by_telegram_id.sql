@@ -1,6 +1,6 @@
 -- The user with this Telegram account.
 -- returns: optional User
--- allow: unproved-one: users_telegram_id_key is unique among all that is not deleted
+-- allow: unproved-one: users_telegram_id_key is unique among the rows that are not deleted
 select
   u.id,
   u.tenant_id,

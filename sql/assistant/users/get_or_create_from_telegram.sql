@@ -1,10 +1,13 @@
--- The user of this Telegram account, entered now if this is the first we hear of them. What we
--- already know stays. Who was deleted and comes back is entered anew.
+-- Return the user of this Telegram account; create it if there is none.
 --
--- Safe when any number of calls race, and exactly one row in every case. A known user, the usual
--- case, is only read. A new one is inserted. Where another call has entered the same user since
--- this statement began, its row cannot be seen in "known", and "on conflict do nothing" would
--- return nothing at all; "do update" waits for that call, locks its row and returns it.
+-- An existing user is not changed. A soft-deleted user who comes back gets a new row.
+--
+-- Any number of calls can race: each gets exactly one row.
+--
+-- Implementation: a known user, the usual case, is only read; a new one is inserted. If another
+-- call has inserted the same user since this statement began, "known" cannot see its row, and "on
+-- conflict do nothing" would return no row at all. "do update" waits for that call, locks its row
+-- and returns it.
 -- returns: one User
 -- allow: unproved-one: the two arms exclude each other, see above
 -- param username: = null
@@ -62,36 +65,8 @@ entered as (
     u.updated_by
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.telegram_id,
-  k.username,
-  k.first_name,
-  k.last_name,
-  k.language_code,
-  k.timezone,
-  k.is_active,
-  k.preferences,
-  k.created_at,
-  k.created_by,
-  k.updated_at,
-  k.updated_by
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.tenant_id,
-  e.telegram_id,
-  e.username,
-  e.first_name,
-  e.last_name,
-  e.language_code,
-  e.timezone,
-  e.is_active,
-  e.preferences,
-  e.created_at,
-  e.created_by,
-  e.updated_at,
-  e.updated_by
+select e.*
 from entered as e

@@ -1,5 +1,6 @@
--- The users whom the assistant may write to, newest first. The next page comes after the last row's
--- created_at and id.
+-- List the users to whom the assistant may write, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many User
 -- param limit: 1..200 = 50
 select

@@ -1,5 +1,6 @@
--- Remove a user with all that hangs on it: events, notes, conversations and what was
--- said in them for good, whether it is deleted or not. The audit log keeps what it was.
+-- Delete a user, soft-deleted or not, with their events, notes, conversations and messages.
+--
+-- The audit log keeps the deleted rows.
 -- returns: count
 delete from assistant.deletable_users as d
 where

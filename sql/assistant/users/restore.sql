@@ -1,5 +1,6 @@
--- Bring a deleted user back, and all that was deleted with it. Refused where another user has the
--- same Telegram account by now (unique violation).
+-- Restore a soft-deleted user, and the rows that were soft-deleted with them.
+--
+-- Refused if another user has the same Telegram account by now (unique violation).
 -- returns: count
 update assistant.deletable_users as d
 set deleted_at = null

@@ -1,8 +1,10 @@
--- Hide a user with all that hangs on it: events, notes, conversations and what was
--- said in them: no read shows it any more; restore brings it back.
+-- Soft-delete a user with their events, notes, conversations and messages.
 --
--- It is locked at once as strongly as it is needed: who holds a weaker lock, adding to it, and goes
--- on to change it, is not met halfway.
+-- No read returns them until the user is restored.
+--
+-- Implementation: the user is locked first, as strongly as the update needs. A transaction that
+-- holds a weaker lock, because it adds a row of the user, and then changes the user would otherwise
+-- deadlock with this one.
 -- returns: count
 with
 doomed as (

@@ -1,4 +1,4 @@
--- Change what is given of a user, and leave the rest.
+-- Change the given columns of a user, and leave the others.
 -- returns: optional User
 update assistant.users as u
 set

@@ -1,7 +1,9 @@
--- Merge preferences into a user's: what is given replaces what is there of the same name, a name
--- given as null goes, the rest stays.
+-- Merge the given preferences into a user's preferences.
 --
--- One statement: of two that change different names at once, neither undoes the other.
+-- A given value replaces the one of the same name, a null removes it, and the other names stay.
+--
+-- Implementation: it is one statement: of two concurrent calls that change different names, neither
+-- undoes the other.
 -- returns: optional User
 update assistant.users as u
 set

@@ -1,4 +1,6 @@
--- End a bot session. Nothing comes back where there is no such session or it has ended already.
+-- End a bot session.
+--
+-- No row is returned if there is no such session or it has already ended.
 -- returns: optional BotSession
 update marketplace.bot_sessions as s
 set

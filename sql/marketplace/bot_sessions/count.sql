@@ -1,4 +1,4 @@
--- How many bot sessions there are, since a time if given.
+-- Count the bot sessions, since a time if given.
 -- returns: value
 select count(*) as total
 from marketplace.bot_sessions as s

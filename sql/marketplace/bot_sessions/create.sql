@@ -1,4 +1,6 @@
--- Enter a bot session as it was: for imports. The bot begins one with open.
+-- Insert a bot session as it was: for imports.
+--
+-- The bot starts its sessions with open.
 -- returns: one BotSession
 -- param started_at: = null
 -- param last_activity_at: = null

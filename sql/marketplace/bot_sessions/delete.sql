@@ -1,4 +1,6 @@
--- Remove a bot session. Old ones go with cleanup.bot_sessions.
+-- Delete a bot session.
+--
+-- Old sessions are deleted by cleanup.bot_sessions.
 -- returns: count
 delete from marketplace.bot_sessions as s
 where s.id = :id

@@ -1,5 +1,7 @@
--- Note that a bot session is alive, and add what it has done since. Details are merged, key by key.
--- Nothing comes back where there is no such session or it has ended: the bot is to stop.
+-- Report that a bot session is alive, and add its actions and errors since the last report.
+--
+-- The details are merged, key by key. No row is returned if there is no such session or it has
+-- ended: the bot should stop.
 -- returns: optional BotSession
 -- param actions: 0.. = 0
 -- param errors: 0.. = 0

@@ -1,4 +1,6 @@
--- Bot sessions, newest first. The next page comes after the last row's created_at and id.
+-- List bot sessions, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many BotSession
 -- param limit: 1..200 = 50
 select

@@ -1,5 +1,7 @@
--- The bot sessions that have not ended, the longest silent first: which of them died unseen. Those
--- silent since a time if given. The next page comes after the last row's last_activity_at and id.
+-- List the bot sessions that have not ended, the longest silent first, to find the ones that died.
+--
+-- If a time is given, only sessions that were silent since then are listed. For the next page, pass
+-- the last row's last_activity_at and id.
 -- returns: many BotSession
 -- param limit: 1..200 = 50
 select

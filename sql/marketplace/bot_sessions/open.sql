@@ -1,6 +1,7 @@
--- Begin the bot session with this key, or go on with it where it runs: a bot that starts again
--- finds its counts. Nothing comes back where a session of this key has ended: keys are not used
--- twice.
+-- Start the bot session with this key, or continue it if it has not ended.
+--
+-- A bot that restarts finds its counts again. No row is returned if a session with this key has
+-- ended: keys are not used twice.
 -- returns: optional BotSession
 -- param details: = null
 insert into marketplace.bot_sessions as s (session_key, details)

@@ -1,5 +1,6 @@
--- Change what is given of a bot session, and leave the rest. It goes on with heartbeat, and ends
--- with close.
+-- Change the given columns of a bot session, and leave the others.
+--
+-- heartbeat continues a session, and close ends it.
 -- returns: optional BotSession
 update marketplace.bot_sessions as s
 set

@@ -1,8 +1,10 @@
--- Block a buyer: their ACTIVE conversations become BLOCKED, and what was kept for them is on sale
--- again. Nothing comes back where there is no such buyer.
+-- Block a buyer: their ACTIVE conversations become BLOCKED, and their reserved products AVAILABLE.
 --
--- One statement. The counts tie the parts together, so that rows are locked in the same order as by
--- conversations.complete, which may run at the same time: conversations, products, the buyer.
+-- No row is returned if there is no such buyer.
+--
+-- Implementation: it is one statement. The counts tie its parts together, so that rows are locked
+-- in the same order as by conversations.complete, which may run at the same time: conversations,
+-- products, the buyer.
 -- returns: optional Buyer
 with
 ended as (

@@ -1,4 +1,4 @@
--- How many buyers there are, since a time if given.
+-- Count the buyers, since a time if given.
 -- returns: value
 select count(*) as total
 from marketplace.buyers as b

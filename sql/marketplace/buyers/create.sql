@@ -1,5 +1,7 @@
--- Enter a buyer. One whom the platform knows by the same id is refused (unique violation):
--- create_or_update does not mind.
+-- Create a buyer.
+--
+-- A buyer whose id on the platform is known is refused (unique violation); create_or_update accepts
+-- it.
 -- returns: one Buyer
 -- param username: = null
 -- param display_name: = null

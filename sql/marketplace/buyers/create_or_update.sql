@@ -1,7 +1,8 @@
--- The buyer whom the platform knows by this id: entered now if this is the first we hear of them,
--- else brought up to date with what is given. Profile data is merged, key by key.
+-- Create the buyer with this id on the platform, or update it with the given values.
 --
--- Safe when two calls race: the second one updates what the first one entered.
+-- Profile data is merged, key by key.
+--
+-- Calls can race: the second one updates the row that the first one inserted.
 -- returns: one Buyer
 -- param username: = null
 -- param display_name: = null

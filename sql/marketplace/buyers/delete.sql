@@ -1,4 +1,4 @@
--- Remove a buyer with all that they said: conversations, messages. What they bought stays sold.
+-- Delete a buyer with their conversations and messages; what they bought stays sold.
 -- returns: count
 delete from marketplace.buyers as b
 where b.id = :id

@@ -1,4 +1,4 @@
--- The buyer whom the platform knows by this id.
+-- The buyer with this id on the platform.
 -- returns: optional Buyer
 select
   b.id,

@@ -1,4 +1,6 @@
--- Buyers, newest first. The next page comes after the last row's created_at and id.
+-- List buyers, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Buyer
 -- param limit: 1..200 = 50
 select

@@ -1,13 +1,16 @@
--- Recompute the trust scores of the next buyers after an id: of how many, how many changed, and the
--- last id, from which to go on; null where there were no more.
--- plainsql.layers.marketplace.maintenance does all of them.
+-- Recompute the trust scores of the next buyers after an id.
 --
--- What was promised and kept: (purchases + 1) / (purchases + broken off + 2), where broken off are
--- conversations CANCELLED or BLOCKED. A stranger has 0.5, and no number of purchases makes 1. Being
--- verified takes a fifth of what is missing to 1. Blocked is 0. Only what changes is written.
+-- The row has the number of buyers examined, the number changed, and the last id, from which to
+-- continue; the id is null when there are no more. plainsql.layers.marketplace.maintenance runs it
+-- for all buyers.
 --
--- Rows are locked in the order of their ids, so that two runs at once wait for each other and do
--- not deadlock.
+-- The score is the share of promises kept: (purchases + 1) / (purchases + broken off + 2), where
+-- broken off counts CANCELLED and BLOCKED conversations. A stranger has 0.5, and no number of
+-- purchases reaches 1. Being verified adds a fifth of what is missing to 1. A blocked buyer has 0.
+-- Only scores that change are written.
+--
+-- Implementation: rows are locked in the order of their ids, so that two concurrent runs wait for
+-- each other and do not deadlock.
 -- returns: one TrustBatch
 -- param after_id: = 0
 -- param limit: 1..10000 = 1000

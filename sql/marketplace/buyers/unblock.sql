@@ -1,6 +1,7 @@
--- Let a blocked buyer talk to us again: their BLOCKED conversations are ACTIVE again. Their trust
--- score is that of a stranger until it is recomputed. Nothing comes back where they are not
--- blocked.
+-- Unblock a buyer: their BLOCKED conversations are ACTIVE again.
+--
+-- Their trust score is that of a stranger until it is recomputed. No row is returned if they are
+-- not blocked.
 -- returns: optional Buyer
 with
 resumed as (

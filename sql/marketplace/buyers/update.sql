@@ -1,5 +1,6 @@
--- Change what is given of a buyer, and leave the rest. They are blocked by block, and unblocked by
--- unblock.
+-- Change the given columns of a buyer, and leave the others.
+--
+-- To block or unblock a buyer, use block and unblock.
 -- returns: optional Buyer
 update marketplace.buyers as b
 set

@@ -1,8 +1,11 @@
--- Remove the bot sessions that were last heard of more than so many days ago, the oldest so many of
--- them; how many comes back. plainsql.layers.marketplace.maintenance does all of them.
+-- Delete bot sessions that were last active more than so many days ago; return the number.
 --
--- What another run has locked is left to it. The ids go into an array, so that the rows are found
--- by their key, however the server estimates their number.
+-- One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
+--
+-- Rows that another run has locked are skipped.
+--
+-- Implementation: the ids go into an array, so that rows are found by primary key whatever number
+-- the planner estimates.
 -- returns: count
 -- param days: 0..36500 = 7
 -- param limit: 1..10000 = 1000

@@ -1,5 +1,6 @@
--- Break off a conversation that is ACTIVE. A product that was kept for its buyer is on sale again.
--- Nothing comes back where it is not ACTIVE.
+-- Cancel an ACTIVE conversation; a product reserved for its buyer is AVAILABLE again.
+--
+-- No row is returned if it is not ACTIVE.
 -- returns: optional Conversation
 with
 cancelled as (
@@ -36,20 +37,5 @@ freed as (
     and p.reserved_for_id = d.buyer_id
 )
 
-select
-  d.id,
-  d.wallapop_chat_id,
-  d.product_id,
-  d.buyer_id,
-  d.status,
-  d.message_count,
-  d.last_message_at,
-  d.negotiated_price,
-  d.meeting_location,
-  d.meeting_time,
-  d.intent_detected,
-  d.sentiment_score,
-  d.completed_at,
-  d.created_at,
-  d.updated_at
+select d.*
 from cancelled as d

@@ -1,11 +1,13 @@
--- A deal: the conversation is COMPLETED, its product SOLD to its buyer, the purchase counted. The
--- price is the one given, else the one negotiated so far, else the product's. Nothing comes back,
--- and nothing at all is changed, where the conversation is not ACTIVE, or its product is SOLD,
--- INACTIVE or kept for another buyer; products.standing says why.
+-- Complete a deal: the conversation is COMPLETED, its product SOLD to its buyer, the purchase
+-- counted.
 --
--- One statement, so that no reader sees one part without the others. The conversation is locked
--- first, then the product: of two conversations about one product that are completed at once, the
--- second waits, reads the product anew, finds it SOLD and changes nothing.
+-- The price is the given one, or else the negotiated one, or else the product's. No row is
+-- returned, and nothing is changed, if the conversation is not ACTIVE, or if its product is SOLD,
+-- INACTIVE or reserved for another buyer; products.standing says why.
+--
+-- Implementation: it is one statement, so that no reader sees one part without the others. The
+-- conversation is locked first, then the product. Of two concurrent calls for one product, the
+-- second waits, reads the product again, finds it SOLD and changes nothing.
 -- returns: optional Conversation
 -- param negotiated_price: = null
 with
@@ -76,20 +78,5 @@ counted as (
   where b.id = d.buyer_id
 )
 
-select
-  d.id,
-  d.wallapop_chat_id,
-  d.product_id,
-  d.buyer_id,
-  d.status,
-  d.message_count,
-  d.last_message_at,
-  d.negotiated_price,
-  d.meeting_location,
-  d.meeting_time,
-  d.intent_detected,
-  d.sentiment_score,
-  d.completed_at,
-  d.created_at,
-  d.updated_at
+select d.*
 from completed as d

@@ -1,4 +1,4 @@
--- How many conversations there are, of a status and since a time if given.
+-- Count the conversations, of one status and since a time if given.
 -- returns: value
 select count(*) as total
 from marketplace.conversations as c

@@ -1,4 +1,6 @@
--- Enter a conversation as it is: for imports. The bot begins one with start.
+-- Insert a conversation as it is: for imports.
+--
+-- The bot starts its conversations with start.
 -- returns: one Conversation
 -- param status: = 'ACTIVE'
 -- param negotiated_price: = null

@@ -1,4 +1,4 @@
--- Remove a conversation and its messages. The product stays as it is.
+-- Delete a conversation and its messages; the product stays as it is.
 -- returns: count
 delete from marketplace.conversations as c
 where c.id = :id

@@ -1,5 +1,6 @@
--- The conversations about a product, newest first: who else is interested. The next page comes
--- after the last row's created_at and id.
+-- List the conversations about a product, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

@@ -1,4 +1,4 @@
--- The conversation of this chat of the platform.
+-- The conversation of this chat on the platform.
 -- returns: optional Conversation
 select
   c.id,

@@ -1,5 +1,7 @@
--- The ACTIVE conversations, the one that moved last first. The next page comes after the last row's
--- updated_at and id; one that moves in the meantime is on the first page again.
+-- List the ACTIVE conversations, the last changed first.
+--
+-- For the next page, pass the last row's updated_at and id. A conversation that changes in the
+-- meantime moves to the first page.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

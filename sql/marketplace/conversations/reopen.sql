@@ -1,5 +1,6 @@
--- Take up a conversation that was CANCELLED. Nothing comes back where it was not, or its buyer is
--- blocked.
+-- Reopen a CANCELLED conversation.
+--
+-- No row is returned if it is not CANCELLED, or if its buyer is blocked.
 -- returns: optional Conversation
 update marketplace.conversations as c
 set status = 'ACTIVE'

@@ -1,11 +1,14 @@
--- The conversation of this chat of the platform, begun now if this is the first we hear of it, and
--- counted for the buyer. Nothing comes back for a new one of a buyer who is blocked or unknown; a
--- product that is unknown is refused (foreign key violation).
+-- Return the conversation of this chat on the platform; start and count it if there is none.
 --
--- Safe when two calls race, and never two rows. A known conversation, the usual case, is only read.
--- Where another call has begun the same one since this statement began, its row cannot be seen in
--- "known": "do update" waits for that call and returns its row. xmax tells who was first: it is 0
--- in a row that was inserted, and only that one is counted.
+-- No row is returned for a new conversation of a buyer who is blocked or unknown. An unknown
+-- product is refused (foreign key violation).
+--
+-- Calls can race, and never make two rows.
+--
+-- Implementation: a known conversation, the usual case, is only read. If another call has started
+-- the same one since this statement began, "known" cannot see its row: "do update" waits for that
+-- call and returns its row. xmax is 0 in a row that was inserted, and only such a row is counted
+-- for the buyer.
 -- returns: optional Conversation
 -- allow: unproved-one: the two arms exclude each other, see above
 with
@@ -71,22 +74,7 @@ counted as (
     and e.is_new
 )
 
-select
-  k.id,
-  k.wallapop_chat_id,
-  k.product_id,
-  k.buyer_id,
-  k.status,
-  k.message_count,
-  k.last_message_at,
-  k.negotiated_price,
-  k.meeting_location,
-  k.meeting_time,
-  k.intent_detected,
-  k.sentiment_score,
-  k.completed_at,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
 select

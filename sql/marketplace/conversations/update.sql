@@ -1,6 +1,7 @@
--- Change what is given of a conversation, and leave the rest: an offer, where and when to meet,
--- what was understood. Its status moves by complete, cancel and reopen; cleanup
--- archives.
+-- Change the given columns of a conversation, and leave the others.
+--
+-- They are its offer, where and when to meet, and what was understood. complete, cancel and reopen
+-- change its status; cleanup archives it.
 -- returns: optional Conversation
 update marketplace.conversations as c
 set

@@ -1,11 +1,13 @@
--- Add a message to a conversation, and keep the conversation's count and time. A message that the
--- platform delivers again (the same wallapop_message_id) is returned as it is known, and not
--- counted. One of the buyer's is theirs without being told; only those have to be read and
--- processed.
+-- Add a message to a conversation, and update the conversation's message count and last message
+-- time.
 --
--- One statement, so that no reader sees the one without the other. Of messages that arrive at once
--- all count, and the later time stays: the conversation is locked and read anew for each. xmax is 0
--- in a row that was inserted, and not in one that was there.
+-- A message that the platform delivers again (the same wallapop_message_id) is returned as it is
+-- known, and not counted. A message of type USER_MESSAGE is assigned to the conversation's buyer if
+-- none is given; only such messages have to be read and processed.
+--
+-- Implementation: it is one statement, so that no reader sees one change without the other.
+-- Concurrent messages are all counted, and the latest time stays: the conversation is locked and
+-- read again for each. xmax is 0 in a row that was inserted, and not in one that existed.
 -- returns: one Message
 -- param message_type: = 'USER_MESSAGE'
 -- param wallapop_message_id: = null

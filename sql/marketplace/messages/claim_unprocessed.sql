@@ -1,9 +1,11 @@
--- Take up the oldest messages that are still to be processed, for so many seconds: no other worker
--- gets them in that time. mark_processed ends it; where a worker dies, they are free again when the
--- time is over. Claims says how many times each was taken up, this time included: many times is a
--- message on which workers die.
+-- Claim the oldest unprocessed messages for so many seconds: no other worker gets them in that
+-- time.
 --
--- What another worker is just claiming is skipped and not waited for.
+-- mark_processed ends the claim; if the worker dies, the messages are free again when the time is
+-- over. The column claims counts the claims of each message, this one included: a high number means
+-- a message on which workers die.
+--
+-- Rows that another worker is claiming at the moment are skipped, not waited for.
 -- returns: many Message
 -- param limit: 1..200 = 20
 -- param seconds: 1..86400 = 300
@@ -47,21 +49,6 @@ claimed as (
     m.updated_at
 )
 
-select
-  cl.id,
-  cl.wallapop_message_id,
-  cl.conversation_id,
-  cl.buyer_id,
-  cl.content,
-  cl.message_type,
-  cl.intent,
-  cl.entities,
-  cl.sentiment,
-  cl.is_read,
-  cl.is_processed,
-  cl.claimed_until,
-  cl.claims,
-  cl.created_at,
-  cl.updated_at
+select cl.*
 from claimed as cl
 order by cl.created_at, cl.id

@@ -1,4 +1,4 @@
--- How many messages of a conversation nobody has read.
+-- Count the unread messages of a conversation.
 -- returns: value
 select count(*) as total
 from marketplace.messages as m

@@ -1,5 +1,7 @@
--- Enter a message without its conversation's count and time: for imports. A talk goes on with
--- append.
+-- Insert a message without updating its conversation's message count and last message time: for
+-- imports.
+--
+-- To continue a conversation, use append.
 -- returns: one Message
 -- param wallapop_message_id: = null
 -- param buyer_id: = null

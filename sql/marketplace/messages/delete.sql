@@ -1,4 +1,4 @@
--- Remove a message. Its conversation's count and time stay.
+-- Delete a message; its conversation's message count and last message time stay.
 -- returns: count
 delete from marketplace.messages as m
 where m.id = :id

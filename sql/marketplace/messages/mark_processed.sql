@@ -1,5 +1,6 @@
--- Note that a message was processed, and what was understood of it if that is given. Nothing comes
--- back where it was processed already: of two workers one is told so.
+-- Mark a message as processed, with its intent, entities and sentiment if given.
+--
+-- No row is returned if it was already processed: of two workers, one gets no row.
 -- returns: optional Message
 update marketplace.messages as m
 set

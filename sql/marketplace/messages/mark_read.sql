@@ -1,4 +1,5 @@
--- Note that a conversation's messages were read, up to a time if given; how many were not before.
+-- Mark a conversation's messages as read, up to a time if given; return the number that were
+-- unread.
 -- returns: count
 update marketplace.messages as m
 set is_read = true

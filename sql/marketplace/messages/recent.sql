@@ -1,4 +1,4 @@
--- The last messages of a conversation, oldest first: what a model is given as its context.
+-- List the last messages of a conversation, oldest first, as context for a model.
 -- returns: many Message
 -- param limit: 1..200 = 10
 with
@@ -25,21 +25,6 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.wallapop_message_id,
-  n.conversation_id,
-  n.buyer_id,
-  n.content,
-  n.message_type,
-  n.intent,
-  n.entities,
-  n.sentiment,
-  n.is_read,
-  n.is_processed,
-  n.claimed_until,
-  n.claims,
-  n.created_at,
-  n.updated_at
+select n.*
 from newest as n
 order by n.created_at, n.id

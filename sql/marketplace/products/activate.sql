@@ -1,4 +1,6 @@
--- Put a product that is INACTIVE on sale again. Nothing comes back where it is not INACTIVE.
+-- Make an INACTIVE product AVAILABLE again.
+--
+-- No row is returned if it is not INACTIVE.
 -- returns: optional Product
 update marketplace.products as p
 set status = 'AVAILABLE'

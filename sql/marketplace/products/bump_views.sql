@@ -1,5 +1,6 @@
--- Count views of a product, one unless told. Counts that arrive at once all count. The new number
--- of views comes back; nothing where there is no such product.
+-- Add to the view count of a product, one view by default; return the new count.
+--
+-- Concurrent calls all count. No row is returned if there is no such product.
 -- returns: optional value
 -- param by: 1.. = 1
 update marketplace.products as p

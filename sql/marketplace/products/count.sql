@@ -1,4 +1,4 @@
--- How many products there are, of a status and since a time if given.
+-- Count the products, of one status and since a time if given.
 -- returns: value
 select count(*) as total
 from marketplace.products as p

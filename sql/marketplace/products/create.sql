@@ -1,5 +1,6 @@
--- Enter a product as it is, even a sold one: for imports. A product of the platform is entered with
--- upsert_by_wallapop_id, as often as it is seen.
+-- Insert a product as it is, even a sold one: for imports.
+--
+-- To save a product of the platform, as often as it is seen, use upsert_by_wallapop_id.
 -- returns: one Product
 -- param description: = ''
 -- param currency: = 'EUR'

@@ -1,4 +1,6 @@
--- Take a product off sale without having sold it. Nothing comes back where it is SOLD or INACTIVE.
+-- Make a product INACTIVE: it is off sale without having been sold.
+--
+-- No row is returned if it is SOLD or INACTIVE.
 -- returns: optional Product
 update marketplace.products as p
 set status = 'INACTIVE'

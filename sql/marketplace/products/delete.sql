@@ -1,5 +1,6 @@
--- Remove a product. One that somebody has asked for is refused (foreign key violation): deactivate
--- takes it off sale.
+-- Delete a product.
+--
+-- A product with conversations is refused (foreign key violation): deactivate takes it off sale.
 -- returns: count
 delete from marketplace.products as p
 where p.id = :id

@@ -1,4 +1,4 @@
--- The product that the platform knows by this id.
+-- The product with this id on the platform.
 -- returns: optional Product
 -- cache: 5m
 select

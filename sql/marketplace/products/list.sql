@@ -1,5 +1,6 @@
--- Products of every status, newest first; those of one status if given. The next page comes after
--- the last row's created_at and id.
+-- List products, newest first, of one status if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Product
 -- param limit: 1..200 = 50
 select

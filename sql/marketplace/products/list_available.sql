@@ -1,10 +1,11 @@
--- What is on sale: of a category, in a price range, in a condition if given; newest, cheapest or
--- dearest first. The next page comes after the last row's created_at and id where the order is
--- newest, after its price and id (after_price where it is cheapest, below_price where it is
--- dearest).
+-- List the AVAILABLE products, newest, cheapest or most expensive first.
 --
--- The last column of the order adds nothing: it keeps the list whole when the lines before it are
--- left out.
+-- Filters, each if given: a category, a price range and a condition. For the next page, pass the
+-- last row's created_at and id if the order is newest, its price and id otherwise (the price as
+-- after_price if the order is cheapest, as below_price if it is dearest).
+--
+-- Implementation: the last column of the order adds nothing: it keeps the list valid when the
+-- optional lines before it are left out.
 -- returns: many Product
 -- param limit: 1..200 = 50
 -- param order: = 'newest'

@@ -1,4 +1,6 @@
--- Put a product that is RESERVED on sale again. Nothing comes back where it is not RESERVED.
+-- Make a RESERVED product AVAILABLE again.
+--
+-- No row is returned if it is not RESERVED.
 -- returns: optional Product
 update marketplace.products as p
 set status = 'AVAILABLE'

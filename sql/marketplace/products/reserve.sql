@@ -1,7 +1,9 @@
--- Keep a product that is AVAILABLE, for a buyer if one is named. Nothing comes back, and nothing is
--- changed, where it is not AVAILABLE or the buyer is blocked; standing says why.
+-- Reserve an AVAILABLE product, for a buyer if given.
 --
--- Of many who reserve at once one succeeds: the others wait for its row, read it anew, and find it
+-- No row is returned, and nothing is changed, if it is not AVAILABLE or the buyer is blocked;
+-- standing says why.
+--
+-- Of many concurrent calls one succeeds: the others wait for its row, read it again, and find it
 -- RESERVED.
 -- returns: optional Product
 -- param buyer_id: = null

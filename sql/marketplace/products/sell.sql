@@ -1,8 +1,10 @@
--- Note a product as sold, for its price unless another is given, to the buyer named or the one it
--- is kept for, whose purchases it counts. Nothing comes back, and nothing is changed, where it is
--- SOLD or INACTIVE, or kept for another buyer than the one named; standing says why.
+-- Mark a product as SOLD, and count the purchase for its buyer.
 --
--- A sale that was agreed in a conversation is noted with conversations.complete.
+-- The price is the product's unless another is given. The buyer is the given one, or else the one
+-- it is reserved for. No row is returned, and nothing is changed, if it is SOLD, INACTIVE, or
+-- reserved for another buyer than the given one; standing says why.
+--
+-- To record a sale that was agreed in a conversation, use conversations.complete.
 -- returns: optional Product
 -- param price: = null
 -- param buyer_id: = null
@@ -52,25 +54,5 @@ counted as (
   where b.id = so.sold_to_id
 )
 
-select
-  so.id,
-  so.wallapop_id,
-  so.title,
-  so.description,
-  so.price,
-  so.currency,
-  so.status,
-  so.category,
-  so.condition,
-  so.location,
-  so.views_count,
-  so.favorites_count,
-  so.listed_at,
-  so.reserved_at,
-  so.reserved_for_id,
-  so.sold_at,
-  so.sold_to_id,
-  so.sold_price,
-  so.created_at,
-  so.updated_at
+select so.*
 from sold as so

@@ -1,5 +1,7 @@
--- Whether a product can be reserved or sold now, and if not, what stands in the way: its status,
--- for whom it is kept and since when, to whom it was sold and when. Never from a cache.
+-- Check whether a product can be reserved or sold now, and return the reason if it cannot.
+--
+-- The reason is its status, for whom it is reserved and since when, to whom it was sold and when.
+-- The result is never cached.
 -- returns: optional ProductStanding
 select
   p.id,

@@ -1,5 +1,7 @@
--- Change what is given of a product, and leave the rest. Its status moves by reserve, release,
--- sell, deactivate and activate, its counts by bump_views and upsert_by_wallapop_id.
+-- Change the given columns of a product, and leave the others.
+--
+-- reserve, release, sell, deactivate and activate change its status; bump_views and
+-- upsert_by_wallapop_id change its counts.
 -- returns: optional Product
 update marketplace.products as p
 set

@@ -1,8 +1,9 @@
--- Enter a product as the platform shows it, or bring the one we have up to date. What is not given
--- stays as it was; so does its status, which moves by reserve, release, sell, deactivate and
--- activate.
+-- Insert a product as the platform shows it, or update the known one.
 --
--- Safe when two calls race: the second one updates what the first one entered.
+-- Columns that are not given stay as they are. So does the status, which reserve, release, sell,
+-- deactivate and activate change.
+--
+-- Calls can race: the second one updates the row that the first one inserted.
 -- returns: one Product
 -- param description: = null
 -- param currency: = null

@@ -1,18 +1,21 @@
--- What a day brought, as it is counted in a time zone ("Europe/Madrid"): a line for the day,
--- always; one for each currency; one for each category and currency. Categories come first, the one
--- with the largest revenue before the others, the day last.
+-- Report on a day in a time zone ("Europe/Madrid"): by category and currency, by currency, and in
+-- all.
 --
--- Conversations are those begun on the day. Asked are those in which the buyer wrote on the day,
--- answered those of them in which the bot wrote after the buyer's first message and before the day
--- was over: the response rate is the one by the other, null where nobody asked. Sales are products
--- sold on the day; their revenue has no line for the day, since currencies do not add up. The time
--- to sale runs from listed_at.
+-- There is always one line for the whole day, one for each currency, and one for each category and
+-- currency. Lines of categories come first, the largest revenue before the others; the line of the
+-- day comes last.
 --
--- The day's bounds are computed and the columns left bare, so that their indexes serve; days of 23
--- and 25 hours come out right. The limit 1 changes nothing: with it the conversations of the day
--- are looked up by their key, and never all of them read.
+-- conversations counts those begun on the day. asked counts those in which the buyer wrote on the
+-- day. answered counts those of them in which the bot wrote after the buyer's first message and
+-- before the day was over. The response rate is answered divided by asked, and null if asked is 0.
+-- sales counts the products sold on the day; the line of the day has no revenue, since currencies
+-- do not add up. The time to sale begins at listed_at.
+--
+-- Implementation: the day's bounds are computed and the columns are left bare, so that their
+-- indexes are used. Days of 23 and 25 hours are right. The limit 1 does not change the result: with
+-- it, the conversations of the day are looked up by primary key, and the table is never read whole.
 -- returns: many DailyLine
--- allow: unbounded: as many lines as there are categories
+-- allow: unbounded: one line for each category
 with
 facts as (
   select

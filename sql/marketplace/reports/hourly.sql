@@ -1,6 +1,6 @@
--- The hours of a day, as it is counted in a time zone: in each what buyers wrote, what the bot
--- wrote, and what was sold. Hours in which nothing happened are there too; days on which clocks
--- change have 23 or 25.
+-- Report on each hour of a day in a time zone: messages of buyers, messages of the bot, and sales.
+--
+-- Hours without events are included. Days on which clocks change have 23 or 25 hours.
 -- returns: many HourOfDay
 -- column starts_at: not null
 with

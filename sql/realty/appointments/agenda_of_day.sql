@@ -1,8 +1,7 @@
--- The visits of one day as it is counted in a time zone ("America/Lima"), earliest first: who
--- comes, and to see what.
+-- List the visits of one day in a time zone ("America/Lima"), earliest first, with lead and home.
 --
--- The day's bounds are computed and the column is left bare, so that its index serves; days of 23
--- and 25 hours, where clocks are changed, come out right.
+-- Implementation: the day's bounds are computed and the column is left bare, so that its index is
+-- used. Days of 23 and 25 hours, on which clocks change, are right.
 -- returns: many AgendaEntry
 -- param limit: 1..1000 = 200
 select

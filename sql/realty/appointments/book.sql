@@ -1,9 +1,11 @@
--- Book a visit to a home. A second one of the same lead at the same time is refused (unique
--- violation of appointments_one_per_lead_and_time_key), and so is a home that is not in the project
--- or a conversation of another lead (foreign key violation).
+-- Book a visit to a home.
 --
--- Refused by an error and not by returning nothing: a bot that overlooks a missing row confirms a
--- visit that nobody has booked.
+-- A second visit of the same lead at the same time is refused (unique violation of
+-- appointments_one_per_lead_and_time_key). So is a home of another project, or a conversation of
+-- another lead (foreign key violation).
+--
+-- A refusal is an error, not an empty result: a bot that overlooks a missing row would confirm a
+-- visit that is not booked.
 -- returns: one Appointment
 -- param notes: = null
 insert into realty.appointments as a (

@@ -1,5 +1,6 @@
--- Call a visit off, and keep that it was booked. Nothing comes back where there is no such visit or
--- it is cancelled already.
+-- Cancel a visit, and keep the row.
+--
+-- No row is returned if there is no such visit or it is already cancelled.
 -- returns: optional Appointment
 update realty.appointments as a
 set cancelled_at = now()

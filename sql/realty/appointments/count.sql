@@ -1,4 +1,4 @@
--- How many appointments there are, since a time if given.
+-- Count the appointments, since a time if given.
 -- returns: value
 select count(*) as total
 from realty.appointments as a

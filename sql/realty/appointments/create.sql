@@ -1,4 +1,6 @@
--- Enter an appointment as it was, even a cancelled one: for imports. A lead books with book.
+-- Insert an appointment as it was, even a cancelled one: for imports.
+--
+-- To book a visit for a lead, use book.
 -- returns: one Appointment
 -- param notes: = null
 -- param cancelled_at: = null

@@ -1,4 +1,6 @@
--- Remove an appointment without a trace. One that will not take place is cancelled with cancel.
+-- Delete an appointment.
+--
+-- To keep a record of a visit that will not take place, use cancel.
 -- returns: count
 delete from realty.appointments as a
 where a.id = :id

@@ -1,5 +1,6 @@
--- Appointments, of one lead if given, cancelled ones too, newest first. The next page comes after
--- the last row's created_at and id.
+-- List appointments, cancelled ones too, newest first, of one lead if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Appointment
 -- param limit: 1..200 = 50
 select

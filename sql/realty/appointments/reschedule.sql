@@ -1,6 +1,7 @@
--- Move a visit to another time. Nothing comes back where there is no such visit or it is cancelled;
--- a time at which the lead has another visit is refused (unique violation of
--- appointments_one_per_lead_and_time_key).
+-- Move a visit to another time.
+--
+-- No row is returned if there is no such visit or it is cancelled. A time at which the lead has
+-- another visit is refused (unique violation of appointments_one_per_lead_and_time_key).
 -- returns: optional Appointment
 update realty.appointments as a
 set scheduled_for = :scheduled_for

@@ -1,4 +1,4 @@
--- The visits that a lead still has before them, soonest first.
+-- List a lead's future visits, soonest first.
 -- returns: many Appointment
 -- param limit: 1..200 = 50
 select

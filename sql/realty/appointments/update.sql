@@ -1,6 +1,7 @@
--- Change what is given of an appointment, and leave the rest.
+-- Change the given columns of an appointment, and leave the others.
 --
--- The last assignment changes nothing: it keeps the list whole when any line before it is left out.
+-- Implementation: the last assignment changes nothing: it keeps the list valid when the optional
+-- lines before it are left out.
 -- returns: optional Appointment
 update realty.appointments as a
 set

@@ -1,5 +1,6 @@
--- Begin a conversation with a lead, perhaps about a project. Its last message is now, until one is
--- appended.
+-- Start a conversation with a lead, about a project if given.
+--
+-- The time of its last message is now, until a message is appended.
 -- returns: one Conversation
 -- param most_recent_project_id: = null
 insert into realty.conversations as c (

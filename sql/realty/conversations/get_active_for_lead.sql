@@ -1,5 +1,6 @@
--- The conversation this lead is in: the one whose last message is the latest, and not older than a
--- time if given.
+-- The current conversation of a lead: the one with the latest message.
+--
+-- If a time is given, the message must not be older.
 -- returns: optional Conversation
 select
   c.id,

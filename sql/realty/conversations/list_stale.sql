@@ -1,6 +1,7 @@
--- The conversations in which the lead has not answered and nothing was said since a time: whom to
--- write again. The longest-waiting first. The next page comes after the last row's last_message_at
--- and id.
+-- List the conversations to follow up: the lead has not answered, and there was no message since a
+-- time.
+--
+-- The longest waiting come first. For the next page, pass the last row's last_message_at and id.
 -- returns: many Conversation
 -- param limit: 1..200 = 50
 select

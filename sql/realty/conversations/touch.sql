@@ -1,5 +1,6 @@
--- Note that something was said just now, and which project it was about if that is given. For what
--- was said elsewhere: messages.append does this by itself.
+-- Set the time of a conversation's last message to now, and its project if given.
+--
+-- Use it for what was said elsewhere: messages.append does this by itself.
 -- returns: optional Conversation
 update realty.conversations as c
 set

@@ -1,4 +1,4 @@
--- Change what is given of a conversation, and leave the rest.
+-- Change the given columns of a conversation, and leave the others.
 -- returns: optional Conversation
 update realty.conversations as c
 set

@@ -1,4 +1,4 @@
--- How many leads there are, since a time if given.
+-- Count the leads, since a time if given.
 -- returns: value
 select count(*) as total
 from realty.leads as l

@@ -1,5 +1,6 @@
--- Enter a lead. A Telegram chat belongs to one lead only: a second one is refused (unique
--- violation).
+-- Create a lead.
+--
+-- A Telegram chat belongs to one lead only: a second lead is refused (unique violation).
 -- returns: one Lead
 -- param name: = null
 -- param email: = null

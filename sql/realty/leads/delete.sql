@@ -1,4 +1,4 @@
--- Remove a lead with all that was said and booked: conversations, messages, appointments.
+-- Delete a lead with their conversations, messages and appointments.
 -- returns: count
 delete from realty.leads as l
 where l.id = :id

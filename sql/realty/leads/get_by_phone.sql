@@ -1,4 +1,4 @@
--- The lead with this phone; where several share it, the one who came last.
+-- The lead with this phone; the newest one if several share it.
 -- returns: optional Lead
 select
   l.id,

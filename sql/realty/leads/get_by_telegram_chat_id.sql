@@ -1,4 +1,4 @@
--- The lead who talks to us from this Telegram chat.
+-- The lead of this Telegram chat.
 -- returns: optional Lead
 select
   l.id,

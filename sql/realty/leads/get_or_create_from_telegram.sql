@@ -1,11 +1,13 @@
--- The lead of this Telegram chat, entered now if this is the first we hear of them. A name we
--- already know stays.
+-- Return the lead of this Telegram chat; create it if there is none.
 --
--- Safe when two calls race, and exactly one row in every case. A known lead, the usual case, is
--- only read; it costs no dead row, no lock, updated_at stays. A new one is inserted. Where another
--- call has entered the same lead since this statement began, its row cannot be seen in "known", and
--- "on conflict do nothing" would return nothing at all; "do update" waits for that call, locks its
--- row and returns it.
+-- A name that is already known is kept.
+--
+-- Calls can race: each gets exactly one row.
+--
+-- Implementation: a known lead, the usual case, is only read: no dead row, no lock, and updated_at
+-- stays. A new one is inserted. If another call has inserted the same lead since this statement
+-- began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
+-- update" waits for that call, locks its row and returns it.
 -- returns: one Lead
 -- allow: unproved-one: the two arms exclude each other, see above
 -- param name: = null
@@ -41,22 +43,8 @@ entered as (
     l.updated_at
 )
 
-select
-  k.id,
-  k.name,
-  k.email,
-  k.phone,
-  k.telegram_chat_id,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.name,
-  e.email,
-  e.phone,
-  e.telegram_chat_id,
-  e.created_at,
-  e.updated_at
+select e.*
 from entered as e

@@ -1,4 +1,4 @@
--- Change what is given of a lead, and leave the rest.
+-- Change the given columns of a lead, and leave the others.
 -- returns: optional Lead
 update realty.leads as l
 set

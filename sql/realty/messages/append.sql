@@ -1,8 +1,8 @@
--- Add a message to a conversation, and note in the conversation when the last word was said and
--- whose it is.
+-- Add a message to a conversation, and set the conversation's last message time and sender.
 --
--- One statement, so that no reader sees the one without the other. Of two messages that arrive at
--- once the conversation keeps the later: the row is locked and read anew before the comparison.
+-- Implementation: it is one statement, so that no reader sees one change without the other. Of two
+-- concurrent messages the conversation keeps the later: the row is locked and read again before the
+-- comparison.
 -- returns: one Message
 with
 appended as (
@@ -27,10 +27,5 @@ moved as (
     and c.last_message_at <= ap.created_at
 )
 
-select
-  ap.id,
-  ap.conversation_id,
-  ap.type,
-  ap.content,
-  ap.created_at
+select ap.*
 from appended as ap

@@ -1,5 +1,6 @@
--- Enter a message without moving its conversation's last_message_at: for imports. A talk goes on
--- with append.
+-- Insert a message without changing its conversation's last_message_at: for imports.
+--
+-- To continue a conversation, use append.
 -- returns: one Message
 insert into realty.messages as m (
   conversation_id,

@@ -1,4 +1,4 @@
--- Remove a message. Its conversation's last_message_at stays.
+-- Delete a message; its conversation's last_message_at stays.
 -- returns: count
 delete from realty.messages as m
 where m.id = :id

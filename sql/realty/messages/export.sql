@@ -1,4 +1,4 @@
--- Every message since a time, oldest first: to be streamed.
+-- List every message since a time, oldest first; meant to be streamed.
 -- returns: many Message
 -- allow: unbounded: an export is read as a stream, in constant memory
 select

@@ -1,4 +1,6 @@
--- Messages, newest first. The next page comes after the last row's created_at and id.
+-- List messages, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Message
 -- param limit: 1..200 = 50
 select

@@ -1,4 +1,4 @@
--- The last messages of a conversation, oldest first: what a model is given as its context.
+-- List the last messages of a conversation, oldest first, as context for a model.
 -- returns: many Message
 -- param limit: 1..200 = 5
 -- cache: 5m
@@ -16,11 +16,6 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.conversation_id,
-  n.type,
-  n.content,
-  n.created_at
+select n.*
 from newest as n
 order by n.created_at, n.id

@@ -1,4 +1,4 @@
--- How many projects there are, since a time if given.
+-- Count the projects, since a time if given.
 -- returns: value
 select count(*) as total
 from realty.projects as pr

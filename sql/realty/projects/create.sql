@@ -1,4 +1,6 @@
--- Enter a project. Its embedding is given afterwards, by set_embedding.
+-- Create a project.
+--
+-- Its embedding is set later, by set_embedding.
 -- returns: one Project
 -- param address: = null
 -- param reference: = null

@@ -1,4 +1,4 @@
--- The embedding of a project; nothing where it is still to be computed.
+-- The embedding of a project; no row if it is not computed yet.
 -- returns: optional value
 select pr.embedding
 from realty.projects as pr

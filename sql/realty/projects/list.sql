@@ -1,5 +1,6 @@
--- Projects, of one district if given (in any letter case), newest first. The next page comes after
--- the last row's created_at and id.
+-- List projects, newest first, of one district if given (in any letter case).
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Project
 -- param limit: 1..200 = 50
 select

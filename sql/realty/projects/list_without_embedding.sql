@@ -1,6 +1,7 @@
--- The projects whose embedding is still to be computed, each with the text to compute it from.
--- Oldest first. The next page comes after the last row's created_at and id; after set_embedding the
--- first page is a new one.
+-- List the projects without an embedding, oldest first, each with the text to compute it from.
+--
+-- For the next page, pass the last row's created_at and id; after set_embedding, the first page has
+-- new rows.
 -- returns: many ProjectText
 -- param limit: 1..200 = 50
 -- column text: not null

@@ -1,13 +1,14 @@
--- The projects nearest in meaning, nearest first: cosine distance, 0 (the same) to 2 (the
--- opposite). If given, only those in a district (in any letter case), with parking or without, and
--- with a home of a type, in a price range, with at least so many bedrooms: one home that is all of
--- that.
+-- Search projects by meaning, nearest first, with the cosine distance: 0 (the same) to 2 (the
+-- opposite).
 --
--- The inner query orders by distance alone, so that it can come from the HNSW index: see
--- properties/search.sql.
+-- Filters, each if given: a district (in any letter case), parking, and a home with a type, in a
+-- price range and with a minimum number of bedrooms. One home must satisfy all conditions on homes.
 --
--- The one-row side of the left join lets projects without homes through as long as nothing is asked
--- of the homes: each condition on them fails on nulls.
+-- Implementation: the inner query orders by distance alone, so that the HNSW index can deliver the
+-- order: see properties/search.sql.
+--
+-- The one-row side of the left join keeps projects without homes as long as there is no condition
+-- on homes: each such condition fails on nulls.
 -- returns: many ProjectMatch
 -- param limit: 1..200 = 5
 -- cache: 1h

@@ -1,5 +1,6 @@
--- Change what is given of a project, and leave the rest. The embedding stays that of the old text
--- until set_embedding gives a new one.
+-- Change the given columns of a project, and leave the others.
+--
+-- The embedding stays that of the old text until set_embedding replaces it.
 -- returns: optional Project
 update realty.projects as pr
 set

@@ -1,4 +1,4 @@
--- How many properties there are, since a time if given.
+-- Count the properties, since a time if given.
 -- returns: value
 select count(*) as total
 from realty.properties as p

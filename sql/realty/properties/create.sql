@@ -1,4 +1,6 @@
--- Enter a property of a project. Its embedding is given afterwards, by set_embedding.
+-- Create a property of a project.
+--
+-- Its embedding is set later, by set_embedding.
 -- returns: one Property
 -- param view_type: = null
 -- param floor_no: = null

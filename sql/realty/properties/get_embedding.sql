@@ -1,4 +1,4 @@
--- The embedding of a property; nothing where it is still to be computed.
+-- The embedding of a property; no row if it is not computed yet.
 -- returns: optional value
 select p.embedding
 from realty.properties as p

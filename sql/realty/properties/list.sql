@@ -1,5 +1,6 @@
--- Properties, of one type if given, newest first. The next page comes after the last row's
--- created_at and id.
+-- List properties, newest first, of one type if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Property
 -- param limit: 1..200 = 50
 select

@@ -1,9 +1,10 @@
--- The homes of a project, each with its typology, newest or cheapest first. The next page comes
--- after the last row's created_at and id where the order is newest, after its pricing and id where
--- it is cheapest.
+-- List the homes of a project with their typologies, newest or cheapest first.
 --
--- The last column of the order adds nothing: it keeps the list whole when either line before it is
--- left out.
+-- For the next page, pass the last row's created_at and id if the order is newest, its pricing and
+-- id if it is cheapest.
+--
+-- Implementation: the last column of the order adds nothing: it keeps the list valid when the
+-- optional lines before it are left out.
 -- returns: many PropertyWithTypology
 -- param limit: 1..200 = 50
 select

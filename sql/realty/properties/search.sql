@@ -1,16 +1,18 @@
--- The homes nearest in meaning, nearest first: cosine distance, 0 (the same) to 2 (the opposite).
--- If given, only those in a district (in any letter case), of a type, in a price range, with at
--- least so many bedrooms, with parking or without.
+-- Search homes by meaning, nearest first, with the cosine distance: 0 (the same) to 2 (the
+-- opposite).
 --
--- The inner query orders by distance alone: only that order, bare and with a limit, can come from
--- the HNSW index; ties are broken outside. The joins hang on primary keys, so rows stay in the
--- index's order and the scan ends at the limit.
+-- Filters, each if given: a district (in any letter case), a type, a price range, a minimum number
+-- of bedrooms, and parking.
 --
--- Filters are applied to what the index yields, so that the scan must be able to go on: plainsql's
--- connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = strict_order.
+-- Implementation: the inner query orders by distance alone: the HNSW index can only deliver that
+-- order, bare and with a limit. Ties are broken outside. The joins are on primary keys, so rows
+-- stay in the index's order and the scan ends at the limit.
 --
--- The outer order is by distance + 0: an expression that the planner does not take for the index's
--- order, so that it sorts. With relaxed_order that index's order is only nearly one.
+-- Filters are applied to the rows that the index yields, so the scan must be able to continue.
+-- plainsql's connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = strict_order.
+--
+-- The outer order is by distance + 0, an expression that the planner does not take for the index's
+-- order, so that it sorts. With relaxed_order the index's own order is only approximate.
 -- returns: many PropertyMatch
 -- param limit: 1..200 = 5
 -- cache: 1h

@@ -1,5 +1,7 @@
--- Keep the embedding of a property's text: 1,536 numbers, of any length but zero, since nearness is
--- the cosine's. Null forgets it: the property is then listed by list_without_embedding.
+-- Set the embedding of a property's text; null removes it.
+--
+-- It has 1,536 numbers. Its length is any but zero, since nearness is the cosine's.
+-- list_without_embedding lists a property whose embedding is null.
 -- returns: count
 update realty.properties as p
 set embedding = :embedding

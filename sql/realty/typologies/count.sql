@@ -1,4 +1,4 @@
--- How many typologies there are, since a time if given.
+-- Count the typologies, since a time if given.
 -- returns: value
 select count(*) as total
 from realty.typologies as t

@@ -1,4 +1,4 @@
--- Enter a typology: a floor plan that many properties share.
+-- Create a typology: a floor plan that many properties share.
 -- returns: one Typology
 -- param description: = null
 -- param area_m2: = null

@@ -1,4 +1,4 @@
--- Change what is given of a typology, and leave the rest.
+-- Change the given columns of a typology, and leave the others.
 -- returns: optional Typology
 update realty.typologies as t
 set

@@ -1,4 +1,4 @@
--- How many channels there are, since a time if given.
+-- Count the channels, since a time if given.
 -- returns: value
 select count(*) as total
 from whatsapp.channels as c

@@ -1,8 +1,9 @@
--- Enter a number, pending until verify. A second channel of the same phone_number_id is refused
--- (unique violation).
+-- Create the channel of a number; it is pending until verify.
 --
--- Tenant and id are given and not made here: the access token is encrypted for this row before it
--- is sent. The policy refuses any tenant but the current one.
+-- A second channel with the same phone_number_id is refused (unique violation).
+--
+-- The caller passes tenant and id, because the access token is encrypted for this row before it is
+-- sent. The row-level security policy refuses any tenant but the current one.
 -- returns: one Channel
 -- param access_token: encrypted
 -- param display_phone_number: = null

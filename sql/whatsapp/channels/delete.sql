@@ -1,4 +1,6 @@
--- Remove a channel. One with messages is refused (foreign key violation): suspend it.
+-- Delete a channel.
+--
+-- A channel with messages is refused (foreign key violation): use suspend instead.
 -- returns: count
 delete from whatsapp.channels as c
 where

@@ -1,5 +1,6 @@
--- What a channel's requests to WhatsApp are signed with. Nowhere else is it read, so that no list,
--- log or cache has it by the way.
+-- The access token that signs a channel's requests to WhatsApp.
+--
+-- No other query reads it, so that it gets into no list, log or cache by accident.
 -- returns: optional ChannelToken
 -- column access_token: encrypted
 select

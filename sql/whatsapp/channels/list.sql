@@ -1,4 +1,6 @@
--- Channels, newest first. The next page comes after the last row's created_at and id.
+-- List channels, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Channel
 -- param limit: 1..200 = 50
 select

@@ -1,5 +1,6 @@
--- The channels that can send: verified and active, of one organization if given, newest first. The
--- next page comes after the last row's created_at and id.
+-- List the channels that can send, verified and active, newest first, of one organization if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Channel
 -- param limit: 1..200 = 50
 select

@@ -1,5 +1,6 @@
--- The channels of an organization, newest first. The next page comes after the last row's
--- created_at and id.
+-- List the channels of an organization, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Channel
 -- param limit: 1..200 = 50
 select

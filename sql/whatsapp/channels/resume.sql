@@ -1,5 +1,6 @@
--- Let a suspended channel send again: active where it is verified, pending where it is not. Nothing
--- comes back where it is not suspended.
+-- Resume a suspended channel: it is active if it is verified, pending otherwise.
+--
+-- No row is returned if it is not suspended.
 -- returns: optional Channel
 update whatsapp.channels as c
 set status = case when c.is_verified then 'active' else 'pending' end

@@ -1,4 +1,6 @@
--- Put a new access token in the place of the old one. It is encrypted for this row of this tenant.
+-- Replace the access token of a channel.
+--
+-- The new token is encrypted for this row of this tenant.
 -- returns: optional Channel
 -- param access_token: encrypted
 update whatsapp.channels as c

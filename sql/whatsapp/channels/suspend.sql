@@ -1,4 +1,4 @@
--- Stop a channel: nothing more is sent from it until resume.
+-- Suspend a channel: nothing is sent from it until resume.
 -- returns: optional Channel
 update whatsapp.channels as c
 set status = 'suspended'

@@ -1,4 +1,6 @@
--- Change what is given of a channel, and leave the rest. Its access token has rotate_access_token.
+-- Change the given columns of a channel, and leave the others.
+--
+-- To change its access token, use rotate_access_token.
 -- returns: optional Channel
 update whatsapp.channels as c
 set

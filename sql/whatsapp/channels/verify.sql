@@ -1,5 +1,6 @@
--- Note that WhatsApp has verified the number. A pending channel is active from now on; a suspended
--- one stays so until resume.
+-- Mark a channel as verified by WhatsApp.
+--
+-- A pending channel becomes active; a suspended one stays suspended until resume.
 -- returns: optional Channel
 update whatsapp.channels as c
 set

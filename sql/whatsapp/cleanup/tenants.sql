@@ -1,9 +1,11 @@
--- The tenants with events that were worked off, so that each can be cleaned up: for a role that
--- row-level security does not bind.
+-- List the tenants with processed webhook events, so that each can be cleaned up.
 --
--- From one tenant to the next by the index, however many events there are of each.
+-- It needs a role that row-level security does not restrict.
+--
+-- Implementation: the recursive query steps through the index from one tenant to the next, however
+-- many events each tenant has.
 -- returns: many value
--- allow: unbounded: as many as there are tenants
+-- allow: unbounded: one row for each tenant
 -- column tenant_id: not null
 with recursive
 tenants as (

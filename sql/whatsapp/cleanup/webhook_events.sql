@@ -1,6 +1,10 @@
--- Remove the events that were worked off more than so many days ago, the oldest so many of them;
--- how many comes back. A redelivery of one that is gone would be kept as new; WhatsApp tries for 7
--- days. As webhook_events.purge, see there.
+-- Delete events that were processed more than so many days ago, the oldest first; return the
+-- number.
+--
+-- One batch: repeat it until it deletes none. A redelivery of a deleted event would be saved as a
+-- new one; WhatsApp retries for 7 days.
+--
+-- Implementation: see webhook_events.purge.
 -- returns: count
 -- param days: 0..36500 = 30
 -- param limit: 1..10000 = 1000

@@ -1,4 +1,4 @@
--- How many contacts there are, since a time if given.
+-- Count the contacts, since a time if given.
 -- returns: value
 select count(*) as total
 from whatsapp.contacts as c

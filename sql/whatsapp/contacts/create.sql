@@ -1,5 +1,6 @@
--- Enter a contact. A second one of the same number is refused (unique violation); save takes
--- either.
+-- Create a contact.
+--
+-- A second contact with the same number is refused (unique violation); save accepts it.
 -- returns: one Contact
 -- param display_name: = null
 -- param profile_pic_url: = null

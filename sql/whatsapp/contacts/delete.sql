@@ -1,4 +1,4 @@
--- Remove a contact. The messages stay, and do not name it any more.
+-- Delete a contact; their messages stay, without the contact.
 -- returns: count
 delete from whatsapp.contacts as c
 where

@@ -1,4 +1,4 @@
--- The contact of this number.
+-- The contact with this number.
 -- returns: optional Contact
 -- cache: 5m
 select

@@ -1,5 +1,7 @@
--- The contact of this number: entered now, or with what is given changed. What is null leaves what
--- we know. Safe when several calls race.
+-- Create the contact with this number, or update it with the given values; null leaves a value as
+-- it is.
+--
+-- Any number of calls can race.
 -- returns: one Contact
 -- param display_name: = null
 -- param profile_pic_url: = null

@@ -1,5 +1,6 @@
--- Note that we have heard of a contact: now, or at a time if given. What arrives late takes nothing
--- back.
+-- Set the time a contact was last seen: now, or the time given.
+--
+-- An earlier time than the known one changes nothing.
 -- returns: optional Contact
 -- param seen_at: = null
 update whatsapp.contacts as c

@@ -1,4 +1,4 @@
--- Undo block.
+-- Unblock a contact.
 -- returns: optional Contact
 update whatsapp.contacts as c
 set is_blocked = false

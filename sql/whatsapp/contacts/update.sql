@@ -1,4 +1,4 @@
--- Change what is given of a contact, and leave the rest.
+-- Change the given columns of a contact, and leave the others.
 -- returns: optional Contact
 update whatsapp.contacts as c
 set

@@ -1,4 +1,4 @@
--- How many media files there are, since a time if given.
+-- Count the media files, since a time if given.
 -- returns: value
 select count(*) as total
 from whatsapp.media_files as f

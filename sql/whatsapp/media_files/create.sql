@@ -1,5 +1,6 @@
--- Enter a file. A second one of the same whatsapp_media_id is refused (unique violation); save
--- takes either.
+-- Create a media file.
+--
+-- A second file with the same whatsapp_media_id is refused (unique violation); save accepts it.
 -- returns: one MediaFile
 -- param whatsapp_media_id: = null
 -- param file_name: = null

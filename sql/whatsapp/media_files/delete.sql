@@ -1,4 +1,4 @@
--- Remove a file. The messages stay, and do not name it any more; what is at storage_url stays too.
+-- Delete a media file; its messages stay, without the file, and so does the object at storage_url.
 -- returns: count
 delete from whatsapp.media_files as f
 where

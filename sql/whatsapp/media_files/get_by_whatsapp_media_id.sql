@@ -1,4 +1,4 @@
--- The file with this id at WhatsApp.
+-- The media file with this id at WhatsApp.
 -- returns: optional MediaFile
 select
   f.id,

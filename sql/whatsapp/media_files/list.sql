@@ -1,4 +1,6 @@
--- Media files, newest first. The next page comes after the last row's created_at and id.
+-- List media files, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many MediaFile
 -- param limit: 1..200 = 50
 select

@@ -1,5 +1,7 @@
--- The file that a webhook names: entered now, or with what is given changed. What is null leaves
--- what we know. Safe when several calls race.
+-- Create the media file of a webhook, or update it with the given values; null leaves a value as it
+-- is.
+--
+-- Any number of calls can race.
 -- returns: one MediaFile
 -- param file_name: = null
 -- param file_size: = null

@@ -1,4 +1,4 @@
--- Change what is given of a file, and leave the rest.
+-- Change the given columns of a media file, and leave the others.
 -- returns: optional MediaFile
 update whatsapp.media_files as f
 set

@@ -1,4 +1,4 @@
--- How many templates there are, since a time if given.
+-- Count the templates, since a time if given.
 -- returns: value
 select count(*) as total
 from whatsapp.message_templates as t

@@ -1,5 +1,6 @@
--- Enter a template. A second one of the same name and language is refused (unique violation); save
--- takes either.
+-- Create a template.
+--
+-- A second template with the same name and language is refused (unique violation); save accepts it.
 -- returns: one MessageTemplate
 -- param status: = 'pending'
 insert into whatsapp.message_templates as t (

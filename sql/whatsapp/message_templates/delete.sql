@@ -1,4 +1,4 @@
--- Remove a template.
+-- Delete a template.
 -- returns: count
 delete from whatsapp.message_templates as t
 where

@@ -1,4 +1,4 @@
--- The template of this name in this language.
+-- The template with this name in this language.
 -- returns: optional MessageTemplate
 -- cache: 5m
 select

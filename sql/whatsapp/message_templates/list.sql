@@ -1,5 +1,6 @@
--- Templates, of one status if given, newest first. The next page comes after the last row's
--- created_at and id.
+-- List templates, newest first, of one status if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many MessageTemplate
 -- param limit: 1..200 = 50
 select

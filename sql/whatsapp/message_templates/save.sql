@@ -1,4 +1,6 @@
--- The template of this name and language: entered now, or replaced. Safe when several calls race.
+-- Create the template with this name and language, or replace it.
+--
+-- Any number of calls can race.
 -- returns: one MessageTemplate
 -- param status: = 'pending'
 insert into whatsapp.message_templates as t (

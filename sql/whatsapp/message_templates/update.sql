@@ -1,4 +1,4 @@
--- Change what is given of a template, and leave the rest.
+-- Change the given columns of a template, and leave the others.
 -- returns: optional MessageTemplate
 update whatsapp.message_templates as t
 set

@@ -1,11 +1,15 @@
--- Take the messages that are to be sent again: those that failed, and those whose sender was not
--- heard of in time. They are queued again, and belong to who claimed them until next_attempt_at,
--- which moves away exponentially. Oldest first.
+-- Claim the messages to send again, oldest first: those that failed, and those whose sender did not
+-- report in time.
 --
--- Any number of workers: a row that another one is about to take is passed over, not waited for. An
--- array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
--- know. The id at WhatsApp goes with the attempt it was for; a late receipt of that attempt is not
--- taken for this one.
+-- They are queued again, and belong to the worker that claimed them until next_attempt_at, whose
+-- delay grows exponentially. The id at WhatsApp is removed with the attempt it was for, so that a
+-- late receipt of that attempt is not taken for one of this attempt.
+--
+-- Any number of workers can run it: rows that another worker is claiming are skipped, not waited
+-- for.
+--
+-- Implementation: the ids go into an array, so that rows are found by primary key whatever the
+-- planner assumes of a limit that it does not know.
 -- returns: many Message
 -- param limit: 1..500 = 50
 -- param max_attempts: 0..100 = 5
@@ -58,26 +62,6 @@ claimed as (
     m.updated_at
 )
 
-select
-  c.id,
-  c.tenant_id,
-  c.channel_id,
-  c.contact_id,
-  c.whatsapp_msg_id,
-  c.phone_number,
-  c.message_type,
-  c.content,
-  c.status,
-  c.direction,
-  c.media_id,
-  c.idempotency_key,
-  c.retry_count,
-  c.next_attempt_at,
-  c.error_message,
-  c.sent_at,
-  c.delivered_at,
-  c.read_at,
-  c.created_at,
-  c.updated_at
+select c.*
 from claimed as c
 order by c.created_at, c.id

@@ -1,4 +1,4 @@
--- How many messages there are, since a time if given.
+-- Count the messages, since a time if given.
 -- returns: value
 select count(*) as total
 from whatsapp.messages as m

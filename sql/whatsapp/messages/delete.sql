@@ -1,4 +1,4 @@
--- Remove a message.
+-- Delete a message.
 -- returns: count
 delete from whatsapp.messages as m
 where

@@ -1,4 +1,4 @@
--- The outbound message that was saved under this key.
+-- The outbound message that was saved with this key.
 -- returns: optional Message
 select
   m.id,

@@ -1,5 +1,6 @@
--- What was written to and by a number, newest first. The next page comes after the last row's
--- created_at and id.
+-- List the messages to and from a number, newest first.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many Message
 -- param limit: 1..200 = 50
 select

@@ -1,7 +1,10 @@
--- Keep a message that a webhook brought. Nothing comes back where it was kept before: WhatsApp
--- delivers again what was not answered in time, and there is nothing more to do.
+-- Save a message from a webhook.
 --
--- sent_at is when they wrote it, as the webhook says; created_at is when it reached us.
+-- No row is returned if it is already saved: WhatsApp delivers a webhook again that was not
+-- answered in time, and there is nothing more to do.
+--
+-- sent_at is the time at which the sender wrote it, according to the webhook; created_at is the
+-- time at which it arrived.
 -- returns: optional Message
 -- param contact_id: = null
 -- param message_type: = 'text'

@@ -1,12 +1,14 @@
--- Keep a message that is to be sent, once for each idempotency key: whoever comes again gets the
--- first one, whatever has become of it.
+-- Save a message to send, once for each idempotency key.
 --
--- Safe when several calls race, and exactly one row in every case: see
--- realty.leads.get_or_create_from_telegram, which has the same three ways out. Whoever gives the id
--- can tell from the row which one it was.
+-- A second call with the key returns the first message, in whatever state it is.
 --
--- Its sender has lease_s seconds to report by update_status. After that claim_failed_for_retry
--- takes the message: a sender that died leaves none behind.
+-- Any number of calls can race: each gets exactly one row. A caller that passes the id can tell
+-- from the row which message it got.
+--
+-- Its sender has lease_s seconds to report by update_status. After that, claim_failed_for_retry
+-- claims the message, so that a sender that died leaves none behind.
+--
+-- Implementation: see realty.leads.get_or_create_from_telegram, which has the same three cases.
 -- returns: one Message
 -- allow: unproved-one: the two arms exclude each other
 -- param id: = null
@@ -97,48 +99,8 @@ entered as (
     m.updated_at
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.channel_id,
-  k.contact_id,
-  k.whatsapp_msg_id,
-  k.phone_number,
-  k.message_type,
-  k.content,
-  k.status,
-  k.direction,
-  k.media_id,
-  k.idempotency_key,
-  k.retry_count,
-  k.next_attempt_at,
-  k.error_message,
-  k.sent_at,
-  k.delivered_at,
-  k.read_at,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.tenant_id,
-  e.channel_id,
-  e.contact_id,
-  e.whatsapp_msg_id,
-  e.phone_number,
-  e.message_type,
-  e.content,
-  e.status,
-  e.direction,
-  e.media_id,
-  e.idempotency_key,
-  e.retry_count,
-  e.next_attempt_at,
-  e.error_message,
-  e.sent_at,
-  e.delivered_at,
-  e.read_at,
-  e.created_at,
-  e.updated_at
+select e.*
 from entered as e

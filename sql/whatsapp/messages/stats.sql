@@ -1,5 +1,6 @@
--- How many messages there are of each direction and status, since a time; of one channel, and until
--- a time, if given.
+-- Count the messages of each direction and status since a time.
+--
+-- Filters, each if given: one channel and an end time.
 -- returns: many StatusCount
 select
   m.direction,

@@ -1,4 +1,6 @@
--- Change what is given of a message, and leave the rest. Its status has update_status.
+-- Change the given columns of a message, and leave the others.
+--
+-- To change its status, use update_status.
 -- returns: optional Message
 update whatsapp.messages as m
 set

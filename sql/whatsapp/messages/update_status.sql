@@ -1,11 +1,13 @@
--- Note what became of a message we sent: queued, sent, delivered, read. Only forward: nothing comes
--- back where it would go back or stay, so that a late 'sent' never undoes 'read'; failed only
--- before delivered. Steps may be left out, a receipt does not wait for the one before it.
+-- Move an outbound message forward through its states: queued, sent, delivered, read, or failed.
 --
--- A failed message is due again after first_delay_s seconds, twice as many after each retry and a
--- day at the most; never where max_attempts is reached: 0 gives up at once, for what cannot
--- succeed. A worker that gives the retry_count it has claimed changes nothing once another has
--- claimed the message since. An unknown status is refused (check violation).
+-- No row is returned if the message would move back or stay, so that a late 'sent' never undoes
+-- 'read'; 'failed' is accepted only before 'delivered'. Steps may be left out: a receipt does not
+-- wait for the one before it. An unknown status is refused (check violation).
+--
+-- A failed message is due again after first_delay_s seconds, twice as many after each retry, a day
+-- at most. It is not due again once max_attempts is reached: 0 gives up immediately, for a message
+-- that cannot succeed. A worker that passes the retry_count of its claim changes nothing if another
+-- worker has claimed the message since.
 -- returns: optional Message
 -- param whatsapp_msg_id: = null
 -- param occurred_at: = null

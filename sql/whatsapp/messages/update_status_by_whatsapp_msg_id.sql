@@ -1,6 +1,8 @@
--- Note what a status webhook says of a message, which it names by its id at WhatsApp; else as
--- update_status. Nothing comes back either where the sender has not noted that id yet: mark_failed
--- the event, and it comes again.
+-- Apply a status webhook to the message that it names by its id at WhatsApp; otherwise as
+-- update_status.
+--
+-- No row is returned either if the sender has not saved that id yet: call mark_failed for the
+-- event, and it is due again later.
 -- returns: optional Message
 -- param occurred_at: = null
 -- param error_message: = null

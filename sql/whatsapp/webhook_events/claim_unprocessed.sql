@@ -1,9 +1,13 @@
--- Take events to work them off, oldest first. They belong to who claimed them for lease_s seconds;
--- after that, or by mark_failed, they come again.
+-- Claim webhook events to process, oldest first.
 --
--- Any number of workers: a row that another one is about to take is passed over, not waited for. An
--- array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
--- know.
+-- They belong to the worker that claimed them for lease_s seconds. After that, or after
+-- mark_failed, they are due again.
+--
+-- Any number of workers can run it: rows that another worker is claiming are skipped, not waited
+-- for.
+--
+-- Implementation: the ids go into an array, so that rows are found by primary key whatever the
+-- planner assumes of a limit that it does not know.
 -- returns: many WebhookEvent
 -- param limit: 1..500 = 50
 -- param lease_s: 1..86400 = 300
@@ -39,17 +43,6 @@ claimed as (
     w.updated_at
 )
 
-select
-  c.id,
-  c.tenant_id,
-  c.event_type,
-  c.payload,
-  c.processed,
-  c.error_message,
-  c.retry_count,
-  c.next_attempt_at,
-  c.processed_at,
-  c.created_at,
-  c.updated_at
+select c.*
 from claimed as c
 order by c.created_at, c.id

@@ -1,4 +1,4 @@
--- How many events there are, since a time if given.
+-- Count the webhook events, since a time if given.
 -- returns: value
 select count(*) as total
 from whatsapp.webhook_events as w

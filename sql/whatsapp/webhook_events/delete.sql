@@ -1,4 +1,6 @@
--- Remove an event. Those that are processed go with purge.
+-- Delete a webhook event.
+--
+-- Processed events are deleted by purge.
 -- returns: count
 delete from whatsapp.webhook_events as w
 where

@@ -1,4 +1,4 @@
--- The event with this id.
+-- The webhook event with this id.
 -- returns: optional WebhookEvent
 select
   w.id,

@@ -1,5 +1,6 @@
--- Events, of one type if given, newest first. The next page comes after the last row's created_at
--- and id.
+-- List webhook events, newest first, of one type if given.
+--
+-- For the next page, pass the last row's created_at and id.
 -- returns: many WebhookEvent
 -- param limit: 1..200 = 50
 select

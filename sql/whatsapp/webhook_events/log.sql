@@ -1,6 +1,7 @@
--- Keep what WhatsApp has told us, before anything else is done. Nothing comes back where it was
--- kept before: a redelivery is the same to the letter, but for the order of its keys, and there is
--- nothing more to do.
+-- Save the payload of a webhook, before anything else is done.
+--
+-- No row is returned if it is already saved: a redelivery is identical but for the order of its
+-- keys, and there is nothing more to do.
 -- returns: optional WebhookEvent
 insert into whatsapp.webhook_events as w (
   event_type,

@@ -1,6 +1,7 @@
--- Note that an event could not be worked off, and why. It is due again after first_delay_s seconds,
--- twice as many after each time and a day at the most; never where max_attempts is reached. Nothing
--- comes back where it is worked off.
+-- Mark a webhook event as failed, with the error.
+--
+-- It is due again after first_delay_s seconds, twice as many after each failure, a day at most. It
+-- is not due again once max_attempts is reached. No row is returned if it is already processed.
 -- returns: optional WebhookEvent
 -- param max_attempts: 0..100 = 5
 -- param first_delay_s: 1..86400 = 30

@@ -1,4 +1,6 @@
--- Note that an event is worked off. Nothing comes back where it was before.
+-- Mark a webhook event as processed.
+--
+-- No row is returned if it was already processed.
 -- returns: optional WebhookEvent
 update whatsapp.webhook_events as w
 set

@@ -1,10 +1,12 @@
--- Remove events that were worked off before a time, the oldest first, as many as the limit at once:
--- again until none is removed. A redelivery of one that is gone would be kept as new; WhatsApp
--- tries for 7 days.
+-- Delete events that were processed before a time, the oldest first; return the number.
 --
--- A CTE and not "in (select ...)": a sub-select that locks may run once for every row, and then its
--- limit is none. An array, so that the rows are looked up by key: of a join the planner may think
--- that a limit it does not know is a tenth of the table, and read it whole.
+-- One batch: repeat it until it deletes none. A redelivery of a deleted event would be saved as a
+-- new one; WhatsApp retries for 7 days.
+--
+-- Implementation: it has a CTE and not "in (select ...)": a sub-select that locks may run once for
+-- every row, and then its limit does not hold. It has an array and not a join, so that rows are
+-- found by primary key: for a join the planner may assume that a limit it does not know is a tenth
+-- of the table, and read the whole table.
 -- returns: count
 -- param limit: 1..10000 = 1000
 with

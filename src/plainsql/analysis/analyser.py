@@ -13,7 +13,7 @@ from plainsql.analysis.cardinality.unique_key_reads import reads_by_key
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.deep_stack import with_deep_stack
 from plainsql.analysis.describer import Describer, Description, RefusedError
-from plainsql.analysis.effects.cache_dependencies import changes_of, dependences_of
+from plainsql.analysis.effects.cache_dependencies import changes_of, dependencies_of
 from plainsql.analysis.effects.statement_effects import effects_of
 from plainsql.analysis.findings.cacheability import caching_findings
 from plainsql.analysis.findings.examined import Examined, TextPositions
@@ -136,7 +136,7 @@ class Analyser:
                 *stars(examined),
                 *examine_inserts(examined),
             ),
-            dependencies=dependences_of(self.catalog, effects),
+            dependencies=dependencies_of(self.catalog, effects),
             changes=() if not effects.not_read_only else changes_of(self.catalog, effects),
             caching=(
                 *caching_findings(self.catalog, effects, examined.places),
@@ -160,7 +160,7 @@ class Analyser:
             elif name in accepting:
                 nullable_, because = True, "null by default"
             elif not sites:
-                nullable_, because = True, "nothing strict meets it"
+                nullable_, because = True, "no strict operator uses it"
             else:
                 nullable_, because = sites[0].nullable, sites[0].because
             facts.append(

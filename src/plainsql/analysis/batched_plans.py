@@ -14,12 +14,12 @@ from typing import Any
 from psycopg import Connection, RawCursor, errors
 
 from plainsql.statements import Variant
-from plainsql.statements.joined import PARAMETER_TYPES, ParameterType, joined_sql
+from plainsql.statements.batched import PARAMETER_TYPES, ParameterType, batched_sql
 
-__all__ = ["lost_by_joining"]
+__all__ = ["lost_by_batching"]
 
 
-def lost_by_joining(connection: Connection[Any], variant: Variant) -> str:
+def lost_by_batching(connection: Connection[Any], variant: Variant) -> str:
     """Return what is lost if calls are batched, in one phrase; empty if nothing is lost.
 
     The connection is idle; nothing is executed. The variant only reads.
@@ -35,14 +35,14 @@ def lost_by_joining(connection: Connection[Any], variant: Variant) -> str:
         types = _types(cursor, variant.sql)
         try:
             with connection.transaction():
-                joined = _explain(cursor, joined_sql(variant, types))
+                batched = _explain(cursor, batched_sql(variant, types))
         except errors.Error as error:
-            return f"PostgreSQL does not take it ({error.diag.message_primary or type(error).__name__})"
-    missing = sorted(_indexed(alone) - _indexed(joined))
+            return f"PostgreSQL refuses it ({error.diag.message_primary or type(error).__name__})"
+    missing = sorted(_indexed(alone) - _indexed(batched))
     if missing:
         return f"{', '.join(missing)} would be read without an index"
-    if _sorts(joined) > _sorts(alone):
-        return "its rows would be sorted, where an index gives their order"
+    if _sorts(batched) > _sorts(alone):
+        return "its rows would be sorted, although an index has their order"
     return ""
 
 

@@ -84,8 +84,8 @@ class Describer:
         if version < MIN_SERVER_VERSION:
             raise ContractError(
                 f"queries cannot be analysed on PostgreSQL {version // 10000}",
-                detail="It can run them, but its trees do not say which outer joins make a column null.",
-                hint="Point the analysis at PostgreSQL 16 or newer, or leave it to the embedded server.",
+                detail="it can run them, but its trees do not show which outer joins make a column null",
+                hint="use PostgreSQL 16 or newer for the analysis, or the embedded server",
             )
         self._connection = connection
         self._trees: list[str] = []

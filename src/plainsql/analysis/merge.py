@@ -53,7 +53,7 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
         settings=tuple((table, tuple(sorted(names))) for table, names in sorted(settings.items())),
         opaque=tuple(sorted(all_of(lambda variant: variant.opaque))),
         by_key=all(variant.by_key for variant in variants),
-        lost_by_joining=next((v.lost_by_joining for v in variants if v.lost_by_joining), ""),
+        lost_by_batching=next((v.lost_by_batching for v in variants if v.lost_by_batching), ""),
         dependencies=all_of(lambda variant: variant.dependencies),
         changes=all_of(lambda variant: variant.changes),
     )

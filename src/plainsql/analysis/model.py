@@ -210,7 +210,7 @@ class Analysis:
     """True if the statement finds at most one row by a unique key that it compares with its parameters, and
     nothing else depends on them. Concurrent calls of it may then run as one statement.
     """
-    lost_by_joining: str = ""
+    lost_by_batching: str = ""
     """The loss in its plan if concurrent calls ran as one statement, in one phrase; empty if there is none.
     """
     findings: tuple[Finding, ...] = field(default=())

@@ -1,4 +1,4 @@
-r"""The server's node text, as Python nodes.
+r"""The reader of the server's node format, which makes Python nodes of it.
 
 ``debug_print_parse``, ``pg_rewrite.ev_action`` and ``pg_attrdef.adbin`` all write the same format::
 
@@ -8,7 +8,7 @@ r"""The server's node text, as Python nodes.
     <>                                                 null
     4 [ 1 0 0 0 ]                                      a datum: its length and bytes
 
-Nothing is refused and nothing is dropped: a token where a field's name should stand is kept in
+The reader refuses nothing and drops nothing: it keeps a token in the place of a field's name in
 ``Node.extra``.
 """
 

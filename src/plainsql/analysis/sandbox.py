@@ -21,33 +21,33 @@ _MAY_COMMIT = re.compile(r"\b(?:commit|rollback|abort|end|prepare|call|do)\b", r
 class Sandbox:
     """An empty database, the schema that was made in it, and the analyser of statements there."""
 
-    def __init__(self, renew: Callable[[], Any]) -> None:
-        self._renew = renew
+    def __init__(self, new_database: Callable[[], Any]) -> None:
+        self._new_database = new_database
         self._connection: Any = None
         self._analyser: Analyser | None = None
         self._schema = ""
         self._committed = False
 
-    def enter(self, schema: str) -> Analyser:
+    def create_schema(self, schema: str) -> Analyser:
         """Make a schema, unless it is the current one.
 
         Raises ``RefusedError`` if the server refuses it.
         """
         if self._analyser is not None and schema == self._schema:
             return self._analyser
-        self.leave()
+        self.drop_schema()
         if self._connection is None:
-            self._connection = self._renew()
+            self._connection = self._new_database()
             self._connection.autocommit = False
         try:
             self._analyser = self._make(self._connection, schema)
         except BaseException:
-            self.leave()
+            self.drop_schema()
             raise
         self._schema = schema
         return self._analyser
 
-    def leave(self) -> None:
+    def drop_schema(self) -> None:
         """Undo the schema. If it cannot be rolled back, the database is dropped with it."""
         connection, analyser = self._connection, self._analyser
         self._analyser = None

@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from plainsql import migrate
-from plainsql.diagnose import cannot_connect
+from plainsql.connect_errors import cannot_connect
 from plainsql.errors import ConnectError
 from plainsql.migrate.pooler_check import refuse_pooler
 from plainsql.settings import database_sources, resolve_database
@@ -33,21 +33,20 @@ NAME_PREFIX = "plainsql_scratch_"
 
 @contextmanager
 def scratch_database(
-    migrations: Path, url: str | None = None, *, anew: bool = False
+    migrations: Path, url: str | None = None, *, rebuild: bool = False
 ) -> Iterator[psycopg.Connection[Any]]:
-    """Yield a connection to a database that holds what the migrations make, and nothing else.
+    """Yield a connection to a database with the migrations applied, and nothing else in it.
 
     The connection is in autocommit mode and closed at the end.
 
     Args:
-        migrations: the folder; where it does not exist, the database is empty.
-        url: a database of the server to use, whose role may create databases; by default what is configured,
-        else
-            the project's embedded server.
-        anew: build it even where it is there.
+        migrations: the folder; if it does not exist, the database is empty.
+        url: a database of the server to use, whose role may create databases. By default the configured one,
+            else the project's embedded server.
+        rebuild: build the database even if it exists.
 
-    Raises ``ConnectError``, also if the role may not create databases, and ``MigrationError`` where a
-    migration fails; nothing half-built stays.
+    Raises ``ConnectError`` if the server cannot be reached or the role may not create databases, and
+    ``MigrationError`` if a migration fails; no half-built database remains.
     """
     with resolve_database(url, any_server=True) as server, connect(server) as connection:
         _refuse_pooler(connection)
@@ -56,7 +55,7 @@ def scratch_database(
         # Held until we are connected: another process neither builds the same database nor drops it as
         # outdated.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [own])
-        if anew:
+        if rebuild:
             _drop(connection, name, url)
         if not _exists(connection, name):
             _build(connection, server, name, migrations, url)
@@ -82,15 +81,15 @@ def empty_databases(url: str | None = None) -> Iterator[Callable[[], psycopg.Con
         name = own + secrets.token_hex(8)
         # Held for as long as the database may exist: a database without a lock was left by a killed process.
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [name])
-        _drop_forsaken(connection, own)
+        _drop_orphaned(connection, own)
 
-        def renew() -> psycopg.Connection[Any]:
+        def new_database() -> psycopg.Connection[Any]:
             _drop(connection, name, url)
             _create(connection, name, url)
             return connect(_with_database(server, name))
 
         try:
-            yield renew
+            yield new_database
         finally:
             _drop(connection, name, url)
 
@@ -160,7 +159,7 @@ def _apply(url: str, migrations: Path) -> None:
     try:
         migrate.apply(url, migrations)
     except migrate.MigrationFailedError as error:
-        where = "on the scratch database, which is removed: no other was changed"
+        where = "on the scratch database, which is dropped: no other database was changed"
         error.detail = f"{error.detail}\n        {where}" if error.detail else where
         raise
 
@@ -211,7 +210,7 @@ def _drop_others(connection: psycopg.Connection[Any], own: str, keep: str) -> No
             connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
 
 
-def _drop_forsaken(connection: psycopg.Connection[Any], own: str) -> None:
+def _drop_orphaned(connection: psycopg.Connection[Any], own: str) -> None:
     found = connection.execute(
         """
         select d.datname

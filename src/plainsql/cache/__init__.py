@@ -7,24 +7,24 @@ touches them), `local` (in the process), `flights` (one read at a time), `store`
 """
 
 from plainsql.cache.cache import MISS, Cache, Miss
-from plainsql.cache.keys import Tag, Touched, merge, resolve_change, touch
+from plainsql.cache.cached_query import CachedCall, CachedQuery, Codec
+from plainsql.cache.invalidation import OnFailure, PendingInvalidation
+from plainsql.cache.keys import Tag, Touched, merge, resolve_change, touched_rows
 from plainsql.cache.memory import MemoryStore
-from plainsql.cache.reading import Call, Codec, Reading
 from plainsql.cache.stats import Stats, Violation
-from plainsql.cache.store import Look, Store
-from plainsql.cache.writes import Mark, OnFailure
+from plainsql.cache.store import Lookup, Store
 
 __all__ = [
     "MISS",
     "Cache",
-    "Call",
+    "CachedCall",
+    "CachedQuery",
     "Codec",
-    "Look",
-    "Mark",
+    "Lookup",
     "MemoryStore",
     "Miss",
     "OnFailure",
-    "Reading",
+    "PendingInvalidation",
     "Stats",
     "Store",
     "Tag",
@@ -32,5 +32,5 @@ __all__ = [
     "Violation",
     "merge",
     "resolve_change",
-    "touch",
+    "touched_rows",
 ]

@@ -10,16 +10,16 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from plainsql.cache.audit import Auditor
+from plainsql.cache.auditor import Auditor
 from plainsql.cache.breaker import Breaker
-from plainsql.cache.flights import Flight, Flights, Landed
-from plainsql.cache.keys import Touched, touch
-from plainsql.cache.local import Held, LocalTier
+from plainsql.cache.cached_query import CachedCall, CachedQuery
+from plainsql.cache.invalidation import Invalidation, OnFailure, PendingInvalidation
+from plainsql.cache.keys import Touched, touched_rows
 from plainsql.cache.memory import MemoryStore
-from plainsql.cache.reading import Call, Reading
+from plainsql.cache.process_tier import HeldValue, ProcessTier
+from plainsql.cache.single_flight import InFlight, Result, SingleFlight
 from plainsql.cache.stats import Stats
-from plainsql.cache.store import Look, Store
-from plainsql.cache.writes import Mark, OnFailure, Writes
+from plainsql.cache.store import Lookup, Store
 from plainsql.errors import BindError, PlainsqlError
 
 __all__ = ["MISS", "Cache", "Miss"]
@@ -50,15 +50,15 @@ _UNFIT_S = 60.0
 trips."""
 _MOST_UNFIT = 10_000
 
-_AWAY = Look("pending")
+_UNREACHABLE = Lookup("pending")
 """Nothing can be stored now."""
 
 
 class _Read(NamedTuple):
     """One read on its way."""
 
-    reading: Reading[Any]
-    call: Call
+    reading: CachedQuery[Any]
+    call: CachedCall
     load: Callable[[], Awaitable[Any]]
     prove: Callable[[], Awaitable[tuple[Any, bool]]] | None
 
@@ -73,8 +73,8 @@ class Cache:
 
     Args:
         store: where entries and versions lie. The cache closes it.
-        on_failure: what a write does if the store does not answer: ``"commit"``, and invalidate as soon as it
-            answers; ``"fail"`` before the commit.
+        on_failure: what a write does if the store does not answer: ``"commit"``, and invalidate as soon as
+            it answers; ``"fail"`` before the commit.
         jitter: by how much of it a TTL is shortened at random, so that entries do not end together.
         early: the last part of a TTL in which a hit has its entry read anew in the background; 0: none.
         max_bytes: of a stored value, after compression. Larger ones are not stored.
@@ -113,13 +113,13 @@ class Cache:
         self._jitter, self._early, self._max_bytes = jitter, early, max_bytes
         self._lease, self._lease_wait = lease, lease_wait
         self._breaker = Breaker()
-        self._local = LocalTier(local_entries)
+        self._local = ProcessTier(local_entries)
         self._stats = Stats()
-        self._flights = Flights()
+        self._single_flight = SingleFlight()
         self._background: set[asyncio.Task[Any]] = set()
         self._unfit: dict[bytes, float] = {}
         """Reads whose results could not be stored, and until when they need not be tried again."""
-        self._writes = Writes(
+        self._invalidation = Invalidation(
             self._store, self._breaker, self._local, self._stats, on_failure=on_failure, marker_ttl=marker_ttl
         )
         self._auditor = Auditor(self._store, self._stats, audit_rate)
@@ -128,7 +128,7 @@ class Cache:
 
     # Reads --------------------------------------------------------------------------------------------
 
-    def probe(self, reading: Reading[T], arguments: Sequence[Any], scope: Sequence[Any] = ()) -> T | Miss:
+    def probe(self, reading: CachedQuery[T], arguments: Sequence[Any], scope: Sequence[Any] = ()) -> T | Miss:
         """Return what the process holds of a read, or ``MISS``. Asks nobody."""
         if reading.local:
             try:
@@ -142,7 +142,7 @@ class Cache:
 
     async def read(
         self,
-        reading: Reading[T],
+        reading: CachedQuery[T],
         arguments: Sequence[Any],
         load: Callable[[], Awaitable[T]],
         *,
@@ -170,7 +170,10 @@ class Cache:
         if self._unfit and self._unfit.get(key, 0.0) > self._local.clock():
             self._stats.uncacheable += 1
             return await load()
-        if self._closed or (self._writes.away and not reading.tables.isdisjoint(self._writes.away)):
+        if self._closed or (
+            self._invalidation.unreachable_tables
+            and not reading.tables.isdisjoint(self._invalidation.unreachable_tables)
+        ):
             self._stats.bypassed += 1
             return await load()
         try:
@@ -178,62 +181,62 @@ class Cache:
         except Exception:  # noqa: BLE001
             self._stats.uncacheable += 1
             return await load()
-        under_way = self._flights.get(key)
-        if under_way is None:
-            alone: T = await self._fly_alone(read)
+        in_flight = self._single_flight.get(key)
+        if in_flight is None:
+            alone: T = await self._read_first(read)
             return alone
-        landed = await self._flights.join(under_way, lambda flight: self._fly(flight, read))
-        if landed.data is None:
+        result = await self._single_flight.join(in_flight, lambda flight: self._load_for_group(flight, read))
+        if result.data is None:
             # What cannot be stored is nobody's but its reader's: two must not have the same list.
             return await load()
         try:
-            shared = reading.decode(landed.data)
+            shared = reading.decode(result.data)
         except _UNDECODABLE:
             return await load()
         self._stats.shared += 1
         return shared
 
-    async def _fly_alone(self, read: _Read) -> Any:
+    async def _read_first(self, read: _Read) -> Any:
         # A hit is served by the caller's own task: only what others may come to need has one of its own.
         key = read.call.key
-        flight = self._flights.begin(key)
+        flight = self._single_flight.begin(key)
         handed_over = False
         try:
             token = _token()
-            look, value = await self._look(read, token)
-            if look.data:
+            lookup, value = await self._lookup(read, token)
+            if lookup.data:
                 return value
-            if look.state == "pending":
+            if lookup.state == "pending":
                 return await read.load()
-            rest = self._miss(flight, read, look, token)
-            self._flights.hand_over(key, flight, rest, lambda: self._release(read.call, token))
+            rest = self._miss(flight, read, lookup, token)
+            self._single_flight.hand_over(key, flight, rest, lambda: self._release(read.call, token))
             handed_over = True
         finally:
             if not handed_over:
-                self._flights.end(key, flight)
-        return (await self._flights.wait(flight)).value
+                self._single_flight.end(key, flight)
+        return (await self._single_flight.wait(flight)).value
 
-    async def _fly(self, flight: Flight, read: _Read) -> Landed:
+    async def _load_for_group(self, flight: InFlight, read: _Read) -> Result:
         """Read for a group."""
         token = _token()
-        look, found = await self._look(read, token)
-        if look.data:
-            return Landed(found, look.data)
-        if look.state == "pending":
+        lookup, found = await self._lookup(read, token)
+        if lookup.data:
+            return Result(found, lookup.data)
+        if lookup.state == "pending":
             value = await read.load()
-            return Landed(value, self._encode(read.reading, value))
-        return await self._miss(flight, read, look, token)
+            return Result(value, self._encode(read.reading, value))
+        return await self._miss(flight, read, lookup, token)
 
-    async def _look(self, read: _Read, token: str) -> tuple[Look, Any]:
+    async def _lookup(self, read: _Read, token: str) -> tuple[Lookup, Any]:
         """Ask the store, and decode a hit. Where it does not answer, or not sensibly: ``pending``."""
         reading, call = read.reading, read.call
         if not self._breaker.allows():
             self._stats.bypassed += 1
-            return _AWAY, None
+            return _UNREACHABLE, None
         began, moment = self._local.clock(), self._local.moment(reading.tables)
         audited = self._auditor.picks()
         try:
-            look = await self._store.look(
+            lookup = await self._store.lookup(
                 call,
                 token,
                 keep=reading.ttl + reading.stale + self._lease,
@@ -249,64 +252,64 @@ class Cache:
             self._breaker.failed(error)
             self._stats.errors += 1
             self._stats.bypassed += 1
-            return _AWAY, None
+            return _UNREACHABLE, None
         self._breaker.succeeded()
-        if not look.data:
-            if look.state == "pending":
+        if not lookup.data:
+            if lookup.state == "pending":
                 self._stats.pending += 1
             else:
                 self._stats.misses += 1
-            return look, None
+            return lookup, None
         try:
-            value = reading.decode(look.data)
+            value = reading.decode(lookup.data)
         except _UNDECODABLE:
             self._stats.undecodable += 1
-            if look.state == "refresh":
-                return look._replace(state="fill", data=b""), None
+            if lookup.state == "refresh":
+                return lookup._replace(state="fill", data=b""), None
             self._start(self._forget(call))
-            return _AWAY, None
+            return _UNREACHABLE, None
         self._stats.hits += 1
         if reading.local:
-            self._hold(read, look.data, began, moment)
-        if look.state == "refresh":
-            self._start(self._refresh(read, look, token))
+            self._hold(read, lookup.data, began, moment)
+        if lookup.state == "refresh":
+            self._start(self._refresh(read, lookup, token))
         elif audited and self._auditor.has_room:
-            self._start(self._auditor.audit(reading, call, look, read.load_to_store))
-        return look, value
+            self._start(self._auditor.audit(reading, call, lookup, read.load_to_store))
+        return lookup, value
 
-    async def _miss(self, flight: Flight, read: _Read, look: Look, token: str) -> Landed:
+    async def _miss(self, flight: InFlight, read: _Read, lookup: Lookup, token: str) -> Result:
         """Read from PostgreSQL under the lease, or wait for who has it."""
-        if look.state == "busy":
+        if lookup.state == "busy":
             found, token = await self._wait_for_lease(flight, read)
-            if isinstance(found, Landed):
+            if isinstance(found, Result):
                 return found
-            look = found
-        if look.state != "fill":
+            lookup = found
+        if lookup.state != "fill":
             value = await read.load()
-            return Landed(value, self._encode(read.reading, value))
-        return await self._fill(flight, read, look, token)
+            return Result(value, self._encode(read.reading, value))
+        return await self._fill(flight, read, lookup, token)
 
-    async def _wait_for_lease(self, flight: Flight, read: _Read) -> tuple[Landed | Look, str]:
+    async def _wait_for_lease(self, flight: InFlight, read: _Read) -> tuple[Result | Lookup, str]:
         # Asks more and more rarely: who has the lease may take long.
         pause, end = 0.004, self._local.clock() + self._lease_wait
         while self._local.clock() < end:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 0.25)
-            landed, token = None, _token()
+            result, token = None, _token()
             flight.share()
             try:
-                look, value = await self._look(read, token)
-                if look.data:
-                    landed = Landed(value, look.data)
+                lookup, value = await self._lookup(read, token)
+                if lookup.data:
+                    result = Result(value, lookup.data)
             finally:
-                flight.end_sharing(landed)
-            if landed is not None:
-                return landed, token
-            if look.state != "busy":
-                return look, token
-        return _AWAY, ""
+                flight.end_sharing(result)
+            if result is not None:
+                return result, token
+            if lookup.state != "busy":
+                return lookup, token
+        return _UNREACHABLE, ""
 
-    async def _fill(self, flight: Flight, read: _Read, look: Look, token: str) -> Landed:
+    async def _fill(self, flight: InFlight, read: _Read, lookup: Lookup, token: str) -> Result:
         reading, call = read.reading, read.call
         try:
             value, may_store = await read.load_to_store()
@@ -314,18 +317,18 @@ class Cache:
             self._release(call, token)
             raise
         data = self._encode(reading, value)
-        landed, current = Landed(value, data), False
+        result, current = Result(value, data), False
         if not may_store:
             self._release(call, token)
-            return landed
+            return result
         flight.share()
         try:
-            current = await self._put(read, look, token, value, data)
+            current = await self._put(read, lookup, token, value, data)
         finally:
-            flight.end_sharing(landed if current else None)
-        return landed
+            flight.end_sharing(result if current else None)
+        return result
 
-    async def _put(self, read: _Read, look: Look, token: str, value: Any, data: bytes | None) -> bool:
+    async def _put(self, read: _Read, lookup: Lookup, token: str, value: Any, data: bytes | None) -> bool:
         """Store a result, and say whether it is what anybody who asks now must have."""
         reading, call = read.reading, read.call
         stored = data
@@ -342,7 +345,7 @@ class Cache:
         if not self._breaker.allows():
             return False
         try:
-            current = await self._store.fill(call, token, look.versions, stored, ttl)
+            current = await self._store.fill(call, token, lookup.versions, stored, ttl)
         except asyncio.CancelledError:
             self._breaker.abandoned()
             self._release(call, token)
@@ -358,7 +361,7 @@ class Cache:
                 self._hold(read, stored, began, moment)
         return current
 
-    async def _refresh(self, read: _Read, look: Look, token: str) -> None:
+    async def _refresh(self, read: _Read, lookup: Lookup, token: str) -> None:
         try:
             value, may_store = await read.load_to_store()
         except asyncio.CancelledError:
@@ -369,7 +372,7 @@ class Cache:
             return
         if not may_store:
             self._release(read.call, token)
-        elif await self._put(read, look, token, value, self._encode(read.reading, value)):
+        elif await self._put(read, lookup, token, value, self._encode(read.reading, value)):
             self._stats.refreshes += 1
 
     def _remember_unfit(self, read: _Read) -> None:
@@ -378,14 +381,14 @@ class Cache:
         self._unfit[read.call.key] = self._local.clock() + min(read.reading.ttl, _UNFIT_S)
 
     @staticmethod
-    def _is_decodable(reading: Reading[Any], data: bytes) -> bool:
+    def _is_decodable(reading: CachedQuery[Any], data: bytes) -> bool:
         try:
             reading.decode(data)
         except _UNDECODABLE:
             return False
         return True
 
-    def _encode(self, reading: Reading[Any], value: Any) -> bytes | None:
+    def _encode(self, reading: CachedQuery[Any], value: Any) -> bytes | None:
         try:
             return reading.codec.encode(value)
         except (TypeError, ValueError, OverflowError, RecursionError):
@@ -395,58 +398,56 @@ class Cache:
     def _hold(self, read: _Read, data: bytes, began: float, moment: tuple[int, ...]) -> None:
         """Hold in the process what can be decoded."""
         reading, call = read.reading, read.call
-        held = Held(began + reading.local, data, call.tags, call.prefixes)
+        held = HeldValue(began + reading.local, data, call.tags, call.prefixes)
         self._local.put(call.key, held, reading.tables, moment)
 
     # Writes -------------------------------------------------------------------------------------------
 
-    async def mark(self, touched: Touched) -> Mark:
+    async def begin(self, touched: Touched) -> PendingInvalidation:
         """Set a marker for what a write is about to change: to be awaited right before its commit.
 
-        ``settle`` must follow, after the commit or the rollback. One round trip each. With
-        ``on_failure="fail"`` raises ``CacheError`` if the store does not answer: the write must then not be
-        committed.
+        ``settle`` must follow, after the commit or the rollback. One round trip each. In strict mode raises
+        ``CacheError`` where the store does not answer: the write must then not be committed.
         """
-        return await self._writes.mark(touched)
+        return await self._invalidation.begin(touched)
 
-    async def settle(self, mark: Mark) -> None:
+    async def publish(self, pending: PendingInvalidation) -> None:
         """End a write: from here on, nothing is served that is older than it. Never raises."""
-        await self._writes.settle(mark)
+        await self._invalidation.publish(pending)
 
-    async def leave(self, mark: Mark) -> None:
+    async def abandon(self, pending: PendingInvalidation) -> None:
         """In place of ``settle``, where nobody knows whether the write was, or will be, committed: reads of
         what it touches go to PostgreSQL for ``marker_ttl``. Never raises.
         """
-        await self._writes.leave(mark)
+        await self._invalidation.abandon(pending)
 
-    def writing(self, touched: Touched) -> AbstractAsyncContextManager[Mark]:
+    def writing(self, touched: Touched) -> AbstractAsyncContextManager[PendingInvalidation]:
         """``mark``, then the body, which commits, then ``settle``."""
-        return self._writes.writing(touched)
+        return self._invalidation.writing(touched)
 
-    async def touch(self, table: str, **known: Any) -> None:
+    async def invalidate(self, table: str, **known: Any) -> None:
         """Tell of a committed write that plainsql has not made.
 
         ``table`` with its schema; ``known`` are columns in which every row changed has one of these values,
         before and after: a value, or a list of them. Without, the whole table.
 
-        With ``on_failure="fail"`` raises ``CacheError`` if the store does not answer; it is invalidated as
-        soon as it does.
+        In strict mode raises ``CacheError`` where the store does not answer; it is told as soon as it does.
         """
-        await self._writes.touch(touch(table, known))
+        await self._invalidation.invalidate(touched_rows(table, known))
 
-    async def touch_all(self, touched: Touched, *, required: bool = False, notes: int = 0) -> None:
+    async def invalidate_rows(self, touched: Touched, *, required: bool = False, notes: int = 0) -> None:
         """As ``touch``, for several tables at once; counted as ``notes`` of the outbox.
 
-        ``required``: raises ``CacheError`` in any case if the store does not answer; the caller calls it
-        again.
+        ``required``: raises ``CacheError`` in both modes where the store does not answer, and leaves it to
+        the caller to tell it again.
         """
-        await self._writes.touch(touched, required=required)
+        await self._invalidation.invalidate(touched, required=required)
         self._stats.drained += notes
 
     # By hand ------------------------------------------------------------------------------------------
 
     async def forget(
-        self, reading: Reading[Any], arguments: Sequence[Any], scope: Sequence[Any] = ()
+        self, reading: CachedQuery[Any], arguments: Sequence[Any], scope: Sequence[Any] = ()
     ) -> None:
         """Drop the result of one read. Raises ``RedisUnavailableError`` where the store does not answer."""
         key = reading.key(arguments, scope)
@@ -485,7 +486,7 @@ class Cache:
         audits = getattr(self._store, "audits", None)
         if audits is not None:
             # Not at the top: who has no Redis needs no redis package.
-            from plainsql.cache.audits import follow
+            from plainsql.cache.shared_audit import follow
 
             self._following = asyncio.get_running_loop().create_task(follow(audits, self._auditor))
 
@@ -495,14 +496,14 @@ class Cache:
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])
-        await self._flights.drain(_PATIENCE)
+        await self._single_flight.drain(_PATIENCE)
         if self._background:
             _, running = await asyncio.wait(self._background, timeout=_PATIENCE)
             for task in running:
                 task.cancel()
             if running:
                 await asyncio.wait(running)
-        await self._writes.aclose()
+        await self._invalidation.aclose()
         with suppress(PlainsqlError, OSError):  # who closes cannot do anything about it
             await self._store.aclose()
 
@@ -519,16 +520,16 @@ class Cache:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _release(self, call: Call, token: str) -> None:
+    def _release(self, call: CachedCall, token: str) -> None:
         self._start(self._release_lease(call, token))
 
-    async def _release_lease(self, call: Call, token: str) -> None:
+    async def _release_lease(self, call: CachedCall, token: str) -> None:
         try:
             await self._store.release(call, token)
         except Exception:  # noqa: BLE001
             self._stats.errors += 1  # It ends by its time.
 
-    async def _forget(self, call: Call) -> None:
+    async def _forget(self, call: CachedCall) -> None:
         try:
             await self._store.forget(call)
         except Exception:  # noqa: BLE001 (nobody waits for it)

@@ -22,7 +22,7 @@ from msgspec import UNSET, UnsetType
 
 from plainsql.dependencies import Change, Dependency
 
-__all__ = ["Tag", "TagSets", "Touched", "merge", "resolve_change", "tag_of", "touch"]
+__all__ = ["Tag", "TagSets", "Touched", "merge", "resolve_change", "tag_of", "touched_rows"]
 
 _MOST_DIGITS = 400
 _LARGEST = 10 ** (_MOST_DIGITS + 1)
@@ -139,7 +139,7 @@ def _number(value: Decimal) -> bytes:
     return b"number " + str(value.normalize()).encode()
 
 
-def touch(table: str, known: Mapping[str, Any]) -> Touched:
+def touched_rows(table: str, known: Mapping[str, Any]) -> Touched:
     """Return what is touched where every row changed has these values in these columns, before and after.
 
     A list, a tuple or a set stands for several values.

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from plainsql.cache.cached_query import CachedCall
 from plainsql.cache.keys import Tag, TagSets, Touched
-from plainsql.cache.reading import Call
-from plainsql.cache.store import Look
+from plainsql.cache.store import Lookup
 
 __all__ = ["MemoryStore"]
 
@@ -67,31 +67,33 @@ class MemoryStore:
         self._made = 0
         self._names: dict[str, str] = {}
 
-    async def look(
+    async def lookup(
         self,
-        call: Call,
+        call: CachedCall,
         token: str,
         *,
         keep: float,
         lease: float,
         refresh_below: float = 0.0,
         versions: bool = False,
-    ) -> Look:
+    ) -> Lookup:
         now = self._clock()
         current = self._versions(call, token, now)
         if current is None:
-            return Look("pending")
+            return Lookup("pending")
         entry = self._entries.get(call.digest)
         if entry is not None and entry.versions == current and entry.ends > now:
             self._entries.move_to_end(call.digest)
             if entry.ends - now <= refresh_below and self._take(call, token, now, lease):
-                return Look("refresh", entry.data, current)
-            return Look("hit", entry.data, current if versions else b"")
+                return Lookup("refresh", entry.data, current)
+            return Lookup("hit", entry.data, current if versions else b"")
         if not self._take(call, token, now, lease):
-            return Look("busy")
-        return Look("fill", b"", current)
+            return Lookup("busy")
+        return Lookup("fill", b"", current)
 
-    async def fill(self, call: Call, token: str, versions: bytes, data: bytes | None, ttl: float) -> bool:
+    async def fill(
+        self, call: CachedCall, token: str, versions: bytes, data: bytes | None, ttl: float
+    ) -> bool:
         ours = self._give_back(call, token)
         now = self._clock()
         if self._versions(call, None, now) != versions:
@@ -104,22 +106,22 @@ class MemoryStore:
                 self._drop(next(iter(self._entries)))
         return True
 
-    async def release(self, call: Call, token: str) -> None:
+    async def release(self, call: CachedCall, token: str) -> None:
         self._give_back(call, token)
 
-    async def mark(self, token: str, touched: Touched, ttl: float) -> None:
+    async def begin(self, token: str, touched: Touched, ttl: float) -> None:
         self._destroy(touched)
         ends = self._clock() + ttl
         for name, tags in touched.items():
             self._tables.setdefault(name, _Table()).markers[token] = _Marker(tags, ends)
 
-    async def settle(self, token: str, touched: Touched) -> None:
+    async def publish(self, token: str, touched: Touched) -> None:
         self._destroy(touched)
         for name in touched:
             if (table := self._tables.get(name)) is not None:
                 table.markers.pop(token, None)
 
-    async def forget(self, call: Call) -> None:
+    async def forget(self, call: CachedCall) -> None:
         self._drop(call.digest)
 
     async def clear(self, prefix: str, token: str) -> None:
@@ -129,7 +131,7 @@ class MemoryStore:
         self._entries.clear()
         self._bytes = 0
 
-    def _versions(self, call: Call, token: str | None, now: float) -> bytes | None:
+    def _versions(self, call: CachedCall, token: str | None, now: float) -> bytes | None:
         """The versions of a call's tags, made under ``token`` where they are missing; None where they can't
         be.
         """
@@ -184,14 +186,14 @@ class MemoryStore:
                     for partition in partitions:
                         known.pop(partition, None)
 
-    def _take(self, call: Call, token: str, now: float, lease: float) -> bool:
+    def _take(self, call: CachedCall, token: str, now: float, lease: float) -> bool:
         held = self._leases.get(call.digest)
         if held is not None and held.ends > now:
             return False
         self._leases[call.digest] = _Lease(token, now + lease)
         return True
 
-    def _give_back(self, call: Call, token: str) -> bool:
+    def _give_back(self, call: CachedCall, token: str) -> bool:
         held = self._leases.get(call.digest)
         if held is None or held.token != token:
             return False

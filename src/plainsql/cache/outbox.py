@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from plainsql.cache.cache import Cache
-from plainsql.cache.keys import merge, touch
+from plainsql.cache.keys import merge, touched_rows
 from plainsql.cache.outbox_triggers import OUTBOX, Migration, migration, qualified
 from plainsql.errors import CacheError
 
@@ -43,9 +43,9 @@ async def drain(cache: Cache, begin: Begin, *, outbox: str = OUTBOX, limit: int 
         if rows:
             # Before the commit that takes them out: told twice is no harm, not told would be.
             changes = (
-                touch(row["table_name"], json.loads(row["known"], parse_float=Decimal)) for row in rows
+                touched_rows(row["table_name"], json.loads(row["known"], parse_float=Decimal)) for row in rows
             )
-            await cache.touch_all(merge(changes), required=True, notes=len(rows))
+            await cache.invalidate_rows(merge(changes), required=True, notes=len(rows))
     return len(rows)
 
 

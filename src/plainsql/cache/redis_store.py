@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from plainsql.cache.audits import Audits
+from plainsql.cache.cached_query import CachedCall
 from plainsql.cache.keys import Tag, Touched
-from plainsql.cache.reading import Call
-from plainsql.cache.store import Look, State
+from plainsql.cache.shared_audit import SharedAudit
+from plainsql.cache.store import Lookup, State
 from plainsql.errors import RedisUnavailableError
 from plainsql.redis_connection import RedisConnection, RedisSource, Script
 
@@ -62,31 +62,33 @@ class RedisStore:
         self._deadline, self._write_deadline = deadline, write_deadline
         self._quarantine = _ms(quarantine)
         self._hashes: dict[str, str] = {}
-        self.audits = Audits(self.link, self._names)
+        self.audits = SharedAudit(self.link, self._names)
         """The audits in which all programs of the namespace take part."""
 
-    async def look(
+    async def lookup(
         self,
-        call: Call,
+        call: CachedCall,
         token: str,
         *,
         keep: float,
         lease: float,
         refresh_below: float = 0.0,
         versions: bool = False,
-    ) -> Look:
+    ) -> Lookup:
         refresh = -1 if versions else _ms(refresh_below)
         if self.link.is_cluster:
-            return await self._look_by_slot(call, token, _ms(keep), _ms(lease), refresh)
+            return await self._lookup_by_slot(call, token, _ms(keep), _ms(lease), refresh)
         part = self._whole(call)
         packed = part.packed(_ms(lease), refresh, _ms(keep), self._quarantine)
-        reply = await self._run(_look(), [*self._entry(call), *part.keys], [token, packed])
+        reply = await self._run(_lookup_script(), [*self._entry(call), *part.keys], [token, packed])
         try:
-            return Look(_STATES[reply[0]], *reply[1:3])
+            return Lookup(_STATES[reply[0]], *reply[1:3])
         except (TypeError, IndexError):
             raise self._garbage() from None
 
-    async def fill(self, call: Call, token: str, versions: bytes, data: bytes | None, ttl: float) -> bool:
+    async def fill(
+        self, call: CachedCall, token: str, versions: bytes, data: bytes | None, ttl: float
+    ) -> bool:
         life = 0 if data is None else max(_ms(ttl), 1)
         if self.link.is_cluster:
             return await self._fill_by_slot(call, token, versions, data or b"", life)
@@ -95,16 +97,16 @@ class RedisStore:
         reply = await self._run(_fill(), keys, [token, versions, data or b"", life, part.packed()])
         return bool(reply == 1)
 
-    async def release(self, call: Call, token: str) -> None:
+    async def release(self, call: CachedCall, token: str) -> None:
         await self._run(_release(), [self._entry(call)[1]], [token])
 
-    async def mark(self, token: str, touched: Touched, ttl: float) -> None:
-        await self._write(_mark(), [token, _ms(ttl), self._quarantine], touched)
+    async def begin(self, token: str, touched: Touched, ttl: float) -> None:
+        await self._write(_begin_script(), [token, _ms(ttl), self._quarantine], touched)
 
-    async def settle(self, token: str, touched: Touched) -> None:
-        await self._write(_settle(), [token], touched)
+    async def publish(self, token: str, touched: Touched) -> None:
+        await self._write(_publish_script(), [token], touched)
 
-    async def forget(self, call: Call) -> None:
+    async def forget(self, call: CachedCall) -> None:
         await self._run(_forget(), [self._entry(call)[0]], [])
 
     async def clear(self, prefix: str, token: str) -> None:
@@ -136,12 +138,12 @@ class RedisStore:
             key = self._hashes[table] = f"{self._prefix}{{{quote(table, safe='.')}}}"
         return key
 
-    def _entry(self, call: Call) -> tuple[str, str]:
+    def _entry(self, call: CachedCall) -> tuple[str, str]:
         """The keys of the entry and of its lease, in the slot of its first table."""
         home = self._hash(call.tags[0].table) if call.tags else self._names
         return f"{home}:e:{call.digest}", f"{home}:l:{call.digest}"
 
-    def _whole(self, call: Call) -> _Part:
+    def _whole(self, call: CachedCall) -> _Part:
         """All versions of a call."""
         keys = [self._names]
         for table, column, partition in call.tags:
@@ -151,7 +153,7 @@ class RedisStore:
 
     # A cluster ----------------------------------------------------------------------------------------
 
-    def _parts(self, call: Call) -> list[_Part]:
+    def _parts(self, call: CachedCall) -> list[_Part]:
         """The versions of a call by slot: names, then tables."""
         parts = [_Part([self._names], call.prefixes, ())]
         tables: dict[str, list[Tag]] = {}
@@ -163,7 +165,7 @@ class RedisStore:
             parts.append(_Part(keys, (), tuple(tag.column for tag in tags)))
         return parts
 
-    async def _versions_by_slot(self, call: Call, token: str, keep: int) -> bytes:
+    async def _versions_by_slot(self, call: CachedCall, token: str, keep: int) -> bytes:
         trips = (
             self._run(_part(), part.keys, [token, keep, self._quarantine, part.packed()])
             for part in self._parts(call)
@@ -171,27 +173,31 @@ class RedisStore:
         found = await asyncio.gather(*trips)
         return b"".join(found) if all(found) else b""
 
-    async def _look_by_slot(self, call: Call, token: str, keep: int, lease: int, refresh: int) -> Look:
+    async def _lookup_by_slot(
+        self, call: CachedCall, token: str, keep: int, lease: int, refresh: int
+    ) -> Lookup:
         keys = self._entry(call)
         versions, (entry, rest) = await asyncio.gather(
             self._versions_by_slot(call, token, keep), self._run(_slot_entry(), keys, ["get"])
         )
         if not versions:
-            return Look("pending")
+            return Lookup("pending")
         valid = entry.startswith(versions)
         if valid and not 0 <= rest <= refresh:
-            return Look("hit", entry[len(versions) :], versions if refresh < 0 else b"")
+            return Lookup("hit", entry[len(versions) :], versions if refresh < 0 else b"")
         took, stored = await self._run(_slot_entry(), keys, ["take", token, lease])
         if valid:
-            return Look("refresh" if took else "hit", entry[len(versions) :], versions)
+            return Lookup("refresh" if took else "hit", entry[len(versions) :], versions)
         if not took:
-            return Look("busy")
+            return Lookup("busy")
         if stored.startswith(versions):
             await self.release(call, token)
-            return Look("hit", stored[len(versions) :], versions if refresh < 0 else b"")
-        return Look("fill", b"", versions)
+            return Lookup("hit", stored[len(versions) :], versions if refresh < 0 else b"")
+        return Lookup("fill", b"", versions)
 
-    async def _fill_by_slot(self, call: Call, token: str, versions: bytes, data: bytes, life: int) -> bool:
+    async def _fill_by_slot(
+        self, call: CachedCall, token: str, versions: bytes, data: bytes, life: int
+    ) -> bool:
         # The entry says what it is valid under: it may be stored before it is known whether that is current.
         _, current = await asyncio.gather(
             self._run(_slot_entry(), self._entry(call), ["put", token, versions + data, life]),
@@ -225,8 +231,8 @@ def _ms(seconds: float) -> int:
 
 
 @cache
-def _look() -> Script:
-    return Script.read(_HERE, "tags.lua", "versions.lua", "look.lua")
+def _lookup_script() -> Script:
+    return Script.read(_HERE, "tags.lua", "versions.lua", "lookup.lua")
 
 
 @cache
@@ -236,12 +242,12 @@ def _fill() -> Script:
 
 @cache
 def _part() -> Script:
-    return Script.read(_HERE, "tags.lua", "versions.lua", "part.lua")
+    return Script.read(_HERE, "tags.lua", "versions.lua", "slot_versions.lua")
 
 
 @cache
 def _slot_entry() -> Script:
-    return Script.read(_HERE, "entry.lua")
+    return Script.read(_HERE, "slot_entry.lua")
 
 
 @cache
@@ -250,13 +256,13 @@ def _release() -> Script:
 
 
 @cache
-def _mark() -> Script:
-    return Script.read(_HERE, "tags.lua", "mark.lua")
+def _begin_script() -> Script:
+    return Script.read(_HERE, "tags.lua", "begin.lua")
 
 
 @cache
-def _settle() -> Script:
-    return Script.read(_HERE, "tags.lua", "settle.lua")
+def _publish_script() -> Script:
+    return Script.read(_HERE, "tags.lua", "publish.lua")
 
 
 @cache

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
+from plainsql.cache.cached_query import CachedCall
 from plainsql.cache.keys import Touched
-from plainsql.cache.reading import Call
 
-__all__ = ["Look", "State", "Store"]
+__all__ = ["Lookup", "State", "Store"]
 
 State: TypeAlias = Literal["hit", "refresh", "fill", "busy", "pending"]
 """``hit``: valid. ``refresh``: valid, and due; the caller has the lease. ``fill``: nothing valid; the caller
@@ -23,7 +23,7 @@ a writer is under way, nothing may be stored.
 """
 
 
-class Look(NamedTuple):
+class Lookup(NamedTuple):
     """What there is of a call, in one atomic step."""
 
     state: State
@@ -38,16 +38,16 @@ class Store(Protocol):
     ``RedisUnavailableError``; what they were to do is then done or not.
     """
 
-    async def look(
+    async def lookup(
         self,
-        call: Call,
+        call: CachedCall,
         token: str,
         *,
         keep: float,
         lease: float,
         refresh_below: float = 0.0,
         versions: bool = False,
-    ) -> Look:
+    ) -> Lookup:
         """Read the tags' versions and the entry, and take the lease under ``token`` where there is work.
 
         A token is for one call: versions are made of it. (Should it come twice, they differ all the same.)
@@ -57,26 +57,28 @@ class Store(Protocol):
         """
         ...
 
-    async def fill(self, call: Call, token: str, versions: bytes, data: bytes | None, ttl: float) -> bool:
+    async def fill(
+        self, call: CachedCall, token: str, versions: bytes, data: bytes | None, ttl: float
+    ) -> bool:
         """Give the lease back, store where it still was ours, and say whether the versions are current.
 
         Nothing is stored under versions that are not. Without ``data``, nothing is stored at all.
         """
         ...
 
-    async def release(self, call: Call, token: str) -> None:
+    async def release(self, call: CachedCall, token: str) -> None:
         """Give the lease back, where it is ours."""
         ...
 
-    async def mark(self, token: str, touched: Touched, ttl: float) -> None:
+    async def begin(self, token: str, touched: Touched, ttl: float) -> None:
         """Destroy the versions and set a marker for ``ttl`` seconds; once more: renew it."""
         ...
 
-    async def settle(self, token: str, touched: Touched) -> None:
+    async def publish(self, token: str, touched: Touched) -> None:
         """Destroy the versions and remove the marker, if there is one."""
         ...
 
-    async def forget(self, call: Call) -> None:
+    async def forget(self, call: CachedCall) -> None:
         """Drop one entry."""
         ...
 

@@ -1,1 +1,3 @@
-"""A project's SQL against PostgreSQL: inspect · project."""
+"""The check of a project's SQL against PostgreSQL: `project_check` is the entry, `analysed_statements` the
+work.
+"""

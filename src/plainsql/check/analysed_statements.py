@@ -1,4 +1,4 @@
-"""Statements → what PostgreSQL says of each: all variants analysed, every refusal with its place."""
+"""The analyses of statements by PostgreSQL: all variants are covered, and every refusal has its place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plainsql.analysis import Analyser, Analysis, RefusedError
-from plainsql.analysis.batched_plans import lost_by_joining
+from plainsql.analysis.batched_plans import lost_by_batching
 from plainsql.analysis.model import PgType
 from plainsql.analysis.preparation import prepare_all
 from plainsql.analysis.representative_variants import representative_variants
@@ -24,28 +24,28 @@ __all__ = ["AnalysedStatements", "analyse_statements"]
 
 @dataclass(frozen=True, slots=True)
 class AnalysedStatements:
-    """What was found in a folder of SQL."""
+    """The analysed statements of a folder of SQL."""
 
     checked: tuple[Checked, ...]
-    """In the order of their names: the statements that PostgreSQL accepts."""
+    """The statements that PostgreSQL accepts, in the order of their names."""
     errors: tuple[PlainsqlError, ...]
-    """In the order of their names: what it refuses, and faults."""
+    """Refusals and faults, in the order of the statements' names."""
 
 
 def analyse_statements(
-    connection: Any, statements: Iterable[Statement], memory: AnalysisCache
+    connection: Any, statements: Iterable[Statement], cache: AnalysisCache
 ) -> AnalysedStatements:
     """Analyse statements on a scratch database's connection. Nothing is executed.
 
-    Every variant is prepared, and what is said holds for all. What is in ``memory`` is taken from there;
-    what is found is put there.
+    Every variant is prepared, and the facts hold for all of them. Analyses are taken from ``cache`` if they
+    are there, and put there otherwise.
     """
     checked: list[Checked] = []
     errors: list[PlainsqlError] = []
     with Analyser(connection) as analyser:
         for statement in statements:
             try:
-                checked.append(_inspect(analyser, connection, statement, memory))
+                checked.append(_inspect(analyser, connection, statement, cache))
             except ContractError as error:
                 errors.append(error)
             except Exception as error:
@@ -55,17 +55,17 @@ def analyse_statements(
     return AnalysedStatements(tuple(checked), tuple(errors))
 
 
-def _inspect(analyser: Analyser, connection: Any, statement: Statement, memory: AnalysisCache) -> Checked:
+def _inspect(analyser: Analyser, connection: Any, statement: Statement, cache: AnalysisCache) -> Checked:
     variants = statement.variants()
-    # Where a value is bound to its row, what two lines set may be of one row only together.
+    # If a value is bound to its row, the bindings of two lines may combine into one row only together.
     chosen = representative_variants(statement.compiled, variants, independent=not statement.encryptions)
-    # The defaults are no part of the text, and what is proved depends on them.
+    # The defaults are not part of the text, but the proofs depend on them.
     accepting = _null_by_default(statement)
-    key = memory.key((variant.sql, (*variant.parameters, *accepting)) for variant in variants)
-    analyses = memory.get(key)
+    key = cache.key((variant.sql, (*variant.parameters, *accepting)) for variant in variants)
+    analyses = cache.get(key)
     if analyses is None or len(analyses) != len(chosen):
         analyses = _analyse(analyser, connection, statement, variants, chosen)
-        memory.put(key, analyses)
+        cache.put(key, analyses)
     return _with_overrides(Checked(statement, tuple(analyses), chosen))
 
 
@@ -86,10 +86,10 @@ def _analyse(
         except RefusedError as error:
             raise _refused(analyser, error, variant, variants) from None
         if analysis.by_key and analysis.read_only and analysis.session_safe:
-            analysis = replace(analysis, lost_by_joining=lost_by_joining(connection, variant))
+            analysis = replace(analysis, lost_by_batching=lost_by_batching(connection, variant))
         analyses.append(analysis)
         prepared.append((variant, [fact.type for fact in analysis.parameters]))
-    # The others are what these say, as long as PostgreSQL takes them, and as the same types.
+    # The facts hold for the other variants, if PostgreSQL accepts them with the same types.
     others = [variant for variant in variants if variant not in set(chosen)]
     columns = [(column.name, column.type.oid) for column in analyses[0].columns]
     for variant, answer in zip(others, prepare_all(connection, [other.sql for other in others]), strict=True):
@@ -104,7 +104,9 @@ def _analyse(
 
 
 def _null_by_default(statement: Statement) -> tuple[str, ...]:
-    """The parameters whose default is null: it is bound, whatever the statement makes of it."""
+    """Return the parameters whose default is null: null is bound to them, whatever the statement does with
+    it.
+    """
     return tuple(
         parameter.name
         for parameter in statement.parameters
@@ -126,9 +128,9 @@ def _refused(
 def _what_matters(
     analyser: Analyser, refused: ContractError, variant: Variant, variants: tuple[Variant, ...]
 ) -> str:
-    """The lines and choices with which the first variant that is refused is made, where others pass.
+    """Return the lines and choices of the first refused variant, if other variants pass.
 
-    What the file is refused for whatever is taken is no matter of them.
+    If all variants are refused for the same reason, the lines and choices do not matter.
     """
     alike = [other for other in variants if other.choices == variant.choices]
     lines = len(alike) > 1 and (variant is alike[-1] or not _is_refused_alike(analyser, refused, alike[-1]))
@@ -153,7 +155,7 @@ def _is_refused_alike(analyser: Analyser, known: ContractError, variant: Variant
 def _check_parameter_types(
     statement: Statement, prepared: Iterable[tuple[Variant, Sequence[PgType]]]
 ) -> None:
-    """Raise where a parameter is of one Python type in one variant and of another in another."""
+    """Raise ``ContractError`` if a parameter has different Python types in different variants."""
     known: dict[str, PgType] = {}
     for variant, types in prepared:
         for name, type in zip(variant.parameters, types, strict=False):
@@ -162,19 +164,19 @@ def _check_parameter_types(
                 raise ContractError(
                     f":{name} is {first} with some lines and {type} with others",
                     place=statement.parameter(name).places[0],
-                    hint=f"cast it wherever it stands: :{name}::{first}",
+                    hint=f"cast it everywhere: :{name}::{first}",
                 )
 
 
 def _python_type(type: PgType) -> str:
     try:
         return annotate_parameter(type).text
-    except LookupError:  # reported where the module is planned
+    except LookupError:  # reported when the module is planned
         return ""
 
 
 def _with_overrides(checked: Checked) -> Checked:
-    """Put in place what the header knows better of a column's nullability."""
+    """Apply the header's overrides of the nullability of columns."""
     statement = checked.statement
     known = {column.name for column in checked.analysis.columns}
     for hint in statement.columns:
@@ -198,7 +200,7 @@ def _with_overrides(checked: Checked) -> Checked:
                     replace(
                         column,
                         nullable=overrides[column.name],
-                        # Of a nested row, it says what holds where there is one: the group stays.
+                        # In a nested row the override holds if the row exists: the group remains.
                         nullable_in_group=overrides[column.name],
                         nullable_group=column.nullable_group if "." in column.name else None,
                         because=f"the header says so ({column.because})",

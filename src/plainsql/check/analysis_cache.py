@@ -1,5 +1,7 @@
-"""What earlier reviews found: a statement is analysed again only if its text has changed, or a definition in
-the database on which its analysis depends.
+"""The cache of analyses: a statement is analysed again only if its text or a definition that it uses has
+changed.
+
+The definitions are those in the database on which its analysis depends.
 """
 
 from __future__ import annotations
@@ -22,32 +24,35 @@ from plainsql.files import make_ignored_folder, read_file, remove_leftovers, rep
 
 __all__ = ["AnalysisCache"]
 
-# The query's name, which each text ends with: its words name nothing in the database.
+# The name of the query at the end of each text: its words name nothing in the database.
 _NAME_COMMENT = re.compile(r"/\* [\w.]+ \*/\s*\Z")
 
 
 class AnalysisCache:
-    """Analyses by the digest of what they depend on, in a file that may be removed at any time."""
+    """Analyses by the digest of everything that they depend on, in a file that may be removed at any time."""
 
-    def __init__(self, file: Path, *, definitions: Definitions, anew: bool = False) -> None:
-        """``definitions`` are those of the database that statements are analysed on. With ``anew`` nothing is
-        known.
+    def __init__(self, file: Path, *, definitions: Definitions, no_cache: bool = False) -> None:
+        """Read the file; ``definitions`` are those of the database on which statements are analysed.
+
+        With ``no_cache`` the file is not read.
         """
         self._file = file
         self._definitions = definitions
         self._salt = _analysis_version().encode()
         self._known: dict[str, list[Analysis]] = {}
         self._used: dict[str, list[Analysis]] = {}
-        self._unsaved = anew
-        # Absent, or of another version: everything is analysed.
+        self._unsaved = no_cache
+        # The file is missing, or from another version: everything is analysed.
         with suppress(OSError, ValueError, RecursionError):
             self._known = (
-                {} if anew else msgspec.msgpack.decode(read_file(file), type=dict[str, list[Analysis]])
+                {} if no_cache else msgspec.msgpack.decode(read_file(file), type=dict[str, list[Analysis]])
             )
 
     def key(self, variants: Iterable[tuple[str, tuple[str, ...]]]) -> str:
-        """The key of a statement: by the text of each variant, the names of its parameters, which are no part
-        of it, and what the texts depend on in the database.
+        """Return the key of a statement.
+
+        It covers the text of each variant, the names of its parameters, which are not part of the text, and
+        the definitions in the database that the texts depend on.
         """
         digest = hashlib.blake2b(self._salt, digest_size=16)
         texts = []
@@ -58,7 +63,7 @@ class AnalysisCache:
         return digest.hexdigest()
 
     def get(self, key: str) -> list[Analysis] | None:
-        """Return what is known, in the order of the variants, or None."""
+        """Return the cached analyses in the order of the variants, or ``None``."""
         known = self._known.get(key)
         if known is None:
             return None
@@ -66,10 +71,12 @@ class AnalysisCache:
         try:
             return [self._renumbered(analysis) for analysis in known]
         except KeyError:
-            return None  # a type that is not there: the file is damaged
+            return None  # a type that does not exist: the file is damaged
 
     def _renumbered(self, analysis: Analysis) -> Analysis:
-        """The analysis with the oids that types have in this database: each that is built has its own."""
+        """Return the analysis with the oids that types have in this database: each new database has its
+        own.
+        """
         return replace(
             analysis,
             parameters=tuple(replace(each, type=self._type(each.type)) for each in analysis.parameters),
@@ -89,13 +96,14 @@ class AnalysisCache:
         )
 
     def put(self, key: str, analyses: list[Analysis]) -> None:
-        """Remember."""
+        """Add the analyses of a statement."""
         self._used[key] = analyses
         self._unsaved = True
 
     def save(self, *, keep_others: bool = False) -> None:
-        """Write what this review used; with ``keep_others``, as for a part of the files, what was there
-        before too.
+        """Write the analyses that this check used.
+
+        With ``keep_others``, as after a check of some files only, the other analyses are kept too.
         """
         wanted = {**self._known, **self._used} if keep_others else self._used
         if not self._unsaved and wanted.keys() == self._known.keys():
@@ -106,7 +114,7 @@ class AnalysisCache:
             with replace_file(self._file) as file:
                 file.write(msgspec.msgpack.encode(wanted))
         except OSError:
-            pass  # a read-only checkout, or a link in its place: the next review is slower, and right
+            pass  # a read-only checkout, or a link in its place: the next check is slower, and correct
 
 
 def _analysis_version() -> str:
@@ -118,7 +126,7 @@ def _analysis_version() -> str:
 
 
 def _modules_in(folder: Traversable) -> Iterator[Traversable]:
-    """The modules of a package and of the packages in it, in the order of their names."""
+    """Yield the modules of a package and of the packages in it, in the order of their names."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _modules_in(entry)

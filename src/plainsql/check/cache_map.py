@@ -1,4 +1,4 @@
-"""Which writes make which cached reads stale: the map that ``plainsql check --cache`` prints."""
+"""The map of writes to the cached reads that they make stale, which ``plainsql check --cache`` prints."""
 
 from __future__ import annotations
 
@@ -19,24 +19,28 @@ class Invalidation(msgspec.Struct, frozen=True):
     write: str
     """The name of the query."""
     tables: tuple[str, ...]
-    """The tables through which it does."""
+    """The tables that the write and the read share."""
     by: tuple[str, ...] = ()
-    """The columns that leave results of other values alone; empty: all results of the read are stale."""
+    """The columns by which results for other values stay valid; empty if all results of the read become
+    stale.
+    """
 
 
 class CacheEntry(msgspec.Struct, frozen=True):
-    """A cached read, what it depends on, and what makes it stale."""
+    """A cached read, its dependencies, and the writes that make it stale."""
 
     read: str
     ttl: float
-    """Seconds."""
+    """The time to live in seconds."""
     depends: tuple[str, ...]
     """``realty.messages where conversation_id = :conversation_id``, or the name of a whole table."""
     invalidated: tuple[Invalidation, ...]
 
 
 def invalidations(checked: Iterable[Checked]) -> list[CacheEntry]:
-    """The cached reads among statements, in the order of their names, each with the writes among them."""
+    """Return the cached reads among statements, in the order of their names, with the writes that affect
+    them.
+    """
     statements = sorted(checked, key=lambda item: item.statement.name)
     writes = [(item.statement.name, changes_of_variants(item.variants)) for item in statements]
     entries: list[CacheEntry] = []
@@ -49,31 +53,31 @@ def invalidations(checked: Iterable[Checked]) -> list[CacheEntry]:
             CacheEntry(
                 item.statement.name,
                 read.ttl,
-                tuple(_text(dependence) for dependence in read.dependencies),
+                tuple(_text(dependency) for dependency in read.dependencies),
                 tuple(each for each in found if each is not None),
             )
         )
     return entries
 
 
-def _text(dependence: Dependency) -> str:
-    if dependence.column is None:
-        return dependence.table
-    return f"{dependence.table} where {dependence.column} = :{dependence.parameter}"
+def _text(dependency: Dependency) -> str:
+    if dependency.column is None:
+        return dependency.table
+    return f"{dependency.table} where {dependency.column} = :{dependency.parameter}"
 
 
 def _invalidation(
-    write: str, changes: Iterable[Change], dependences: tuple[Dependency, ...]
+    write: str, changes: Iterable[Change], dependencies: tuple[Dependency, ...]
 ) -> Invalidation | None:
     tables: set[str] = set()
     by: set[str] | None = set()
     for change in changes:
-        for dependence in dependences:
-            if change.table not in ("*", dependence.table):
+        for dependency in dependencies:
+            if change.table not in ("*", dependency.table):
                 continue
-            tables.add(dependence.table)
-            named = dependence.column is not None and any(
-                column == dependence.column for column, _, _ in change.known
+            tables.add(dependency.table)
+            named = dependency.column is not None and any(
+                column == dependency.column for column, _, _ in change.known
             )
-            by = by | {str(dependence.column)} if named and by is not None else None
+            by = by | {str(dependency.column)} if named and by is not None else None
     return Invalidation(write, tuple(sorted(tables)), tuple(sorted(by or ()))) if tables else None

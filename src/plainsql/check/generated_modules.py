@@ -1,4 +1,4 @@
-"""Checked statements → the generated files of a project, and what stands against them."""
+"""The generated files of a project, made from its checked statements, and the errors that prevent them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["GeneratedModules", "generate_modules"]
 
 @dataclass(frozen=True, slots=True)
 class GeneratedModules:
-    """What a project's modules would be."""
+    """The modules of a project as the SQL makes them."""
 
     files: dict[Path, str]
-    """By path relative to the output folder; of no use where there are errors."""
+    """The sources by path relative to the output folder; not usable if there are errors."""
     modules: int
     errors: tuple[PlainsqlError, ...]
 
 
 def generate_modules(checked: Sequence[Checked], project: Project, *, verify: bool) -> GeneratedModules:
-    """Make the modules of a project. What keeps one from being made is among the errors, not raised.
+    """Make the modules of a project. Errors are returned, not raised.
 
-    With ``verify``, what is made is compiled and looked through, if nothing else is wrong with it.
+    With ``verify``, the sources are compiled and verified, unless there are errors already.
     """
     try:
         return _generated(checked, project, verify=verify)

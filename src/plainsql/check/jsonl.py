@@ -1,4 +1,6 @@
-"""``plainsql describe --jsonl``: statements with schemas of their own, a JSON object a line, for tools."""
+"""``plainsql describe --jsonl``: statements with schemas of their own, one JSON object per line, for
+tools.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,12 @@ class _Line(msgspec.Struct):
 
 
 def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Iterator[bytes]:
-    """Yield one JSON line for each line that is not blank: what ``as_json`` makes, or an error.
+    """Yield one JSON line for each line that is not blank: the result of ``as_json``, or an error.
 
     A line is ``{"id", "schema", "sql"}``: DDL, and one statement with ``:name`` parameters. Each schema is
-    made in a transaction that is rolled back. A line that fails never stops the next, and leaves it nothing.
+    made in a transaction that is rolled back. A line that fails does not affect the next one.
     """
-    with empty_databases(database) as renew, closing(Sandbox(renew)) as bench:
+    with empty_databases(database) as new_database, closing(Sandbox(new_database)) as sandbox:
         for line in lines:
             if not line.strip():
                 continue
@@ -41,7 +43,7 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
             try:
                 value = msgspec.json.decode(line)
                 id = value.get("id") if isinstance(value, dict) else None
-                facts = _describe(bench, msgspec.convert(value, _Line))
+                facts = _describe(sandbox, msgspec.convert(value, _Line))
                 yield msgspec.json.encode({"id": id, **facts})
             except PlainsqlError as error:
                 if isinstance(error, ConnectError):  # the server is gone, and all lines with it
@@ -51,13 +53,13 @@ def describe_lines(lines: Iterable[bytes], database: str | None = None) -> Itera
                 message = f'expected {{"id", "schema", "sql"}}, got something else: {error}'
                 yield msgspec.json.encode({"id": id, "error": {"message": message}})
             except Exception as error:  # noqa: BLE001 (the other lines go on)
-                bench.leave()
+                sandbox.drop_schema()
                 message = f"cannot be analysed: {type(error).__name__}"
                 yield msgspec.json.encode({"id": id, "error": {"message": message}})
 
 
-def _describe(bench: Sandbox, asked: _Line) -> dict[str, Any]:
-    analyser = bench.enter(asked.schema)
+def _describe(sandbox: Sandbox, asked: _Line) -> dict[str, Any]:
+    analyser = sandbox.create_schema(asked.schema)
     analyses = []
     compiled = compile_body(asked.sql, name="", path="sql")
     for variant in representative_variants(compiled, compiled.variants()):
@@ -69,7 +71,7 @@ def _describe(bench: Sandbox, asked: _Line) -> dict[str, Any]:
 
 
 def parameters_as_json(facts: Iterable[ParameterFact]) -> list[dict[str, Any]]:
-    """Return what is known of parameters as plain values."""
+    """Return the facts about parameters as plain values."""
     return [{"name": fact.name, "type": str(fact.type), "nullable": fact.nullable} for fact in facts]
 
 

@@ -1,4 +1,4 @@
-"""Nested rows that cannot be told from no match: every column of them may be null where one is found."""
+"""Nested rows that look like no match: every column of them may be null when the join finds a row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ __all__ = ["nested_rows_without_key"]
 
 
 def nested_rows_without_key(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
-    """The nested rows of an outer join without a column that is never null where the join finds a match."""
+    """Yield the nested rows of an outer join without a column that is never null when the join finds a
+    match.
+    """
     if statement.returns.row is None:
         return
     nested: dict[str, list[ColumnFact]] = {}
@@ -26,7 +28,7 @@ def nested_rows_without_key(statement: Statement, analysis: Analysis) -> Iterato
         if together and all(column.nullable_in_group for column in columns):
             yield Finding(
                 "nested-without-key",
-                f"{outer} is None also where a row was found, if all that is selected of it is null",
+                f"{outer} is None also if a row was found, when all its selected columns are null",
                 columns[0].position,
                 f'select its key as well, as "{outer}.id"',
             )

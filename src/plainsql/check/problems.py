@@ -1,4 +1,4 @@
-"""What a review says: one thing that is wrong, by name, with its place, and what to do."""
+"""The problems that a check reports, each with its name, its place and a hint."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["FINDINGS", "WRONG_WHEN_CACHED", "Problem", "findings_of", "problem_o
 FINDINGS: Final = {
     "cache-unsteady": "a cached query whose result depends on time, chance or one session",
     "cache-unstorable": "a cached query with a column whose values are never stored",
-    "cache-untracked": "a cached query over what plainsql does not see written",
+    "cache-untracked": "a cached query over tables whose writes plainsql does not see",
     "cast-defeats-index": "a parameter is compared through a cast that no index on the column serves",
     "frozen-literal": "a literal such as `'now'`, whose value is that of the moment of preparing",
     "generic-plan": "a vector search whose filter is a parameter and whose limit is a constant",
-    "hidden-writes": "a write whose trigger or function may write any table, where results are cached",
+    "hidden-writes": "a write whose trigger or function may write any table, if results are cached",
     "insert-fails": "an insert that leaves out a column that refuses null and has no default",
-    "nested-without-key": "a nested row of an outer join that cannot be told from no match",
-    "not-in-nullable": "`not in` over what can be null",
+    "nested-without-key": "a nested row of an outer join that looks like no match",
+    "not-in-nullable": "`not in` over nullable values",
     "partial-order": "rows that a limit cuts off are ordered only in part",
-    "star": "`select *` or `returning *`: the columns of the result are what a table has when it runs",
+    "star": "`select *` or `returning *`: the columns of the result are those that a table has when it runs",
     "unbound-encryption": "an encrypted value may be written into another row than the one it is bound to",
     "unbounded": "a `many` without a limit and without a key that bounds it",
     "unproved-one": "`returns: one` or `optional` that no unique key, limit or aggregate proves",
@@ -37,14 +37,16 @@ FINDINGS: Final = {
     "vector-dimension": "a vector compared with a column of another dimension",
     "vector-operator": "a distance operator that no index on the column serves",
 }
-"""The findings that a header may allow, with what each says. docs/findings.md has a section for each."""
+"""The findings that a header may allow, each with its meaning. docs/findings.md has a section for each."""
 
 WRONG_WHEN_CACHED: Final = frozenset(["cache-unsteady", "cache-untracked"])
-"""Findings of cached queries that ``generate`` refuses as ``check`` does, unless the header allows them."""
+"""Findings about cached queries that ``generate`` refuses as ``check`` does, unless the header allows
+them.
+"""
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong."""
+    """One problem that a check reports."""
 
     name: str
     """A finding's name, or ``sql-file``, ``refused``, ``contract``, ``fault``, ``outdated``, ``allow``."""
@@ -76,22 +78,24 @@ def problem_of(error: PlainsqlError, name: str) -> Problem:
 
 
 def problems_of_files(error: SqlFileError) -> list[Problem]:
-    """Turn what is wrong with the files of a folder into problems."""
+    """Turn the error about the files of a folder into problems."""
     errors = error.errors if isinstance(error, SqlFolderError) else (error,)
     return [problem_of(one, "sql-file") for one in errors]
 
 
 def refusal(error: PlainsqlError) -> Problem:
-    """Turn a refusal of the server, a contradiction with the header, or a fault of ours into a problem."""
+    """Turn a refusal of the server, a contradiction with the header, or a fault of plainsql into a
+    problem.
+    """
     if isinstance(error, FaultError):
         return problem_of(error, "fault")
     return problem_of(error, "refused" if getattr(error, "sqlstate", None) else "contract")
 
 
 def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
-    """The findings of a statement that its header does not allow, and what is wrong with its allowances.
+    """Yield the findings about a statement that its header does not allow, and the errors in its allowances.
 
-    ``caches`` says whether any query of the project is cached.
+    ``caches`` is true if any query of the project is cached.
     """
     statement = checked.statement
     allowed = {allowance.finding: allowance for allowance in statement.allow}
@@ -110,7 +114,7 @@ def findings_of(checked: Checked, *, caches: bool = False) -> Iterable[Problem]:
                 if finding.position
                 else Place(statement.path, statement.body_line)
             )
-            # Of the statement as a whole, each thing that is said.
+            # A finding about the whole statement is reported once for each message.
             key = (finding.name, place.line, place.column, "" if finding.position else finding.message)
             if finding.name in allowed:
                 used.add(finding.name)

@@ -1,4 +1,4 @@
-"""A whole project, reviewed: its SQL folder against its scratch database, and the modules that this makes."""
+"""The check of a whole project: its SQL folder against its scratch database, and its generated modules."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from plainsql.errors import PlainsqlError, SqlFileError
 from plainsql.settings import Project
 from plainsql.statements import Statement
 
-__all__ = ["Review", "review"]
+__all__ = ["ProjectCheck", "check_project"]
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
-    """What a project's SQL is, and what is wrong with it."""
+class ProjectCheck:
+    """The result of a check of a project."""
 
     statements: tuple[Statement, ...]
     inspection: AnalysedStatements
     errors: tuple[Problem, ...]
-    """In the order of files and places: what keeps code from being generated."""
+    """The problems that prevent code from being generated, in the order of files and places."""
     findings: tuple[Problem, ...]
-    """In the same order: what a reviewer would object to."""
+    """The findings, in the same order."""
     files: dict[Path, str]
-    """The generated files, relative to the output folder; of no use where there are errors."""
+    """The generated files, relative to the output folder; not usable if there are errors."""
     modules: int
 
     def outdated(self, project: Project) -> list[Problem]:
-        """Say which generated files are not what the SQL makes."""
+        """Return a problem for each generated file that differs from what the SQL makes."""
         changes = codegen.compare(self.files, project.output_folder)
         return [
             Problem("outdated", f"{project.output}/{path}", 0, 0, message, None, "run `plainsql generate`")
@@ -57,35 +57,40 @@ class Review:
         ]
 
 
-def review(
-    project: Project, database: str | None = None, *, only: Sequence[Path] = (), anew: bool = False
-) -> Review:
-    """Review a project.
+def check_project(
+    project: Project, database: str | None = None, *, only: Sequence[Path] = (), no_cache: bool = False
+) -> ProjectCheck:
+    """Check a project.
 
     Args:
-        project: where its files are.
+        project: the settings of the project.
         database: a database of the server to build the scratch database on.
-        only: SQL files to look at; all by default.
-        anew: build the scratch database even where it is there, and analyse everything.
+        only: the SQL files to check; all by default.
+        no_cache: build the scratch database even if it exists, and analyse everything.
 
-    Raises what ``scratch_database`` raises. Files that cannot be loaded are among the errors of the review.
+    Raises what ``scratch_database`` raises. Files that cannot be loaded are among the errors of the result.
     """
     try:
         catalog, unsound = statements.load_sound(project.sql_folder)
     except SqlFileError as error:
-        return Review((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0)
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(problems_of_files(error)), (), {}, 0)
     wanted = {file.resolve() for file in only}
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     try:
         inspection, of_schema = _inspect(
-            project, database, chosen, anew=anew, keep_others=bool(wanted or unsound), schema=not wanted
+            project,
+            database,
+            chosen,
+            no_cache=no_cache,
+            keep_others=bool(wanted or unsound),
+            schema=not wanted,
         )
     except PlainsqlError:
         if not errors:
             raise
-        # First things first: there is no database to ask, but these files are wrong without one.
-        return Review((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
+        # There is no database to use, but these files are wrong without one: they are reported first.
+        return ProjectCheck((), AnalysedStatements((), ()), tuple(errors), (), {}, 0)
     errors += [refusal(error) for error in inspection.errors]
     made = generate_modules(inspection.checked, project, verify=not errors)
     errors += [refusal(error) for error in made.errors]
@@ -96,14 +101,14 @@ def review(
             found += findings_of(checked, caches=caches)
         except Exception as error:  # noqa: BLE001 (a fault of ours: the other files are checked all the same)
             errors.append(refusal(fault_error(error, statement_place(checked.statement))))
-    # A result that is not what the next caller should get is no matter of taste: no code caches it. What is
-    # refused already is not refused again.
+    # A wrong cached result is an error, not a finding: no code caches it. A file with an error is not
+    # reported twice.
     refused = {problem.path for problem in errors}
     errors += [
         problem for problem in found if problem.name in WRONG_WHEN_CACHED and problem.path not in refused
     ]
     findings = [problem for problem in found if problem.name not in WRONG_WHEN_CACHED]
-    return Review(
+    return ProjectCheck(
         chosen,
         inspection,
         tuple(sorted(errors, key=lambda problem: problem.order)),
@@ -118,18 +123,18 @@ def _inspect(
     database: str | None,
     chosen: tuple[Statement, ...],
     *,
-    anew: bool,
+    no_cache: bool,
     keep_others: bool,
     schema: bool,
 ) -> tuple[AnalysedStatements, list[Problem]]:
-    with scratch_database(project.migrations_folder, database, anew=anew) as connection:
-        memory = AnalysisCache(
+    with scratch_database(project.migrations_folder, database, rebuild=no_cache) as connection:
+        cache = AnalysisCache(
             project.root / ".plainsql" / "review.msgpack",
             definitions=Definitions(connection),
-            anew=anew,
+            no_cache=no_cache,
         )
-        inspection = analyse_statements(connection, chosen, memory)
+        inspection = analyse_statements(connection, chosen, cache)
         of_schema = schema_problems(connection, project.migrations_folder) if schema else []
-    # What is remembered of a file that cannot be read now is for when it can.
-    memory.save(keep_others=keep_others)
+    # The cached analyses of a file that cannot be read now are kept until it can.
+    cache.save(keep_others=keep_others)
     return inspection, of_schema

@@ -1,4 +1,4 @@
-"""Which tables cached reads depend on, and which of them have triggers that note writes to them."""
+"""The tables that cached reads depend on, and the triggers that record writes to them."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ __all__ = ["RecordedTable", "read_tables", "recorded_tables"]
 
 
 class RecordedTable(NamedTuple):
-    """A table whose writes are noted."""
+    """A table whose writes are recorded."""
 
     body: str
-    """Of the function that notes them."""
+    """The body of the function that records them."""
     definition: str
     """The ``create or replace function`` that makes it."""
     runs_as_owner: bool
     search_path: str | None
-    """As PostgreSQL writes it down; ``None`` where the function runs with its caller's."""
+    """The ``search_path`` as PostgreSQL stores it; ``None`` if the function uses its caller's."""
     is_public: bool
-    """Anybody may make the function the trigger of a table of their own."""
+    """True if any role may make the function the trigger of a table of its own."""
 
 
 def read_tables(checked: Iterable[Checked]) -> dict[str, Sequence[str]]:
-    """The tables that cached reads among statements depend on, each with the columns that they are bound by.
+    """Return the tables that cached reads depend on, each with the columns that bind them.
 
-    By name with schema, both in the order of their names.
+    Tables are named with their schema; both are in the order of their names.
     """
     found: dict[str, set[str]] = {}
     for item in checked:
         if item.statement.cache is None:
             continue
-        for dependence in cached_read(item.statement.cache, item.variants).dependencies:
-            columns = found.setdefault(dependence.table, set())
-            if dependence.column is not None:
-                columns.add(dependence.column)
+        for dependency in cached_read(item.statement.cache, item.variants).dependencies:
+            columns = found.setdefault(dependency.table, set())
+            if dependency.column is not None:
+                columns.add(dependency.column)
     return {table: sorted(columns) for table, columns in sorted(found.items())}
 
 
 def recorded_tables(connection: Any) -> dict[str, RecordedTable]:
-    """The tables of a database whose writes are noted already, by name with schema."""
+    """Return the tables of a database whose writes are already recorded, by name with schema."""
     rows = connection.execute(
         """
         select

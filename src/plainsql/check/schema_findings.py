@@ -1,4 +1,4 @@
-"""What stands against the database that the migrations make, whatever queries there are."""
+"""The findings about the database that the migrations make, whatever queries there are."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["schema_problems"]
 
 
 def schema_problems(connection: Any, migrations: Path) -> list[Problem]:
-    """The findings about a scratch database that no migration allows, each at the statement that it is of.
+    """Return the findings about a scratch database that no migration allows, each at its statement.
 
-    An allowance that is no longer needed is none of them: a migration that was applied is not edited.
+    An allowance that is no longer needed is not reported: an applied migration is not edited.
     """
     found = definer_findings(connection)
     if not found and not _may_allow(migrations):
@@ -73,7 +73,7 @@ def _allowances(allowed: Iterable[MigrationAllowance]) -> Iterator[Problem]:
 
 
 def _may_allow(migrations: Path) -> bool:
-    """Return whether reading the folder into statements is worth its time."""
+    """Return whether reading the folder into statements is worth the time."""
     if not migrations.is_dir():
         return False
     return any(b"allow" in file.read_bytes() for file in migrations.rglob("*.sql"))

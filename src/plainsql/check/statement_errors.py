@@ -1,22 +1,22 @@
-"""What the server refuses, and what nobody foresaw, as errors with a place in the file."""
+"""Refusals of the server and unforeseen errors, as errors with a place in the file."""
 
 from __future__ import annotations
 
 from plainsql.analysis import RefusedError
 from plainsql.errors import ContractError, Place, PlainsqlError
 from plainsql.statements import Variant
-from plainsql.statements.faults import FAULT_HINT, fault_detail
-from plainsql.statements.refusals import refusal
+from plainsql.statements.server_errors import refusal
+from plainsql.statements.unexpected_errors import FAULT_HINT, fault_detail
 
 __all__ = ["FaultError", "describe_lines_taken", "fault_error", "placed_refusal"]
 
 
 class FaultError(PlainsqlError):
-    """A statement cannot be dealt with, and it is not known why: a fault of plainsql, not of the file."""
+    """A statement that cannot be checked for an unknown reason: a fault of plainsql, not of the file."""
 
 
 def placed_refusal(error: RefusedError, variant: Variant) -> ContractError:
-    """Return a refusal of a variant's text as an error of the file, in its words."""
+    """Return a refusal of a variant's text as an error of the file, in the server's words."""
     said = refusal(
         variant,
         error.message,
@@ -31,7 +31,7 @@ def placed_refusal(error: RefusedError, variant: Variant) -> ContractError:
 
 
 def describe_lines_taken(variant: Variant, *, lines: bool, choices: bool) -> str:
-    """Say with which optional lines, and with which choices, a variant is made."""
+    """Return a text that names the optional lines and the choices of a variant."""
     taken = sorted(variant.given) if lines else []
     if choices:
         taken += [f"{name}={value}" for name, value in variant.choices.items()]
@@ -42,7 +42,7 @@ def describe_lines_taken(variant: Variant, *, lines: bool, choices: bool) -> str
 
 
 def fault_error(error: Exception, place: Place) -> FaultError:
-    """Return an exception that nobody foresaw as an error of a file."""
+    """Return an unforeseen exception as an error of a file."""
     found = FaultError(
         "this query cannot be checked",
         place=place,

@@ -13,6 +13,7 @@ import cyclopts
 from cyclopts import App
 
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINE
+from plainsql.cli.old_names import with_new_names
 from plainsql.cli.plugin_commands import add_plugin, add_plugins
 from plainsql.cli.plugins import PluginError
 from plainsql.cli.signals import interrupting_signals
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     with standard_streams(), interrupting_signals() as signals:
         try:
             given = sys.argv[1:] if arguments is None else arguments
-            with _project_folder(given) as rest:
+            with _project_folder(given) as words:
+                rest = with_new_names(words)
                 _prepare(rest)
                 result: Any = app(rest, exit_on_error=False, result_action="return_value")
                 sys.stdout.flush()  # here, as main reports that the reader of a pipe has gone

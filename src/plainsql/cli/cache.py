@@ -25,7 +25,7 @@ from plainsql.settings import redis_url, resolve_database
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from plainsql.cache.audits import Audits, Tally
+    from plainsql.cache.shared_audit import AuditResult, SharedAudit
 
 __all__ = ["app"]
 
@@ -106,7 +106,7 @@ def audit(
     return FINDINGS if tally.violations else FINE
 
 
-async def _audit(url: str, rate: float, seconds: float, *, quiet: bool) -> Tally:
+async def _audit(url: str, rate: float, seconds: float, *, quiet: bool) -> AuditResult:
     from plainsql.application import cache_namespace
     from plainsql.cache.redis_store import RedisStore
 
@@ -127,7 +127,7 @@ async def _audit(url: str, rate: float, seconds: float, *, quiet: bool) -> Tally
         await store.aclose()
 
 
-async def _watch(audits: Audits, id: str, seconds: float, progress: Progress) -> Tally:
+async def _watch(audits: SharedAudit, id: str, seconds: float, progress: Progress) -> AuditResult:
     loop = asyncio.get_running_loop()
     began = loop.time()
     task = progress.add_task("waiting for processes", total=seconds)
@@ -145,7 +145,7 @@ async def _watch(audits: Audits, id: str, seconds: float, progress: Progress) ->
         await asyncio.sleep(0.2)
 
 
-def _say(tally: Tally) -> None:
+def _say(tally: AuditResult) -> None:
     for one in tally.found[-10:]:
         print(f"{_time(one.at)}  {one.query}  {', '.join(one.tables)}")
     if tally.found:

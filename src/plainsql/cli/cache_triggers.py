@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from plainsql import migrate
 from plainsql.analysis.scratch_database import scratch_database
 from plainsql.cache.outbox_triggers import SEARCH_PATH, Migration, function_body, migration
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.check.recorded_tables import RecordedTable, read_tables, recorded_tables
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
@@ -51,7 +51,7 @@ def triggers(
         server.
     """
     project = Project.load()
-    found = review(project, database)
+    found = check_project(project, database)
     if found.errors:
         for problem in found.errors:
             print(f"{problem}\n", file=sys.stderr)

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from plainsql.check.cache_map import CacheEntry, invalidations
 from plainsql.check.problems import Problem
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project, repository_root
 from plainsql.errors import SettingsError, printable
@@ -28,7 +28,7 @@ _FLAG = Parameter(negative=(), show_default=False)
 def check(
     *files: Path,
     database: str | None = None,
-    anew: Annotated[bool, _FLAG] = False,
+    no_cache: Annotated[bool, _FLAG] = False,
     format: Literal["text", "json", "github"] = "text",
     cache: Annotated[bool, _FLAG] = False,
     sql_only: Annotated[bool, _FLAG] = False,
@@ -52,8 +52,8 @@ def check(
     database
         URL of a server to build the scratch database on; by default what is configured, else the embedded
         server.
-    anew
-        Build the scratch database again and analyse everything, even what has not changed.
+    no_cache
+        Build the scratch database again, and analyse every query again, also those that have not changed.
     format
         text for people, json for tools (one array), github for annotations of a pull request.
     cache
@@ -64,7 +64,7 @@ def check(
     began = time.perf_counter()
     project = load_project()
     only = _only(project, files)
-    found = review(project, database, only=only, anew=anew)
+    found = check_project(project, database, only=only, no_cache=no_cache)
     problems = [*found.errors, *found.findings]
     if only:
         problems = [problem for problem in problems if Path(problem.path).resolve() in only]

@@ -19,8 +19,8 @@ from cyclopts import App, Parameter
 from plainsql import crypto, statements
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import values_of_tenant
+from plainsql.connect_errors import cannot_connect
 from plainsql.crypto import KeyRing, Rotation
-from plainsql.diagnose import cannot_connect
 from plainsql.errors import EncryptionError, PlainsqlError
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement

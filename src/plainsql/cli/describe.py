@@ -10,14 +10,14 @@ import msgspec
 from cyclopts import Parameter
 
 from plainsql.check.jsonl import as_json, describe_lines
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import has_sql, no_project, packaged_layer
 from plainsql.cli.tables import print_table
 from plainsql.codegen.modules import Checked
 from plainsql.errors import PlainsqlError, SettingsError, SqlFolderError, printable
 from plainsql.settings import Project
-from plainsql.statements.folder import find_files
+from plainsql.statements.discovery import find_files
 from plainsql.statements.header import close_match
 
 __all__ = ["describe"]
@@ -64,7 +64,7 @@ def describe(
     project = Project.load()
     if not file.exists():
         project, file = _named(project, str(file))
-    found = review(project, database, only=[file])
+    found = check_project(project, database, only=[file])
     for error in found.errors:
         print(f"{error}\n", file=sys.stderr)
     if not found.statements and not found.errors:

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from plainsql import codegen
-from plainsql.check.project_check import review
+from plainsql.check.project_check import check_project
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.cli.project import load_project
 
@@ -39,7 +39,7 @@ def generate(
     """
     began = time.perf_counter()
     project = load_project()
-    found = review(project, database)
+    found = check_project(project, database)
     for error in found.errors:
         print(f"{error}\n")
     if found.errors:

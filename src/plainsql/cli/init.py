@@ -165,13 +165,13 @@ def _with_ignored(file: Path) -> str | None:
 
 def _generate(folder: Path, writer: _Writer) -> str:
     """Generate the module of the queries; return what is in the way, where no server can type them."""
-    from plainsql.check.project_check import review
+    from plainsql.check.project_check import check_project
 
     # The embedded server, and paths in the module, are those of the folder.
     with chdir(folder):
         project = Project.load()
         try:
-            found = review(project)
+            found = check_project(project)
         except PlainsqlError as error:
             return str(error)
         if found.errors:

@@ -23,7 +23,7 @@ from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
 from plainsql.cli.literals import Type, json_column, read_types, to_text
 from plainsql.cli.project import has_sql, no_project, packaged_layer, values_of_tenant
 from plainsql.cli.tables import Column, print_rows
-from plainsql.diagnose import cannot_connect
+from plainsql.connect_errors import cannot_connect
 from plainsql.errors import (
     ContractError,
     NoRowError,
@@ -32,14 +32,14 @@ from plainsql.errors import (
     SqlFolderError,
     TooManyRowsError,
 )
-from plainsql.loading import make_query
 from plainsql.migrate.pooler_check import is_behind_pooler
 from plainsql.query import Args, Query, QueryText
+from plainsql.query_folder import make_query
 from plainsql.settings import Project, resolve_database
 from plainsql.statements import Statement, parse
-from plainsql.statements.folder import find_files, read_text
+from plainsql.statements.discovery import find_files, read_text
 from plainsql.statements.header import close_match
-from plainsql.statements.refusals import REFUSED_WHEN_READ, refusal
+from plainsql.statements.server_errors import REFUSED_WHEN_READ, refusal
 from plainsql.types import UNSET
 
 __all__ = ["run"]

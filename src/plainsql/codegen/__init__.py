@@ -1,5 +1,7 @@
-"""Facts → Python source: python_types · annotations · parameters · classes · modules · render · verification
-· writing, in the order in which data goes through them.
+"""The code generator, from facts to Python source.
+
+Data goes through `python_types`, `annotations`, `planned_parameters`, `classes`, `modules`, `render`,
+`verification` and `output_files`, in this order.
 """
 
 from plainsql.codegen.modules import Checked, plan_modules

@@ -1,4 +1,6 @@
-"""The annotation of a column or parameter, with the classes that it needs; or why there is none."""
+"""The annotations of columns and parameters, with the classes that they need, or the error if there is
+none.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,9 @@ class _Subject:
 def annotate_column(
     classes: Classes, statement: Statement, column: ColumnFact, json_types: JsonTypes
 ) -> Annotation:
-    """Return the annotation of a result column, without its null; add the classes that it names.
+    """Return the annotation of a result column without its null, and add the classes that it names.
 
-    Raises ``ContractError`` where there is no annotation, or where a driver does not carry the type.
+    Raises ``ContractError`` if there is no annotation, or if a driver does not support the type.
     """
     for hint in statement.columns:
         if hint.name == column.name and hint.encryption is not None:
@@ -53,7 +55,7 @@ def annotate_column(
 
 
 def annotate_value(classes: Classes, statement: Statement, parameter: Parameter, type: PgType) -> Annotation:
-    """Return the annotation of a parameter, without its null; add the classes that it names.
+    """Return the annotation of a parameter without its null, and add the classes that it names.
 
     Raises ``ContractError`` as ``annotate_column`` does.
     """

@@ -1,8 +1,8 @@
-"""The classes of a module: rows, nested rows and composite types, each named when all of them are known.
+"""The classes of a module: rows, nested rows and composite types, named when all of them are known.
 
-A row has the name that its header says. A nested row is called by its prefix and a composite type by its own
-name, as long as that means one thing in the module; what would mean two is called by more: ``LeadOwner``,
-``ShopItem``. Which it is does not depend on the order of the files.
+A row has the name in its header. A nested row is named after its prefix, and a composite type has its own
+name, if the name is unique in the module. Otherwise the name gets longer: ``LeadOwner``, ``ShopItem``. The
+choice does not depend on the order of the files.
 """
 
 from __future__ import annotations
@@ -49,25 +49,25 @@ class RowClass:
     """A class to generate: a row, a nested row or a composite."""
 
     key: str
-    """What annotations refer to it by: ``row Lead``, ``nested Lead.owner``, ``type 16384``."""
+    """The key that annotations refer to it by: ``row Lead``, ``nested Lead.owner``, ``type 16384``."""
     name: str
-    """Its own, or the one that it has if that means one thing in the module."""
+    """The name that it has if that is unique in the module; in the end, its final name."""
     qualified: str
-    """The name that it has otherwise; a row's is its own."""
+    """The name that it has otherwise; the same as ``name`` for a row."""
     fields: list[Field]
     base: str
     described: str
-    """What its docstring says."""
+    """The text of its docstring."""
     source: Statement
-    """The statement that first asked for it, for messages."""
+    """The first statement that needed it, for messages."""
 
     @property
     def shape(self) -> list[tuple[str, str]]:
-        """What must be the same where two are one class."""
+        """Return the parts that must be equal in two classes that are one."""
         return [(f.name, f.annotation.text) for f in self.fields]
 
     def absorb(self, other: RowClass) -> None:
-        """Take over what can be null in another of the same shape."""
+        """Make a field nullable if it is in another class of the same shape."""
         self.fields = [
             Field(mine.name, mine.annotation, mine.nullable or theirs.nullable)
             for mine, theirs in zip(self.fields, other.fields, strict=True)
@@ -75,7 +75,7 @@ class RowClass:
 
 
 def row_key(name: str) -> str:
-    """The key of the row that a header names."""
+    """Return the key of the row that a header names."""
     return f"row {name}"
 
 
@@ -105,33 +105,33 @@ class Classes:
         self._by_key: dict[str, RowClass] = {}
 
     def __iter__(self) -> Iterator[RowClass]:
-        """Each class once."""
+        """Iterate over the classes, each once."""
         return iter(dict.fromkeys(self._by_key.values()))
 
     def name(self, key: str) -> str:
-        """The name of the class with this key."""
+        """Return the name of the class with this key."""
         return self._by_key[key].name
 
     def referred(self, row: RowClass) -> list[RowClass]:
-        """The classes that a class's annotations name, in their order."""
+        """Return the classes that a class's annotations name, in their order."""
         keys = [key for field in row.fields for key in _REFERENCE.findall(field.annotation.text)]
         return [self._by_key[key] for key in keys]
 
     def add(self, new: RowClass, statement: Statement) -> None:
-        """Add a class, or let it be one with the class of its key.
+        """Add a class, or merge it with the class of its key.
 
-        Raises ``ContractError`` where that has other fields.
+        Raises ``ContractError`` if that class has other fields.
         """
         known = self._by_key.setdefault(new.key, new)
         if known is new:
             return
         if known.shape != new.shape:
             raise self._differs(known, new, statement)
-        # The same columns: what can be null in one query can be null in the shared class.
+        # The same columns: a column that is null in one query can be null in the shared class.
         known.absorb(new)
 
     def choose_names(self, others: Iterable[str]) -> None:
-        """Give each class its name; ``others`` are those that the module's own fields and functions have."""
+        """Give each class its name; ``others`` are the names of the module's fields and functions."""
         taken = {*others, *keyword.kwlist}
         rows = {row.name: row for row in self if row.key == row_key(row.name)}
         chosen = set(rows)
@@ -158,7 +158,7 @@ class Classes:
             chosen.add(row.name)
 
     def _grouped(self, kind: str) -> list[tuple[str, list[RowClass]]]:
-        """The classes of a kind that would like to have one name, in an order that the SQL alone decides."""
+        """Return the classes of a kind that share a name, in an order that depends on the SQL alone."""
         groups: dict[str, list[RowClass]] = defaultdict(list)
         for row in sorted(self, key=lambda row: (row.qualified, row.described)):
             if row.key.startswith(kind):
@@ -195,7 +195,9 @@ class Classes:
 
 
 def side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> str:
-    """Two lists of names and types, a line for each pair, marked where they differ by more than null."""
+    """Return two lists of names and types, one line for each pair, marked if they differ by more than
+    null.
+    """
     left = [f"{name}: {type}" for name, type in mine]
     right = [f"{name}: {type}" for name, type in theirs]
     width = max(map(len, left), default=0)

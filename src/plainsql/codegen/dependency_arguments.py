@@ -1,4 +1,4 @@
-"""What a query depends on and changes, as the arguments of its decorator."""
+"""The dependencies and changes of a query as the arguments of its decorator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plainsql.dependencies import CachedRead, Change, Dependency
 __all__ = ["dependency_arguments", "dependency_names"]
 
 _WIDTH = 104
-"""Of a change, with its indent and comma 110."""
+"""The width of a change; with its indent and comma 110."""
 
 
 def dependency_names(function: Function) -> set[str]:
@@ -34,7 +34,7 @@ def dependency_arguments(function: Function, name: Callable[[str], str]) -> str:
 
 
 def _cache(cache: CachedRead, name: Callable[[str], str]) -> str:
-    lines = "".join(f"\n    {_dependence(each, name)}," for each in cache.dependencies)
+    lines = "".join(f"\n    {_dependency(each, name)}," for each in cache.dependencies)
     dependencies = f"({lines}\n)" if lines else "()"
     options = [
         f", {option}={_source(value)}"
@@ -50,8 +50,8 @@ def _cache(cache: CachedRead, name: Callable[[str], str]) -> str:
     return f", cache={name('CachedRead')}({_short(cache.ttl)!r}, {dependencies}{''.join(options)})"
 
 
-def _dependence(dependence: Dependency, name: Callable[[str], str]) -> str:
-    values = (dependence.table, dependence.column, dependence.parameter)
+def _dependency(dependency: Dependency, name: Callable[[str], str]) -> str:
+    values = (dependency.table, dependency.column, dependency.parameter)
     return (
         f"{name('Dependency')}({', '.join(string_literal(value) for value in values if value is not None)})"
     )
@@ -75,5 +75,5 @@ def _source(value: object) -> str:
 
 
 def _short(seconds: float | None) -> float | None:
-    """Whole seconds without a decimal point."""
+    """Return whole seconds without a decimal point."""
     return int(seconds) if seconds is not None and seconds == int(seconds) else seconds

@@ -1,7 +1,7 @@
-"""Types that a driver cannot carry: what is refused when a query is checked, not at its first call.
+"""Types that a driver does not support: a check refuses them, before the first call fails.
 
-Both drivers carry each type that has an annotation, and arrays of it. asyncpg reads and writes composite
-types and ranges in the binary format only, and so all that they consist of; of some types it knows only text.
+Both drivers support each type that has an annotation, and arrays of it. asyncpg reads and writes composite
+types and ranges in the binary format only, and so all of their parts; some types it knows only as text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _TEXT_ONLY: Final = frozenset(
 
 
 def unsupported(type: PgType, *, parameter: bool = False) -> str | None:
-    """Return why values of the type do not travel on both drivers, as what follows "it"; None if they do."""
+    """Return why the drivers do not support values of the type, as a phrase after "it"; ``None`` if they
+    do.
+    """
     return _inside(type, "", parameter)
 
 
@@ -45,20 +47,22 @@ def _inside(type: PgType, container: str, parameter: bool) -> str | None:
 
 
 def _unsendable(array: PgType, element: PgType) -> str | None:
-    """Why an array is no parameter, if it is none."""
+    """Return why an array cannot be a parameter; ``None`` if it can."""
     if array.name in ("int2vector", "oidvector"):
         return "counts its elements from 0, which asyncpg cannot send"
     if element.name == "path":
-        # A list of points and a list of paths look alike to asyncpg.
+        # A list of points and a list of paths look the same to asyncpg.
         return "has paths in an array, which asyncpg cannot send"
-    # An array of a domain over an array: lists in lists are taken for more dimensions of it.
+    # An array of a domain over an array: lists in lists would be more dimensions of it.
     if element.kind == "array" and element.element is not None and _made_by_rows(element.element):
         return f"has arrays of {below_domains(element.element)} in an array, which no driver can send"
     return None
 
 
 def _made_by_rows(type: PgType) -> PgType | None:
-    """The type of what a row's maker would have to make inside of a range: JSON values, composite values."""
+    """Return the type of the values inside a range that a row decoder would have to make: JSON or
+    composite.
+    """
     type = below_domains(type)
     if type.kind == "composite" or type.name in ("json", "jsonb"):
         return type

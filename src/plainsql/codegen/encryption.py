@@ -1,4 +1,6 @@
-"""Encrypted parameters and columns: how generated code writes them, and their headers held to the facts."""
+"""Encrypted parameters and columns: their generated code, and the check of their headers against the
+facts.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ PARAMETER = Annotation("str")
 
 _CRYPTO = "plainsql.crypto"
 _KEY_TYPES = frozenset({"uuid", "int2", "int4", "int8", "text", "varchar"})
-"""Types whose values have one text each, whichever way they travel."""
+"""Types whose values have one text each, whichever driver or format carries them."""
 
 
 def annotate_encrypted(encryption: Encryption) -> Annotation:
@@ -38,7 +40,7 @@ def annotate_encrypted(encryption: Encryption) -> Annotation:
 
 
 def encrypting(parameter: Parameter, function: str) -> str:
-    """Return the expression that encrypts a parameter; ``function`` is how the module calls ``encrypt``."""
+    """Return the expression that encrypts a parameter; ``function`` is the module's name for ``encrypt``."""
     assert parameter.encryption is not None
     keys = ", ".join(
         f'**{{"{column}": {key}}}' if iskeyword(column) else f"{column}={key}"
@@ -49,7 +51,7 @@ def encrypting(parameter: Parameter, function: str) -> str:
 
 
 def check_encrypted(statement: Statement, variants: Sequence[Analysis]) -> None:
-    """Raise ``ContractError`` where what is encrypted is not what, or not where, the header says."""
+    """Raise ``ContractError`` if an encrypted parameter or column contradicts its header."""
     for analysis in variants:
         for encryption, fact, facts in _parameters(statement, analysis):
             _check_parameter(statement, encryption, fact, facts)
@@ -60,7 +62,7 @@ def check_encrypted(statement: Statement, variants: Sequence[Analysis]) -> None:
 
 
 def unbound_encryption(statement: Statement, analysis: Analysis) -> Iterator[Finding]:
-    """The findings of encrypted parameters that may be written into a row that they are not bound to."""
+    """Yield the findings about encrypted parameters that may be written into a row they are not bound to."""
     for encryption, fact, _ in _parameters(statement, analysis):
         writes = _writes(encryption, analysis)
         keys = " and ".join(f":{key}" for key in encryption.keys)
@@ -84,13 +86,15 @@ def unbound_encryption(statement: Statement, analysis: Analysis) -> Iterator[Fin
 
 
 class SameKeys:
-    """Of each encrypted column, what binds its values: the same columns wherever it is written and read."""
+    """The columns that bind each encrypted column's values: the same ones wherever it is written and read."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Statement, tuple[frozenset[str], ...]]] = {}
 
     def check(self, statement: Statement, variants: Sequence[Analysis]) -> None:
-        """Raise ``ContractError`` where a statement binds a column's values to others than one before it."""
+        """Raise ``ContractError`` if a statement binds a column's values to other columns than an earlier
+        one.
+        """
         for encryption, keys in _keys(statement, variants):
             first, known = self._known.setdefault(encryption.column, (statement, keys))
             if len(known) != len(keys) or not all(a & b for a, b in zip(known, keys, strict=True)):
@@ -99,7 +103,7 @@ class SameKeys:
                     encryption,
                     f"{encryption.column} is bound to {_listed(keys)} here, "
                     f"and to {_listed(known)} in {first.path}",
-                    "name the same columns in the same order: what is written with one could not be read "
+                    "name the same columns in the same order: a value written with one could not be read "
                     "with the other",
                 )
             for columns, named, key in zip(keys, encryption.bound, encryption.keys, strict=True):
@@ -108,14 +112,14 @@ class SameKeys:
                         statement,
                         encryption,
                         f"{encryption.column} is bound to {_listed(keys)}, and {named} is none of these",
-                        f"say which column {key} is: encrypted ({min(columns)} = {key})",
+                        f"name the column of {key}: encrypted ({min(columns)} = {key})",
                     )
 
 
 def _keys(
     statement: Statement, variants: Sequence[Analysis]
 ) -> Iterator[tuple[Encryption, tuple[frozenset[str], ...]]]:
-    """What encrypted values are bound to, as columns of the table; what is not known is left out."""
+    """Yield the columns of the table that encrypted values are bound to, if they are known."""
     for analysis in variants:
         for encryption, _, _ in _parameters(statement, analysis):
             for use in _writes(encryption, analysis):
@@ -163,7 +167,7 @@ def _check_parameter(
             encryption,
             f":{fact.name} is encrypted, and compared: it equals nothing, "
             "for one text is encrypted to other bytes each time",
-            "look the row up by another column, such as a hash of the text that is stored beside it",
+            "look the row up by another column, such as a hash of the text that is stored next to it",
         )
     _check_type(statement, encryption, f":{fact.name}", fact.type)
     other = next((str(column) for column in fact.written_to if str(column) != encryption.column), None)
@@ -175,7 +179,7 @@ def _check_parameter(
             f"write: param {fact.name}: encrypted as {other}",
         )
     for name in encryption.keys:
-        # One that stands on an optional line may not be there: a call then says so.
+        # A parameter on an optional line may be missing: the call then raises an error.
         if name in facts:
             _check_key_type(statement, encryption, f":{name}", facts[name].type)
 
@@ -195,11 +199,11 @@ def _check_column(
                 encryption,
                 f"{column.name} is bound to {' and '.join(encryption.columns)}, "
                 f"and {name} is not among the columns",
-                f"select {name} too, or name what says which row it is, such as encrypted (id)",
+                f"select {name} too, or name the columns that identify the row, such as encrypted (id)",
             )
         _check_key_type(statement, encryption, name, columns[name].type)
     table = encryption.column.rpartition(".")[0]
-    # A column of a view is called by the view; what lies below it is said only by the tables that are read.
+    # A view's column is named after the view; only the tables that are read show what is below it.
     through_view = any(str(use) == table and use.via for use in analysis.reads)
     if column.origin is not None and str(column.origin) != encryption.column and not through_view:
         raise _error(
@@ -215,7 +219,7 @@ def _check_type(statement: Statement, encryption: Encryption, what: str, type: P
         raise _error(
             statement,
             encryption,
-            f"{what} is {type}, and what is encrypted is bytea",
+            f"{what} is {type}, and encrypted values are bytea",
             "make the column bytea in a migration, or remove the line",
         )
 

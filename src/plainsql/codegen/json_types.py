@@ -1,4 +1,6 @@
-"""The types that headers give to JSON columns: looked up in the project's sources, which are not executed."""
+"""The types that headers give to JSON columns. They are looked up in the project's sources without running
+them.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,13 @@ class JsonTypes:
         self._package = package
         """The import name of the generated package."""
         self._folder = folder
-        """Its folder; None where it is not known, and no type is looked up."""
+        """Its folder; ``None`` if it is not known, and then no type is looked up."""
         self._known: dict[str, frozenset[str] | None] = {}
 
     def annotate(self, written: str, place: Place, column: ColumnFact, statement: Statement) -> Annotation:
         """Return the annotation of a column: ``whatsapp.Payload`` → ``Annotated[Payload, JSON]``.
 
-        Raises ``ContractError`` where the column is no JSON.
+        Raises ``ContractError`` if the column is not JSON.
         """
         target, outer = _target(written, place, column, statement)
         imports = {("typing", "Annotated"), ("plainsql.types", "JSON")}
@@ -53,7 +55,7 @@ class JsonTypes:
         return Annotation(f"Annotated[{text}, JSON]", frozenset(imports)).wrapped(outer)
 
     def missing(self, statement: Statement) -> Iterator[ContractError]:
-        """Say which types of a statement's header are in no module."""
+        """Yield an error for each type of a statement's header that no module defines."""
         for hint, word, module, name in self.named(statement):
             error = self._missing(module, name)
             if error is not None:
@@ -65,11 +67,11 @@ class JsonTypes:
                 )
 
     def has(self, module: str, name: str) -> bool:
-        """Return whether a module defines a type, as far as can be told."""
+        """Return whether a module defines a type, as far as that is known."""
         return self._missing(module, name) is None
 
     def named(self, statement: Statement) -> Iterator[tuple[ColumnHint, str, str, str]]:
-        """The types that a header names: its line, the type as written, its module, its name in that."""
+        """Yield the types that a header names: its line, the written type, its module, its name there."""
         for hint in statement.columns:
             for word in _WORD.findall(hint.type or ""):
                 path, _, name = word.rpartition(".")
@@ -77,14 +79,18 @@ class JsonTypes:
                     yield hint, word, self._module(path, statement), name
 
     def _module(self, path: str, statement: Statement) -> str:
-        """The module that a type is imported from: a layer's own types, or the module that is written out."""
+        """Return the module that a type is imported from: the layer's ``types``, or the module in its
+        name.
+        """
         if "." in path:
             return path
         layer = path or (statement.name.split(".")[0] if "." in statement.name else "")
         return ".".join(part for part in (self._package, layer, "types") if part)
 
     def _missing(self, module: str, name: str) -> tuple[str, str] | None:
-        """What is wrong with a type, and what to do; None where nothing is, or where it cannot be told."""
+        """Return the problem with a type and its remedy; ``None`` if there is none, or if that is not
+        known.
+        """
         if self._folder is None:
             return None
         if module not in self._known:
@@ -102,7 +108,9 @@ class JsonTypes:
         )
 
     def _defined(self, module: str) -> frozenset[str] | None:
-        """The names that a module defines; none if there is no such module, None if they cannot be told."""
+        """Return the names that a module defines; empty if it does not exist, ``None`` if they are not
+        known.
+        """
         assert self._folder is not None
         package = self._package.split(".")
         if module.split(".")[: len(package)] == package:
@@ -110,13 +118,15 @@ class JsonTypes:
             for file in (stem.with_suffix(".py"), stem / "__init__.py"):
                 if file.is_file():
                     return _names(file)
-        # The folder that the package is imported from need not be where the command looks for modules.
-        # It may not exist yet, so that ".." does not lead out of it.
+        # The folder that the package is imported from may differ from the one in which the command looks for
+        # modules. It may not exist yet, so ".." is resolved by text.
         return _names_of(module, Path(normpath(self._folder.joinpath(*[".."] * len(package)))))
 
 
 def _names_of(module: str, root: Path) -> frozenset[str] | None:
-    """The names that an importable module defines, or one below ``root``; nothing of it is imported."""
+    """Return the names that an importable module, or one below ``root``, defines; nothing of it is
+    imported.
+    """
     top, *between, last = module.split(".")
     spec = next((spec for finder in sys.meta_path if (spec := finder.find_spec(top, None))), None)
     if spec is not None and spec.submodule_search_locations is None:
@@ -133,7 +143,9 @@ def _names_of(module: str, root: Path) -> frozenset[str] | None:
 
 
 def _target(written: str, place: Place, column: ColumnFact, statement: Statement) -> tuple[str, str]:
-    """The type of one JSON value of a column, and what stands around it: of an array, each element is one."""
+    """Return the type of one JSON value of a column, and the text around it: for an array, that of one
+    element.
+    """
     type = below_domains(column.type)
     if type.name in ("json", "jsonb"):
         return written, "{}"
@@ -154,7 +166,7 @@ def _target(written: str, place: Place, column: ColumnFact, statement: Statement
 
 
 def _names(file: Path) -> frozenset[str] | None:
-    """The names that a module defines at its top; None where they cannot be told without running it."""
+    """Return the names at the top of a module; ``None`` if they cannot be known without running it."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):

@@ -1,4 +1,4 @@
-"""Statements and their analyses → modules: which classes and functions each one holds, and in which order.
+"""The plan of the generated modules: the classes and functions of each one, and their order.
 
 A folder of SQL files is a module. Queries of one folder that name the same row share one class, so its
 columns must be the same in all of them.
@@ -43,12 +43,14 @@ class Checked:
 
     @property
     def analysis(self) -> Analysis:
-        """What holds for all variants together."""
+        """Return the facts that hold for all variants together."""
         return merge_variants(self.variants)
 
     @property
     def parameters(self) -> dict[str, ParameterFact]:
-        """By name, of all variants together: null where all that have it take null."""
+        """Return the parameters of all variants by name: nullable if every variant that has it accepts
+        null.
+        """
         return merge_parameters(self.variants)
 
 
@@ -58,9 +60,9 @@ class Function:
 
     statement: Statement
     item: Annotation | None
-    """What one row is: a class of the module or a value's type; None for a count."""
+    """The annotation of one row: a class of the module or a value's type; ``None`` for a count."""
     parameters: tuple[PlannedParameter, ...]
-    """In the order of the SQL, then of the choices."""
+    """The parameters in the order of the SQL, then those of the choices."""
     analysis: Analysis
     read_only: bool
     """Proved of all its variants: it changes nothing, and nothing volatile is called."""
@@ -69,9 +71,9 @@ class Function:
     by_key: bool = False
     """Proved: a read by a unique key, of which many calls may run as one statement."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """By table: settings without which row-level security lets nothing of it through."""
+    """For each table, the settings without which row-level security shows none of its rows."""
     not_null: tuple[str, ...] = ()
-    """Columns of which the header alone says that they are never null."""
+    """Columns that are never null only because the header says so."""
     cache: CachedRead | None = None
     changes: tuple[Change, ...] = ()
 
@@ -81,11 +83,11 @@ class Module:
     """A generated module."""
 
     name: str
-    """Dotted, relative to the generated package: ``realty.leads``."""
+    """The dotted name relative to the generated package: ``realty.leads``."""
     folder: str
-    """The SQL folder it is made from, relative to the folder of all queries; empty for that itself."""
+    """The SQL folder it is made from, relative to the folder of all queries; empty for that folder itself."""
     package: bool = False
-    """True if it is a folder even without modules in it: its layer's ``types`` stand there."""
+    """True if it is a folder even without modules in it: its layer's ``types`` live there."""
     classes: Classes = field(default_factory=Classes)
     functions: list[Function] = field(default_factory=list)
 
@@ -95,9 +97,9 @@ def plan_modules(
 ) -> tuple[list[Module], list[ContractError]]:
     """Plan the modules of a package, in the order of their names.
 
-    ``package`` is the import name of the generated package, and ``folder`` its folder: types of JSON columns
-    are looked up from there; without a folder, they are taken for defined.
-    All that contradicts is returned, not raised: a module with errors is not to be written.
+    ``package`` is the import name of the generated package, and ``folder`` its folder, in which the types of
+    JSON columns are looked up. Without a folder, they are assumed to exist. Contradictions are returned, not
+    raised: do not write a module with errors.
     """
     modules: dict[str, Module] = {}
     errors: list[ContractError] = []
@@ -137,7 +139,7 @@ def _own_names(module: Module) -> Iterable[str]:
 
 
 def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
-    """What a module's annotations import: ``(module, name, the statement that asks for it)``."""
+    """Return the imports of a module's annotations: ``(module, name, the statement that needs it)``."""
     annotations = [(f.annotation, c.source) for c in module.classes for f in c.fields]
     for function in module.functions:
         annotations += [(planned.annotation, function.statement) for planned in function.parameters]
@@ -155,11 +157,11 @@ _IMPORTED = {
     **dict.fromkeys(("Composite", "Row"), "plainsql.rows"),
     "encrypt": "plainsql.crypto",
 }
-"""What modules import beside types."""
+"""The imports of modules in addition to types."""
 
 
 def _import_twice(module: Module, json_types: JsonTypes) -> Iterable[ContractError]:
-    """Types that headers name, of which one would hide what the module imports under the same name."""
+    """Yield an error for each type in a header that would hide another import of the same name."""
     named = {
         (function.statement.name, source, name): function.statement
         for function in module.functions
@@ -197,7 +199,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
     by_key = (
         statement.autobatch
         and read_only
-        and all(variant.by_key and not variant.lost_by_joining for variant in item.variants)
+        and all(variant.by_key and not variant.lost_by_batching for variant in item.variants)
     )
     not_null = _claimed_not_null(item)
     cache, changes = _cache(item), changes_of_variants(item.variants)
@@ -217,7 +219,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
 
 
 def _claimed_not_null(item: Checked) -> tuple[str, ...]:
-    """The columns that the header calls not null; what returns nothing is null, whatever it says."""
+    """Return the columns that the header calls not null; a void result is null, whatever the header says."""
     claimed = {hint.name for hint in item.statement.columns if hint.nullable is False}
     columns = item.analysis.columns
     return tuple(normalized(c.name) for c in columns if c.name in claimed and c.type.name != "void")
@@ -232,7 +234,7 @@ def _cache(item: Checked) -> CachedRead | None:
         raise _error(
             statement,
             f"its header caches it, and it is not proved to only read: {because}",
-            "remove the cache line: what a statement writes invalidates cached reads without it",
+            "remove the cache line: writes invalidate cached reads without it",
             place=key_place(statement, "cache"),
         )
     return cached_read(statement.cache, item.variants)
@@ -245,7 +247,7 @@ def _is_stable_read(variants: Sequence[Analysis]) -> bool:
 
 def _check_shape(statement: Statement, analysis: Analysis) -> None:
     returns, columns = statement.returns, analysis.columns
-    # A call of a function that returns nothing has a column, and nothing in it.
+    # A call of a function that returns nothing has one column, of type void.
     if returns.kind == "count" and not all(column.type.name == "void" for column in columns):
         raise _error(
             statement,
@@ -296,7 +298,7 @@ def _add_row(
         if not is_field_name(outer) or (dot and not is_field_name(inner)):
             raise _error(
                 statement,
-                f"column {number} is called {column.name!r}, which no field can be called",
+                f"column {number} is called {column.name!r}, which cannot be the name of a field",
                 _alias_hint(statement, column, number, len(variants[0].columns)),
                 place=column_place(statement, column),
             )
@@ -305,7 +307,7 @@ def _add_row(
             if outer in groups and previous != outer:
                 raise _error(
                     statement,
-                    f"the columns of {outer!r} do not stand side by side",
+                    f"the columns of {outer!r} are not next to each other",
                     f'move "{column.name}" to the other columns of "{outer}"',
                     place=column_place(statement, column),
                 )
@@ -326,7 +328,7 @@ def _add_row(
 
 
 def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: int) -> str:
-    """What to do about a column whose name no field can have."""
+    """Return a hint for a column whose name cannot be a field's."""
     if column.name == "?column?":
         if count == 1:
             kind = statement.returns.kind
@@ -346,7 +348,7 @@ def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: in
 def _refuse_twins(
     statement: Statement, fields: list[str], names: list[str], columns: Sequence[ColumnFact]
 ) -> None:
-    """Raise where two fields have one name; ``names`` are those of the fields that the columns make."""
+    """Raise ``ContractError`` if two fields have one name; ``names`` are the fields that the columns make."""
     for twin in sorted({name for name in fields if fields.count(name) > 1}):
         last = [column for column, name in zip(columns, names, strict=True) if name == twin][-1]
         raise _error(
@@ -367,8 +369,8 @@ def _add_nested(
 ) -> bool:
     """Add the class of a nested row; return whether the nested row can be null.
 
-    ``variants`` holds the nested row's columns as each variant has them: which of them are null together is
-    a variant's own.
+    ``variants`` holds the nested row's columns as each variant has them: the columns that are null together
+    differ between variants.
     """
     together = [_null_together(columns) for columns in variants]
     inner = []
@@ -399,7 +401,7 @@ def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, .
         annotation = PARAMETER
         if parameter.encryption is None:
             annotation = annotate_value(module.classes, statement, parameter, fact.type)
-        # A key is checked as well: where there is nothing to encrypt, nothing else looks at it.
+        # Keys are checked as well: nothing else looks at them if there is nothing to encrypt.
         planned.append(plan_parameter(statement, parameter, fact, annotation))
     return (*planned, *plan_choices(statement))
 

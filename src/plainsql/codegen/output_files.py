@@ -1,4 +1,4 @@
-"""Generated modules → files: written where they changed, compared where they are only checked."""
+"""The files of generated modules: written if they have changed, or only compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Changes", "compare", "sources", "write"]
 
 
 class Changes:
-    """What differs between the generated files and those on disk. All paths are relative to the output
+    """The differences between the generated files and those on disk, as paths relative to the output
     folder.
     """
 
@@ -23,16 +23,16 @@ class Changes:
         self.missing: list[Path] = []
         self.outdated: list[Path] = []
         self.stale: list[Path] = []
-        """Generated once, from SQL that is gone."""
+        """Generated files whose SQL is gone."""
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.outdated or self.stale)
 
 
 def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
-    """Return the files of a package: by path relative to the output folder, the source.
+    """Return the sources of a package by path relative to the output folder.
 
-    ``sql`` is the SQL folder relative to the project's root: it stands in what is generated.
+    ``sql`` is the SQL folder relative to the project's root; it appears in the generated files.
     """
     sql = PurePosixPath(sql).as_posix()
     modules = list(modules)
@@ -57,14 +57,14 @@ def sources(modules: Iterable[Module], sql: str) -> dict[Path, str]:
 
 
 def compare(files: Mapping[Path, str], output: Path) -> Changes:
-    """Say what ``write`` would change."""
+    """Return what ``write`` would change."""
     changes = Changes()
     for path, source in sorted(files.items()):
         target = output / path
         if not target.exists():
             changes.missing.append(path)
         elif path.name == "__init__.py" and not _is_generated(target) and not _holds_queries(source):
-            continue  # a package's own, hand-written: left alone
+            continue  # a package's own, hand-written file: not touched
         elif target.read_text(encoding="utf-8", errors="replace") != source:
             changes.outdated.append(path)
     if output.exists():
@@ -76,10 +76,10 @@ def compare(files: Mapping[Path, str], output: Path) -> Changes:
 
 
 def write(files: Mapping[Path, str], output: Path, *, root: Path | None = None) -> Changes:
-    """Write what differs, remove what is stale, and return what was done.
+    """Write the files that differ, remove stale ones, and return the changes.
 
-    Files that do not carry the mark of generated ones are never overwritten: ``ContractError``. Nor is a
-    folder below ``root`` that is a link: ``FileError``.
+    Raises ``ContractError`` instead of overwriting a file without the mark of generated ones, and
+    ``FileError`` for a folder below ``root`` that is a link.
     """
     changes = compare(files, output)
     for path in changes.outdated:
@@ -94,18 +94,20 @@ def write(files: Mapping[Path, str], output: Path, *, root: Path | None = None) 
     for path in written:
         target = output / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Moved over what is there: a reader never sees half a module.
+        # Moved over the old file: a reader never sees half a module.
         with replace_file(target) as file:
             file.write(files[path].encode())
     for path in changes.stale:
         (output / path).unlink()
-        with suppress(OSError):  # it holds something else
+        with suppress(OSError):  # it holds other files
             (output / path).parent.rmdir()
     return changes
 
 
 def _refuse_links(folders: Iterable[Path], root: Path) -> None:
-    """A repository may hold a link in the place of a folder; what it leads to is not the project's."""
+    """Raise ``FileError`` if a folder is a link: a repository may contain one that leads out of the
+    project.
+    """
     for folder in sorted(folders):
         for each in (folder, *folder.parents):
             if each == root:

@@ -1,4 +1,4 @@
-"""The parameters of a query: how each is annotated, what it is when it is not given, and what may be null."""
+"""The parameters of a query: their annotations, defaults and nulls."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class PlannedParameter:
     name: str
     annotation: Annotation
     default: str
-    """As source; empty if it must be given."""
+    """The default as source; empty if the parameter is required."""
     wrap: str = ""
-    """The function of ``plainsql.query`` that its value passes through, if any."""
+    """The function of ``plainsql.query`` that the value passes through; empty if there is none."""
     required: bool = False
     """True if null is refused."""
 
@@ -43,7 +43,7 @@ def plan_parameter(
 ) -> PlannedParameter:
     """Plan a parameter of the SQL; ``annotation`` is that of its type.
 
-    Raises ``ContractError`` where bounds or a default do not fit the type.
+    Raises ``ContractError`` if bounds or a default do not fit the type.
     """
     bounds, nullable, default = parameter.bounds, fact.nullable, ""
     if bounds is not None:
@@ -96,7 +96,7 @@ def _check_bounds(statement: Statement, name: str, bounds: Bounds, type: PgType)
                 statement,
                 bounds,
                 f"the bound {end} of {name} is out of the range of {type}",
-                "leave that bound out: what the type does not hold is refused without it",
+                "leave that bound out: values outside of the type are refused without it",
             )
 
 
@@ -109,7 +109,7 @@ def _in_range(type: PgType, number: int | Decimal) -> bool:
 
 
 def _default(statement: Statement, name: str, bounds: Bounds, type: PgType) -> str:
-    """The default as source, in the parameter's own type."""
+    """Return the default as source, in the parameter's own type."""
     value, shown = bounds.default, type
     type = below_domains(type)
     if value is None:
@@ -126,7 +126,7 @@ def _default(statement: Statement, name: str, bounds: Bounds, type: PgType) -> s
 
 
 def _written(value: bool | str | int | Decimal, type: PgType) -> str | None:
-    """A value of a type as source; None if it is none of the type."""
+    """Return a value of a type as source; ``None`` if it does not belong to the type."""
     if isinstance(value, bool):
         return repr(value) if type.name == "bool" else None
     if isinstance(value, str):
@@ -141,7 +141,7 @@ def _written(value: bool | str | int | Decimal, type: PgType) -> str | None:
 
 
 def _wrap(type: PgType) -> str:
-    """The function that a parameter of this type passes through on its way to the driver, if any."""
+    """Return the function that a parameter of this type passes through on its way to the driver, if any."""
     type = below_domains(type)
     if type.kind == "composite":
         return "composite"

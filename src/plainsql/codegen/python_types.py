@@ -1,4 +1,4 @@
-"""PostgreSQL's types → the annotations of generated code."""
+"""The annotations of PostgreSQL's types in generated code."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ __all__ = ["Annotation", "annotate", "annotate_parameter", "below_domains", "ref
 
 
 def reference(key: str) -> str:
-    """How an annotation names a class of its module, whose name is chosen when all of them are known."""
+    """Return a reference to a class of the module, whose name is chosen when all classes are known."""
     return f"«{key}»"
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """An annotation as source text, and what it needs around it."""
+    """An annotation as source text, with its imports and classes."""
 
     text: str
-    """Classes of the module stand in it as ``reference`` writes them."""
+    """The source; it names classes of the module as ``reference`` writes them."""
     imports: frozenset[tuple[str, str]] = frozenset()
-    """``(module, name)`` pairs: ``from module import name``; an empty name stands for ``import module``."""
+    """``(module, name)`` pairs: ``from module import name``; an empty name means ``import module``."""
     composites: tuple[PgType, ...] = ()
-    """The composite types it names, each needing a class in the module."""
+    """The composite types that it names; each needs a class in the module."""
 
     def or_null(self) -> Annotation:
-        if self.text == "None":  # what a function returns that returns nothing
+        if self.text == "None":  # the result of a function that returns nothing
             return self
         return Annotation(f"{self.text} | None", self.imports, self.composites)
 
     def wrapped(self, outer: str, *imports: tuple[str, str]) -> Annotation:
-        """``outer`` with ``{}`` in the place of this annotation."""
+        """Return ``outer`` with this annotation in the place of ``{}``."""
         return Annotation(outer.format(self.text), self.imports | frozenset(imports), self.composites)
 
 
@@ -42,7 +42,7 @@ _TYPES: Final = "plainsql.types"
 _VECTOR: Final = "plainsql.vector"
 
 _BASE: Final[dict[str, tuple[str, str]]] = {
-    # The catalog's name → (the name in Python, the module it is from; empty for a builtin)
+    # The name in the catalog → (the name in Python, its module; empty for a builtin)
     "bool": ("bool", ""),
     "int2": ("int", ""),
     "int4": ("int", ""),
@@ -56,7 +56,7 @@ _BASE: Final[dict[str, tuple[str, str]]] = {
     "float8": ("float", ""),
     "numeric": ("Decimal", "decimal"),
     "bytea": ("bytes", ""),
-    "char": ("bytes", ""),  # of the catalogs, "char" in quotes: one byte
+    "char": ("bytes", ""),  # the catalogs' "char" in quotes: one byte
     "uuid": ("UUID", "uuid"),
     "date": ("date", _DATETIME),
     "time": ("time", _DATETIME),
@@ -123,7 +123,7 @@ _SNAPSHOTS: Final = frozenset({"txid_snapshot", "pg_snapshot"})
 def annotate(type: PgType) -> Annotation:
     """Return the annotation of a value that is not null.
 
-    Raises ``LookupError`` with the type as its argument where plainsql has no Python type for it.
+    Raises ``LookupError`` with the type as its argument if plainsql has no Python type for it.
     """
     match type.kind:
         case "array" if type.element:
@@ -162,7 +162,7 @@ def annotate(type: PgType) -> Annotation:
 
 
 def annotate_parameter(type: PgType) -> Annotation:
-    """Return the annotation of a parameter: what it takes may be wider than what comes back."""
+    """Return the annotation of a parameter, which may accept more types than a result has."""
     base = below_domains(type)
     if base.name in ("vector", "halfvec", "sparsevec"):
         kind = {"vector": "Vector", "halfvec": "HalfVector", "sparsevec": "SparseVector"}[base.name]
@@ -179,7 +179,7 @@ def annotate_parameter(type: PgType) -> Annotation:
 
 
 def below_domains(type: PgType) -> PgType:
-    """The type that a domain stands on, in the end; any other type is itself."""
+    """Return the type below all domains; any other type unchanged."""
     while type.kind == "domain" and type.element is not None:
         type = type.element
     return type

@@ -1,7 +1,7 @@
-"""Names and texts from outside → Python source: class names, field names, string literals, docstrings.
+"""Names and texts from outside, made safe for Python source: classes, fields, string literals, docstrings.
 
 Names of tables, types, columns, labels and files are data. Each goes through one of these functions on its
-way into a module, so that none of them can end a string, hide what it says, or be no name at all.
+way into a module, so that it cannot end a string, contain invisible characters, or be an invalid name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def class_name(name: str) -> str:
-    """``message_type`` → ``MessageType``."""
+    """Return a class name: ``message_type`` → ``MessageType``."""
     spaced = "".join(c if _continues(c) and c != "_" else " " for c in normalized(name))
     joined = normalized("".join(word[:1].upper() + word[1:] for word in spaced.split()))
     return joined if joined.isidentifier() else f"T{''.join(filter(_continues, joined))}"
@@ -42,7 +42,7 @@ def field_names(names: Sequence[str]) -> list[str]:
     """Return a field's name for each attribute of a composite type, all different.
 
     A name that can be a field's stays as it is; ``class`` becomes ``class_``, and ``"two words"`` becomes
-    ``two_words``. Values are made by position, so that only readers meet the other name.
+    ``two_words``. Values are made by position, so the changed name matters only to readers of the code.
     """
     taken = {normalized(name) for name in names if is_field_name(name)}
     found: list[str] = []
@@ -60,18 +60,18 @@ def field_names(names: Sequence[str]) -> list[str]:
 
 
 def normalized(name: str) -> str:
-    """The name as Python reads it: two names that are one after this are one to it."""
+    """Return the name as Python normalises it: Python treats two names with the same result as one."""
     return unicodedata.normalize("NFKC", name)
 
 
 def string_literal(text: str) -> str:
-    """The text as a literal in double quotes, on one line, with nothing in it that cannot be seen."""
+    """Return the text as a literal in double quotes, on one line, without invisible characters."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{one_line(escaped)}"'
 
 
 def docstring_text(text: str) -> str:
-    '''The text as it stands between ``"""``: lines and tabs stay, what cannot be seen is shown escaped.'''
+    '''Return the text for use between ``"""``: it keeps lines and tabs, and escapes invisible characters.'''
     escaped = text.replace("\\", "\\\\")
     if '"""' in escaped or escaped.endswith('"'):
         escaped = escaped.replace('"', '\\"')
@@ -79,7 +79,7 @@ def docstring_text(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text as it stands in a comment: on one line, with nothing in it that cannot be seen."""
+    """Return the text for use in a comment: on one line, without invisible characters."""
     return "".join(_SHORT.get(c) or _visible(c) for c in text)
 
 
@@ -91,12 +91,14 @@ def _plain_field(name: str) -> str:
 
 
 def _continues(character: str) -> bool:
-    """Return whether a name may go on with it."""
+    """Return whether a name may continue with the character."""
     return f"a{character}".isidentifier()
 
 
 def _visible(character: str) -> str:
-    """The character, or its escape if it cannot be seen: a control, a mark of direction, half of a pair."""
+    """Return the character, or its escape if it is invisible: a control, a mark of direction, half of a
+    pair.
+    """
     if " " <= character <= "~" or character in _JOINERS:
         return character
     if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):

@@ -1,4 +1,4 @@
-"""Where in its file a query contradicts its header: the line of a key, a column, the statement."""
+"""Places in a query's file for errors: the line of a key, a column, the statement."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["column_place", "key_place", "statement_place"]
 
 
 def statement_place(statement: Statement) -> Place:
-    """The first word of a statement."""
+    """Return the place of a statement's first word."""
     body = statement.compiled.source
     return body.place(len(body.text) - len(body.text.lstrip()))
 
 
 def key_place(statement: Statement, key: str) -> Place:
-    """A key of the header; the statement, if it is not there."""
+    """Return the place of a key of the header; that of the statement, if the key is missing."""
     found = re.search(rf"^[ \t]*--[ \t]*({key})[ \t]*:", statement.source, re.MULTILINE)
     if found is None:
         return statement_place(statement)
@@ -27,7 +27,7 @@ def key_place(statement: Statement, key: str) -> Place:
 
 
 def column_place(statement: Statement, column: ColumnFact) -> Place:
-    """A column of the result: its alias, or its expression."""
+    """Return the place of a result column: its alias, or its expression."""
     if not column.position:
         return statement_place(statement)
     return statement.variants()[0].place(column.position)

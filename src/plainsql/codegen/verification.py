@@ -1,7 +1,7 @@
-"""The last look at generated sources: each is compiled, and every name in it is one that it has.
+"""The verification of generated sources: each compiles, and defines every name that it uses.
 
-It is a net below all that makes the sources. A module that cannot be imported takes every query of its folder
-with it, so none is written.
+It is a safety net below the generator. A module that cannot be imported takes every query of its folder with
+it, so none is written.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _verify(path: Path, source: str) -> ContractError | None:
 
 
 def _unknown_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Names that are used and not there, or that stand for two things; with the line."""
+    """Yield names that are used and not defined, or defined twice, with their lines."""
     defined = [(name, node.lineno) for node in tree.body for name in _defined(node)]
     yield from _twice(defined, "the module")
     known = {name for name, _ in defined} | set(dir(builtins))
@@ -53,7 +53,7 @@ def _unknown_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ClassDef):
             fields = [(_field(each), each.lineno) for each in node.body if isinstance(each, ast.AnnAssign)]
             yield from _twice(fields, f"the class {node.name}")
-            # Inside of the class, a field hides what is called so outside.
+            # Inside of the class, a field hides an outer name.
             known_here = known - {name for name, _ in fields}
             yield from _unknown(node, known_here)
             continue
@@ -85,6 +85,6 @@ def _field(node: ast.AnnAssign) -> str:
 
 
 def _query(source: str, line: int) -> str | None:
-    """The SQL file of the query that stands at a line of a source, as its decorator names it."""
+    """Return the SQL file of the query at a line of a source, as its decorator names it."""
     found = _DECORATOR.findall("\n".join(source.splitlines()[:line]))
     return str(found[-1]) if found else None

@@ -17,7 +17,7 @@ A value is a text: a uuid's as PostgreSQL writes it, a number's digits, a text a
 a uuid stays a text, for in a column of that type two spellings are two rows.
 
 Values that were encrypted before names were authenticated have no names there, and uuids for texts that read
-as one. They are told apart by what opens them: no list of parts is one of both kinds (`ROW`).
+as one. They are told apart by what opens them: no list of parts is one of both kinds (``ROW``).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def associated_data(head: bytes, column: str, names: Sequence[str], values: Sequ
 
 
 def refuse_unusual(column: str, names: Sequence[str], values: Sequence[object]) -> None:
-    """Refuse to encrypt for a uuid that is given as a text in a spelling that `other_data` does not try.
+    """Refuse to encrypt for a uuid that is given as a text in a spelling that ``other_data`` does not try.
 
     If the column is a uuid, the value could never be opened.
 

@@ -1,10 +1,15 @@
-"""Executors on asyncpg: the only place that knows this driver."""
+"""Executors on asyncpg. No other part imports this driver.
 
-from plainsql.database.connecting import Connecting, connect
+A call passes a chain of links (`execution.link`), which `factory.connect` builds. The folders are layers:
+`pool` has connections, `execution` statements, `caching` the cache; the modules here have the objects that
+users hold.
+"""
+
 from plainsql.database.database import Database, PoolStats, TenantDatabase
-from plainsql.database.listening import Notification
-from plainsql.database.lost import ConnectionLostError
-from plainsql.database.observing import Call, OnCall
+from plainsql.database.factory import Connecting, connect
+from plainsql.database.listen import Notification
+from plainsql.database.pool.call import Call, OnCall
+from plainsql.database.pool.lost_connection import ConnectionLostError
 from plainsql.database.transaction import Isolation, Transaction
 
 __all__ = [

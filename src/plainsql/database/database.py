@@ -1,4 +1,4 @@
-"""``Database``: what ``plainsql.connect`` makes."""
+"""``Database``, the result of ``plainsql.connect``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from functools import partial
 from typing import NamedTuple, Self
 from weakref import WeakSet
 
-from plainsql.database.borrowing import Core
-from plainsql.database.draining import Drainer, check_outbox
-from plainsql.database.listening import Listener
+from plainsql.database.caching.outbox_consumer import OutboxConsumer, check_outbox
+from plainsql.database.executor import Executor
+from plainsql.database.listen import Listener
 from plainsql.database.locks import Locks
-from plainsql.database.one_shot import OneShot
+from plainsql.database.pool.tenant_pool import TenantPool
+from plainsql.database.state import DatabaseState
 from plainsql.errors import PlainsqlError
 from plainsql.options import check
 from plainsql.tenancy import tenant_of
@@ -22,7 +23,7 @@ __all__ = ["Database", "PoolStats", "TenantDatabase"]
 
 
 class PoolStats(NamedTuple):
-    """The connections of a database, and who waits for one."""
+    """The number of connections of a database, and of calls that wait for one."""
 
     open: int
     in_use: int
@@ -31,52 +32,56 @@ class PoolStats(NamedTuple):
     max_size: int
 
 
-class TenantDatabase(OneShot):
-    """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. Holds no
+class TenantDatabase(Executor):
+    """A database as one tenant sees it: an executor whose sessions carry the tenant's settings. It holds no
     connection.
     """
 
+    __slots__ = ()
+
     def __repr__(self) -> str:
-        return f"<TenantDatabase {self._core.name}>"
+        return f"<TenantDatabase {self._state.pool.name}>"
 
 
-class Database(OneShot):
-    """A PostgreSQL database: an executor that serves any number of tasks at once.
+class Database(Executor):
+    """A PostgreSQL database: an executor that serves any number of tasks at the same time.
 
-    Made by ``plainsql.connect``. A call takes a connection of the pool for as long as it runs; concurrent
-    calls of the same read share one.
+    Made by ``plainsql.connect``. A call holds a connection of the pool while it runs; concurrent calls of the
+    same read may share one.
     """
 
-    def __init__(self, core: Core, tenant_settings: tuple[str, str], on_close: Callable[[], object]) -> None:
-        super().__init__(core, None)
-        self._tenant_settings = tenant_settings
+    def __init__(self, state: DatabaseState, on_close: Callable[[], object]) -> None:
+        super().__init__(state, TenantPool(state.pool, None))
+        self._connections = state.pool.connections
         self._on_close = on_close
         self._listeners: WeakSet[Listener] = WeakSet()
-        self._drainer: Drainer | None = None
-        by_transaction = core.pooler == "transaction"
+        self._outbox_consumer: OutboxConsumer | None = None
+        by_transaction = state.pool.by_transaction
         self._locks = Locks(
-            partial(self._in_transaction if by_transaction else self._acquire, use="lock"),
+            partial(self._pool.in_transaction if by_transaction else self._pool.acquire, use="lock"),
             by_transaction=by_transaction,
         )
 
     def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantDatabase:
-        """Return the database as a tenant sees it, for row-level security. Costs nothing; make one for each
-        request.
+        """Return the database as a tenant sees it, for row-level security. It costs next to nothing: make one
+        for each request.
 
-        Every session it uses has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name
-        others), as ``str`` of what is given here; ``app.jwt_user`` is empty without a user. Behind a pooler
-        in transaction mode they are those of the transaction that each call then is.
+        Each of its sessions has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name
+        others), as ``str`` of these arguments; ``app.jwt_user`` is empty without a user. Behind a pooler in
+        transaction mode, where each call is a transaction, they are settings of that transaction.
         """
         check("tenant", tenant_id=tenant_id, user_id=user_id)
-        return TenantDatabase(self._core, tenant_of(self._tenant_settings, tenant_id, user_id))
+        pool = self._state.pool
+        tenant = tenant_of(pool.tenant_settings, tenant_id, user_id)
+        return TenantDatabase(self._state, TenantPool(pool, tenant))
 
     def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
-        """Hold an advisory lock of PostgreSQL by the name of ``key``, on a connection of its own.
+        """Hold the advisory lock of PostgreSQL with this name, on a connection of its own.
 
-        Yields whether it is held: always True with ``wait``; False at once without, where another holds it.
+        Yields True if it is held. With ``wait=False`` it yields False immediately if it is held elsewhere.
 
-        Raises ``ConnectionLostError`` if the connection is lost: before the lock is held, or at the end of
-        the block if the lock was lost inside; that is a ``ConnectError`` too.
+        Raises ``ConnectionLostError``, which is a ``ConnectError`` too, if the connection is lost: before the
+        lock is held, or at the end of the block if the lock was lost inside.
         """
         check("lock", key=key, wait=wait)
         return self._locks.hold(key, wait=wait)
@@ -84,88 +89,87 @@ class Database(OneShot):
     def listen(self, channel: str, *, heartbeat: float = 30.0) -> Listener:
         """Iterate over the notifications of a channel, on a connection of its own.
 
-        From the first step of ``async for`` on, or from the beginning of ``async with db.listen(…) as
-        notifications``.
+        They arrive from the first step of ``async for``, or from the beginning of ``async with db.listen(…)
+        as notifications``.
 
-        It survives the loss of its connection: it connects again and goes on. What was sent in between is
-        lost; a notification whose ``gap`` is true says so. ``heartbeat``: seconds of silence after which it
-        asks the server for a sign of life, and the seconds that it waits for one.
+        If the connection is lost, it connects again and goes on. Notifications that were sent in between are
+        lost; one with ``gap=True`` marks their place. ``heartbeat``: seconds of silence after which it checks
+        the connection, and seconds that the check may take.
         """
         check("listen", channel=channel, heartbeat=heartbeat)
-        if self._core.pooler == "transaction":
+        if self._state.pool.by_transaction:
             raise PlainsqlError(
                 "listen(): behind a pooler in transaction mode no connection stays ours",
                 hint="connect to the server itself for this",
             )
-        listener = Listener(partial(self._acquire, use="listen"), channel, heartbeat)
+        listener = Listener(partial(self._pool.acquire, use="listen"), channel, heartbeat)
         self._listeners.add(listener)
         return listener
 
     @property
     def name(self) -> str:
         """The database's URL without its password."""
-        return self._core.name
+        return self._state.pool.name
 
     def stats(self) -> PoolStats:
-        """Return how many connections there are, and how many calls wait for one."""
-        leases = self._leases
-        return PoolStats(
-            leases.in_use + leases.idle, leases.in_use, leases.idle, leases.waiting, leases.max_size
-        )
+        """Return the number of connections, and of calls that wait for one."""
+        connections = self._connections
+        in_use, idle = connections.in_use, connections.idle
+        return PoolStats(in_use + idle, in_use, idle, connections.waiting, connections.max_size)
 
     async def _drain_outbox(self) -> None:
-        """Begin to drain the cache's outbox. Raises ``SettingsError`` where there is none."""
-        await check_outbox(self._acquire)
-        if self._core.through is not None:
-            self._drainer = Drainer(
-                self._core.through.cache,
-                partial(self._acquire, use="outbox"),
-                partial(self._in_transaction, use="outbox"),
-                by_transaction=self._core.pooler == "transaction",
+        """Start to drain the cache's outbox. Raises ``SettingsError`` if there is none."""
+        await check_outbox(self._pool.acquire)
+        if self._state.cached is not None:
+            self._outbox_consumer = OutboxConsumer(
+                self._state.cached.queries.cache,
+                partial(self._pool.acquire, use="outbox"),
+                partial(self._pool.in_transaction, use="outbox"),
+                by_transaction=self._state.pool.by_transaction,
             )
-            self._drainer.start()
+            self._outbox_consumer.start()
 
     async def close(self, timeout: float | None = 10.0) -> None:
         """Let running queries end, then close all connections.
 
-        After ``timeout`` seconds what still runs is cancelled on the server, and the connections are cut,
-        which takes little more than a second at most.
+        After ``timeout`` seconds the server cancels what still runs, and the connections are cut. That takes
+        little more than a second.
         """
         check("close", timeout=timeout)
-        leases = self._leases
-        if leases.is_stranded:
+        connections = self._connections
+        if connections.is_stranded:
             await self._close_stranded()
             return
-        leases.check_loop()
+        connections.check_loop()
         for listener in self._listeners:
             listener.stop()
         try:
             async with asyncio.timeout(timeout):
-                if self._drainer is not None:
-                    await self._drainer.stop()
-                await leases.close()
+                if self._outbox_consumer is not None:
+                    await self._outbox_consumer.stop()
+                await connections.close()
         except TimeoutError:
-            await leases.cut()
+            await connections.cut()
         except BaseException:
-            leases.terminate()
+            connections.terminate()
             raise
         finally:
             try:
-                if self._core.through is not None:
-                    await self._core.through.cache.close()
+                if self._state.cached is not None:
+                    await self._state.cached.queries.cache.close()
             finally:
-                # The embedded server, where this database is one: stopping it waits for its processes.
+                # The embedded server, if this database is one: stopping it waits for its processes.
                 await asyncio.to_thread(self._on_close)
 
     async def _close_stranded(self) -> None:
-        """Close what can be closed of a database whose event loop is closed, or of a forked child's copy."""
-        if self._leases.is_forked:
+        """Close what can be closed if the event loop is closed, or in a forked child."""
+        if self._connections.is_forked:
             return  # the connections and the embedded server are the parent's
-        self._leases.abandon()
+        self._connections.abandon()
         await asyncio.to_thread(self._on_close)
 
     def __repr__(self) -> str:
-        return f"<Database {self._core.name}>"
+        return f"<Database {self._state.pool.name}>"
 
     async def __aenter__(self) -> Self:
         return self

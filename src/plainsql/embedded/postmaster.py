@@ -1,7 +1,7 @@
-"""The server's process: launched apart from the terminal, watched until ready, stopped in order.
+"""The server's process: launched apart from the terminal, watched until it is ready, and stopped.
 
-``pg_ctl`` gives it a session of its own, so that Ctrl-C reaches the Python process and not the server, and it
-is nobody's child: it outlives the process that started it as long as others use it.
+``pg_ctl`` gives it a session of its own, so that Ctrl-C reaches the Python process and not the server. It is
+no child of that process either: it outlives it as long as other processes use the server.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ __all__ = [
     "wait_until_ready",
 ]
 
-_POLL = 0.005
-"""Seconds. The server tells its state through a file; there is no event to wait for."""
-_ORPHANS = 15.0
-"""Seconds. Backends notice a killed postmaster at once, unless they are in the middle of something."""
-_STOP = 30.0
-"""Seconds for an orderly stop with its checkpoint, before it is stopped at once (and recovers later)."""
+_POLL_INTERVAL_S = 0.005
+"""The server reports its state in a file; there is no event to wait for."""
+_ORPHANS_WAIT_S = 15.0
+"""Backends notice a killed postmaster immediately, unless they are busy."""
+_STOP_WAIT_S = 30.0
+"""The limit of an orderly stop with its checkpoint. After it the server is stopped immediately, and recovers
+at its next start."""
 
 
 def launch(folder: ServerFolder, state: State, identity: Identity, binaries: Binaries) -> None:
-    """Launch the server; it need not be ready when this returns.
+    """Launch the server, without waiting until it is ready.
 
-    Raises:
-        EmbeddedServerError: processes of an earlier server still run, or ``pg_ctl`` failed.
+    Raises ``EmbeddedServerError`` if processes of an earlier server still run, or if ``pg_ctl`` fails.
     """
-    held = hold(folder.alive, timeout=_ORPHANS)
+    held = hold(folder.alive, timeout=_ORPHANS_WAIT_S)
     if held is None:
         raise EmbeddedServerError(
             f"processes of a killed server still run in {folder.path}",
@@ -74,17 +74,16 @@ def launch(folder: ServerFolder, state: State, identity: Identity, binaries: Bin
         finally:
             os.close(log)
     finally:
-        # From here on the server's own processes hold the lock, or nobody.
+        # From here on only the server's own processes can hold the lock.
         os.close(held)
     if done.returncode != 0:
         raise _failed(folder, "PostgreSQL cannot be started")
 
 
 def wait_until_ready(folder: ServerFolder, *, timeout: float) -> bool:
-    """Wait until the server takes connections: True; or until it has ended without: False.
+    """Return True when the server accepts connections, False if it ends before.
 
-    Raises:
-        EmbeddedServerError: it does neither within ``timeout`` seconds.
+    Raises ``EmbeddedServerError`` if neither happens within ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -103,7 +102,7 @@ def wait_until_ready(folder: ServerFolder, *, timeout: float) -> bool:
                 return True
         if time.monotonic() > deadline:
             raise _failed(folder, f"PostgreSQL is not ready after {timeout:g} s")
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL_S)
 
 
 def _probe(path: Path) -> None:
@@ -111,18 +110,17 @@ def _probe(path: Path) -> None:
         probe.connect(str(path))
 
 
-def stop_postmaster(folder: ServerFolder, *, at_once: bool) -> None:
+def stop_postmaster(folder: ServerFolder, *, immediate: bool) -> None:
     """Stop the server and wait until all its processes are gone.
 
     Args:
         folder: the server's.
-        at_once: without a checkpoint; the next start would recover from the write-ahead log.
+        immediate: stop without a checkpoint; the next start would recover from the write-ahead log.
 
-    Raises:
-        EmbeddedServerError: it does not stop.
+    Raises ``EmbeddedServerError`` if it does not stop.
     """
-    for kind in (signal.SIGQUIT,) if at_once else (signal.SIGINT, signal.SIGQUIT):
-        deadline = time.monotonic() + _STOP
+    for kind in (signal.SIGQUIT,) if immediate else (signal.SIGINT, signal.SIGQUIT):
+        deadline = time.monotonic() + _STOP_WAIT_S
         pid = pid_of(folder)
         if pid is not None and is_held(folder.alive):
             with suppress(ProcessLookupError):
@@ -130,18 +128,18 @@ def stop_postmaster(folder: ServerFolder, *, at_once: bool) -> None:
         while time.monotonic() < deadline:
             if not is_held(folder.alive):
                 return
-            time.sleep(_POLL)
+            time.sleep(_POLL_INTERVAL_S)
     raise _failed(folder, f"PostgreSQL does not stop (process {pid_of(folder)})")
 
 
 def pid_of(folder: ServerFolder) -> int | None:
-    """Return the postmaster's process id, as its file tells it."""
+    """Return the postmaster's process id from its pid file, None if there is none."""
     lines = _pid_file(folder)
     return int(lines[0]) if lines and lines[0].isdecimal() else None
 
 
 def log_tail(folder: ServerFolder, lines: int) -> str:
-    """Return the last lines of the log of the server's last start; empty where there is none."""
+    """Return the last lines of the log of the server's last start, an empty text if there is none."""
     try:
         with os.fdopen(open_file(folder.log, os.O_RDONLY), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 256 * lines))
@@ -170,18 +168,17 @@ def _failed(folder: ServerFolder, what: str) -> EmbeddedServerError:
     return EmbeddedServerError(
         f"{what} in {folder.path}" + (": the disk is full" if full else ""),
         detail=f"the end of {folder.log}:\n{tail}" if tail else f"{folder.log} is empty",
-        hint="make room on the disk" if full else "the last FATAL or PANIC line of the log says why",
+        hint="make room on the disk" if full else "read the last FATAL or PANIC line of the log",
     )
 
 
 def remove_stale_pid_file(folder: ServerFolder) -> None:
-    """Remove the pid file of a server that was killed, where PostgreSQL would not do so itself.
+    """Remove the pid file of a server that was killed, if PostgreSQL would not do so itself.
 
-    PostgreSQL takes any living process of the same user with that id for the server, as after a reboot.
-    A server that somebody started by other means must be left alone, however.
+    PostgreSQL takes any living process of the same user with that id for the server: after a reboot for
+    example. A server that was started by other means is left alone.
 
-    Raises:
-        EmbeddedServerError: there is such a server.
+    Raises ``EmbeddedServerError`` if such a server runs on the data directory.
     """
     pid = pid_of(folder)
     if pid is None:
@@ -195,20 +192,20 @@ def remove_stale_pid_file(folder: ServerFolder) -> None:
 
 
 def _runs_in(pid: int, data: Path) -> bool:
-    """Whether the process is a postmaster of this data directory: that is its working folder."""
+    """Return True if the process is a postmaster of this data directory, its working folder."""
     if Path("/proc/self").exists():
         try:
             return Path(f"/proc/{pid}/cwd").samefile(data)
         except OSError:
             return False  # no such process, or another user's, who has no access to our data directory
-    told = subprocess.run(
+    listed = subprocess.run(
         ["ps", "-o", "comm=", "-p", str(pid)],
         capture_output=True,
         text=True,
         env=program_environment(),
         check=False,
     )
-    return Path(told.stdout.strip()).name == "postgres"
+    return Path(listed.stdout.strip()).name == "postgres"
 
 
 def _pid_file(folder: ServerFolder) -> list[str]:

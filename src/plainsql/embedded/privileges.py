@@ -1,10 +1,11 @@
-"""Who PostgreSQL runs as: it refuses root, and no user is created nor any folder opened up for it.
+"""The user that PostgreSQL runs as. It refuses root; no user is created and no folder is opened up for it.
 
-A plain user runs it directly. For root there are two ways, tried in this order:
+A plain user runs it directly. Root has two ways, tried in this order:
 
-1. a user namespace, in which root's own processes and files appear as ``nobody``'s: nothing changes hands;
-2. where namespaces are forbidden (some containers and hardened kernels), an existing unprivileged user,
-   who is given the data and socket folders, and nothing else.
+1. a user namespace, in which root's own processes and files appear as those of ``nobody``: no file changes
+   its owner;
+2. if namespaces are forbidden (some containers and hardened kernels), an existing unprivileged user, which
+   becomes the owner of the data and socket folders, and of nothing else.
 
 A data folder that already belongs to an unprivileged user is served as that user: root leaves no files in it
 that its owner could not read later.
@@ -35,9 +36,9 @@ class Identity:
 
     description: str
     prefix: tuple[str, ...] = ()
-    """Put before each command line."""
+    """The words in front of each command line."""
     uid: int | None = None
-    """Not None: the processes drop to this user, and the server's own folders are given to it."""
+    """If not None, the processes drop to this user, which owns the server's folders."""
     gid: int | None = None
 
     def run(
@@ -48,7 +49,7 @@ class Identity:
         stderr: int = subprocess.STDOUT,
         keep_open: tuple[int, ...] = (),
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end; its output is in ``stdout``, errors and all."""
+        """Run a program to its end; its output and its errors are in ``stdout``."""
         return subprocess.run(
             [*self.prefix, *map(str, command)],
             stdin=subprocess.DEVNULL,
@@ -67,7 +68,7 @@ class Identity:
         )
 
     def give(self, path: Path) -> None:
-        """Make this user the owner of a file or a folder with all that is in it; of nothing above it."""
+        """Make this user the owner of a file, or of a folder with its content, but of nothing above it."""
         if self.uid is None or self.gid is None:
             return
         for each in (path, *path.rglob("*")):
@@ -78,20 +79,19 @@ def choose_identity(folder: Path, data: Path, postgres: Path, *, scratch: bool =
     """Return the first identity that can enter ``folder`` and run ``postgres``.
 
     Args:
-        folder: the server's folder; it exists.
-        data: the data folder in it; its owner decides, where it exists.
+        folder: the server's folder, which exists.
+        data: the data folder in it; if it exists, its owner decides.
         postgres: the server's program.
-        scratch: nothing is kept, so that it is of no interest whose it is.
+        scratch: the server keeps nothing, so that the owner of its files does not matter.
 
-    Raises:
-        EmbeddedServerError: no identity can.
+    Raises ``EmbeddedServerError`` if no identity can.
     """
     reasons: list[str] = []
     for identity in _candidates(folder, data):
         reason = _obstacle(identity, folder, postgres)
         if reason is None:
             if identity.uid is not None:
-                # Said when the data are made, and not again by each command that starts the server.
+                # A warning when the data are created, and not again by each command that starts the server.
                 level = logging.INFO if scratch or data.exists() else logging.WARNING
                 logger.log(
                     level,
@@ -119,7 +119,7 @@ def _candidates(folder: Path, data: Path) -> Iterator[Identity]:
                 hint="run as its owner, or give another folder",
             )
         if not _has_name(me):
-            # initdb looks its user up by name, which fails under `docker run --user 12345`.
+            # initdb needs the name of its user, and has none under `docker run --user 12345`.
             yield from _namespace()
         yield Identity(f"user {_name_of(me)}")
         return
@@ -138,14 +138,14 @@ def _namespace() -> Iterator[Identity]:
     unshare = shutil.which("unshare")
     inside = next((user for user in _unprivileged_entries() if user.pw_uid), None)
     if unshare and inside:
-        # One id is mapped: the caller's own, under the name of a user that initdb can look up.
+        # One id is mapped: the caller's own, to that of a user whose name initdb finds.
         uid, gid = inside.pw_uid, inside.pw_gid
         prefix = (unshare, "--user", f"--map-user={uid}", f"--map-group={gid}", "--")
         yield Identity("a user namespace (unshare)", prefix=prefix)
 
 
 def _unprivileged_users(folder: Path) -> Iterator[tuple[int, int]]:
-    """Those most likely to be able to enter the folder come first."""
+    """Yield the users and groups, those first that are most likely to be able to enter the folder."""
     around = folder.parent.stat()
     yield around.st_uid, around.st_gid
     sudo_uid, sudo_gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")

@@ -1,4 +1,4 @@
-"""SQL on the server through its own ``psql``: no driver is needed to make and drop databases."""
+"""SQL on the server through its own ``psql``: databases are created and dropped without a driver."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ __all__ = ["run_psql"]
 
 
 def run_psql(binaries: Binaries, url: str, sql: str, variables: dict[str, str], password: str | None) -> str:
-    """Run SQL statements and return what they print: rows of unaligned columns, separated by ``|``.
+    """Run SQL statements and return their output: rows of unaligned columns, separated by ``|``.
 
     Args:
-        binaries: whose ``psql``.
-        url: of the database, without a password: command lines can be read by all.
+        binaries: the programs that have ``psql``.
+        url: the database's URL, without a password: every user can read command lines.
         sql: statements, in which ``:'name'`` is a variable as a string and ``:"name"`` as an identifier.
         variables: values by name.
-        password: for servers that ask.
+        password: the password, for servers that require one.
 
-    Raises:
-        EmbeddedServerError: the server refused; the message is its own.
+    Raises ``EmbeddedServerError`` with the server's message if a statement is refused.
     """
     command = [str(binaries.path("psql")), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
     command += ["--set=ON_ERROR_STOP=1", "--set=SHOW_CONTEXT=never", "--no-password", "--dbname", url]

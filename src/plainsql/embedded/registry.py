@@ -1,12 +1,13 @@
-"""Who uses a server, and whether it lives: told by the kernel, through file locks.
+"""The users of a server, and whether it runs, known from file locks that the kernel keeps.
 
 Process ids lie: they are reused, differ between containers and outlive a reboot in files. A lock taken with
-``flock`` goes when the last process that holds it is gone, however it ended. Three kinds of file are held:
+``flock`` is released when the last process that holds it is gone, however it ended. Three kinds of file are
+locked:
 
-- ``lock``: by whoever decides (starts, joins, stops), one at a time;
-- ``users/*``: one each, by every user of the server, from joining to leaving. A file that can be locked
-  belongs to a process that was killed, and is removed by the next one that looks;
-- ``alive``: inherited by the postmaster and all its children. It is free only when the last of them is gone,
+- ``lock``, by the one process that starts, joins or stops the server;
+- ``users/*``, one file for each user of the server, from joining to leaving. A file that can be locked
+  belongs to a process that was killed; the next process that lists the users removes it;
+- ``alive``, inherited by the postmaster and all its children. It is free only when the last of them is gone,
   also after the postmaster alone was killed.
 """
 
@@ -33,13 +34,13 @@ __all__ = [
     "try_lifecycle_lock",
 ]
 
-_POLL = 0.005
-"""Seconds. No call waits for a file lock with a time limit, so it is looked at this often."""
+_POLL_INTERVAL_S = 0.005
+"""No system call waits for a file lock with a time limit, so it is polled."""
 
 
 @contextmanager
 def lifecycle_lock(folder: ServerFolder) -> Generator[None]:
-    """Be the only process that starts, joins or stops the server; makes the folder where it is missing."""
+    """Hold the lock of the process that starts, joins or stops the server; create a missing folder."""
     while True:
         folder.make()
         try:
@@ -60,7 +61,7 @@ def lifecycle_lock(folder: ServerFolder) -> Generator[None]:
 
 @contextmanager
 def try_lifecycle_lock(folder: ServerFolder) -> Generator[bool]:
-    """Like `lifecycle_lock`, for an existing folder and without waiting: False if another process decides."""
+    """Hold the lock of an existing folder, without waiting: yield False if another process holds it."""
     try:
         fd = _open(folder.lock)
     except OSError:
@@ -73,7 +74,7 @@ def try_lifecycle_lock(folder: ServerFolder) -> Generator[bool]:
 
 
 class User:
-    """One user of a server, from joining to leaving. To be made and left under `lifecycle_lock`."""
+    """One user of a server, from joining to leaving. Both need the ``lifecycle_lock``."""
 
     def __init__(self, folder: ServerFolder) -> None:
         make_folder(folder.users)
@@ -93,8 +94,9 @@ def live_users(folder: ServerFolder) -> list[int]:
 
 
 def forget_dead_users(folder: ServerFolder) -> None:
-    """Remove what killed users left. Under `lifecycle_lock` only: a user that is just joining is not held
-    yet.
+    """Remove the files of killed users.
+
+    Needs the ``lifecycle_lock``: the file of a user that is just joining is not locked yet.
     """
     for path in folder.users.glob("*.*"):
         if not is_held(path):
@@ -102,28 +104,28 @@ def forget_dead_users(folder: ServerFolder) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds this file's lock; False for a missing file."""
+    """Return True if a process holds this file's lock; False for a missing file."""
     try:
-        # To look at a lock changes nothing, whatever file it is.
+        # Testing a lock changes nothing, whatever the file is.
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:
-        # A shared lock: two that look at the same time do not take each other for the holder.
+        # A shared lock: two processes that test it at the same time do not see each other as its holder.
         return not _try(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 
 
 def hold(path: Path, *, timeout: float) -> int | None:
-    """Take this file's lock and return its descriptor for children to inherit; None after ``timeout`` s."""
+    """Lock this file, and return its descriptor for children to inherit; None after ``timeout`` seconds."""
     fd = _open(path)
     deadline = time.monotonic() + timeout
     while not _try(fd, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             os.close(fd)
             return None
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL_S)
     return fd
 
 
@@ -140,7 +142,7 @@ def _try(fd: int, kind: int) -> bool:
 
 
 def _is_same(fd: int, path: Path) -> bool:
-    """Whether the locked file is still the one that others find under this path."""
+    """Return True if the locked file is still the one that other processes find under this path."""
     try:
         return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:

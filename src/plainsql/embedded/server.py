@@ -24,7 +24,7 @@ __all__ = ["EmbeddedServer"]
 
 
 class EmbeddedServer:
-    """A running server, used by this process until `stop`. Made by `start`; a context manager."""
+    """A running server that this process uses until ``stop``; a context manager. ``start`` returns it."""
 
     def __init__(self, folder: ServerFolder, state: State, user: User, binaries: Binaries) -> None:
         self._folder = folder
@@ -33,7 +33,7 @@ class EmbeddedServer:
         self._binaries = binaries
         self._process = os.getpid()
         self._password = read_file(folder.password).decode()
-        # A program that just ends leaves in order, too; one that is killed does not.
+        # A program that ends without stop() leaves the server as well; one that is killed does not.
         atexit.register(self.stop)
 
     def __repr__(self) -> str:
@@ -46,7 +46,7 @@ class EmbeddedServer:
 
     @property
     def version(self) -> str:
-        """The server's version, as in ``18.6``."""
+        """The server's version, such as ``18.6``."""
         return self._state.version
 
     @property
@@ -80,14 +80,13 @@ class EmbeddedServer:
         """Return a connection URL that asyncpg, psycopg and PostgreSQL's programs accept.
 
         Args:
-            database: its name.
+            database: the database's name.
             user: a role; the superuser by default.
-            password: the role's. The superuser's own is put in by itself where the server asks for one, so
-                such a URL is a secret.
-            tcp: through 127.0.0.1 and not through the Unix socket.
+            password: the role's. If the server requires one, the superuser's is added, so such a URL is a
+                secret.
+            tcp: connect through 127.0.0.1 and not through the Unix socket.
 
-        Raises:
-            SettingsError: the server was started without ``tcp=True``.
+        Raises ``SettingsError`` if the server was started without ``tcp=True``.
         """
         check("url", database=database, user=user, password=password, tcp=tcp)
         if tcp and not self._state.tcp:
@@ -110,10 +109,9 @@ class EmbeddedServer:
 
         In the SQL, ``:'name'`` is a variable as a string and ``:"name"`` as an identifier.
 
-        Raises:
-            EmbeddedServerError: the server refused.
+        Raises ``EmbeddedServerError`` if the server refuses it.
         """
-        # Without its password: the URL is on psql's command line.
+        # Without the password: the URL is on psql's command line.
         url = connection_url(self._state, database, SUPERUSER)
         password = self._password if self._state.auth == "scram" else None
         return run_psql(self._binaries, url, sql, variables, password)
@@ -121,8 +119,7 @@ class EmbeddedServer:
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database, empty or as a copy of ``template``, and return its URL.
 
-        Raises:
-            EmbeddedServerError: it exists, or the template is missing or in use.
+        Raises ``EmbeddedServerError`` if the database exists, or if the template is missing or in use.
         """
         self.execute(
             'create database :"name" template :"template"', name=name, template=template or "template1"
@@ -130,25 +127,24 @@ class EmbeddedServer:
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database with all its sessions; one that does not exist is fine."""
+        """Drop a database with all its sessions, if it exists."""
         self.execute('drop database if exists :"name" with (force)', name=name)
 
     def disconnect(self, database: str) -> None:
-        """End all sessions of a database and wait until they are gone, as a template needs it."""
+        """End all sessions of a database and wait until they are gone: a template may have none."""
         self.execute(
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = :'name'",
             name=database,
         )
 
     def stop(self) -> None:
-        """Leave the server; the last user stops it, unless it is kept. Does nothing the second time.
+        """Leave the server; the last user stops it, unless it is kept. A second call does nothing.
 
-        Raises:
-            EmbeddedServerError: the server does not stop.
+        Raises ``EmbeddedServerError`` if the server does not stop.
         """
         user = self._user
         if user is None or os.getpid() != self._process:
-            return  # a forked child does not leave for its parent
+            return  # a forked child must not leave for its parent
         self._user = None
         atexit.unregister(self.stop)
         with lifecycle_lock(self._folder):

@@ -1,4 +1,4 @@
-"""The folder of a server: what lies where, and which folders may be used.
+"""The folder of a server: its files, and the checks that it is safe to use.
 
 ::
 
@@ -8,14 +8,14 @@
       alive         held (flock) by the server's processes as long as one of them lives
       state.json    how the server was started
       password      the superuser's password, for TCP and ``auth="scram"``
-      pg_hba.conf   written anew at each start
+      pg_hba.conf   written at each start
       server.log    this start's log; ``server.log.1`` is the one before
       data/         PostgreSQL's data directory, mode 0700
-      run/          the Unix socket, mode 0700, where its path is short enough
+      run/          the Unix socket, mode 0700, if its path is short enough
 
-The path of a Unix socket may have about 107 bytes (103 on macOS). Where ``run/`` would be longer, the socket
-lies in a private folder under the system's temporary folder, which ``state.json`` names and which goes
-with the server.
+The path of a Unix socket may have about 107 bytes (103 on macOS). If the path of ``run/`` is longer, the
+socket is in a private folder under the system's temporary folder. ``state.json`` names that folder, and it
+is removed with the server.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 PROJECT_FOLDER = ".plainsql"
-"""Beside ``pyproject.toml``: what is kept of a project and is no part of it."""
+"""The folder next to ``pyproject.toml`` with the data of a project that are not part of it."""
 
 _SOCKET_PATH_BYTES = 103
 _RUN = "plainsql-run-"
@@ -53,7 +53,7 @@ _OWN_FILES = frozenset({"lock", "users", "alive"})
 def project_folder(start: Path | None = None) -> Path:
     """Return the folder of a project's development server: ``.plainsql/server``.
 
-    It lies beside the nearest ``pyproject.toml`` at or above ``start`` (default: the working folder), else in
+    It is next to the nearest ``pyproject.toml`` at or above ``start`` (default: the working folder), else in
     ``start`` itself. Nothing is created.
     """
     start = (start or Path.cwd()).absolute()
@@ -62,12 +62,12 @@ def project_folder(start: Path | None = None) -> Path:
 
 
 def scratch_root() -> Path:
-    """Return the private folder that holds this user's scratch servers, made where it is missing.
+    """Return the private folder of this user's scratch servers; create it if it is missing.
 
-    A name that can be foretold may have been taken by another user: then it is one below the home folder.
+    The name in the temporary folder is predictable, so another user may have taken it. Then the folder is
+    below the home folder.
 
-    Raises:
-        EmbeddedServerError: neither can be used.
+    Raises ``EmbeddedServerError`` if neither can be used.
     """
     shared = Path(tempfile.gettempdir()) / f"plainsql-{os.geteuid()}"
     try:
@@ -76,7 +76,7 @@ def scratch_root() -> Path:
         refusal = error
     else:
         return shared
-    with suppress(OSError, RuntimeError):  # no home folder, or none that can be written to
+    with suppress(OSError, RuntimeError):  # no home folder, or it is not writable
         own = Path.home() / ".cache" / "plainsql-scratch"
         own.parent.mkdir(parents=True, exist_ok=True)
         make_folder(own, _private_mode())
@@ -89,7 +89,7 @@ def scratch_root() -> Path:
 
 
 def scratch_folder(name: str) -> Path:
-    """Return the folder of the scratch server that goes by ``name``, for processes that share it."""
+    """Return the folder of the scratch server called ``name``, for processes that share it."""
     return scratch_root() / name
 
 
@@ -98,7 +98,7 @@ class ServerFolder:
     """The paths of one server."""
 
     path: Path
-    """Absolute."""
+    """An absolute path."""
 
     @property
     def lock(self) -> Path:
@@ -137,17 +137,16 @@ class ServerFolder:
         return self.path / "run"
 
     def make(self) -> None:
-        """Create the folder, private, or accept one that is ours alone, and empty or already a server's.
+        """Create the private folder, or accept one that only we can change and that is empty or a server's.
 
-        Raises:
-            EmbeddedServerError: it cannot be created or written, others can change it, a link stands in it
-                in the place of a folder, or it holds other things.
+        Raises ``EmbeddedServerError`` if it cannot be created or written, if other users can change it, if a
+        link is in the place of one of its folders, or if it holds other files.
         """
         with _usable(self.path):
             home = self.path.parent
             if home.name == PROJECT_FOLDER:
                 home.parent.mkdir(parents=True, exist_ok=True)
-                # Not private: root may have to let an unprivileged user pass.
+                # Not private: if root runs this, an unprivileged user may have to pass through.
                 make_ignored_folder(home)
             else:
                 home.mkdir(parents=True, exist_ok=True)
@@ -179,7 +178,7 @@ class ServerFolder:
             )
         for entry in entries.values():
             if entry.is_symlink():
-                # git keeps links: one that a repository brings would lead us to its author's choice of files.
+                # git keeps links: a link in a repository would point us to a file of its author's choice.
                 raise FileError(
                     f"{entry} is a symbolic link, and a server makes none", hint=f"remove {entry}"
                 )
@@ -195,7 +194,7 @@ class ServerFolder:
             with _usable(self.run):
                 make_folder(self.run)
             return self.run
-        # The same name each time, so that URLs that are written down outlive a restart.
+        # The same name each time, so that a URL in a file is valid after a restart.
         name = _RUN + hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
         for parent in map(Path, (tempfile.gettempdir(), "/tmp")):
             if len(os.fsencode(parent)) <= _SOCKET_PATH_BYTES - 45 and parent.is_dir():
@@ -207,26 +206,26 @@ class ServerFolder:
         )
 
     def remove_socket_folder(self, folder: Path) -> None:
-        """Remove the socket's folder; of a foreign one, nothing but our own socket."""
+        """Remove the socket's folder, if it is one that we create."""
         if folder == self.run or folder.name.startswith(_RUN):
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def usable(self) -> Generator[None]:
-        """Turn the operating system's errors into one that names the folder."""
+        """Raise the operating system's errors as an ``EmbeddedServerError`` that names the folder."""
         with _usable(self.path):
             yield
 
 
 def is_disk_full(output: str) -> bool:
-    """Whether what one of PostgreSQL's programs wrote tells of a full disk, in either of its ways."""
+    """Return True if the output of a PostgreSQL program reports a full disk, in one of its two texts."""
     return "No space left on device" in output or "Check free disk space" in output
 
 
 def _private_folder(path: Path, mode: int = 0o700) -> Path:
-    """Make a folder in a place that all can write to, or one of a random name where this one is not ours.
+    """Create a folder in a folder that all users can write to; with a random name, if this one is not ours.
 
-    A name that can be foretold may have been taken by somebody who would like to read along.
+    Another user may have taken a predictable name, to read what is written there.
     """
     path.mkdir(mode=mode, exist_ok=True)
     found = path.lstat()
@@ -236,7 +235,7 @@ def _private_folder(path: Path, mode: int = 0o700) -> Path:
 
 
 def _private_mode() -> int:
-    # Root may have to hand data/ and run/ to an unprivileged user, who must pass through, but sees nothing.
+    # Root may have to give data/ and run/ to an unprivileged user, who must pass through but not list it.
     return 0o711 if os.geteuid() == 0 else 0o700
 
 

@@ -1,4 +1,4 @@
-"""How a server was started: what joining processes must know and may not contradict."""
+"""The state of a started server: its address and options, which joining processes read and must match."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Auth = Literal["trust", "scram"]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """Written before each start, removed after each stop. Holds no secret."""
+    """The content of ``state.json``, written before each start and removed after each stop. No secrets."""
 
     version: str
-    """Of the server, as in ``18.6``."""
+    """The server's version, such as ``18.6``."""
     socket_folder: str
     port: int
-    """Of the socket's name, and of 127.0.0.1 where ``tcp`` is true."""
+    """The number in the socket's name, and the port on 127.0.0.1 if ``tcp`` is true."""
     tcp: bool
     auth: Auth
     scratch: bool
@@ -34,7 +34,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_state(folder: ServerFolder) -> State | None:
-    """Return the state, or None where there is none that can be read."""
+    """Return the state, None if there is none or if it cannot be decoded."""
     try:
         return msgspec.json.decode(read_file(folder.state), type=State)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -42,7 +42,7 @@ def read_state(folder: ServerFolder) -> State | None:
 
 
 def write_state(folder: ServerFolder, state: State) -> None:
-    """Write the state, whole or not at all."""
+    """Write the state, completely or not at all."""
     with replace_file(folder.state, mode=0o600) as file:
         file.write(msgspec.json.format(msgspec.json.encode(state)))
 
@@ -50,37 +50,36 @@ def write_state(folder: ServerFolder, state: State) -> None:
 def connection_url(
     state: State, database: str, user: str, password: str | None = None, *, tcp: bool = False
 ) -> str:
-    """Return a URL that asyncpg, psycopg and libpq read alike."""
+    """Return a URL that means the same to asyncpg, psycopg and libpq."""
     login = quote(user, safe="") + ("" if password is None else f":{quote(password, safe='')}")
     path = quote(database, safe="")
     if tcp:
-        # The server has no TLS; without this, drivers spend a round trip to learn so.
+        # The server has no TLS; without this, drivers spend a round trip to find out.
         return f"postgresql://{login}@127.0.0.1:{state.port}/{path}?sslmode=disable"
     return f"postgresql://{login}@/{path}?host={quote(state.socket_folder, safe='')}&port={state.port}"
 
 
-def require_compatible(running: State, asked: State, folder: ServerFolder) -> None:
-    """Refuse to join a server that was started in another way than asked.
+def require_compatible(running: State, wanted: State, folder: ServerFolder) -> None:
+    """Refuse to join a server that was started with other options.
 
-    ``keep`` may be added to a running server, and what was not asked for is accepted.
+    ``keep`` may be added to a running server. Options that the caller leaves out may have any value.
 
-    Raises:
-        EmbeddedServerError: names every difference.
+    Raises ``EmbeddedServerError`` that names every difference.
     """
     differences: list[str] = []
-    if asked.scratch != running.scratch:
-        differences.append(f"scratch={asked.scratch} (it runs with scratch={running.scratch})")
-    if asked.auth != running.auth:
-        differences.append(f"auth={asked.auth!r} (it runs with auth={running.auth!r})")
-    if asked.tcp and not running.tcp:
+    if wanted.scratch != running.scratch:
+        differences.append(f"scratch={wanted.scratch} (it runs with scratch={running.scratch})")
+    if wanted.auth != running.auth:
+        differences.append(f"auth={wanted.auth!r} (it runs with auth={running.auth!r})")
+    if wanted.tcp and not running.tcp:
         differences.append("tcp=True (it listens on its Unix socket only)")
-    if missing := [name for name in asked.preload if name not in running.preload]:
+    if missing := [name for name in wanted.preload if name not in running.preload]:
         differences.append(f"preload={missing!r} (it has not loaded them)")
-    for name, value in asked.settings.items():
+    for name, value in wanted.settings.items():
         if running.settings.get(name) != value:
             differences.append(f"the setting {name}={value} (it was started without it)")
     if differences:
         raise EmbeddedServerError(
-            f"the server in {folder.path} runs already, and not as asked: {'; '.join(differences)}",
-            hint="ask for the same, or stop it first (plainsql.embedded.stop)",
+            f"the server in {folder.path} runs already, with other options: {'; '.join(differences)}",
+            hint="start it with the same options, or stop it first (plainsql.embedded.stop)",
         )

@@ -78,8 +78,7 @@ def _cut_off(
 def refuse_drift(folder: Folder, status: Status) -> None:
     """Raise for each migration that was edited, or whose file is gone.
 
-    Raises:
-        DriftError: naming all of them.
+    Raises ``DriftError`` if naming all of them.
     """
     what = {"edited": "its file was edited after it was applied", "missing": "its file is gone"}
     lines = [f"{item.name}: {what[item.state]}" for item in status.drifted]
@@ -100,8 +99,7 @@ def refuse_drift(folder: Folder, status: Status) -> None:
 def refuse_gaps(folder: Folder, status: Status) -> None:
     """Raise where a number is left out that the database does not know either.
 
-    Raises:
-        MigrationFolderError: naming all of them.
+    Raises ``MigrationFolderError`` if naming all of them.
     """
     errors: list[MigrationError] = []
     for layer, members in folder.sets.items():

@@ -10,8 +10,8 @@ import psycopg
 from psycopg import generators, pq
 from psycopg.abc import PQGen
 
+from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import libpq_options
-from plainsql.diagnose import cannot_connect
 from plainsql.errors import MigrationError
 
 __all__ = ["Connection", "Interruption", "ServerRefusal", "clean", "connected", "send", "watch_client"]
@@ -44,11 +44,10 @@ class Interruption(KeyboardInterrupt):
 def connected(url: str) -> Generator[Connection]:
     """Connect, in autocommit mode: each transaction is begun where one is meant.
 
-    `url` is a libpq URL or connection string, as ``plainsql.connect`` takes it.
+    ``url`` is a libpq URL or connection string, as ``plainsql.connect`` takes it.
     No statement is prepared by name: through a pooler it would stay behind in another client's session.
 
-    Raises:
-        ConnectError: the server cannot be reached or does not let us in.
+    Raises ``ConnectError`` if the server cannot be reached or does not let us in.
     """
     options: dict[str, Any] = {**libpq_options(url, fallback_name="plainsql migrate")}
     options["client_encoding"] = "utf8"
@@ -116,9 +115,8 @@ def send(connection: Connection, sql: str) -> None:
 
     Nothing in it is a placeholder, so percent signs are percent signs.
 
-    Raises:
-        ServerRefusal: a statement failed.
-        Interruption: Ctrl-C; the statement was cancelled.
+    Raises ``ServerRefusal`` if a statement failed. Raises ``Interruption`` if Ctrl-C; the statement was
+    cancelled.
     """
     results: list[pq.abc.PGresult] = []
 

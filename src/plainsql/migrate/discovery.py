@@ -76,8 +76,7 @@ class Folder:
     def only(self, layers: Sequence[str] | None) -> Folder:
         """The named layers alone, in the order given; all of them for ``None``.
 
-        Raises:
-            MigrationError: a layer has no files here.
+        Raises ``MigrationError`` if a layer has no files here.
         """
         if layers is None:
             return self
@@ -90,8 +89,7 @@ class Folder:
     def find(self, wanted: str) -> Migration:
         """The one migration that ``0003``, ``0003_add_index`` or ``realty/0003`` means.
 
-        Raises:
-            MigrationError: none, or several of different layers.
+        Raises ``MigrationError`` if none, or several of different layers.
         """
         layer, _, rest = wanted.rpartition("/")
         found = [
@@ -111,9 +109,8 @@ class Folder:
 def read_folder(path: str | os.PathLike[str]) -> Folder:
     """Read every migration of a folder.
 
-    Raises:
-        MigrationError: there is no such folder.
-        MigrationFolderError: all that is wrong with its files.
+    Raises ``MigrationError`` if there is no such folder. Raises ``MigrationFolderError`` if all that is
+    wrong with its files.
     """
     root = Path(path)
     if not root.is_dir():
@@ -132,7 +129,7 @@ def read_folder(path: str | os.PathLike[str]) -> Folder:
 
 
 def gaps(members: Iterable[Migration], known: Iterable[int] = ()) -> list[MigrationError]:
-    """An error for each number that is left out, unless it is among the `known` (applied) ones."""
+    """An error for each number that is left out, unless it is among the ``known`` (applied) ones."""
     errors = []
     for before, after in pairwise(members):
         left_out = set(range(before.number + 1, after.number)) - set(known)
@@ -285,7 +282,7 @@ def _ends_transaction(words: tuple[str, ...]) -> bool:
 
 
 def _depends_errors(members: Sequence[Migration]) -> Iterable[MigrationError]:
-    """`-- depends:` never changes the order here: it is checked against the numbers."""
+    """``-- depends:`` never changes the order here: it is checked against the numbers."""
     earlier: set[str] = set()
     for migration in members:
         for wanted in migration.script.header.depends:

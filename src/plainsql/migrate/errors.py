@@ -29,7 +29,7 @@ class MigrationFolderError(MigrationError):
 
 
 class MigrationFailedError(MigrationError):
-    """The server refused a statement of a migration. `detail` says what was kept."""
+    """The server refused a statement of a migration. ``detail`` says what was kept."""
 
     def __init__(
         self,

@@ -49,9 +49,9 @@ def execute(
         done: names of what the run has completed so far, to be named in an error.
         report: told what happens.
 
-    Raises:
-        MigrationFailedError: the server refused a statement or the commit, or an invalid index is in the way.
-        MigrationInterrupted: Ctrl-C, or a signal that is treated alike; it says what is kept.
+    Raises ``MigrationFailedError`` if the server refused a statement or the commit, or an invalid index
+    is in the way. Raises ``MigrationInterrupted`` if Ctrl-C, or a signal that is treated alike; it says
+    what is kept.
     """
     began = time.monotonic()
     report(Progress("started", step.direction, step.name))

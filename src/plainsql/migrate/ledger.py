@@ -119,7 +119,7 @@ class _YoyoBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has 
         return [str(row[0]) for row in found]
 
     def ensure_internal_schema_updated(self) -> None:
-        """Done by `create_tables`, under our lock: yoyo would take its own, and look at each mark."""
+        """Done by ``create_tables``, under our lock: yoyo would take its own, and look at each mark."""
 
     def create_tables(self) -> None:
         tables = self.list_tables()
@@ -277,8 +277,7 @@ def find_schema(connection: Connection) -> str:
     The whole ``search_path`` is searched: a migration may create a schema of the user's own name, and the
     records in public would seem gone.
 
-    Raises:
-        MigrationError: no schema of the ``search_path`` exists.
+    Raises ``MigrationError`` if no schema of the ``search_path`` exists.
     """
     row = connection.execute(
         """

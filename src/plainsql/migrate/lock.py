@@ -54,8 +54,7 @@ def held(
         by_session: whether the session holds it, or a transaction that the block then is; by default, a
             transaction if a pooler stands in between, through which no session is ours.
 
-    Raises:
-        LockedError: it was not to be had in that time; the message says who holds it.
+    Raises ``LockedError`` if it was not to be had in that time; the message says who holds it.
     """
     if by_session is None:
         by_session = not is_behind_pooler(connection)

@@ -44,8 +44,7 @@ class Mark:
 def find_marked(files: Folder, status: Status, wanted: str) -> list[MigrationStatus]:
     """The migration that ``0003``, ``0003_add_index`` or ``realty/0003`` means; its file may be gone.
 
-    Raises:
-        MigrationError: none, or several of different layers.
+    Raises ``MigrationError`` if none, or several of different layers.
     """
     by_name = {item.name: item for item in status.migrations}
     name = wanted if wanted in by_name else files.find(wanted).name
@@ -63,9 +62,8 @@ def plan_mark(
 ) -> tuple[Mark, ...]:
     """Return the marks to record, in the order of the numbers.
 
-    Raises:
-        MigrationError: it is recorded already, its file is needed and gone, one before it is not applied, or
-            the database is found to be otherwise and `force` is not set.
+    Raises ``MigrationError`` if it is recorded already, its file is needed and gone, one before it is not
+    applied, or the database is found to be otherwise and ``force`` is not set.
     """
     known = {migration.name: migration for migration in files.migrations}
     marks = []

@@ -25,9 +25,8 @@ def plan_apply(
 ) -> list[Step]:
     """What is pending, up to the target where there is one.
 
-    Raises:
-        DriftError: an applied file was edited, or is gone.
-        MigrationError: a number is left out, or a rollback was cut off.
+    Raises ``DriftError`` if an applied file was edited, or is gone. Raises ``MigrationError`` if a number
+    is left out, or a rollback was cut off.
     """
     current = comparison.compare(files, ledgers)
     comparison.refuse_gaps(files, current)
@@ -54,14 +53,13 @@ def plan_apply(
 def plan_rollback(
     files: Folder, ledgers: Ledgers, *, target: Migration | None, steps: int | None, lock_timeout: float
 ) -> list[Step]:
-    """What was applied after the target, the last first; without one, the last `steps`, or all for ``None``.
+    """What was applied after the target, the last first; without one, the last ``steps``, or all for ``None``.
 
     Migrations whose run was cut off come before all others, and count as steps: what of them is there stands
     on what was applied before.
 
-    Raises:
-        MigrationError: the target is not applied, or a file that is needed is not there.
-        MigrationFolderError: a rollback file holds no statement.
+    Raises ``MigrationError`` if the target is not applied, or a file that is needed is not there. Raises
+    ``MigrationFolderError`` if a rollback file holds no statement.
     """
     cut_off = comparison.compare(files, ledgers).having("interrupted")
     cut_off_names = {item.name for item in cut_off}

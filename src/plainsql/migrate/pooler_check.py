@@ -40,8 +40,7 @@ def refuse_pooler(
         pooler: what the caller knows of it: ``session`` is believed unless it is found to be wrong.
         hint: what to do.
 
-    Raises:
-        ConnectError: nothing was done.
+    Raises ``ConnectError`` if nothing was done.
     """
     if pooler == "session":
         if not _changes_backends(connection):

@@ -115,7 +115,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run did. In a dry run `done` is empty, and `planned` is what would run."""
+    """What a run did. In a dry run ``done`` is empty, and ``planned`` is what would run."""
 
     direction: Direction
     planned: tuple[Step, ...]

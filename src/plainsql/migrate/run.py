@@ -36,9 +36,7 @@ def status(url: str, folder: str | os.PathLike[str], *, layers: Sequence[str] | 
         folder: where the ``.sql`` files are, with or without a folder for each layer.
         layers: only these; all for ``None``.
 
-    Raises:
-        ConnectError: no connection.
-        MigrationError: the folder cannot be read.
+    Raises ``ConnectError`` if no connection. Raises ``MigrationError`` if the folder cannot be read.
     """
     check("migrate.status", url=url, folder=folder, layers=layers)
     files = read_folder(folder).only(layers)
@@ -67,7 +65,7 @@ def apply(
         folder: where the ``.sql`` files are, with or without a folder for each layer.
         to: stop after this one: ``0003``, ``0003_add_index`` or ``realty/0003``; other layers are left alone.
         layers: only these, in the order given; all for ``None``.
-        dry_run: only plan. `Run.planned` holds the SQL.
+        dry_run: only plan. ``Run.planned`` holds the SQL.
         allow_edited: go on though applied files were edited or are gone.
         lock_timeout: seconds that a statement of a transactional file waits for a lock; 0 for ever.
             Files outside a transaction wait for ever: a short limit would leave an invalid index behind.
@@ -76,12 +74,10 @@ def apply(
             default each is refused, as it cannot be asked.
         on_progress: told of each start and, after its commit, of each end.
 
-    Raises:
-        ConnectError: no connection, or a pooler is in the way.
-        MigrationFailedError: a statement failed; what was completed before stays, and is named.
-        DriftError: an applied file was edited, or is gone.
-        LockedError: another run did not end in time.
-        MigrationError: the folder cannot be read, or `to` names nothing in it.
+    Raises ``ConnectError`` if no connection, or a pooler is in the way. Raises ``MigrationFailedError``
+    if a statement failed; what was completed before stays, and is named. Raises ``DriftError`` if an
+    applied file was edited, or is gone. Raises ``LockedError`` if another run did not end in time. Raises
+    ``MigrationError`` if the folder cannot be read, or ``to`` names nothing in it.
     """
     check(
         "migrate.apply",
@@ -135,22 +131,21 @@ def rollback(
     Migrations whose run was cut off come before those, as part of them may be there.
 
     Args:
-        url: as for `apply`.
-        folder: as for `apply`.
-        to: undo what was applied after this one, in its layer; it stays applied itself. Wins over `steps`.
+        url: as for ``apply``.
+        folder: as for ``apply``.
+        to: undo what was applied after this one, in its layer; it stays applied itself. Wins over ``steps``.
         steps: how many to undo.
-        all: undo all of them. Wins over `to`.
+        all: undo all of them. Wins over ``to``.
         layers: only these; all for ``None``.
-        dry_run: only plan. `Run.planned` holds the SQL.
+        dry_run: only plan. ``Run.planned`` holds the SQL.
         confirm: asked once, with the plan, while the lock is held; nothing is done unless it says yes.
-        lock_timeout: as for `apply`.
-        wait: as for `apply`.
-        pooler: as for `apply`.
-        on_progress: as for `apply`.
+        lock_timeout: as for ``apply``.
+        wait: as for ``apply``.
+        pooler: as for ``apply``.
+        on_progress: as for ``apply``.
 
-    Raises:
-        ConnectError: as for `apply`, and so MigrationFailedError and LockedError.
-        MigrationError: one of them has no rollback file, or no file at all; nothing was done.
+    Raises ``ConnectError`` if as for ``apply``, and so MigrationFailedError and LockedError. Raises
+    ``MigrationError`` if one of them has no rollback file, or no file at all; nothing was done.
     """
     check(
         "migrate.rollback",
@@ -205,23 +200,22 @@ def mark(
     """Record that a migration is applied as its file stands, or that it is not; run nothing of it.
 
     Args:
-        url: as for `apply`.
-        folder: as for `apply`.
+        url: as for ``apply``.
+        folder: as for ``apply``.
         name: ``0003``, ``0003_add_index`` or ``realty/0003``. One whose file is gone by its whole name.
         applied: whether to record that it is applied, or that it is not.
-        layers: as for `apply`.
+        layers: as for ``apply``.
         dry_run: only look.
         force: record it though the database is found to be otherwise.
         confirm: asked once, while the lock is held; nothing is recorded unless it says yes.
-        wait: as for `apply`.
-        pooler: as for `apply`.
+        wait: as for ``apply``.
+        pooler: as for ``apply``.
         on_progress: told who holds the lock, if it must be waited for.
 
-    Returns what was recorded, or in a dry run would be; empty if `confirm` said no.
+    Returns what was recorded, or in a dry run would be; empty if ``confirm`` said no.
 
-    Raises:
-        ConnectError: as for `apply`, and so LockedError.
-        MigrationError: it is so already, or the database is found to be otherwise.
+    Raises ``ConnectError`` if as for ``apply``, and so LockedError. Raises ``MigrationError`` if it is so
+    already, or the database is found to be otherwise.
     """
     check(
         "migrate.mark",

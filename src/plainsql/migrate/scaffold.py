@@ -29,11 +29,10 @@ _DOWN = """\
 def new(folder: str | os.PathLike[str], what: str, *, layer: str | None = None) -> tuple[Path, Path]:
     """Create ``NNNN_<what>.sql`` and its rollback file, with the next number, for their author to fill in.
 
-    `what` says it in a few words: "add phone to leads". The folder is made where it does not exist.
+    ``what`` says it in a few words: "add phone to leads". The folder is made where it does not exist.
     Returns both paths, the migration's first.
 
-    Raises:
-        MigrationError: no letter in `what`, or the folder has layers and none is named.
+    Raises ``MigrationError`` if no letter in ``what``, or the folder has layers and none is named.
     """
     check("migrate.new", folder=folder, what=what, layer=layer)
     root = Path(folder)

@@ -28,8 +28,7 @@ def dump(url: str) -> str:
     Args:
         url: a libpq URL or connection string. Owners and grants are part of the text, so compare as one role.
 
-    Raises:
-        ConnectError: no connection.
+    Raises ``ConnectError`` if no connection.
     """
     blocks: list[str] = []
     with connected(url) as connection, connection.transaction():

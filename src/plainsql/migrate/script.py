@@ -148,7 +148,7 @@ def _tokens(source: str) -> Iterator[tuple[str, int, str]]:
 
 
 def _end_of_comment(source: str, at: int) -> int:
-    """Where a block comment ends whose opening stands before `at`: PostgreSQL's comments nest."""
+    """Where a block comment ends whose opening stands before ``at``: PostgreSQL's comments nest."""
     depth = 1
     while depth:
         edge = _COMMENT_EDGE.search(source, at)

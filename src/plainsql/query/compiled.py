@@ -1,8 +1,9 @@
-"""Compiled queries: what executors need of a query, and users do not.
+"""Compiled queries: the part of a query that executors need, and users do not.
 
 An executor gets the text to send for a call's arguments (``text``), and has the records that come back made
-into the result (``result``). Which statements may share a connection, a round trip or a stored result follows
-from the facts that are kept here; ``plainsql generate`` proves them and writes them into the module.
+into the result (``result``). The facts decide
+whether calls may share a connection, a round trip or a stored result; ``plainsql generate`` proves them and
+writes them into the module.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ class QueryFacts:
     row_security: Mapping[str, tuple[str, ...]] | None = None
     """By table: the settings of the session without which row-level security hides all of its rows."""
     cache: CachedRead | None = None
-    """How the result is cached, and what it depends on; None: not at all."""
+    """The caching of the result and its dependencies; None if it is not cached."""
     changes: tuple[Change, ...] = ()
     """The rows that it may change, for cached reads."""
     autobatch: bool = True
-    """Whether concurrent calls may share a round trip, if it only reads."""
+    """False if concurrent calls of a read must not share a round trip."""
     more_columns: bool = False
-    """Whether columns that tables gain are left out at the end of a row: the text has a ``*`` and the header
+    """True if columns that tables gain are left out at the end of a row: the text has a ``*`` and the header
     allows it."""
     not_null: tuple[str, ...] = ()
     """Columns that are never null by the header's word alone: a null raises ``DecodeError``."""
@@ -93,7 +94,7 @@ class CompiledQuery(Generic[T, R]):
         self.item = item
         """The type of a row or single value; None until ``set_columns``, if the query was loaded."""
         self.compared = False
-        """Whether a description of the result was compared with the row type."""
+        """True if a description of the result was compared with the row type."""
         self._facts = facts
         self._bind = bind
         self._build: Build | None = None
@@ -178,7 +179,7 @@ class CompiledQuery(Generic[T, R]):
 
     @property
     def needs_columns(self) -> bool:
-        """Whether ``set_columns`` must be called before ``result``: the row type is not known yet."""
+        """True if ``set_columns`` must be called before ``result``: the row type is not known yet."""
         return self.item is None
 
     def compare(self, columns: tuple[Described, ...]) -> None:
@@ -215,7 +216,7 @@ class CompiledQuery(Generic[T, R]):
                 f"{self.name} returns no columns, its header says it does",
                 hint=f"declare 'returns: count' in {self.file}",
             )
-        # A void column is null whatever the header says.
+        # A void column is null even if the header claims otherwise.
         void = {column.name for column in columns if column.type_name == "void"}
         self.not_null = tuple(name for name in self.not_null if name not in void)
         row_name = getattr(self._bind, "row_name", None)

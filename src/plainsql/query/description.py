@@ -2,7 +2,7 @@
 
 Rows are built by position. A column that was added, dropped or renamed since the row type was written would
 put another column's value into a field, so the description of each prepared statement is compared once: the
-names of all columns, and their types as far as Python tells them apart. ``integer`` that became ``bigint``
+names of all columns, and their types as far as Python distinguishes them. ``integer`` that became ``bigint``
 still fits; ``text`` that became ``timestamptz`` does not.
 """
 
@@ -33,21 +33,21 @@ class Described(NamedTuple):
 
     @property
     def is_json(self) -> bool:
-        """Whether it arrives as JSON text."""
+        """True if it arrives as JSON text."""
         return _KINDS.get(self.oid) is _JSON
 
 
 class Expectation(NamedTuple):
-    """What a row type takes in one place."""
+    """The column that a row type expects in one position."""
 
     name: str | None
     """The field's name, with that of its nested row in front; None for a single value."""
     kind: object
-    """What `_kind_of` says of the annotation."""
+    """The result of `_kind_of` for the annotation."""
 
 
 _ANY = object()
-"""The kind of an annotation that takes whatever comes but JSON, which arrives as text."""
+"""The kind of an annotation that takes any value except JSON, which arrives as text."""
 
 _UNKNOWN = object()
 """The kind of a type of an extension or a user, and of an annotation that no built-in type has."""
@@ -106,7 +106,7 @@ _KINDS: dict[int, object] = {
     3802: _JSON,
     5038: _TUPLE,  # pg_snapshot
     5069: int,  # xid8
-    # Of ranges, the set of what the bounds are.
+    # For ranges, the set of the kinds of the bounds.
     3904: frozenset({int}),
     3906: frozenset({Decimal}),
     3908: frozenset({dt.datetime}),
@@ -187,11 +187,11 @@ _ELEMENTS: dict[int, int] = {
     4535: 3912,
     4536: 3926,
 }
-"""Of the built-in arrays and multiranges, the type of the elements."""
+"""The element type of the built-in arrays and multiranges."""
 
 
 def expectations(item: Any) -> tuple[Expectation, ...]:
-    """Return what a row type, or the type of a single value, takes: one entry for each column, in order."""
+    """Return the columns that a row type, or the type of a single value, expects, in order."""
     if isinstance(item, type) and issubclass(item, Row):
         return tuple(Expectation(name, _kind_of(annotation)) for name, annotation in leaves(item))
     return (Expectation(None, _kind_of(item)),)
@@ -200,7 +200,7 @@ def expectations(item: Any) -> tuple[Expectation, ...]:
 def mismatch(
     expected: Sequence[Expectation], columns: Sequence[Described], *, more: bool = False
 ) -> str | None:
-    """Say how a described result differs from what is expected, or return None if it does not.
+    """Return how a described result differs from the expected one, or None if it does not.
 
     ``more``: columns that follow the expected ones are no difference.
     """
@@ -229,7 +229,7 @@ def _as_identifier(name: str) -> str:
 
 
 def _fits(kind: object, oid: int) -> bool:
-    """Whether values of a type may be read by an annotation of this kind: yes where that is not known."""
+    """Return whether an annotation of this kind can read values of a type: yes if that is unknown."""
     if isinstance(kind, tuple):  # a list's
         element = _ELEMENTS.get(oid)
         return oid not in _KINDS if element is None else _fits(kind[0], element)
@@ -246,7 +246,7 @@ def _fits(kind: object, oid: int) -> bool:
 
 @cache
 def _kind_of(annotation: Any) -> object:
-    """Return what tells an annotation from others: a class, a word, or, of a list, a tuple of its
+    """Return the kind of an annotation: a class, a word, or, for a list, a tuple of its
     element's.
     """
     origin = get_origin(annotation)

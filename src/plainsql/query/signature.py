@@ -102,7 +102,7 @@ class Signature:
             wrong.append(f"missing {', '.join(missing)}")
         if unknown:
             wrong.append(f"unknown {', '.join(unknown)}")
-        if not wrong:  # an error inside the function itself: say what it said
+        if not wrong:  # an error inside the function itself: pass its text on
             return BindError(f"{self._name}: {error}")
         return BindError(f"{self._name}: {'; '.join(wrong)}", hint=f"call {self.text()}")
 
@@ -137,11 +137,11 @@ def row_count_error(name: str, file: str, found: int, *, optional: bool) -> NoRo
     if found == 0:
         return NoRowError(
             f"{name}: expected {at_most}, got none",
-            hint=f"where no row is an answer, declare 'returns: optional …' in {file}",
+            hint=f"if no row is an answer, declare 'returns: optional …' in {file}",
         )
     return TooManyRowsError(
         f"{name}: expected {at_most}, got {found}",
-        hint=f"where several rows are an answer, declare 'returns: many …' in {file}",
+        hint=f"if several rows are an answer, declare 'returns: many …' in {file}",
     )
 
 

@@ -77,7 +77,7 @@ class QueryTexts:
         at = int(position) if position and position.isdecimal() else None
         if "$" in message:
             # Errors alone need it.
-            from plainsql.statements.refusals import refusal
+            from plainsql.statements.server_errors import refusal
 
             named = refusal(text.variant, message, sqlstate=sqlstate, position=at)
             if named.message != message:

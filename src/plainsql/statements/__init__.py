@@ -1,9 +1,11 @@
 """SQL files as statements: text in, values out.
 
-A file goes through these modules in this order: ``catalog`` finds it, ``header`` and ``keys`` read the
-comments at its top, ``scanner`` divides the rest into tokens, ``placeholders`` finds the parameters,
-``blocks`` the conditional lines, ``variants`` makes the texts to send, and ``parse`` puts it all together as
-a ``model.Statement``. Nothing here knows a database.
+A file goes through these modules in this order: ``discovery`` finds it, ``header``, ``header_values`` and
+``header_encryption`` read the comments at its top, ``scanner`` divides the rest into tokens, ``placeholders``
+finds the parameters, ``optional_lines`` the conditional lines, and ``variants`` makes the texts to send.
+``parser`` calls them and returns a ``model.Statement``; ``catalog`` does so for a whole folder.
+
+These modules know no database.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .catalog import Catalog, load, load_sound
-    from .model import (
+    from plainsql.statements.catalog import Catalog, load, load_sound
+    from plainsql.statements.model import (
         Allowance,
         Bounds,
         CachePolicy,
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
         Returns,
         Statement,
     )
-    from .scanner import Kind, Token, scan
-    from .statement import parse
-    from .variants import MAX_VARIANTS, Compiled, Variant, compile_body
+    from plainsql.statements.parser import parse
+    from plainsql.statements.scanner import Kind, Token, scan
+    from plainsql.statements.variants import MAX_VARIANTS, Compiled, Variant, compile_body
 
 __all__ = [
     "MAX_VARIANTS",
@@ -64,14 +66,14 @@ _HOMES = {
         "Returns",
         "Statement",
     ),
-    "statement": ("parse",),
+    "parser": ("parse",),
     "scanner": ("Kind", "Token", "scan"),
     "variants": ("MAX_VARIANTS", "Compiled", "Variant", "compile_body"),
 }
 
 
 def __getattr__(name: str) -> object:
-    # Generated modules compile their text and read no header: they must not pay for what reads files.
+    # Generated modules compile their text and read no header: they must not import what reads files.
     for module, names in _HOMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,4 +1,4 @@
-"""A folder of SQL files as a catalog: the path is the name, and all that is wrong is said at once."""
+"""A folder of SQL files as a catalog: the path is the name, and one error lists all that is wrong."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from plainsql.errors import Place, SqlFileError, SqlFolderError
-
-from .folder import find_files, read_text
-from .header import close_match
-from .model import Statement
-from .statement import parse
+from plainsql.statements.discovery import find_files, read_text
+from plainsql.statements.header import close_match
+from plainsql.statements.model import Statement
+from plainsql.statements.parser import parse
 
 __all__ = ["Catalog", "load", "load_sound"]
 
@@ -23,13 +22,13 @@ class Catalog(Mapping[str, Statement]):
 
     def __init__(self, folder: str, statements: Mapping[str, Statement]) -> None:
         self.folder = folder
-        """The folder; the beginning of every path."""
+        """The folder, which begins every path."""
         self._statements = dict(sorted(statements.items()))
 
     def __getitem__(self, name: str) -> Statement:
-        """The statement of that name.
+        """Return the statement of that name.
 
-        Raises ``KeyError``, with the nearest name, where there is none.
+        Raises ``KeyError``, with the nearest name, if there is none.
         """
         try:
             return self._statements[name]
@@ -47,7 +46,7 @@ class Catalog(Mapping[str, Statement]):
         return len(self._statements)
 
     def modules(self) -> dict[str, list[Statement]]:
-        """The statements by module (``realty.leads``), modules and statements sorted."""
+        """Return the statements by module (``realty.leads``), modules and statements sorted."""
         modules: dict[str, list[Statement]] = {}
         for statement in self._statements.values():
             modules.setdefault(statement.module, []).append(statement)
@@ -55,7 +54,7 @@ class Catalog(Mapping[str, Statement]):
 
     @staticmethod
     def parse(text: str, name: str, path: str) -> Statement:
-        """The text of one file as a statement: :func:`plainsql.statements.parse`."""
+        """Return the text of one file as a statement: :func:`plainsql.statements.parse`."""
         return parse(text, name=name, path=path)
 
     def __repr__(self) -> str:
@@ -66,12 +65,12 @@ def load(folder: str | os.PathLike[str]) -> Catalog:
     """Read every ``.sql`` file below a folder.
 
     ``sql/realty/leads/get_by_id.sql`` becomes ``realty.leads.get_by_id``. Files and folders whose names begin
-    with a dot are not looked at, nor are files of other kinds. Paths in errors are relative to the working
-    folder where that is shorter.
+    with a dot are skipped, and so are files of other kinds. Paths in errors are relative to the working
+    folder if that is shorter.
 
     Raises:
-        SqlFileError: the folder cannot be read or holds no SQL file, or one thing is wrong in its files.
-        SqlFolderError: several things are; it holds them in the order of their places.
+        SqlFileError: the folder cannot be read or holds no SQL file, or its files have one error.
+        SqlFolderError: the files have several errors; it holds them in the order of their places.
     """
     catalog, errors = load_sound(folder)
     if len(errors) == 1:
@@ -82,11 +81,11 @@ def load(folder: str | os.PathLike[str]) -> Catalog:
 
 
 def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileError, ...]]:
-    """Read the files that can be read, as ``load`` does; return what is wrong with the others beside them.
+    """Read the files that are sound, as ``load`` does, and return them with the errors of the others.
 
-    For those who have more to say of the sound ones. What is wrong stands in the order of places.
+    It serves a caller that reports more about the sound ones. The errors are in the order of their places.
 
-    Raises ``SqlFileError`` where the folder cannot be read or holds no SQL file.
+    Raises ``SqlFileError`` if the folder cannot be read or holds no SQL file.
     """
     top = _shown(Path(folder))
     files, errors = find_files(top)
@@ -94,7 +93,7 @@ def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileEr
         raise SqlFileError(
             "there is no SQL file in this folder",
             place=Place(str(top)),
-            hint="Queries are files whose names end in .sql.",
+            hint="add a query file, whose name ends in .sql",
         )
     statements: dict[str, Statement] = {}
     for file in files:
@@ -110,7 +109,7 @@ def load_sound(folder: str | os.PathLike[str]) -> tuple[Catalog, tuple[SqlFileEr
 
 
 def _unforeseen(error: Exception, path: Path) -> SqlFileError:
-    from .faults import FAULT_HINT, fault_detail
+    from plainsql.statements.unexpected_errors import FAULT_HINT, fault_detail
 
     found = SqlFileError(
         "this file cannot be read", place=Place(str(path)), detail=fault_detail(error), hint=FAULT_HINT
@@ -120,7 +119,7 @@ def _unforeseen(error: Exception, path: Path) -> SqlFileError:
 
 
 def _shown(folder: Path) -> Path:
-    """The folder relative to the working folder, where that is shorter."""
+    """Return the folder relative to the working folder, if that is shorter."""
     try:
         relative = os.path.relpath(folder)
     except ValueError:  # on another drive

@@ -1,20 +1,20 @@
-"""The header of a SQL file: which comment lines at its top are description, and which are keys.
+"""The header of a SQL file: the description and the keys in the comment lines at its top.
 
-The header is the run of ``--`` lines at the top of the file (empty lines before it do not count); the first
-line that is anything else, an empty one too, ends it. In it::
+The header is the run of ``--`` lines at the top of the file (empty lines before it do not count). The first
+other line ends it, even an empty one. In it::
 
-    -- The lead who talks to us from this Telegram chat.      the description, up to the first key
-    --                                                        parts its paragraphs
+    -- The lead of this Telegram chat.                        the description, up to the first key
+    --                                                        divides its paragraphs
     -- returns: optional Lead                                 a key, a colon, a value
     -- param limit: 1..200 = 5                                a key with a name
-    -- allow: missing-index: the table has forty rows,        a value may go on in lines that are
-    --   and a scan of it is cheaper                          indented by two more blanks
+    -- allow: missing-index: the table has forty rows,        a value continues in lines that are
+    --   and a scan of it is cheaper                          indented by two more spaces
 
-The rules, exactly. A line is *shaped like a key* if a word, or two, stand before its first colon, and a blank
-or the line's end behind it. Before the first key, a line is a key if it is shaped like one and its first word
-is a key's; it is an error if its first word is nearly one (``return:``, ``Cache:``); it is description
-otherwise. From the first key on, every line must be a key, a continuation or empty. A key stands once,
-``param`` and ``column`` once for each name, ``allow`` once for each finding.
+The rules, exactly. A line is *shaped like a key* if it has a word, or two, before its first colon, and a
+space or the line's end behind the colon. Before the first key, a line is a key if it is shaped like one and
+its first word is a key's; it is an error if its first word is nearly one (``return:``, ``Cache:``); otherwise
+it is description. From the first key on, every line must be a key, a continuation or empty. A key is given
+once, ``param`` and ``column`` once for each name, ``allow`` once for each finding.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from typing import Final
 
 from plainsql.deprecation import warn_of_old_name
 from plainsql.errors import SqlFileError
-
-from .source import Source
-from .suggestions import returns_form
+from plainsql.statements.source import Source
+from plainsql.statements.suggestions import returns_form
 
 __all__ = ["KEYS", "Entry", "close_match", "read_layout"]
 
@@ -38,7 +37,7 @@ KEYS: Final = {
     "allow": "",
     "autobatch": "",
 }
-"""Every key, with the example of a name for those that take one: ``param limit: …``."""
+"""Every key, with an example of the name for those that take one: ``param limit: …``."""
 
 _FORMER_KEYS: Final = {"join": "autobatch"}
 
@@ -47,7 +46,7 @@ _NO_COLON: Final = re.compile(r"returns?[ \t]+(?:one|optional|many|value|count)\
 
 
 class Entry:
-    """A key with its value, and where both stand: the offsets are into the file's text."""
+    """A key with its value, and the offsets of both in the file's text."""
 
     __slots__ = ("key", "key_offset", "name", "name_offset", "value", "value_offset")
 
@@ -63,9 +62,9 @@ class Entry:
 
 
 def read_layout(source: Source, errors: list[SqlFileError]) -> tuple[str, list[Entry], int]:
-    """The description, the keys in order, and the offset of the first line after the header.
+    """Return the description, the keys in order, and the offset of the first line after the header.
 
-    What is wrong goes to ``errors``; the rest is read all the same.
+    Errors go to ``errors``; the rest is read all the same.
     """
     text = source.text
     description: list[str] = []
@@ -94,8 +93,8 @@ def read_layout(source: Source, errors: list[SqlFileError]) -> tuple[str, list[E
 
 
 def close_match(word: str, known: tuple[str, ...] | list[str], cutoff: float = 0.75) -> str | None:
-    """What the author most likely meant, if that is one of ``known``."""
-    # Only errors need it: difflib is not imported with the package.
+    """Return the word of ``known`` that the author most likely meant, if any is close."""
+    # Only errors need difflib: it is not imported with the package.
     from difflib import get_close_matches
 
     matches = get_close_matches(word.lower(), known, 1, cutoff)
@@ -109,7 +108,7 @@ def _skip_empty_lines(text: str) -> int:
 def _read_line(
     source: Source, content: str, offset: int, among_keys: bool, errors: list[SqlFileError]
 ) -> Entry | None:
-    """Read one line that may be a key; ``None`` for description and for what went to ``errors``."""
+    """Read one line that may be a key; ``None`` for description and for a line with an error."""
     shape = _SHAPE.match(content)
     if shape is None:
         if among_keys:
@@ -117,13 +116,13 @@ def _read_line(
                 source.error(
                     offset,
                     "expected a key and a colon, got text",
-                    hint="Put description before the first key; indent what continues a value by two blanks.",
+                    hint="indent a continued value by two spaces, or move description above the keys",
                 )
             )
         elif _NO_COLON.match(content):
             wanted = returns_form(content.split()[1:])
             errors.append(
-                source.error(offset, "a colon is missing after returns", hint=f"Write returns: {wanted}")
+                source.error(offset, "a colon is missing after returns", hint=f"write returns: {wanted}")
             )
         return None
     key, name = shape[1], shape[2] or ""
@@ -133,7 +132,7 @@ def _read_line(
             warn_of_old_name(f"{source.place(offset)}: the header key {shape[1]!r}", repr(key))
         if bool(name) != bool(KEYS[key]):
             errors.append(_wrong_name(source, content, key, name, offset))
-            # An entry all the same: the lines that follow are keys.
+            # The line makes an entry all the same: the lines that follow are keys.
             return Entry("", offset, name, offset, "", offset)
         return Entry(
             key, offset, name, offset + max(shape.start(2), 0), content[shape.end() :], offset + shape.end()
@@ -145,7 +144,7 @@ def _read_line(
         source.error(
             offset,
             f"unknown key {key!r}",
-            hint=f"Did you mean {meant}?" if meant else f"The keys are {', '.join(KEYS)}.",
+            hint=f"did you mean {meant}?" if meant else f"use one of {', '.join(KEYS)}",
         )
     )
     return Entry("", offset, name, offset, "", offset) if meant else None
@@ -156,10 +155,10 @@ def _wrong_name(source: Source, content: str, key: str, name: str, offset: int) 
         return source.error(
             offset + content.index(name, len(key)),
             f"{key} takes no name, got {name!r}",
-            hint=f"Write {key}: …",
+            hint=f"write {key}: …",
         )
     return source.error(
         offset + len(key),
         f"{key} needs a name before the colon",
-        hint=f"Write, for example, {key} {KEYS[key]}: …",
+        hint=f"write, for example, {key} {KEYS[key]}: …",
     )

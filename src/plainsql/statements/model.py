@@ -1,4 +1,4 @@
-"""What a SQL file says, as values: a statement, its parameters, what it returns."""
+"""The values that a SQL file declares: a statement, its parameters, its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plainsql.errors import Place
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from .variants import Compiled, Variant
+    from plainsql.statements.variants import Compiled, Variant
 
     Number: TypeAlias = int | Decimal
     Constant: TypeAlias = int | Decimal | str | bool | None
@@ -33,19 +33,19 @@ ReturnKind: TypeAlias = Literal["one", "optional", "many", "count"]
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """``returns:`` how many rows come back, and what one of them is."""
+    """``returns:``: the number of rows, and the type of one."""
 
     kind: ReturnKind
     row: str | None = None
-    """The name of the row type; ``None`` where single values or a count come back."""
+    """The name of the row type; ``None`` for single values and for a count."""
 
     @property
     def value(self) -> bool:
-        """Whether the single column of a row is returned, and not the row."""
+        """Report whether the result is the single column of a row, not the row."""
         return self.row is None and self.kind != "count"
 
     def __str__(self) -> str:
-        """The form the header has it in: ``optional Lead``, ``many value``, ``value``, ``count``."""
+        """The form that the header has: ``optional Lead``, ``many value``, ``value``, ``count``."""
         if self.kind == "count":
             return "count"
         if self.row is None:
@@ -55,15 +55,15 @@ class Returns:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """``param limit: 1..200 = 5``: what a parameter's value may be, and is when it is not given."""
+    """``param limit: 1..200 = 5``: the bounds and the default of a parameter."""
 
     low: Number | None = None
-    """The least value, itself allowed; ``None`` where there is none."""
+    """The least value, which is allowed; ``None`` for no lower bound."""
     high: Number | None = None
-    """The greatest value, itself allowed; ``None`` where there is none."""
+    """The greatest value, which is allowed; ``None`` for no upper bound."""
     default: Constant = None
     has_default: bool = False
-    """Whether ``default`` counts: a default may be null."""
+    """True if ``default`` is the default: a default may be null."""
     place: Place | None = None
 
 
@@ -72,18 +72,18 @@ class Encryption:
     """``encrypted``: the value of a parameter or a column is stored encrypted, bound to its row."""
 
     column: str
-    """Where it is stored, as ``schema.table.column``; the value is bound to that, too."""
+    """The column that stores it, as ``schema.table.column``; the value is bound to that, too."""
     keys: tuple[str, ...]
-    """What says which row it is: parameters of the same statement, or fields of the same row."""
+    """The names that identify the row: parameters of the same statement, or fields of the same row."""
     columns: tuple[str, ...]
     """The same as columns of the result: ``channel.id`` for a field of the nested row ``channel``."""
     bound: tuple[str, ...]
-    """The same as columns of the table, which is what the value is bound to."""
+    """The same as columns of the table: the value is bound to these."""
     place: Place
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The keys as ``Encrypted`` takes them: ``id``, or ``id=user_id`` for a column called otherwise."""
+        """The keys in the form of ``Encrypted``: ``id``, or ``id=user_id`` for a column of another name."""
         pairs = zip(self.bound, self.keys, strict=True)
         return tuple(key if column == key else f"{column}={key}" for column, key in pairs)
 
@@ -94,54 +94,54 @@ class Parameter:
 
     name: str
     optional: bool
-    """Whether the statement may run without it: it stands on optional lines or on lines of a choice only."""
+    """True if the statement may run without it: it is only on optional lines or lines of a choice."""
     places: tuple[Place, ...]
-    """Everywhere it stands, in the order of the text; at least one."""
+    """All its places, in the order of the text; at least one."""
     bounds: Bounds | None = None
     encryption: Encryption | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A parameter that chooses lines (``--? order=cheapest``) and is no parameter of the SQL."""
+    """A parameter that chooses lines (``--? order=cheapest``) and is not a parameter of the SQL."""
 
     name: str
     values: tuple[str, ...]
     """At least two, in the order of the text."""
     default: str | None
     place: Place
-    """Its first mark."""
+    """The place of its first mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnHint:
-    """``column NAME: …``: what the author knows better than the analysis."""
+    """``column NAME: …``: facts that the author knows better than the analysis."""
 
     name: str
     type: str | None
     """The Python type of a JSON column as written: ``whatsapp.Payload``, ``list[whatsapp.Item]``."""
     nullable: bool | None
-    """``None``: as the analysis finds it."""
+    """``None`` leaves it to the analysis."""
     place: Place
     encryption: Encryption | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """``cache: 5m``: how long a read may be answered without PostgreSQL. All times in seconds."""
+    """``cache: 5m``: how long a read may be answered without PostgreSQL. All times are in seconds."""
 
     ttl: float
     local: float | None = None
-    """How long the tier in the process may hold an entry; ``None``: there is no such tier."""
+    """The time that the tier in the process may keep an entry; ``None`` turns that tier off."""
     stale: float | None = None
-    """For how long after ``ttl`` an entry is served while one caller refreshes it; ``None``: not at all."""
+    """The time after ``ttl`` in which an entry is served while one caller refreshes it; ``None`` for none."""
     negative: bool = True
-    """Whether "no row" is cached too."""
+    """True if "no row" is cached, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """``allow: FINDING: REASON``: a finding of the review that the author answers for."""
+    """``allow: FINDING: REASON``: a finding of the check that the author accepts, with the reason."""
 
     finding: str
     reason: str
@@ -153,16 +153,16 @@ class Statement:
     """One SQL file: one query, its header read and its text compiled."""
 
     name: str
-    """The path as a name: ``realty.leads.get_by_id``."""
+    """The name, made from the path: ``realty.leads.get_by_id``."""
     path: str
     """The file as the user knows it; the first part of every place."""
     source: str
-    """The text of the whole file, line ends as ``\\n``."""
+    r"""The text of the whole file, with line ends as ``\n``."""
     description: str
-    """The comment at the top, without its marks; paragraphs parted by an empty line. May be empty."""
+    """The comment at the top, without its marks; empty lines divide its paragraphs. May be empty."""
     returns: Returns
     parameters: tuple[Parameter, ...]
-    """In the order in which they first stand in the text."""
+    """In the order of their first places in the text."""
     choices: tuple[Choice, ...]
     columns: tuple[ColumnHint, ...]
     cache: CachePolicy | None
@@ -170,21 +170,21 @@ class Statement:
     autobatch: bool
     """False if ``autobatch: off`` forbids that concurrent calls share a round trip."""
     body: str
-    """The statement itself, with ``:name``, without the header and the closing semicolon."""
+    """The statement with ``:name``, without the header and the closing semicolon."""
     body_line: int
     """The 1-based line of the file at which ``body`` begins."""
     compiled: Compiled
 
     @property
     def encryptions(self) -> tuple[Encryption, ...]:
-        """Of all encrypted parameters, then columns; most statements have none."""
+        """The encrypted parameters, then the encrypted columns; most statements have none."""
         of_all = [parameter.encryption for parameter in self.parameters]
         of_all += [hint.encryption for hint in self.columns]
         return tuple(encryption for encryption in of_all if encryption is not None)
 
     @property
     def module(self) -> str:
-        """The folder as a module: ``realty.leads``; empty for a file at the top."""
+        """The module, which is the folder: ``realty.leads``; empty for a file at the top."""
         return self.name.rpartition(".")[0]
 
     @property
@@ -193,9 +193,9 @@ class Statement:
         return self.name.rpartition(".")[2]
 
     def parameter(self, name: str) -> Parameter:
-        """The parameter of that name.
+        """Return the parameter of that name.
 
-        Raises ``KeyError`` where there is none.
+        Raises ``KeyError`` if there is none.
         """
         for parameter in self.parameters:
             if parameter.name == name:
@@ -203,12 +203,12 @@ class Statement:
         raise KeyError(name)
 
     def variant(self, given: Iterable[str] = (), choices: Mapping[str, str] | None = None) -> Variant:
-        """The text to send when these optional parameters are given and these choices made.
+        """Return the text to send for these optional parameters and choices.
 
         See :meth:`Compiled.variant`.
         """
         return self.compiled.variant(given, choices)
 
     def variants(self) -> tuple[Variant, ...]:
-        """Every text that this statement can become. See :meth:`Compiled.variants`."""
+        """Return every text of this statement. See :meth:`Compiled.variants`."""
         return self.compiled.variants()

@@ -1,10 +1,10 @@
-"""Which tokens are parameters, and where the one statement of a text ends.
+"""The parameters of a text, and the end of its one statement.
 
-The scanner calls ``:name`` a parameter wherever a colon meets a name. Two constructs of PostgreSQL part two
-expressions by a colon: slices (``a[lo:hi]``) and the SQL/JSON constructors (``json_object(k:v)``). There,
-after a complete expression, ``:hi`` could as well be the column ``hi``; nobody who reads it can tell, so it
-is an error that says how to write either. Where no expression stands before it, ``:name`` is always the
-parameter::
+The scanner calls ``:name`` a parameter wherever a colon is followed by a name. Two constructs of PostgreSQL
+divide two expressions by a colon: slices (``a[lo:hi]``) and the SQL/JSON constructors (``json_object(k:v)``).
+There, after a complete expression, ``:hi`` could as well be the column ``hi``. A reader cannot know either,
+so it is an error, whose hint says how to write both. If no expression comes before it, ``:name`` is always
+the parameter::
 
     a[1 : n]   up to the column n          a[1 : :n]   up to the parameter
     a[: n]     up to the column n          a[: :n]     up to the parameter
@@ -17,20 +17,19 @@ from itertools import pairwise
 from typing import Final
 
 from plainsql.errors import SqlFileError
-
-from .scanner import Token
-from .source import Source
+from plainsql.statements.scanner import Token
+from plainsql.statements.source import Source
 
 __all__ = ["Placeholder", "find_placeholders"]
 
 Placeholder = tuple[int, int, str]
-"""Start, end and name of one ``:name``; the offsets include the colon."""
+"""The start, end and name of one ``:name``; the offsets include the colon."""
 
 _JSON_CONSTRUCTORS: Final = frozenset({"json_object", "json_objectagg"})
 _COMMENTS: Final = frozenset({"line_comment", "block_comment"})
 _TOUCHING: Final = frozenset({"word", "quoted_name", "string", "number", "parameter", "positional"})
 _LITERALS: Final = frozenset({"string", "number", "parameter", "positional", "quoted_name", "close"})
-# Keywords that stand where an expression could begin and are none: one is still to come.
+# Keywords in a place where an expression could begin: the expression comes after them.
 _PREFIXES: Final = frozenset(
     {
         *(
@@ -50,20 +49,19 @@ _PREFIXES: Final = frozenset(
         *("is", "like", "not", "or", "select", "similar", "some", "symmetric", "then", "to", "when", "where"),
     }
 )
-# Keywords that stand after an expression and end one.
+# Keywords that follow an expression and end one.
 _POSTFIXES: Final = frozenset({"end", "isnull", "notnull"})
 _IGNORED: Final = frozenset({"word", "comma", "operator", "dot", "number", "string"})
 
 
 def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeholder], int]:
-    """The parameters of a statement in the order of the text, and the offset at which the statement ends.
+    """Return the parameters in the order of the text, and the offset at which the statement ends.
 
-    The end lies before the closing semicolon if there is one; comments after it do not count.
+    The end is before the closing semicolon if there is one; comments after it do not count.
 
     Raises:
         SqlFileError: there is no statement or more than one, brackets do not match, or a colon or dollar is
-        used in
-            a way that is not plainsql's or could mean two things.
+            not plainsql's or could mean two things.
     """
     text = source.text
     found: list[Placeholder] = []
@@ -79,20 +77,20 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
             elif before is not None and before.end == start and before.kind in _TOUCHING:
                 raise source.error(
                     start,
-                    f"the parameter {text[start:end]} touches what stands before it",
-                    hint="Put a blank before the colon.",
+                    f"the parameter {text[start:end]} touches the text before it",
+                    hint="put a space before the colon",
                 )
             if before is not None and before.kind == "cast":
                 raise source.error(
                     start,
                     "a type cannot be a parameter",
-                    hint="Write the name of the type after the two colons.",
+                    hint="write the name of the type after the two colons",
                 )
             if end < len(text) and (text[end] == "$" or text[end] > "\x7f"):
                 raise source.error(
                     end,
-                    f"{text[end]!r} cannot stand in the name of a parameter",
-                    hint="Names of parameters consist of the letters a to z, digits and underscores.",
+                    f"{text[end]!r} is not allowed in the name of a parameter",
+                    hint="use the letters a to z, digits and underscores",
                 )
             found.append((start, end, text[start + 1 : end]))
         elif kind == "open":
@@ -107,8 +105,8 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
         elif kind == "positional":
             raise source.error(
                 start,
-                f"{text[start:end]} is a parameter without a name",
-                hint="Write parameters as :name; plainsql numbers them.",
+                f"{text[start:end]} is a numbered parameter",
+                hint="write parameters as :name",
             )
         elif (
             kind == "colon"
@@ -118,9 +116,9 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
             raise source.error(
                 start,
                 "a quoted variable of psql is not a parameter",
-                hint="Write :name without quotes: the value is never part of the text, so it needs none."
+                hint="write :name without quotes"
                 if text[end] == "'"
-                else "Write the name itself: PostgreSQL takes values as parameters, not names.",
+                else "write the name itself: PostgreSQL takes values as parameters, not names",
             )
     _refuse_open_brackets(source, tokens, brackets)
     _refuse_nothing(source, tokens)
@@ -128,7 +126,7 @@ def find_placeholders(source: Source, tokens: list[Token]) -> tuple[list[Placeho
 
 
 def _colon_parts(text: str, tokens: list[Token], bracket: int) -> bool:
-    """Whether a colon directly inside this bracket may part two expressions."""
+    """Report whether a colon directly inside this bracket may divide two expressions."""
     if text[tokens[bracket].start] == "[":
         return True
     before = _before(tokens, bracket)
@@ -136,7 +134,7 @@ def _colon_parts(text: str, tokens: list[Token], bracket: int) -> bool:
 
 
 def _before(tokens: list[Token], index: int) -> int:
-    """The index of the last token before this one that is no comment, or -1."""
+    """Return the index of the last token before this one that is not a comment, or -1."""
     index -= 1
     while index >= 0 and tokens[index].kind in _COMMENTS:
         index -= 1
@@ -144,10 +142,10 @@ def _before(tokens: list[Token], index: int) -> int:
 
 
 def _operand_ended(text: str, tokens: list[Token], index: int) -> bool:
-    """Whether an expression is complete right before the token at ``index``.
+    """Report whether an expression is complete right before the token at ``index``.
 
-    Two expressions never follow each other, so a word after a complete one is an operator (``and``,
-    ``value``), whatever else it may be elsewhere; any other word that is no prefix is a column.
+    Two expressions never follow each other. So a word after a complete one is an operator (``and``,
+    ``value``), even if it is something else in other places; any other word that is not a prefix is a column.
     """
     index = _before(tokens, index)
     if index < 0:
@@ -169,12 +167,12 @@ def _ambiguous(source: Source, tokens: list[Token], bracket: int, index: int) ->
         return source.error(
             start,
             f"in a slice, :{name} could be a colon and the column {name}, or the parameter",
-            hint=f"Write [… : {name}] for the column, [… : :{name}] for the parameter.",
+            hint=f"write [… : {name}] for the column, [… : :{name}] for the parameter",
         )
     return source.error(
         start,
         f"in a JSON constructor, :{name} could be a colon and the column {name}, or the parameter",
-        hint=f"Write (… : {name}) for the column, (… : :{name}) for the parameter.",
+        hint=f"write (… : {name}) for the column, (… : :{name}) for the parameter",
     )
 
 
@@ -183,7 +181,9 @@ def _close(source: Source, tokens: list[Token], brackets: list[int], index: int)
     closing = source.text[start]
     if not brackets:
         raise source.error(
-            start, f"{closing} closes nothing", hint="Remove it, or open the bracket where it should begin."
+            start,
+            f"{closing} has no opening bracket",
+            hint="remove it, or open the bracket where it should begin",
         )
     opened = tokens[brackets.pop()].start
     expected = ")" if source.text[opened] == "(" else "]"
@@ -191,8 +191,8 @@ def _close(source: Source, tokens: list[Token], brackets: list[int], index: int)
         raise source.error(
             start,
             f"brackets do not match, expected {expected}, got {closing}",
-            detail=f"The bracket {source.text[opened]} opens at {source.place(opened)}.",
-            hint="Close the brackets in the order in which they opened.",
+            detail=f"the bracket {source.text[opened]} opens at {source.place(opened)}",
+            hint="close the brackets in the order in which they opened",
         )
 
 
@@ -201,7 +201,7 @@ def _refuse_open_brackets(source: Source, tokens: list[Token], brackets: list[in
         start = tokens[brackets[-1]].start
         opening = source.text[start]
         raise source.error(
-            start, f"{opening} is never closed", hint=f"Close it with {')' if opening == '(' else ']'}."
+            start, f"{opening} has no closing bracket", hint=f"close it with {')' if opening == '(' else ']'}"
         )
 
 
@@ -209,8 +209,8 @@ def _refuse_nothing(source: Source, tokens: list[Token]) -> None:
     if all(token.kind in _COMMENTS for token in tokens):
         raise source.error(
             0 if not tokens else tokens[0].start,
-            "there is no SQL statement here, only comments" if tokens else "there is no SQL statement here",
-            hint="Write the query below the header.",
+            "the file has only comments" if tokens else "the file has no SQL statement",
+            hint="write the query below the header",
         )
 
 
@@ -225,12 +225,12 @@ def _refuse_second_statement(source: Source, tokens: list[Token], semicolon: int
         if [text[t.start : t.end].lower() for t in (first, second)] == ["begin", "atomic"]:
             raise source.error(
                 first.start,
-                "the body of a function is no query",
-                hint="Put the definition of the function into a migration.",
+                "the body of a function is not a query",
+                hint="move the definition of the function to a migration",
             )
     raise source.error(
         rest.start,
-        "a second statement begins here, expected one statement a file",
-        detail=f"The first one ends with the semicolon at {source.place(tokens[semicolon].start)}.",
-        hint="Move it to a file of its own, or make it part of the first with a common table expression.",
+        "a second statement begins here, expected one statement per file",
+        detail=f"the first one ends with the semicolon at {source.place(tokens[semicolon].start)}",
+        hint="move it to a file of its own, or combine both with a common table expression",
     )

@@ -1,14 +1,14 @@
 """PostgreSQL's lexical grammar: a text as tokens.
 
 It follows the rules of the server's own ``scan.l`` (PostgreSQL 16 to 18, ``standard_conforming_strings`` on),
-with one addition: ``:name`` is a token, a *parameter*. All that can hide a colon or a dollar is a token of
-its own: strings of every kind with their continuations over lines, dollar quotes, quoted identifiers, nested
-comments, ``::``, ``:=``, and identifiers, which may contain dollars.
+with one addition: ``:name`` is a token, a *parameter*. Everything that can hide a colon or a dollar is a
+token of its own: strings of every kind with their continuations over lines, dollar quotes, quoted
+identifiers, nested comments, ``::``, ``:=``, and identifiers, which may contain dollars.
 
 One regular expression describes every token that is regular; nested comments and dollar quotes are not, and
-are walked. Nothing that a text could make it try twice can backtrack, so time is linear in the length of the
-text. Of a single character, such a repetition is possessive, ``[^']*+``; of a group it is atomic,
-``(?>(?:…)*)``: CPython before 3.11.5 matches possessive groups wrongly (gh-106052, gh-100061).
+code walks them. No repetition that a text could force to try again can backtrack, so the time is linear in
+the length of the text. A repetition of a single character is possessive, ``[^']*+``; a repetition of a group
+is atomic, ``(?>(?:…)*)``: CPython before 3.11.5 matches possessive groups wrongly (gh-106052, gh-100061).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 from functools import cache
 from typing import Final, Literal, NamedTuple, NoReturn, TypeAlias
 
-from .source import Source
+from plainsql.statements.source import Source
 
 __all__ = ["Kind", "Token", "scan"]
 
@@ -44,7 +44,7 @@ Kind: TypeAlias = Literal[
 
 
 class Token(NamedTuple):
-    """A token and where it stands: ``text[token.start : token.end]``. Blanks are no tokens."""
+    """A token and its place: ``text[token.start : token.end]``. White space is no token."""
 
     kind: Kind
     start: int
@@ -52,12 +52,12 @@ class Token(NamedTuple):
 
 
 _SPACE = r"[ \t\n\r\f\v]"
-# Every character above ASCII is a letter to PostgreSQL. Classes that say which characters are none compile in
-# a tenth of the time of those that list all of Unicode.
+# Every character above ASCII is a letter to PostgreSQL. Classes of the excluded characters compile in a tenth
+# of the time of classes that list all of Unicode.
 _LETTER = r"[^\x00-@\[-^`{-\x7f]"
 _TAG = r"[^\x00-/:-@\[-^`{-\x7f]"  # and digits
 _NAME = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # and dollars
-# What may stand between the parts of a string: blanks and line comments, with a line end among them.
+# The text between the parts of a string: white space and line comments, with a line end among them.
 _COMMENT = r"--[^\n\r]*+"
 _CONTINUED = rf"(?>[ \t\f\v]*+(?:{_COMMENT})?[\n\r]{_SPACE}*+(?:{_COMMENT}[\n\r]{_SPACE}*+)*)"
 _PLAIN = r"[^']*+(?>(?:''[^']*+)*)'"
@@ -96,29 +96,29 @@ _TOKEN = rf"""{_SPACE}*+(?:
   | (?P<dollar>\$(?:{_LETTER}{_TAG}*+)?\$)
   | (?P<other>.)
     )"""
-# Groups of the expression that are no tokens yet.
+# Groups of the expression that are not tokens yet.
 _UNUSUAL: Final = frozenset({"nested", "dollar", "other", "junk"})
-# Expressions that few texts need are kept as text: they compile when first used.
+# Texts: few SQL files need these expressions, which compile at their first use.
 _NESTING: Final = r"/\*|\*/"
 _PARAMETER_BEFORE: Final = r"(?<!:):[A-Za-z_][A-Za-z0-9_]*$"
-# Letters to PostgreSQL, blanks to the eye.
+# Letters to PostgreSQL, white space to the eye.
 _INVISIBLE: Final = "[\x80-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
 
 
 def scan(text: str, *, path: str = "<text>", line: int = 1) -> list[Token]:
-    """Divide a text into tokens, in order; what lies between two of them is blank.
+    """Divide a text into tokens, in order; only white space is between two of them.
 
     The text may hold any number of statements. ``path`` and ``line`` (of the text's first line) serve errors
     only.
 
     Raises:
-        SqlFileError: a string, quoted name, comment or dollar quote has no end, or a character cannot stand
+        SqlFileError: a string, quoted name, comment or dollar quote has no end, or a character is not allowed
         in
             SQL.
     """
     if "\0" in text:
         raise Source(text, path, line).error(
-            text.index("\0"), "a NUL character, which PostgreSQL cannot take", hint="Remove it."
+            text.index("\0"), "a NUL character, which PostgreSQL does not accept", hint="remove it"
         )
     tokens: list[Token] = []
     append = tokens.append
@@ -138,12 +138,12 @@ def scan(text: str, *, path: str = "<text>", line: int = 1) -> list[Token]:
 
 @cache
 def _compiled() -> re.Pattern[str]:
-    # When first used, not at import: it takes milliseconds, and a process may never scan.
+    # Compiled at the first use, not at import: it takes milliseconds, and a process may never scan.
     return re.compile(_TOKEN, re.VERBOSE | re.DOTALL)
 
 
 def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int]:
-    """The kind and end of what is not a token yet."""
+    """Return the kind and end of a match that is not a token yet."""
     if kind == "nested":
         return "block_comment", _end_of_comment(source, start)
     if kind == "dollar":
@@ -152,7 +152,7 @@ def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int
         raise source.error(
             start,
             f"{source.text[start:end]!r} touches the number before it",
-            hint="Put a blank between them.",
+            hint="put a space between them",
         )
     if kind == "other":
         _refuse(source, start)
@@ -160,7 +160,7 @@ def _resolve(source: Source, kind: str, start: int, end: int) -> tuple[Kind, int
         raise source.error(
             start + blank.start(),
             f"an invisible character, U+{ord(blank[0]):04X}, which PostgreSQL reads as a letter",
-            hint="Replace it by an ordinary blank, or put the name into double quotes.",
+            hint="replace it with a space, or put the name into double quotes",
         )
     return "word", end
 
@@ -174,8 +174,8 @@ def _end_of_comment(source: Source, start: int) -> int:
     raise source.error(
         start,
         "a comment has no end, expected */",
-        detail="Comments nest in PostgreSQL: each /* needs a */ of its own." if depth > 1 else None,
-        hint="Close the comment with */.",
+        detail="comments nest in PostgreSQL: each /* needs a */ of its own" if depth > 1 else None,
+        hint="close the comment with */",
     )
 
 
@@ -186,13 +186,13 @@ def _end_of_dollar_quote(source: Source, start: int, after: int) -> int:
         raise source.error(
             start,
             f"a dollar-quoted string has no end, expected {mark}",
-            hint=f"Close the string with {mark}.",
+            hint=f"close the string with {mark}",
         )
     return end + len(mark)
 
 
 def _refuse(source: Source, start: int) -> NoReturn:
-    """Say why no token begins at ``start``."""
+    """Raise the error that says why no token begins at ``start``."""
     text = source.text
     character = text[start]
     if (quote := text[start : start + 3].lstrip("eEbBxXuU&")[:1]) and quote in "'\"":
@@ -200,33 +200,33 @@ def _refuse(source: Source, start: int) -> NoReturn:
         raise source.error(
             start,
             f"{what} has no end, expected {quote}",
-            hint=f"Close it with {quote}; write {quote}{quote} for a {quote} inside it.",
+            hint=f"close it with {quote}; write {quote}{quote} for a {quote} inside it",
         )
     if character == "\\":
         raise source.error(
             start,
-            "a backslash cannot stand in SQL",
-            hint="Remove it: commands of psql have no place in a query file.",
+            "a backslash is not allowed in SQL",
+            hint="remove it: a query file has no psql commands",
         )
     if character == "$" and re.search(_PARAMETER_BEFORE, text[max(start - 64, 0) : start]):
         raise source.error(
             start,
-            "'$' cannot stand in the name of a parameter",
-            hint="Names of parameters consist of the letters a to z, digits and underscores.",
+            "'$' is not allowed in the name of a parameter",
+            hint="use the letters a to z, digits and underscores",
         )
     if character in "{}":
         raise source.error(
             start,
-            f"the character {character!r} cannot stand in SQL",
-            hint="Write what changes from call to call as :name; nothing else is ever put into the text.",
+            f"the character {character!r} is not allowed in SQL",
+            hint="write values as parameters, :name: nothing else is put into the text",
         )
     if character == "$":
         raise source.error(
             start,
-            "a dollar that begins neither a dollar quote nor anything else",
-            hint="A dollar quote is $$ or $tag$, its tag a name without dollars.",
+            "a dollar that does not begin a dollar quote",
+            hint="write $$ or $tag$, with a tag that has no dollars",
         )
     shown = f"{character!r}" if character.isprintable() else f"U+{ord(character):04X}"
     raise source.error(
-        start, f"the character {shown} cannot stand in SQL", hint="Remove it, or put it into quotes."
+        start, f"the character {shown} is not allowed in SQL", hint="remove it, or put it into quotes"
     )

@@ -1,4 +1,4 @@
-"""What a hint tells an author to write: a value that the next reading takes."""
+"""Suggested values for hints: the parser accepts each of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RESERVED_ROW_NAMES: Final = frozenset(
         *("Database", "Executor", "Query", "Row", "Statement", "Transaction"),
     }
 )
-"""Names that mean something else in a generated module."""
+"""Names that have another meaning in a generated module."""
 
 _KINDS: Final = ("one", "optional", "many")
 _EXAMPLE: Final = "Lead"
 
 
 def row_name(word: str) -> str:
-    """The word as the name of a row: ``lead_notes``, LeadNotes; nothing if it has no letter."""
+    """Return the word as the name of a row: ``lead_notes``, LeadNotes; empty if it has no letter."""
     joined = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", word))
     joined = joined.lstrip("0123456789")
     joined = joined[:1].upper() + joined[1:]
@@ -30,7 +30,7 @@ def row_name(word: str) -> str:
 
 
 def returns_form(words: Sequence[str]) -> str:
-    """The value of ``returns`` that these words come nearest to; the first one is a kind."""
+    """Return the value of ``returns`` that is nearest to these words; the first one is a kind."""
     kind, rest = words[0].lower(), words[1:]
     if kind not in _KINDS:
         return kind

@@ -1,8 +1,8 @@
-"""A statement compiled: its parameters, and every text it can become.
+"""A compiled statement: its parameters, and every text that it can become.
 
-The rules of conditional lines stand in :mod:`plainsql.statements.blocks`. Each optional line doubles the
-texts that can arise, each choice multiplies them by its values. :data:`MAX_VARIANTS` may, because each is
-prepared and typed by ``plainsql check``.
+:mod:`plainsql.statements.optional_lines` has the rules of conditional lines. Each optional line doubles the
+number of texts, each choice multiplies it by its values. :data:`MAX_VARIANTS` limits it, because
+``plainsql check`` prepares and types each text.
 """
 
 from __future__ import annotations
@@ -13,28 +13,27 @@ from itertools import compress, product
 from typing import Final
 
 from plainsql.errors import BindError, Place
-
-from .blocks import Block, always_given, divide
-from .placeholders import Placeholder, find_placeholders
-from .scanner import scan
-from .source import Source
+from plainsql.statements.optional_lines import Block, always_given, divide
+from plainsql.statements.placeholders import Placeholder, find_placeholders
+from plainsql.statements.scanner import scan
+from plainsql.statements.source import Source
 
 __all__ = ["MAX_VARIANTS", "Compiled", "Variant", "compile_body"]
 
 MAX_VARIANTS: Final = 1024
 _MANY: Final = 10**18
-"""More texts than this are not counted out: Python refuses to write numbers of thousands of digits."""
+"""More texts than this are not counted: Python refuses to write numbers of thousands of digits."""
 _BLANKS: Final = " \t\n\r\f\v"
 
 
 def compile_body(body: str, *, name: str, path: str, line: int = 1) -> Compiled:
     """Read one statement with ``:name`` parameters and conditional lines.
 
-    Pure and quick (0.1 ms for 20 lines), so that generated modules may keep the text as it was reviewed and
-    compile it when the query is first called.
+    Pure and quick (0.1 ms for 20 lines): generated modules keep the text as it was reviewed and compile it at
+    the query's first call.
 
     Args:
-        body: the statement, without the file's header; a closing semicolon and what follows it are dropped.
+        body: the statement, without the file's header; a closing semicolon and the text after it are dropped.
         name: the statement's name, put at the end of every text in a comment; empty for none.
         path: the file, for errors and places.
         line: the 1-based line of the file at which ``body`` begins.
@@ -56,7 +55,7 @@ def compile_body(body: str, *, name: str, path: str, line: int = 1) -> Compiled:
 
 
 class Compiled:
-    """A statement that was read. Made by :func:`compile_body`; immutable."""
+    """A parsed statement. Made by :func:`compile_body`; immutable."""
 
     __slots__ = (
         "_blocks",
@@ -77,15 +76,15 @@ class Compiled:
     end: int
     """The offset in the body at which the statement ends, before a closing semicolon."""
     parameters: tuple[str, ...]
-    """Every name once, in the order in which they first stand in the text."""
+    """Every name once, in the order of the first places in the text."""
     optional: frozenset[str]
-    """Those that do not stand in every variant."""
+    """The names that some variant does not have."""
     choices: Mapping[str, tuple[str, ...]]
     """The choices and their values, in the order of the text."""
     offsets: Mapping[str, tuple[int, ...]]
-    """Where in the body each parameter stands: the offsets of its colons."""
+    """The offsets in the body of each parameter's colons."""
     marks: Mapping[str, int]
-    """Where in the body each choice is first marked: the offset of its ``--?``."""
+    """The offset in the body of each choice's first ``--?``."""
 
     def __init__(
         self, source: Source, name: str, placeholders: list[Placeholder], blocks: list[Block], end: int
@@ -116,8 +115,8 @@ class Compiled:
             texts = f"{count}" if count < _MANY else f"more than {_MANY}"
             raise source.error(
                 next(block.mark for block in blocks if block.mark >= 0),
-                f"{texts} texts can arise from the marked lines, expected {MAX_VARIANTS} at most",
-                hint="Split the query, or make lines unconditional: (:name is null or column = :name).",
+                f"{texts} texts result from the marked lines, expected {MAX_VARIANTS} at most",
+                hint="split the query, or make lines unconditional: (:name is null or column = :name)",
             )
 
     @property
@@ -126,17 +125,17 @@ class Compiled:
         return self.source.text
 
     def variant(self, given: Iterable[str] = (), choices: Mapping[str, str] | None = None) -> Variant:
-        """The text to send when these optional parameters are given and these choices made.
+        """Return the text to send for these optional parameters and choices.
 
         Args:
-            given: names; those of parameters that are always given may be among them and make no difference.
+            given: names; parameters that are always given may be among them and make no difference.
             choices: a value for every choice.
 
         Raises:
-            BindError: a choice is missing, unknown or has no such value; a parameter is given that would not
-            be sent,
-                because another one of its line is not given or its line is not chosen; or one is missing on a
-                chosen line.
+            BindError: a choice is missing or unknown, or does not have the value. Or a parameter is given
+            that would
+                not be sent, because another parameter of its line is not given or its line is not chosen. Or
+                a parameter of a chosen line is missing.
         """
         choices = self._check_choices(choices or {})
         given = self.optional.intersection(given)
@@ -147,7 +146,7 @@ class Compiled:
         return Variant(self, blocks, given, choices)
 
     def variants(self) -> tuple[Variant, ...]:
-        """Every text this statement can become, the one with the fewest lines first."""
+        """Return every text of this statement, the one with the fewest lines first."""
         if self._variants is None:
             self._variants = self._make_variants()
         return self._variants
@@ -168,17 +167,17 @@ class Compiled:
         return tuple(found.values())
 
     def optional_spans(self) -> list[tuple[int, int]]:
-        """Begin and end in the body of each optional line that is of no choice."""
+        """The beginning and end in the body of each optional line that belongs to no choice."""
         return [(block.start, block.end) for block in self._blocks if block.needs]
 
     def optional_lines(self, variant: Variant) -> frozenset[int]:
-        """The beginnings of those that a variant has."""
+        """Return the beginnings of the optional lines that a variant has."""
         return frozenset(
             block.start for block in self._blocks if block.needs and block.needs <= variant.given
         )
 
     def _groups(self) -> list[frozenset[str]]:
-        """What the optional lines need, each set once."""
+        """The sets of parameters that the optional lines need, each set once."""
         return list(dict.fromkeys(block.needs for block in self._blocks if block.needs))
 
     def _kept(self, given: frozenset[str], choices: Mapping[str, str]) -> list[Block]:
@@ -192,38 +191,36 @@ class Compiled:
         for name, values in self.choices.items():
             if name not in choices:
                 raise self._bind_error(
-                    f"the choice {name} is not made", f"Pass {name}, {_either(values)}.", name
+                    f"the choice {name} is not made", f"pass {name}, {_either(values)}", name
                 )
             # The value is not shown: it came from a caller.
             if choices[name] not in values:
                 raise self._bind_error(
-                    f"the choice {name} has no such value", f"Pass {_either(values)}.", name
+                    f"the choice {name} has no such value", f"pass {_either(values)}", name
                 )
         for name in choices:
             if name not in self.choices:
-                known = (
-                    f"Its choices are {', '.join(self.choices)}." if self.choices else "It has no choices."
-                )
+                known = f"its choices are {', '.join(self.choices)}" if self.choices else "it has no choices"
                 raise self._bind_error(f"there is no choice {name}", known)
         return {name: choices[name] for name in self.choices}
 
     def _refuse(self, given: frozenset[str], choices: Mapping[str, str], used: frozenset[str]) -> None:
-        """Say which parameter is missing or too many."""
+        """Raise for the parameter that is missing or must not be given."""
         chosen = ", ".join(f"{name}={value}" for name, value in choices.items())
         for name in self.parameters:
             if name in used - given:
-                raise self._bind_error(f"{name} is missing, {chosen} needs it", f"Pass {name}.", name)
+                raise self._bind_error(f"{name} is missing, {chosen} needs it", f"pass {name}", name)
             if name in given - used:
                 lines = [block.needs for block in self._blocks if name in block.needs]
                 if lines:
                     others = ", ".join(p for p in self.parameters if p in min(lines, key=len) - given)
                     raise self._bind_error(
                         f"{name} is given without {others}, its line needs both",
-                        f"Pass {others} too, or leave {name} out.",
+                        f"pass {others} too, or leave {name} out",
                         name,
                     )
                 raise self._bind_error(
-                    f"{name} is given, but no line of {chosen} uses it", f"Leave {name} out.", name
+                    f"{name} is given, but no line of {chosen} uses it", f"leave {name} out", name
                 )
 
     def _bind_error(self, message: str, hint: str, name: str = "") -> BindError:
@@ -244,11 +241,11 @@ class Variant:
     __slots__ = ("_compiled", "_origins", "_outputs", "choices", "given", "parameters", "sql")
 
     sql: str
-    """The text with ``$1``, ``$2``… as the names first appear, and the statement's name in a comment."""
+    """The text with ``$1``, ``$2`` … in the order of the names, and the statement's name in a comment."""
     parameters: tuple[str, ...]
     """The names in the order of ``$n``: ``parameters[0]`` is ``$1``."""
     given: frozenset[str]
-    """Which of the optional parameters are in it."""
+    """The optional parameters that are in it."""
     choices: Mapping[str, str]
     """The value of every choice."""
 
@@ -261,7 +258,7 @@ class Variant:
         text = compiled.body
         numbers: dict[str, str] = {}
         parts: list[str] = []
-        # Where each part begins in the text that is sent, and in the body.
+        # The beginning of each part in the text that is sent, and in the body.
         self._outputs: list[int] = []
         self._origins: list[int] = []
         size = 0
@@ -291,24 +288,24 @@ class Variant:
         self.parameters = tuple(numbers)
 
     def place(self, position: int) -> Place:
-        """The place in the file of a character of ``sql``.
+        """Return the place in the file of a character of ``sql``.
 
-        ``position`` is 1-based and in characters, as PostgreSQL gives it with an error. Any character of a
-        ``$n`` is at its ``:name``; what lies behind the statement is at its last character.
+        ``position`` is 1-based and in characters, as in an error of PostgreSQL. Any character of a ``$n`` is
+        at its ``:name``; text behind the statement is at the statement's last character.
         """
         source = self._compiled.source
         index = max(bisect_right(self._outputs, position - 1) - 1, 0)
         output, origin = self._outputs[index], self._origins[index]
         if source.text[origin] == ":" and self.sql[output] == "$":
             return source.place(origin)
-        # Clamped to the part's own text: what was sent behind it stands nowhere in the file.
+        # Clamped to the part's own text: the file does not have the text that was sent behind it.
         end = self._origins[-1] + len(source.text[self._origins[-1] : self._compiled.end].rstrip(_BLANKS))
         return source.place(max(min(origin + position - 1 - output, end - 1), 0))
 
     def substituted(self, expressions: Mapping[str, str]) -> str:
-        """The text to send with another expression in the place of each parameter, by its name.
+        """Return the text to send with another expression in the place of each parameter, by its name.
 
-        The expressions are code's, never a caller's values.
+        The expressions come from code, never from a caller's values.
         """
         text = self._compiled.source.text
         ends = [*self._outputs[1:], len(self.sql)]
@@ -316,7 +313,7 @@ class Variant:
         for start, end, origin in zip(self._outputs, ends, self._origins, strict=True):
             part = self.sql[start:end]
             if text[origin] == ":" and part[:1] == "$":
-                # Behind the last one stands what ends the text: the statement's name.
+                # The statement's name, which ends the text, follows the last one.
                 number, blank, name = part[1:].partition(" ")
                 part = expressions[self.parameters[int(number) - 1]] + blank + name
             parts.append(part)

@@ -11,8 +11,8 @@ import psycopg
 from psycopg import errors
 
 from plainsql.application import tenant_settings
+from plainsql.connect_errors import cannot_connect
 from plainsql.conninfo import libpq_options
-from plainsql.diagnose import cannot_connect
 from plainsql.errors import ConnectError
 from plainsql.options import check
 from plainsql.pooler import Pooler, is_backend_sql

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plainsql.outcomes import CHANGES_NOTHING, NOT_COMMITTED, PERHAPS_COMMITTED, UNKNOWN
+from plainsql.outcome_notes import CHANGES_NOTHING, NOT_COMMITTED, PERHAPS_COMMITTED, UNKNOWN
 from plainsql.sync.connection import SharedConnection
 
 __all__ = ["add_note", "add_transaction_note"]

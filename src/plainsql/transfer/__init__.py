@@ -1,4 +1,4 @@
-"""Data out of a database and back in, exactly: JSON lines that end in a digest.
+"""Exact export and import of rows, as JSON lines that end in a digest.
 
 with plainsql.sync.connect(source) as db, create_file(Path("shop.jsonl")) as out:
     export_schemas(db.connection, ["realty"], out)

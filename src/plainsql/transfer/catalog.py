@@ -1,4 +1,4 @@
-"""What a schema holds that a file can: its tables, how they refer to each other, its sequences."""
+"""The tables, foreign keys, sequences and applied migrations of the schemas to transfer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["Source", "in_order", "read_migrations", "read_sequences", "read_tabl
 
 Connection = psycopg.Connection[Any]
 
-# Partitions and not the tables they are part of, which hold nothing themselves. The records of migrations are
-# no layer's data; what an extension made is the extension's.
+# Partitions, and not the partitioned tables, which hold no rows themselves. The records of migrations are no
+# layer's data; the objects of an extension belong to the extension.
 _TABLES = """
 select c.oid, n.nspname, c.relname, format('%%I.%%I', n.nspname, c.relname), greatest(c.reltuples, 0)::bigint
 from pg_class as c
@@ -79,14 +79,15 @@ class Source:
     oid: int
     table: file_format.Table
     name: str
-    """``schema.name``, quoted where PostgreSQL would."""
+    """``schema.name``, quoted if PostgreSQL would."""
     rows: int
-    """An estimate; 0 where there is none."""
+    """An estimate; 0 if there is none."""
     key: tuple[str, ...]
-    """The columns of its primary key; may be empty."""
+    """The columns of its primary key, empty without one."""
     integers: tuple[int, ...]
-    """The places of columns that are JSON numbers."""
+    """The indexes of the columns that are JSON numbers."""
     booleans: tuple[int, ...]
+    """The indexes of the columns that are JSON booleans."""
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -94,12 +95,12 @@ class Source:
 
     @property
     def columns(self) -> sql.Composed:
-        """Its columns, as a list for a statement."""
+        """The list of its columns, for a statement."""
         return sql.SQL(", ").join(sql.Identifier(column.name) for column in self.table.columns)
 
 
 def read_tables(connection: Connection, schemas: Sequence[str]) -> list[Source]:
-    """Return the tables of schemas, by name. Types are qualified when the ``search_path`` is pg_catalog."""
+    """Return the tables of schemas, by name. Types are qualified if the ``search_path`` is pg_catalog."""
     tables = connection.execute(_TABLES, [list(schemas)]).fetchall()
     oids = [row[0] for row in tables]
     columns: dict[int, list[tuple[file_format.Column, int]]] = {oid: [] for oid in oids}
@@ -122,7 +123,7 @@ def read_tables(connection: Connection, schemas: Sequence[str]) -> list[Source]:
 
 
 def in_order(connection: Connection, tables: Iterable[Source]) -> list[Source]:
-    """Put tables after those they refer to; where they refer to each other, the first by name comes first."""
+    """Return the tables, each after those it refers to; in a circle, the first by name comes first."""
     left = {table.oid: table for table in tables}
     refers: dict[int, set[int]] = {oid: set() for oid in left}
     for oid, other in connection.execute(_REFERENCES, {"tables": list(left)}):
@@ -136,7 +137,7 @@ def in_order(connection: Connection, tables: Iterable[Source]) -> list[Source]:
 
 
 def read_sequences(connection: Connection, schemas: Sequence[str]) -> tuple[file_format.Sequence, ...]:
-    """Return where the sequences of schemas stand now, by name; those of identity columns are among them."""
+    """Return the state of the sequences of schemas, by name, including those of identity columns."""
     found = []
     for schema, name in connection.execute(_SEQUENCES, [list(schemas)]).fetchall():
         query = sql.SQL("select last_value::text, is_called from {}").format(sql.Identifier(schema, name))
@@ -146,7 +147,7 @@ def read_sequences(connection: Connection, schemas: Sequence[str]) -> tuple[file
 
 
 def read_migrations(connection: Connection, schemas: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the ids of the migrations that are applied, by layer; a schema without any is left out."""
+    """Return the ids of the applied migrations by layer, without the schemas that have none."""
     where = find_schema(connection)
     applied = {
         layer or "": tuple(sorted(Ledger(connection, where, layer).applied()))
@@ -156,5 +157,5 @@ def read_migrations(connection: Connection, schemas: Sequence[str]) -> dict[str,
 
 
 def shape(table: file_format.Table) -> dict[str, str]:
-    """The types of a table's columns by their names: what must be the same for rows to fit."""
+    """Return the types of a table's columns by their names, which both sides must have."""
     return {column.name: column.type for column in table.columns}

@@ -1,8 +1,8 @@
-"""What stands in the way of rows as they are: put aside for one transaction, and put back as it was.
+"""Triggers, forced policies and circular foreign keys, suspended for one transaction and then restored.
 
-Triggers would stamp and log rows that are not new; a forced policy lets not even the owner copy; and where
-tables refer to each other in a circle, no order of loading satisfies every foreign key at once. Foreign keys
-stay in force: those of a circle are checked when all rows are there.
+Triggers would stamp and log rows that are not new. A forced policy does not even let the owner copy. If
+tables refer to each other in a circle, no order of loading satisfies every foreign key. Foreign keys stay in
+force: those of a circle are checked when all rows are loaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from plainsql.transfer.catalog import Connection, Source
 
 __all__ = ["suspend_constraints"]
 
-# 'O' fires in ordinary sessions, 'A' always; the others do not fire here.
+# 'O' fires in ordinary sessions, 'A' always; triggers of other kinds do not fire here.
 _TRIGGERS = """
 select t.tgrelid, t.tgname, t.tgenabled = 'A'
 from pg_trigger as t
@@ -35,7 +35,7 @@ where c.oid = any(%s)
   )
 """
 
-# A foreign key of a partition belongs to that of the whole table, which is the one that can be altered.
+# A foreign key of a partition belongs to that of the partitioned table, and only the latter can be altered.
 _FORWARD = """
 with recursive
 forward as (
@@ -64,10 +64,10 @@ order by n.nspname, r.relname, c.conname
 
 @contextmanager
 def suspend_constraints(connection: Connection, tables: Sequence[Source]) -> Generator[None]:
-    """Put aside what stands in the way of the tables' rows, loaded in this order; put it back afterwards.
+    """Suspend the triggers, policies and foreign keys that prevent loading the tables in this order.
 
-    To be used inside a transaction. When the block ends well, every constraint has been checked. Needs to
-    own those tables that have any of it.
+    Use it inside a transaction. When the block ends without an error, every constraint has been checked and
+    all is as before. The role must own the tables that have any of these.
     """
     oids = [table.oid for table in tables]
     name = {table.oid: table.identifier for table in tables}
@@ -94,7 +94,7 @@ def suspend_constraints(connection: Connection, tables: Sequence[Source]) -> Gen
             ),
         )
     yield
-    # What is still to be checked keeps a table from being altered.
+    # A table with pending checks cannot be altered.
     connection.execute("set constraints all immediate")
     for statement in reversed(back):
         connection.execute(statement)

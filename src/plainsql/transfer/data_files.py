@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all, plain or gzipped by their names."""
+"""Data files, written completely or not at all, gzipped if their names end in ``.gz``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ __all__ = ["create_file", "open_file"]
 
 @contextmanager
 def create_file(path: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
-    """Write a file under another name beside its place, and move it there when the block ends well.
+    """Write a file under a temporary name in its folder, and rename it when the block ends without an error.
 
-    Whatever ends the block otherwise removes it. What is in place is on the disk. A ``.gz`` file holds no
-    name and no time, so that the same content is the same file.
+    Any error removes it. The renamed file is on the disk. A ``.gz`` file holds no name and no time, so that
+    the same content is the same file.
 
-    Raises:
-        TransferError: there is a file of that name, and ``overwrite`` is false.
-        OSError: it cannot be written.
+    Raises ``TransferError`` if there is a file of that name and ``overwrite`` is false. Raises ``OSError``
+    if it cannot be written.
     """
     _check_suffix(path)
     if path.is_dir() or (path.exists() and not (overwrite and path.is_file())):
@@ -43,9 +42,9 @@ def create_file(path: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
 
 @contextmanager
 def open_file(path: Path) -> Generator[BinaryIO]:
-    """Open a file to read, unpacked.
+    """Open a file for reading, unpacked.
 
-    Raises ``OSError`` where it cannot be opened.
+    Raises ``OSError`` if it cannot be opened.
     """
     _check_suffix(path)
     with path.open("rb") as file:
@@ -66,5 +65,5 @@ def _check_suffix(path: Path) -> None:
 
 def _exists(path: Path) -> TransferError:
     if path.is_file():
-        return TransferError(f"{path}: there is a file of that name", hint="choose another, or add --force")
-    return TransferError(f"{path}: is there already, and is no file", hint="choose another name")
+        return TransferError(f"{path}: the file exists", hint="choose another name, or add --force")
+    return TransferError(f"{path}: exists, and is no file", hint="choose another name")

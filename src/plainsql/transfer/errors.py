@@ -1,4 +1,4 @@
-"""Why data cannot be taken out or brought in."""
+"""The errors of an export and of an import."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _FEATURE_NOT_SUPPORTED = "0A000"
 
 
 class TransferError(PlainsqlError):
-    """An export or an import cannot be done, and nothing of it was: no file was made, no row was written."""
+    """An export or an import failed, and left nothing: no file was created, no row was written."""
 
 
 def refused(error: psycopg.Error, what: str) -> TransferError:
-    """Say that the server refuses something, without the values that its message may quote."""
+    """Return the error of a refused statement, without the values that the server's message may quote."""
     said, sqlstate = error.diag, error.sqlstate
     if sqlstate == _INSUFFICIENT_PRIVILEGE and "row-level security" in (said.message_primary or ""):
         return TransferError(
@@ -32,8 +32,8 @@ def refused(error: psycopg.Error, what: str) -> TransferError:
         )
     if sqlstate == _LOCK_NOT_AVAILABLE:
         return TransferError(
-            f"{what}: others are using the tables, and did not let go of them in time",
-            hint="try again when they are done; pg_stat_activity shows who they are",
+            f"{what}: other sessions use the tables, and did not release them in time",
+            hint="try again when they have ended; pg_stat_activity shows them",
         )
     # The message quotes the value in class 22; in class 23 only the detail does.
     text = type(error).__name__ if sqlstate is None or sqlstate[:2] == "22" else said.message_primary

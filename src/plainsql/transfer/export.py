@@ -1,4 +1,4 @@
-"""Tables → lines, from one snapshot, in constant memory."""
+"""Export: the tables of one snapshot as lines, in constant memory."""
 
 from __future__ import annotations
 
@@ -21,33 +21,30 @@ from plainsql.transfer.catalog import (
     read_tables,
 )
 from plainsql.transfer.errors import TransferError, refused
-from plainsql.transfer.results import OnRows, Transferred, nobody
+from plainsql.transfer.results import OnRows, Transferred, ignore_rows
 from plainsql.transfer.session_settings import prepare_session
 
 __all__ = ["export_schemas"]
 
-_AT_ONCE: Final = 1 << 20
-"""Bytes that are written at once."""
-_TOLD_EACH: Final = 1000
-"""Rows between two reports."""
+_WRITE_SIZE_BYTES: Final = 1 << 20
+_REPORT_INTERVAL_ROWS: Final = 1000
 
 
 def export_schemas(
-    connection: Connection, schemas: Sequence[str], out: BinaryIO, *, on_rows: OnRows = nobody
+    connection: Connection, schemas: Sequence[str], out: BinaryIO, *, on_rows: OnRows = ignore_rows
 ) -> Transferred:
     """Write the tables of schemas to a file, as they are at one moment.
 
-    Rows come in the order of the primary key; in a table without one, as they lie. Writers are not kept
-    waiting; migrations are, until it ends.
+    Rows are in the order of the primary key; without one, in their physical order. Writers do not wait for
+    the export; migrations do.
 
     Args:
-        connection: in autocommit mode; its role must see every row.
-        schemas: at least one.
-        out: written in pieces; without the last line when it fails.
-        on_rows: told of the rows of each table.
+        connection: a connection in autocommit mode, whose role must see every row.
+        schemas: the names of the schemas, at least one.
+        out: the file. It is written in pieces; if the export fails, the last line is missing.
+        on_rows: called with the rows of each table so far.
 
-    Raises:
-        TransferError: a schema or a table cannot be read completely.
+    Raises ``TransferError`` if a schema or a table cannot be read completely.
     """
     schemas = sorted(set(schemas))
     with _refusals("the export"), _snapshot(connection, schemas) as tables:
@@ -72,7 +69,7 @@ def export_schemas(
 
 
 class _Lines:
-    """Encodes lines, and keeps their digest."""
+    """The encoder of the lines, and of their digest."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -83,7 +80,7 @@ class _Lines:
     def add(self, value: object) -> None:
         self._buffer += self._encoder.encode(value)
         self._buffer += b"\n"
-        if len(self._buffer) >= _AT_ONCE:
+        if len(self._buffer) >= _WRITE_SIZE_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -92,20 +89,20 @@ class _Lines:
         self._buffer.clear()
 
     def digest(self) -> str:
-        """Of all lines so far."""
+        """Return the SHA-256 of all lines so far."""
         self.flush()
         return self._digest.hexdigest()
 
 
 @contextmanager
 def _snapshot(connection: Connection, schemas: list[str]) -> Iterator[list[Source]]:
-    """Begin a transaction that reads at one moment; yield the tables, locked against migrations."""
+    """Begin a transaction that reads one snapshot; yield the tables, locked against migrations."""
     known = [row[0] for row in connection.execute("select nspname from pg_namespace")]
     for schema in schemas:
         if schema not in known:
             raise TransferError(f"there is no schema {schema!r} in this database")
-    # Without a lock, a table that a migration drops or alters meanwhile would fail in the midst of it. The
-    # snapshot is taken by the first statement after the locks.
+    # Without a lock, the export would fail on a table that a migration drops or alters meanwhile. The first
+    # statement after the locks takes the snapshot.
     expected = read_tables(connection, schemas)
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
@@ -121,7 +118,7 @@ def _snapshot(connection: Connection, schemas: list[str]) -> Iterator[list[Sourc
 
 
 def _migrations(connection: Connection, schemas: list[str]) -> dict[str, tuple[str, ...]]:
-    # The records are found by the search_path of the role.
+    # The schema of the records is found by the role's search_path.
     connection.execute("set local search_path to default")
     found = read_migrations(connection, schemas)
     connection.execute("set local search_path to pg_catalog")
@@ -129,7 +126,7 @@ def _migrations(connection: Connection, schemas: list[str]) -> dict[str, tuple[s
 
 
 def _write_rows(connection: Connection, table: Source, lines: _Lines, on_rows: OnRows) -> int:
-    # No cast to text: it would cut the blanks of character(n).
+    # No cast to text: it would cut the trailing blanks of character(n).
     query = sql.SQL("select {} from {}").format(table.columns, table.identifier)
     if table.key:
         key = sql.SQL(", ").join(map(sql.Identifier, table.key))
@@ -147,7 +144,7 @@ def _write_rows(connection: Connection, table: Source, lines: _Lines, on_rows: O
                 values[place] = None if text is None else text == "t"
             lines.add(values)
             count += 1
-            if count % _TOLD_EACH == 0:
+            if count % _REPORT_INTERVAL_ROWS == 0:
                 on_rows(table.name, count, max(table.rows, count))
     on_rows(table.name, count, count)
     return count

@@ -1,8 +1,8 @@
-"""The form of the file: a header, for each table its name and its rows, a trailer. One JSON value a line.
+"""The file format: a header, then each table's name and rows, then a trailer, one JSON value a line.
 
-A value is the string that PostgreSQL writes for it under `SETTINGS`, and reads back as the same value. Only
-booleans, ``smallint`` and ``integer`` are JSON's own, and null is null. ``bigint`` is a string because many
-readers of JSON take numbers for doubles.
+A value is the string that PostgreSQL writes for it under ``SETTINGS``, and reads back as the same value. Only
+booleans, ``smallint``, ``integer`` and null are JSON's own. ``bigint`` is a string because many readers of
+JSON take numbers for doubles.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ SETTINGS: Final = {
     "bytea_output": "hex",
     "lc_monetary": "C",
     "xmloption": "content",
-    # Names of tables, functions and types are values as well (regclass): always qualified.
+    # Names of tables, functions and types are values as well (regclass): always qualified with this.
     "search_path": "pg_catalog",
     "quote_all_identifiers": "off",
 }
-"""What the text of a value depends on."""
+"""The settings that the text of a value depends on."""
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column whose values the file has: all but the generated ones."""
+    """A column that is not generated: the file has its values."""
 
     name: str
     type: str
-    """As PostgreSQL writes it, qualified: ``character varying(100)``, ``public.vector(1536)``."""
+    """The type as PostgreSQL writes it, qualified: ``character varying(100)``, ``public.vector(1536)``."""
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table, or a partition: what holds rows itself."""
+    """A table or a partition that holds rows itself."""
 
     schema: str
     name: str
@@ -60,14 +60,14 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Sequence(msgspec.Struct, frozen=True):
-    """Where a sequence stands."""
+    """The state of a sequence."""
 
     schema: str
     name: str
     last: str
     """A bigint."""
     called: bool
-    """Whether ``last`` was given out, so that the next one follows it."""
+    """Whether ``last`` was returned already, so that the next value follows it."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +78,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     """The version of PostgreSQL that wrote the values."""
     layers: tuple[str, ...]
-    """Schemas, by name."""
+    """The names of the schemas, sorted."""
     migrations: dict[str, tuple[str, ...]]
-    """What is applied, by layer; those that belong to no layer under the empty name."""
+    """The applied migrations by layer; those without a layer are under the empty name."""
     tables: tuple[Table, ...]
-    """In the order of the file: after those they refer to, where that is possible."""
+    """In the order of the file: each after the tables it refers to, if that is possible."""
     sequences: tuple[Sequence, ...]
 
 
@@ -90,12 +90,12 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The line before a table's rows. A row is an array, in the order of the header's columns."""
 
     table: str
-    """``schema.name``, quoted where PostgreSQL would."""
+    """``schema.name``, quoted if PostgreSQL would."""
 
 
 class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The last line: without it the file is not complete."""
+    """The last line. A file without it is not complete."""
 
     rows: dict[str, int]
     sha256: str
-    """Of every byte before this line."""
+    """The digest of every byte before this line."""

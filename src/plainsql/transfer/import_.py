@@ -1,4 +1,4 @@
-"""Lines → tables, in one transaction: all of the file, or nothing."""
+"""Import: the lines of a file into tables, in one transaction."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from plainsql.transfer.catalog import Connection, Source, read_migrations, read_
 from plainsql.transfer.constraints import suspend_constraints
 from plainsql.transfer.errors import TransferError, refused
 from plainsql.transfer.reader import MAX_LINE_BYTES, Reader
-from plainsql.transfer.results import OnReplace, OnRows, Replaced, Transferred, nobody
+from plainsql.transfer.results import OnReplace, OnRows, Replaced, Transferred, ignore_rows
 from plainsql.transfer.sequences import matched_sequences, set_sequences
 from plainsql.transfer.session_settings import prepare_session
 
 __all__ = ["import_file"]
 
-_TOLD_EACH: Final = 1000
-_COUNTED: Final = 100_000
-"""Rows up to which a table that is to be emptied is counted."""
-_WAIT: Final = 10.0
-"""Seconds for a run of migrations to end."""
+_REPORT_INTERVAL_ROWS: Final = 1000
+_MAX_COUNTED_ROWS: Final = 100_000
+"""A table that ``replace`` empties is counted up to this, and estimated above it."""
+_MIGRATIONS_WAIT_S: Final = 10.0
 _COPY_LINE = re.compile(r"COPY .*?, line (\d+)")
 
 _MATERIALIZED = """
@@ -48,33 +47,33 @@ def import_file(
     max_line_bytes: int = MAX_LINE_BYTES,
     totals: dict[str, int] | None = None,
     on_replace: OnReplace | None = None,
-    on_rows: OnRows = nobody,
+    on_rows: OnRows = ignore_rows,
 ) -> Transferred:
-    """Read an export into a database that has the same migrations, and whose tables are empty.
+    """Import a file into a database that has the same migrations, and whose tables are empty.
 
-    Rows come in as they were: triggers do not run, identities and sequences are those of the file.
-    Constraints and foreign keys are checked. It is one transaction, in which others can read the tables but
-    not write to them; readers wait as well with ``replace``, where foreign keys form a circle, and where
-    row-level security is forced. Afterwards materialized views are refreshed and the tables analysed.
+    The rows are those of the export: triggers do not run, identities and sequences are those of the file.
+    Constraints and foreign keys are checked. The import is one transaction, during which other sessions can
+    read the tables but not write to them. Readers wait as well with ``replace``, if foreign keys form a
+    circle, and if row-level security is forced. Afterwards materialized views are refreshed and the tables
+    analysed.
 
     Args:
-        connection: in autocommit mode; its role must own the tables where these have triggers, forced
+        connection: a connection in autocommit mode. Its role must own the tables that have triggers, forced
             row-level security, or foreign keys in a circle.
-        file: what `create_file` and `export_schemas` wrote.
-        name: what errors call the file.
+        file: a file that ``create_file`` and ``export_schemas`` wrote.
+        name: the file's name in errors.
         replace: empty the tables first. The file decides which: give ``layers`` with it.
-        layers: the only ones that the file may hold; by default it may hold any.
-        max_line_bytes: a longer line is refused; it would be held in memory.
-        totals: the rows of each table where they are known already (`check_file`), for ``on_rows``.
+        layers: the only layers that the file may hold; by default any.
+        max_line_bytes: a longer line is refused, as it would be held in memory.
+        totals: the rows of each table for ``on_rows``, if they are known already (``check_file``).
         on_replace: called with the tables that ``replace`` empties, before it does.
-        on_rows: told of the rows of each table.
+        on_rows: called with the rows of each table so far.
 
-    Raises:
-        TransferError: the file is not complete, or does not fit this database; nothing was written.
-        LockedError: migrations are running.
+    Raises ``TransferError`` if the file is not complete, or if it does not fit this database; nothing is
+    written then. Raises ``LockedError`` if migrations are running.
     """
     reader = Reader(file, name, layers=layers, max_line_bytes=max_line_bytes)
-    with _refusals(name), lock.held(connection, wait=_WAIT, on_waiting=_ignore):
+    with _refusals(name), lock.held(connection, wait=_MIGRATIONS_WAIT_S, on_waiting=_ignore):
         with connection.transaction():
             _check_migrations(connection, reader.header, name)
             prepare_session(connection)
@@ -103,7 +102,7 @@ def _analyze(connection: Connection, tables: Sequence[Source]) -> None:
         try:
             connection.execute(sql.SQL("analyze {}").format(table.identifier))
         except psycopg.Error as error:
-            # The rows are in, and an error would say that they are not. Autovacuum comes later.
+            # The rows are committed, and an error would deny it. Autovacuum analyses the table later.
             if error.sqlstate is None:
                 raise
             return
@@ -118,21 +117,21 @@ def _check_migrations(connection: Connection, header: file_format.Header, name: 
         label = layer or "the migrations without a layer"
         parts = []
         if theirs - ours:
-            parts.append(f"applied where it was exported, and not here: {', '.join(sorted(theirs - ours))}")
+            parts.append(f"applied in the file, not in this database: {', '.join(sorted(theirs - ours))}")
         if ours - theirs:
-            parts.append(f"applied here, and not there: {', '.join(sorted(ours - theirs))}")
+            parts.append(f"applied in this database, not in the file: {', '.join(sorted(ours - theirs))}")
         option = f" --layer {layer}" if layer else ""
         raise TransferError(
-            f"{name}: {label} is at another migration in this database than in the file",
+            f"{name}: {label} has other migrations in this database than in the file",
             detail="; ".join(parts),
             hint=f"plainsql migrate{option}, then import again"
             if theirs - ours
-            else "import it into a database at the file's migration, and migrate that",
+            else "import it into a database that has the file's migrations, then migrate that one",
         )
 
 
 def _matched(connection: Connection, header: file_format.Header, name: str) -> list[Source]:
-    """The tables in the order of the file; they have its columns and no others."""
+    """Return the tables in the order of the file, which have its columns and no others."""
     here = {(table.table.schema, table.table.name): table for table in read_tables(connection, header.layers)}
     there = {(table.schema, table.name): table for table in header.tables}
     for key in sorted(here.keys() ^ there.keys()):
@@ -148,7 +147,7 @@ def _matched(connection: Connection, header: file_format.Header, name: str) -> l
                 raise TransferError(
                     f"{name}: {'.'.join(key)}.{column}: expected {theirs.get(column, 'no column')}, "
                     f"got {ours.get(column, 'no column')} in this database",
-                    hint="both sides must have the same columns: was one altered beside its migrations?",
+                    hint="both sides must have the same columns: look for one altered without a migration",
                 )
     return [here[key] for key in there]
 
@@ -174,8 +173,8 @@ def _empty(connection: Connection, tables: Sequence[Source], *, replace: bool) -
 
 def _replaced(connection: Connection, table: Source) -> Replaced:
     query = sql.SQL("select count(*) from (select from only {} limit %s) as r").format(table.identifier)
-    rows = int(connection.execute(query, [_COUNTED + 1]).fetchall()[0][0])
-    if rows <= _COUNTED:
+    rows = int(connection.execute(query, [_MAX_COUNTED_ROWS + 1]).fetchall()[0][0])
+    if rows <= _MAX_COUNTED_ROWS:
         return Replaced(table.table.schema, table.name, rows, exact=True)
     return Replaced(table.table.schema, table.name, max(rows, table.rows), exact=False)
 
@@ -198,12 +197,12 @@ def _load(
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in section.columns)
     query = sql.SQL("copy {} ({}) from stdin").format(table.identifier, columns)
     try:
-        # Values that identities generate always are taken as well: COPY does so by itself.
+        # COPY takes values also for columns that are generated always as identity.
         with connection.cursor().copy(query) as copy:
             for row in reader.rows(section):
                 copy.write_row([_text(value) for value in row])
                 count += 1
-                if count % _TOLD_EACH == 0:
+                if count % _REPORT_INTERVAL_ROWS == 0:
                     on_rows(table.name, count, max(total, count))
     except psycopg.errors.DatabaseError as error:
         found = _COPY_LINE.search(error.diag.context or "")

@@ -1,14 +1,14 @@
-"""What a transfer tells of itself, while it runs and afterwards."""
+"""The progress and the results of a transfer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["OnReplace", "OnRows", "Replaced", "Transferred", "nobody"]
+__all__ = ["OnReplace", "OnRows", "Replaced", "Transferred", "ignore_rows"]
 
 OnRows = Callable[[str, int, int], None]
-"""Told now and then: the table, its rows so far, and how many it has in all (an estimate in an export)."""
+"""Called during a transfer with the table, its rows so far, and its total (an estimate in an export)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,26 +17,26 @@ class Replaced:
 
     layer: str
     name: str
-    """Qualified, quoted where PostgreSQL would."""
+    """The qualified name, quoted if PostgreSQL would."""
     rows: int
     exact: bool
-    """Whether these are its rows, or an estimate of many."""
+    """Whether ``rows`` is counted; a large table is estimated."""
 
 
 OnReplace = Callable[[Sequence[Replaced]], None]
-"""Called before tables are emptied; what it raises keeps them as they are."""
+"""Called before tables are emptied; an error that it raises keeps their rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """What an export wrote or an import read."""
+    """The result of an export or an import."""
 
     layers: tuple[str, ...]
     rows: dict[str, int]
-    """By the table's qualified name, in the order of the file."""
+    """The number of rows by the table's qualified name, in the order of the file."""
     sha256: str
-    """Of all that stands before the file's last line, in hexadecimal."""
+    """The digest of the file without its last line, in hexadecimal."""
 
 
-def nobody(table: str, rows: int, total: int) -> None:
-    """Nobody asked to be told."""
+def ignore_rows(table: str, rows: int, total: int) -> None:
+    """Ignore the progress: the default ``OnRows``."""

@@ -1,4 +1,4 @@
-"""The sequences of layers, set to where they stood: all of them, or none."""
+"""The sequences of layers, set to the state in the file: all of them, or none."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _BIGINT: Final = re.compile(r"-?[0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A sequence of this database, and where it is to stand."""
+    """A sequence of this database, and the state to set it to."""
 
     name: str
-    """Qualified, quoted where PostgreSQL would."""
+    """The qualified name, quoted if PostgreSQL would."""
     identifier: sql.Identifier
     owned: bool
     last: int
@@ -46,10 +46,10 @@ class Target:
 
 
 def matched_sequences(connection: Connection, header: file_format.Header, name: str) -> list[Target]:
-    """Return the layers' sequences; the file has the same ones and no others, each within its bounds.
+    """Return the layers' sequences, which are those of the file, each within its bounds.
 
-    Raises ``TransferError``: what ``setval`` does to a sequence of another role is not undone, so that all of
-    them are looked at before the first is set.
+    A rollback does not undo ``setval`` on a sequence of another role, so all are checked before the first is
+    set. Raises ``TransferError`` if one does not match.
     """
     here = {(row[0], row[1]): row[2:] for row in connection.execute(_HERE, [list(header.layers)])}
     there = {(each.schema, each.name): each for each in header.sequences}
@@ -68,7 +68,7 @@ def matched_sequences(connection: Connection, header: file_format.Header, name: 
         if last is None or not least <= last <= most:
             raise TransferError(
                 f"{name}: the sequence {shown}: expected a number from {least} to {most}, got another value",
-                hint="both sides must have the same sequences: was one altered beside its migrations?",
+                hint="both sides must have the same sequences: look for one altered without a migration",
             )
         if not may_set:
             raise TransferError(
@@ -82,8 +82,8 @@ def matched_sequences(connection: Connection, header: file_format.Header, name: 
 def set_sequences(connection: Connection, sequences: Sequence[Target]) -> None:
     """Set the sequences, as the last step of a transaction.
 
-    What setval does is not undone when a transaction fails. A restart is: it gives the sequence a new file,
-    which is what setval then writes to, and which a rollback forgets. Only owners may do that.
+    A rollback does not undo ``setval``. It undoes a restart, which gives the sequence a new file; ``setval``
+    then writes to that file, and a rollback drops it. Only owners may restart a sequence.
     """
     for sequence in sequences:
         if sequence.owned:

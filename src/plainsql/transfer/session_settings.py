@@ -1,4 +1,4 @@
-"""The session's settings during a transfer: what values look like, and no limits of time."""
+"""The session's settings during a transfer: the text form of values, and no time limits."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from plainsql.transfer.file_format import SETTINGS
 __all__ = ["prepare_session"]
 
 _LIMITS = {
-    # Errors, where a policy would leave out rows without a word.
+    # An error, if a policy would silently leave out rows.
     "row_security": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
     "lock_timeout": "10s",
-    # Rows in the order in which they lie, always from the first one on.
+    # Rows in their physical order, always from the first one on.
     "synchronize_seqscans": "off",
     "max_parallel_workers_per_gather": "0",
 }
 
 
 def prepare_session(connection: Connection) -> None:
-    """Set what a transfer needs, until the transaction ends.
+    """Set the session's settings for a transfer, until the transaction ends.
 
-    Raises ``TransferError`` where the database does not know its own encoding.
+    Raises ``TransferError`` if the database has the encoding SQL_ASCII, which is none.
     """
     connection.execute("set local client_encoding to 'utf8'")
     connection.execute(
-        # Not every server has every setting: transaction_timeout is of PostgreSQL 17.
+        # Not every server has every setting: transaction_timeout is new in PostgreSQL 17.
         "select set_config(s.name, w.value, true)"
         " from unnest(%s::text[], %s::text[]) as w (name, value)"
         " inner join pg_settings as s on lower(s.name) = lower(w.name)",
@@ -36,6 +36,6 @@ def prepare_session(connection: Connection) -> None:
     ).fetchall()
     if connection.execute("show server_encoding").fetchall()[0][0] == "SQL_ASCII":
         raise TransferError(
-            "the database has the encoding SQL_ASCII: what its text means is not known",
+            "the database has the encoding SQL_ASCII: the meaning of its text is not known",
             hint="move it to a database in UTF8 with pg_dump",
         )

@@ -15,19 +15,19 @@ __all__ = ["BINARY", "as_half_vector", "as_sparse_vector", "as_vector"]
 
 
 def as_vector(value: Any) -> Vector:
-    """Return ``value`` as a ``Vector``. Raises ``ValueError`` where it is none."""
+    """Return ``value`` as a ``Vector``. Raises ``ValueError`` if it cannot be one."""
     value = value.value if type(value) is Opaque else value
     return value if isinstance(value, Vector) else Vector(_numbers(value))
 
 
 def as_half_vector(value: Any) -> HalfVector:
-    """Return ``value`` as a ``HalfVector``. Raises ``ValueError`` where it is none."""
+    """Return ``value`` as a ``HalfVector``. Raises ``ValueError`` if it cannot be one."""
     value = value.value if type(value) is Opaque else value
     return value if isinstance(value, HalfVector) else HalfVector(_numbers(value))
 
 
 def as_sparse_vector(value: Any) -> SparseVector:
-    """Return ``value`` as a ``SparseVector``. Raises ``ValueError`` where it is none."""
+    """Return ``value`` as a ``SparseVector``. Raises ``ValueError`` if it cannot be one."""
     value = value.value if type(value) is Opaque else value
     return value if isinstance(value, SparseVector) else SparseVector(_numbers(value))
 
@@ -40,7 +40,7 @@ def _numbers(value: Any) -> Any:
         return as_array()
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return list(value)
-    numbers = getattr(value, "tolist", None)  # array.array, and whatever else is a buffer of numbers
+    numbers = getattr(value, "tolist", None)  # array.array, and any other buffer of numbers
     if numbers is not None:
         return numbers()
     raise ValueError(f"expected numbers, got {type(value).__name__}")

@@ -6,7 +6,7 @@ the opposite of "con vista", or which word of a question matters most. What user
 embed.
 
 The features of a text are its words, its pairs of neighbouring words and the trigrams of each word. Each is
-hashed to one of the dimensions and to a sign, and the weights that meet there are added: K. Weinberger, A.
+hashed to one of the dimensions and to a sign, and the weights of one dimension are added: K. Weinberger, A.
 Dasgupta, J. Langford, A. Smola and J. Attenberg, "Feature Hashing for Large Scale Multitask Learning", ICML
 2009. The sign makes collisions cancel out on average, so that the inner product of two vectors estimates
 that of the features.
@@ -49,7 +49,7 @@ def embed(text: str, *, dimensions: int = 1536) -> list[float]:
     """Return the hashed features of a Spanish text as a vector of length 1.
 
     The same text and dimensions give the same vector on every machine and in every process. Letter case,
-    accents, punctuation and stop words make no difference; a word that stands n times counts 1 + ln n.
+    accents, punctuation and stop words make no difference; a word that occurs n times counts 1 + ln n.
 
     Args:
         text: any length; the description of a home takes 0.3 ms.
@@ -78,7 +78,7 @@ def _words(text: str) -> list[str]:
 
 
 def _weights(words: list[str]) -> dict[str, float]:
-    """The features of a text and what each weighs. Blanks in their names keep the three kinds apart."""
+    """The features of a text and their weights. Blanks in their names keep the three kinds apart."""
     weights: dict[str, float] = {}
     for word, count in Counter(words).items():
         often = 1.0 + math.log(count)

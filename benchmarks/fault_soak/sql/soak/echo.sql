@@ -1,3 +1,3 @@
--- The token that the call brings.
+-- Return the token that the call passes.
 -- returns: value
 select :token::bigint as token

@@ -1,4 +1,4 @@
--- The token that the call brings, after a while.
+-- Return the token that the call passes, after a delay.
 -- returns: value
 select :token::bigint as token
 from pg_sleep(:seconds)

@@ -1,4 +1,4 @@
--- All facts, in order.
+-- List all facts, in order.
 -- returns: many Fact
 -- allow: unbounded: an export is read as a stream
 select

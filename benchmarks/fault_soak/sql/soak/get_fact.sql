@@ -1,4 +1,4 @@
--- The fact of a number.
+-- The fact with this number.
 -- returns: optional Fact
 select
   f.id,

@@ -1,4 +1,4 @@
--- Five facts, from a number on.
+-- List five facts, from a number on.
 -- returns: many Fact
 select
   f.id,

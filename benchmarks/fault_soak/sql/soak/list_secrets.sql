@@ -1,4 +1,4 @@
--- What the tenant sees.
+-- List the secrets that the tenant can read.
 -- returns: many Secret
 select
   s.tenant,

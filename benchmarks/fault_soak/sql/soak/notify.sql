@@ -1,3 +1,3 @@
--- Send a number to those who listen.
+-- Notify the listeners of a number.
 -- returns: value
 select pg_notify('soak', :number::bigint::text)::text as sent

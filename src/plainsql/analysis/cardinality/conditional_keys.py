@@ -1,8 +1,8 @@
-"""Unique keys that hold under a condition: of partial indexes, of expressions, and of nulls that are alike.
+"""Unique keys that hold under a condition: of partial indexes, of expressions, and with equal nulls.
 
-A partial index keeps rows unique among those that fulfil its predicate, so it counts where the query's own
-conditions imply the predicate. They do so only in the plainest way: the same condition stands there, or it
-follows from what cannot be null.
+A partial index keeps rows unique among those that fulfil its predicate, so it counts if the query's own
+conditions imply the predicate. Only two simple implications are recognised: the query has the same condition,
+or the condition follows from a value that cannot be null.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _IS_NULL, _IS_NOT_NULL, _IS_TRUE = 0, 1, 0
 def implied_keys(
     relation: Relation, entry: RangeTableEntry, scope: Scope, facts: Facts
 ) -> Iterator[tuple[ConditionalKey, frozenset[int]]]:
-    """The keys whose condition holds in every row, and the positions of their columns that are null there."""
+    """Yield the keys whose condition holds in every row, with the positions of their columns that are null
+    there.
+    """
     if not relation.conditional_keys or scope.query.command == Command.MERGE:
         return
     known = [node for node, only_for in conditions(scope) if only_for is None or entry.index in only_for]
@@ -55,12 +57,12 @@ def implied_keys(
 def expression_equalities(
     catalog: Catalog, expression: Node, entry: RangeTableEntry, scope: Scope
 ) -> Iterator[Equality]:
-    """The equalities of a query in which an index's expression over the entry stands on one side."""
+    """Yield the equalities of a query that have an index's expression over the entry on one side."""
     wanted = _shape(strip_relabel(expression), 1)
     for node, only_for in conditions(scope):
         args = node.nodes("args")
         families = equality_families(catalog, node.number("opno")) if node.kind == "OPEXPR" else frozenset()
-        # A collation that takes different texts for equal makes `=` weaker than a unique index.
+        # A collation that treats different texts as equal makes `=` weaker than a unique index.
         if (
             len(args) != 2
             or not families
@@ -68,13 +70,13 @@ def expression_equalities(
         ):
             continue
         for one, other in ((strip_relabel(args[0]), args[1]), (strip_relabel(args[1]), args[0])):
-            # Above an outer join the expression may be that of a row that is not there.
+            # Above an outer join the expression may belong to a row that does not exist.
             if _shape(one, entry.index) == wanted and not any(n.bits("varnullingrels") for n in one.walk()):
                 yield Equality((entry.index, 0), other, families, only_for, node, one)
 
 
 def _plain_test(node: Node) -> Node:
-    """`x` for `x is true`: where the one holds, so does the other."""
+    """Return `x` for `x is true`: if one of them holds, so does the other."""
     arg = node.node("arg")
     if node.kind == "BOOLEANTEST" and node.number("booltesttype") == _IS_TRUE and arg is not None:
         return arg
@@ -95,7 +97,7 @@ def _follows(predicate: Node, entry: RangeTableEntry, scope: Scope, facts: Facts
 
 
 def _shape(value: Value, index: int) -> ExpressionKey:
-    """An expression over one relation, written so that equal shapes are equal values for the same row."""
+    """Return a form of an expression over one relation: equal forms are equal values in the same row."""
     if isinstance(value, Node):
         if value.kind == "VAR":
             own = value.number("varno") == index and not value.number("varlevelsup")

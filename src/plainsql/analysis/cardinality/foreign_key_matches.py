@@ -1,8 +1,9 @@
-"""Foreign keys that promise a match: a join or sub-select along one always finds the row referred to.
+"""Foreign keys that guarantee a match: a join or sub-select along one always finds the referenced row.
 
-That holds for rows as a statement finds them, not as it writes them: what ``returning`` shows may refer to a
-row that the same statement inserts and does not see. And it does not hold for rows that are locked: of a
-row that changed in the meantime its new version is joined with what its old version referred to.
+The guarantee holds for rows as a statement finds them, not as it writes them: a row in ``returning`` may
+refer to a row that the same statement inserts and does not see. It does not hold either for rows that are
+locked: if a row has changed in the meantime, its new version is joined with the row that its old version
+referred to.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["join_always_matches", "subselect_always_matches"]
 
 
 def join_always_matches(catalog: Catalog, join: Join, scope: Scope, facts: Facts) -> bool:
-    """Return whether an outer join always finds its match, as its condition is that of a foreign key."""
+    """Return whether an outer join always finds its match, because its condition is that of a foreign key."""
     sides = {JoinType.LEFT: join.right, JoinType.RIGHT: join.left}
     side = sides.get(join.type) if join.type is not None else None
     if side is None or side.kind != "RANGETBLREF" or join.condition is None:
@@ -27,10 +28,10 @@ def join_always_matches(catalog: Catalog, join: Join, scope: Scope, facts: Facts
 
 
 def subselect_always_matches(catalog: Catalog, scope: Scope, facts: Facts) -> bool:
-    """Return whether a sub-select always finds a row, as its condition is that of a foreign key of an outer
-    row.
+    """Return whether a sub-select always finds a row, because its condition is that of an outer row's foreign
+    key.
 
-    Its limit and offset are not looked at.
+    Its limit and offset are not checked here.
     """
     query = scope.query
     leaves_out = (
@@ -73,7 +74,7 @@ def _follows(catalog: Catalog, condition: Node | None, index: int, scope: Scope,
 
 
 def _referenced(catalog: Catalog, scope: Scope, index: int) -> Relation | None:
-    """The table behind an entry, if all its rows are read."""
+    """Return the table behind an entry, if all its rows are read."""
     entry = scope.query.entry(index)
     relation = catalog.relation(entry.relation) if entry is not None and entry.relation else None
     if entry is None or relation is None or relation.kind not in "rp" or relation.row_security:
@@ -86,7 +87,9 @@ def _referenced(catalog: Catalog, scope: Scope, index: int) -> Relation | None:
 def _pair(
     catalog: Catalog, node: Node, index: int, scope: Scope, facts: Facts
 ) -> tuple[int, int, Scope, RangeTableEntry, frozenset[int]] | None:
-    """The two columns of `referenced.column = table.column`, with where the latter is and the families."""
+    """Return the two columns of `referenced.column = table.column`, the home of the latter, and the
+    families.
+    """
     families = equality_families(catalog, node.number("opno")) if node.kind == "OPEXPR" else frozenset[int]()
     args = [strip_relabel(arg) for arg in node.nodes("args")]
     if len(args) != 2 or not families or any(arg.kind != "VAR" for arg in args):
@@ -116,7 +119,7 @@ def _is_found(catalog: Catalog, variable: Node, home: Scope, entry: RangeTableEn
         or (table.kind == "r" and entry.with_children and table.children)
     ):
         return False
-    # The row to be written and, of an insert, `excluded` are not in `from`. Before PostgreSQL 18, grouping
+    # The row to be written, and `excluded` of an insert, are not in `from`. Before PostgreSQL 18, grouping
     # sets make a column null under its own name.
     if (
         entry.index not in home.query.members
@@ -133,7 +136,7 @@ def _is_found(catalog: Catalog, variable: Node, home: Scope, entry: RangeTableEn
 def _by_its_equality(
     referenced: Relation, pairs: dict[tuple[int, int], frozenset[int]], key: ForeignKey
 ) -> bool:
-    """Return whether the columns are compared by the equality that the foreign key is checked by."""
+    """Return whether the columns are compared by the equality with which the foreign key is checked."""
     unique = next((u for u in referenced.unique_keys if set(u.columns) == set(key.referenced_columns)), None)
     return unique is not None and all(
         unique.families[unique.columns.index(other)] in families for (_, other), families in pairs.items()
@@ -141,7 +144,7 @@ def _by_its_equality(
 
 
 def _is_kept(catalog: Catalog, table: Relation, key: ForeignKey) -> bool:
-    """Return whether no trigger or rule of the table can undo what the foreign key does to its rows."""
+    """Return whether no trigger or rule of the table can undo the effect of the foreign key on its rows."""
     if not {key.on_delete, key.on_update} & set("cnd"):
         return True
     changed = catalog.changed_by_triggers(table, "update")

@@ -1,4 +1,4 @@
-"""How many rows a query can give: at most one, at least one, and the keys that its rows are unique by."""
+"""The number of rows of a query: at most one, at least one, and the keys by which its rows are unique."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ _ON_CONFLICT_UPDATE = 2
 
 
 class Cardinality:
-    """Counts the rows of a query from its keys, limits and aggregates."""
+    """The row counts of queries, proved by their keys, limits and aggregates."""
 
     def __init__(self, catalog: Catalog, scopes: Scopes, *, locks: bool = False) -> None:
-        """``locks`` says whether any query of the statement locks rows, which a foreign key promises nothing.
+        """Count the rows of a statement; with ``locks``, a query of it locks rows, and no foreign key holds
+        for these.
 
-        Rows of a view are locked with those of its tables, so it is not a matter of one query alone.
+        A view's rows are locked together with those of its tables, so this is a fact about the whole
+        statement.
         """
         self.catalog = catalog
         self.scopes = scopes
@@ -50,7 +52,7 @@ class Cardinality:
         """Return whether the query gives at most one row each time it runs."""
         known = self._at_most_one.get(scope.query.id)
         if known is None:
-            # A recursive query that asks for itself gets the careful answer.
+            # A recursive query that depends on itself gets the safe answer.
             self._at_most_one[scope.query.id] = AtMostOne(False, "a recursive query")
             known = self._at_most_one[scope.query.id] = self._count_at_most(scope)
         return known
@@ -82,7 +84,7 @@ class Cardinality:
         return subselect_always_matches(self.catalog, scope, facts)
 
     def from_has_row(self, scope: Scope) -> bool:
-        """Return whether a row always comes out of ``from`` and ``where``."""
+        """Return whether ``from`` and ``where`` always give a row."""
         query = scope.query
         if query.command != Command.SELECT or query.set_operation() is not None or not is_true(query.where):
             return False
@@ -220,7 +222,7 @@ class Cardinality:
             ):
                 return AtMostOne(True, "one row of the source, which matches at most one")
             return AtMostOne(False, "merge: no unique key of source and target is bound")
-        # A row is updated or deleted once, however many rows of `from` it meets.
+        # A row is updated or deleted once, however many rows of `from` it matches.
         fixed = self.unique_rows(scope)
         if target.index in fixed.relations:
             return AtMostOne(True, fixed.because[target.index])
@@ -245,7 +247,7 @@ class Cardinality:
 
     @once_per_query
     def output_keys(self, scope: Scope) -> list[OutputKey]:
-        """The sets of output columns that no two rows of the query share."""
+        """Return the sets of output columns that no two rows of the query share."""
         query = scope.query
         if query.command != Command.SELECT or query.returned_sets():
             return []
@@ -272,7 +274,9 @@ class Cardinality:
         return keys
 
     def _without_dependents(self, pairs: list[tuple[Node, Node]], scope: Scope) -> OutputKey:
-        """The key that grouping makes, less the columns that follow from a unique key of their table."""
+        """Return the key that grouping makes, without the columns that depend on a unique key of their
+        table.
+        """
         key: OutputKey = {}
         origins: dict[int, tuple[int, int]] = {}
         for target, clause in pairs:
@@ -292,7 +296,9 @@ class Cardinality:
         return key
 
     def _keys_of_members(self, scope: Scope) -> list[OutputKey]:
-        """Keys of one table that stay keys because every other relation is joined to one row at most."""
+        """Return the keys of one table that stay keys because every other relation has at most one row for
+        each.
+        """
         query = scope.query
         positions: dict[tuple[int, int], int] = {}
         for output in query.outputs:
@@ -319,14 +325,16 @@ class Cardinality:
     def unique_rows(
         self, scope: Scope, assume: int = 0, columns: Iterable[tuple[int, int]] = ()
     ) -> UniqueRows:
-        """What is determined in a query.
+        """Return the relations with one row and the columns with one value in a query.
 
-        ``assume`` is a relation that is taken to be, and so are ``columns``.
+        ``assume`` is a relation, and ``columns`` are columns, that are assumed to be among them.
         """
         return UniqueRows(self, scope, self.facts(scope), assume, columns)
 
     def keys(self, entry: RangeTableEntry, scope: Scope) -> list[tuple[OutputKey, str]]:
-        """The columns that no two rows of a range table entry share, each set with how to call it."""
+        """Return the columns that no two rows of a range table entry share, each set with its name in
+        reasons.
+        """
         relation = self.catalog.relation(entry.relation) if entry.relation else None
         # A materialised view may hold rows from before its tables had their keys: it has its own indexes.
         if relation is not None and relation.kind != "v":
@@ -345,11 +353,11 @@ class Cardinality:
         inner = self.scopes.of_entry(entry, scope)
         if inner is None or entry.node.flag("self_reference"):
             return []
-        return [(key, f"equality on what {entry.alias} is unique by") for key in self.output_keys(inner)]
+        return [(key, f"equality on the unique columns of {entry.alias}") for key in self.output_keys(inner)]
 
     def has_own_keys(self, relation: Relation, entry: RangeTableEntry) -> bool:
-        """Return whether the keys of a table hold for all rows that an entry reads: no tables that
-        inherit.
+        """Return whether the keys of a table hold for all rows that an entry reads: no tables inherit from
+        it.
         """
         return not (
             relation.is_view
@@ -360,7 +368,7 @@ class Cardinality:
     def _conditional_keys(
         self, relation: Relation, entry: RangeTableEntry, scope: Scope
     ) -> list[tuple[OutputKey, str]]:
-        """The keys on columns alone whose condition holds in every row of the query."""
+        """Return the keys on columns alone whose condition holds in every row of the query."""
         return [
             (
                 {
@@ -376,9 +384,9 @@ class Cardinality:
 
     @once_per_query
     def facts(self, scope: Scope) -> Facts:
-        """What holds in every row that comes out of a query's ``from`` and ``where``."""
+        """Return the facts that hold in every row of a query's ``from`` and ``where``."""
         if scope.query.command == Command.MERGE:
-            # A merge acts on rows for which its condition does not hold too.
+            # A merge acts also on rows that do not fulfil its condition.
             return Facts()
         return facts_of_rows(self._inference, scope, self.item_at_least_one, self._follows_key)
 
@@ -389,7 +397,7 @@ class Cardinality:
         return equality_families(self.catalog, clause.number("eqop"))
 
     def one_call(self, entry: RangeTableEntry) -> bool:
-        """Return whether a function entry gives exactly one row."""
+        """Return whether a function in ``from`` gives exactly one row."""
         for call in entry.node.nodes("functions"):
             expression = call.node("funcexpr")
             if expression is None or expression.flag("funcretset") or expression.flag("opretset"):

@@ -1,4 +1,6 @@
-"""What holds in every row of a query, by its conditions and by the outer joins that must have matched."""
+"""The facts that hold in every row of a query, by its conditions and by outer joins that must have
+matched.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ def facts_of_rows(
     at_least_one: Callable[[Node, Scope], bool],
     follows_key: Callable[[Join, Scope, Facts], bool],
 ) -> Facts:
-    """What holds in every row that comes out of a query's ``from`` and ``where``.
+    """Return the facts that hold in every row of a query's ``from`` and ``where``.
 
-    ``at_least_one`` says whether one side of a join always has a row: `left join lateral (select count(*)
-    …) on true` always finds its match. ``follows_key`` says whether a foreign key promises the match.
+    ``at_least_one`` returns whether one side of a join always has a row: `left join lateral (select count(*)
+    …) on true` always finds its match. ``follows_key`` returns whether a foreign key guarantees the match.
     """
     query = scope.query
     facts = inference.if_true(query.where, scope)
@@ -34,7 +36,8 @@ def facts_of_rows(
                 for side, node in (("left", join.left), ("right", join.right)):
                     if at_least_one(node, scope):
                         facts |= Facts(matched=frozenset({(query.id, join.index, side)}))
-    # A join that is known to have matched fulfilled its condition, which may tell of further joins.
+    # A join that is known to have matched fulfilled its condition, which may prove that further joins
+    # matched.
     waiting = [join for join in outer if join.type is not None]
     while True:
         for join in waiting:

@@ -1,10 +1,10 @@
-"""Whether a read finds at most one row by a unique key, whatever its parameters' values are.
+"""Reads that find at most one row by a unique key, whatever the values of their parameters.
 
-Such a read may run as one statement for many calls, in which the planner sees no value: it plans an
-equality with a unique key alike for all of them. Everything else that a value can decide, an order, a
-limit, a filter that is estimated, makes another plan of it, and with an approximate index other rows.
+Such a read may run as one statement for many calls. The planner then sees no values, but it plans an equality
+with a unique key in the same way for all values. Anything else that depends on a value (an order, a limit, a
+filter with an estimate) would get another plan, and with an approximate index other rows.
 
-What is not understood is not a read by key.
+A query that is not understood is not a read by key.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _REFUSED = (
 
 
 def reads_by_key(cardinality: Cardinality, scope: Scope) -> bool:
-    """Return whether a query reads at most one row, of tables alone, by unique keys that its parameters are
-    compared with and that it uses them for nothing else but in the select list.
+    """Return whether a query reads at most one row by unique keys, from tables only.
+
+    All its parameters are compared with these keys; otherwise they may appear only in the select list.
     """
     query = scope.query
     if query.command != Command.SELECT or query.is_aggregated or query.returned_sets():
@@ -67,8 +68,10 @@ def reads_by_key(cardinality: Cardinality, scope: Scope) -> bool:
 
 
 def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
-    """Find the parameters that are compared for equality with a column of a unique key of which all columns
-    are compared so: the ids of their nodes.
+    """Return the parameters that are compared for equality with a column of a unique key, by the ids of their
+    nodes.
+
+    All columns of that key are compared in this way.
     """
     equalities = collect_equalities(cardinality.catalog, scope)
     found: set[int] = set()
@@ -96,7 +99,7 @@ def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
 
 
 def _is_a_key_to(cardinality: Cardinality, entry: RangeTableEntry, value: Node) -> bool:
-    """Return whether a value is known before the row is found that it is compared with."""
+    """Return whether a value is known before the row is found with which it is compared."""
     return is_repeatable(cardinality.catalog, value) and not any(
         part.kind == "VAR" and part.number("varno") == entry.index for part in expression_children(value)
     )

@@ -1,9 +1,9 @@
-"""Which relations of a query are left with one row, and which columns with one value.
+"""Relations of a query that are reduced to one row, and columns that are reduced to one value.
 
-A relation is *determined* when all rows of it that come through are the same row: its unique key is equal
-to what is itself determined, or there is only one to begin with. Under an outer join a determined relation
-can still be there for one row of the query and be filled with nulls for another; where that matters, its
-*state* must be determined as well.
+A relation is *determined* if all of its rows that remain are the same row: its unique key is equal to
+determined values, or it has only one row to begin with. Under an outer join a determined relation can still
+be present in one row of the query and be filled with nulls in another. If that matters, its *state* must be
+determined as well.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from plainsql.analysis.tree.scopes import Scopes
 __all__ = ["AtMostOne", "OutputKey", "UniqueRows", "from_entries"]
 
 OutputKey = dict[int, frozenset[int]]
-"""Output positions (1-based) that no two rows share, each with the operator families that say so."""
+"""Output positions (1-based) that no two rows share, each with the operator families by whose equality."""
 
 
 @dataclass(frozen=True, slots=True)
 class AtMostOne:
-    """Whether a query gives at most one row, and why (or why not)."""
+    """The proof that a query gives at most one row, or the reason why there is none."""
 
     proved: bool
     because: str
@@ -77,7 +77,7 @@ class Counts(Protocol):
 
 
 class UniqueRows:
-    """What is determined in one query."""
+    """The relations of one query that are determined, and the columns that have one value."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class UniqueRows:
         assume: int = 0,
         columns: Iterable[tuple[int, int]] = (),
     ) -> None:
-        """Find all that is; the relation ``assume`` (or 0) and ``columns`` are taken to be."""
+        """Find them; the relation ``assume`` (or 0) and ``columns`` are assumed to be determined."""
         self._counts = counts
         self._catalog = counts.catalog
         self._scope = scope
@@ -95,7 +95,7 @@ class UniqueRows:
         query = scope.query
         self.relations: set[int] = {assume} if assume else set()
         self.columns: dict[tuple[int, int], frozenset[int]] = {}
-        """Columns with one value, each with the operator families whose equality says so."""
+        """Columns with one value, each with the operator families by whose equality."""
         every = frozenset().union(*counts.catalog.routines.families_of_equality.values())
         for column in columns:
             self.columns[column] = every
@@ -125,7 +125,7 @@ class UniqueRows:
                     progress = True
 
     def reason(self) -> str:
-        """Why all relations of the query are determined: its keys before anything else."""
+        """Return the reason why all relations of the query are determined: its keys before anything else."""
         reasons = [self.because.get(entry.index, "") for entry in from_entries(self._scope.query)]
         keys = [reason for reason in reasons if reason.startswith("equality")]
         return (keys or reasons)[0]
@@ -149,7 +149,7 @@ class UniqueRows:
         if equality.only_for is not None and equality.variable[0] not in equality.only_for:
             return False
         variable = plain_variable(equality.other, self._scope)
-        # An equality does not hold for null: whether an outer join filled the variable does not matter.
+        # An equality does not hold for null: it does not matter if an outer join filled the variable.
         if variable is not None and (
             variable[0] in self.relations or equality.families & self.columns.get(variable, frozenset())
         ):
@@ -157,7 +157,7 @@ class UniqueRows:
         return self._expression(equality.other)
 
     def _expression(self, node: Node) -> bool:
-        """Return whether an expression has one value, null being one."""
+        """Return whether an expression has one value; null counts as one."""
         if not is_repeatable(self._catalog, node):
             return False
         variables = (part for part in expression_children(node) if part.kind == "VAR")
@@ -179,8 +179,8 @@ class UniqueRows:
         return all(join in self._facts.matched for join in joins)
 
     def _one_state(self, index: int) -> bool:
-        """Return whether a relation is there in all rows or in none: its outer joins' other sides are one
-        row.
+        """Return whether a relation is present in all rows or in none: the other sides of its outer joins
+        are one row.
         """
         query = self._scope.query
         for join in query.joins.values():
@@ -196,8 +196,8 @@ class UniqueRows:
         return True
 
     def _relation(self, entry: RangeTableEntry) -> str:
-        """Why a relation is determined; empty where it is not."""
-        # A lateral item has its rows anew for each row of what it refers to.
+        """Return the reason why a relation is determined; empty if it is not."""
+        # A lateral item gives rows for each row of the items that it refers to.
         if not all(self._variable(variable) for variable in lateral_variables(entry)):
             return ""
         if entry.kind is EntryKind.RESULT:
@@ -220,7 +220,7 @@ class UniqueRows:
         return self._expression_key(entry)
 
     def _expression_key(self, entry: RangeTableEntry) -> str:
-        """Why a unique index on expressions determines a relation; empty if none does."""
+        """Return the reason why a unique index on expressions determines a relation; empty if none does."""
         relation = self._catalog.relation(entry.relation) if entry.relation else None
         if relation is None or not self._counts.has_own_keys(relation, entry):
             return ""
@@ -239,7 +239,7 @@ class UniqueRows:
         return ""
 
     def _equals(self, expression: Node, family: int, entry: RangeTableEntry) -> bool:
-        """Return whether an index's expression is equal to what is determined."""
+        """Return whether an index's expression is equal to a determined value."""
         return any(
             family in equality.families and self._determines(equality)
             for equality in expression_equalities(self._catalog, expression, entry, self._scope)
@@ -247,5 +247,5 @@ class UniqueRows:
 
 
 def from_entries(query: QueryTree) -> list[RangeTableEntry]:
-    """What stands in ``from``, joins aside."""
+    """Return the entries of ``from``, except joins."""
     return [entry for entry in query.entries if entry.index in query.members]

@@ -1,7 +1,7 @@
-"""What the comment on a function says of tables that nobody sees it touch.
+"""Annotations of functions: comments that list the tables that a function reads and writes.
 
-A function's body is not read, but for the simplest triggers. Its author says in the database, once for every
-statement that calls it or fires it, what it does::
+The analysis reads the body of a function only if it is SQL or a simple trigger. Its author annotates it in
+the database, once for every statement that calls it or fires it::
 
     comment on function realty.keep_totals() is 'plainsql: writes realty.totals';
     comment on function realty.rank(bigint) is 'Its rank. plainsql: reads realty.leads, realty.visits';
@@ -21,9 +21,9 @@ _NAME: Final = re.compile(r"(?:(\w+)\.)?(\w+)")
 
 
 def annotated_tables(comment: str, verb: Literal["reads", "writes"]) -> frozenset[tuple[str, str]] | None:
-    """The tables, as ``(schema, name)``, that a comment says are read or written.
+    """Return the tables, as ``(schema, name)``, that a comment lists as read or written.
 
-    ``None`` where it does not say, or says it in another form. A name without a schema is one of ``public``.
+    ``None`` if it lists none, or is written in another form. A name without a schema is one of ``public``.
     """
     found: set[tuple[str, str]] = set()
     said = False

@@ -10,7 +10,7 @@ from plainsql.analysis.nodes import Node, read_tree
 __all__ = ["required_settings", "setting_name"]
 
 IsSetting = Callable[[int], bool]
-"""A function that says whether an oid is that of ``current_setting``."""
+"""A predicate: is this the oid of ``current_setting``."""
 
 
 def required_settings(relation: Relation, is_setting: IsSetting) -> set[str]:

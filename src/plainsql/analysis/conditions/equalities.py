@@ -1,4 +1,4 @@
-"""The equalities that must hold in every row of a query: `column = expression` joined by ``and``."""
+"""The equalities that hold in every row of a query: `column = expression` joined by ``and``."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Equality:
     """``variable = other`` by an operator that btree families know as equality."""
 
     variable: tuple[int, int]
-    """Range table index and column of this query."""
+    """The range table index and the column, in this query."""
     other: Node
     families: frozenset[int]
     only_for: frozenset[int] | None
-    """The relations it restricts; ``None``: all.
+    """The relations that it restricts; ``None`` for all.
 
     An outer join's condition restricts its nullable side alone.
     """
@@ -46,19 +46,19 @@ class Equality:
 
 
 def equality_families(catalog: Catalog, operator: int) -> frozenset[int]:
-    """The btree families in which an operator is the equality."""
+    """Return the btree families in which an operator is the equality."""
     return frozenset(catalog.routines.families_of_equality.get(operator, ()))
 
 
 def strip_relabel(node: Node) -> Node:
-    """The expression below casts that change nothing of the value."""
+    """Return the expression below casts that do not change the value."""
     while node.kind in ("RELABELTYPE", "COLLATEEXPR") and (arg := node.node("arg")) is not None:
         node = arg
     return node
 
 
 def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
-    """The variable of this query that an expression is, seen through relabelling and join aliases."""
+    """Return the variable of this query that an expression is, through relabelling and join aliases."""
     node = strip_relabel(node)
     if node.kind != "VAR" or node.number("varlevelsup") or node.number("varattno") <= 0:
         return None
@@ -74,7 +74,7 @@ def plain_variable(node: Node, scope: Scope) -> tuple[int, int] | None:
 def is_repeatable(catalog: Catalog, node: Node) -> bool:
     """Return whether an expression has one value for one row: no volatile call, no aggregate.
 
-    Sub-selects only on their own.
+    A sub-select qualifies only if it does not refer to the queries around it.
     """
     for part in expression_children(node):
         if part.kind in ("AGGREF", "GROUPINGFUNC", "WINDOWFUNC", "SETTODEFAULT", "NEXTVALUEEXPR"):
@@ -91,7 +91,7 @@ def is_repeatable(catalog: Catalog, node: Node) -> bool:
 
 
 def _reaches_out(query: Node, levels: int) -> bool:
-    """Return whether a query refers to one so many levels around it, or farther."""
+    """Return whether a query refers to one this many levels around it, or farther out."""
     pending = [(query, levels)]
     while pending:
         node, depth = pending.pop()
@@ -99,13 +99,13 @@ def _reaches_out(query: Node, levels: int) -> bool:
             return True
         if node.kind in ("AGGREF", "GROUPINGFUNC") and node.number("agglevelsup") >= depth:
             return True
-        # A `with` item from around is read once as a whole: it gives the same rows each time.
+        # A `with` item of an outer query is read once as a whole: it gives the same rows each time.
         pending.extend((child, depth + 1 if child.kind == "QUERY" else depth) for child in node.children())
     return False
 
 
 def lateral_variables(entry: RangeTableEntry) -> list[Node]:
-    """The variables by which a lateral item refers to others of the same ``from``."""
+    """Return the variables by which a lateral item refers to other items of the same ``from``."""
     if not entry.node.flag("lateral"):
         return []
     found: list[Node] = []
@@ -119,7 +119,7 @@ def lateral_variables(entry: RangeTableEntry) -> list[Node]:
 
 
 def collect_equalities(catalog: Catalog, scope: Scope) -> list[Equality]:
-    """All equalities that a query's rows fulfil, each with the relations that it restricts."""
+    """Return all equalities that a query's rows fulfil, each with the relations that it restricts."""
     return [
         equality
         for node, only_for in conditions(scope)
@@ -128,7 +128,10 @@ def collect_equalities(catalog: Catalog, scope: Scope) -> list[Equality]:
 
 
 def conditions(scope: Scope) -> list[tuple[Node, frozenset[int] | None]]:
-    """The conditions that a query's rows fulfil, each with the relations that it restricts; ``None``: all."""
+    """Return the conditions that a query's rows fulfil.
+
+    Each has the relations that it restricts, or ``None`` for all.
+    """
     query = scope.query
     found: list[tuple[Node, frozenset[int] | None]] = []
 
@@ -136,8 +139,8 @@ def conditions(scope: Scope) -> list[tuple[Node, frozenset[int] | None]]:
         found.extend((part, only_for) for part in conjuncts(condition))
 
     if query.command == Command.MERGE:
-        # Rows of the source that match nothing count too: the condition restricts the target alone. Before
-        # 17 it stands where other statements have their `where`.
+        # Rows of the source that match nothing count too: the condition restricts the target alone. Before 17
+        # the condition is in the place of the `where` of other statements.
         for condition in (query.where, query.node.node("mergeJoinCondition")):
             add(condition, frozenset({query.result_relation}))
     else:
@@ -163,7 +166,7 @@ def _equalities_in(
         families = equality_families(catalog, node.number("opno"))
         if not families:
             return []
-        # A collation that takes different texts for equal makes `=` weaker than a unique index.
+        # A collation that treats different texts as equal makes `=` weaker than a unique index.
         if node.number("inputcollid") in catalog.routines.nondeterministic_collations:
             return []
         return [

@@ -1,7 +1,7 @@
 """Keys of expressions: equal keys are equal values in one row.
 
-A long chain of operators has a key for each of its parts, and each holds those below it. So a key is made
-once for each node, from the keys of the nodes below, and keeps its hash.
+A long chain of operators has a key for each of its parts, and each key contains those below it. So a key is
+made once for each node, from the keys of the nodes below, and keeps its hash.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from plainsql.analysis.tree.query_tree import Scope
 __all__ = ["LOCATION_FIELDS", "ExpressionKey", "ExpressionKeys"]
 
 ExpressionKey = Hashable
-"""An expression, written so that equal keys are equal values in one row."""
+"""An expression in a form whose equal keys are equal values in one row."""
 
 LOCATION_FIELDS = frozenset(
     {
@@ -38,11 +38,11 @@ LOCATION_FIELDS = frozenset(
         "opfuncid",
     }
 )
-"""Fields that say where an expression was written, not what it is."""
+"""The fields with the location or the written form of an expression, not its meaning."""
 
 
 class _Structure(tuple[Any, ...]):  # noqa: SLOT001 (tuples have no slots)
-    """A tuple that computes its hash once: Python's own walks all that is nested in it each time."""
+    """A tuple that computes its hash once: Python's own walks everything nested in it each time."""
 
     _hash: int
 
@@ -59,13 +59,15 @@ class ExpressionKeys:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        # By the node's identity, which is its own only while it is kept.
+        # By the node's identity, which is unique only while the node is kept.
         self._structures: dict[tuple[int, int], tuple[Node, ExpressionKey]] = {}
         self._repeatable: dict[int, tuple[Node, bool]] = {}
         self._same: dict[ExpressionKey, ExpressionKey] = {}
 
     def key(self, node: Node, scope: Scope) -> ExpressionKey | None:
-        """The expression's key; ``None`` where two evaluations may differ (volatile calls, sub-selects)."""
+        """Return the expression's key; ``None`` if two evaluations may differ (volatile calls,
+        sub-selects).
+        """
         if node.kind == "VAR":
             home = scope.up(node.number("varlevelsup"))
             if home is None or node.number("varreturningtype"):
@@ -74,11 +76,11 @@ class ExpressionKeys:
         return self.structure(node, scope) if self._is_repeatable(node) else None
 
     def structure(self, node: Node, scope: Scope) -> ExpressionKey:
-        """A key of the expression as it is written, whatever it calls."""
+        """Return a key of the expression as it is written, whatever it calls."""
         known = self._structures.get((id(node), scope.query.id))
         if known is None:
             made = self._made(node, scope)
-            # One object for equal keys: comparing two that are as deep as a long chain would walk both.
+            # One object for equal keys: a comparison of two deep keys would walk both.
             known = self._structures[id(node), scope.query.id] = node, self._same.setdefault(made, made)
         return known[1]
 
@@ -118,13 +120,13 @@ class ExpressionKeys:
             )
         home = None
         if node.kind in ("AGGREF", "GROUPINGFUNC"):
-            # Two queries may hold the same aggregate of the same constant.
+            # Two queries may have the same aggregate of the same constant.
             home = scope.up(node.number("agglevelsup"))
         return _Structure(
             (
                 node.kind,
                 home.query.id if home is not None else None,
-                # A list: a generator would take a piece of C's stack for each level of the tree.
+                # A list: a generator would use a piece of C's stack for each level of the tree.
                 *[
                     (name, self._value(field, scope))
                     for name, field in node.fields.items()

@@ -1,9 +1,10 @@
-"""What a condition that holds says: which values are not null, which outer joins found a match.
+"""The facts that follow from a condition that holds: values that are not null, outer joins that found a
+match.
 
-A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls;
-whether these joins did is a fact of its own. `b.x > 1` over `a left join b` says both: `b.x` is not null in
-`b`, and the join found a `b`. That split makes every fact usable wherever the variable is mentioned, above
-or below the join.
+A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls. Whether
+these joins found a match is a separate fact. `b.x > 1` over `a left join b` proves both: `b.x` is not null in
+`b`, and the join found a `b`. Because of that split, every fact can be used wherever the variable is
+mentioned, above or below the join.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ NO_FACTS = Facts()
 
 
 def union(facts: Iterable[Facts]) -> Facts:
-    """All of them hold."""
+    """Return the facts that hold if all of these hold."""
     result = NO_FACTS
     for fact in facts:
         result |= fact
@@ -85,23 +86,25 @@ def mentions(
 
 
 class Inference:
-    """Draws facts from conditions."""
+    """The inference of facts from conditions."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._keys = ExpressionKeys(catalog)
 
     def key(self, node: Node, scope: Scope) -> ExpressionKey | None:
-        """The expression's key; ``None`` where two evaluations may differ (volatile calls, sub-selects)."""
+        """Return the expression's key; ``None`` if two evaluations may differ (volatile calls,
+        sub-selects).
+        """
         return self._keys.key(node, scope)
 
     def grouping_key(self, node: Node, scope: Scope) -> ExpressionKey:
-        """A key by which ``group by`` knows an expression again, whatever it calls."""
+        """Return a key by which ``group by`` recognises an expression, whatever it calls."""
         key = self._keys.key(node, scope)
         return key if key is not None else ("as written", self._keys.structure(node, scope))
 
     def if_true(self, node: Node | None, scope: Scope) -> Facts:
-        """What holds in a row for which the condition is true."""
+        """Return the facts of a row for which the condition is true."""
         if node is None:
             return NO_FACTS
         args = node.nodes("args")
@@ -132,7 +135,7 @@ class Inference:
         return self.if_not_null(node, scope)
 
     def if_false(self, node: Node, scope: Scope) -> Facts:
-        """What holds in a row for which the condition is false (and not null)."""
+        """Return the facts of a row for which the condition is false (and not null)."""
         args = node.nodes("args")
         match node.kind:
             case "BOOLEXPR":
@@ -152,7 +155,7 @@ class Inference:
         return self.if_not_null(node, scope)
 
     def if_not_true(self, node: Node, scope: Scope) -> Facts:
-        """What holds in a row for which the condition is false or null: where ``case`` goes on."""
+        """Return the facts of a row for which the condition is false or null: there ``case`` continues."""
         if node.kind == "NULLTEST":
             return self.if_false(node, scope)
         if node.kind == "BOOLEXPR" and node.text("boolop") == "or":
@@ -160,7 +163,7 @@ class Inference:
         return NO_FACTS
 
     def if_not_null(self, node: Node, scope: Scope) -> Facts:
-        """What holds in a row in which the expression is not null."""
+        """Return the facts of a row in which the expression is not null."""
         key = self.key(node, scope)
         facts = Facts(frozenset({key})) if key is not None else NO_FACTS
         args = node.nodes("args")
@@ -170,7 +173,7 @@ class Inference:
             case "FUNCEXPR" if self._is_strict(node.number("funcid"), 0):
                 return facts | union([self.if_not_null(arg, scope) for arg in args])
             case "OPEXPR" | "NULLIFEXPR" if self._is_strict(node.number("opfuncid"), node.number("opno")):
-                # `nullif(a, b)` is not null only where a is not.
+                # `nullif(a, b)` is not null only if a is not.
                 needed = args if node.kind == "OPEXPR" else args[:1]
                 return facts | union([self.if_not_null(arg, scope) for arg in needed])
             case (
@@ -217,12 +220,12 @@ class Inference:
         is_not_null = node.number("nulltesttype") == 1
         if is_not_null is not holds:
             return NO_FACTS
-        # Of a row, `is null` that fails says that it is a row, not what it holds.
+        # A failed `is null` of a row proves that it is a row, not that its values are not null.
         facts = self.if_not_null(arg, scope)
         return facts | self._whole_row(arg, scope) if is_not_null and node.flag("argisrow") else facts
 
     def _whole_row(self, row: Node, scope: Scope) -> Facts:
-        """What holds when a row `is not null`: none of its columns is."""
+        """Return the facts of a row value that `is not null`: none of its columns is null."""
         if row.kind == "ROWEXPR":
             return union(self.if_not_null(arg, scope) for arg in row.nodes("args"))
         is_whole = row.kind == "VAR" and not row.number("varattno")
@@ -276,7 +279,7 @@ class Inference:
 
 
 def nulling_joins(variable: Node, home: Scope) -> list[NullingJoin]:
-    """The outer joins that can fill a variable with nulls, each with the variable's side of it."""
+    """Return the outer joins that can fill a variable with nulls, each with the variable's side of it."""
     found: list[NullingJoin] = []
     for index in variable.numbers("varnullingrels"):
         join = home.query.joins.get(index)

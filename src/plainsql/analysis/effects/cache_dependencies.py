@@ -1,9 +1,9 @@
-"""From what a statement reads and writes to what a cached read depends on and what a write changes.
+"""The rows that a cached read depends on and that a write changes, from what a statement reads and writes.
 
-A table counts as a whole unless all its uses are bound. Of several bound columns of a use one is enough, and
+A table counts as a whole unless all its uses are bound. One of several bound columns of a use is enough, and
 the one that identifies the fewest rows is taken. Only columns by which rows are looked up count: those of
-keys and foreign keys, and the first of each index. That depends on the schema alone: a new cached read
-changes no other query's generated code, and fits the writes of a package that knows nothing of it.
+keys and foreign keys, and the first of each index. So the result depends on the schema alone: a new cached
+read changes no other query's generated code, and fits the writes of a package that does not know about it.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from plainsql.analysis.model import Analysis, TableUse
 from plainsql.dependencies import EVERYTHING, CachedRead, Change, Dependency, Known
 from plainsql.statements.model import CachePolicy
 
-__all__ = ["cached_read", "changes_of", "changes_of_variants", "dependences_of"]
+__all__ = ["cached_read", "changes_of", "changes_of_variants", "dependencies_of"]
 
 _PARTITIONS = ("integer", "text", "uuid", "oid")
-"""The classes of types whose values Python spells in one way only, or nearly: not times, which have zones."""
+"""The classes of types whose values Python writes in one way only, or nearly: not times, which have zones."""
 
 
-def dependences_of(catalog: Catalog, effects: Effects) -> tuple[Dependency, ...]:
-    """What a statement's result depends on, table by table."""
-    return _united(_dependence(catalog, use) for use in effects.reads)
+def dependencies_of(catalog: Catalog, effects: Effects) -> tuple[Dependency, ...]:
+    """Return the rows that a statement's result depends on, table by table."""
+    return _united(_dependency(catalog, use) for use in effects.reads)
 
 
 def changes_of(catalog: Catalog, effects: Effects) -> tuple[Change, ...]:
-    """What a statement may change, one for each table; ``EVERYTHING`` where a write is hidden."""
+    """Return the rows that a statement may change, by table; ``EVERYTHING`` if a write is hidden."""
     if effects.hidden_writes:
         return EVERYTHING
     return _merged(Change(str(use), _known(catalog, use)) for use in effects.writes)
 
 
 def changes_of_variants(variants: Sequence[Analysis]) -> tuple[Change, ...]:
-    """What a statement may change in any of its variants."""
+    """Return the rows that a statement may change in any of its variants."""
     return _merged(change for variant in variants for change in variant.changes)
 
 
 def cached_read(policy: CachePolicy, variants: Sequence[Analysis]) -> CachedRead:
-    """How a statement is cached, in all its variants."""
+    """Return how a statement is cached, in all its variants."""
     return CachedRead(
         policy.ttl,
-        _united(dependence for variant in variants for dependence in variant.dependencies),
+        _united(dependency for variant in variants for dependency in variant.dependencies),
         local=policy.local,
         stale=policy.stale,
         negative=policy.negative,
@@ -55,15 +55,16 @@ def cached_read(policy: CachePolicy, variants: Sequence[Analysis]) -> CachedRead
 
 
 def _may_ask_for_tenant(analysis: Analysis) -> bool:
-    """Return whether a setting is read that may be a tenant's: theirs have a dot, the server's own have
-    none.
+    """Return whether the statement reads a setting that may be a tenant's.
+
+    Such settings have a dot in their name; the server's own have none.
     """
     return any(name == "*" or "." in name for name in analysis.settings_read)
 
 
 def _united(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
     found = set(dependencies)
-    whole = {dependence.table for dependence in found if dependence.column is None}
+    whole = {dependency.table for dependency in found if dependency.column is None}
     return tuple(
         sorted(
             (each for each in found if each.column is None or each.table not in whole),
@@ -72,7 +73,7 @@ def _united(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
     )
 
 
-def _dependence(catalog: Catalog, use: TableUse) -> Dependency:
+def _dependency(catalog: Catalog, use: TableUse) -> Dependency:
     relation = catalog.relation_named(use.schema, use.table)
     if relation is None:
         return Dependency(str(use))
@@ -99,7 +100,7 @@ def _known(catalog: Catalog, use: TableUse) -> tuple[Known, ...]:
     for column, result in use.returned:
         found.setdefault(column, []).append((column, "returned", result))
     for column, parameter in reversed(use.bound):
-        # Known before the statement runs: better than what it returns.
+        # Known before the statement runs: better than a value that it returns.
         found[column] = [(column, "parameter", parameter)]
     moved: dict[str, list[Known]] = {}
     for column, parameter in use.moved:
@@ -115,7 +116,9 @@ def _known(catalog: Catalog, use: TableUse) -> tuple[Known, ...]:
 
 
 def _merged(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """One change for each table: of the columns that all of them know, what any of them knows."""
+    """Return one change for each table: for the columns that all of its changes know, the values that any
+    knows.
+    """
     by_table: dict[str, list[Change]] = {}
     for change in changes:
         by_table.setdefault(change.table, []).append(change)

@@ -1,8 +1,8 @@
-"""The functions that the expressions of a statement call, and their effects: proved harmless, or not.
+"""The functions that the expressions of a statement call, with their effects: proved harmless, or not.
 
-Followed are the functions that a tree names, and those that it does not: support functions of aggregates,
-operator classes, checks and defaults of domains, default arguments, the bodies of functions. What is not
-known, a kind of node or a link of the catalog, ends every proof.
+The evaluator follows the functions that a tree names, and those that it does not: support functions of
+aggregates, operator classes, checks and defaults of domains, default arguments, the bodies of functions. An
+unknown kind of node, or an unknown reference in the catalog, ends every proof.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _TIMES = (1082, 1114, 1184, 1266)
 _SEQUENCES = ("nextval", "setval", "currval", "lastval")
 _RANGE_TABLE_KINDS = 10
 """``RTEKind`` counts from 0 to ``RTE_GROUP``."""
-# They take the name of a type as text, and read a value of it.
+# They take the name of a type as text, and read a value of that type.
 _INPUT_BY_NAME = ("pg_input_is_valid", "pg_input_error_info")
-# They show all settings, or one that is not a constant's.
+# They show all settings, or one whose name is not a constant.
 _SHOW_SETTINGS = ("pg_show_all_settings",)
 _CLOCK_WORDS = _names(
     """
@@ -48,10 +48,10 @@ _CLOCK_WORDS = _names(
 
 
 class Evaluator:
-    """Follows what is evaluated, and notes in ``effects`` what that does.
+    """The evaluator: it follows everything that is evaluated and records in ``effects`` what that does.
 
-    ``read`` is called for each table that a sub-select somewhere below reads, with what led there.
-    ``declared`` says of a function whether its comment lists the tables that it ``reads`` or ``writes``.
+    It calls ``read`` for each table that a sub-select at any depth reads, with the object that led there.
+    ``declared`` returns whether a function's comment lists the tables that it ``reads`` or ``writes``.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Evaluator:
         self._types: set[tuple[int, bool]] = set()
 
     def query(self, query: Node, via: str) -> None:
-        """Follow one query of the statement; the queries inside have a turn of their own."""
+        """Follow one query of the statement; the queries inside it are followed separately."""
         self._trees(query.children(), via, skip_queries=True)
 
     def expression(self, text: str, via: str = "an expression of the schema") -> None:
@@ -91,9 +91,9 @@ class Evaluator:
         self._trees((tree for tree in trees if isinstance(tree, Node)), via, skip_queries=False)
 
     def planned(self, relation: Relation) -> None:
-        """Follow what the planner computes of a table's own expressions, before it knows of any row.
+        """Follow the expressions of a table that the planner computes before it reads any row.
 
-        It calls functions labelled immutable whose arguments are constants, in bodies that it writes out too.
+        It calls functions labelled immutable whose arguments are constants, also in bodies that it inlines.
         """
         texts = self._implicit.planned.get(relation.oid, set()) - self._planned
         self._planned |= texts
@@ -113,29 +113,27 @@ class Evaluator:
                 )
 
     def function(self, oid: int, via: str) -> None:
-        """Follow a function that something calls without a node of its own."""
+        """Follow a function that is called without a node of its own."""
         self._call(oid, None, via)
 
     def value(self, type_: int, via: str, *, made: bool) -> None:
-        """A value of this type is met, or made: then the checks of its domains run."""
+        """Follow a use of a value of this type; if a value is made, the checks of its domains run."""
         self._type(type_, via, made=made)
 
     def default(self, type_: int, via: str) -> None:
-        """A column of this type that has no default of its own takes that of its domain."""
+        """Follow the default of a column's domain, if the column has no default of its own."""
         if (text := self._implicit.defaults.get(type_)) is not None:
             self.expression(text, f"the default of a domain in {via}" if via else "the default of a domain")
 
     def operators(self, via: str) -> None:
-        """Any operator or cast may be used, as by a body in PL/pgSQL."""
+        """Follow all operators and casts: a body in PL/pgSQL may use any of them."""
         for oid in self._implicit.behind:
             self._call(oid, None, via)
         for oid in set[int]().union(*self._implicit.operators.values()):
             function = self._catalog.function(oid)
-            # What an extension brings for indexes only computes, volatile by label or not.
+            # An extension's functions for indexes only compute, volatile by label or not.
             if function is None or not function.extension:
                 self._call(oid, None, via)
-
-    # --------------------------------------------------------------------------------------------------
 
     def _trees(self, nodes: Iterable[Node], via: str, *, skip_queries: bool) -> None:
         pending = list(nodes)
@@ -191,7 +189,7 @@ class Evaluator:
         return function.language == "sql" or not any(part.kind == "VAR" for part in node.walk())
 
     def _sample(self, node: Node, via: str) -> None:
-        """Follow ``tablesample``; the server's own methods only draw rows by chance."""
+        """Follow ``tablesample``; the server's own methods only choose rows at random."""
         method = self._catalog.function(node.number("tsmhandler"))
         if method is None or not method.is_builtin:
             self._call(node.number("tsmhandler"), node, via)
@@ -214,7 +212,7 @@ class Evaluator:
                 self.expression(defaults, via or "the default of an argument")
         if implicit.types:
             if node.kind == "FUNCEXPR" and self._takes_any_type(node):
-                # It may make a value of the type of an argument, and return whether it could.
+                # It may make a value of an argument's type, and return whether it could.
                 for argument in node.nodes("args"):
                     for type_ in types_met(argument) & implicit.types.keys():
                         self._type(type_, via, made=True)
@@ -227,7 +225,7 @@ class Evaluator:
         return function is None or "any" in function.arguments
 
     def _mates(self, operator: int, via: str) -> None:
-        """Follow what a plan may use in the place of an operator."""
+        """Follow the functions that a plan may use in the place of an operator."""
         for function in self._implicit.operators.get(operator, ()):
             self._call(function, None, via)
 
@@ -303,7 +301,7 @@ class Evaluator:
             self._body(function)
 
     def _note(self, function: Function, node: Node | None, via: str) -> None:
-        """Note what the value of a call depends on beside its arguments."""
+        """Record the inputs of a call in addition to its arguments."""
         if node is not None:
             self._effects.evaluated.append(Evaluated(node, function, via))
         if not function.is_builtin:
@@ -316,11 +314,10 @@ class Evaluator:
             self._effects.may_do_anything(f"{function} reads a value of a type that is named by text")
 
     def _body(self, function: Function) -> None:
-        """Take the worst of what stands in a body and what its label says."""
+        """Take the worse of a function's body and its label."""
         body = self._catalog.body(function)
         if body is None:
-            # What the label says is all that is known; it says nothing of settings but of a function that
-            # is immutable.
+            # Only the label is known, and only an immutable function's label excludes that it reads settings.
             if function.volatility != "immutable" and not function.extension:
                 self._effects.settings_read.add("*")
         elif not body.read:
@@ -331,7 +328,7 @@ class Evaluator:
             self._words(function, body)
 
     def _words(self, function: Function, body: FunctionBody) -> None:
-        """Follow the names in a body that is not parsed: any function or table that is called like that."""
+        """Follow the names in a body that is not parsed: any function or table of that name."""
         effects, via = self._effects, f"function {function}"
         if "execute" in body.words:
             effects.may_do_anything(f"{function} executes text")
@@ -351,6 +348,6 @@ class Evaluator:
         for relation in self._catalog.relations():
             if relation.kind != "S" and body.may_name(relation.name):
                 self._relation(relation, via)
-        # A variable may have any type: of a column's, of a row's.
+        # A variable may have any type: that of a column or of a row.
         for type_ in self._implicit.types:
             self._type(type_, via, made=True)

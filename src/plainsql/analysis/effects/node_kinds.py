@@ -1,4 +1,4 @@
-"""The kinds of nodes that an analysed tree is made of: what is not known here is not understood."""
+"""The kinds of nodes in an analysed tree; a kind that is not listed here is not understood."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Of PostgreSQL 16 to 18. A kind that a later server adds may call functions in fields of its own.
+# The kinds of PostgreSQL 16 to 18. A kind that a later server adds may call functions in fields of its own.
 _KNOWN = _names(
     """
     AGGREF ALIAS ARRAYCOERCEEXPR ARRAYEXPR BOOLEANTEST BOOLEXPR CASEEXPR CASETESTEXPR CASEWHEN
@@ -28,7 +28,7 @@ _KNOWN = _names(
     """
 )
 
-# They hand on a value that is there: what checks a domain's values has seen it before.
+# They pass on an existing value: the checks of its domain have already run.
 _HANDS_ON = _names(
     """
     VAR FIELDSELECT RELABELTYPE CASEEXPR CASETESTEXPR COALESCEEXPR MINMAXEXPR NULLIFEXPR
@@ -39,12 +39,12 @@ _HANDS_ON = _names(
 
 
 def is_known(node: Node) -> bool:
-    """Return whether all that a node of this kind may call is looked at."""
+    """Return whether everything that a node of this kind may call is followed."""
     return node.kind in _KNOWN
 
 
 def types_met(node: Node) -> set[int]:
-    """The types in any field of a node that holds types."""
+    """Return the types in any field of a node that holds types."""
     found: set[int] = set()
     for name, value in node.fields.items():
         if "typ" in name.lower() and not name.endswith("typmod"):
@@ -57,5 +57,5 @@ def types_met(node: Node) -> set[int]:
 
 
 def makes_values(node: Node) -> bool:
-    """Return whether a node may make new values of the types that stand in it."""
+    """Return whether a node may make new values of the types in its fields."""
     return node.kind not in _HANDS_ON

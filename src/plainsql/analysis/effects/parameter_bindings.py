@@ -1,6 +1,6 @@
-"""Which columns every row must have equal to a parameter: `where l.id = $1`, and what follows through joins.
+"""Columns that equal a parameter in every row: `where l.id = $1`, and equalities that follow through joins.
 
-Only types for which equal means the same value are followed: 1.0 and 1.00 are equal as numerics, and not
+Only types in which equal values are the same value are followed: as numerics, 1.0 and 1.00 are equal and not
 the same.
 """
 
@@ -41,7 +41,7 @@ _EXACT = {
 
 
 def exact_class(catalog: Catalog, oid: int) -> str:
-    """A name that is the same for types whose equal values are the same value; empty for other types."""
+    """Return a name shared by types whose equal values are the same value; empty for other types."""
     base = catalog.types.base(oid)
     row = catalog.types.row(base)
     if row is None:
@@ -72,7 +72,7 @@ class ParameterBindings:
                     self._pass(site)
 
     def of(self, scope: Scope, index: int) -> dict[int, set[int]]:
-        """For one relation of a query: each bound column with its parameters."""
+        """Return each bound column of one relation of a query, with its parameters."""
         return {
             column: parameters
             for (query, relation, column), parameters in self._bound.items()
@@ -80,7 +80,7 @@ class ParameterBindings:
         }
 
     def value(self, node: Node | None, scope: Scope, type_: int) -> set[int]:
-        """The parameters that a value of the given type is equal to, if it is one as it stands."""
+        """Return the parameters that a value of the given type is equal to, if it is unchanged."""
         if node is None:
             return set()
         node = strip_relabel(node)
@@ -113,7 +113,9 @@ class ParameterBindings:
         self._add((scope.query.id, *equality.variable), self.value(other, scope, type_))
 
     def _pass(self, site: QuerySite) -> None:
-        """Between a query's output and the variable by which the outer query reads it, both ways."""
+        """Pass bindings between a query's output and the variable by which the outer query reads it, both
+        ways.
+        """
         query, reader, entry = site.scope.query, site.reader, site.entry
         if reader is None or entry is None:
             return
@@ -126,7 +128,7 @@ class ParameterBindings:
             if query.set_operation() is None:
                 self._add(outer, self.value(expression, site.scope, _type_of(expression)))
             if query.set_operation() is not None:
-                # A row of any arm matters only where its column has the value asked for.
+                # A row of any arm matters only if its column has the wanted value.
                 if self._may_filter_before(site, output):
                     for arm in query.members or {
                         e.index for e in query.entries if e.kind is EntryKind.SUBQUERY
@@ -142,7 +144,7 @@ class ParameterBindings:
                 self._add(inner, self._bound.get(outer, set()))
 
     def _may_filter_before(self, site: QuerySite, output: Node) -> bool:
-        """Return whether rows with other values could be left out before, with the same result."""
+        """Return whether rows with other values could be removed earlier, with the same result."""
         node = site.scope.query.node
         if site.scope.query.command != Command.SELECT or node.flag("hasWindowFuncs"):
             return False

@@ -1,4 +1,4 @@
-"""Which columns of the rows that a statement writes its result tells: of all rows, before and after."""
+"""The written columns whose values, before and after, a statement's result contains for all written rows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _OLD, _NEW = 1, 2
 
 
 def returned_columns(catalog: Catalog, top: Scope, scope: Scope, relation: Relation) -> dict[int, set[int]]:
-    """The columns of the table that ``scope`` writes, each with one or two outputs of ``top``, from 0.
+    """Return the columns of the table that ``scope`` writes, each with one or two outputs of ``top``, from 0.
 
-    Each row that is written stands in the result, and its column had and has what one of the outputs says:
-    one output where both sides are the same, two where the one is the row's old and the other its new value.
+    Each written row appears in the result, and its column had and has the value of one of the outputs: one
+    output if both sides are the same, two if one is the row's old value and the other its new value.
     """
     query = scope.query
     if query.command == Command.MERGE or relation.rules:
@@ -42,8 +42,9 @@ def returned_columns(catalog: Catalog, top: Scope, scope: Scope, relation: Relat
 
 
 def _changed(catalog: Catalog, query: QueryTree, relation: Relation) -> set[int] | None:
-    """The columns whose values of before and after may differ; ``None``: any. A row has one side only where
-    it is inserted or deleted.
+    """Return the columns whose values before and after may differ; ``None`` for any column.
+
+    An inserted or deleted row has only one side.
     """
     conflict = query.node.node("onConflict")
     if query.command == Command.UPDATE:
@@ -60,10 +61,10 @@ def _changed(catalog: Catalog, query: QueryTree, relation: Relation) -> set[int]
 
 
 def _handed_on(top: Scope, scope: Scope) -> dict[int, int]:
-    """By output of ``scope`` the output of ``top`` that is the same, where no row is left out."""
+    """Map each output of ``scope`` to the same output of ``top``, if no row is left out."""
     query = top.query
     names = [output.text("resname") or "" for output in query.outputs]
-    # A dotted name is one inside a nested row.
+    # A dotted name is inside of a nested row.
     plain = [name.isidentifier() and names.count(name) == 1 for name in names]
     if query is scope.query:
         return {position: position for position in range(len(names)) if plain[position]}
@@ -83,7 +84,7 @@ def _handed_on(top: Scope, scope: Scope) -> dict[int, int]:
 
 
 def _whole_item(query: QueryTree) -> int:
-    """The one item that a query selects from and returns a row for each row of; 0 where that is not so."""
+    """Return the one item that a query selects from, with a row for each of its rows; 0 if that is not so."""
     node = query.node
     leaves_out = (
         query.command != Command.SELECT

@@ -1,4 +1,6 @@
-"""What a statement reads and writes, what it may call, and what it can leave behind."""
+"""The effects of a statement: its reads and writes, the functions that it may call, the state that it may
+leave.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ _SELECT_PRIVILEGE = 2
 _FIRST_ATTRIBUTE = -7
 """Bit sets of columns count from the lowest system attribute (``FirstLowInvalidHeapAttributeNumber``)."""
 
-# They lock, tell and set, and change no row.
+# They lock, notify and set, and change no row.
 _TOUCH_NO_ROWS = {
     f"{name}STMT"
     for name in (
@@ -137,17 +139,17 @@ class _Collector:
         )
 
     def _read_below(self, relation: Relation, via: str) -> None:
-        """A table that is read by what the server evaluates on its own: a policy, a check, a function."""
+        """Record a table that the server reads when it evaluates a policy, a check or a function."""
         self._fetched(relation)
         self._use(self._effects.reads, relation, "read", (), {}, via, with_children=True)
         if via.startswith("function "):
-            # Not that its tables must be open to the session: a function may run as another role.
+            # Its tables need not be open to the session: a function may run as another role.
             self._evaluate_policies(relation)
         else:
             self._policies(relation)
 
     def _fetched(self, relation: Relation) -> None:
-        """Rows of a foreign table are made here, from what another server says or a program prints."""
+        """Record that rows of a foreign table are made here, from another server or a program's output."""
         if relation.kind == "f":
             self._effects.may_change(f"foreign table {relation} may do more than read")
             self._effects.may_leave_state(f"foreign table {relation} may do more than read")
@@ -248,7 +250,7 @@ class _Collector:
     ) -> None:
         query = site.scope.query
         if relation.is_system:
-            # `update pg_settings` calls set_config: the rules of the server's own views are not looked at.
+            # `update pg_settings` calls set_config: the rules of the server's own views are not examined.
             self._effects.may_do_anything(f"a write to {relation}")
         self._ruled(relation)
         self._fire(relation, event)
@@ -256,13 +258,13 @@ class _Collector:
         field_name = {"insert": "insertedCols", "update": "updatedCols"}.get(event, "")
         written = frozenset(_numbers(permissions, field_name)) if permissions is not None else frozenset()
         if query.command == Command.MERGE and event == "insert":
-            # Each action leaves out what it leaves out.
+            # Each action leaves out other columns.
             defaults |= written - columns_set_by_every_insert(query.node)
         bound = self._write_bindings.bound(site, entry, relation, event, conflict)
         for column, outputs in returned_columns(
             self._catalog, self._sites[0].scope, site.scope, relation
         ).items():
-            # Complements of the outputs' indexes, where parameters count from 1.
+            # Outputs are stored as complements of their indexes, because parameters count from 1.
             bound[column] = bound.get(column, set()) | {~output for output in outputs}
         if relation.is_view:
             self._write_through(site, relation, event, written, bound, via or f"view {relation}", defaults)
@@ -290,8 +292,7 @@ class _Collector:
         moved: Mapping[int, set[int]] = MappingProxyType({}),
         defaults: frozenset[int] = frozenset(),
     ) -> None:
-        # Rows inserted into a partitioned table land in its partitions; into a plain one, in the table
-        # itself.
+        # Rows inserted into a partitioned table go to its partitions; into a plain one, to the table itself.
         children = with_children and (event != "insert" or relation.kind == "p")
         columns = () if event == "delete" else relation.column_names(written)
         self._use(
@@ -312,7 +313,7 @@ class _Collector:
                 self._cascade(table, event, changed, bound_there, set())
 
     def _computed(self, relation: Relation, event: Event, written: frozenset[int]) -> frozenset[int]:
-        """The columns written, with those that the server or a trigger sets on its own."""
+        """Return the written columns, with those that the server or a trigger sets on its own."""
         triggered = self._catalog.changed_by_triggers(relation, event)
         if triggered is None:
             return frozenset(relation.columns)
@@ -326,7 +327,9 @@ class _Collector:
         written: frozenset[int],
         defaults: frozenset[int] = frozenset(),
     ) -> None:
-        """What the server computes for a row on its own: defaults, generated columns, checks, policies."""
+        """Follow what the server computes for a row on its own: defaults, generated columns, checks,
+        policies.
+        """
         made = event != "delete"
         for column in relation.columns.values():
             self._evaluator.value(column.type, f"column {relation}.{column.name}", made=made)
@@ -334,7 +337,8 @@ class _Collector:
         if made:
             for check in relation.checks:
                 self._evaluator.expression(check.expression, f"a check of {relation}")
-        # A row that is put into a partition is held to the keys of all tables that it is a part of.
+        # A row that is put into a partition must satisfy the keys of all tables that the partition belongs
+        # to.
         for table in (relation, *(self._catalog.partitioned(relation) if made else ())):
             self._compared(table)
             of = self._catalog.implicit_functions.tables.get(table.oid)
@@ -354,7 +358,9 @@ class _Collector:
     def _defaults(
         self, relation: Relation, event: Event, written: frozenset[int], defaults: frozenset[int]
     ) -> None:
-        """The defaults of what an insert leaves out, and of what is set to its default by name."""
+        """Follow the defaults of columns that an insert leaves out, and of those that are set to their
+        default by name.
+        """
         for column in relation.columns.values():
             via = f"column {relation}.{column.name}"
             taken = column.number in defaults or (event == "insert" and column.number not in written)
@@ -392,11 +398,11 @@ class _Collector:
         via: str,
         defaults: frozenset[int],
     ) -> None:
-        """A write to a view that the server passes on to the one table below it."""
-        # A view's columns have defaults of their own; where one has none, the table's is taken.
+        """Follow a write to a view that the server passes on to the one table below it."""
+        # A view's columns have defaults of their own; a column without one takes the table's.
         self._defaults(view, event, written, defaults)
         if any(trigger.instead for trigger in view.triggers_on(event)) or view.rules:
-            # Which tables those write is told, or not, as of any trigger.
+            # As with any trigger, only a comment can say which tables these write.
             self._effects.opaque.add(f"the triggers of view {view}")
             return
         inner = next(
@@ -439,9 +445,9 @@ class _Collector:
         bound: dict[int, set[int]],
         seen: set[tuple[object, ...]],
     ) -> None:
-        """What foreign keys that refer to the table do to their own tables."""
+        """Follow the actions of foreign keys that refer to the table, on their own tables."""
         deleted = event == "delete"
-        # A partition's rows are referred to through the table that it is a part of.
+        # A partition's rows are referenced through the table that it is a part of.
         referred = [
             (relation.numbers_in(each), each, key)
             for each in (relation, *self._catalog.partitioned(relation))
@@ -498,13 +504,13 @@ class _Collector:
         return bool(known) and known == exact_class(self._catalog, two.type)
 
     def _ruled(self, relation: Relation) -> None:
-        """A rule puts other statements beside a write to its table, or in its place."""
+        """Record the rules of a table, which run other statements with a write or in its place."""
         for rule in relation.rules:
             self._effects.may_use_hidden_tables(f"rule {relation}.{rule}")
             self._effects.may_leave_state(f"rule {relation}.{rule}")
 
     def _fire_below(self, relation: Relation, table: Relation, event: Event) -> None:
-        """Fire the triggers of a table that inherits from the one that is written."""
+        """Fire the triggers of a table that inherits from the written one."""
         self._fire(table, event)
         if event == "update" and relation.kind == "p":
             # A row that moves to another partition is deleted here and inserted there.
@@ -530,7 +536,7 @@ class _Collector:
         return self._declared(function, verb, f"function {function}")
 
     def _declared(self, function: Function | None, verb: Literal["reads", "writes"], via: str) -> bool:
-        """Return whether a function's comment says which tables it reads or writes; they are noted."""
+        """Return whether a function's comment lists the tables that it reads or writes, and record them."""
         tables = annotated_tables(function.comment, verb) if function is not None else None
         relations = [self._catalog.relation_named(*table) for table in tables or ()]
         if tables is None or None in relations:
@@ -549,7 +555,7 @@ def _numbers(permissions: Node, field_name: str) -> list[int]:
 
 
 def _merged(uses: list[TableUse]) -> list[TableUse]:
-    """One entry for each table, action, binding and reason; the columns put together."""
+    """Return one entry for each table, action, binding and reason, with the columns combined."""
     columns: dict[tuple[object, ...], set[str] | None] = {}
     first: dict[tuple[object, ...], TableUse] = {}
     for use in uses:

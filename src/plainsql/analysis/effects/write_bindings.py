@@ -1,4 +1,4 @@
-"""Which values the rows that a statement writes are known to have, before and after."""
+"""The known values of the rows that a statement writes, before and after."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class WriteBindings:
     def bound(
         self, site: QuerySite, entry: RangeTableEntry, relation: Relation, event: Event, conflict: Node | None
     ) -> dict[int, set[int]]:
-        """Columns whose value is the same before and after (or there is but one side), with parameters."""
+        """Return the columns with the same value before and after, or with one side only, and their
+        parameters.
+        """
         query = site.scope.query
         if query.command == Command.MERGE or relation.rules:
             return {}
@@ -45,7 +47,7 @@ class WriteBindings:
             }
             if event == "insert":
                 return self.untouched(relation, event, inserted)
-            # The row that was there shares with the new one only the columns that they conflict on.
+            # The existing row shares with the new one only the columns that they conflict on.
             keys = self._arbiters(conflict, relation)
             changed = (
                 {target.number("resno") for target in conflict.nodes("onConflictSet")} if conflict else set()
@@ -65,7 +67,7 @@ class WriteBindings:
         return found
 
     def moved(self, site: QuerySite, entry: RangeTableEntry, relation: Relation) -> dict[int, set[int]]:
-        """The parameters of both sides of columns that an update changes from one to another."""
+        """Return both parameters of each column that an update changes from one parameter to another."""
         query = site.scope.query
         if query.command != Command.UPDATE or relation.rules:
             return {}
@@ -85,13 +87,13 @@ class WriteBindings:
             expression = element.node("expr")
             if expression is None or expression.kind != "VAR":
                 continue
-            # Where the index takes different texts for equal, the row that was there may have another one.
+            # If the index treats different texts as equal, the existing row may have another text.
             if expression.number("varcollid") not in self._catalog.routines.nondeterministic_collations:
                 columns.add(expression.number("varattno"))
         return columns
 
     def untouched(self, relation: Relation, event: Event, bound: dict[int, set[int]]) -> dict[int, set[int]]:
-        """Without the columns that triggers may change."""
+        """Return the bindings without the columns that triggers may change."""
         changed = self._catalog.changed_by_triggers(relation, event)
         if changed is None:
             return {}
@@ -99,7 +101,9 @@ class WriteBindings:
 
 
 def default_columns(query: Node, relation: Relation) -> frozenset[int]:
-    """The columns that a write may set to their ``default`` by name; all of them, of a row of values."""
+    """Return the columns that a write may set to their ``default`` by name; all columns for rows of
+    values.
+    """
     targets = list(query.nodes("targetList"))
     if (conflict := query.node("onConflict")) is not None:
         targets += conflict.nodes("onConflictSet")
@@ -117,7 +121,7 @@ def default_columns(query: Node, relation: Relation) -> frozenset[int]:
 
 
 def columns_set_by_every_insert(merge: Node) -> frozenset[int]:
-    """The columns to which every insert of a merge gives a value."""
+    """Return the columns to which every insert of a merge gives a value."""
     inserts = [
         {target.number("resno") for target in action.nodes("targetList")}
         for action in merge.nodes("mergeActionList")

@@ -16,9 +16,9 @@ def applicable(
     cached: bool = False,
     caches: bool = False,
 ) -> tuple[Finding, ...]:
-    """The findings that matter for what the header says comes back.
+    """Return the findings that apply to the header's ``returns``.
 
-    With ``cached``, the header asks for its result to be cached; with ``caches``, that of some query is.
+    With ``cached``, the header caches the result; with ``caches``, any query of the project is cached.
     """
     leave = {"unproved-one"} if returns in ("many", "count") else {"unbounded"}
     if returns == "count":

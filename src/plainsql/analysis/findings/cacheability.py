@@ -1,9 +1,10 @@
-"""What keeps a result from being cached: it depends on more than on rows that plainsql sees written.
+"""The cacheability of a result: it may depend only on rows whose writes plainsql sees.
 
-A cached read is stale once a row is written that it depends on. Time passes, chance changes and sessions
-differ without that; foreign tables and the server's catalogs are written by others; and what a function
-reads nobody sees. Of the server's stable functions those of the clock and of the session are refused: others
-(formatting, time zones, text search) depend on settings that are the same on all of plainsql's connections.
+A cached read is stale once a row that it depends on is written. But the time, random values and the session
+change without a write; foreign tables and the server's catalogs have external writes; and the reads of a
+function are hidden. The server's stable functions of the clock and of the session are refused. Its other
+stable functions (formatting, time zones, text search) depend on settings that are the same on all of
+plainsql's connections.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CLOCK = frozenset(
     [
         *("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday"),
         *("pg_postmaster_start_time", "pg_conf_load_time"),
-        # Whether it is summer time there.
+        # They depend on whether it is summer time.
         *(
             "pg_timezone_names",
             "pg_timezone_abbrevs",
@@ -32,7 +33,7 @@ _CLOCK = frozenset(
         ),
     ]
 )
-# Settings, the role and the search path are not here: they are part of what a result is stored under.
+# Settings, the role and the search path are not here: they are part of the key of a cached result.
 _SESSION = frozenset(
     [
         *("current_query", "pg_backend_pid", "inet_client_addr", "inet_client_port", "inet_server_addr"),
@@ -50,7 +51,7 @@ _SESSION = frozenset(
 # `SQLVALUEFUNCTION.op`: current_date to localtimestamp, then current_role to current_schema.
 _LAST_CLOCK_VALUE = 8
 
-# The texts that date and time types take for a moment that moves.
+# The texts that date and time types accept for a moment that moves.
 _RELATIVE = re.compile(r"[^']{0,40}'\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
 _TIME_HINT = "give the time as a parameter, cut to what the answer needs: a day, an hour"
@@ -59,8 +60,8 @@ _CHANCE_HINT = "give it as a parameter, or do not cache the query"
 
 
 def caching_findings(catalog: Catalog, effects: Effects, positions: TextPositions) -> Iterator[Finding]:
-    """What to say of a statement where results are cached."""
-    # What a write evaluates, defaults and checks, is no part of a result that could be stored.
+    """Yield the findings that count if results are cached."""
+    # Expressions that a write evaluates, defaults and checks, are no part of a result that could be stored.
     for each in () if effects.writes else effects.evaluated:
         for because, hint in _unsteady(each, positions):
             position = positions.of(each.node) if each.node is not None and not each.via else 0
@@ -76,24 +77,24 @@ def caching_findings(catalog: Catalog, effects: Effects, positions: TextPosition
     for what in sorted(effects.opaque - effects.hidden_writes):
         yield Finding(
             "cache-untracked",
-            f"what {what} reads is not known",
-            hint="say it in a migration: comment on function … is 'plainsql: reads schema.table, …'"
+            f"the reads of {what} are not known",
+            hint="annotate it in a migration: comment on function … is 'plainsql: reads schema.table, …'"
             " (or reads nothing)",
         )
     if effects.hidden_writes:
         yield Finding(
             "hidden-writes",
-            f"what {', '.join(sorted(effects.hidden_writes))} may write is not known:"
+            f"the writes of {', '.join(sorted(effects.hidden_writes))} are not known:"
             " each call makes every cached result stale",
-            hint="say it in a migration: comment on function … is 'plainsql: writes schema.table, …'"
+            hint="annotate it in a migration: comment on function … is 'plainsql: writes schema.table, …'"
             " (or writes nothing)"
             if all("(" in what or what.startswith("trigger") for what in effects.hidden_writes)
-            else "write to the tables themselves, or allow it where it seldom runs",
+            else "write to the tables themselves, or allow it if it seldom runs",
         )
 
 
 def _unsteady(evaluated: Evaluated, positions: TextPositions) -> Iterator[tuple[str, str]]:
-    """Why a value is not the same for the same rows, parameters and settings, and what to do."""
+    """Yield why a value differs for the same rows, parameters and settings, each with a hint."""
     node, function = evaluated.node, evaluated.function
     if function is None:
         if node is None or (node.kind == "SQLVALUEFUNCTION" and node.number("op") <= _LAST_CLOCK_VALUE):
@@ -108,7 +109,7 @@ def _unsteady(evaluated: Evaluated, positions: TextPositions) -> Iterator[tuple[
     if function.is_builtin and (function.name in _CLOCK or alone):
         yield f"the result depends on the time: {function.name}()", _TIME_HINT
     elif function.is_builtin and (function.name.startswith("pg_stat_get_") or function.name == "mxid_age"):
-        yield f"the result depends on what the server counts: {function.name}()", _SESSION_HINT
+        yield f"the result depends on the server's counters: {function.name}()", _SESSION_HINT
     elif function.is_builtin and function.name in _SESSION:
         yield f"the result depends on the session: {function.name}()", _SESSION_HINT
     elif function.volatility == "volatile" and node is not None and node.kind != "TABLESAMPLECLAUSE":

@@ -1,13 +1,13 @@
-"""Functions that run with more rights than their caller's, and let the caller decide what runs.
+"""Functions that run with more rights than their caller has, and let the caller decide what runs.
 
-A name without a schema is looked up in the function's search_path, or in its caller's if it sets none; types
-and tables are looked up in pg_temp first unless it is named. Any role may create there, and in each schema
-that it was granted: a domain whose check is a function, in place of the type that the body means, runs with
-the owner's rights. And a trigger function believes the rows that it is given, which may be those of a
-temporary table, if whoever made that may execute it.
+A name without a schema is looked up in the function's search_path, or in its caller's if it sets none. Types
+and tables are looked up in pg_temp first unless the path names it. Any role may create objects there, and in
+each schema that it has rights for. So a domain whose check is a function, in place of the type that the body
+means, runs with the owner's rights. A trigger function also trusts the rows that it gets: they may be those
+of a temporary table, if the table's owner may execute the function.
 
-``security definer`` functions are not alone in this. What a foreign key deletes or updates on the referencing
-table, it does as that table's owner, and so run the triggers that this fires.
+``security definer`` functions are not the only ones. A foreign key deletes or updates rows of the referencing
+table as that table's owner, and the triggers that fire run as the owner too.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["SCHEMA_FINDINGS", "SchemaFinding", "definer_findings", "search_path_
 
 SCHEMA_FINDINGS: Final = {
     "definer-search-path": "a function with its owner's rights that finds names where its caller may create",
-    "definer-trigger": "a `security definer` trigger function that anybody may make a trigger of",
+    "definer-trigger": "a `security definer` trigger function that any role may use in a trigger",
 }
-"""The findings about what the migrations make, with what each says."""
+"""The findings about the schema that the migrations make, each with its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaFinding:
-    """One thing ``plainsql check`` says of a function of the database."""
+    """One problem of a function of the database that ``plainsql check`` reports."""
 
     name: str
     message: str
@@ -37,10 +37,10 @@ class SchemaFinding:
     schema: str
     function: str
     body: str
-    """As it was written; empty where PostgreSQL keeps it parsed."""
+    """The body as it was written; empty if PostgreSQL keeps it parsed."""
 
 
-# Functions of extensions are theirs. What stands in a schema that nobody may use is reached by nobody.
+# An extension is responsible for its functions. A schema that no role may use is out of reach.
 _DEFINERS: Final = """
 select
   n.nspname,
@@ -73,9 +73,9 @@ where
 order by n.nspname, p.proname, p.oid
 """
 
-# Trigger functions that a foreign key has run as the owner of a table, for a role that may change the
-# referenced one: directly, or as one cascade brings about another. Triggers before the change do so in all
-# versions, those after it from PostgreSQL 18 on.
+# Trigger functions that a foreign key runs as the owner of a table, for a role that may change the referenced
+# one: directly, or through one cascade after another. Triggers before the change do so in all versions, those
+# after it from PostgreSQL 18 on.
 _CASCADED: Final = """
 with recursive
 edges as (
@@ -146,7 +146,7 @@ group by n.oid, p.oid
 order by n.nspname, p.proname, p.oid
 """
 
-# Who applies migrations may do all that they do; pg_database_owner is who owns the database.
+# The role that applies migrations may do all that they do; pg_database_owner is the owner of the database.
 _CREATORS: Final = """
 select
   n.nspname,
@@ -167,7 +167,7 @@ group by n.nspname
 
 
 def definer_findings(connection: Any) -> list[SchemaFinding]:
-    """What is to be said of the functions of a scratch database, in the order of their names."""
+    """Return the findings about the functions of a scratch database, in the order of their names."""
     definers = connection.execute(_DEFINERS).fetchall()
     cascaded = connection.execute(_CASCADED).fetchall()
     if not definers and not cascaded:
@@ -182,7 +182,7 @@ def definer_findings(connection: Any) -> list[SchemaFinding]:
             found.append(
                 SchemaFinding(
                     "definer-trigger",
-                    f"{said}, and everybody may make it a trigger of a table of their own",
+                    f"{said}, and any role may make it the trigger of a table of its own",
                     "it is then given rows that never were in the tables it is meant for",
                     f"in a new migration: revoke all on {kind} {signature} from public",
                     *place,
@@ -205,7 +205,7 @@ def _of_path(
     reasons = list(_reasons(path, creators, owner))
     if not reasons:
         return
-    worse = "whoever has it run can have code of their own run with its owner's rights"
+    worse = "its caller can run code of its own with the owner's rights"
     mended = ", ".join(_mended(path, creators, owner))
     yield SchemaFinding(
         "definer-search-path",
@@ -217,9 +217,9 @@ def _of_path(
 
 
 def _reasons(path: str | None, creators: Mapping[str, Sequence[str]], owner: str) -> Iterator[str]:
-    """What is wrong with a search_path, the worst first."""
+    """Yield the problems of a search_path, the worst first."""
     if path is None:
-        yield "sets no search_path: names are looked up where its caller says"
+        yield "sets no search_path: names are looked up in its caller's"
         return
     names = search_path_names(path)
     if "pg_temp" not in names:
@@ -230,15 +230,15 @@ def _reasons(path: str | None, creators: Mapping[str, Sequence[str]], owner: str
         if name in ("pg_temp", "pg_catalog", ""):
             continue
         if name == "$user":
-            yield "its search_path names $user, and there is no such schema: others may create it"
+            yield "its search_path names $user, and there is no such schema: other roles may create it"
         elif name not in creators:
-            yield f'its search_path names "{name}", and there is no such schema: others may create it'
+            yield f'its search_path names "{name}", and there is no such schema: other roles may create it'
         elif others := _others(creators[name], owner):
-            yield f"its search_path names {name}, where {' and '.join(others)} may create"
+            yield f"its search_path names {name}, in which {' and '.join(others)} may create"
 
 
 def _mended(path: str | None, creators: Mapping[str, Sequence[str]], owner: str) -> list[str]:
-    """The search_path that the function could have: without what others may create in."""
+    """Return a search_path for the function, without the schemas in which other roles may create objects."""
     kept = [
         _identifier(name)
         for name in search_path_names(path or "")
@@ -255,7 +255,7 @@ _ELEMENT: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s,"]*))\s*(?:,|\Z)')
 
 
 def search_path_names(path: str) -> list[str]:
-    """The names of a ``search_path`` as PostgreSQL reads it: ``"a, b"`` is one schema."""
+    """Return the names of a ``search_path`` as PostgreSQL reads it: ``"a, b"`` is one schema."""
     names: list[str] = []
     at = 0
     while at < len(path) and (found := _ELEMENT.match(path, at)):

@@ -1,4 +1,4 @@
-"""The statement that findings are made of, and the positions of its parts in the text."""
+"""The statement that findings are about, and the positions of its parts in the text."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["Examined", "TextPositions"]
 
 
 class TextPositions:
-    """Turns the tree's byte offsets into positions in the text."""
+    """The conversion of the tree's byte offsets into positions in the text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._bytes = text.encode()
 
     def of(self, node: Node | None) -> int:
-        """The 1-based position in characters, or 0 where the node has none."""
+        """Return the 1-based position in characters, or 0 if the node has none."""
         if node is None:
             return 0
-        # A cast that the server put in has no place: what it is put around has.
+        # A cast that the server added has no position: the expression inside of it has one.
         offsets = (part.number("location", -1) for part in node.walk())
         offset = next((offset for offset in offsets if offset >= 0), -1)
         if offset < 0 or offset > len(self._bytes):
@@ -32,9 +32,10 @@ class TextPositions:
         return len(self._bytes[:offset].decode(errors="replace")) + 1
 
     def order_by(self, limit: int) -> int:
-        """The position of the `order by` that belongs to a limit at this position, or 0.
+        """Return the position of the `order by` that belongs to a limit at this position, or 0.
 
-        It is the last one before the limit inside of the same brackets; without a position, outside of all.
+        It is the last one before the limit inside of the same brackets; without a position, the last one
+        outside of all brackets.
         """
         tokens = [t for t in scan(self.text, path="") if t.kind not in ("line_comment", "block_comment")]
         found = [0]
@@ -51,14 +52,14 @@ class TextPositions:
         return found[-1]
 
     def written(self, node: Node, length: int = 80) -> str:
-        """The text from where a node was written on; empty where it has no place."""
+        """Return the text from a node's position on; empty if it has no position."""
         offset = node.number("location", -1)
         return self._bytes[offset : offset + length].decode(errors="replace") if offset >= 0 else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A statement to look at: its query, what proves things of it, and where its parts stand."""
+    """A statement to examine: its query, the prover of facts about it, and the positions of its parts."""
 
     scope: Scope
     prover: Nullability

@@ -1,6 +1,6 @@
 """Literals such as ``'now'`` that PostgreSQL replaces by their value when it parses a statement.
 
-The tree holds the value alone. Its place leads to the text of the literal, and that to the word.
+The tree has only the value. Its position leads to the text of the literal, and the text to the word.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _INSTEAD: Final = {
         "": "current_date",
     },
 }
-"""By type, and by word: what has the value anew in every call."""
+"""By type and by word, the expression that is evaluated in every call."""
 
 _CONTINUED: Final = re.compile(r"'\s*(?:--[^\n]*\s*)*\n\s*'")
 _ESCAPE: Final = re.compile(
@@ -44,7 +44,7 @@ _UNICODE: Final = re.compile(r"\\(?:([0-9a-f]{4})|\+([0-9a-f]{6}))", re.IGNORECA
 
 
 def frozen_literals(examined: Examined) -> Iterator[Finding]:
-    """The literals of a statement whose value is that of the moment at which it was prepared."""
+    """Yield the literals of a statement whose value is that of the moment of preparing."""
     if not _may_hold_one(examined.places.text):
         return
     seen: set[int] = set()
@@ -69,12 +69,12 @@ def frozen_literals(examined: Examined) -> Iterator[Finding]:
 
 
 def _may_hold_one(text: str) -> bool:
-    """Return whether a look at every constant is worth its time."""
+    """Return whether it is worth the time to look at every constant."""
     return any((_WORD.search(text), _CONTINUED.search(text), "\\" in text))
 
 
 def _temporal(examined: Examined, node: Node) -> str:
-    """The name of the time's type that a constant is of or holds; empty for any other."""
+    """Return the name of the date or time type that a constant has or contains; empty for any other."""
     if node.kind != "CONST" or node.flag("constisnull"):
         return ""
     return _of_time(examined.prover.catalog.type(node.number("consttype")))
@@ -90,7 +90,7 @@ def _of_time(type: PgType) -> str:
 
 
 def _literal(text: str, offset: int) -> str:
-    """The value of the string literal at an offset; empty where none begins there."""
+    """Return the value of the string literal at an offset; empty if none begins there."""
     tokens = scan(text, path="")
     token = next((token for token in tokens if token.start == offset and token.kind == "string"), None)
     if token is None:
@@ -99,7 +99,7 @@ def _literal(text: str, offset: int) -> str:
     if written.startswith("$"):
         return written.split("$", 2)[2].rpartition("$")[0].rpartition("$")[0]
     prefix, _, rest = written.partition("'")
-    # Parts on lines of their own are one literal.
+    # Parts on separate lines are one literal.
     value = _CONTINUED.sub("", rest[:-1])
     if prefix.lower() == "e":
         return _ESCAPE.sub(_unescaped, value)

@@ -1,4 +1,4 @@
-"""Comparisons and orders that miss the index that is there for them."""
+"""Comparisons and orders that do not use the index that exists for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VECTOR_METHODS = ("hnsw", "ivfflat")
 
 
 def examine_indexes(examined: Examined) -> Iterator[Finding]:
-    """The findings of indexes, in all queries that the statement itself writes."""
+    """Yield the findings about indexes, in all queries that the statement itself contains."""
     for scope in examined.prover.scopes.all(examined.scope):
         each = replace(examined, scope=scope)
         for node in scope.query.expressions():
@@ -32,7 +32,7 @@ def examine_indexes(examined: Examined) -> Iterator[Finding]:
 
 
 def _column(examined: Examined, node: Node, scope: Scope) -> tuple[Relation, int] | None:
-    """The table's column that an expression is."""
+    """Return the table's column that an expression is."""
     variable = plain_variable(node, scope)
     entry = scope.query.entry(variable[0]) if variable is not None else None
     if variable is None or entry is None or entry.kind is not EntryKind.RELATION:
@@ -42,7 +42,7 @@ def _column(examined: Examined, node: Node, scope: Scope) -> tuple[Relation, int
 
 
 def _casts(examined: Examined, node: Node) -> Iterator[Finding]:
-    """A column that is cast to be compared: an index on the column itself cannot serve that."""
+    """Yield columns that are cast to be compared: an index on the column itself cannot serve that."""
     routines = examined.prover.catalog.routines
     if node.number("opno") not in routines.search_families:
         return
@@ -67,7 +67,7 @@ def _casts(examined: Examined, node: Node) -> Iterator[Finding]:
 
 
 def _below_cast(node: Node) -> Node | None:
-    """What a cast that computes is applied to; a relabelling computes nothing."""
+    """Return the argument of a cast that computes; a relabelling computes nothing."""
     node = strip_relabel(node)
     if node.kind == "FUNCEXPR" and node.number("funcformat") in (1, 2) and node.nodes("args"):
         return node.nodes("args")[0]
@@ -82,7 +82,7 @@ def _result_type(node: Node) -> int:
 
 
 def _has_expression_index(relation: Relation) -> bool:
-    # Which expression it is on is not compared: better no finding than a wrong one.
+    # Its expression is not compared: no finding is better than a wrong one.
     return any(index.columns[0] == 0 for index in relation.indexes)
 
 
@@ -102,7 +102,7 @@ def _dimensions(examined: Examined, node: Node) -> Iterator[Finding]:
 
 
 def _dimension(catalog: Catalog, node: Node) -> int | None:
-    """The number of dimensions of a vector expression, where it is known."""
+    """Return the number of dimensions of a vector expression, if it is known."""
     node = strip_relabel(node) if node.kind != "RELABELTYPE" or node.number("resulttypmod", -1) < 0 else node
     args = node.nodes("args")
     match node.kind:
@@ -128,7 +128,7 @@ def _dimension(catalog: Catalog, node: Node) -> int | None:
 
 
 def _distances(examined: Examined) -> Iterator[Finding]:
-    """An order by distance that the column's vector index does not serve."""
+    """Yield orders by a distance that the column's vector index does not serve."""
     query, catalog = examined.scope.query, examined.prover.catalog
     if query.node.node("limitCount") is None:
         return
@@ -171,7 +171,7 @@ def _distances(examined: Examined) -> Iterator[Finding]:
             elif (limit := _constant_limit(query)) and _filters_by_parameter(query):
                 yield Finding(
                     "generic-plan",
-                    f"limit {limit} is a constant beside a filter by a parameter: after some calls the"
+                    f"limit {limit} is a constant next to a filter by a parameter: after some calls the"
                     " plan may be one that does not know the filter's value",
                     place,
                     "make the limit a parameter: 'limit :limit', with"

@@ -1,4 +1,4 @@
-"""Inserts that always fail: a column that refuses null gets none of its own, and nothing fills it."""
+"""Inserts that always fail: a column that refuses null gets no value, and has no default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["examine_inserts"]
 
 
 def examine_inserts(examined: Examined) -> Iterator[Finding]:
-    """The inserts of a statement, those of its ``merge`` actions too, that fail for every row."""
+    """Yield the inserts of a statement that fail for every row, those of its ``merge`` actions too."""
     for scope in examined.prover.scopes.all(examined.scope):
         query = scope.query
         entry = query.entry(query.result_relation)
@@ -47,11 +47,11 @@ def _inserts(query: QueryTree) -> Iterator[list[Node]]:
 def _unfilled(
     catalog: Catalog, query: QueryTree, relation: Relation, targets: list[Node]
 ) -> list[RelationColumn]:
-    """The columns that are null in every row that would be inserted, and refuse it."""
-    # What an insert into a view, a foreign table or a table with rules writes is not decided here.
+    """Return the columns that are null in every inserted row, and refuse null."""
+    # The rows that an insert into a view, a foreign table or a table with rules writes are not analysed here.
     if relation.kind not in "rp" or relation.rules:
         return []
-    # A row that a trigger leaves out fails no more than one that it fills.
+    # A row that a trigger drops does not fail; nor does one that it fills.
     if catalog.may_drop_rows(relation, "insert"):
         return []
     filled = catalog.changed_by_triggers(relation, "insert")
@@ -68,7 +68,9 @@ def _unfilled(
 
 
 def _is_left_null(column: RelationColumn, values: list[Node | None] | None) -> bool:
-    """Return whether a column is null in every row, as the statement writes it or for want of a default."""
+    """Return whether a column is null in every row, as the statement writes it or because it has no
+    default.
+    """
     has_default = bool(column.default or column.generated or column.identity)
     if values is None:
         return not has_default
@@ -76,7 +78,7 @@ def _is_left_null(column: RelationColumn, values: list[Node | None] | None) -> b
 
 
 def _written(target: Node, query: QueryTree) -> list[Node | None]:
-    """The expressions that a column is given: of each of several rows of values, or the only one."""
+    """Return the expressions that a column gets: one for each row of values, or the only one."""
     node = target.node("expr")
     if node is not None and node.kind == "VAR" and not node.number("varlevelsup"):
         entry = query.entry(node.number("varno"))

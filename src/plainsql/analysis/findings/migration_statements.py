@@ -1,6 +1,6 @@
-"""Where in a folder of migrations a function got to be as it is, and what the author says to that.
+"""The migration statements that made a function what it is, and the findings that are allowed there.
 
-A comment above a statement allows what is found in it, as in the header of a query::
+A comment above a statement allows a finding in it, as in the header of a query::
 
     -- allow: definer-search-path: it is called by a superuser alone
     create function …
@@ -28,10 +28,10 @@ _HEAD: Final = re.compile(
     rf"(create(?:\s+or\s+replace)?|alter)\s+(?:function|procedure|routine)\s+({_NAME})(?:\s*\.\s*({_NAME}))?",
     re.IGNORECASE,
 )
-# The words of an `alter function` that changes whose rights it has, or where it looks names up.
+# The words of an `alter function` that changes whose rights it has, or its search_path.
 _CHANGING: Final = frozenset({"security", "search_path", "reset"})
 _SHORTEST_BODY: Final = 16
-"""Characters of a body that is recognised by itself, when the function was renamed since."""
+"""The characters of a body that is recognised by itself, if the function was renamed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _Part:
     migration: Migration
     statement: Statement
     begins: int
-    """Where the statement before it ends: comments above it stand from there on."""
+    """The end of the statement before it: comments above it begin there."""
 
 
 class MigrationStatements:
@@ -63,9 +63,9 @@ class MigrationStatements:
                 begins = statement.start + len(statement.text)
 
     def of_function(self, schema: str, name: str, body: str) -> tuple[Place, list[MigrationAllowance]] | None:
-        """The statement that last made a function what it is, and what is allowed there.
+        """Return the statement that last made a function what it is, and the findings that are allowed there.
 
-        ``None`` where none is found, as when a name is put together at run time.
+        ``None`` if there is none, as when a name is built at run time.
         """
         found = (
             self._last(lambda part: _makes(part.statement, schema, name, body))
@@ -78,7 +78,7 @@ class MigrationStatements:
         return place_at(found.migration.path, script.source, found.statement.start), list(_allowed(found))
 
     def allowances(self) -> Iterator[MigrationAllowance]:
-        """Every ``allow:`` line of the folder that stands above a statement."""
+        """Yield every ``allow:`` line of the folder that is above a statement."""
         for part in self._parts:
             yield from _allowed(part)
 

@@ -1,4 +1,4 @@
-"""What an analysed statement deserves to be asked about, whether or not it runs."""
+"""Findings about the rows, the order and the nulls of a statement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["examine"]
 
 
 def examine(examined: Examined) -> Iterator[Finding]:
-    """The findings of rows, orders and nulls, in all queries that the statement itself writes."""
+    """Yield these findings, in all queries that the statement itself contains."""
     yield from _many(examined)
     for scope in examined.prover.scopes.all(examined.scope):
         each = replace(examined, scope=scope)
@@ -35,7 +35,7 @@ def examine(examined: Examined) -> Iterator[Finding]:
 
 
 def _many(examined: Examined) -> Iterator[Finding]:
-    """Findings of a statement that may return more rows than one; the header decides which of them count."""
+    """Yield findings about a statement that may return more than one row; the header decides which count."""
     scope, cardinality = examined.scope, examined.prover.cardinality
     query = scope.query
     answer = cardinality.at_most_one(scope)
@@ -55,14 +55,14 @@ def _many(examined: Examined) -> Iterator[Finding]:
 
 
 def _key_hint(examined: Examined) -> str:
-    """The unique key of the first relation in the way, if it has one."""
+    """Return the unique key of the first relation that prevents the proof, if it has one."""
     scope, cardinality = examined.scope, examined.prover.cardinality
     fixed = cardinality.unique_rows(scope)
     for entry in from_entries(scope.query):
         relation = examined.prover.catalog.relation(entry.relation) if entry.relation else None
         if entry.index in fixed.relations or relation is None or relation.is_view:
             continue
-        # A constraint and an index may be of the same columns.
+        # A constraint and an index may be on the same columns.
         keys = dict.fromkeys(
             ", ".join(relation.columns[column].name for column in key.columns)
             for key in sorted(relation.unique_keys, key=lambda key: (not key.primary, key.name))
@@ -148,7 +148,7 @@ def _bounds(
 
 
 def _keyed_by_array(examined: Examined, scope: Scope) -> set[tuple[int, int]]:
-    """Columns that are compared with the elements of an array or list: `id = any ($1)`."""
+    """Return columns that are compared with the elements of an array or list: `id = any ($1)`."""
     found: set[tuple[int, int]] = set()
     conditions = conjuncts(scope.query.where)
     for join in scope.query.joins.values():
@@ -163,7 +163,7 @@ def _keyed_by_array(examined: Examined, scope: Scope) -> set[tuple[int, int]]:
 
 
 def _order(examined: Examined) -> Iterator[Finding]:
-    """A limit over an order in which two rows may be equal: which of them is cut off is left to chance."""
+    """Yield limits over an order in which two rows may be equal: chance decides which one is cut off."""
     scope, prover = examined.scope, examined.prover
     query = scope.query
     limit = query.node.node("limitCount")
@@ -176,7 +176,7 @@ def _order(examined: Examined) -> Iterator[Finding]:
     if not sort:
         yield Finding(
             "partial-order",
-            "a limit without an order: which rows come back is left to chance",
+            "a limit without an order: chance decides which rows come back",
             examined.places.of(limit),
             "add an order by that ends in a unique key",
         )
@@ -199,7 +199,7 @@ def _order(examined: Examined) -> Iterator[Finding]:
     yield Finding(
         "partial-order",
         "the order under a limit is not total: rows that are equal in it come back by chance",
-        # What is also selected stands in the select list.
+        # An expression that is also selected has its position in the select list.
         max(clause, last),
         "end the order by with a unique key",
     )
@@ -224,7 +224,7 @@ def _is_total(examined: Examined, expressions: list[Node]) -> bool:
 
 
 def _exists_only(examined: Examined) -> bool:
-    """Return whether the query stands inside `exists`, where no row is looked at."""
+    """Return whether the query is inside of `exists`, which ignores the rows' values."""
     parent = examined.scope.parent
     if parent is None:
         return False
@@ -237,7 +237,9 @@ def _exists_only(examined: Examined) -> bool:
 
 
 def _not_in(examined: Examined) -> Iterator[Finding]:
-    """`not in` over a null is never true: a single null and no row comes back."""
+    """Yield each `not in` over a nullable value: with a single null it is never true, and no row comes
+    back.
+    """
     scope, prover = examined.scope, examined.prover
     for node in scope.query.expressions():
         inner: Node | None = None
@@ -275,7 +277,7 @@ def _not_in_list(examined: Examined, node: Node) -> Iterator[Finding]:
 
 
 def _idle_parameters(examined: Examined) -> Iterator[Finding]:
-    """`order by :column` orders by a constant, not by the column of that name."""
+    """Yield each `order by :column`: it orders by a constant, not by the column of that name."""
     query = examined.scope.query
     for clause, word in (("sortClause", "order by"), ("groupClause", "group by")):
         for item in query.node.nodes(clause):

@@ -1,25 +1,24 @@
-"""Results whose columns the file does not name: `select *` over a table, of whatever columns it has then.
+"""The ``star`` finding: a star whose columns are those of the database, not of the file.
 
-A row is built by position. A star over what names its columns itself, a `with` item or a sub-select, gives
-the columns that stand in the file, and is left alone; so is any star that feeds no column of the result.
+A row is built by position. ``c.*`` over a ``with`` item, or over a sub-select in ``from``, returns the same
+columns for ever if that query writes each of its columns out. A star that feeds no column of the result is
+left alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from plainsql.analysis.findings.examined import Examined
 from plainsql.analysis.model import Finding
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.output_positions import OutputPositions
-from plainsql.analysis.tree.query_tree import EntryKind, RangeTableEntry, Scope, ungrouped
-from plainsql.statements.scanner import Token
+from plainsql.analysis.tree.query_tree import EntryKind, Scope, ungrouped
+from plainsql.statements.scanner import Token, scan
 
 __all__ = ["stars"]
-
-_Span = tuple[int, int]
 
 _TABLE: Final = "table"
 """`table a` is `select * from a`."""
@@ -44,9 +43,45 @@ _RESERVED: Final = frozenset(
 
 
 def stars(examined: Examined) -> Iterator[Finding]:
-    """The stars that decide which columns a statement returns."""
+    """Find the stars that decide which columns a statement returns."""
     if "*" in examined.places.text or _TABLE in examined.places.text.lower():
         yield from _Stars(examined).findings()
+
+
+@dataclass(slots=True)
+class _Star:
+    """A star of the text, and what the tree has in its place."""
+
+    start: int
+    end: int
+    written: str
+    is_qualified: bool
+    """One name, a dot, the star: ``c.*``."""
+    columns: list[str] = field(default_factory=list)
+    """The columns, as they would be written instead of the star."""
+    sources: dict[str, None] = field(default_factory=dict)
+    """The aliases that the columns come from, in order."""
+    is_open: bool = False
+    """A column comes from the database."""
+    is_join: bool = False
+    """The name is that of a join."""
+    is_result: bool = False
+    """A column of the statement's result comes from it."""
+
+    def finding(self) -> Finding | None:
+        """The finding, if there is one; each star has at most one."""
+        hint = f"name them: {', '.join(self.columns)}"
+        if self.is_open:
+            if not self.is_result:
+                return None
+            message = "takes the columns that the database has when it runs: a migration changes the result"
+        elif self.columns and (self.is_join or not self.is_qualified):
+            message = "does not name the with item or sub-select whose columns it takes"
+            if len(self.sources) == 1 and not self.is_join:
+                hint = f"write {_quoted(*self.sources, alone=True)}.*"
+        else:
+            return None
+        return Finding("star", f"{self.written} {message}", self.start + 1, hint)
 
 
 class _Stars:
@@ -54,104 +89,161 @@ class _Stars:
 
     def __init__(self, examined: Examined) -> None:
         self._examined = examined
-        self._text = examined.places.text
-        self._outputs = OutputPositions(self._text, examined.scope)
-        tokens = self._outputs.tokens
-        self._spans = list(_spans(self._text, tokens))
+        self._scopes = examined.prover.scopes
+        text = examined.places.text
+        tokens = [token for token in scan(text, path="") if not token.kind.endswith("_comment")]
+        self._stars = list(_written_stars(text, tokens))
         self._tables = [
-            (token.start, token.end) for token in tokens if self._written((token.start, token.end)) == _TABLE
+            _Star(token.start, token.end, text[token.start : token.end], is_qualified=False)
+            for token in tokens
+            if text[token.start : token.end].lower() == _TABLE
         ]
+        self._decided: dict[int, list[bool]] = {}
+        """Which columns of a query come from the database, by the query's id."""
 
     def findings(self) -> Iterator[Finding]:
-        scope = self._examined.scope
-        columns: dict[_Span, list[str]] = {}
-        open_spans: set[_Span] = set()
-        for entry in scope.query.outputs:
-            span = self._span(entry, scope)
-            if span is not None:
-                columns.setdefault(span, []).append(self._column(entry, scope, self._text[slice(*span)]))
-                if self._is_open(entry, scope, frozenset()):
-                    open_spans.add(span)
-        for span in sorted(open_spans):
-            yield Finding(
-                "star",
-                f"{self._text[slice(*span)]} is every column that is there when it runs: a migration changes "
-                "the result",
-                span[0] + 1,
-                f"name them: {', '.join(columns[span])}",
-            )
+        for scope in self._arms(self._examined.scope):
+            self._open_columns(scope)
+            for entry in scope.query.outputs:
+                star = self._star(entry.node("expr"), scope)
+                if star is not None:
+                    star.is_result = True
+        for star in (*self._stars, *self._tables):
+            finding = star.finding()
+            if finding is not None:
+                yield finding
 
-    def _written(self, span: _Span) -> str:
-        return self._text[slice(*span)].lower()
+    def _arms(self, scope: Scope) -> Iterator[Scope]:
+        """The arms of a union, intersect or except, however deep; otherwise the query itself."""
+        operation = scope.query.set_operation()
+        if operation is None:
+            yield scope
+            return
+        for node in operation.walk():
+            entry = scope.query.entry(node.number("rtindex")) if node.kind == "RANGETBLREF" else None
+            arm = self._scopes.of_entry(entry, scope) if entry is not None else None
+            if arm is not None:
+                yield from self._arms(arm)
 
-    def _span(self, entry: Node, scope: Scope) -> _Span | None:
-        """The star that a column of a result comes from."""
-        expression = entry.node("expr")
-        # Others are a product: `a * b`.
-        if expression is None or ungrouped(expression, scope).kind not in ("VAR", "FIELDSELECT"):
-            return None
-        outputs = self._outputs if scope is self._examined.scope else OutputPositions(self._text, scope)
-        offset = outputs.offset(entry)
-        if offset < 0:  # as of the columns of `table a`
-            return self._tables[-1] if self._tables else None
-        return next((span for span in self._spans if span[0] <= offset < span[1]), None)
+    def _open_columns(self, scope: Scope) -> list[bool]:
+        """Decide for each column of a query whether it comes from the database."""
+        query = scope.query
+        if query.id not in self._decided:
+            # A recursive query that reads itself gets no columns but those of its first arm.
+            self._decided[query.id] = [False] * len(query.outputs)
+            if query.set_operation() is None:
+                columns = [self._is_open(entry, scope) for entry in query.outputs]
+            else:
+                columns = [
+                    any(column) for column in zip(*map(self._open_columns, self._arms(scope)), strict=True)
+                ]
+            self._decided[query.id] = columns
+        return self._decided[query.id]
 
-    def _is_open(self, entry: Node, scope: Scope, seen: frozenset[int]) -> bool:
-        """Whether a column is there because a table, a view, a function or a type has it."""
-        expression = entry.node("expr")
-        if expression is None or self._span(entry, scope) is None or scope.query.id in seen:
+    def _is_open(self, entry: Node, scope: Scope) -> bool:
+        expression, name = entry.node("expr"), entry.text("resname") or ""
+        if expression is None:
+            return False
+        values = _values(ungrouped(expression, scope), scope) or [expression]
+        return True in [self._follow(each, name, scope) for each in values]
+
+    def _follow(self, expression: Node, name: str, scope: Scope) -> bool:
+        """Note a column of a star, and return whether it comes from the database."""
+        star = self._star(expression, scope)
+        if star is None:
             return False
         expression = ungrouped(expression, scope)
+        star.columns.append(_column(expression, name, scope, star))
         home = scope.up(expression.number("varlevelsup"))
-        if expression.kind == "FIELDSELECT" or home is None:
+        if expression.kind != "VAR" or home is None:
+            star.is_open = True
             return True
-        source, column = _source(home, expression)
+        named = home.query.entry(expression.number("varnosyn"))
+        if named is not None:
+            star.sources[named.alias] = None
+            star.is_join |= named.kind is EntryKind.JOIN
+        is_open = self._source_is_open(home, expression)
+        star.is_open |= is_open
+        return is_open
+
+    def _source_is_open(self, home: Scope, variable: Node) -> bool:
+        """Whether a column is there because a table, a view, a function or a type has it."""
+        source, column = home.query.entry(variable.number("varno")), variable.number("varattno")
         if source is None:
             return True
+        if source.kind is EntryKind.JOIN:
+            aliases = source.node.items("joinaliasvars")
+            alias = aliases[column - 1] if 0 < column <= len(aliases) else None
+            joined = [part for part in alias.walk() if part.kind == "VAR"] if isinstance(alias, Node) else []
+            return not joined or any(self._source_is_open(home, each) for each in joined)
         if source.kind is EntryKind.FUNCTION:
-            return _is_open_function(source)
+            # Written out as a column definition list: `as f (a int, b text)`.
+            return not all(each.items("funccolnames") for each in source.node.nodes("functions"))
         if source.kind in (EntryKind.VALUES, EntryKind.TABLEFUNC, EntryKind.RESULT) or source.node.flag(
             "self_reference"
         ):
             return False
-        inner = self._examined.prover.scopes.of_entry(source, home)
-        if source.kind not in (EntryKind.SUBQUERY, EntryKind.CTE) or inner is None:
+        inner = self._scopes.of_entry(source, home)
+        if source.kind not in (EntryKind.SUBQUERY, EntryKind.CTE) or inner is None or column <= 0:
             return True
-        outputs = inner.query.outputs
-        return not 0 < column <= len(outputs) or self._is_open(
-            outputs[column - 1], inner, seen | {scope.query.id}
-        )
+        columns = self._open_columns(inner)
+        # Behind the last are those of `search` and `cycle`, which the statement names.
+        return column <= len(columns) and columns[column - 1]
 
-    def _column(self, entry: Node, scope: Scope, written: str) -> str:
-        """A column as it is to be written instead of the star."""
-        name = entry.text("resname") or ""
-        if written.endswith(".*"):
-            return f"{written.removesuffix('*')}{_quoted(name)}"
-        expression = ungrouped(entry.node("expr") or entry, scope)
-        source = scope.query.entry(expression.number("varno"))
-        if (
-            source is not None
-            and source.kind is EntryKind.SUBQUERY
-            and scope.query.set_operation() is not None
-        ):
-            inner = self._examined.prover.scopes.of_entry(source, scope)
-            if inner is not None:  # the first part of a union
-                return self._column(inner.query.outputs[expression.number("varattno") - 1], inner, written)
-        if source is None or source.kind is EntryKind.JOIN or not source.alias:
-            return _quoted(name, alone=True)
-        return f"{_quoted(source.alias, alone=True)}.{_quoted(name)}"
+    def _star(self, expression: Node | None, scope: Scope) -> _Star | None:
+        """The star that an expression of a select list comes from."""
+        if expression is None:
+            return None
+        expression = ungrouped(expression, scope)
+        # Others are a product: `a * b`.
+        if expression.kind not in ("VAR", "FIELDSELECT") or _values(expression, scope) is not None:
+            return None
+        offset = self._examined.places.of(expression) - 1
+        if offset < 0:  # as of the columns of `table a`
+            return self._tables[-1] if self._tables else None
+        return next((star for star in self._stars if star.start <= offset < star.end), None)
 
 
-def _spans(text: str, tokens: list[Token]) -> Iterator[_Span]:
-    """Begin and end of each `*` and `….*` that may stand for columns."""
+def _values(expression: Node, scope: Scope) -> list[Node] | None:
+    """The expressions, one of each row, that a column of `values` consists of."""
+    source = scope.query.entry(expression.number("varno")) if expression.kind == "VAR" else None
+    if source is None or source.kind is not EntryKind.VALUES or expression.number("varlevelsup"):
+        return None
+    column = expression.number("varattno") - 1
+    rows = [row for row in source.node.items("values_lists") if isinstance(row, list)]
+    return [each for row in rows for each in row[column : column + 1] if isinstance(each, Node)]
+
+
+def _column(expression: Node, name: str, scope: Scope, star: _Star) -> str:
+    """A column as it is to be written instead of the star."""
+    if star.written.endswith(".*"):
+        return f"{star.written.removesuffix('*')}{_quoted(name)}"
+    source = scope.query.entry(expression.number("varno"))
+    if source is None or source.kind is EntryKind.JOIN or not source.alias:
+        return _quoted(name, alone=True)
+    return f"{_quoted(source.alias, alone=True)}.{_quoted(name)}"
+
+
+def _written_stars(text: str, tokens: list[Token]) -> Iterator[_Star]:
+    """Each `*` and `….*` that may stand for columns."""
     for index, token in enumerate(tokens):
         if token.kind == "operator" and text[token.start : token.end] == "*":
             first = index
             while first >= 2 and tokens[first - 1].kind == "dot":
-                first -= 2
-                if tokens[first].kind == "close":
-                    first = _opening(tokens, first)
-            yield tokens[first].start, token.end
+                first = _operand(text, tokens, first - 2)
+            start = tokens[first].start
+            is_qualified = first == index - 2
+            yield _Star(start, token.end, text[start : token.end], is_qualified)
+
+
+def _operand(text: str, tokens: list[Token], last: int) -> int:
+    """The index of the first token of `a`, `(…)` or `(…)[…]`, of which the last is given."""
+    while tokens[last].kind == "close":
+        last = _opening(tokens, last)
+        if text[tokens[last].start] != "[":
+            break
+        last -= 1
+    return max(last, 0)
 
 
 def _opening(tokens: list[Token], closing: int) -> int:
@@ -161,29 +253,6 @@ def _opening(tokens: list[Token], closing: int) -> int:
         if not depth:
             return index
     return 0
-
-
-def _source(home: Scope, variable: Node) -> tuple[RangeTableEntry | None, int]:
-    """The entry of `from` that a variable is a column of, seen through joins, and the column's number."""
-    while True:
-        column = variable.number("varattno")
-        source = home.query.entry(variable.number("varno"))
-        if source is None or source.kind is not EntryKind.JOIN:
-            return source, column
-        aliases = source.node.items("joinaliasvars")
-        alias = aliases[column - 1] if 0 < column <= len(aliases) else None
-        inner = [part for part in alias.walk() if part.kind == "VAR"] if isinstance(alias, Node) else []
-        if not inner:
-            return None, 0
-        variable = inner[0]
-
-
-def _is_open_function(source: RangeTableEntry) -> bool:
-    """Whether a function in `from` says itself which columns it has, and has several."""
-    return any(
-        each.number("funccolcount") > 1 and not each.items("funccolnames")
-        for each in source.node.nodes("functions")
-    )
 
 
 def _quoted(name: str, *, alone: bool = False) -> str:

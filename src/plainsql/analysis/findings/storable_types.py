@@ -1,4 +1,6 @@
-"""Columns whose values are never stored: a cached query that has one is read from PostgreSQL each time."""
+"""Columns whose values are never stored: a cached query with such a column reads from PostgreSQL each
+time.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from plainsql.analysis.model import ColumnFact, Finding, PgType
 
 __all__ = ["is_storable", "unstorable_columns"]
 
-# Values of the driver's own classes, or of pgvector's: MessagePack has no form that comes back as they were.
+# Values of the driver's own classes, or of pgvector's: MessagePack has no form for them that is restored
+# unchanged.
 _OWN_CLASSES = frozenset(
     [
         *("bit", "varbit", "inet", "cidr", "vector", "halfvec", "sparsevec"),
@@ -18,7 +21,7 @@ _OWN_CLASSES = frozenset(
 
 
 def unstorable_columns(columns: Iterable[ColumnFact]) -> Iterator[Finding]:
-    """Find the columns that keep a statement's result from being stored."""
+    """Yield the columns that prevent a statement's result from being stored."""
     for column in columns:
         if not is_storable(column.type):
             yield Finding(
@@ -29,7 +32,7 @@ def unstorable_columns(columns: Iterable[ColumnFact]) -> Iterator[Finding]:
 
 
 def is_storable(type: PgType) -> bool:
-    """Return whether values of a type can be stored and come back as they were."""
+    """Return whether values of a type can be stored and restored unchanged."""
     if type.kind in ("range", "multirange") or (type.kind == "base" and type.name in _OWN_CLASSES):
         return False
     return (type.element is None or is_storable(type.element)) and all(

@@ -1,4 +1,4 @@
-"""Aggregates and window functions: null over nothing, and over what."""
+"""The rules for aggregates and window functions: null over no rows, and over which rows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def aggregate_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
     inside = context.before_grouping()
     arguments = [entry.node("expr") for entry in node.nodes("args") if not entry.flag("resjunk")]
     if name == "string_agg":
-        # A null delimiter is taken for an empty one.
+        # A null delimiter counts as an empty one.
         arguments = arguments[:1]
     needed = [argument for argument in (*arguments, *node.nodes("aggdirectargs")) if argument is not None]
     if name not in KEEPS_NULLS and (found := first_nullable(prover.expression(a, inside) for a in needed)):

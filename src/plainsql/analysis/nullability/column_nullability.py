@@ -1,4 +1,4 @@
-"""A table's stored column: not null by its constraint, by a check, or computed from such columns."""
+"""The nullability of a table's stored column: by a constraint, by a check, or computed from such columns."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def stored_column(prover: Prover, relation: Relation, column: int, *, with_child
 
 
 def excludes_null(text: str, column: int) -> bool:
-    """Return whether a check constraint's expression says that the column is not null."""
-    # A check passes where it is null: only `is not null` itself says something, not a comparison.
+    """Return whether a check constraint's expression requires that the column is not null."""
+    # A check passes if it is null: only `is not null` itself excludes null, a comparison does not.
     tree = read_tree(text)
     for part in conjuncts(tree if isinstance(tree, Node) else None):
         arg = part.node("arg")
@@ -51,10 +51,12 @@ def excludes_null(text: str, column: int) -> bool:
 
 
 def _generated(prover: Prover, relation: Relation, text: str) -> Verdict | None:
-    """A generated column follows its row: where its expression cannot be null, nor can it."""
+    """Return a verdict for a generated column: it cannot be null if its expression cannot be null."""
     tree = read_tree(text)
     table = read_tree(f"{{QUERY :rtable ({{RANGETBLENTRY :rtekind 0 :relid {relation.oid} :inh false}})}}")
     if not isinstance(tree, Node) or not isinstance(table, Node):
         return None
     verdict = prover.expression(tree, Context(Scope(QueryTree(table))))
-    return None if verdict.nullable else never(f"generated from what is never null: {verdict.because}")
+    if verdict.nullable:
+        return None
+    return never(f"generated from values that are never null: {verdict.because}")

@@ -1,4 +1,4 @@
-"""The rules for expressions: when an operator, a function, a ``case`` or a constructor cannot be null."""
+"""The rules for expressions: operators, functions, ``case`` and constructors that cannot be null."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plainsql.analysis.tree.query_tree import Sublink
 __all__ = ["elements_never_null", "expression_verdict"]
 
 _CURRENT_SCHEMA = 14
-"""``SVFOP_CURRENT_SCHEMA``: null where the search path names no schema that exists."""
+"""``SVFOP_CURRENT_SCHEMA``: null if the search path names no schema that exists."""
 
 _XML_ELEMENT = 1
 
@@ -23,11 +23,11 @@ _JSON_EXISTS = 0
 """``JSON_EXISTS_OP``."""
 
 _TRUE_FALSE_OR_ERROR = (1, 3, 4)
-"""``JsonBehaviorType``, those of ``json_exists`` that give no null."""
+"""The values of ``JsonBehaviorType`` for which ``json_exists`` does not give null."""
 
 
 def expression_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
-    """Return whether an expression can be null where it stands."""
+    """Return whether an expression can be null in its context."""
     if context.left_out and prover.inference.grouping_key(node, context.scope) in context.left_out:
         return nullable("grouping sets leave it out")
     if context.facts.keys and node.kind != "VAR":
@@ -156,18 +156,17 @@ def elements_never_null(prover: Prover, node: Node, context: Context) -> bool:
     if node.kind == "SUBLINK" and node.number("subLinkType") == Sublink.ARRAY:
         inner = prover.scopes.of_sublink(node, context.scope)
         outputs = prover.outputs(inner, context) if inner is not None else []
-        # Of arrays it makes one of more dimensions, whose elements are theirs.
+        # `array(select …)` of arrays makes an array of more dimensions, with their elements.
         expression = inner.query.outputs[0].node("expr") if inner is not None and outputs else None
         of_arrays = prover.catalog.types.may_be_array(prover.type_of(expression))
         return bool(outputs) and not outputs[0].nullable and not of_arrays
     value = node.datum("constvalue")
-    # An array's header: length, dimensions, and the offset of the data where there is a bitmap of nulls, or
-    # 0.
+    # An array's header: length, dimensions, and the offset of the data if there is a bitmap of nulls, or 0.
     return node.kind == "CONST" and value is not None and len(value) >= 12 and not any(value[8:12])
 
 
 def _cast_keeps(prover: Prover, node: Node) -> bool:
-    """Return whether the cast of an array's elements gives no null for what is not null."""
+    """Return whether the cast of an array's elements gives no null for a value that is not null."""
     arg = node.node("arg")
     match node.kind:
         case "CASETESTEXPR":
@@ -175,7 +174,7 @@ def _cast_keeps(prover: Prover, node: Node) -> bool:
         case "RELABELTYPE" | "COLLATEEXPR" | "COERCEVIAIO" | "COERCETODOMAIN":
             return arg is not None and _cast_keeps(prover, arg)
         case "FUNCEXPR":
-            # Behind the element stand constants: the length, and whether the cast was written.
+            # Constants follow the element: the length, and whether the cast was written out.
             args = node.nodes("args")
             rule = never_null(prover.catalog, node.number("funcid"))
             return rule is not None and bool(args) and _cast_keeps(prover, args[0])
@@ -190,7 +189,7 @@ def _boolean(prover: Prover, node: Node, context: Context) -> Verdict:
         return (first_nullable(prover.expression(arg, context) for arg in args)) or never(
             "not of true or false"
         )
-    # `x is not null and x > 3` is never null: where the first is not false, the second knows it is true.
+    # `x is not null and x > 3` is never null: if the first is not false, the second knows that it is true.
     infer = prover.inference.if_true if operator == "and" else prover.inference.if_false
     inside, waiting = context, args
     while waiting:
@@ -205,7 +204,7 @@ def _boolean(prover: Prover, node: Node, context: Context) -> Verdict:
 
 def _case(prover: Prover, node: Node, context: Context) -> Verdict:
     inside = context
-    # `case x when 1 then …` compares a stand-in for x: what is known of the stand-in is not known of x.
+    # `case x when 1 then …` compares a placeholder for x: facts about the placeholder are not facts about x.
     for branch in node.nodes("args"):
         condition, result = branch.node("expr"), branch.node("result")
         if condition is None or result is None:
@@ -227,8 +226,8 @@ def _coalesce(prover: Prover, node: Node, context: Context) -> Verdict:
     verdicts = [prover.expression(arg, context) for arg in node.nodes("args")]
     for verdict in verdicts:
         if not verdict.nullable:
-            return never(f"coalesce ends in what is never null: {verdict.because}")
-    # Of a full join, one side is always there: `coalesce(a.id, b.id)`, and the column that `using` merges.
+            return never(f"coalesce ends in a value that is never null: {verdict.because}")
+    # One side of a full join always exists: `coalesce(a.id, b.id)`, and the column that `using` merges.
     sides = [
         verdict.joins for verdict in verdicts if len(verdict.joins) == 1 and not verdict.nullable_when_matched
     ]
@@ -272,7 +271,7 @@ def _sublink(prover: Prover, node: Node, context: Context) -> Verdict:
 
 
 def _compared_with_rows(prover: Prover, test: Node, context: Context) -> Verdict:
-    """Return whether a comparison with the columns of a sub-select, none of which is null, can be null."""
+    """Return whether a comparison with the columns of a sub-select can be null; none of these is null."""
     # `(a, b) in (select …)` compares column by column.
     for part in test.nodes("args") if test.kind == "BOOLEXPR" else [test]:
         rule = never_null(prover.catalog, called_function(part, prover.catalog) or 0)
@@ -289,7 +288,7 @@ def _is_of_sub_select(node: Node) -> bool:
 
 
 def _json(prover: Prover, node: Node, context: Context) -> Verdict:
-    """``json_exists``: true or false, unless it is told to give null on an error."""
+    """Return the verdict for ``json_exists``: true or false, unless it is to give null on an error."""
     document, on_error = node.node("formatted_expr"), node.node("on_error")
     if node.number("op", -1) != _JSON_EXISTS or document is None or on_error is None:
         return nullable("a path may find nothing")

@@ -21,10 +21,10 @@ __all__ = ["AGGREGATES", "SET_COLUMNS", "WINDOW_FUNCTIONS", "Rule", "never_null"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a function's result cannot be null."""
+    """The condition under which a function's result cannot be null."""
 
     needs: Literal["all", "none", "any"] | tuple[int, ...]
-    """Which arguments must not be null: all, none, at least one, or those at these positions."""
+    """The arguments that must not be null: all, none, at least one, or those at these positions."""
     because: str
 
 
@@ -34,7 +34,7 @@ def _names(text: str) -> frozenset[str]:
 
 _RAISES = "{} raises an error rather than return null"
 
-# The server's own functions that need arguments that are not null, by name; all overloads but those in
+# The server's own functions that need arguments that are not null, by name; all overloads except those in
 # _EXCEPT.
 _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
     (
@@ -188,7 +188,7 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
     ),
 )
 
-# Overloads of the names above that do return null, and when.
+# Overloads of the names above that do return null, with the case.
 _EXCEPT = {
     "substring(text, text)": "no match",
     "substring(text, text, text)": "no match",
@@ -209,7 +209,7 @@ _EXCEPT = {
     },
 }
 
-# Those that need less than all of their arguments.
+# Functions that do not need all of their arguments.
 _PARTIAL: dict[str, Rule] = {
     name: rule
     for rule, names in (
@@ -237,8 +237,7 @@ _PARTIAL["jsonb_set_lax"] = Rule("all", "{} has an answer for any JSON")
 for _name in [name for name in _PARTIAL if name.endswith("multirange")]:
     _PARTIAL[_name] = Rule("all", "{} gives a multirange, if an empty one")
 
-# What reads a clock, a number line or a calendar raises an error (overflow, division by zero), or has
-# infinities.
+# Functions of clocks, numbers and calendars raise an error (overflow, division by zero), or have infinities.
 _ARITHMETIC_OPERATORS = frozenset(
     ["+", "-", "*", "/", "%", "^", "|/", "||/", "@", "&", "|", "#", "~", "<<", ">>"]
 )
@@ -257,7 +256,7 @@ _EXTRACT_AT_INFINITY = {
     "time with time zone": _names("hour minute second milliseconds microseconds epoch"),
 }
 
-# Extensions, by the extension's name, so that a user's function of the same name is not taken for one of
+# Extensions, by the extension's name, so that a user's function of the same name does not count as one of
 # these.
 _EXTENSIONS: dict[str, frozenset[str]] = {
     "vector": _names(
@@ -313,9 +312,9 @@ _EXCEPT_NAMES = frozenset(signature.partition("(")[0] for signature in _EXCEPT)
 
 
 def never_null(catalog: Catalog, oid: int, name: str = "") -> Rule | None:
-    """When the function's result cannot be null; ``None`` where nothing is known.
+    """Return the condition under which the function's result cannot be null; ``None`` if nothing is known.
 
-    ``name`` is what the reason calls it: the operator's name where it was written as one.
+    ``name`` is the function's name in the reason: the operator's name if it was written as an operator.
     """
     function = catalog.function(oid)
     rule = _find(catalog, function) if function is not None else None
@@ -362,13 +361,13 @@ def _is_arithmetic(catalog: Catalog, function: Function) -> bool:
 
 
 def extract_handles_infinity(function: Function, unit: str) -> bool:
-    """Return whether ``extract(unit from …)`` has a value at infinity too."""
+    """Return whether ``extract(unit from …)`` also has a value at infinity."""
     match = re.fullmatch(r"text, (.*)", function.arguments)
     return match is not None and unit.lower() in _EXTRACT_AT_INFINITY.get(match[1], ())
 
 
-# Aggregates of the server over at least one row whose argument is not null. `var_samp`, `stddev`, `corr`
-# and the like are null for a single row.
+# Aggregates of the server over at least one row whose argument is not null. `var_samp`, `stddev`, `corr` and
+# similar ones are null for a single row.
 AGGREGATES: dict[str, str] = {
     **dict.fromkeys(
         _names(
@@ -383,7 +382,7 @@ AGGREGATES: dict[str, str] = {
         "{} over at least one row that is not null",
     ),
 }
-"""Null over no rows; otherwise not null where the arguments are not."""
+"""Aggregates that are null over no rows, and otherwise not null if their arguments are not."""
 
 KEEPS_NULLS = _names(
     """
@@ -391,10 +390,10 @@ KEEPS_NULLS = _names(
     jsonb_object_agg_unique
     """
 )
-"""Aggregates that take nulls in: not null over any row at all."""
+"""Aggregates that include nulls: not null over any row at all."""
 
 ALWAYS_COUNTED = _names("count regr_count rank dense_rank percent_rank cume_dist")
-"""Aggregates that are never null, over no rows either."""
+"""Aggregates that are never null, not even over no rows."""
 
 WINDOW_FUNCTIONS: dict[str, str] = dict.fromkeys(
     _names("row_number rank dense_rank percent_rank cume_dist"), "{} is never null"
@@ -421,7 +420,7 @@ SET_COLUMNS: dict[str, tuple[bool, ...]] = {
     "string_to_table": (False,),
     "ts_parse": (True, True),
 }
-"""Set-returning functions: which of their columns are never null.
+"""Set-returning functions, each with the columns that are never null.
 
 With a null argument these return no rows.
 """

@@ -1,4 +1,6 @@
-"""Which parameters take null: where each value lands, and what it meets on the way."""
+"""The uses of each parameter, which decide whether it accepts null: the column it is written to, the
+operators.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from plainsql.analysis.tree.scopes import Scopes
 __all__ = ["ParameterUse", "parameter_uses"]
 
 _CASTS = (1, 2)
-"""``CoercionForm`` of a call that was written as a cast, or not written at all."""
+"""``CoercionForm`` of a call that was written as a cast, or is implicit."""
 
 
 _OLD = 1
@@ -26,7 +28,7 @@ _OLD = 1
 
 
 class Strictness(IntEnum):
-    """What a place says of null; of several places, the lowest decides."""
+    """The effect of a use on null; the lowest of a parameter's uses decides."""
 
     REFUSES = 0
     ACCEPTS = 1
@@ -36,12 +38,12 @@ class Strictness(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParameterUse:
-    """What one place does with a parameter that is null."""
+    """One use of a parameter: its effect if the parameter is null."""
 
     strictness: Strictness
     because: str
     column: ColumnRef | None = None
-    """The table's column that the value lands in as it is."""
+    """The table's column into which the value is written unchanged."""
     compared: bool = False
 
     @property
@@ -50,16 +52,16 @@ class ParameterUse:
         return self.strictness in (Strictness.ACCEPTS, Strictness.NEUTRAL)
 
 
-_RETURNED = ParameterUse(Strictness.NEUTRAL, "nothing strict meets it")
+_RETURNED = ParameterUse(Strictness.NEUTRAL, "no strict operator uses it")
 _DISTINCT = ParameterUse(Strictness.ACCEPTS, "is distinct from", compared=True)
 _CONDITION = ParameterUse(Strictness.STRICT, "a condition that is null holds for no row")
 
 
 def parameter_uses(catalog: Catalog, scopes: Scopes, scope: Scope) -> dict[int, list[ParameterUse]]:
-    """For each parameter number, all of its places; the one that decides about null comes first."""
+    """Return all uses of each parameter by its number; the use that decides about null comes first."""
     walk = _UseCollector(catalog, scopes)
     size = -1
-    # Each round follows the values one query further down, from what reads it to what it gives.
+    # Each round follows the values one query further down, from the reader to the source.
     while size != (size := sum(map(len, walk.read.values()))):
         walk.found.clear()
         walk.query(scope, {})
@@ -67,7 +69,7 @@ def parameter_uses(catalog: Catalog, scopes: Scopes, scope: Scope) -> dict[int, 
 
 
 _Variable = tuple[int, int, int]
-"""A query's id, range table index and column; with the index 0, a column that the query gives."""
+"""A query's id, range table index and column; the index 0 means an output column of the query."""
 
 
 class _UseCollector:
@@ -76,10 +78,10 @@ class _UseCollector:
         self._scopes = scopes
         self.found: dict[int, list[ParameterUse]] = {}
         self.read: dict[_Variable, dict[ParameterUse, None]] = {}
-        """Where the values of variables land, if that says something of null."""
+        """The uses of the values of variables, if they decide about null."""
 
     def query(self, scope: Scope, uses: Mapping[int, Sequence[ParameterUse]]) -> None:
-        """Visit a query whose output columns (1-based) land as given."""
+        """Visit a query whose output columns (1-based) have these uses."""
         query = scope.query
         for name in query.ctes:
             if (inner := self._scopes.of_cte(name, scope)) is not None:
@@ -110,7 +112,7 @@ class _UseCollector:
                 )
 
     def _targets(self, query: QueryTree) -> dict[int, tuple[ParameterUse, ...]] | None:
-        """Where the columns of the written table land; ``None`` for a query that writes none."""
+        """Return the uses of the columns of the written table; ``None`` for a query that writes none."""
         if query.command not in (Command.INSERT, Command.UPDATE, Command.MERGE):
             return None
         entry = query.entry(query.result_relation)
@@ -139,7 +141,8 @@ class _UseCollector:
         return ParameterUse(Strictness.REFUSES if refuses else Strictness.ACCEPTS, because, origin)
 
     def _refuses(self, relation: Relation, number: int) -> str | None:
-        """Why the stored column behind a table's or view's column refuses null; empty if it takes it.
+        """Return why the stored column behind a table's or view's column refuses null; empty if it accepts
+        it.
 
         ``None`` if it is not known which column that is.
         """
@@ -167,7 +170,7 @@ class _UseCollector:
         return ""
 
     def _filled(self, relation: Relation) -> frozenset[int]:
-        """The columns that a trigger is known to assign: what is written may be null before it."""
+        """Return the columns that a trigger is known to assign: the written value may be null before it."""
         return frozenset().union(
             *(self._catalog.changed_by_triggers(relation, event) or () for event in ("insert", "update"))
         )
@@ -183,7 +186,7 @@ class _UseCollector:
             self.expression(node, use, scope)
 
     def _read_from(self, variable: _Variable) -> tuple[ParameterUse, ...]:
-        """Where a variable's values land; nothing is refused that one of its readers accepts."""
+        """Return the uses of a variable's values; a value that one reader accepts as null is not refused."""
         uses = tuple(self.read.get(variable, ()))
         if not any(use.strictness is Strictness.ACCEPTS for use in uses):
             return uses
@@ -191,7 +194,7 @@ class _UseCollector:
         return tuple(replace(use, strictness=Strictness.ACCEPTS, because=accepting.because) for use in uses)
 
     def _variable(self, node: Node, use: ParameterUse, scope: Scope) -> None:
-        """Note where a variable's value lands, at what gives the value."""
+        """Add a use of a variable's value to the source of the value."""
         home = scope.up(node.number("varlevelsup"))
         entry = home.query.entry(node.number("varno")) if home is not None else None
         column = node.number("varattno")
@@ -219,8 +222,8 @@ class _UseCollector:
         self.read.setdefault(variable, {})[use] = None
 
     def _returns_as_written(self, node: Node, entry: RangeTableEntry, query: QueryTree) -> bool:
-        """Return whether a variable in ``returning`` is what an insert was given, and no trigger's own
-        value.
+        """Return whether a variable in ``returning`` is the inserted value, not one that a trigger
+        assigned.
         """
         relation = self._catalog.relation(entry.relation)
         if query.command != Command.INSERT or entry.index != query.result_relation or relation is None:
@@ -233,7 +236,7 @@ class _UseCollector:
     def _entry(
         self, entry: RangeTableEntry, scope: Scope, uses: Mapping[int, Sequence[ParameterUse]]
     ) -> None:
-        # The arms of a set operation give what the query gives.
+        # The arms of a set operation give the output of the query.
         through = uses if scope.query.set_operation() is not None else {}
         match entry.kind:
             case EntryKind.SUBQUERY:
@@ -267,7 +270,7 @@ class _UseCollector:
             self._assigned(action.nodes("targetList"), written, scope)
 
     def expression(self, node: Node | None, use: ParameterUse, scope: Scope) -> None:
-        """Visit an expression whose value lands as given."""
+        """Visit an expression whose value has this use."""
         if node is None:
             return
         args = node.nodes("args")
@@ -339,7 +342,7 @@ class _UseCollector:
             return _RETURNED
         operator = self._catalog.operator(node.number("opno")) if node.kind != "FUNCEXPR" else None
         name = operator.name if operator is not None else function.name
-        because = f"met by {name}, which is null for null"
+        because = f"used by {name}, which is null for null"
         return ParameterUse(Strictness.STRICT, because, compared=operator is not None)
 
     def _case(self, node: Node, use: ParameterUse, scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""The prover as its rules see it: the rules for expressions ask it about the expressions inside of them."""
+"""The prover's interface for its rules: a rule for an expression needs the verdicts on its parts."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class Prover(Protocol):
 
     @property
     def catalog(self) -> Catalog:
-        """The catalog of the database."""
+        """Return the catalog of the database."""
 
     @property
     def scopes(self) -> Scopes:
-        """The queries of the statement."""
+        """Return the queries of the statement."""
 
     @property
     def cardinality(self) -> Cardinality:
-        """The row counts of these queries."""
+        """Return the row counts of these queries."""
 
     @property
     def inference(self) -> Inference:
-        """The facts that follow from conditions."""
+        """Return the inference of facts from conditions."""
 
     @property
     def refusing(self) -> frozenset[int]:
-        """The numbers of the parameters to which null is never bound."""
+        """Return the numbers of the parameters to which null is never bound."""
 
     @property
     def in_the_past(self) -> bool:
@@ -44,7 +44,7 @@ class Prover(Protocol):
 
     @property
     def past(self) -> Prover:
-        """The prover for the rows of materialised views."""
+        """Return the prover for the rows of materialised views."""
 
     def outputs(
         self, scope: Scope, outside: Context | None = None, of_row: Facts = NO_FACTS

@@ -1,4 +1,6 @@
-"""Which results can be null: nullable unless proved otherwise, with the reason for each answer."""
+"""The nullability of a query's results: nullable unless proved otherwise, with the reason for each
+verdict.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["Nullability"]
 
-# Where the type of an expression stands in its node.
+# The field of a node that holds the type of the expression.
 _TYPE_FIELDS = {
     "VAR": "vartype", "CONST": "consttype", "PARAM": "paramtype", "FUNCEXPR": "funcresulttype",
     "OPEXPR": "opresulttype", "AGGREF": "aggtype", "WINDOWFUNC": "wintype", "RELABELTYPE": "resulttype",
@@ -37,7 +39,7 @@ _BOOL_OID = 16
 
 
 class Nullability:
-    """Proves, for the queries of one statement, which of their values cannot be null."""
+    """The proof, for the queries of one statement, of which values cannot be null."""
 
     def __init__(
         self,
@@ -48,8 +50,9 @@ class Nullability:
         *,
         in_the_past: bool = False,
     ) -> None:
-        """``refusing`` are the numbers of the parameters to which null is never bound; ``in_the_past``: the
-        rows were read at some time, when tables may have had other constraints.
+        """Prove for a statement; ``refusing`` are the numbers of the parameters to which null is never bound.
+
+        With ``in_the_past``, the rows were read earlier, when the tables may have had other constraints.
         """
         self.catalog = catalog
         self.scopes = scopes
@@ -57,7 +60,7 @@ class Nullability:
         self.refusing = refusing
         self.in_the_past = in_the_past
         self.inference = Inference(catalog)
-        # A sub-select is asked for in several places, and not in all of them is as much known.
+        # A sub-select is reached from several places, and not all of them know as much.
         self._outputs: dict[tuple[int, Hashable, Facts], list[Verdict]] = {}
         self._assumed: dict[int, list[Verdict]] = {}
         self._rows: dict[int, Context] = {}
@@ -65,9 +68,9 @@ class Nullability:
     def outputs(
         self, scope: Scope, outside: Context | None = None, of_row: Facts = NO_FACTS
     ) -> list[Verdict]:
-        """An answer for each column that a query returns.
+        """Return a verdict for each column that a query returns.
 
-        ``outside`` is the place it stands in, ``of_row`` what is known of the rows that are looked at.
+        ``outside`` is the context of the query, ``of_row`` the facts about the rows that are read from it.
         """
         key = (scope.query.id, outside.known if outside is not None else None, of_row)
         known = self._assumed.get(scope.query.id, self._outputs.get(key))
@@ -82,27 +85,29 @@ class Nullability:
 
     @cached_property
     def past(self) -> Nullability:
-        """The same for what a materialised view has read: no constraint of a table proves anything."""
+        """Return the prover for rows that a materialised view has read: no constraint of a table proves
+        anything.
+        """
         scopes = Scopes(self.catalog)
         cardinality = Cardinality(self.catalog, scopes, locks=True)
         return Nullability(self.catalog, scopes, cardinality, in_the_past=True)
 
     def expression(self, node: Node, context: Context) -> Verdict:
-        """An answer for an expression where it stands."""
+        """Return the verdict for an expression in its context."""
         return expression_verdict(self, node, context)
 
     def variable(self, node: Node, context: Context) -> Verdict:
-        """An answer for a variable."""
+        """Return the verdict for a variable."""
         return variable_verdict(self, node, context)
 
     def returned_set(self, node: Node, context: Context) -> Verdict:
-        """An answer for a set-returning call in the select list."""
+        """Return the verdict for a set-returning call in the select list."""
         if context.scope.query.returned_sets() != 1:
             return nullable("the shorter of several sets is filled with nulls")
         return returned_set(self, node, 1, context)
 
     def rows(self, scope: Scope, outside: Context | None = None) -> Context:
-        """What is known in every row that comes out of a query's ``from`` and ``where``."""
+        """Return the context of every row of a query's ``from`` and ``where``."""
         known = self._rows.get(scope.query.id)
         if known is None or outside is not None:
             base = Context(scope)
@@ -162,7 +167,9 @@ class Nullability:
         return [one if one.nullable else other for one, other in zip(first, second, strict=False)]
 
     def _arm(self, arm: Node, node: Node, scope: Scope, context: Context) -> list[Verdict]:
-        """One arm of a set operation, after the casts to the common types that the planner puts in."""
+        """Return the verdicts for one arm of a set operation, after the planner's casts to the common
+        types.
+        """
         verdicts = self._set_operation(arm, scope, context)
         targets = node.numbers("colTypes")
         if arm.kind != "RANGETBLREF":
@@ -179,7 +186,7 @@ class Nullability:
         ]
 
     def type_of(self, node: Node | None) -> int:
-        """The type of an expression; 0 if its node does not say it in a way that is known here."""
+        """Return the type of an expression; 0 if its node does not show it in a known way."""
         if node is None:
             return 0
         if node.kind in _BOOLEAN:
@@ -213,7 +220,9 @@ class Nullability:
         )
 
     def _compute_recursive(self, scope: Scope, outside: Context | None) -> list[Verdict]:
-        """Assume that no column of the recursive query is null, and take back what does not follow."""
+        """Assume that no column of the recursive query is null, and drop the assumptions that do not
+        follow.
+        """
         width = len(scope.query.outputs)
         assumed = [never("not null in any step of the recursion") for _ in range(width)]
         before = set(self._outputs), set(self._rows)
@@ -221,7 +230,7 @@ class Nullability:
             self._assumed[scope.query.id] = assumed
             found = self._compute(scope, outside)
             del self._assumed[scope.query.id]
-            # All that was answered under the assumption goes with it.
+            # All verdicts under the assumption go with it.
             self._outputs = {key: value for key, value in self._outputs.items() if key in before[0]}
             self._rows = {key: value for key, value in self._rows.items() if key in before[1]}
             if all(old.nullable or not new.nullable for old, new in zip(assumed, found, strict=False)):

@@ -1,4 +1,4 @@
-"""``returning``: the rows as they were written, or as they were before."""
+"""The rules for ``returning``: rows as they were written, or as they were before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _EVENTS = {Command.INSERT: "insert", Command.UPDATE: "update", Command.DELETE: "
 
 
 def facts_after_write(prover: Prover, scope: Scope, context: Context) -> Context:
-    """What is still known in ``returning``: the condition held for the rows as they were found."""
+    """Return the facts that still hold in ``returning``: the condition held for the rows as they were
+    found.
+    """
     query = scope.query
     context = replace(context, returning=context.returning | {query.id})
     if query.command != Command.UPDATE:
@@ -51,7 +53,7 @@ def facts_after_write(prover: Prover, scope: Scope, context: Context) -> Context
 
 
 def target_verdict(prover: Prover, node: Node, home: Scope, context: Context) -> Verdict:
-    """A column of the table that is written, in ``returning``."""
+    """Return the verdict for a column of the written table in ``returning``."""
     query, column = home.query, node.number("varattno")
     entry = query.entry(query.result_relation)
     relation = prover.catalog.relation(entry.relation) if entry is not None else None
@@ -84,7 +86,10 @@ def target_verdict(prover: Prover, node: Node, home: Scope, context: Context) ->
 
 
 def excluded_verdict(prover: Prover, home: Scope, column: int) -> Verdict:
-    """A column of ``excluded``: the row as it was to be inserted, its triggers and constraints behind it."""
+    """Return the verdict for a column of ``excluded``, the row as it was to be inserted.
+
+    Its triggers have run and its constraints hold.
+    """
     query = home.query
     entry = query.entry(query.result_relation)
     relation = prover.catalog.relation(entry.relation) if entry is not None else None
@@ -101,9 +106,9 @@ def excluded_verdict(prover: Prover, home: Scope, column: int) -> Verdict:
 
 
 def _stored(prover: Prover, relation: Relation, column: int, entry: RangeTableEntry) -> Verdict:
-    """The column by its constraints alone, through views that can be written through."""
+    """Return the verdict for a column by its constraints alone, through updatable views."""
     if relation.rules or any(trigger.instead for trigger in relation.triggers):
-        return nullable("a rule or trigger stands in for the table")
+        return nullable("a rule or trigger replaces the table")
     if not relation.is_view:
         if column == 0:
             return never("a whole row")
@@ -115,16 +120,17 @@ def _stored(prover: Prover, relation: Relation, column: int, entry: RangeTableEn
     below = inner.query.entry(variable[0]) if inner is not None and variable is not None else None
     base = prover.catalog.relation(below.relation) if below is not None else None
     if variable is None or below is None or base is None or len(inner.query.members if inner else ()) != 1:
-        return nullable("a view's expression over what was written")
+        return nullable("a view's expression over the written row")
     return _stored(prover, base, variable[1], below)
 
 
 def _written(prover: Prover, home: Scope, relation: Relation, column: int) -> Verdict | None:
-    """The value that the statement itself writes there, where it is never null."""
+    """Return the verdict for the value that the statement itself writes there, if it is never null."""
     query = home.query
     if query.command == Command.UPDATE:
         verdict = _assigned(prover, home, relation, column, query.target_list)
-        return never("set to what is never null") if verdict is not None and not verdict.nullable else None
+        is_set = verdict is not None and not verdict.nullable
+        return never("set to a value that is never null") if is_set else None
     verdict = _assigned(prover, home, relation, column, query.target_list)
     verdict = verdict or _default(prover, relation, column)
     if verdict.nullable:
@@ -134,13 +140,13 @@ def _written(prover: Prover, home: Scope, relation: Relation, column: int) -> Ve
         verdict = _assigned(prover, home, relation, column, conflict.nodes("onConflictSet"))
         if verdict is None or verdict.nullable or _triggered(prover, relation, Command.UPDATE, column):
             return None
-    return never("inserted with what is never null")
+    return never("inserted with a value that is never null")
 
 
 def _assigned(
     prover: Prover, home: Scope, relation: Relation, column: int, targets: list[Node]
 ) -> Verdict | None:
-    """What one of the targets gives a column; ``None`` if none does."""
+    """Return the verdict for the value that one of the targets gives a column; ``None`` if none does."""
     for target in targets:
         expression = target.node("expr")
         if target.number("resno") == column and not target.flag("resjunk") and expression is not None:

@@ -1,6 +1,6 @@
-"""Where a variable's value comes from: a table's column, a subquery, a function, values.
+"""The rules for variables: the source of a value and the joins above it.
 
-And the joins in between.
+A source is a table's column, a subquery, a function or a list of values.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def variable_verdict(prover: Prover, node: Node, context: Context) -> Verdict:
 
 
 def _source(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
-    """The value below all outer joins."""
+    """Return the verdict for the value below all outer joins."""
     if column == 0:
         if entry.kind in (EntryKind.RELATION, EntryKind.SUBQUERY, EntryKind.CTE, EntryKind.VALUES):
             return never("a whole row")
@@ -87,7 +87,7 @@ def _source(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, co
             return _table_function(entry, column)
         case _:
             pass
-    return nullable("nothing is known of where it comes from")
+    return nullable("its source is not known")
 
 
 def _stored(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, context: Context) -> Verdict:
@@ -104,23 +104,23 @@ def _stored(prover: Prover, entry: RangeTableEntry, column: int, home: Scope, co
             outputs[column - 1].read_by(home.query.id, entry.index) if known else nullable("unknown column")
         )
     if inner is not None:
-        # A `with` item sees what is around the query that it stands in, and nothing of that query's own rows.
+        # A `with` item sees the queries around its own query, and none of that query's rows.
         outside = prover.rows(home) if entry.kind is EntryKind.SUBQUERY else None
         outputs = prover.outputs(inner, outside, _of_row_read(prover, inner, entry, home, context))
         if 0 < column <= len(outputs):
             return outputs[column - 1].read_by(home.query.id, entry.index)
         return _search_or_cycle(entry, column, len(outputs), home)
     if relation is None:
-        return nullable("nothing is known of where it comes from")
+        return nullable("its source is not known")
     return stored_column(prover, relation, column, with_children=entry.with_children)
 
 
 def _of_row_read(
     prover: Prover, inner: Scope, entry: RangeTableEntry, home: Scope, context: Context
 ) -> Facts:
-    """What the columns that are known not to be null tell of the inner row that they come from."""
+    """Return the facts about the inner row that follow from its columns that are known not to be null."""
     query, facts = inner.query, Facts()
-    # A window function looks at other rows, and an arm of a union is not this one.
+    # A window function looks at other rows, and an arm of a union is another query.
     if (
         query.command != Command.SELECT
         or query.set_operation() is not None
@@ -135,7 +135,7 @@ def _of_row_read(
 
 
 def _search_or_cycle(entry: RangeTableEntry, column: int, width: int, home: Scope) -> Verdict:
-    """The columns that ``search`` and ``cycle`` add behind a recursive query's own."""
+    """Return the verdict for the columns that ``search`` and ``cycle`` add after a recursive query's own."""
     found = home.cte(entry)
     if found is None:
         return nullable("unknown column")
@@ -203,7 +203,9 @@ def _function(prover: Prover, entry: RangeTableEntry, column: int, home: Scope) 
 
 
 def _are_of_one_length(prover: Prover, calls: list[Node | None]) -> bool:
-    """Return whether calls are of ``unnest``, over arrays that are written out with as many elements each."""
+    """Return whether calls are of ``unnest``, over constant-length arrays with the same number of
+    elements.
+    """
     lengths: set[int | None] = set()
     for call in calls:
         function = prover.catalog.function(call.number("funcid")) if call is not None else None
@@ -214,7 +216,7 @@ def _are_of_one_length(prover: Prover, calls: list[Node | None]) -> bool:
 
 
 def _length(node: Node) -> int | None:
-    """The number of elements of an array that is written out; ``None`` for any other."""
+    """Return the number of elements of an array that is written out; ``None`` for any other array."""
     while node.kind in ("RELABELTYPE", "ARRAYCOERCEEXPR") and (arg := node.node("arg")) is not None:
         node = arg
     if node.kind == "ARRAYEXPR":
@@ -228,7 +230,7 @@ def _length(node: Node) -> int | None:
 
 
 def returned_set(prover: Prover, node: Node, column: int, context: Context) -> Verdict:
-    """A column of the rows that a set-returning function gives. It gives none for a null argument."""
+    """Return the verdict for a column of a set-returning function, which gives no row for a null argument."""
     function = prover.catalog.function(node.number("funcid"))
     if function is None or not function.is_builtin:
         return nullable("nothing is known of this function's rows")

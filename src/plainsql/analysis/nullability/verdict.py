@@ -1,4 +1,4 @@
-"""An answer to "can this be null?", with its reason and the outer joins that it comes through."""
+"""The verdict on whether a value can be null, with its reason and the outer joins that it comes through."""
 
 from __future__ import annotations
 
@@ -23,51 +23,51 @@ class OuterJoin:
     """
 
     def mirrored(self) -> OuterJoin:
-        """The other side of the same join, read in the same way."""
+        """Return the other side of the same join, with the same readers."""
         query, index, side = self.join
         return replace(self, join=(query, index, "right" if side == "left" else "left"))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a value can be null."""
+    """The verdict on whether a value can be null."""
 
     nullable: bool
     because: str
     joins: frozenset[OuterJoin] = frozenset()
-    """The outer joins that fill it with nulls; empty where it is not a joined column as it stands."""
+    """The outer joins that fill it with nulls; empty unless it is a joined column, unchanged."""
     nullable_when_matched: bool = False
-    """True if it can be null even where all these joins found their match."""
+    """True if it can be null even if all these joins found their match."""
 
     def through(self, joins: Iterable[NullingJoin], because: str) -> Verdict:
-        """The same value seen through outer joins that may fill it with nulls."""
+        """Return the verdict for the same value above outer joins that may fill it with nulls."""
         inside = self.nullable_when_matched or (self.nullable and not self.joins)
         return Verdict(True, because, self.joins | frozenset(map(OuterJoin, joins)), inside)
 
     def read_by(self, query: int, index: int) -> Verdict:
-        """The same value as a range table entry of an outer query reads it."""
+        """Return the verdict for the same value as a range table entry of an outer query reads it."""
         if not self.joins:
             return self
         read = (OuterJoin(each.join, (*each.readers, (query, index))) for each in self.joins)
         return replace(self, joins=frozenset(read))
 
     def alone(self) -> Verdict:
-        """The same answer for a value made from this one: it no longer stands for a joined row."""
+        """Return the same verdict for a value made from this one: it no longer represents a joined row."""
         return replace(self, joins=frozenset(), nullable_when_matched=False) if self.joins else self
 
 
 def never(because: str) -> Verdict:
-    """Proved not null."""
+    """Return the verdict that a value is proved not null."""
     return Verdict(False, because)
 
 
 def nullable(because: str) -> Verdict:
-    """Not proved, or proved otherwise."""
+    """Return the verdict that a value may be null: that is proved, or nothing is."""
     return Verdict(True, because)
 
 
 def first_nullable(verdicts: Iterable[Verdict]) -> Verdict | None:
-    """The first that can be null, no longer standing for a joined row."""
+    """Return the first nullable verdict, which no longer represents a joined row."""
     for verdict in verdicts:
         if verdict.nullable:
             return verdict.alone()
@@ -76,26 +76,28 @@ def first_nullable(verdicts: Iterable[Verdict]) -> Verdict | None:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where an expression stands, and what is known there."""
+    """The context of an expression: its query, and the facts that are known there."""
 
     scope: Scope
     facts: Facts = field(default_factory=Facts)
     left_out: frozenset[ExpressionKey] = frozenset()
-    """Expressions that a grouping set may leave out (before 18, where the tree does not mark them)."""
+    """Expressions that a grouping set may leave out (before 18, whose tree does not mark them)."""
     returning: frozenset[int] = frozenset()
-    """The queries whose ``returning`` list this stands in."""
+    """The queries in whose ``returning`` list the expression is."""
 
     @property
     def known(self) -> Hashable:
-        """All that an answer given here depends on, the place aside."""
+        """Return everything in the context on which a verdict depends, except the query."""
         return self.facts, self.left_out, self.returning
 
     def knowing(self, facts: Facts) -> Context:
-        """The same place, with more known."""
+        """Return the same context with more facts."""
         if not facts.keys and not facts.matched:
             return self
         return replace(self, facts=self.facts | facts, left_out=self.left_out - facts.keys)
 
     def before_grouping(self) -> Context:
-        """Inside an aggregate's arguments, where no grouping set has left anything out."""
+        """Return the context of an aggregate's arguments, before any grouping set leaves an expression
+        out.
+        """
         return replace(self, left_out=frozenset()) if self.left_out else self

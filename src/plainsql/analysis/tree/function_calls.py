@@ -1,4 +1,4 @@
-"""The function behind a node of the tree that calls one."""
+"""The function that a node of the tree calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["called_function"]
 
 
 def called_function(node: Node, catalog: Catalog) -> int | None:
-    """The function that a node calls, if it calls one."""
+    """Return the function that a node calls, or ``None``."""
     match node.kind:
         case "FUNCEXPR":
             return node.number("funcid")

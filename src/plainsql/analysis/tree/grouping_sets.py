@@ -1,4 +1,4 @@
-"""Grouping sets: which columns every set has, and whether a set can be the empty one."""
+"""Grouping sets: the columns that all of them have, and whether one of them can be the empty set."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _SIMPLE, _SETS = 1, 4
 
 
 def columns_in_every_set(query: QueryTree) -> frozenset[int]:
-    """The sort-group references that no grouping set leaves out."""
+    """Return the sort-group references that no grouping set leaves out."""
     items = query.node.nodes("groupingSets")
     return frozenset().union(*(_common(item) for item in items))
 
 
 def groups_are_never_empty(query: QueryTree) -> bool:
-    """Return whether each group that comes out holds at least one row.
+    """Return whether each group in the result holds at least one row.
 
-    The empty grouping set, and an aggregate without ``group by``, give a group even where there are no rows.
+    The empty grouping set, and an aggregate without ``group by``, give a group even if there are no rows.
     """
     if not query.node.nodes("groupClause"):
         return False

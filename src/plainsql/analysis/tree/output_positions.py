@@ -1,4 +1,4 @@
-"""Where the columns of a statement's result stand in its text, and which of them a star put there."""
+"""The positions of a statement's result columns in its text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plainsql.statements.scanner import Token, scan
 
 __all__ = ["OutputPositions"]
 
-# What ends an item of a select list, beside a comma.
+# Words that end an item of a select list, as a comma does.
 _ENDS: Final = frozenset(
     {
         *("from", "where", "group", "having", "window", "union", "intersect", "except", "order", "limit"),
@@ -32,13 +32,15 @@ class OutputPositions:
 
     @cached_property
     def tokens(self) -> list[Token]:
-        """The text's tokens, without comments."""
+        """Return the text's tokens, without comments."""
         return [
             token for token in scan(self._sql, path="") if token.kind not in ("line_comment", "block_comment")
         ]
 
     def positions(self, names: Sequence[str]) -> list[int]:
-        """The 1-based position of each column: of its alias, or else of its expression; 0 where unknown."""
+        """Return the 1-based position of each column's alias, else of its expression; 0 if it is not
+        known.
+        """
         if len(names) != len(self._entries):
             return [0] * len(names)
         return [self._position(entry, name) for entry, name in zip(self._entries, names, strict=True)]
@@ -51,7 +53,7 @@ class OutputPositions:
         return (start if alias is None else alias) + 1
 
     def offset(self, entry: Node) -> int:
-        """The offset of the first character of a target entry's expression, or -1."""
+        """Return the offset of the first character of a target entry's expression, or -1."""
         expression = entry.node("expr")
         if expression is None:
             return -1
@@ -62,7 +64,7 @@ class OutputPositions:
         return first
 
     def _alias(self, start: int, name: str) -> int | None:
-        """The offset of the alias in the item of the list that begins at ``start``."""
+        """Return the offset of the alias in the item of the list that begins at ``start``."""
         found: int | None = None
         before = ""
         for token in self._item(start):
@@ -73,7 +75,7 @@ class OutputPositions:
         return found
 
     def _item(self, start: int) -> Iterator[Token]:
-        """The tokens from ``start`` to the end of the item, those inside of brackets left out."""
+        """Yield the tokens from ``start`` to the end of the item, except those inside of brackets."""
         depth = 0
         for token in self.tokens:
             if token.start < start:
@@ -94,5 +96,5 @@ class OutputPositions:
 
 
 def _folded(text: str) -> str:
-    """A name as PostgreSQL knows it."""
+    """Return a name as PostgreSQL folds it."""
     return text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()

@@ -1,4 +1,4 @@
-"""All queries that one statement runs, views opened: each view anew wherever it is mentioned."""
+"""All queries that one statement runs, with the queries of its views: a view has a site for each mention."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["QuerySite", "query_sites"]
 
 @dataclass(frozen=True, slots=True)
 class QuerySite:
-    """A query, and the range table entry through which an outer query reads it, if it does."""
+    """A query, and the range table entry through which an outer query reads it, if there is one."""
 
     scope: Scope
     via: str = ""
-    """The view that led here; empty where the statement itself wrote the query."""
+    """The view that leads here; empty if the statement itself contains the query."""
     reader: Scope | None = None
     entry: RangeTableEntry | None = None
-    """The subquery, view or ``with`` item of ``reader`` that this is."""
+    """The subquery, view or ``with`` item of ``reader`` that reads this query."""
 
 
 def query_sites(catalog: Catalog, scopes: Scopes, scope: Scope) -> list[QuerySite]:
-    """The statement's queries, outer ones first."""
+    """Return the statement's queries, outer ones first."""
     found: list[QuerySite] = []
     _visit(catalog, scopes, QuerySite(scope), found, ())
     return found

@@ -1,4 +1,4 @@
-"""The analysed tree as queries, range tables and joins, and which query a variable belongs to."""
+"""The analysed tree as queries, range tables and joins, with the query that each variable belongs to."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Command(IntEnum):
 
 
 class EntryKind(IntEnum):
-    """``RTEKind``: what stands in the range table. A kind that is not known here is ``OTHER``."""
+    """``RTEKind``, the kind of a range table entry; ``OTHER`` for a kind that is not known here."""
 
     OTHER = -1
     RELATION = 0
@@ -100,19 +100,19 @@ class RangeTableEntry:
 
     @cached_property
     def subquery(self) -> QueryTree | None:
-        """The query inside a subquery entry."""
+        """Return the query inside a subquery entry."""
         node = self.node.node("subquery")
         return QueryTree(node) if node is not None else None
 
     @cached_property
     def alias(self) -> str:
-        """The name the statement knows it by."""
+        """Return the name by which the statement refers to it."""
         names = self.node.node("eref")
         return (names.text("aliasname") if names else None) or ""
 
     @property
     def with_children(self) -> bool:
-        """Return whether tables that inherit are read too."""
+        """Return whether tables that inherit from it are read too."""
         return self.node.flag("inh")
 
 
@@ -130,7 +130,7 @@ class Join:
     condition: Node | None
 
     def nullable_sides(self) -> list[tuple[str, frozenset[int]]]:
-        """Which sides the join can fill with nulls, with their members."""
+        """Return the sides that the join can fill with nulls, with their members."""
         sides: list[tuple[str, frozenset[int]]] = []
         if self.type is not JoinType.INNER and self.type is not JoinType.LEFT:
             sides.append(("left", self.left_members))
@@ -147,44 +147,44 @@ class QueryTree:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.id = next(QueryTree._serial)
-        """Tells the variables of one query from those of another."""
+        """The number that distinguishes the variables of one query from those of another."""
         self.answers: dict[str, tuple[Any, Any]] = {}
-        """What ``once_per_query`` remembers, by function."""
+        """The results that ``once_per_query`` remembers, by function."""
 
     @cached_property
     def command(self) -> int:
-        """A ``Command``, or another number."""
+        """Return a ``Command``, or another number."""
         return self.node.number("commandType")
 
     @cached_property
     def entries(self) -> list[RangeTableEntry]:
-        """The range table."""
+        """Return the range table."""
         return [RangeTableEntry(i, node) for i, node in enumerate(self.node.nodes("rtable"), 1)]
 
     def entry(self, index: int) -> RangeTableEntry | None:
-        """The range table entry with this 1-based index."""
+        """Return the range table entry with this 1-based index."""
         return self.entries[index - 1] if 0 < index <= len(self.entries) else None
 
     @cached_property
     def target_list(self) -> list[Node]:
-        """The target list, junk included."""
+        """Return the target list, junk included."""
         return self.node.nodes("targetList")
 
     @cached_property
     def outputs(self) -> list[Node]:
-        """The target entries whose values the query returns, in order."""
+        """Return the target entries whose values the query returns, in order."""
         returning = self.command in (Command.INSERT, Command.UPDATE, Command.DELETE, Command.MERGE)
         entries = self.node.nodes("returningList") if returning else self.target_list
         return [entry for entry in entries if not entry.flag("resjunk")]
 
     @cached_property
     def result_relation(self) -> int:
-        """The index of the relation that is written, or 0."""
+        """Return the index of the relation that is written, or 0."""
         return self.node.number("resultRelation")
 
     @cached_property
     def ctes(self) -> dict[str, Node]:
-        """The query's own ``with`` list by name."""
+        """Return the query's own ``with`` list by name."""
         return {cte.text("ctename") or "": cte for cte in self.node.nodes("cteList")}
 
     @cached_property
@@ -196,24 +196,24 @@ class QueryTree:
         }
 
     def cte_query(self, name: str) -> QueryTree | None:
-        """The query of one of its ``with`` items."""
+        """Return the query of one of its ``with`` items."""
         return self._cte_queries.get(name)
 
     @cached_property
     def from_items(self) -> list[Node]:
-        """What stands at the top of ``from``: references and joins."""
+        """Return the top level of ``from``: references and joins."""
         tree = self.node.node("jointree")
         return tree.nodes("fromlist") if tree else []
 
     @cached_property
     def where(self) -> Node | None:
-        """The ``where`` clause."""
+        """Return the ``where`` clause."""
         tree = self.node.node("jointree")
         return tree.node("quals") if tree else None
 
     @cached_property
     def joins(self) -> dict[int, Join]:
-        """All explicit joins by their range table index."""
+        """Return all explicit joins by their range table index."""
         found: dict[int, Join] = {}
 
         def visit(node: Node) -> frozenset[int]:
@@ -236,7 +236,7 @@ class QueryTree:
 
     @cached_property
     def members(self) -> frozenset[int]:
-        """The indexes of all that stands in ``from``, joins aside."""
+        """Return the indexes of all entries in ``from`` except joins."""
         return frozenset(
             node.number("rtindex")
             for item in self.from_items
@@ -251,11 +251,11 @@ class QueryTree:
 
     @property
     def is_aggregated(self) -> bool:
-        """Return whether rows are put together: by ``group by``, an aggregate or ``having``."""
+        """Return whether rows are combined: by ``group by``, an aggregate or ``having``."""
         return self.is_grouped or self.node.flag("hasAggs") or self.node.node("havingQual") is not None
 
     def sort_group_expression(self, reference: int) -> Node | None:
-        """The target entry that a ``SORTGROUPCLAUSE`` refers to."""
+        """Return the target entry that a ``SORTGROUPCLAUSE`` refers to."""
         if not reference:
             return None
         for entry in self.target_list:
@@ -264,21 +264,21 @@ class QueryTree:
         return None
 
     def expressions(self) -> Iterator[Node]:
-        """Every node of this query but those of the queries inside it."""
+        """Yield every node of this query except those of the queries inside it."""
         for child in self.node.children():
             if child.kind in ("COMMONTABLEEXPR", "QUERY"):
                 continue
             yield from expression_children(child)
 
     def set_operation(self) -> Node | None:
-        """The tree of ``union``, ``intersect`` and ``except``, if this query is one."""
+        """Return the tree of ``union``, ``intersect`` and ``except``, if this query is one."""
         return self.node.node("setOperations")
 
     def returned_sets(self) -> int:
-        """How many set-returning calls stand in the target list, or in ``group by``."""
+        """Return the number of set-returning calls in the target list and in ``group by``."""
         if not self.node.flag("hasTargetSRFs"):
             return 0
-        # From PostgreSQL 18 on a grouped expression stands in an entry of its own.
+        # From PostgreSQL 18 on a grouped expression has an entry of its own.
         groups = (entry.node for entry in self.entries if entry.kind is EntryKind.GROUP)
         return sum(
             node.flag("funcretset") or node.flag("opretset")
@@ -289,20 +289,20 @@ class QueryTree:
 
 @dataclass(slots=True)
 class Scope:
-    """A query inside the queries around it: where ``varlevelsup`` counts from."""
+    """A query and the queries around it, from which ``varlevelsup`` counts outward."""
 
     query: QueryTree
     parent: Scope | None = None
 
     def up(self, levels: int) -> Scope | None:
-        """The scope so many levels outward."""
+        """Return the scope this many levels outward."""
         scope: Scope | None = self
         for _ in range(levels):
             scope = scope.parent if scope is not None else None
         return scope
 
     def cte(self, entry: RangeTableEntry) -> tuple[Scope, Node, QueryTree] | None:
-        """The scope, node and query of the ``with`` item that an entry reads."""
+        """Return the scope, node and query of the ``with`` item that an entry reads."""
         home = self.up(entry.node.number("ctelevelsup"))
         name = entry.node.text("ctename") or ""
         if home is None or name not in home.query.ctes:
@@ -312,7 +312,7 @@ class Scope:
 
 
 def expression_children(node: Node) -> Iterator[Node]:
-    """An expression and all below it, without the queries of its sub-selects."""
+    """Yield an expression and all nodes below it, without the queries of its sub-selects."""
     pending = [node]
     while pending:
         current = pending.pop()
@@ -321,10 +321,10 @@ def expression_children(node: Node) -> Iterator[Node]:
 
 
 def once_per_query(ask: Callable[[_Owner, Scope], _Answer]) -> Callable[[_Owner, Scope], _Answer]:
-    """Remember what a function answers about a query.
+    """Remember the result of a function for each query.
 
-    A ``with`` item that is read twice, and reads another twice, would otherwise be asked about four times,
-    and the eightieth of a chain more often than there is time for.
+    A ``with`` item that is read twice, and reads another twice, would otherwise be computed four times, and
+    the eightieth of a chain more often than there is time for.
     """
 
     @wraps(ask)
@@ -340,7 +340,7 @@ def once_per_query(ask: Callable[[_Owner, Scope], _Answer]) -> Callable[[_Owner,
 
 
 def ungrouped(expression: Node, scope: Scope) -> Node:
-    """The expression behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
+    """Return the expression behind a reference to a ``group by`` column (from PostgreSQL 18 on)."""
     if expression.kind == "VAR" and not expression.number("varlevelsup"):
         entry = scope.query.entry(expression.number("varno"))
         if entry is not None and entry.kind is EntryKind.GROUP:

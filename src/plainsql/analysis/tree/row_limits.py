@@ -1,4 +1,4 @@
-"""The rows that ``limit`` and ``offset`` leave, as far as they are written out."""
+"""The rows that ``limit`` and ``offset`` leave, if they are constants."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from plainsql.analysis.tree.query_tree import QueryTree
 __all__ = ["constant_count", "keeps_first_row"]
 
 _INTEGERS = {21: 2, 23: 4, 20: 8}
-"""``int2``, ``int4`` and ``int8``, each with its bytes."""
+"""``int2``, ``int4`` and ``int8``, each with its number of bytes."""
 
 _FROM_INT2, _FROM_INT4 = 754, 481
-"""The functions behind the casts of ``int2`` and ``int4`` to ``int8``, which every count becomes."""
+"""The functions behind the casts of ``int2`` and ``int4`` to ``int8``, the type of every count."""
 
 
 def constant_count(node: Node | None) -> int | None:
-    """The number that a ``limit`` or ``offset`` writes out; ``None`` when it is computed, given or null."""
+    """Return the constant of a ``limit`` or ``offset``; ``None`` if it is computed, a parameter or null."""
     if node is None:
         return None
     args = node.nodes("args")
@@ -29,7 +29,7 @@ def constant_count(node: Node | None) -> int | None:
 
 
 def keeps_first_row(query: QueryTree) -> bool:
-    """Return whether limit and offset are written out and leave the first row."""
+    """Return whether limit and offset are constants and leave the first row."""
     limit, offset = query.node.node("limitCount"), query.node.node("limitOffset")
     return (limit is None or (constant_count(limit) or 0) > 0) and (
         offset is None or constant_count(offset) == 0

@@ -1,4 +1,4 @@
-"""Which query stands behind a subquery, a sub-select, a ``with`` item or a view, and what surrounds it."""
+"""The query behind a subquery, a sub-select, a ``with`` item or a view, and the queries around it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Scopes:
         self._views: dict[int, Scope | None] = {}
 
     def of_entry(self, entry: RangeTableEntry, scope: Scope) -> Scope | None:
-        """The query that a range table entry reads from: a subquery, a ``with`` item or a view."""
+        """Return the query that a range table entry reads from: a subquery, a ``with`` item or a view."""
         if entry.kind is EntryKind.SUBQUERY and entry.subquery is not None:
             return self._scope(entry.subquery, scope)
         if entry.kind is EntryKind.CTE:
@@ -30,12 +30,12 @@ class Scopes:
         return None
 
     def of_cte(self, name: str, scope: Scope) -> Scope | None:
-        """The query of a ``with`` item of this very query."""
+        """Return the query of a ``with`` item of this query itself."""
         query = scope.query.cte_query(name)
         return self._scope(query, scope) if query is not None else None
 
     def of_sublink(self, node: Node, scope: Scope) -> Scope | None:
-        """The query of a sub-select in an expression."""
+        """Return the query of a sub-select in an expression."""
         inner = node.node("subselect")
         if inner is None or inner.kind != "QUERY":
             return None
@@ -45,7 +45,7 @@ class Scopes:
         return self._scope(query, scope)
 
     def of_view(self, oid: int) -> Scope | None:
-        """A view's query; nothing surrounds it. ``None`` for what is not a view."""
+        """Return a view's query, which has no query around it; ``None`` if the relation is not a view."""
         if oid not in self._views:
             relation = self._catalog.relation(oid)
             text = self._catalog.view_text(oid) if relation is not None and relation.is_view else None
@@ -55,7 +55,9 @@ class Scopes:
         return self._views[oid]
 
     def children(self, scope: Scope) -> list[Scope]:
-        """Every query inside this one: subqueries, ``with`` items and sub-selects; views are not entered."""
+        """Return every query inside this one: subqueries, ``with`` items and sub-selects, but not those of
+        views.
+        """
         query = scope.query
         ctes = (self.of_cte(name, scope) for name in query.ctes)
         subqueries = (
@@ -65,7 +67,7 @@ class Scopes:
         return [child for child in (*ctes, *subqueries, *sublinks) if child is not None]
 
     def all(self, scope: Scope) -> list[Scope]:
-        """This query and all inside it; views are not entered."""
+        """Return this query and all queries inside it, except those of views."""
         found = [scope]
         for child in self.children(scope):
             found.extend(self.all(child))

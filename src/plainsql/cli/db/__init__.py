@@ -5,7 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from plainsql.cli.db.cleanup import cleanup
-from plainsql.cli.db.doctor import try_out
+from plainsql.cli.db.doctor import doctor
 from plainsql.cli.db.drop import drop
 from plainsql.cli.db.export import export
 from plainsql.cli.db.import_ import import_
@@ -22,7 +22,7 @@ app = App(
     130 interrupted.
     """,
 )
-app.command(try_out, name="test")
+app.command(doctor)
 app.command(stats)
 app.command(cleanup)
 app.command(export)

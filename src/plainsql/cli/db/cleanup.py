@@ -29,10 +29,10 @@ from plainsql.cli.exit_codes import FINE
 from plainsql.cli.project import values_of_tenant
 from plainsql.cli.tables import Column, print_rows
 from plainsql.errors import ContractError, Place, PlainsqlError
-from plainsql.loading import make_query
 from plainsql.query import Query
+from plainsql.query_folder import make_query
 from plainsql.statements import Statement, parse
-from plainsql.statements.folder import read_text
+from plainsql.statements.discovery import read_text
 
 __all__ = ["cleanup"]
 

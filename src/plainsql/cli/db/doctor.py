@@ -1,4 +1,4 @@
-"""``plainsql db test``: try PostgreSQL, pgvector, the migrations and Redis, and say what to do."""
+"""``plainsql db doctor``: try PostgreSQL, pgvector, the migrations and Redis, and say what to do."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from plainsql.cli.db.redis_check import check_redis
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
 
-__all__ = ["try_out"]
+__all__ = ["doctor"]
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 
 
-def try_out(
+def doctor(
     *layers: str,
     redis: Annotated[str | None, Parameter(show_default=False)] = None,
     require_redis: Annotated[bool, FLAG] = False,

@@ -39,7 +39,7 @@ where
   and a.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many changes were logged, since a time if given.
+    """Count the logged changes, since a time if given.
 
     Reads assistant.audit_log.
     SQL: sql/assistant/audit_log/count.sql
@@ -67,7 +67,7 @@ where
   and a.id = :id
 """, read_only=True, session_clean=True, row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def get_by_id(*, id: int) -> Args:
-    """The entry with this id.
+    """The audit log entry with this id.
 
     Reads assistant.audit_log.
     SQL: sql/assistant/audit_log/get_by_id.sql
@@ -77,7 +77,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[AuditEntry]("assistant.audit_log.list", "sql/assistant/audit_log/list.sql", 5, """\
+@many[AuditEntry]("assistant.audit_log.list", "sql/assistant/audit_log/list.sql", 7, """\
 select
   a.id,
   a.tenant_id,
@@ -110,8 +110,10 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """What was changed, of one table, by one user, of one kind and since a time if given, newest first.
-    The next page comes after the last row's created_at and id.
+    """List the logged changes, newest first.
+
+    Filters, each if given: the table, the user who made the change, the kind of change, and a start
+    time. For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.audit_log.
@@ -130,7 +132,7 @@ def list(
     return (table_name, actor, action, since, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[AuditEntry]("assistant.audit_log.trail", "sql/assistant/audit_log/trail.sql", 5, """\
+@many[AuditEntry]("assistant.audit_log.trail", "sql/assistant/audit_log/trail.sql", 6, """\
 select
   a.id,
   a.tenant_id,
@@ -152,8 +154,9 @@ order by a.id
 limit :limit
 """, read_only=True, session_clean=True, row_security={"assistant.audit_log": ("app.jwt_tenant",)})
 def trail(*, table_name: str, row_id: int, after_id: int | UnsetType = UNSET, limit: int = 50) -> Args:
-    """What was done to one row, in the order in which it was done. The next page comes after the last
-    row's id.
+    """List the changes of one row, oldest first.
+
+    For the next page, pass the last row's id.
 
     limit: 1..200, 50 by default.
     Reads assistant.audit_log.

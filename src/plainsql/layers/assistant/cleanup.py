@@ -35,15 +35,15 @@ where
     Change("assistant.message_history"),
 ))
 def conversations(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove for good the conversations that were deleted more than so many days ago, with all that was
-    said in them, so many at once; how many comes back. The audit log keeps what they
-    were.
+    """Delete conversations, with their messages, that were soft-deleted more than so many days ago;
+    return the number.
 
-    What another run has locked is left to it.
+    One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
+    audit log keeps the deleted rows.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -77,14 +77,14 @@ where
     Change("assistant.events"),
 ))
 def events(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove for good the events that were deleted more than so many days ago, so many at
-    once; how many comes back. The audit log keeps what they were.
+    """Delete events that were soft-deleted more than so many days ago; return the number.
 
-    What another run has locked is left to it.
+    One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
+    audit log keeps the deleted rows.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -118,14 +118,14 @@ where
     Change("assistant.message_history"),
 ))
 def message_history(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove for good the messages that were deleted more than so many days ago, so many at
-    once; how many comes back. The audit log keeps what they were.
+    """Delete messages that were soft-deleted more than so many days ago; return the number.
 
-    What another run has locked is left to it.
+    One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
+    audit log keeps the deleted rows.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -159,14 +159,14 @@ where
     Change("assistant.notes"),
 ))
 def notes(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove for good the notes that were deleted more than so many days ago, so many at
-    once; how many comes back. The audit log keeps what they were.
+    """Delete notes that were soft-deleted more than so many days ago; return the number.
 
-    What another run has locked is left to it.
+    One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
+    audit log keeps the deleted rows.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -179,7 +179,7 @@ def notes(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@many[str]("assistant.cleanup.tenants", "sql/assistant/cleanup/tenants.sql", 8, """\
+@many[str]("assistant.cleanup.tenants", "sql/assistant/cleanup/tenants.sql", 11, """\
 with recursive
 tenants as (
   (
@@ -205,10 +205,13 @@ from tenants as t
 where t.tenant_id is not null
 """, read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)}, not_null=("tenant_id",))
 def tenants() -> Args:
-    """The tenants, so that each can be cleaned up: for a role that row-level security does not bind.
-    All that a tenant has hangs on its users.
+    """List the tenants, so that each can be cleaned up.
 
-    From one tenant to the next by the index, however many users each has.
+    It needs a role that row-level security does not restrict. All rows of a tenant depend on its
+    users.
+
+    Implementation: the recursive query steps through the index from one tenant to the next, however
+    many users each tenant has.
 
     Reads assistant.users.
     SQL: sql/assistant/cleanup/tenants.sql
@@ -216,7 +219,7 @@ def tenants() -> Args:
     return ()
 
 
-@count("assistant.cleanup.users", "sql/assistant/cleanup/users.sql", 13, """\
+@count("assistant.cleanup.users", "sql/assistant/cleanup/users.sql", 14, """\
 with
 doomed as (
   select d.id
@@ -241,14 +244,15 @@ where
     Change("assistant.users"),
 ))
 def users(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove for good the users that were deleted more than so many days ago, with all that hangs on
-    them, so many at once; how many comes back. The audit log keeps what they were.
+    """Delete users, with all their rows, that were soft-deleted more than so many days ago; return the
+    number.
 
-    What another run has locked is left to it.
+    One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
+    audit log keeps the deleted rows.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

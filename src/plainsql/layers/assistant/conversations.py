@@ -53,7 +53,7 @@ class Conversation(Row, frozen=True):
     updated_by: str | None
 
 
-@optional[Conversation]("assistant.conversations.close", "sql/assistant/conversations/close.sql", 4, """\
+@optional[Conversation]("assistant.conversations.close", "sql/assistant/conversations/close.sql", 5, """\
 update assistant.conversations as c
 set is_active = false
 where
@@ -81,8 +81,9 @@ returning
     Change("assistant.message_history"),
 ))
 def close(*, id: int) -> Args:
-    """End a conversation. Nothing comes back where there is no such conversation or it is closed
-    already.
+    """Close a conversation.
+
+    No row is returned if there is no such conversation or it is already closed.
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -101,7 +102,7 @@ where
   and c.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"assistant.conversations": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many conversations there are, since a time if given.
+    """Count the conversations, since a time if given.
 
     Reads assistant.conversations.
     SQL: sql/assistant/conversations/count.sql
@@ -111,7 +112,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Conversation]("assistant.conversations.create", "sql/assistant/conversations/create.sql", 5, """\
+@one[Conversation]("assistant.conversations.create", "sql/assistant/conversations/create.sql", 7, """\
 insert into assistant.conversations as c (
   user_id,
   session_id,
@@ -154,7 +155,9 @@ def create(
     current_state: str = "idle",
     context_data: Json | None = None,
 ) -> Args:
-    """Begin a conversation. A session that another conversation has is refused (unique violation).
+    """Start a conversation.
+
+    A session id that another conversation has is refused (unique violation).
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations.
@@ -165,7 +168,7 @@ def create(
     return (user_id, session_id, current_state, context_data)
 
 
-@many[Conversation]("assistant.conversations.expire_idle", "sql/assistant/conversations/expire_idle.sql", 9, """\
+@many[Conversation]("assistant.conversations.expire_idle", "sql/assistant/conversations/expire_idle.sql", 8, """\
 with
 idle as (
   select c.id
@@ -206,11 +209,10 @@ returning
     Change("assistant.message_history"),
 ))
 def expire_idle(*, idle_minutes: int = 30, limit: int = 500) -> Args:
-    """Close the conversations in which nothing has happened for so many minutes, the longest idle
-    first: a batch, to be repeated until it is empty.
+    """Close conversations that have been idle for so many minutes, the longest idle first.
 
-    Workers may share the work. One in which something happens at this moment is locked, and left
-    out.
+    One batch: repeat it until it returns no row. Workers can run it in parallel. A conversation that
+    is being changed at this moment is locked, and skipped.
 
     idle_minutes: 1.., 30 by default.
     limit: 1..10000, 500 by default.
@@ -287,7 +289,7 @@ def get_by_session_id(*, session_id: str) -> Args:
     return (session_id,)
 
 
-@one[Conversation]("assistant.conversations.get_or_start", "sql/assistant/conversations/get_or_start.sql", 8, """\
+@one[Conversation]("assistant.conversations.get_or_start", "sql/assistant/conversations/get_or_start.sql", 10, """\
 with
 known as (
   select
@@ -336,38 +338,10 @@ begun as (
     c.updated_by
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.user_id,
-  k.session_id,
-  k.current_state,
-  k.context_data,
-  k.last_message_id,
-  k.is_active,
-  k.started_at,
-  k.last_activity,
-  k.created_at,
-  k.created_by,
-  k.updated_at,
-  k.updated_by
+select k.*
 from known as k
 union all
-select
-  b.id,
-  b.tenant_id,
-  b.user_id,
-  b.session_id,
-  b.current_state,
-  b.context_data,
-  b.last_message_id,
-  b.is_active,
-  b.started_at,
-  b.last_activity,
-  b.created_at,
-  b.created_by,
-  b.updated_at,
-  b.updated_by
+select b.*
 from begun as b
 """, row_security={"assistant.conversations": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
@@ -375,11 +349,13 @@ from begun as b
     Change("assistant.message_history"),
 ))
 def get_or_start(*, session_id: str, user_id: int) -> Args:
-    """The conversation of this session, begun now if there is none. One that is there stays as it is,
-    closed or not.
+    """Return the conversation of this session; start one if there is none.
 
-    Safe when any number of calls race, and exactly one row in every case: see
-    users/get_or_create_from_telegram.sql.
+    An existing conversation stays as it is, closed or not.
+
+    Any number of calls can race: each gets exactly one row.
+
+    Implementation: see users/get_or_create_from_telegram.sql.
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -390,7 +366,7 @@ def get_or_start(*, session_id: str, user_id: int) -> Args:
     return (session_id, user_id)
 
 
-@many[Conversation]("assistant.conversations.list", "sql/assistant/conversations/list.sql", 5, """\
+@many[Conversation]("assistant.conversations.list", "sql/assistant/conversations/list.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -421,8 +397,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Conversations, of one user if given, newest first. The next page comes after the last row's
-    created_at and id.
+    """List conversations, newest first, of one user if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.conversations.
@@ -433,7 +410,7 @@ def list(
     return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("assistant.conversations.list_active", "sql/assistant/conversations/list_active.sql", 5, """\
+@many[Conversation]("assistant.conversations.list_active", "sql/assistant/conversations/list_active.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -465,8 +442,9 @@ def list_active(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The open conversations, of one user if given, the last active first. The next page comes after
-    the last row's last_activity and id.
+    """List open conversations, the last active first, of one user if given.
+
+    For the next page, pass the last row's last_activity and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.conversations.
@@ -477,7 +455,7 @@ def list_active(
     return (user_id, after_last_activity, after_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.conversations.purge", "sql/assistant/conversations/purge.sql", 4, """\
+@count_("assistant.conversations.purge", "sql/assistant/conversations/purge.sql", 5, """\
 delete from assistant.deletable_conversations as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -488,8 +466,9 @@ where
     Change("assistant.message_history", (("conversation_id", "parameter", "id"),)),
 ))
 def purge(*, id: int) -> Args:
-    """Remove a conversation with all that was said in it for good, whether it is deleted or not. The
-    audit log keeps what it was.
+    """Delete a conversation with its messages, soft-deleted or not.
+
+    The audit log keeps the deleted rows.
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -500,7 +479,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.conversations.purge_deleted", "sql/assistant/conversations/purge_deleted.sql", 12, """\
+@count_("assistant.conversations.purge_deleted", "sql/assistant/conversations/purge_deleted.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -522,14 +501,15 @@ where
     Change("assistant.message_history"),
 ))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
-    """Remove for good what was deleted of the conversations before a time: a batch, to be repeated
-    until it is 0.
+    """Delete conversations, with their messages, that were soft-deleted before a time; return the
+    number.
 
-    Workers may share the work: what one removes, the others leave out.
+    One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
+    another has locked.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.conversations.
@@ -541,7 +521,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@count_("assistant.conversations.restore", "sql/assistant/conversations/restore.sql", 5, """\
+@count_("assistant.conversations.restore", "sql/assistant/conversations/restore.sql", 6, """\
 update assistant.deletable_conversations as d
 set deleted_at = null
 where
@@ -554,9 +534,10 @@ where
     Change("assistant.message_history"),
 ))
 def restore(*, id: int) -> Args:
-    """Bring a deleted conversation back, and all that was deleted with it. Refused where its user is
-    deleted (foreign key violation), or another conversation has the same session by now (unique
-    violation).
+    """Restore a soft-deleted conversation, and the messages that were soft-deleted with it.
+
+    Refused if its user is deleted (foreign key violation), or if another conversation has the same
+    session id by now (unique violation).
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -567,7 +548,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.conversations.soft_delete", "sql/assistant/conversations/soft_delete.sql", 7, """\
+@count_("assistant.conversations.soft_delete", "sql/assistant/conversations/soft_delete.sql", 9, """\
 with
 doomed as (
   select d.id
@@ -591,11 +572,13 @@ where
     Change("assistant.message_history"),
 ))
 def soft_delete(*, id: int) -> Args:
-    """Hide a conversation with all that was said in it: no read shows it any more; restore
-    brings it back.
+    """Soft-delete a conversation with its messages.
 
-    It is locked at once as strongly as it is needed: who holds a weaker lock, adding to it, and goes
-    on to change it, is not met halfway.
+    No read returns it until it is restored.
+
+    Implementation: the conversation is locked first, as strongly as the update needs. A transaction
+    that holds a weaker lock, because it adds a message, and then changes the conversation would
+    otherwise deadlock with this one.
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -649,7 +632,7 @@ def update(
     last_activity: datetime | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a conversation, and leave the rest.
+    """Change the given columns of a conversation, and leave the others.
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -667,7 +650,7 @@ def update(
     return (session_id, current_state, context_data, last_message_id, is_active, last_activity, id)
 
 
-@optional[Conversation]("assistant.conversations.update_state", "sql/assistant/conversations/update_state.sql", 5, """\
+@optional[Conversation]("assistant.conversations.update_state", "sql/assistant/conversations/update_state.sql", 6, """\
 update assistant.conversations as c
 set
   current_state = :new_state,
@@ -705,9 +688,10 @@ def update_state(
     id: int,
     expected_state: str,
 ) -> Args:
-    """Move an open conversation from the state it is expected to be in to another, and merge what is
-    given into its context. Nothing comes back where it is in another state by now: of two that move
-    it at once, one does.
+    """Move an open conversation from the expected state to another.
+
+    The given context is merged into its context. No row is returned if the conversation is in
+    another state by now: of two concurrent moves, one succeeds.
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.

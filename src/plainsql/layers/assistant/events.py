@@ -90,7 +90,7 @@ class Occurrence(Row, frozen=True):
     updated_by: str | None
 
 
-@many[Event]("assistant.events.by_date_range", "sql/assistant/events/by_date_range.sql", 9, """\
+@many[Event]("assistant.events.by_date_range", "sql/assistant/events/by_date_range.sql", 10, """\
 with
 short as (
   select e.id
@@ -165,12 +165,13 @@ def by_date_range(
     after_id: int | UnsetType = UNSET,
     limit: int = 200,
 ) -> Args:
-    """What a user has on from a time until before another, of one status if given, earliest first: all
-    that begins in it, and what began before and is still on. The next page comes after the last
-    row's start_datetime and id.
+    """List a user's events in a time range, earliest first, of one status if given.
 
-    Two arms, so that each has an index: what lasts a day at most began a day before the range at the
-    earliest; the few that last longer have an index of their own, by their end.
+    The range includes its start and excludes its end. An event that began before the range and has
+    not ended is included. For the next page, pass the last row's start_datetime and id.
+
+    Implementation: there are two arms, so that each can use an index. An event of a day at most
+    began no earlier than a day before the range; the few longer ones have an index on their end.
 
     limit: 1..1000, 200 by default.
     Reads assistant.events.
@@ -189,7 +190,7 @@ def by_date_range(
     return (user_id, since, until, status, after_start_datetime, after_id, bounded("limit", limit, 1, 1000))
 
 
-@many[Event]("assistant.events.by_user", "sql/assistant/events/by_user.sql", 5, """\
+@many[Event]("assistant.events.by_user", "sql/assistant/events/by_user.sql", 6, """\
 select
   e.id,
   e.tenant_id,
@@ -228,8 +229,9 @@ def by_user(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """A user's events, of one status if given, the latest start first. The next page comes after the
-    last row's start_datetime and id.
+    """List a user's events, the latest start first, of one status if given.
+
+    For the next page, pass the last row's start_datetime and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.events.
@@ -240,7 +242,7 @@ def by_user(
     return (user_id, status, after_start_datetime, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Event]("assistant.events.cancel", "sql/assistant/events/cancel.sql", 4, """\
+@optional[Event]("assistant.events.cancel", "sql/assistant/events/cancel.sql", 5, """\
 update assistant.events as e
 set status = 'cancelled'
 where
@@ -273,8 +275,9 @@ returning
     Change("assistant.events"),
 ))
 def cancel(*, id: int) -> Args:
-    """Call an event off, and keep that it was planned. Nothing comes back where there is no such event
-    or it is not pending.
+    """Cancel an event, and keep the row.
+
+    No row is returned if there is no such event or it is not pending.
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
@@ -285,7 +288,7 @@ def cancel(*, id: int) -> Args:
     return (id,)
 
 
-@many[Event]("assistant.events.claim_due_reminders", "sql/assistant/events/claim_due_reminders.sql", 9, """\
+@many[Event]("assistant.events.claim_due_reminders", "sql/assistant/events/claim_due_reminders.sql", 10, """\
 with
 due as (
   select e.id
@@ -333,11 +336,12 @@ returning
     Change("assistant.events"),
 ))
 def claim_due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
-    """Take the reminders of events that are due, to send them: they are not due any more. See
-    due_reminders.
+    """Claim the reminders of events that are due, in order to send them: they are not due any more.
 
-    Of several workers each gets rows of its own. A worker that dies after this has sent nothing: to
-    have it sent again, give the row its time anew.
+    due_reminders lists the same events without claiming them.
+
+    Each of several workers gets rows of its own. If a worker dies after the claim, its reminders are
+    not sent. Changing the time of a reminder makes it due again.
 
     late_minutes: 0..10080, 60 by default.
     limit: 1..1000, 100 by default.
@@ -358,7 +362,7 @@ where
   and e.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many events there are, since a time if given.
+    """Count the events, since a time if given.
 
     Reads assistant.events.
     SQL: sql/assistant/events/count.sql
@@ -368,7 +372,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Event]("assistant.events.create", "sql/assistant/events/create.sql", 13, """\
+@one[Event]("assistant.events.create", "sql/assistant/events/create.sql", 14, """\
 insert into assistant.events as e (
   user_id,
   title,
@@ -441,8 +445,9 @@ def create(
     external_id: str | None = None,
     extra_data: Json | None = None,
 ) -> Args:
-    """Put an event into a user's calendar. A user who is not there, or is deleted, is refused
-    (foreign key violation).
+    """Add an event to a user's calendar.
+
+    A user that does not exist or is deleted is refused (foreign key violation).
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
@@ -466,7 +471,7 @@ def create(
     )
 
 
-@many[Event]("assistant.events.due_reminders", "sql/assistant/events/due_reminders.sql", 8, """\
+@many[Event]("assistant.events.due_reminders", "sql/assistant/events/due_reminders.sql", 9, """\
 select
   e.id,
   e.tenant_id,
@@ -499,10 +504,11 @@ order by e.remind_at, e.id
 limit :limit
 """, read_only=True, session_clean=True, row_security={"assistant.events": ("app.jwt_tenant",)})
 def due_reminders(*, late_minutes: int = 60, limit: int = 100) -> Args:
-    """The events of which a user is to be reminded now and was not yet, the longest due first. What
-    began longer ago than late_minutes is passed over: a reminder that late is of no use.
+    """List the events whose reminder is due and was not sent, the longest due first.
 
-    To send them, take them with claim_due_reminders.
+    An event that began longer ago than late_minutes is skipped: a reminder that late is of no use.
+
+    To send the reminders, use claim_due_reminders.
 
     late_minutes: 0..10080, 60 by default.
     limit: 1..1000, 100 by default.
@@ -552,7 +558,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Event]("assistant.events.list", "sql/assistant/events/list.sql", 5, """\
+@many[Event]("assistant.events.list", "sql/assistant/events/list.sql", 6, """\
 select
   e.id,
   e.tenant_id,
@@ -589,8 +595,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Events, of one user if given, newest first. The next page comes after the last row's created_at
-    and id.
+    """List events, newest first, of one user if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.events.
@@ -601,7 +608,7 @@ def list(
     return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Event]("assistant.events.mark_completed", "sql/assistant/events/mark_completed.sql", 3, """\
+@optional[Event]("assistant.events.mark_completed", "sql/assistant/events/mark_completed.sql", 5, """\
 update assistant.events as e
 set status = 'completed'
 where
@@ -634,7 +641,9 @@ returning
     Change("assistant.events"),
 ))
 def mark_completed(*, id: int) -> Args:
-    """Note that an event is done. Nothing comes back where there is no such event or it is not pending.
+    """Mark an event as completed.
+
+    No row is returned if there is no such event or it is not pending.
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
@@ -645,7 +654,7 @@ def mark_completed(*, id: int) -> Args:
     return (id,)
 
 
-@many[Occurrence]("assistant.events.occurrences", "sql/assistant/events/occurrences.sql", 11, """\
+@many[Occurrence]("assistant.events.occurrences", "sql/assistant/events/occurrences.sql", 13, """\
 with
 own as (
   select e.id
@@ -727,12 +736,14 @@ def occurrences(
     after_id: int | UnsetType = UNSET,
     limit: int = 200,
 ) -> Args:
-    """A user's calendar from a time until before another, with what comes back shown each time it takes
-    place, earliest first: when it begins and ends, and the event. The next page comes after the last
-    row's begins_at and id.
+    """List a user's calendar in a time range, earliest first, with each occurrence of a recurring
+    event.
 
-    Events that come back are few, and are worked out one by one; of the others those that begin in
-    the range, or began before it and are still on: see by_date_range.
+    A row has the begin and end of the occurrence, and the event. The range includes its start and
+    excludes its end. For the next page, pass the last row's begins_at and id.
+
+    Implementation: recurring events are few, and are expanded one by one. Of the others, those are
+    read that begin in the range, or that began before it and have not ended: see by_date_range.
 
     limit: 1..1000, 200 by default.
     Reads assistant.events, assistant.users.
@@ -751,7 +762,7 @@ def occurrences(
     return (user_id, since, until, status, after_begins_at, after_id, bounded("limit", limit, 1, 1000))
 
 
-@count_("assistant.events.purge", "sql/assistant/events/purge.sql", 3, """\
+@count_("assistant.events.purge", "sql/assistant/events/purge.sql", 5, """\
 delete from assistant.deletable_events as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -761,7 +772,9 @@ where
     Change("assistant.events", (("id", "parameter", "id"),)),
 ))
 def purge(*, id: int) -> Args:
-    """Remove an event for good, whether it is deleted or not. The audit log keeps what it was.
+    """Delete an event, soft-deleted or not.
+
+    The audit log keeps the deleted row.
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
@@ -793,14 +806,14 @@ where
     Change("assistant.events"),
 ))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
-    """Remove for good what was deleted of the events before a time: a batch, to be repeated until it is
-    0.
+    """Delete events that were soft-deleted before a time; return the number.
 
-    Workers may share the work: what one removes, the others leave out.
+    One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
+    another has locked.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.events.
@@ -812,7 +825,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@count_("assistant.events.restore", "sql/assistant/events/restore.sql", 3, """\
+@count_("assistant.events.restore", "sql/assistant/events/restore.sql", 5, """\
 update assistant.deletable_events as d
 set deleted_at = null
 where
@@ -824,7 +837,9 @@ where
     Change("assistant.events"),
 ))
 def restore(*, id: int) -> Args:
-    """Bring a deleted event back. Refused where its user is deleted (foreign key violation).
+    """Restore a soft-deleted event.
+
+    Refused if its user is deleted (foreign key violation).
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
@@ -835,7 +850,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@one[Event]("assistant.events.save_external", "sql/assistant/events/save_external.sql", 9, """\
+@one[Event]("assistant.events.save_external", "sql/assistant/events/save_external.sql", 10, """\
 insert into assistant.events as e (
   user_id,
   external_id,
@@ -906,8 +921,9 @@ def save_external(
     event_type: str | None = None,
     recurrence_rule: str | None = None,
 ) -> Args:
-    """Enter an event of another calendar, or bring it up to date where it is known by its external_id.
-    Its status and reminder stay as they are.
+    """Insert an event of another calendar, or update it if its external_id is known.
+
+    Its status and its reminder stay as they are.
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
@@ -940,7 +956,7 @@ where
     Change("assistant.events"),
 ))
 def soft_delete(*, id: int) -> Args:
-    """Hide an event: no read shows it any more; restore brings it back.
+    """Soft-delete an event: no read returns it until it is restored.
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.
@@ -951,7 +967,7 @@ def soft_delete(*, id: int) -> Args:
     return (id,)
 
 
-@many[Event]("assistant.events.upcoming", "sql/assistant/events/upcoming.sql", 6, """\
+@many[Event]("assistant.events.upcoming", "sql/assistant/events/upcoming.sql", 7, """\
 select
   e.id,
   e.tenant_id,
@@ -992,8 +1008,9 @@ def upcoming(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """What is about to begin, of one user if given, soonest first. The next page comes after the last
-    row's start_datetime and id.
+    """List the events that begin soon, soonest first, of one user if given.
+
+    For the next page, pass the last row's start_datetime and id.
 
     within_hours: 1..8784, 24 by default.
     limit: 1..200, 50 by default.
@@ -1073,7 +1090,7 @@ def update(
     extra_data: Json | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of an event, and leave the rest.
+    """Change the given columns of an event, and leave the others.
 
     Reads assistant.events.
     Writes assistant.audit_log, assistant.events.

@@ -63,10 +63,10 @@ class Message(Row, frozen=True):
     updated_by: str | None
 
 
-@one[Message]("assistant.message_history.add_message", "sql/assistant/message_history/add_message.sql", 14, """\
+@one[Message]("assistant.message_history.add_message", "sql/assistant/message_history/add_message.sql", 15, """\
 with
--- Locked at once as it is needed below: two that hold the weaker lock of the insert, and a deletion
--- between them, would wait for each other.
+-- Take the lock that "moved" needs first: two calls with only the weaker lock of the insert, and a
+-- deletion between them, would deadlock.
 talk as (
   select c.id
   from assistant.conversations as c
@@ -97,7 +97,7 @@ said as (
     :confidence_score as confidence_score,
     :processing_time_ms as processing_time_ms
   from (select 1 as one) as always -- noqa: ST11
-  -- For its lock alone.
+  -- Joined for its lock only.
   left join talk on true -- noqa: ST11
   returning
     m.id,
@@ -127,21 +127,7 @@ moved as (
     and c.id = s.conversation_id
 )
 
-select
-  s.id,
-  s.tenant_id,
-  s.conversation_id,
-  s.message_id,
-  s.user_message,
-  s.bot_response,
-  s.intent_detected,
-  s.entities_extracted,
-  s.confidence_score,
-  s.processing_time_ms,
-  s.created_at,
-  s.created_by,
-  s.updated_at,
-  s.updated_by
+select s.*
 from said as s
 """, row_security={"assistant.conversations": ("app.jwt_tenant",), "assistant.message_history": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
@@ -159,11 +145,12 @@ def add_message(
     confidence_score: float | None = None,
     processing_time_ms: int | None = None,
 ) -> Args:
-    """Add what was said and answered to a conversation, and note in the conversation when that was. A
-    conversation that is not there, or is deleted, is refused (foreign key violation); one that is
-    closed stays so.
+    """Add a message and its answer to a conversation, and set the conversation's last activity.
 
-    One statement, so that no reader sees the one without the other.
+    A conversation that does not exist or is deleted is refused (foreign key violation). A closed
+    conversation stays closed.
+
+    Implementation: it is one statement, so that no reader sees one change without the other.
 
     Reads assistant.conversations, assistant.message_history.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -183,7 +170,7 @@ def add_message(
     )
 
 
-@many[Message]("assistant.message_history.by_intent", "sql/assistant/message_history/by_intent.sql", 5, """\
+@many[Message]("assistant.message_history.by_intent", "sql/assistant/message_history/by_intent.sql", 7, """\
 select
   m.id,
   m.tenant_id,
@@ -218,8 +205,10 @@ def by_intent(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The messages that were taken to want the same, since a time and with at least so much confidence
-    if given, newest first. The next page comes after the last row's created_at and id.
+    """List the messages with one detected intent, newest first.
+
+    Filters, each if given: a start time and a minimum confidence. For the next page, pass the last
+    row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.message_history.
@@ -237,7 +226,7 @@ def by_intent(
     return (intent, since, min_confidence, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("assistant.message_history.conversation_history", "sql/assistant/message_history/conversation_history.sql", 5, """\
+@many[Message]("assistant.message_history.conversation_history", "sql/assistant/message_history/conversation_history.sql", 6, """\
 select
   m.id,
   m.tenant_id,
@@ -268,8 +257,9 @@ def conversation_history(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """All messages of a conversation, newest first. The next page comes after the last row's created_at
-    and id.
+    """List all messages of a conversation, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.message_history.
@@ -288,7 +278,7 @@ where
   and m.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many messages there are, since a time if given.
+    """Count the messages, since a time if given.
 
     Reads assistant.message_history.
     SQL: sql/assistant/message_history/count.sql
@@ -298,7 +288,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Message]("assistant.message_history.create", "sql/assistant/message_history/create.sql", 11, """\
+@one[Message]("assistant.message_history.create", "sql/assistant/message_history/create.sql", 12, """\
 insert into assistant.message_history as m (
   conversation_id,
   message_id,
@@ -353,8 +343,9 @@ def create(
     confidence_score: float | None = None,
     processing_time_ms: int | None = None,
 ) -> Args:
-    """Enter a message without moving its conversation's last activity: for imports. A talk goes on
-    with add_message.
+    """Insert a message without changing its conversation's last activity: for imports.
+
+    To continue a conversation, use add_message.
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
@@ -406,7 +397,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[IntentStatistics]("assistant.message_history.intent_statistics", "sql/assistant/message_history/intent_statistics.sql", 5, """\
+@many[IntentStatistics]("assistant.message_history.intent_statistics", "sql/assistant/message_history/intent_statistics.sql", 7, """\
 select
   m.intent_detected as intent,
   count(*) as messages,
@@ -428,8 +419,10 @@ def intent_statistics(
     until: datetime | UnsetType = UNSET,
     limit: int = 100,
 ) -> Args:
-    """How often each intent was detected, how surely, and how long it took, from a time and until
-    before another if given; the most frequent first. An intent of null is what was not understood.
+    """Count the messages of each intent, with confidence and processing times, the most frequent first.
+
+    The time range, if given, includes its start and excludes its end. A null intent stands for
+    messages that were not understood.
 
     limit: 1..1000, 100 by default.
     Reads assistant.message_history.
@@ -440,7 +433,7 @@ def intent_statistics(
     return (since, until, bounded("limit", limit, 1, 1000))
 
 
-@many[Message]("assistant.message_history.list", "sql/assistant/message_history/list.sql", 5, """\
+@many[Message]("assistant.message_history.list", "sql/assistant/message_history/list.sql", 6, """\
 select
   m.id,
   m.tenant_id,
@@ -471,8 +464,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Messages, of one conversation if given, newest first. The next page comes after the last row's
-    created_at and id.
+    """List messages, newest first, of one conversation if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.message_history.
@@ -483,7 +477,7 @@ def list(
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.message_history.purge", "sql/assistant/message_history/purge.sql", 3, """\
+@count_("assistant.message_history.purge", "sql/assistant/message_history/purge.sql", 5, """\
 delete from assistant.deletable_message_history as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -493,7 +487,9 @@ where
     Change("assistant.message_history", (("id", "parameter", "id"),)),
 ))
 def purge(*, id: int) -> Args:
-    """Remove a message for good, whether it is deleted or not. The audit log keeps what it was.
+    """Delete a message, soft-deleted or not.
+
+    The audit log keeps the deleted row.
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
@@ -525,14 +521,14 @@ where
     Change("assistant.message_history"),
 ))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
-    """Remove for good what was deleted of the messages before a time: a batch, to be repeated until it
-    is 0.
+    """Delete messages that were soft-deleted before a time; return the number.
 
-    Workers may share the work: what one removes, the others leave out.
+    One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
+    another has locked.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.message_history.
@@ -570,26 +566,12 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.tenant_id,
-  n.conversation_id,
-  n.message_id,
-  n.user_message,
-  n.bot_response,
-  n.intent_detected,
-  n.entities_extracted,
-  n.confidence_score,
-  n.processing_time_ms,
-  n.created_at,
-  n.created_by,
-  n.updated_at,
-  n.updated_by
+select n.*
 from newest as n
 order by n.created_at, n.id
 """, read_only=True, session_clean=True, row_security={"assistant.message_history": ("app.jwt_tenant",)})
 def recent(*, conversation_id: int, limit: int = 10) -> Args:
-    """The last messages of a conversation, oldest first: what a model is given as its context.
+    """List the last messages of a conversation, oldest first, as context for a model.
 
     limit: 1..200, 10 by default.
     Reads assistant.message_history.
@@ -600,7 +582,7 @@ def recent(*, conversation_id: int, limit: int = 10) -> Args:
     return (conversation_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.message_history.restore", "sql/assistant/message_history/restore.sql", 4, """\
+@count_("assistant.message_history.restore", "sql/assistant/message_history/restore.sql", 5, """\
 update assistant.deletable_message_history as d
 set deleted_at = null
 where
@@ -612,8 +594,9 @@ where
     Change("assistant.message_history"),
 ))
 def restore(*, id: int) -> Args:
-    """Bring a deleted message back. Refused where its conversation is deleted (foreign key
-    violation).
+    """Restore a soft-deleted message.
+
+    Refused if its conversation is deleted (foreign key violation).
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
@@ -636,7 +619,7 @@ where
     Change("assistant.message_history"),
 ))
 def soft_delete(*, id: int) -> Args:
-    """Hide a message: no read shows it any more; restore brings it back.
+    """Soft-delete a message: no read returns it until it is restored.
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.
@@ -691,7 +674,7 @@ def update(
     processing_time_ms: int | None | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a message, and leave the rest.
+    """Change the given columns of a message, and leave the others.
 
     Reads assistant.message_history.
     Writes assistant.audit_log, assistant.message_history.

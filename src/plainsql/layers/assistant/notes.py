@@ -83,7 +83,7 @@ class NoteMatch(Row, frozen=True):
     content_highlight: str
 
 
-@many[Note]("assistant.notes.by_tags", "sql/assistant/notes/by_tags.sql", 10, """\
+@many[Note]("assistant.notes.by_tags", "sql/assistant/notes/by_tags.sql", 12, """\
 select
   n.id,
   n.tenant_id,
@@ -126,11 +126,13 @@ def by_tags(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The notes that have all of some tags, or with match_all false any of them, of one user if given,
-    newest first. The next page comes after the last row's created_at and id.
+    """List the notes with all of the given tags, newest first, of one user if given.
 
-    The function looks the tags up in an index, which a query under row-level security cannot: see
-    the migration 0008_search.
+    If match_all is false, one of the tags is enough. For the next page, pass the last row's
+    created_at and id.
+
+    Implementation: the function looks the tags up in an index, which a query under row-level
+    security cannot use: see the migration 0008_search.
 
     limit: 1..200, 50 by default.
     Reads assistant.notes.
@@ -141,7 +143,7 @@ def by_tags(
     return (user_id, match_all, tags, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Note]("assistant.notes.by_user", "sql/assistant/notes/by_user.sql", 5, """\
+@many[Note]("assistant.notes.by_user", "sql/assistant/notes/by_user.sql", 6, """\
 select
   n.id,
   n.tenant_id,
@@ -178,8 +180,9 @@ def by_user(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """A user's notes, of one category if given: the pinned ones first, each part newest first. The next
-    page comes after the last row's is_pinned, created_at and id.
+    """List a user's notes, pinned ones first, each part newest first, of one category if given.
+
+    For the next page, pass the last row's is_pinned, created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.notes.
@@ -240,10 +243,10 @@ returning
     Change("assistant.notes"),
 ))
 def claim_due_reminders(*, limit: int = 100) -> Args:
-    """Take the reminders of notes that are due, to send them: they are not due any more.
+    """Claim the reminders of notes that are due, in order to send them: they are not due any more.
 
-    Of several workers each gets rows of its own. A worker that dies after this has sent nothing: to
-    have it sent again, give the row its time anew.
+    Each of several workers gets rows of its own. If a worker dies after the claim, its reminders are
+    not sent. Changing the time of a reminder makes it due again.
 
     limit: 1..1000, 100 by default.
     Reads assistant.notes.
@@ -263,7 +266,7 @@ where
   and n.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many notes there are, since a time if given.
+    """Count the notes, since a time if given.
 
     Reads assistant.notes.
     SQL: sql/assistant/notes/count.sql
@@ -273,7 +276,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Note]("assistant.notes.create", "sql/assistant/notes/create.sql", 12, """\
+@one[Note]("assistant.notes.create", "sql/assistant/notes/create.sql", 14, """\
 insert into assistant.notes as n (
   user_id,
   title,
@@ -337,8 +340,10 @@ def create(
     language_code: str | None = None,
     extra_data: Json | None = None,
 ) -> Args:
-    """Write a note down. It is in its user's language unless told otherwise. A user who is not
-    there, or is deleted, is refused (foreign key violation).
+    """Write a note.
+
+    Its language is its user's unless one is given. A user that does not exist or is deleted is
+    refused (foreign key violation).
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
@@ -388,9 +393,9 @@ order by n.reminder_datetime, n.id
 limit :limit
 """, read_only=True, session_clean=True, row_security={"assistant.notes": ("app.jwt_tenant",)})
 def due_reminders(*, limit: int = 100) -> Args:
-    """The notes of which a user is to be reminded now and was not yet, the longest due first.
+    """List the notes whose reminder is due and was not sent, the longest due first.
 
-    To send them, take them with claim_due_reminders.
+    To send the reminders, use claim_due_reminders.
 
     limit: 1..1000, 100 by default.
     Reads assistant.notes.
@@ -436,7 +441,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Note]("assistant.notes.list", "sql/assistant/notes/list.sql", 5, """\
+@many[Note]("assistant.notes.list", "sql/assistant/notes/list.sql", 6, """\
 select
   n.id,
   n.tenant_id,
@@ -470,8 +475,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Notes, of one user if given, newest first. The next page comes after the last row's created_at
-    and id.
+    """List notes, newest first, of one user if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.notes.
@@ -482,7 +488,7 @@ def list(
     return (user_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.notes.purge", "sql/assistant/notes/purge.sql", 3, """\
+@count_("assistant.notes.purge", "sql/assistant/notes/purge.sql", 5, """\
 delete from assistant.deletable_notes as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -492,7 +498,9 @@ where
     Change("assistant.notes", (("id", "parameter", "id"),)),
 ))
 def purge(*, id: int) -> Args:
-    """Remove a note for good, whether it is deleted or not. The audit log keeps what it was.
+    """Delete a note, soft-deleted or not.
+
+    The audit log keeps the deleted row.
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
@@ -524,14 +532,14 @@ where
     Change("assistant.notes"),
 ))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
-    """Remove for good what was deleted of the notes before a time: a batch, to be repeated until it is
-    0.
+    """Delete notes that were soft-deleted before a time; return the number.
 
-    Workers may share the work: what one removes, the others leave out.
+    One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
+    another has locked.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.notes.
@@ -543,7 +551,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@count_("assistant.notes.restore", "sql/assistant/notes/restore.sql", 3, """\
+@count_("assistant.notes.restore", "sql/assistant/notes/restore.sql", 5, """\
 update assistant.deletable_notes as d
 set deleted_at = null
 where
@@ -555,7 +563,9 @@ where
     Change("assistant.notes"),
 ))
 def restore(*, id: int) -> Args:
-    """Bring a deleted note back. Refused where its user is deleted (foreign key violation).
+    """Restore a soft-deleted note.
+
+    Refused if its user is deleted (foreign key violation).
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
@@ -566,7 +576,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@many[NoteMatch]("assistant.notes.search", "sql/assistant/notes/search.sql", 22, """\
+@many[NoteMatch]("assistant.notes.search", "sql/assistant/notes/search.sql", 23, """\
 with
 sought as (
   select
@@ -635,19 +645,20 @@ def search(
     start_mark: str | None = "<b>",
     stop_mark: str | None = "</b>",
 ) -> Args:
-    """The notes that a search finds in title and content, of one user if given, best first, with what
-    was found marked. The next page comes after the last row's rank and id.
+    """Search the title and content of notes, best match first, with the matches marked.
 
-    It is read as a web search: all words must occur, "or" between two, quotes for a phrase, a minus
-    to exclude. The words are stems of the language that is given, else of the user's; notes in other
-    languages are found by the words as they stand.
+    It searches the notes of one user if given. For the next page, pass the last row's rank and id.
 
-    The marks stand in the text as it was written: to show it as HTML, ask for marks that no text
-    has, escape it, and put tags in their place.
+    The query is read as a web search: all words must occur, "or" between two, quotes for a phrase, a
+    minus to exclude. The words are stemmed in the given language, or else in the user's. Notes in
+    other languages are found by the exact words.
 
-    The function looks the words up in an index, which a query under row-level security cannot: see
-    the migration 0008_search. Only the notes of the page are marked, which costs more than finding
-    them.
+    The marks are put into the text as it was written. To show it as HTML, pass marks that occur in
+    no text, escape the result, and replace the marks by tags.
+
+    Implementation: the function looks the words up in an index, which a query under row-level
+    security cannot use: see the migration 0008_search. Only the notes of the page are marked,
+    because marking costs more than finding.
 
     limit: 1..200, 20 by default.
     Reads assistant.notes, assistant.users.
@@ -679,7 +690,7 @@ where
     Change("assistant.notes"),
 ))
 def soft_delete(*, id: int) -> Args:
-    """Hide a note: no read shows it any more; restore brings it back.
+    """Soft-delete a note: no read returns it until it is restored.
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
@@ -719,7 +730,7 @@ returning
     Change("assistant.notes"),
 ))
 def toggle_pin(*, id: int) -> Args:
-    """Pin a note, or take the pin off.
+    """Pin a note, or unpin it if it is pinned.
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.
@@ -781,7 +792,7 @@ def update(
     extra_data: Json | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a note, and leave the rest.
+    """Change the given columns of a note, and leave the others.
 
     Reads assistant.notes.
     Writes assistant.audit_log, assistant.notes.

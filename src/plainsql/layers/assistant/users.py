@@ -59,7 +59,7 @@ where
   and u.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"assistant.users": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many users there are, since a time if given.
+    """Count the users, since a time if given.
 
     Reads assistant.users.
     SQL: sql/assistant/users/count.sql
@@ -69,7 +69,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[User]("assistant.users.create", "sql/assistant/users/create.sql", 12, """\
+@one[User]("assistant.users.create", "sql/assistant/users/create.sql", 13, """\
 insert into assistant.users as u (
   telegram_id,
   username,
@@ -120,8 +120,9 @@ def create(
     is_active: bool = True,
     preferences: Json | None = None,
 ) -> Args:
-    """Enter a user. A Telegram account belongs to one user only: a second one is refused (unique
-    violation).
+    """Create a user.
+
+    A Telegram account belongs to one user only: a second user is refused (unique violation).
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.users.
@@ -196,7 +197,7 @@ def get_by_telegram_id(*, telegram_id: int) -> Args:
     return (telegram_id,)
 
 
-@one[User]("assistant.users.get_or_create_from_telegram", "sql/assistant/users/get_or_create_from_telegram.sql", 14, """\
+@one[User]("assistant.users.get_or_create_from_telegram", "sql/assistant/users/get_or_create_from_telegram.sql", 17, """\
 with
 known as (
   select
@@ -248,38 +249,10 @@ entered as (
     u.updated_by
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.telegram_id,
-  k.username,
-  k.first_name,
-  k.last_name,
-  k.language_code,
-  k.timezone,
-  k.is_active,
-  k.preferences,
-  k.created_at,
-  k.created_by,
-  k.updated_at,
-  k.updated_by
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.tenant_id,
-  e.telegram_id,
-  e.username,
-  e.first_name,
-  e.last_name,
-  e.language_code,
-  e.timezone,
-  e.is_active,
-  e.preferences,
-  e.created_at,
-  e.created_by,
-  e.updated_at,
-  e.updated_by
+select e.*
 from entered as e
 """, row_security={"assistant.users": ("app.jwt_tenant",)}, changes=(
     Change("assistant.audit_log"),
@@ -297,13 +270,16 @@ def get_or_create_from_telegram(
     last_name: str | None = None,
     language_code: str | None = None,
 ) -> Args:
-    """The user of this Telegram account, entered now if this is the first we hear of them. What we
-    already know stays. Who was deleted and comes back is entered anew.
+    """Return the user of this Telegram account; create it if there is none.
 
-    Safe when any number of calls race, and exactly one row in every case. A known user, the usual
-    case, is only read. A new one is inserted. Where another call has entered the same user since
-    this statement began, its row cannot be seen in "known", and "on conflict do nothing" would
-    return nothing at all; "do update" waits for that call, locks its row and returns it.
+    An existing user is not changed. A soft-deleted user who comes back gets a new row.
+
+    Any number of calls can race: each gets exactly one row.
+
+    Implementation: a known user, the usual case, is only read; a new one is inserted. If another
+    call has inserted the same user since this statement began, "known" cannot see its row, and "on
+    conflict do nothing" would return no row at all. "do update" waits for that call, locks its row
+    and returns it.
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
@@ -312,7 +288,7 @@ def get_or_create_from_telegram(
     return (telegram_id, username, first_name, last_name, language_code)
 
 
-@many[User]("assistant.users.list", "sql/assistant/users/list.sql", 4, """\
+@many[User]("assistant.users.list", "sql/assistant/users/list.sql", 6, """\
 select
   u.id,
   u.tenant_id,
@@ -341,7 +317,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Users, newest first. The next page comes after the last row's created_at and id.
+    """List users, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.users.
@@ -352,7 +330,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[User]("assistant.users.list_active", "sql/assistant/users/list_active.sql", 5, """\
+@many[User]("assistant.users.list_active", "sql/assistant/users/list_active.sql", 6, """\
 select
   u.id,
   u.tenant_id,
@@ -382,8 +360,9 @@ def list_active(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The users whom the assistant may write to, newest first. The next page comes after the last row's
-    created_at and id.
+    """List the users to whom the assistant may write, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads assistant.users.
@@ -394,7 +373,7 @@ def list_active(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@count_("assistant.users.purge", "sql/assistant/users/purge.sql", 4, """\
+@count_("assistant.users.purge", "sql/assistant/users/purge.sql", 5, """\
 delete from assistant.deletable_users as d
 where
   d.tenant_id = (select assistant.current_tenant())
@@ -408,8 +387,9 @@ where
     Change("assistant.users", (("id", "parameter", "id"),)),
 ))
 def purge(*, id: int) -> Args:
-    """Remove a user with all that hangs on it: events, notes, conversations and what was
-    said in them for good, whether it is deleted or not. The audit log keeps what it was.
+    """Delete a user, soft-deleted or not, with their events, notes, conversations and messages.
+
+    The audit log keeps the deleted rows.
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
@@ -445,14 +425,14 @@ where
     Change("assistant.users"),
 ))
 def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
-    """Remove for good what was deleted of the users before a time: a batch, to be repeated until it is
-    0.
+    """Delete users, with all their rows, that were soft-deleted before a time; return the number.
 
-    Workers may share the work: what one removes, the others leave out.
+    One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
+    another has locked.
 
-    Without an order: with one, the view's barrier would have all of them read, sorted and locked.
-    The ids go into an array, so that the rows are found by their key, however the server estimates
-    their number.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.users.
@@ -464,7 +444,7 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@count_("assistant.users.restore", "sql/assistant/users/restore.sql", 4, """\
+@count_("assistant.users.restore", "sql/assistant/users/restore.sql", 5, """\
 update assistant.deletable_users as d
 set deleted_at = null
 where
@@ -480,8 +460,9 @@ where
     Change("assistant.users"),
 ))
 def restore(*, id: int) -> Args:
-    """Bring a deleted user back, and all that was deleted with it. Refused where another user has the
-    same Telegram account by now (unique violation).
+    """Restore a soft-deleted user, and the rows that were soft-deleted with them.
+
+    Refused if another user has the same Telegram account by now (unique violation).
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
@@ -492,7 +473,7 @@ def restore(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.users.soft_delete", "sql/assistant/users/soft_delete.sql", 7, """\
+@count_("assistant.users.soft_delete", "sql/assistant/users/soft_delete.sql", 9, """\
 with
 doomed as (
   select d.id
@@ -519,11 +500,13 @@ where
     Change("assistant.users"),
 ))
 def soft_delete(*, id: int) -> Args:
-    """Hide a user with all that hangs on it: events, notes, conversations and what was
-    said in them: no read shows it any more; restore brings it back.
+    """Soft-delete a user with their events, notes, conversations and messages.
 
-    It is locked at once as strongly as it is needed: who holds a weaker lock, adding to it, and goes
-    on to change it, is not met halfway.
+    No read returns them until the user is restored.
+
+    Implementation: the user is locked first, as strongly as the update needs. A transaction that
+    holds a weaker lock, because it adds a row of the user, and then changes the user would otherwise
+    deadlock with this one.
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
@@ -584,7 +567,7 @@ def update(
     preferences: Json | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a user, and leave the rest.
+    """Change the given columns of a user, and leave the others.
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
@@ -595,7 +578,7 @@ def update(
     return (telegram_id, username, first_name, last_name, language_code, timezone, is_active, preferences, id)
 
 
-@optional[User]("assistant.users.update_preferences", "sql/assistant/users/update_preferences.sql", 6, """\
+@optional[User]("assistant.users.update_preferences", "sql/assistant/users/update_preferences.sql", 8, """\
 update assistant.users as u
 set
   preferences = (u.preferences || cast(:preferences as jsonb)) - array(
@@ -630,10 +613,12 @@ returning
     Change("assistant.users"),
 ))
 def update_preferences(*, preferences: Json, id: int) -> Args:
-    """Merge preferences into a user's: what is given replaces what is there of the same name, a name
-    given as null goes, the rest stays.
+    """Merge the given preferences into a user's preferences.
 
-    One statement: of two that change different names at once, neither undoes the other.
+    A given value replaces the one of the same name, a null removes it, and the other names stay.
+
+    Implementation: it is one statement: of two concurrent calls that change different names, neither
+    undoes the other.
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.

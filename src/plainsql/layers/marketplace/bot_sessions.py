@@ -45,7 +45,7 @@ class BotSession(Row, frozen=True):
     updated_at: datetime
 
 
-@optional[BotSession]("marketplace.bot_sessions.close", "sql/marketplace/bot_sessions/close.sql", 3, """\
+@optional[BotSession]("marketplace.bot_sessions.close", "sql/marketplace/bot_sessions/close.sql", 5, """\
 update marketplace.bot_sessions as s
 set
   ended_at = greatest(s.started_at, now()),
@@ -71,7 +71,9 @@ returning
     )),
 ))
 def close(*, session_key: str) -> Args:
-    """End a bot session. Nothing comes back where there is no such session or it has ended already.
+    """End a bot session.
+
+    No row is returned if there is no such session or it has already ended.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
@@ -88,7 +90,7 @@ from marketplace.bot_sessions as s
 where s.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many bot sessions there are, since a time if given.
+    """Count the bot sessions, since a time if given.
 
     Reads marketplace.bot_sessions.
     SQL: sql/marketplace/bot_sessions/count.sql
@@ -98,7 +100,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[BotSession]("marketplace.bot_sessions.create", "sql/marketplace/bot_sessions/create.sql", 9, """\
+@one[BotSession]("marketplace.bot_sessions.create", "sql/marketplace/bot_sessions/create.sql", 11, """\
 insert into marketplace.bot_sessions as s (
   session_key,
   started_at,
@@ -144,7 +146,9 @@ def create(
     errors_count: int = 0,
     details: Json | None = None,
 ) -> Args:
-    """Enter a bot session as it was: for imports. The bot begins one with open.
+    """Insert a bot session as it was: for imports.
+
+    The bot starts its sessions with open.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
@@ -155,14 +159,16 @@ def create(
     return (session_key, started_at, last_activity_at, ended_at, actions_count, errors_count, details)
 
 
-@count_("marketplace.bot_sessions.delete", "sql/marketplace/bot_sessions/delete.sql", 3, """\
+@count_("marketplace.bot_sessions.delete", "sql/marketplace/bot_sessions/delete.sql", 5, """\
 delete from marketplace.bot_sessions as s
 where s.id = :id
 """, session_clean=True, changes=(
     Change("marketplace.bot_sessions", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
-    """Remove a bot session. Old ones go with cleanup.bot_sessions.
+    """Delete a bot session.
+
+    Old sessions are deleted by cleanup.bot_sessions.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
@@ -225,7 +231,7 @@ def get_by_session_key(*, session_key: str) -> Args:
     return (session_key,)
 
 
-@optional[BotSession]("marketplace.bot_sessions.heartbeat", "sql/marketplace/bot_sessions/heartbeat.sql", 6, """\
+@optional[BotSession]("marketplace.bot_sessions.heartbeat", "sql/marketplace/bot_sessions/heartbeat.sql", 8, """\
 update marketplace.bot_sessions as s
 set
   details = s.details || :details,  --?
@@ -259,8 +265,10 @@ def heartbeat(
     errors: int = 0,
     session_key: str,
 ) -> Args:
-    """Note that a bot session is alive, and add what it has done since. Details are merged, key by key.
-    Nothing comes back where there is no such session or it has ended: the bot is to stop.
+    """Report that a bot session is alive, and add its actions and errors since the last report.
+
+    The details are merged, key by key. No row is returned if there is no such session or it has
+    ended: the bot should stop.
 
     actions: 0.., 0 by default.
     errors: 0.., 0 by default.
@@ -273,7 +281,7 @@ def heartbeat(
     return (details, bounded("actions", actions, 0, None), bounded("errors", errors, 0, None), session_key)
 
 
-@many[BotSession]("marketplace.bot_sessions.list", "sql/marketplace/bot_sessions/list.sql", 4, """\
+@many[BotSession]("marketplace.bot_sessions.list", "sql/marketplace/bot_sessions/list.sql", 6, """\
 select
   s.id,
   s.session_key,
@@ -296,7 +304,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Bot sessions, newest first. The next page comes after the last row's created_at and id.
+    """List bot sessions, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.bot_sessions.
@@ -307,7 +317,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[BotSession]("marketplace.bot_sessions.list_open", "sql/marketplace/bot_sessions/list_open.sql", 5, """\
+@many[BotSession]("marketplace.bot_sessions.list_open", "sql/marketplace/bot_sessions/list_open.sql", 7, """\
 select
   s.id,
   s.session_key,
@@ -334,8 +344,10 @@ def list_open(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The bot sessions that have not ended, the longest silent first: which of them died unseen. Those
-    silent since a time if given. The next page comes after the last row's last_activity_at and id.
+    """List the bot sessions that have not ended, the longest silent first, to find the ones that died.
+
+    If a time is given, only sessions that were silent since then are listed. For the next page, pass
+    the last row's last_activity_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.bot_sessions.
@@ -346,7 +358,7 @@ def list_open(
     return (silent_since, after_last_activity_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[BotSession]("marketplace.bot_sessions.open", "sql/marketplace/bot_sessions/open.sql", 6, """\
+@optional[BotSession]("marketplace.bot_sessions.open", "sql/marketplace/bot_sessions/open.sql", 7, """\
 insert into marketplace.bot_sessions as s (session_key, details)
 values (:session_key, coalesce(:details, cast('{}' as jsonb)))
 on conflict (session_key) do update
@@ -372,9 +384,10 @@ returning
     )),
 ))
 def open(*, session_key: str, details: Json | None = None) -> Args:
-    """Begin the bot session with this key, or go on with it where it runs: a bot that starts again
-    finds its counts. Nothing comes back where a session of this key has ended: keys are not used
-    twice.
+    """Start the bot session with this key, or continue it if it has not ended.
+
+    A bot that restarts finds its counts again. No row is returned if a session with this key has
+    ended: keys are not used twice.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.
@@ -385,7 +398,7 @@ def open(*, session_key: str, details: Json | None = None) -> Args:
     return (session_key, details)
 
 
-@optional[BotSession]("marketplace.bot_sessions.update", "sql/marketplace/bot_sessions/update.sql", 4, """\
+@optional[BotSession]("marketplace.bot_sessions.update", "sql/marketplace/bot_sessions/update.sql", 5, """\
 update marketplace.bot_sessions as s
 set
   started_at = :started_at,              --?
@@ -423,8 +436,9 @@ def update(
     details: Json | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a bot session, and leave the rest. It goes on with heartbeat, and ends
-    with close.
+    """Change the given columns of a bot session, and leave the others.
+
+    heartbeat continues a session, and close ends it.
 
     Reads marketplace.bot_sessions.
     Writes marketplace.bot_sessions.

@@ -58,7 +58,7 @@ class TrustBatch(Row, frozen=True):
     last_id: int | None
 
 
-@optional[Buyer]("marketplace.buyers.block", "sql/marketplace/buyers/block.sql", 7, """\
+@optional[Buyer]("marketplace.buyers.block", "sql/marketplace/buyers/block.sql", 9, """\
 with
 ended as (
   update marketplace.conversations as c
@@ -110,11 +110,13 @@ returning
     Change("marketplace.products"),
 ))
 def block(*, id: int) -> Args:
-    """Block a buyer: their ACTIVE conversations become BLOCKED, and what was kept for them is on sale
-    again. Nothing comes back where there is no such buyer.
+    """Block a buyer: their ACTIVE conversations become BLOCKED, and their reserved products AVAILABLE.
 
-    One statement. The counts tie the parts together, so that rows are locked in the same order as by
-    conversations.complete, which may run at the same time: conversations, products, the buyer.
+    No row is returned if there is no such buyer.
+
+    Implementation: it is one statement. The counts tie its parts together, so that rows are locked
+    in the same order as by conversations.complete, which may run at the same time: conversations,
+    products, the buyer.
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
@@ -131,7 +133,7 @@ from marketplace.buyers as b
 where b.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many buyers there are, since a time if given.
+    """Count the buyers, since a time if given.
 
     Reads marketplace.buyers.
     SQL: sql/marketplace/buyers/count.sql
@@ -141,7 +143,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Buyer]("marketplace.buyers.create", "sql/marketplace/buyers/create.sql", 10, """\
+@one[Buyer]("marketplace.buyers.create", "sql/marketplace/buyers/create.sql", 12, """\
 insert into marketplace.buyers as b (
   wallapop_user_id,
   username,
@@ -191,8 +193,10 @@ def create(
     email: str | None = None,
     profile_data: Json | None = None,
 ) -> Args:
-    """Enter a buyer. One whom the platform knows by the same id is refused (unique violation):
-    create_or_update does not mind.
+    """Create a buyer.
+
+    A buyer whose id on the platform is known is refused (unique violation); create_or_update accepts
+    it.
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.
@@ -203,7 +207,7 @@ def create(
     return (wallapop_user_id, username, display_name, is_verified, phone, email, profile_data)
 
 
-@one[Buyer]("marketplace.buyers.create_or_update", "sql/marketplace/buyers/create_or_update.sql", 12, """\
+@one[Buyer]("marketplace.buyers.create_or_update", "sql/marketplace/buyers/create_or_update.sql", 13, """\
 insert into marketplace.buyers as b (
   wallapop_user_id,
   username,
@@ -261,10 +265,11 @@ def create_or_update(
     email: str | None = None,
     profile_data: Json | None = None,
 ) -> Args:
-    """The buyer whom the platform knows by this id: entered now if this is the first we hear of them,
-    else brought up to date with what is given. Profile data is merged, key by key.
+    """Create the buyer with this id on the platform, or update it with the given values.
 
-    Safe when two calls race: the second one updates what the first one entered.
+    Profile data is merged, key by key.
+
+    Calls can race: the second one updates the row that the first one inserted.
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.
@@ -285,7 +290,7 @@ where b.id = :id
     Change("marketplace.products"),
 ))
 def delete(*, id: int) -> Args:
-    """Remove a buyer with all that they said: conversations, messages. What they bought stays sold.
+    """Delete a buyer with their conversations and messages; what they bought stays sold.
 
     Reads marketplace.buyers.
     Writes marketplace.buyers, marketplace.conversations, marketplace.messages, marketplace.products.
@@ -346,7 +351,7 @@ from marketplace.buyers as b
 where b.wallapop_user_id = :wallapop_user_id
 """, read_only=True, session_clean=True, by_key=True)
 def get_by_wallapop_user_id(*, wallapop_user_id: str) -> Args:
-    """The buyer whom the platform knows by this id.
+    """The buyer with this id on the platform.
 
     Reads marketplace.buyers.
     SQL: sql/marketplace/buyers/get_by_wallapop_user_id.sql
@@ -356,7 +361,7 @@ def get_by_wallapop_user_id(*, wallapop_user_id: str) -> Args:
     return (wallapop_user_id,)
 
 
-@many[Buyer]("marketplace.buyers.list", "sql/marketplace/buyers/list.sql", 4, """\
+@many[Buyer]("marketplace.buyers.list", "sql/marketplace/buyers/list.sql", 6, """\
 select
   b.id,
   b.wallapop_user_id,
@@ -383,7 +388,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Buyers, newest first. The next page comes after the last row's created_at and id.
+    """List buyers, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.buyers.
@@ -394,7 +401,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[TrustBatch]("marketplace.buyers.recompute_trust_scores", "sql/marketplace/buyers/recompute_trust_scores.sql", 14, """\
+@one[TrustBatch]("marketplace.buyers.recompute_trust_scores", "sql/marketplace/buyers/recompute_trust_scores.sql", 17, """\
 with
 page as (
   select
@@ -457,16 +464,19 @@ from page as p
     Change("marketplace.buyers"),
 ))
 def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
-    """Recompute the trust scores of the next buyers after an id: of how many, how many changed, and the
-    last id, from which to go on; null where there were no more.
-    plainsql.layers.marketplace.maintenance does all of them.
+    """Recompute the trust scores of the next buyers after an id.
 
-    What was promised and kept: (purchases + 1) / (purchases + broken off + 2), where broken off are
-    conversations CANCELLED or BLOCKED. A stranger has 0.5, and no number of purchases makes 1. Being
-    verified takes a fifth of what is missing to 1. Blocked is 0. Only what changes is written.
+    The row has the number of buyers examined, the number changed, and the last id, from which to
+    continue; the id is null when there are no more. plainsql.layers.marketplace.maintenance runs it
+    for all buyers.
 
-    Rows are locked in the order of their ids, so that two runs at once wait for each other and do
-    not deadlock.
+    The score is the share of promises kept: (purchases + 1) / (purchases + broken off + 2), where
+    broken off counts CANCELLED and BLOCKED conversations. A stranger has 0.5, and no number of
+    purchases reaches 1. Being verified adds a fifth of what is missing to 1. A blocked buyer has 0.
+    Only scores that change are written.
+
+    Implementation: rows are locked in the order of their ids, so that two concurrent runs wait for
+    each other and do not deadlock.
 
     limit: 1..10000, 1000 by default.
     Reads marketplace.buyers, marketplace.conversations.
@@ -478,7 +488,7 @@ def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
     return (after_id, bounded("limit", limit, 1, 10000))
 
 
-@optional[Buyer]("marketplace.buyers.unblock", "sql/marketplace/buyers/unblock.sql", 5, """\
+@optional[Buyer]("marketplace.buyers.unblock", "sql/marketplace/buyers/unblock.sql", 6, """\
 with
 resumed as (
   update marketplace.conversations as c
@@ -520,9 +530,10 @@ returning
     Change("marketplace.conversations"),
 ))
 def unblock(*, id: int) -> Args:
-    """Let a blocked buyer talk to us again: their BLOCKED conversations are ACTIVE again. Their trust
-    score is that of a stranger until it is recomputed. Nothing comes back where they are not
-    blocked.
+    """Unblock a buyer: their BLOCKED conversations are ACTIVE again.
+
+    Their trust score is that of a stranger until it is recomputed. No row is returned if they are
+    not blocked.
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers, marketplace.conversations.
@@ -533,7 +544,7 @@ def unblock(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Buyer]("marketplace.buyers.update", "sql/marketplace/buyers/update.sql", 4, """\
+@optional[Buyer]("marketplace.buyers.update", "sql/marketplace/buyers/update.sql", 5, """\
 update marketplace.buyers as b
 set
   username = :username,          --?
@@ -577,8 +588,9 @@ def update(
     profile_data: Json | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a buyer, and leave the rest. They are blocked by block, and unblocked by
-    unblock.
+    """Change the given columns of a buyer, and leave the others.
+
+    To block or unblock a buyer, use block and unblock.
 
     Reads marketplace.buyers.
     Writes marketplace.buyers.

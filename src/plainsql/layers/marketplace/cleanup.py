@@ -13,7 +13,7 @@ from plainsql.query import Args, NullError, bounded, count
 __all__ = ["bot_sessions", "conversations"]
 
 
-@count("marketplace.cleanup.bot_sessions", "sql/marketplace/cleanup/bot_sessions.sql", 9, """\
+@count("marketplace.cleanup.bot_sessions", "sql/marketplace/cleanup/bot_sessions.sql", 12, """\
 with
 oldest as (
   select s.id
@@ -30,11 +30,14 @@ where s.id = any(array(select o.id from oldest as o))
     Change("marketplace.bot_sessions"),
 ))
 def bot_sessions(*, days: int = 7, limit: int = 1000) -> Args:
-    """Remove the bot sessions that were last heard of more than so many days ago, the oldest so many of
-    them; how many comes back. plainsql.layers.marketplace.maintenance does all of them.
+    """Delete bot sessions that were last active more than so many days ago; return the number.
 
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
+    One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
+
+    Rows that another run has locked are skipped.
+
+    Implementation: the ids go into an array, so that rows are found by primary key whatever number
+    the planner estimates.
 
     days: 0..36500, 7 by default.
     limit: 1..10000, 1000 by default.
@@ -47,7 +50,7 @@ def bot_sessions(*, days: int = 7, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("marketplace.cleanup.conversations", "sql/marketplace/cleanup/conversations.sql", 9, """\
+@count("marketplace.cleanup.conversations", "sql/marketplace/cleanup/conversations.sql", 12, """\
 with
 oldest as (
   select c.id
@@ -67,11 +70,14 @@ where c.id = any(array(select o.id from oldest as o))
     Change("marketplace.conversations"),
 ))
 def conversations(*, days: int = 30, limit: int = 1000) -> Args:
-    """Archive the conversations that were completed more than so many days ago, the oldest so many of
-    them; how many comes back. plainsql.layers.marketplace.maintenance does all of them.
+    """Archive conversations that were completed more than so many days ago; return the number.
 
-    What another run has locked is left to it. The ids go into an array, so that the rows are found
-    by their key, however the server estimates their number.
+    One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
+
+    Rows that another run has locked are skipped.
+
+    Implementation: the ids go into an array, so that rows are found by primary key whatever number
+    the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

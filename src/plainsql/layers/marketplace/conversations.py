@@ -55,7 +55,7 @@ class Conversation(Row, frozen=True):
     updated_at: datetime
 
 
-@optional[Conversation]("marketplace.conversations.cancel", "sql/marketplace/conversations/cancel.sql", 4, """\
+@optional[Conversation]("marketplace.conversations.cancel", "sql/marketplace/conversations/cancel.sql", 5, """\
 with
 cancelled as (
   update marketplace.conversations as c
@@ -91,30 +91,16 @@ freed as (
     and p.reserved_for_id = d.buyer_id
 )
 
-select
-  d.id,
-  d.wallapop_chat_id,
-  d.product_id,
-  d.buyer_id,
-  d.status,
-  d.message_count,
-  d.last_message_at,
-  d.negotiated_price,
-  d.meeting_location,
-  d.meeting_time,
-  d.intent_detected,
-  d.sentiment_score,
-  d.completed_at,
-  d.created_at,
-  d.updated_at
+select d.*
 from cancelled as d
 """, changes=(
     Change("marketplace.conversations"),
     Change("marketplace.products"),
 ))
 def cancel(*, id: int) -> Args:
-    """Break off a conversation that is ACTIVE. A product that was kept for its buyer is on sale again.
-    Nothing comes back where it is not ACTIVE.
+    """Cancel an ACTIVE conversation; a product reserved for its buyer is AVAILABLE again.
+
+    No row is returned if it is not ACTIVE.
 
     Reads marketplace.conversations, marketplace.products.
     Writes marketplace.conversations, marketplace.products.
@@ -125,7 +111,7 @@ def cancel(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.complete", "sql/marketplace/conversations/complete.sql", 11, """\
+@optional[Conversation]("marketplace.conversations.complete", "sql/marketplace/conversations/complete.sql", 13, """\
 with
 talk as (
   select
@@ -194,22 +180,7 @@ counted as (
   where b.id = d.buyer_id
 )
 
-select
-  d.id,
-  d.wallapop_chat_id,
-  d.product_id,
-  d.buyer_id,
-  d.status,
-  d.message_count,
-  d.last_message_at,
-  d.negotiated_price,
-  d.meeting_location,
-  d.meeting_time,
-  d.intent_detected,
-  d.sentiment_score,
-  d.completed_at,
-  d.created_at,
-  d.updated_at
+select d.*
 from completed as d
 """, changes=(
     Change("marketplace.buyers"),
@@ -217,14 +188,16 @@ from completed as d
     Change("marketplace.products"),
 ))
 def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
-    """A deal: the conversation is COMPLETED, its product SOLD to its buyer, the purchase counted. The
-    price is the one given, else the one negotiated so far, else the product's. Nothing comes back,
-    and nothing at all is changed, where the conversation is not ACTIVE, or its product is SOLD,
-    INACTIVE or kept for another buyer; products.standing says why.
+    """Complete a deal: the conversation is COMPLETED, its product SOLD to its buyer, the purchase
+    counted.
 
-    One statement, so that no reader sees one part without the others. The conversation is locked
-    first, then the product: of two conversations about one product that are completed at once, the
-    second waits, reads the product anew, finds it SOLD and changes nothing.
+    The price is the given one, or else the negotiated one, or else the product's. No row is
+    returned, and nothing is changed, if the conversation is not ACTIVE, or if its product is SOLD,
+    INACTIVE or reserved for another buyer; products.standing says why.
+
+    Implementation: it is one statement, so that no reader sees one part without the others. The
+    conversation is locked first, then the product. Of two concurrent calls for one product, the
+    second waits, reads the product again, finds it SOLD and changes nothing.
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
@@ -248,7 +221,7 @@ def count(
     status: Literal["ACTIVE", "COMPLETED", "CANCELLED", "BLOCKED", "ARCHIVED"] | UnsetType = UNSET,
     since: datetime | UnsetType = UNSET,
 ) -> Args:
-    """How many conversations there are, of a status and since a time if given.
+    """Count the conversations, of one status and since a time if given.
 
     Reads marketplace.conversations.
     SQL: sql/marketplace/conversations/count.sql
@@ -258,7 +231,7 @@ def count(
     return (status, since)
 
 
-@one[Conversation]("marketplace.conversations.create", "sql/marketplace/conversations/create.sql", 6, """\
+@one[Conversation]("marketplace.conversations.create", "sql/marketplace/conversations/create.sql", 8, """\
 insert into marketplace.conversations as c (
   wallapop_chat_id,
   product_id,
@@ -309,7 +282,9 @@ def create(
     negotiated_price: Decimal | None = None,
     completed_at: datetime | None = None,
 ) -> Args:
-    """Enter a conversation as it is: for imports. The bot begins one with start.
+    """Insert a conversation as it is: for imports.
+
+    The bot starts its conversations with start.
 
     Reads marketplace.conversations.
     Writes marketplace.conversations.
@@ -328,7 +303,7 @@ where c.id = :id
     Change("marketplace.messages", (("conversation_id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
-    """Remove a conversation and its messages. The product stays as it is.
+    """Delete a conversation and its messages; the product stays as it is.
 
     Reads marketplace.conversations.
     Writes marketplace.conversations, marketplace.messages.
@@ -339,7 +314,7 @@ def delete(*, id: int) -> Args:
     return (id,)
 
 
-@many[Conversation]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 5, """\
+@many[Conversation]("marketplace.conversations.for_buyer", "sql/marketplace/conversations/for_buyer.sql", 6, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -372,8 +347,9 @@ def for_buyer(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The conversations of a buyer, newest first. The next page comes after the last row's created_at
-    and id.
+    """List the conversations of a buyer, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.conversations.
@@ -384,7 +360,7 @@ def for_buyer(
     return (buyer_id, status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 5, """\
+@many[Conversation]("marketplace.conversations.for_product", "sql/marketplace/conversations/for_product.sql", 6, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -417,8 +393,9 @@ def for_product(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The conversations about a product, newest first: who else is interested. The next page comes
-    after the last row's created_at and id.
+    """List the conversations about a product, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.conversations.
@@ -481,7 +458,7 @@ from marketplace.conversations as c
 where c.wallapop_chat_id = :wallapop_chat_id
 """, read_only=True, session_clean=True, by_key=True)
 def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
-    """The conversation of this chat of the platform.
+    """The conversation of this chat on the platform.
 
     Reads marketplace.conversations.
     SQL: sql/marketplace/conversations/get_by_wallapop_chat_id.sql
@@ -491,7 +468,7 @@ def get_by_wallapop_chat_id(*, wallapop_chat_id: str) -> Args:
     return (wallapop_chat_id,)
 
 
-@many[Conversation]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 4, """\
+@many[Conversation]("marketplace.conversations.list", "sql/marketplace/conversations/list.sql", 6, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -519,7 +496,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Conversations, newest first. The next page comes after the last row's created_at and id.
+    """List conversations, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.conversations.
@@ -530,7 +509,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 5, """\
+@many[Conversation]("marketplace.conversations.list_active", "sql/marketplace/conversations/list_active.sql", 7, """\
 select
   c.id,
   c.wallapop_chat_id,
@@ -560,8 +539,10 @@ def list_active(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The ACTIVE conversations, the one that moved last first. The next page comes after the last row's
-    updated_at and id; one that moves in the meantime is on the first page again.
+    """List the ACTIVE conversations, the last changed first.
+
+    For the next page, pass the last row's updated_at and id. A conversation that changes in the
+    meantime moves to the first page.
 
     limit: 1..200, 50 by default.
     Reads marketplace.conversations.
@@ -572,7 +553,7 @@ def list_active(
     return (after_updated_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Conversation]("marketplace.conversations.reopen", "sql/marketplace/conversations/reopen.sql", 4, """\
+@optional[Conversation]("marketplace.conversations.reopen", "sql/marketplace/conversations/reopen.sql", 5, """\
 update marketplace.conversations as c
 set status = 'ACTIVE'
 where
@@ -604,8 +585,9 @@ returning
     Change("marketplace.conversations"),
 ))
 def reopen(*, id: int) -> Args:
-    """Take up a conversation that was CANCELLED. Nothing comes back where it was not, or its buyer is
-    blocked.
+    """Reopen a CANCELLED conversation.
+
+    No row is returned if it is not CANCELLED, or if its buyer is blocked.
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.conversations.
@@ -616,7 +598,7 @@ def reopen(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.start", "sql/marketplace/conversations/start.sql", 11, """\
+@optional[Conversation]("marketplace.conversations.start", "sql/marketplace/conversations/start.sql", 14, """\
 with
 known as (
   select
@@ -680,22 +662,7 @@ counted as (
     and e.is_new
 )
 
-select
-  k.id,
-  k.wallapop_chat_id,
-  k.product_id,
-  k.buyer_id,
-  k.status,
-  k.message_count,
-  k.last_message_at,
-  k.negotiated_price,
-  k.meeting_location,
-  k.meeting_time,
-  k.intent_detected,
-  k.sentiment_score,
-  k.completed_at,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
 select
@@ -720,14 +687,17 @@ from entered as e
     Change("marketplace.conversations"),
 ))
 def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
-    """The conversation of this chat of the platform, begun now if this is the first we hear of it, and
-    counted for the buyer. Nothing comes back for a new one of a buyer who is blocked or unknown; a
-    product that is unknown is refused (foreign key violation).
+    """Return the conversation of this chat on the platform; start and count it if there is none.
 
-    Safe when two calls race, and never two rows. A known conversation, the usual case, is only read.
-    Where another call has begun the same one since this statement began, its row cannot be seen in
-    "known": "do update" waits for that call and returns its row. xmax tells who was first: it is 0
-    in a row that was inserted, and only that one is counted.
+    No row is returned for a new conversation of a buyer who is blocked or unknown. An unknown
+    product is refused (foreign key violation).
+
+    Calls can race, and never make two rows.
+
+    Implementation: a known conversation, the usual case, is only read. If another call has started
+    the same one since this statement began, "known" cannot see its row: "do update" waits for that
+    call and returns its row. xmax is 0 in a row that was inserted, and only such a row is counted
+    for the buyer.
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers, marketplace.conversations.
@@ -738,7 +708,7 @@ def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
     return (wallapop_chat_id, product_id, buyer_id)
 
 
-@optional[Conversation]("marketplace.conversations.update", "sql/marketplace/conversations/update.sql", 5, """\
+@optional[Conversation]("marketplace.conversations.update", "sql/marketplace/conversations/update.sql", 6, """\
 update marketplace.conversations as c
 set
   negotiated_price = :negotiated_price,  --?
@@ -776,9 +746,10 @@ def update(
     sentiment_score: float | None | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a conversation, and leave the rest: an offer, where and when to meet,
-    what was understood. Its status moves by complete, cancel and reopen; cleanup
-    archives.
+    """Change the given columns of a conversation, and leave the others.
+
+    They are its offer, where and when to meet, and what was understood. complete, cancel and reopen
+    change its status; cleanup archives it.
 
     Reads marketplace.conversations.
     Writes marketplace.conversations.

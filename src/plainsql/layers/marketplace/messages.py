@@ -54,7 +54,7 @@ class Message(Row, frozen=True):
     updated_at: datetime
 
 
-@one[Message]("marketplace.messages.append", "sql/marketplace/messages/append.sql", 16, """\
+@one[Message]("marketplace.messages.append", "sql/marketplace/messages/append.sql", 18, """\
 with
 appended as (
   insert into marketplace.messages as m (
@@ -160,14 +160,16 @@ def append(
     entities: Json | None = None,
     sentiment: str | None = None,
 ) -> Args:
-    """Add a message to a conversation, and keep the conversation's count and time. A message that the
-    platform delivers again (the same wallapop_message_id) is returned as it is known, and not
-    counted. One of the buyer's is theirs without being told; only those have to be read and
-    processed.
+    """Add a message to a conversation, and update the conversation's message count and last message
+    time.
 
-    One statement, so that no reader sees the one without the other. Of messages that arrive at once
-    all count, and the later time stays: the conversation is locked and read anew for each. xmax is 0
-    in a row that was inserted, and not in one that was there.
+    A message that the platform delivers again (the same wallapop_message_id) is returned as it is
+    known, and not counted. A message of type USER_MESSAGE is assigned to the conversation's buyer if
+    none is given; only such messages have to be read and processed.
+
+    Implementation: it is one statement, so that no reader sees one change without the other.
+    Concurrent messages are all counted, and the latest time stays: the conversation is locked and
+    read again for each. xmax is 0 in a row that was inserted, and not in one that existed.
 
     Reads marketplace.conversations, marketplace.messages.
     Writes marketplace.conversations, marketplace.messages.
@@ -187,7 +189,7 @@ def append(
     )
 
 
-@many[Message]("marketplace.messages.claim_unprocessed", "sql/marketplace/messages/claim_unprocessed.sql", 10, """\
+@many[Message]("marketplace.messages.claim_unprocessed", "sql/marketplace/messages/claim_unprocessed.sql", 12, """\
 with
 free as (
   select m.id
@@ -228,22 +230,7 @@ claimed as (
     m.updated_at
 )
 
-select
-  cl.id,
-  cl.wallapop_message_id,
-  cl.conversation_id,
-  cl.buyer_id,
-  cl.content,
-  cl.message_type,
-  cl.intent,
-  cl.entities,
-  cl.sentiment,
-  cl.is_read,
-  cl.is_processed,
-  cl.claimed_until,
-  cl.claims,
-  cl.created_at,
-  cl.updated_at
+select cl.*
 from claimed as cl
 order by cl.created_at, cl.id
 """, session_clean=True, changes=(
@@ -255,12 +242,14 @@ order by cl.created_at, cl.id
     )),
 ))
 def claim_unprocessed(*, limit: int = 20, seconds: float = 300.0) -> Args:
-    """Take up the oldest messages that are still to be processed, for so many seconds: no other worker
-    gets them in that time. mark_processed ends it; where a worker dies, they are free again when the
-    time is over. Claims says how many times each was taken up, this time included: many times is a
-    message on which workers die.
+    """Claim the oldest unprocessed messages for so many seconds: no other worker gets them in that
+    time.
 
-    What another worker is just claiming is skipped and not waited for.
+    mark_processed ends the claim; if the worker dies, the messages are free again when the time is
+    over. The column claims counts the claims of each message, this one included: a high number means
+    a message on which workers die.
+
+    Rows that another worker is claiming at the moment are skipped, not waited for.
 
     limit: 1..200, 20 by default.
     seconds: 1..86400, 300 by default.
@@ -279,7 +268,7 @@ from marketplace.messages as m
 where m.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many messages there are, since a time if given.
+    """Count the messages, since a time if given.
 
     Reads marketplace.messages.
     SQL: sql/marketplace/messages/count.sql
@@ -297,7 +286,7 @@ where
   and not m.is_read
 """, read_only=True, session_clean=True)
 def count_unread(*, conversation_id: int) -> Args:
-    """How many messages of a conversation nobody has read.
+    """Count the unread messages of a conversation.
 
     Reads marketplace.messages.
     SQL: sql/marketplace/messages/count_unread.sql
@@ -307,7 +296,7 @@ def count_unread(*, conversation_id: int) -> Args:
     return (conversation_id,)
 
 
-@one[Message]("marketplace.messages.create", "sql/marketplace/messages/create.sql", 13, """\
+@one[Message]("marketplace.messages.create", "sql/marketplace/messages/create.sql", 15, """\
 insert into marketplace.messages as m (
   wallapop_message_id,
   conversation_id,
@@ -372,8 +361,10 @@ def create(
     is_processed: bool = True,
     created_at: datetime | None = None,
 ) -> Args:
-    """Enter a message without its conversation's count and time: for imports. A talk goes on with
-    append.
+    """Insert a message without updating its conversation's message count and last message time: for
+    imports.
+
+    To continue a conversation, use append.
 
     Reads marketplace.messages.
     Writes marketplace.messages.
@@ -409,7 +400,7 @@ where m.id = :id
     Change("marketplace.messages", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
-    """Remove a message. Its conversation's count and time stay.
+    """Delete a message; its conversation's message count and last message time stay.
 
     Reads marketplace.messages.
     Writes marketplace.messages.
@@ -442,7 +433,7 @@ where m.created_at >= :since
 order by m.created_at, m.id
 """, read_only=True, session_clean=True)
 def export(*, since: datetime) -> Args:
-    """Every message since a time, oldest first: to be streamed.
+    """List every message since a time, oldest first; meant to be streamed.
 
     Reads marketplace.messages.
     SQL: sql/marketplace/messages/export.sql
@@ -483,7 +474,7 @@ def get_by_id(*, id: int) -> Args:
     return (id,)
 
 
-@many[Message]("marketplace.messages.history", "sql/marketplace/messages/history.sql", 5, """\
+@many[Message]("marketplace.messages.history", "sql/marketplace/messages/history.sql", 6, """\
 select
   m.id,
   m.wallapop_message_id,
@@ -514,8 +505,9 @@ def history(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """All messages of a conversation, newest first. The next page comes after the last row's created_at
-    and id.
+    """List all messages of a conversation, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.messages.
@@ -526,7 +518,7 @@ def history(
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("marketplace.messages.list", "sql/marketplace/messages/list.sql", 4, """\
+@many[Message]("marketplace.messages.list", "sql/marketplace/messages/list.sql", 6, """\
 select
   m.id,
   m.wallapop_message_id,
@@ -554,7 +546,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Messages, newest first. The next page comes after the last row's created_at and id.
+    """List messages, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.messages.
@@ -565,7 +559,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Message]("marketplace.messages.mark_processed", "sql/marketplace/messages/mark_processed.sql", 4, """\
+@optional[Message]("marketplace.messages.mark_processed", "sql/marketplace/messages/mark_processed.sql", 5, """\
 update marketplace.messages as m
 set
   intent = :intent,        --?
@@ -607,8 +601,9 @@ def mark_processed(
     sentiment: str | None | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Note that a message was processed, and what was understood of it if that is given. Nothing comes
-    back where it was processed already: of two workers one is told so.
+    """Mark a message as processed, with its intent, entities and sentiment if given.
+
+    No row is returned if it was already processed: of two workers, one gets no row.
 
     Reads marketplace.messages.
     Writes marketplace.messages.
@@ -619,7 +614,7 @@ def mark_processed(
     return (intent, entities, sentiment, id)
 
 
-@count_("marketplace.messages.mark_read", "sql/marketplace/messages/mark_read.sql", 3, """\
+@count_("marketplace.messages.mark_read", "sql/marketplace/messages/mark_read.sql", 4, """\
 update marketplace.messages as m
 set is_read = true
 where
@@ -630,7 +625,8 @@ where
     Change("marketplace.messages", (("conversation_id", "parameter", "conversation_id"),)),
 ))
 def mark_read(*, conversation_id: int, until: datetime | UnsetType = UNSET) -> Args:
-    """Note that a conversation's messages were read, up to a time if given; how many were not before.
+    """Mark a conversation's messages as read, up to a time if given; return the number that were
+    unread.
 
     Reads marketplace.messages.
     Writes marketplace.messages.
@@ -666,27 +662,12 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.wallapop_message_id,
-  n.conversation_id,
-  n.buyer_id,
-  n.content,
-  n.message_type,
-  n.intent,
-  n.entities,
-  n.sentiment,
-  n.is_read,
-  n.is_processed,
-  n.claimed_until,
-  n.claims,
-  n.created_at,
-  n.updated_at
+select n.*
 from newest as n
 order by n.created_at, n.id
 """, read_only=True, session_clean=True)
 def recent(*, conversation_id: int, limit: int = 10) -> Args:
-    """The last messages of a conversation, oldest first: what a model is given as its context.
+    """List the last messages of a conversation, oldest first, as context for a model.
 
     limit: 1..200, 10 by default.
     Reads marketplace.messages.
@@ -744,7 +725,7 @@ def update(
     is_processed: bool | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a message, and leave the rest.
+    """Change the given columns of a message, and leave the others.
 
     Reads marketplace.messages.
     Writes marketplace.messages.

@@ -79,7 +79,7 @@ class ProductStanding(Row, frozen=True):
     sold_price: Decimal | None
 
 
-@optional[Product]("marketplace.products.activate", "sql/marketplace/products/activate.sql", 3, """\
+@optional[Product]("marketplace.products.activate", "sql/marketplace/products/activate.sql", 5, """\
 update marketplace.products as p
 set status = 'AVAILABLE'
 where
@@ -110,7 +110,9 @@ returning
     Change("marketplace.products"),
 ))
 def activate(*, id: int) -> Args:
-    """Put a product that is INACTIVE on sale again. Nothing comes back where it is not INACTIVE.
+    """Make an INACTIVE product AVAILABLE again.
+
+    No row is returned if it is not INACTIVE.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -121,7 +123,7 @@ def activate(*, id: int) -> Args:
     return (id,)
 
 
-@optional[int]("marketplace.products.bump_views", "sql/marketplace/products/bump_views.sql", 5, """\
+@optional[int]("marketplace.products.bump_views", "sql/marketplace/products/bump_views.sql", 6, """\
 update marketplace.products as p
 set views_count = p.views_count + :by
 where p.id = :id
@@ -130,8 +132,9 @@ returning p.views_count
     Change("marketplace.products"),
 ))
 def bump_views(*, by: int = 1, id: int) -> Args:
-    """Count views of a product, one unless told. Counts that arrive at once all count. The new number
-    of views comes back; nothing where there is no such product.
+    """Add to the view count of a product, one view by default; return the new count.
+
+    Concurrent calls all count. No row is returned if there is no such product.
 
     by: 1.., 1 by default.
     Reads marketplace.products.
@@ -156,7 +159,7 @@ def count(
     status: Literal["AVAILABLE", "RESERVED", "SOLD", "INACTIVE"] | UnsetType = UNSET,
     since: datetime | UnsetType = UNSET,
 ) -> Args:
-    """How many products there are, of a status and since a time if given.
+    """Count the products, of one status and since a time if given.
 
     Reads marketplace.products.
     SQL: sql/marketplace/products/count.sql
@@ -166,7 +169,7 @@ def count(
     return (status, since)
 
 
-@one[Product]("marketplace.products.create", "sql/marketplace/products/create.sql", 13, """\
+@one[Product]("marketplace.products.create", "sql/marketplace/products/create.sql", 14, """\
 insert into marketplace.products as p (
   wallapop_id,
   title,
@@ -241,8 +244,9 @@ def create(
     sold_at: datetime | None = None,
     sold_price: Decimal | None = None,
 ) -> Args:
-    """Enter a product as it is, even a sold one: for imports. A product of the platform is entered with
-    upsert_by_wallapop_id, as often as it is seen.
+    """Insert a product as it is, even a sold one: for imports.
+
+    To save a product of the platform, as often as it is seen, use upsert_by_wallapop_id.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -273,7 +277,7 @@ def create(
     )
 
 
-@optional[Product]("marketplace.products.deactivate", "sql/marketplace/products/deactivate.sql", 3, """\
+@optional[Product]("marketplace.products.deactivate", "sql/marketplace/products/deactivate.sql", 5, """\
 update marketplace.products as p
 set status = 'INACTIVE'
 where
@@ -304,7 +308,9 @@ returning
     Change("marketplace.products"),
 ))
 def deactivate(*, id: int) -> Args:
-    """Take a product off sale without having sold it. Nothing comes back where it is SOLD or INACTIVE.
+    """Make a product INACTIVE: it is off sale without having been sold.
+
+    No row is returned if it is SOLD or INACTIVE.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -315,15 +321,16 @@ def deactivate(*, id: int) -> Args:
     return (id,)
 
 
-@count_("marketplace.products.delete", "sql/marketplace/products/delete.sql", 4, """\
+@count_("marketplace.products.delete", "sql/marketplace/products/delete.sql", 5, """\
 delete from marketplace.products as p
 where p.id = :id
 """, session_clean=True, changes=(
     Change("marketplace.products", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: int) -> Args:
-    """Remove a product. One that somebody has asked for is refused (foreign key violation): deactivate
-    takes it off sale.
+    """Delete a product.
+
+    A product with conversations is refused (foreign key violation): deactivate takes it off sale.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -400,7 +407,7 @@ where p.wallapop_id = :wallapop_id
     Dependency("marketplace.products", "wallapop_id", "wallapop_id"),
 )))
 def get_by_wallapop_id(*, wallapop_id: str) -> Args:
-    """The product that the platform knows by this id.
+    """The product with this id on the platform.
 
     Reads marketplace.products.
     SQL: sql/marketplace/products/get_by_wallapop_id.sql
@@ -410,7 +417,7 @@ def get_by_wallapop_id(*, wallapop_id: str) -> Args:
     return (wallapop_id,)
 
 
-@many[Product]("marketplace.products.list", "sql/marketplace/products/list.sql", 5, """\
+@many[Product]("marketplace.products.list", "sql/marketplace/products/list.sql", 6, """\
 select
   p.id,
   p.wallapop_id,
@@ -447,8 +454,9 @@ def list(
     after_id: int | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Products of every status, newest first; those of one status if given. The next page comes after
-    the last row's created_at and id.
+    """List products, newest first, of one status if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads marketplace.products.
@@ -459,7 +467,7 @@ def list(
     return (status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Product]("marketplace.products.list_available", "sql/marketplace/products/list_available.sql", 12, """\
+@many[Product]("marketplace.products.list_available", "sql/marketplace/products/list_available.sql", 13, """\
 select
   p.id,
   p.wallapop_id,
@@ -513,13 +521,14 @@ def list_available(
     limit: int = 50,
     order: Literal["newest", "cheapest", "dearest"] = "newest",
 ) -> Args:
-    """What is on sale: of a category, in a price range, in a condition if given; newest, cheapest or
-    dearest first. The next page comes after the last row's created_at and id where the order is
-    newest, after its price and id (after_price where it is cheapest, below_price where it is
-    dearest).
+    """List the AVAILABLE products, newest, cheapest or most expensive first.
 
-    The last column of the order adds nothing: it keeps the list whole when the lines before it are
-    left out.
+    Filters, each if given: a category, a price range and a condition. For the next page, pass the
+    last row's created_at and id if the order is newest, its price and id otherwise (the price as
+    after_price if the order is cheapest, as below_price if it is dearest).
+
+    Implementation: the last column of the order adds nothing: it keeps the list valid when the
+    optional lines before it are left out.
 
     limit: 1..200, 50 by default.
     Reads marketplace.products.
@@ -551,7 +560,7 @@ def list_available(
     )
 
 
-@optional[Product]("marketplace.products.release", "sql/marketplace/products/release.sql", 3, """\
+@optional[Product]("marketplace.products.release", "sql/marketplace/products/release.sql", 5, """\
 update marketplace.products as p
 set status = 'AVAILABLE'
 where
@@ -582,7 +591,9 @@ returning
     Change("marketplace.products"),
 ))
 def release(*, id: int) -> Args:
-    """Put a product that is RESERVED on sale again. Nothing comes back where it is not RESERVED.
+    """Make a RESERVED product AVAILABLE again.
+
+    No row is returned if it is not RESERVED.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -593,7 +604,7 @@ def release(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Product]("marketplace.products.reserve", "sql/marketplace/products/reserve.sql", 8, """\
+@optional[Product]("marketplace.products.reserve", "sql/marketplace/products/reserve.sql", 10, """\
 update marketplace.products as p
 set
   status = 'RESERVED',
@@ -632,10 +643,12 @@ returning
     Change("marketplace.products"),
 ))
 def reserve(*, buyer_id: int | None = None, id: int) -> Args:
-    """Keep a product that is AVAILABLE, for a buyer if one is named. Nothing comes back, and nothing is
-    changed, where it is not AVAILABLE or the buyer is blocked; standing says why.
+    """Reserve an AVAILABLE product, for a buyer if given.
 
-    Of many who reserve at once one succeeds: the others wait for its row, read it anew, and find it
+    No row is returned, and nothing is changed, if it is not AVAILABLE or the buyer is blocked;
+    standing says why.
+
+    Of many concurrent calls one succeeds: the others wait for its row, read it again, and find it
     RESERVED.
 
     Reads marketplace.buyers, marketplace.products.
@@ -647,7 +660,7 @@ def reserve(*, buyer_id: int | None = None, id: int) -> Args:
     return (buyer_id, id)
 
 
-@optional[Product]("marketplace.products.sell", "sql/marketplace/products/sell.sql", 9, """\
+@optional[Product]("marketplace.products.sell", "sql/marketplace/products/sell.sql", 11, """\
 with
 sold as (
   update marketplace.products as p
@@ -694,38 +707,20 @@ counted as (
   where b.id = so.sold_to_id
 )
 
-select
-  so.id,
-  so.wallapop_id,
-  so.title,
-  so.description,
-  so.price,
-  so.currency,
-  so.status,
-  so.category,
-  so.condition,
-  so.location,
-  so.views_count,
-  so.favorites_count,
-  so.listed_at,
-  so.reserved_at,
-  so.reserved_for_id,
-  so.sold_at,
-  so.sold_to_id,
-  so.sold_price,
-  so.created_at,
-  so.updated_at
+select so.*
 from sold as so
 """, changes=(
     Change("marketplace.buyers"),
     Change("marketplace.products"),
 ))
 def sell(*, price: Decimal | None = None, buyer_id: int | None = None, id: int) -> Args:
-    """Note a product as sold, for its price unless another is given, to the buyer named or the one it
-    is kept for, whose purchases it counts. Nothing comes back, and nothing is changed, where it is
-    SOLD or INACTIVE, or kept for another buyer than the one named; standing says why.
+    """Mark a product as SOLD, and count the purchase for its buyer.
 
-    A sale that was agreed in a conversation is noted with conversations.complete.
+    The price is the product's unless another is given. The buyer is the given one, or else the one
+    it is reserved for. No row is returned, and nothing is changed, if it is SOLD, INACTIVE, or
+    reserved for another buyer than the given one; standing says why.
+
+    To record a sale that was agreed in a conversation, use conversations.complete.
 
     Reads marketplace.buyers, marketplace.products.
     Writes marketplace.buyers, marketplace.products.
@@ -736,7 +731,7 @@ def sell(*, price: Decimal | None = None, buyer_id: int | None = None, id: int) 
     return (price, buyer_id, id)
 
 
-@optional[ProductStanding]("marketplace.products.standing", "sql/marketplace/products/standing.sql", 4, """\
+@optional[ProductStanding]("marketplace.products.standing", "sql/marketplace/products/standing.sql", 6, """\
 select
   p.id,
   p.status,
@@ -755,8 +750,10 @@ left join marketplace.buyers as bought on p.sold_to_id = bought.id
 where p.id = :id
 """, read_only=True, session_clean=True, by_key=True)
 def standing(*, id: int) -> Args:
-    """Whether a product can be reserved or sold now, and if not, what stands in the way: its status,
-    for whom it is kept and since when, to whom it was sold and when. Never from a cache.
+    """Check whether a product can be reserved or sold now, and return the reason if it cannot.
+
+    The reason is its status, for whom it is reserved and since when, to whom it was sold and when.
+    The result is never cached.
 
     Reads marketplace.buyers, marketplace.products.
     SQL: sql/marketplace/products/standing.sql
@@ -766,7 +763,7 @@ def standing(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Product]("marketplace.products.update", "sql/marketplace/products/update.sql", 4, """\
+@optional[Product]("marketplace.products.update", "sql/marketplace/products/update.sql", 6, """\
 update marketplace.products as p
 set
   title = :title,              --?
@@ -815,8 +812,10 @@ def update(
     listed_at: datetime | UnsetType = UNSET,
     id: int,
 ) -> Args:
-    """Change what is given of a product, and leave the rest. Its status moves by reserve, release,
-    sell, deactivate and activate, its counts by bump_views and upsert_by_wallapop_id.
+    """Change the given columns of a product, and leave the others.
+
+    reserve, release, sell, deactivate and activate change its status; bump_views and
+    upsert_by_wallapop_id change its counts.
 
     Reads marketplace.products.
     Writes marketplace.products.
@@ -834,7 +833,7 @@ def update(
     return (title, description, price, currency, category, condition, location, listed_at, id)
 
 
-@one[Product]("marketplace.products.upsert_by_wallapop_id", "sql/marketplace/products/upsert_by_wallapop_id.sql", 15, """\
+@one[Product]("marketplace.products.upsert_by_wallapop_id", "sql/marketplace/products/upsert_by_wallapop_id.sql", 16, """\
 insert into marketplace.products as p (
   wallapop_id,
   title,
@@ -911,11 +910,12 @@ def upsert_by_wallapop_id(
     favorites_count: int | None = None,
     listed_at: datetime | None = None,
 ) -> Args:
-    """Enter a product as the platform shows it, or bring the one we have up to date. What is not given
-    stays as it was; so does its status, which moves by reserve, release, sell, deactivate and
-    activate.
+    """Insert a product as the platform shows it, or update the known one.
 
-    Safe when two calls race: the second one updates what the first one entered.
+    Columns that are not given stay as they are. So does the status, which reserve, release, sell,
+    deactivate and activate change.
+
+    Calls can race: the second one updates the row that the first one inserted.
 
     Reads marketplace.products.
     Writes marketplace.products.

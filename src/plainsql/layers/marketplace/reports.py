@@ -40,7 +40,7 @@ class HourOfDay(Row, frozen=True):
     sales: int
 
 
-@many[DailyLine]("marketplace.reports.daily", "sql/marketplace/reports/daily.sql", 16, """\
+@many[DailyLine]("marketplace.reports.daily", "sql/marketplace/reports/daily.sql", 19, """\
 with
 facts as (
   select
@@ -139,19 +139,22 @@ order by
   l.scope asc, l.revenue desc nulls last, l.conversations desc, l.category asc, l.currency asc
 """, read_only=True, session_clean=True)
 def daily(*, day: date, time_zone: str) -> Args:
-    """What a day brought, as it is counted in a time zone ("Europe/Madrid"): a line for the day,
-    always; one for each currency; one for each category and currency. Categories come first, the one
-    with the largest revenue before the others, the day last.
+    """Report on a day in a time zone ("Europe/Madrid"): by category and currency, by currency, and in
+    all.
 
-    Conversations are those begun on the day. Asked are those in which the buyer wrote on the day,
-    answered those of them in which the bot wrote after the buyer's first message and before the day
-    was over: the response rate is the one by the other, null where nobody asked. Sales are products
-    sold on the day; their revenue has no line for the day, since currencies do not add up. The time
-    to sale runs from listed_at.
+    There is always one line for the whole day, one for each currency, and one for each category and
+    currency. Lines of categories come first, the largest revenue before the others; the line of the
+    day comes last.
 
-    The day's bounds are computed and the columns left bare, so that their indexes serve; days of 23
-    and 25 hours come out right. The limit 1 changes nothing: with it the conversations of the day
-    are looked up by their key, and never all of them read.
+    conversations counts those begun on the day. asked counts those in which the buyer wrote on the
+    day. answered counts those of them in which the bot wrote after the buyer's first message and
+    before the day was over. The response rate is answered divided by asked, and null if asked is 0.
+    sales counts the products sold on the day; the line of the day has no revenue, since currencies
+    do not add up. The time to sale begins at listed_at.
+
+    Implementation: the day's bounds are computed and the columns are left bare, so that their
+    indexes are used. Days of 23 and 25 hours are right. The limit 1 does not change the result: with
+    it, the conversations of the day are looked up by primary key, and the table is never read whole.
 
     Reads marketplace.conversations, marketplace.messages, marketplace.products.
     SQL: sql/marketplace/reports/daily.sql
@@ -220,9 +223,9 @@ left join counted as n on h.starts_at = n.starts_at
 order by h.starts_at
 """, read_only=True, session_clean=True, not_null=("starts_at",))
 def hourly(*, day: date, time_zone: str) -> Args:
-    """The hours of a day, as it is counted in a time zone: in each what buyers wrote, what the bot
-    wrote, and what was sold. Hours in which nothing happened are there too; days on which clocks
-    change have 23 or 25.
+    """Report on each hour of a day in a time zone: messages of buyers, messages of the bot, and sales.
+
+    Hours without events are included. Days on which clocks change have 23 or 25 hours.
 
     Reads marketplace.messages, marketplace.products.
     SQL: sql/marketplace/reports/hourly.sql

@@ -65,7 +65,7 @@ class Appointment(Row, frozen=True):
     created_at: datetime
 
 
-@many[AgendaEntry]("realty.appointments.agenda_of_day", "sql/realty/appointments/agenda_of_day.sql", 8, """\
+@many[AgendaEntry]("realty.appointments.agenda_of_day", "sql/realty/appointments/agenda_of_day.sql", 7, """\
 select
   a.id,
   a.scheduled_for,
@@ -103,11 +103,10 @@ def agenda_of_day(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 200,
 ) -> Args:
-    """The visits of one day as it is counted in a time zone ("America/Lima"), earliest first: who
-    comes, and to see what.
+    """List the visits of one day in a time zone ("America/Lima"), earliest first, with lead and home.
 
-    The day's bounds are computed and the column is left bare, so that its index serves; days of 23
-    and 25 hours, where clocks are changed, come out right.
+    Implementation: the day's bounds are computed and the column is left bare, so that its index is
+    used. Days of 23 and 25 hours, on which clocks change, are right.
 
     limit: 1..1000, 200 by default.
     Reads realty.appointments, realty.leads, realty.projects, realty.properties.
@@ -125,7 +124,7 @@ def agenda_of_day(
     return (day, time_zone, project_id, after_scheduled_for, after_id, bounded("limit", limit, 1, 1000))
 
 
-@one[Appointment]("realty.appointments.book", "sql/realty/appointments/book.sql", 9, """\
+@one[Appointment]("realty.appointments.book", "sql/realty/appointments/book.sql", 11, """\
 insert into realty.appointments as a (
   lead_id,
   conversation_id,
@@ -170,12 +169,14 @@ def book(
     scheduled_for: datetime,
     notes: str | None = None,
 ) -> Args:
-    """Book a visit to a home. A second one of the same lead at the same time is refused (unique
-    violation of appointments_one_per_lead_and_time_key), and so is a home that is not in the project
-    or a conversation of another lead (foreign key violation).
+    """Book a visit to a home.
 
-    Refused by an error and not by returning nothing: a bot that overlooks a missing row confirms a
-    visit that nobody has booked.
+    A second visit of the same lead at the same time is refused (unique violation of
+    appointments_one_per_lead_and_time_key). So is a home of another project, or a conversation of
+    another lead (foreign key violation).
+
+    A refusal is an error, not an empty result: a bot that overlooks a missing row would confirm a
+    visit that is not booked.
 
     Reads realty.appointments.
     Writes realty.appointments.
@@ -192,7 +193,7 @@ def book(
     return (lead_id, conversation_id, project_id, property_id, scheduled_for, notes)
 
 
-@optional[Appointment]("realty.appointments.cancel", "sql/realty/appointments/cancel.sql", 4, """\
+@optional[Appointment]("realty.appointments.cancel", "sql/realty/appointments/cancel.sql", 5, """\
 update realty.appointments as a
 set cancelled_at = now()
 where
@@ -218,8 +219,9 @@ returning
     )),
 ))
 def cancel(*, id: UUID) -> Args:
-    """Call a visit off, and keep that it was booked. Nothing comes back where there is no such visit or
-    it is cancelled already.
+    """Cancel a visit, and keep the row.
+
+    No row is returned if there is no such visit or it is already cancelled.
 
     Reads realty.appointments.
     Writes realty.appointments.
@@ -236,7 +238,7 @@ from realty.appointments as a
 where a.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many appointments there are, since a time if given.
+    """Count the appointments, since a time if given.
 
     Reads realty.appointments.
     SQL: sql/realty/appointments/count.sql
@@ -246,7 +248,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Appointment]("realty.appointments.create", "sql/realty/appointments/create.sql", 5, """\
+@one[Appointment]("realty.appointments.create", "sql/realty/appointments/create.sql", 7, """\
 insert into realty.appointments as a (
   lead_id,
   conversation_id,
@@ -294,7 +296,9 @@ def create(
     notes: str | None = None,
     cancelled_at: datetime | None = None,
 ) -> Args:
-    """Enter an appointment as it was, even a cancelled one: for imports. A lead books with book.
+    """Insert an appointment as it was, even a cancelled one: for imports.
+
+    To book a visit for a lead, use book.
 
     Reads realty.appointments.
     Writes realty.appointments.
@@ -311,14 +315,16 @@ def create(
     return (lead_id, conversation_id, project_id, property_id, scheduled_for, notes, cancelled_at)
 
 
-@count_("realty.appointments.delete", "sql/realty/appointments/delete.sql", 3, """\
+@count_("realty.appointments.delete", "sql/realty/appointments/delete.sql", 5, """\
 delete from realty.appointments as a
 where a.id = :id
 """, session_clean=True, changes=(
     Change("realty.appointments", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove an appointment without a trace. One that will not take place is cancelled with cancel.
+    """Delete an appointment.
+
+    To keep a record of a visit that will not take place, use cancel.
 
     Reads realty.appointments.
     Writes realty.appointments.
@@ -354,7 +360,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Appointment]("realty.appointments.list", "sql/realty/appointments/list.sql", 5, """\
+@many[Appointment]("realty.appointments.list", "sql/realty/appointments/list.sql", 6, """\
 select
   a.id,
   a.lead_id,
@@ -380,8 +386,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Appointments, of one lead if given, cancelled ones too, newest first. The next page comes after
-    the last row's created_at and id.
+    """List appointments, cancelled ones too, newest first, of one lead if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.appointments.
@@ -392,7 +399,7 @@ def list(
     return (lead_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Appointment]("realty.appointments.reschedule", "sql/realty/appointments/reschedule.sql", 5, """\
+@optional[Appointment]("realty.appointments.reschedule", "sql/realty/appointments/reschedule.sql", 6, """\
 update realty.appointments as a
 set scheduled_for = :scheduled_for
 where
@@ -418,9 +425,10 @@ returning
     )),
 ))
 def reschedule(*, scheduled_for: datetime, id: UUID) -> Args:
-    """Move a visit to another time. Nothing comes back where there is no such visit or it is cancelled;
-    a time at which the lead has another visit is refused (unique violation of
-    appointments_one_per_lead_and_time_key).
+    """Move a visit to another time.
+
+    No row is returned if there is no such visit or it is cancelled. A time at which the lead has
+    another visit is refused (unique violation of appointments_one_per_lead_and_time_key).
 
     Reads realty.appointments.
     Writes realty.appointments.
@@ -458,7 +466,7 @@ def upcoming_for_lead(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The visits that a lead still has before them, soonest first.
+    """List a lead's future visits, soonest first.
 
     limit: 1..200, 50 by default.
     Reads realty.appointments.
@@ -469,7 +477,7 @@ def upcoming_for_lead(
     return (lead_id, after_scheduled_for, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Appointment]("realty.appointments.update", "sql/realty/appointments/update.sql", 5, """\
+@optional[Appointment]("realty.appointments.update", "sql/realty/appointments/update.sql", 6, """\
 update realty.appointments as a
 set
   conversation_id = :conversation_id,  --?
@@ -503,9 +511,10 @@ def update(
     cancelled_at: datetime | None | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of an appointment, and leave the rest.
+    """Change the given columns of an appointment, and leave the others.
 
-    The last assignment changes nothing: it keeps the list whole when any line before it is left out.
+    Implementation: the last assignment changes nothing: it keeps the list valid when the optional
+    lines before it are left out.
 
     Reads realty.appointments.
     Writes realty.appointments.

@@ -47,7 +47,7 @@ from realty.conversations as c
 where c.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many conversations there are, since a time if given.
+    """Count the conversations, since a time if given.
 
     Reads realty.conversations.
     SQL: sql/realty/conversations/count.sql
@@ -57,7 +57,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Conversation]("realty.conversations.create", "sql/realty/conversations/create.sql", 5, """\
+@one[Conversation]("realty.conversations.create", "sql/realty/conversations/create.sql", 6, """\
 insert into realty.conversations as c (
   lead_id,
   most_recent_project_id
@@ -82,8 +82,9 @@ returning
     )),
 ))
 def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args:
-    """Begin a conversation with a lead, perhaps about a project. Its last message is now, until one is
-    appended.
+    """Start a conversation with a lead, about a project if given.
+
+    The time of its last message is now, until a message is appended.
 
     Reads realty.conversations.
     Writes realty.conversations.
@@ -94,7 +95,7 @@ def create(*, lead_id: UUID, most_recent_project_id: UUID | None = None) -> Args
     return (lead_id, most_recent_project_id)
 
 
-@count_("realty.conversations.delete", "sql/realty/conversations/delete.sql", 3, """\
+@count_("realty.conversations.delete", "sql/realty/conversations/delete.sql", 5, """\
 delete from realty.conversations as c
 where c.id = :id
 """, session_clean=True, changes=(
@@ -102,7 +103,9 @@ where c.id = :id
     Change("realty.messages", (("conversation_id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a conversation and its messages. One with appointments is refused (foreign key violation).
+    """Delete a conversation and its messages.
+
+    A conversation with appointments is refused (foreign key violation).
 
     Reads realty.conversations.
     Writes realty.conversations, realty.messages.
@@ -113,7 +116,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Conversation]("realty.conversations.get_active_for_lead", "sql/realty/conversations/get_active_for_lead.sql", 4, """\
+@optional[Conversation]("realty.conversations.get_active_for_lead", "sql/realty/conversations/get_active_for_lead.sql", 5, """\
 select
   c.id,
   c.lead_id,
@@ -130,8 +133,9 @@ order by c.last_message_at desc, c.id desc
 limit 1
 """, read_only=True, session_clean=True)
 def get_active_for_lead(*, lead_id: UUID, since: datetime | UnsetType = UNSET) -> Args:
-    """The conversation this lead is in: the one whose last message is the latest, and not older than a
-    time if given.
+    """The current conversation of a lead: the one with the latest message.
+
+    If a time is given, the message must not be older.
 
     Reads realty.conversations.
     SQL: sql/realty/conversations/get_active_for_lead.sql
@@ -164,7 +168,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Conversation]("realty.conversations.list", "sql/realty/conversations/list.sql", 5, """\
+@many[Conversation]("realty.conversations.list", "sql/realty/conversations/list.sql", 6, """\
 select
   c.id,
   c.lead_id,
@@ -188,8 +192,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Conversations, of one lead if given, newest first. The next page comes after the last row's
-    created_at and id.
+    """List conversations, newest first, of one lead if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.conversations.
@@ -200,7 +205,7 @@ def list(
     return (lead_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Conversation]("realty.conversations.list_stale", "sql/realty/conversations/list_stale.sql", 6, """\
+@many[Conversation]("realty.conversations.list_stale", "sql/realty/conversations/list_stale.sql", 7, """\
 select
   c.id,
   c.lead_id,
@@ -224,9 +229,10 @@ def list_stale(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The conversations in which the lead has not answered and nothing was said since a time: whom to
-    write again. The longest-waiting first. The next page comes after the last row's last_message_at
-    and id.
+    """List the conversations to follow up: the lead has not answered, and there was no message since a
+    time.
+
+    The longest waiting come first. For the next page, pass the last row's last_message_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.conversations.
@@ -237,7 +243,7 @@ def list_stale(
     return (since, after_last_message_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Conversation]("realty.conversations.touch", "sql/realty/conversations/touch.sql", 4, """\
+@optional[Conversation]("realty.conversations.touch", "sql/realty/conversations/touch.sql", 5, """\
 update realty.conversations as c
 set
   most_recent_project_id = :most_recent_project_id,  --?
@@ -261,8 +267,9 @@ def touch(
     is_answered_by_lead: bool | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Note that something was said just now, and which project it was about if that is given. For what
-    was said elsewhere: messages.append does this by itself.
+    """Set the time of a conversation's last message to now, and its project if given.
+
+    Use it for what was said elsewhere: messages.append does this by itself.
 
     Reads realty.conversations.
     Writes realty.conversations.
@@ -302,7 +309,7 @@ def update(
     is_answered_by_lead: bool | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a conversation, and leave the rest.
+    """Change the given columns of a conversation, and leave the others.
 
     Reads realty.conversations.
     Writes realty.appointments, realty.conversations.

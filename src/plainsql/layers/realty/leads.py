@@ -47,7 +47,7 @@ from realty.leads as l
 where l.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many leads there are, since a time if given.
+    """Count the leads, since a time if given.
 
     Reads realty.leads.
     SQL: sql/realty/leads/count.sql
@@ -57,7 +57,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Lead]("realty.leads.create", "sql/realty/leads/create.sql", 8, """\
+@one[Lead]("realty.leads.create", "sql/realty/leads/create.sql", 9, """\
 insert into realty.leads as l (
   name,
   email,
@@ -92,8 +92,9 @@ def create(
     phone: str | None = None,
     telegram_chat_id: str | None = None,
 ) -> Args:
-    """Enter a lead. A Telegram chat belongs to one lead only: a second one is refused (unique
-    violation).
+    """Create a lead.
+
+    A Telegram chat belongs to one lead only: a second lead is refused (unique violation).
 
     Reads realty.leads.
     Writes realty.leads.
@@ -112,7 +113,7 @@ where l.id = :id
     Change("realty.messages"),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a lead with all that was said and booked: conversations, messages, appointments.
+    """Delete a lead with their conversations, messages and appointments.
 
     Reads realty.leads.
     Writes realty.appointments, realty.conversations, realty.leads, realty.messages.
@@ -161,7 +162,7 @@ order by l.created_at desc, l.id desc
 limit 1
 """, read_only=True, session_clean=True)
 def get_by_phone(*, phone: str) -> Args:
-    """The lead with this phone; where several share it, the one who came last.
+    """The lead with this phone; the newest one if several share it.
 
     Reads realty.leads.
     SQL: sql/realty/leads/get_by_phone.sql
@@ -184,7 +185,7 @@ from realty.leads as l
 where l.telegram_chat_id = :telegram_chat_id
 """, read_only=True, session_clean=True, by_key=True)
 def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
-    """The lead who talks to us from this Telegram chat.
+    """The lead of this Telegram chat.
 
     Reads realty.leads.
     SQL: sql/realty/leads/get_by_telegram_chat_id.sql
@@ -194,7 +195,7 @@ def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     return (telegram_chat_id,)
 
 
-@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 12, """\
+@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 14, """\
 with
 known as (
   select
@@ -227,37 +228,25 @@ entered as (
     l.updated_at
 )
 
-select
-  k.id,
-  k.name,
-  k.email,
-  k.phone,
-  k.telegram_chat_id,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.name,
-  e.email,
-  e.phone,
-  e.telegram_chat_id,
-  e.created_at,
-  e.updated_at
+select e.*
 from entered as e
 """, session_clean=True, changes=(
     Change("realty.leads"),
 ))
 def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | None = None) -> Args:
-    """The lead of this Telegram chat, entered now if this is the first we hear of them. A name we
-    already know stays.
+    """Return the lead of this Telegram chat; create it if there is none.
 
-    Safe when two calls race, and exactly one row in every case. A known lead, the usual case, is
-    only read; it costs no dead row, no lock, updated_at stays. A new one is inserted. Where another
-    call has entered the same lead since this statement began, its row cannot be seen in "known", and
-    "on conflict do nothing" would return nothing at all; "do update" waits for that call, locks its
-    row and returns it.
+    A name that is already known is kept.
+
+    Calls can race: each gets exactly one row.
+
+    Implementation: a known lead, the usual case, is only read: no dead row, no lock, and updated_at
+    stays. A new one is inserted. If another call has inserted the same lead since this statement
+    began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
+    update" waits for that call, locks its row and returns it.
 
     Reads realty.leads.
     Writes realty.leads.
@@ -266,7 +255,7 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
     return (telegram_chat_id, name)
 
 
-@many[Lead]("realty.leads.list", "sql/realty/leads/list.sql", 4, """\
+@many[Lead]("realty.leads.list", "sql/realty/leads/list.sql", 6, """\
 select
   l.id,
   l.name,
@@ -286,7 +275,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Leads, newest first. The next page comes after the last row's created_at and id.
+    """List leads, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.leads.
@@ -325,7 +316,7 @@ def update(
     telegram_chat_id: str | None | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a lead, and leave the rest.
+    """Change the given columns of a lead, and leave the others.
 
     Reads realty.leads.
     Writes realty.leads.

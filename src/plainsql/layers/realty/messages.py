@@ -65,12 +65,7 @@ moved as (
     and c.last_message_at <= ap.created_at
 )
 
-select
-  ap.id,
-  ap.conversation_id,
-  ap.type,
-  ap.content,
-  ap.created_at
+select ap.*
 from appended as ap
 """, session_clean=True, changes=(
     Change("realty.conversations"),
@@ -80,11 +75,11 @@ from appended as ap
     )),
 ))
 def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
-    """Add a message to a conversation, and note in the conversation when the last word was said and
-    whose it is.
+    """Add a message to a conversation, and set the conversation's last message time and sender.
 
-    One statement, so that no reader sees the one without the other. Of two messages that arrive at
-    once the conversation keeps the later: the row is locked and read anew before the comparison.
+    Implementation: it is one statement, so that no reader sees one change without the other. Of two
+    concurrent messages the conversation keeps the later: the row is locked and read again before the
+    comparison.
 
     Reads realty.conversations, realty.messages.
     Writes realty.conversations, realty.messages.
@@ -101,7 +96,7 @@ from realty.messages as m
 where m.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many messages there are, since a time if given.
+    """Count the messages, since a time if given.
 
     Reads realty.messages.
     SQL: sql/realty/messages/count.sql
@@ -111,7 +106,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Message]("realty.messages.create", "sql/realty/messages/create.sql", 4, """\
+@one[Message]("realty.messages.create", "sql/realty/messages/create.sql", 5, """\
 insert into realty.messages as m (
   conversation_id,
   type,
@@ -135,8 +130,9 @@ returning
     )),
 ))
 def create(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
-    """Enter a message without moving its conversation's last_message_at: for imports. A talk goes on
-    with append.
+    """Insert a message without changing its conversation's last_message_at: for imports.
+
+    To continue a conversation, use append.
 
     Reads realty.messages.
     Writes realty.messages.
@@ -154,7 +150,7 @@ where m.id = :id
     Change("realty.messages", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a message. Its conversation's last_message_at stays.
+    """Delete a message; its conversation's last_message_at stays.
 
     Reads realty.messages.
     Writes realty.messages.
@@ -177,7 +173,7 @@ where m.created_at >= :since
 order by m.created_at, m.id
 """, read_only=True, session_clean=True)
 def export(*, since: datetime) -> Args:
-    """Every message since a time, oldest first: to be streamed.
+    """List every message since a time, oldest first; meant to be streamed.
 
     Reads realty.messages.
     SQL: sql/realty/messages/export.sql
@@ -208,7 +204,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Message]("realty.messages.history", "sql/realty/messages/history.sql", 5, """\
+@many[Message]("realty.messages.history", "sql/realty/messages/history.sql", 6, """\
 select
   m.id,
   m.conversation_id,
@@ -229,8 +225,9 @@ def history(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """All messages of a conversation, newest first. The next page comes after the last row's created_at
-    and id.
+    """List all messages of a conversation, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.messages.
@@ -241,7 +238,7 @@ def history(
     return (conversation_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("realty.messages.list", "sql/realty/messages/list.sql", 4, """\
+@many[Message]("realty.messages.list", "sql/realty/messages/list.sql", 6, """\
 select
   m.id,
   m.conversation_id,
@@ -259,7 +256,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Messages, newest first. The next page comes after the last row's created_at and id.
+    """List messages, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.messages.
@@ -285,19 +284,14 @@ newest as (
   limit :limit
 )
 
-select
-  n.id,
-  n.conversation_id,
-  n.type,
-  n.content,
-  n.created_at
+select n.*
 from newest as n
 order by n.created_at, n.id
 """, read_only=True, session_clean=True, cache=CachedRead(300, (
     Dependency("realty.messages", "conversation_id", "conversation_id"),
 )))
 def recent(*, conversation_id: UUID, limit: int = 5) -> Args:
-    """The last messages of a conversation, oldest first: what a model is given as its context.
+    """List the last messages of a conversation, oldest first, as context for a model.
 
     limit: 1..200, 5 by default.
     Reads realty.messages.
@@ -308,7 +302,7 @@ def recent(*, conversation_id: UUID, limit: int = 5) -> Args:
     return (conversation_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Message]("realty.messages.update", "sql/realty/messages/update.sql", 5, """\
+@optional[Message]("realty.messages.update", "sql/realty/messages/update.sql", 6, """\
 update realty.messages as m
 set
   type = :type,        --?
@@ -333,9 +327,10 @@ def update(
     content: str | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a message, and leave the rest.
+    """Change the given columns of a message, and leave the others.
 
-    The last assignment changes nothing: it keeps the list whole when any line before it is left out.
+    Implementation: the last assignment changes nothing: it keeps the list valid when the optional
+    lines before it are left out.
 
     Reads realty.messages.
     Writes realty.messages.

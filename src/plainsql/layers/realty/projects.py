@@ -106,7 +106,7 @@ from realty.projects as pr
 where pr.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many projects there are, since a time if given.
+    """Count the projects, since a time if given.
 
     Reads realty.projects.
     SQL: sql/realty/projects/count.sql
@@ -116,7 +116,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Project]("realty.projects.create", "sql/realty/projects/create.sql", 10, """\
+@one[Project]("realty.projects.create", "sql/realty/projects/create.sql", 12, """\
 insert into realty.projects as pr (
   name,
   description,
@@ -171,7 +171,9 @@ def create(
     includes_parking: bool = False,
     has_showroom: bool = False,
 ) -> Args:
-    """Enter a project. Its embedding is given afterwards, by set_embedding.
+    """Create a project.
+
+    Its embedding is set later, by set_embedding.
 
     Reads realty.projects.
     Writes realty.projects.
@@ -199,7 +201,7 @@ def create(
     )
 
 
-@count_("realty.projects.delete", "sql/realty/projects/delete.sql", 3, """\
+@count_("realty.projects.delete", "sql/realty/projects/delete.sql", 5, """\
 delete from realty.projects as pr
 where pr.id = :id
 """, session_clean=True, changes=(
@@ -208,7 +210,9 @@ where pr.id = :id
     Change("realty.properties", (("project_id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a project and its properties. One with appointments is refused (foreign key violation).
+    """Delete a project and its properties.
+
+    A project with appointments is refused (foreign key violation).
 
     Reads realty.projects.
     Writes realty.conversations, realty.projects, realty.properties.
@@ -256,7 +260,7 @@ where
   and pr.embedding is not null
 """, read_only=True, session_clean=True, by_key=True)
 def get_embedding(*, id: UUID) -> Args:
-    """The embedding of a project; nothing where it is still to be computed.
+    """The embedding of a project; no row if it is not computed yet.
 
     Reads realty.projects.
     SQL: sql/realty/projects/get_embedding.sql
@@ -266,7 +270,7 @@ def get_embedding(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Project]("realty.projects.list", "sql/realty/projects/list.sql", 5, """\
+@many[Project]("realty.projects.list", "sql/realty/projects/list.sql", 6, """\
 select
   pr.id,
   pr.name,
@@ -296,8 +300,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Projects, of one district if given (in any letter case), newest first. The next page comes after
-    the last row's created_at and id.
+    """List projects, newest first, of one district if given (in any letter case).
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.projects.
@@ -308,7 +313,7 @@ def list(
     return (district, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectText]("realty.projects.list_without_embedding", "sql/realty/projects/list_without_embedding.sql", 7, """\
+@many[ProjectText]("realty.projects.list_without_embedding", "sql/realty/projects/list_without_embedding.sql", 8, """\
 select
   pr.id,
   concat_ws(
@@ -328,9 +333,10 @@ def list_without_embedding(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The projects whose embedding is still to be computed, each with the text to compute it from.
-    Oldest first. The next page comes after the last row's created_at and id; after set_embedding the
-    first page is a new one.
+    """List the projects without an embedding, oldest first, each with the text to compute it from.
+
+    For the next page, pass the last row's created_at and id; after set_embedding, the first page has
+    new rows.
 
     limit: 1..200, 50 by default.
     Reads realty.projects.
@@ -341,7 +347,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 14, """\
+@many[ProjectMatch]("realty.projects.search", "sql/realty/projects/search.sql", 15, """\
 with
 nearest as (
   select
@@ -402,16 +408,17 @@ def search(
     min_bedrooms: int | UnsetType = UNSET,
     limit: int = 5,
 ) -> Args:
-    """The projects nearest in meaning, nearest first: cosine distance, 0 (the same) to 2 (the
-    opposite). If given, only those in a district (in any letter case), with parking or without, and
-    with a home of a type, in a price range, with at least so many bedrooms: one home that is all of
-    that.
+    """Search projects by meaning, nearest first, with the cosine distance: 0 (the same) to 2 (the
+    opposite).
 
-    The inner query orders by distance alone, so that it can come from the HNSW index: see
-    properties/search.sql.
+    Filters, each if given: a district (in any letter case), parking, and a home with a type, in a
+    price range and with a minimum number of bedrooms. One home must satisfy all conditions on homes.
 
-    The one-row side of the left join lets projects without homes through as long as nothing is asked
-    of the homes: each condition on them fails on nulls.
+    Implementation: the inner query orders by distance alone, so that the HNSW index can deliver the
+    order: see properties/search.sql.
+
+    The one-row side of the left join keeps projects without homes as long as there is no condition
+    on homes: each such condition fails on nulls.
 
     limit: 1..200, 5 by default.
     Reads realty.projects, realty.properties, realty.typologies.
@@ -440,7 +447,7 @@ def search(
     )
 
 
-@many[ProjectHybridMatch]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 20, """\
+@many[ProjectHybridMatch]("realty.projects.search_hybrid", "sql/realty/projects/search_hybrid.sql", 21, """\
 with
 nearest as (
   select
@@ -551,20 +558,21 @@ def search_hybrid(
     words: str,
     limit: int = 5,
 ) -> Args:
-    """The projects that fit best by meaning and by words together, best first. The filters are those of
-    search.
+    """Search projects by meaning and by words together, best match first.
 
-    Each side ranks by itself, and a row's score is the sum of 1 / (60 + rank) over the sides that
-    found it. This is reciprocal rank fusion, with the k of Cormack, Clarke and Büttcher, "Reciprocal
-    Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009. Ranks need
-    no common scale; distances and word ranks have none.
+    It has the filters of search. The words are read as a web search: all must occur, "or" between
+    two, quotes for a phrase, a minus to exclude. candidates is the number of rows that each side may
+    contribute.
 
-    Words are read as a web search reads them: all must occur, "or" between two, quotes for a phrase,
-    a minus to exclude. Candidates is how many each side may bring. For the inner query by distance,
-    see search.
+    Implementation: each side ranks its own rows, and the score of a row is the sum of 1 / (60 +
+    rank) over the sides that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke
+    and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods", SIGIR 2009. Ranks need no common scale; distances and word ranks have none.
 
-    The one-row side of the left join lets projects without homes through as long as nothing is asked
-    of the homes: each condition on them fails on nulls.
+    For the inner query by distance, see search.
+
+    The one-row side of the left join keeps projects without homes as long as there is no condition
+    on homes: each such condition fails on nulls.
 
     candidates: 1..1000, 50 by default.
     limit: 1..200, 5 by default.
@@ -598,7 +606,7 @@ def search_hybrid(
     )
 
 
-@count_("realty.projects.set_embedding", "sql/realty/projects/set_embedding.sql", 4, """\
+@count_("realty.projects.set_embedding", "sql/realty/projects/set_embedding.sql", 6, """\
 update realty.projects as pr
 set embedding = :embedding
 where pr.id = :id
@@ -606,8 +614,10 @@ where pr.id = :id
     Change("realty.projects", (("id", "parameter", "id"),)),
 ))
 def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None, id: UUID) -> Args:
-    """Keep the embedding of a project's text: 1,536 numbers, of any length but zero, since nearness is
-    the cosine's. Null forgets it: the project is then listed by list_without_embedding.
+    """Set the embedding of a project's text; null removes it.
+
+    It has 1,536 numbers. Its length is any but zero, since nearness is the cosine's.
+    list_without_embedding lists a project whose embedding is null.
 
     Reads realty.projects.
     Writes realty.projects.
@@ -618,7 +628,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     return (embedding, id)
 
 
-@optional[Project]("realty.projects.update", "sql/realty/projects/update.sql", 4, """\
+@optional[Project]("realty.projects.update", "sql/realty/projects/update.sql", 5, """\
 update realty.projects as pr
 set
   name = :name,                          --?
@@ -664,8 +674,9 @@ def update(
     has_showroom: bool | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a project, and leave the rest. The embedding stays that of the old text
-    until set_embedding gives a new one.
+    """Change the given columns of a project, and leave the others.
+
+    The embedding stays that of the old text until set_embedding replaces it.
 
     Reads realty.projects.
     Writes realty.projects.

@@ -141,7 +141,7 @@ from realty.properties as p
 where p.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many properties there are, since a time if given.
+    """Count the properties, since a time if given.
 
     Reads realty.properties.
     SQL: sql/realty/properties/count.sql
@@ -151,7 +151,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Property]("realty.properties.create", "sql/realty/properties/create.sql", 5, """\
+@one[Property]("realty.properties.create", "sql/realty/properties/create.sql", 7, """\
 insert into realty.properties as p (
   project_id,
   typology_id,
@@ -203,7 +203,9 @@ def create(
     view_type: str | None = None,
     floor_no: str | None = None,
 ) -> Args:
-    """Enter a property of a project. Its embedding is given afterwards, by set_embedding.
+    """Create a property of a project.
+
+    Its embedding is set later, by set_embedding.
 
     Reads realty.properties.
     Writes realty.properties.
@@ -221,14 +223,16 @@ def create(
     return (project_id, typology_id, title, type, description, pricing, view_type, floor_no)
 
 
-@count_("realty.properties.delete", "sql/realty/properties/delete.sql", 3, """\
+@count_("realty.properties.delete", "sql/realty/properties/delete.sql", 5, """\
 delete from realty.properties as p
 where p.id = :id
 """, session_clean=True, changes=(
     Change("realty.properties", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a property. One with appointments is refused (foreign key violation).
+    """Delete a property.
+
+    A property with appointments is refused (foreign key violation).
 
     Reads realty.properties.
     Writes realty.properties.
@@ -274,7 +278,7 @@ where
   and p.embedding is not null
 """, read_only=True, session_clean=True, by_key=True)
 def get_embedding(*, id: UUID) -> Args:
-    """The embedding of a property; nothing where it is still to be computed.
+    """The embedding of a property; no row if it is not computed yet.
 
     Reads realty.properties.
     SQL: sql/realty/properties/get_embedding.sql
@@ -284,7 +288,7 @@ def get_embedding(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Property]("realty.properties.list", "sql/realty/properties/list.sql", 5, """\
+@many[Property]("realty.properties.list", "sql/realty/properties/list.sql", 6, """\
 select
   p.id,
   p.project_id,
@@ -312,8 +316,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Properties, of one type if given, newest first. The next page comes after the last row's
-    created_at and id.
+    """List properties, newest first, of one type if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.properties.
@@ -324,7 +329,7 @@ def list(
     return (type, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyWithTypology]("realty.properties.list_by_project", "sql/realty/properties/list_by_project.sql", 9, """\
+@many[PropertyWithTypology]("realty.properties.list_by_project", "sql/realty/properties/list_by_project.sql", 10, """\
 select
   p.id,
   p.project_id,
@@ -369,12 +374,13 @@ def list_by_project(
     limit: int = 50,
     order: Literal["newest", "cheapest"],
 ) -> Args:
-    """The homes of a project, each with its typology, newest or cheapest first. The next page comes
-    after the last row's created_at and id where the order is newest, after its pricing and id where
-    it is cheapest.
+    """List the homes of a project with their typologies, newest or cheapest first.
 
-    The last column of the order adds nothing: it keeps the list whole when either line before it is
-    left out.
+    For the next page, pass the last row's created_at and id if the order is newest, its pricing and
+    id if it is cheapest.
+
+    Implementation: the last column of the order adds nothing: it keeps the list valid when the
+    optional lines before it are left out.
 
     limit: 1..200, 50 by default.
     Reads realty.properties, realty.typologies.
@@ -400,7 +406,7 @@ def list_by_project(
     )
 
 
-@many[PropertyText]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 7, """\
+@many[PropertyText]("realty.properties.list_without_embedding", "sql/realty/properties/list_without_embedding.sql", 8, """\
 select
   p.id,
   concat_ws('. ', p.title, p.type, p.description, p.view_type, pr.name, pr.district) as text,
@@ -419,9 +425,10 @@ def list_without_embedding(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The properties whose embedding is still to be computed, each with the text to compute it from.
-    Oldest first. The next page comes after the last row's created_at and id; after set_embedding the
-    first page is a new one.
+    """List the properties without an embedding, oldest first, each with the text to compute it from.
+
+    For the next page, pass the last row's created_at and id; after set_embedding, the first page has
+    new rows.
 
     limit: 1..200, 50 by default.
     Reads realty.projects, realty.properties.
@@ -432,7 +439,7 @@ def list_without_embedding(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 17, """\
+@many[PropertyMatch]("realty.properties.search", "sql/realty/properties/search.sql", 19, """\
 with
 nearest as (
   select
@@ -498,19 +505,21 @@ def search(
     includes_parking: bool | UnsetType = UNSET,
     limit: int = 5,
 ) -> Args:
-    """The homes nearest in meaning, nearest first: cosine distance, 0 (the same) to 2 (the opposite).
-    If given, only those in a district (in any letter case), of a type, in a price range, with at
-    least so many bedrooms, with parking or without.
+    """Search homes by meaning, nearest first, with the cosine distance: 0 (the same) to 2 (the
+    opposite).
 
-    The inner query orders by distance alone: only that order, bare and with a limit, can come from
-    the HNSW index; ties are broken outside. The joins hang on primary keys, so rows stay in the
-    index's order and the scan ends at the limit.
+    Filters, each if given: a district (in any letter case), a type, a price range, a minimum number
+    of bedrooms, and parking.
 
-    Filters are applied to what the index yields, so that the scan must be able to go on: plainsql's
-    connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = strict_order.
+    Implementation: the inner query orders by distance alone: the HNSW index can only deliver that
+    order, bare and with a limit. Ties are broken outside. The joins are on primary keys, so rows
+    stay in the index's order and the scan ends at the limit.
 
-    The outer order is by distance + 0: an expression that the planner does not take for the index's
-    order, so that it sorts. With relaxed_order that index's order is only nearly one.
+    Filters are applied to the rows that the index yields, so the scan must be able to continue.
+    plainsql's connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = strict_order.
+
+    The outer order is by distance + 0, an expression that the planner does not take for the index's
+    order, so that it sorts. With relaxed_order the index's own order is only approximate.
 
     limit: 1..200, 5 by default.
     Reads realty.projects, realty.properties, realty.typologies.
@@ -539,7 +548,7 @@ def search(
     )
 
 
-@many[PropertyHybridMatch]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 17, """\
+@many[PropertyHybridMatch]("realty.properties.search_hybrid", "sql/realty/properties/search_hybrid.sql", 18, """\
 with
 nearest as (
   select
@@ -649,17 +658,18 @@ def search_hybrid(
     words: str,
     limit: int = 5,
 ) -> Args:
-    """The homes that fit best by meaning and by words together, best first. The filters are those of
-    search.
+    """Search homes by meaning and by words together, best match first.
 
-    Each side ranks by itself, and a row's score is the sum of 1 / (60 + rank) over the sides that
-    found it. This is reciprocal rank fusion, with the k of Cormack, Clarke and Büttcher, "Reciprocal
-    Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009. Ranks need
-    no common scale; distances and word ranks have none.
+    It has the filters of search. The words are read as a web search: all must occur, "or" between
+    two, quotes for a phrase, a minus to exclude. candidates is the number of rows that each side may
+    contribute.
 
-    Words are read as a web search reads them: all must occur, "or" between two, quotes for a phrase,
-    a minus to exclude. Candidates is how many each side may bring. For the inner query by distance,
-    see search.
+    Implementation: each side ranks its own rows, and the score of a row is the sum of 1 / (60 +
+    rank) over the sides that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke
+    and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods", SIGIR 2009. Ranks need no common scale; distances and word ranks have none.
+
+    For the inner query by distance, see search.
 
     candidates: 1..1000, 50 by default.
     limit: 1..200, 5 by default.
@@ -693,7 +703,7 @@ def search_hybrid(
     )
 
 
-@count_("realty.properties.set_embedding", "sql/realty/properties/set_embedding.sql", 4, """\
+@count_("realty.properties.set_embedding", "sql/realty/properties/set_embedding.sql", 6, """\
 update realty.properties as p
 set embedding = :embedding
 where p.id = :id
@@ -701,8 +711,10 @@ where p.id = :id
     Change("realty.properties", (("id", "parameter", "id"),)),
 ))
 def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None, id: UUID) -> Args:
-    """Keep the embedding of a property's text: 1,536 numbers, of any length but zero, since nearness is
-    the cosine's. Null forgets it: the property is then listed by list_without_embedding.
+    """Set the embedding of a property's text; null removes it.
+
+    It has 1,536 numbers. Its length is any but zero, since nearness is the cosine's.
+    list_without_embedding lists a property whose embedding is null.
 
     Reads realty.properties.
     Writes realty.properties.
@@ -713,7 +725,7 @@ def set_embedding(*, embedding: Vector | Sequence[float] | SupportsArray | None,
     return (embedding, id)
 
 
-@optional[Property]("realty.properties.update", "sql/realty/properties/update.sql", 4, """\
+@optional[Property]("realty.properties.update", "sql/realty/properties/update.sql", 5, """\
 update realty.properties as p
 set
   project_id = :project_id,    --?
@@ -754,8 +766,9 @@ def update(
     floor_no: str | None | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a property, and leave the rest. The embedding stays that of the old text
-    until set_embedding gives a new one.
+    """Change the given columns of a property, and leave the others.
+
+    The embedding stays that of the old text until set_embedding replaces it.
 
     Reads realty.properties.
     Writes realty.appointments, realty.properties.

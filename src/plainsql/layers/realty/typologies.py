@@ -38,7 +38,7 @@ from realty.typologies as t
 where t.created_at >= :since  --?
 """, read_only=True, session_clean=True)
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many typologies there are, since a time if given.
+    """Count the typologies, since a time if given.
 
     Reads realty.typologies.
     SQL: sql/realty/typologies/count.sql
@@ -87,7 +87,7 @@ def create(
     num_bathrooms: int,
     area_m2: str | None = None,
 ) -> Args:
-    """Enter a typology: a floor plan that many properties share.
+    """Create a typology: a floor plan that many properties share.
 
     Reads realty.typologies.
     Writes realty.typologies.
@@ -98,14 +98,16 @@ def create(
     return (name, description, type, num_bedrooms, num_bathrooms, area_m2)
 
 
-@count_("realty.typologies.delete", "sql/realty/typologies/delete.sql", 3, """\
+@count_("realty.typologies.delete", "sql/realty/typologies/delete.sql", 5, """\
 delete from realty.typologies as t
 where t.id = :id
 """, session_clean=True, changes=(
     Change("realty.typologies", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a typology. One that properties follow is refused (foreign key violation).
+    """Delete a typology.
+
+    A typology that properties use is refused (foreign key violation).
 
     Reads realty.typologies.
     Writes realty.typologies.
@@ -141,7 +143,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[Typology]("realty.typologies.list", "sql/realty/typologies/list.sql", 4, """\
+@many[Typology]("realty.typologies.list", "sql/realty/typologies/list.sql", 6, """\
 select
   t.id,
   t.name,
@@ -163,7 +165,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Typologies, newest first. The next page comes after the last row's created_at and id.
+    """List typologies, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads realty.typologies.
@@ -208,7 +212,7 @@ def update(
     area_m2: str | None | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a typology, and leave the rest.
+    """Change the given columns of a typology, and leave the others.
 
     Reads realty.typologies.
     Writes realty.typologies.

@@ -70,7 +70,7 @@ where
   and c.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many channels there are, since a time if given.
+    """Count the channels, since a time if given.
 
     Reads whatsapp.channels.
     SQL: sql/whatsapp/channels/count.sql
@@ -80,7 +80,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Channel]("whatsapp.channels.create", "sql/whatsapp/channels/create.sql", 11, """\
+@one[Channel]("whatsapp.channels.create", "sql/whatsapp/channels/create.sql", 12, """\
 insert into whatsapp.channels as c (
   tenant_id,
   id,
@@ -135,11 +135,12 @@ def create(
     messages_per_second: int = 80,
     access_token: str,
 ) -> Args:
-    """Enter a number, pending until verify. A second channel of the same phone_number_id is refused
-    (unique violation).
+    """Create the channel of a number; it is pending until verify.
 
-    Tenant and id are given and not made here: the access token is encrypted for this row before it
-    is sent. The policy refuses any tenant but the current one.
+    A second channel with the same phone_number_id is refused (unique violation).
+
+    The caller passes tenant and id, because the access token is encrypted for this row before it is
+    sent. The row-level security policy refuses any tenant but the current one.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -168,7 +169,7 @@ def create(
     )
 
 
-@count_("whatsapp.channels.delete", "sql/whatsapp/channels/delete.sql", 3, """\
+@count_("whatsapp.channels.delete", "sql/whatsapp/channels/delete.sql", 5, """\
 delete from whatsapp.channels as c
 where
   c.tenant_id = (select whatsapp.current_tenant())
@@ -177,7 +178,9 @@ where
     Change("whatsapp.channels", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a channel. One with messages is refused (foreign key violation): suspend it.
+    """Delete a channel.
+
+    A channel with messages is refused (foreign key violation): use suspend instead.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -188,7 +191,7 @@ def delete(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[ChannelToken]("whatsapp.channels.get_access_token", "sql/whatsapp/channels/get_access_token.sql", 5, """\
+@optional[ChannelToken]("whatsapp.channels.get_access_token", "sql/whatsapp/channels/get_access_token.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -199,8 +202,9 @@ where
   and c.id = :id
 """, read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_access_token(*, id: UUID) -> Args:
-    """What a channel's requests to WhatsApp are signed with. Nowhere else is it read, so that no list,
-    log or cache has it by the way.
+    """The access token that signs a channel's requests to WhatsApp.
+
+    No other query reads it, so that it gets into no list, log or cache by accident.
 
     Reads whatsapp.channels.
     SQL: sql/whatsapp/channels/get_access_token.sql
@@ -260,7 +264,7 @@ where
   and c.phone_number_id = :phone_number_id
 """, read_only=True, session_clean=True, row_security={"whatsapp.channels": ("app.jwt_tenant",)})
 def get_by_phone_number_id(*, phone_number_id: str) -> Args:
-    """The channel of the number that a webhook names.
+    """The channel of the phone_number_id in a webhook.
 
     Reads whatsapp.channels.
     SQL: sql/whatsapp/channels/get_by_phone_number_id.sql
@@ -270,7 +274,7 @@ def get_by_phone_number_id(*, phone_number_id: str) -> Args:
     return (phone_number_id,)
 
 
-@many[Channel]("whatsapp.channels.list", "sql/whatsapp/channels/list.sql", 4, """\
+@many[Channel]("whatsapp.channels.list", "sql/whatsapp/channels/list.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -297,7 +301,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Channels, newest first. The next page comes after the last row's created_at and id.
+    """List channels, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.channels.
@@ -308,7 +314,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Channel]("whatsapp.channels.list_active", "sql/whatsapp/channels/list_active.sql", 5, """\
+@many[Channel]("whatsapp.channels.list_active", "sql/whatsapp/channels/list_active.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -339,8 +345,9 @@ def list_active(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The channels that can send: verified and active, of one organization if given, newest first. The
-    next page comes after the last row's created_at and id.
+    """List the channels that can send, verified and active, newest first, of one organization if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.channels.
@@ -351,7 +358,7 @@ def list_active(
     return (organization_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Channel]("whatsapp.channels.list_by_organization", "sql/whatsapp/channels/list_by_organization.sql", 5, """\
+@many[Channel]("whatsapp.channels.list_by_organization", "sql/whatsapp/channels/list_by_organization.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -380,8 +387,9 @@ def list_by_organization(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """The channels of an organization, newest first. The next page comes after the last row's
-    created_at and id.
+    """List the channels of an organization, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.channels.
@@ -392,7 +400,7 @@ def list_by_organization(
     return (organization_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Channel]("whatsapp.channels.resume", "sql/whatsapp/channels/resume.sql", 4, """\
+@optional[Channel]("whatsapp.channels.resume", "sql/whatsapp/channels/resume.sql", 5, """\
 update whatsapp.channels as c
 set status = case when c.is_verified then 'active' else 'pending' end
 where
@@ -420,8 +428,9 @@ returning
     )),
 ))
 def resume(*, id: UUID) -> Args:
-    """Let a suspended channel send again: active where it is verified, pending where it is not. Nothing
-    comes back where it is not suspended.
+    """Resume a suspended channel: it is active if it is verified, pending otherwise.
+
+    No row is returned if it is not suspended.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -432,7 +441,7 @@ def resume(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Channel]("whatsapp.channels.rotate_access_token", "sql/whatsapp/channels/rotate_access_token.sql", 4, """\
+@optional[Channel]("whatsapp.channels.rotate_access_token", "sql/whatsapp/channels/rotate_access_token.sql", 6, """\
 update whatsapp.channels as c
 set access_token = :access_token
 where
@@ -460,7 +469,9 @@ returning
     )),
 ))
 def rotate_access_token(*, access_token: str, tenant_id: UUID, id: UUID) -> Args:
-    """Put a new access token in the place of the old one. It is encrypted for this row of this tenant.
+    """Replace the access token of a channel.
+
+    The new token is encrypted for this row of this tenant.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -502,7 +513,7 @@ returning
     )),
 ))
 def suspend(*, id: UUID) -> Args:
-    """Stop a channel: nothing more is sent from it until resume.
+    """Suspend a channel: nothing is sent from it until resume.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -513,7 +524,7 @@ def suspend(*, id: UUID) -> Args:
     return (id,)
 
 
-@optional[Channel]("whatsapp.channels.update", "sql/whatsapp/channels/update.sql", 3, """\
+@optional[Channel]("whatsapp.channels.update", "sql/whatsapp/channels/update.sql", 5, """\
 update whatsapp.channels as c
 set
   organization_id = :organization_id,            --?
@@ -556,7 +567,9 @@ def update(
     messages_per_second: int | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a channel, and leave the rest. Its access token has rotate_access_token.
+    """Change the given columns of a channel, and leave the others.
+
+    To change its access token, use rotate_access_token.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.
@@ -585,7 +598,7 @@ def update(
     )
 
 
-@optional[Channel]("whatsapp.channels.verify", "sql/whatsapp/channels/verify.sql", 4, """\
+@optional[Channel]("whatsapp.channels.verify", "sql/whatsapp/channels/verify.sql", 5, """\
 update whatsapp.channels as c
 set
   is_verified = true,
@@ -614,8 +627,9 @@ returning
     )),
 ))
 def verify(*, id: UUID) -> Args:
-    """Note that WhatsApp has verified the number. A pending channel is active from now on; a suspended
-    one stays so until resume.
+    """Mark a channel as verified by WhatsApp.
+
+    A pending channel becomes active; a suspended one stays suspended until resume.
 
     Reads whatsapp.channels.
     Writes whatsapp.channels.

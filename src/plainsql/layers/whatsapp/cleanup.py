@@ -15,7 +15,7 @@ from plainsql.query import Args, NullError, bounded, count, many
 __all__ = ["tenants", "webhook_events"]
 
 
-@many[UUID]("whatsapp.cleanup.tenants", "sql/whatsapp/cleanup/tenants.sql", 8, """\
+@many[UUID]("whatsapp.cleanup.tenants", "sql/whatsapp/cleanup/tenants.sql", 10, """\
 with recursive
 tenants as (
   (
@@ -44,10 +44,12 @@ from tenants as t
 where t.tenant_id is not null
 """, read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, not_null=("tenant_id",))
 def tenants() -> Args:
-    """The tenants with events that were worked off, so that each can be cleaned up: for a role that
-    row-level security does not bind.
+    """List the tenants with processed webhook events, so that each can be cleaned up.
 
-    From one tenant to the next by the index, however many events there are of each.
+    It needs a role that row-level security does not restrict.
+
+    Implementation: the recursive query steps through the index from one tenant to the next, however
+    many events each tenant has.
 
     Reads whatsapp.webhook_events.
     SQL: sql/whatsapp/cleanup/tenants.sql
@@ -55,7 +57,7 @@ def tenants() -> Args:
     return ()
 
 
-@count("whatsapp.cleanup.webhook_events", "sql/whatsapp/cleanup/webhook_events.sql", 7, """\
+@count("whatsapp.cleanup.webhook_events", "sql/whatsapp/cleanup/webhook_events.sql", 11, """\
 with
 old as (
   select w.id
@@ -76,9 +78,13 @@ where
     Change("whatsapp.webhook_events"),
 ))
 def webhook_events(*, days: int = 30, limit: int = 1000) -> Args:
-    """Remove the events that were worked off more than so many days ago, the oldest so many of them;
-    how many comes back. A redelivery of one that is gone would be kept as new; WhatsApp tries for 7
-    days. As webhook_events.purge, see there.
+    """Delete events that were processed more than so many days ago, the oldest first; return the
+    number.
+
+    One batch: repeat it until it deletes none. A redelivery of a deleted event would be saved as a
+    new one; WhatsApp retries for 7 days.
+
+    Implementation: see webhook_events.purge.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

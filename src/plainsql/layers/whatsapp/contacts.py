@@ -69,7 +69,7 @@ returning
     )),
 ))
 def block(*, id: UUID) -> Args:
-    """Want nothing more to do with a contact: send_message refuses to write to them.
+    """Block a contact: send_message refuses to write to them.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
@@ -88,7 +88,7 @@ where
   and c.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"whatsapp.contacts": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many contacts there are, since a time if given.
+    """Count the contacts, since a time if given.
 
     Reads whatsapp.contacts.
     SQL: sql/whatsapp/contacts/count.sql
@@ -98,7 +98,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Contact]("whatsapp.contacts.create", "sql/whatsapp/contacts/create.sql", 8, """\
+@one[Contact]("whatsapp.contacts.create", "sql/whatsapp/contacts/create.sql", 9, """\
 insert into whatsapp.contacts as c (
   phone_number,
   display_name,
@@ -138,8 +138,9 @@ def create(
     last_seen: datetime | None = None,
     is_blocked: bool = False,
 ) -> Args:
-    """Enter a contact. A second one of the same number is refused (unique violation); save takes
-    either.
+    """Create a contact.
+
+    A second contact with the same number is refused (unique violation); save accepts it.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
@@ -160,7 +161,7 @@ where
     Change("whatsapp.messages", (("contact_id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a contact. The messages stay, and do not name it any more.
+    """Delete a contact; their messages stay, without the contact.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts, whatsapp.messages.
@@ -217,7 +218,7 @@ where
     Dependency("whatsapp.contacts", "phone_number", "phone_number"),
 ), scoped=True, settings=("app.jwt_tenant",)))
 def get_by_phone(*, phone_number: str) -> Args:
-    """The contact of this number.
+    """The contact with this number.
 
     Reads whatsapp.contacts.
     SQL: sql/whatsapp/contacts/get_by_phone.sql
@@ -227,7 +228,7 @@ def get_by_phone(*, phone_number: str) -> Args:
     return (phone_number,)
 
 
-@many[Contact]("whatsapp.contacts.list", "sql/whatsapp/contacts/list.sql", 4, """\
+@many[Contact]("whatsapp.contacts.list", "sql/whatsapp/contacts/list.sql", 6, """\
 select
   c.id,
   c.tenant_id,
@@ -251,7 +252,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Contacts, newest first. The next page comes after the last row's created_at and id.
+    """List contacts, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.contacts.
@@ -262,7 +265,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[Contact]("whatsapp.contacts.save", "sql/whatsapp/contacts/save.sql", 7, """\
+@one[Contact]("whatsapp.contacts.save", "sql/whatsapp/contacts/save.sql", 9, """\
 insert into whatsapp.contacts as c (
   phone_number,
   display_name,
@@ -304,8 +307,10 @@ def save(
     profile_pic_url: str | None = None,
     last_seen: datetime | None = None,
 ) -> Args:
-    """The contact of this number: entered now, or with what is given changed. What is null leaves what
-    we know. Safe when several calls race.
+    """Create the contact with this number, or update it with the given values; null leaves a value as
+    it is.
+
+    Any number of calls can race.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
@@ -316,7 +321,7 @@ def save(
     return (phone_number, display_name, profile_pic_url, last_seen)
 
 
-@optional[Contact]("whatsapp.contacts.touch_last_seen", "sql/whatsapp/contacts/touch_last_seen.sql", 5, """\
+@optional[Contact]("whatsapp.contacts.touch_last_seen", "sql/whatsapp/contacts/touch_last_seen.sql", 6, """\
 update whatsapp.contacts as c
 set last_seen = greatest(c.last_seen, coalesce(:seen_at, now()))
 where
@@ -340,8 +345,9 @@ returning
     )),
 ))
 def touch_last_seen(*, seen_at: datetime | None = None, id: UUID) -> Args:
-    """Note that we have heard of a contact: now, or at a time if given. What arrives late takes nothing
-    back.
+    """Set the time a contact was last seen: now, or the time given.
+
+    An earlier time than the known one changes nothing.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
@@ -376,7 +382,7 @@ returning
     )),
 ))
 def unblock(*, id: UUID) -> Args:
-    """Undo block.
+    """Unblock a contact.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.
@@ -421,7 +427,7 @@ def update(
     is_blocked: bool | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a contact, and leave the rest.
+    """Change the given columns of a contact, and leave the others.
 
     Reads whatsapp.contacts.
     Writes whatsapp.contacts.

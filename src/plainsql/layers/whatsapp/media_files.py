@@ -50,7 +50,7 @@ where
   and f.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many media files there are, since a time if given.
+    """Count the media files, since a time if given.
 
     Reads whatsapp.media_files.
     SQL: sql/whatsapp/media_files/count.sql
@@ -60,7 +60,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[MediaFile]("whatsapp.media_files.create", "sql/whatsapp/media_files/create.sql", 8, """\
+@one[MediaFile]("whatsapp.media_files.create", "sql/whatsapp/media_files/create.sql", 9, """\
 insert into whatsapp.media_files as f (
   whatsapp_media_id,
   file_name,
@@ -100,8 +100,9 @@ def create(
     file_size: int | None = None,
     storage_url: str | None = None,
 ) -> Args:
-    """Enter a file. A second one of the same whatsapp_media_id is refused (unique violation); save
-    takes either.
+    """Create a media file.
+
+    A second file with the same whatsapp_media_id is refused (unique violation); save accepts it.
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
@@ -122,7 +123,7 @@ where
     Change("whatsapp.messages", (("media_id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a file. The messages stay, and do not name it any more; what is at storage_url stays too.
+    """Delete a media file; its messages stay, without the file, and so does the object at storage_url.
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files, whatsapp.messages.
@@ -177,7 +178,7 @@ where
   and f.whatsapp_media_id = :whatsapp_media_id
 """, read_only=True, session_clean=True, row_security={"whatsapp.media_files": ("app.jwt_tenant",)})
 def get_by_whatsapp_media_id(*, whatsapp_media_id: str) -> Args:
-    """The file with this id at WhatsApp.
+    """The media file with this id at WhatsApp.
 
     Reads whatsapp.media_files.
     SQL: sql/whatsapp/media_files/get_by_whatsapp_media_id.sql
@@ -187,7 +188,7 @@ def get_by_whatsapp_media_id(*, whatsapp_media_id: str) -> Args:
     return (whatsapp_media_id,)
 
 
-@many[MediaFile]("whatsapp.media_files.list", "sql/whatsapp/media_files/list.sql", 4, """\
+@many[MediaFile]("whatsapp.media_files.list", "sql/whatsapp/media_files/list.sql", 6, """\
 select
   f.id,
   f.tenant_id,
@@ -211,7 +212,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Media files, newest first. The next page comes after the last row's created_at and id.
+    """List media files, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.media_files.
@@ -222,7 +225,7 @@ def list(
     return (after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[MediaFile]("whatsapp.media_files.save", "sql/whatsapp/media_files/save.sql", 7, """\
+@one[MediaFile]("whatsapp.media_files.save", "sql/whatsapp/media_files/save.sql", 9, """\
 insert into whatsapp.media_files as f (
   whatsapp_media_id,
   file_name,
@@ -268,8 +271,10 @@ def save(
     file_size: int | None = None,
     storage_url: str | None = None,
 ) -> Args:
-    """The file that a webhook names: entered now, or with what is given changed. What is null leaves
-    what we know. Safe when several calls race.
+    """Create the media file of a webhook, or update it with the given values; null leaves a value as it
+    is.
+
+    Any number of calls can race.
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.
@@ -314,7 +319,7 @@ def update(
     storage_url: str | None | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a file, and leave the rest.
+    """Change the given columns of a media file, and leave the others.
 
     Reads whatsapp.media_files.
     Writes whatsapp.media_files.

@@ -40,7 +40,7 @@ where
   and t.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"whatsapp.message_templates": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many templates there are, since a time if given.
+    """Count the templates, since a time if given.
 
     Reads whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/count.sql
@@ -50,7 +50,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[MessageTemplate]("whatsapp.message_templates.create", "sql/whatsapp/message_templates/create.sql", 5, """\
+@one[MessageTemplate]("whatsapp.message_templates.create", "sql/whatsapp/message_templates/create.sql", 6, """\
 insert into whatsapp.message_templates as t (
   name,
   language,
@@ -84,8 +84,9 @@ returning
     )),
 ))
 def create(*, name: str, language: str, category: str, body: str, status: str = "pending") -> Args:
-    """Enter a template. A second one of the same name and language is refused (unique violation); save
-    takes either.
+    """Create a template.
+
+    A second template with the same name and language is refused (unique violation); save accepts it.
 
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
@@ -105,7 +106,7 @@ where
     Change("whatsapp.message_templates", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a template.
+    """Delete a template.
 
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
@@ -136,7 +137,7 @@ where
     Dependency("whatsapp.message_templates", "language", "language"),
 ), scoped=True, settings=("app.jwt_tenant",)))
 def get(*, name: str, language: str) -> Args:
-    """The template of this name in this language.
+    """The template with this name in this language.
 
     Reads whatsapp.message_templates.
     SQL: sql/whatsapp/message_templates/get.sql
@@ -173,7 +174,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[MessageTemplate]("whatsapp.message_templates.list", "sql/whatsapp/message_templates/list.sql", 5, """\
+@many[MessageTemplate]("whatsapp.message_templates.list", "sql/whatsapp/message_templates/list.sql", 6, """\
 select
   t.id,
   t.tenant_id,
@@ -199,8 +200,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Templates, of one status if given, newest first. The next page comes after the last row's
-    created_at and id.
+    """List templates, newest first, of one status if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.message_templates.
@@ -211,7 +213,7 @@ def list(
     return (status, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@one[MessageTemplate]("whatsapp.message_templates.save", "sql/whatsapp/message_templates/save.sql", 4, """\
+@one[MessageTemplate]("whatsapp.message_templates.save", "sql/whatsapp/message_templates/save.sql", 6, """\
 insert into whatsapp.message_templates as t (
   name,
   language,
@@ -250,7 +252,9 @@ returning
     )),
 ))
 def save(*, name: str, language: str, category: str, body: str, status: str = "pending") -> Args:
-    """The template of this name and language: entered now, or replaced. Safe when several calls race.
+    """Create the template with this name and language, or replace it.
+
+    Any number of calls can race.
 
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.
@@ -298,7 +302,7 @@ def update(
     status: str | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a template, and leave the rest.
+    """Change the given columns of a template, and leave the others.
 
     Reads whatsapp.message_templates.
     Writes whatsapp.message_templates.

@@ -70,7 +70,7 @@ class StatusCount(Row, frozen=True):
     total: int
 
 
-@many[Message]("whatsapp.messages.claim_failed_for_retry", "sql/whatsapp/messages/claim_failed_for_retry.sql", 13, """\
+@many[Message]("whatsapp.messages.claim_failed_for_retry", "sql/whatsapp/messages/claim_failed_for_retry.sql", 17, """\
 with
 due as (
   select m.id
@@ -119,27 +119,7 @@ claimed as (
     m.updated_at
 )
 
-select
-  c.id,
-  c.tenant_id,
-  c.channel_id,
-  c.contact_id,
-  c.whatsapp_msg_id,
-  c.phone_number,
-  c.message_type,
-  c.content,
-  c.status,
-  c.direction,
-  c.media_id,
-  c.idempotency_key,
-  c.retry_count,
-  c.next_attempt_at,
-  c.error_message,
-  c.sent_at,
-  c.delivered_at,
-  c.read_at,
-  c.created_at,
-  c.updated_at
+select c.*
 from claimed as c
 order by c.created_at, c.id
 """, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
@@ -152,14 +132,18 @@ order by c.created_at, c.id
     )),
 ))
 def claim_failed_for_retry(*, max_attempts: int = 5, limit: int = 50, first_delay_s: int = 30) -> Args:
-    """Take the messages that are to be sent again: those that failed, and those whose sender was not
-    heard of in time. They are queued again, and belong to who claimed them until next_attempt_at,
-    which moves away exponentially. Oldest first.
+    """Claim the messages to send again, oldest first: those that failed, and those whose sender did not
+    report in time.
 
-    Any number of workers: a row that another one is about to take is passed over, not waited for. An
-    array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
-    know. The id at WhatsApp goes with the attempt it was for; a late receipt of that attempt is not
-    taken for this one.
+    They are queued again, and belong to the worker that claimed them until next_attempt_at, whose
+    delay grows exponentially. The id at WhatsApp is removed with the attempt it was for, so that a
+    late receipt of that attempt is not taken for one of this attempt.
+
+    Any number of workers can run it: rows that another worker is claiming are skipped, not waited
+    for.
+
+    Implementation: the ids go into an array, so that rows are found by primary key whatever the
+    planner assumes of a limit that it does not know.
 
     max_attempts: 0..100, 5 by default.
     limit: 1..500, 50 by default.
@@ -185,7 +169,7 @@ where
   and m.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many messages there are, since a time if given.
+    """Count the messages, since a time if given.
 
     Reads whatsapp.messages.
     SQL: sql/whatsapp/messages/count.sql
@@ -195,7 +179,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[Message]("whatsapp.messages.create", "sql/whatsapp/messages/create.sql", 17, """\
+@one[Message]("whatsapp.messages.create", "sql/whatsapp/messages/create.sql", 18, """\
 insert into whatsapp.messages as m (
   channel_id,
   contact_id,
@@ -285,8 +269,9 @@ def create(
     read_at: datetime | None = None,
     created_at: datetime | None = None,
 ) -> Args:
-    """Enter a message as it was, of any status and time: for imports. Talks go on with save_inbound and
-    save_outbound.
+    """Insert a message as it was, of any status and time: for imports.
+
+    To continue a conversation, use save_inbound and save_outbound.
 
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -331,7 +316,7 @@ where
     Change("whatsapp.messages", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove a message.
+    """Delete a message.
 
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -371,7 +356,7 @@ where
 order by m.created_at, m.id
 """, read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def export(*, since: datetime) -> Args:
-    """Every message since a time, oldest first: to be streamed.
+    """List every message since a time, oldest first; meant to be streamed.
 
     Reads whatsapp.messages.
     SQL: sql/whatsapp/messages/export.sql
@@ -486,7 +471,7 @@ where
   and m.direction = 'outbound'
 """, read_only=True, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)})
 def get_outbound_by_idempotency_key(*, idempotency_key: bytes) -> Args:
-    """The outbound message that was saved under this key.
+    """The outbound message that was saved with this key.
 
     Reads whatsapp.messages.
     SQL: sql/whatsapp/messages/get_outbound_by_idempotency_key.sql
@@ -496,7 +481,7 @@ def get_outbound_by_idempotency_key(*, idempotency_key: bytes) -> Args:
     return (idempotency_key,)
 
 
-@many[Message]("whatsapp.messages.history", "sql/whatsapp/messages/history.sql", 5, """\
+@many[Message]("whatsapp.messages.history", "sql/whatsapp/messages/history.sql", 6, """\
 select
   m.id,
   m.tenant_id,
@@ -535,8 +520,9 @@ def history(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """What was written to and by a number, newest first. The next page comes after the last row's
-    created_at and id.
+    """List the messages to and from a number, newest first.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.messages.
@@ -553,7 +539,7 @@ def history(
     return (phone_number, channel_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@many[Message]("whatsapp.messages.list", "sql/whatsapp/messages/list.sql", 5, """\
+@many[Message]("whatsapp.messages.list", "sql/whatsapp/messages/list.sql", 6, """\
 select
   m.id,
   m.tenant_id,
@@ -590,8 +576,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Messages, of one channel if given, newest first. The next page comes after the last row's
-    created_at and id.
+    """List messages, newest first, of one channel if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.messages.
@@ -602,7 +589,7 @@ def list(
     return (channel_id, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[Message]("whatsapp.messages.save_inbound", "sql/whatsapp/messages/save_inbound.sql", 11, """\
+@optional[Message]("whatsapp.messages.save_inbound", "sql/whatsapp/messages/save_inbound.sql", 14, """\
 insert into whatsapp.messages as m (
   channel_id,
   contact_id,
@@ -670,10 +657,13 @@ def save_inbound(
     media_id: UUID | None = None,
     sent_at: datetime | None = None,
 ) -> Args:
-    """Keep a message that a webhook brought. Nothing comes back where it was kept before: WhatsApp
-    delivers again what was not answered in time, and there is nothing more to do.
+    """Save a message from a webhook.
 
-    sent_at is when they wrote it, as the webhook says; created_at is when it reached us.
+    No row is returned if it is already saved: WhatsApp delivers a webhook again that was not
+    answered in time, and there is nothing more to do.
+
+    sent_at is the time at which the sender wrote it, according to the webhook; created_at is the
+    time at which it arrived.
 
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -684,7 +674,7 @@ def save_inbound(
     return (channel_id, contact_id, whatsapp_msg_id, phone_number, message_type, content, media_id, sent_at)
 
 
-@one[Message]("whatsapp.messages.save_outbound", "sql/whatsapp/messages/save_outbound.sql", 19, """\
+@one[Message]("whatsapp.messages.save_outbound", "sql/whatsapp/messages/save_outbound.sql", 21, """\
 with
 known as (
   select
@@ -766,50 +756,10 @@ entered as (
     m.updated_at
 )
 
-select
-  k.id,
-  k.tenant_id,
-  k.channel_id,
-  k.contact_id,
-  k.whatsapp_msg_id,
-  k.phone_number,
-  k.message_type,
-  k.content,
-  k.status,
-  k.direction,
-  k.media_id,
-  k.idempotency_key,
-  k.retry_count,
-  k.next_attempt_at,
-  k.error_message,
-  k.sent_at,
-  k.delivered_at,
-  k.read_at,
-  k.created_at,
-  k.updated_at
+select k.*
 from known as k
 union all
-select
-  e.id,
-  e.tenant_id,
-  e.channel_id,
-  e.contact_id,
-  e.whatsapp_msg_id,
-  e.phone_number,
-  e.message_type,
-  e.content,
-  e.status,
-  e.direction,
-  e.media_id,
-  e.idempotency_key,
-  e.retry_count,
-  e.next_attempt_at,
-  e.error_message,
-  e.sent_at,
-  e.delivered_at,
-  e.read_at,
-  e.created_at,
-  e.updated_at
+select e.*
 from entered as e
 """, session_clean=True, row_security={"whatsapp.messages": ("app.jwt_tenant",)}, changes=(
     Change("whatsapp.messages"),
@@ -826,15 +776,17 @@ def save_outbound(
     media_id: UUID | None = None,
     lease_s: int = 900,
 ) -> Args:
-    """Keep a message that is to be sent, once for each idempotency key: whoever comes again gets the
-    first one, whatever has become of it.
+    """Save a message to send, once for each idempotency key.
 
-    Safe when several calls race, and exactly one row in every case: see
-    realty.leads.get_or_create_from_telegram, which has the same three ways out. Whoever gives the id
-    can tell from the row which one it was.
+    A second call with the key returns the first message, in whatever state it is.
 
-    Its sender has lease_s seconds to report by update_status. After that claim_failed_for_retry
-    takes the message: a sender that died leaves none behind.
+    Any number of calls can race: each gets exactly one row. A caller that passes the id can tell
+    from the row which message it got.
+
+    Its sender has lease_s seconds to report by update_status. After that, claim_failed_for_retry
+    claims the message, so that a sender that died leaves none behind.
+
+    Implementation: see realty.leads.get_or_create_from_telegram, which has the same three cases.
 
     lease_s: 1..86400, 900 by default.
     Reads whatsapp.messages.
@@ -856,7 +808,7 @@ def save_outbound(
     )
 
 
-@many[StatusCount]("whatsapp.messages.stats", "sql/whatsapp/messages/stats.sql", 4, """\
+@many[StatusCount]("whatsapp.messages.stats", "sql/whatsapp/messages/stats.sql", 5, """\
 select
   m.direction,
   m.status,
@@ -876,8 +828,9 @@ def stats(
     until: datetime | UnsetType = UNSET,
     channel_id: UUID | UnsetType = UNSET,
 ) -> Args:
-    """How many messages there are of each direction and status, since a time; of one channel, and until
-    a time, if given.
+    """Count the messages of each direction and status since a time.
+
+    Filters, each if given: one channel and an end time.
 
     Reads whatsapp.messages.
     SQL: sql/whatsapp/messages/stats.sql
@@ -887,7 +840,7 @@ def stats(
     return (since, until, channel_id)
 
 
-@optional[Message]("whatsapp.messages.update", "sql/whatsapp/messages/update.sql", 3, """\
+@optional[Message]("whatsapp.messages.update", "sql/whatsapp/messages/update.sql", 5, """\
 update whatsapp.messages as m
 set
   contact_id = :contact_id,            --?
@@ -937,7 +890,9 @@ def update(
     error_message: str | None | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of a message, and leave the rest. Its status has update_status.
+    """Change the given columns of a message, and leave the others.
+
+    To change its status, use update_status.
 
     Reads whatsapp.messages.
     Writes whatsapp.messages.
@@ -948,7 +903,7 @@ def update(
     return (contact_id, content, media_id, next_attempt_at, error_message, id)
 
 
-@optional[Message]("whatsapp.messages.update_status", "sql/whatsapp/messages/update_status.sql", 15, """\
+@optional[Message]("whatsapp.messages.update_status", "sql/whatsapp/messages/update_status.sql", 17, """\
 update whatsapp.messages as m
 set
   status = :status,
@@ -1030,14 +985,16 @@ def update_status(
     id: UUID,
     retry_count: int | UnsetType = UNSET,
 ) -> Args:
-    """Note what became of a message we sent: queued, sent, delivered, read. Only forward: nothing comes
-    back where it would go back or stay, so that a late 'sent' never undoes 'read'; failed only
-    before delivered. Steps may be left out, a receipt does not wait for the one before it.
+    """Move an outbound message forward through its states: queued, sent, delivered, read, or failed.
 
-    A failed message is due again after first_delay_s seconds, twice as many after each retry and a
-    day at the most; never where max_attempts is reached: 0 gives up at once, for what cannot
-    succeed. A worker that gives the retry_count it has claimed changes nothing once another has
-    claimed the message since. An unknown status is refused (check violation).
+    No row is returned if the message would move back or stay, so that a late 'sent' never undoes
+    'read'; 'failed' is accepted only before 'delivered'. Steps may be left out: a receipt does not
+    wait for the one before it. An unknown status is refused (check violation).
+
+    A failed message is due again after first_delay_s seconds, twice as many after each retry, a day
+    at most. It is not due again once max_attempts is reached: 0 gives up immediately, for a message
+    that cannot succeed. A worker that passes the retry_count of its claim changes nothing if another
+    worker has claimed the message since.
 
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
@@ -1059,7 +1016,7 @@ def update_status(
     )
 
 
-@optional[Message]("whatsapp.messages.update_status_by_whatsapp_msg_id", "sql/whatsapp/messages/update_status_by_whatsapp_msg_id.sql", 9, """\
+@optional[Message]("whatsapp.messages.update_status_by_whatsapp_msg_id", "sql/whatsapp/messages/update_status_by_whatsapp_msg_id.sql", 11, """\
 update whatsapp.messages as m
 set
   status = :status,
@@ -1138,9 +1095,11 @@ def update_status_by_whatsapp_msg_id(
     first_delay_s: int = 30,
     whatsapp_msg_id: str,
 ) -> Args:
-    """Note what a status webhook says of a message, which it names by its id at WhatsApp; else as
-    update_status. Nothing comes back either where the sender has not noted that id yet: mark_failed
-    the event, and it comes again.
+    """Apply a status webhook to the message that it names by its id at WhatsApp; otherwise as
+    update_status.
+
+    No row is returned either if the sender has not saved that id yet: call mark_failed for the
+    event, and it is due again later.
 
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.

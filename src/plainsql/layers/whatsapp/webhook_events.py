@@ -47,7 +47,7 @@ class WebhookEvent(Row, frozen=True):
     updated_at: datetime
 
 
-@many[WebhookEvent]("whatsapp.webhook_events.claim_unprocessed", "sql/whatsapp/webhook_events/claim_unprocessed.sql", 10, """\
+@many[WebhookEvent]("whatsapp.webhook_events.claim_unprocessed", "sql/whatsapp/webhook_events/claim_unprocessed.sql", 14, """\
 with
 due as (
   select w.id
@@ -80,18 +80,7 @@ claimed as (
     w.updated_at
 )
 
-select
-  c.id,
-  c.tenant_id,
-  c.event_type,
-  c.payload,
-  c.processed,
-  c.error_message,
-  c.retry_count,
-  c.next_attempt_at,
-  c.processed_at,
-  c.created_at,
-  c.updated_at
+select c.*
 from claimed as c
 order by c.created_at, c.id
 """, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)}, changes=(
@@ -102,12 +91,16 @@ order by c.created_at, c.id
     )),
 ))
 def claim_unprocessed(*, limit: int = 50, lease_s: int = 300) -> Args:
-    """Take events to work them off, oldest first. They belong to who claimed them for lease_s seconds;
-    after that, or by mark_failed, they come again.
+    """Claim webhook events to process, oldest first.
 
-    Any number of workers: a row that another one is about to take is passed over, not waited for. An
-    array, so that the rows are looked up by key whatever the planner thinks of a limit it does not
-    know.
+    They belong to the worker that claimed them for lease_s seconds. After that, or after
+    mark_failed, they are due again.
+
+    Any number of workers can run it: rows that another worker is claiming are skipped, not waited
+    for.
+
+    Implementation: the ids go into an array, so that rows are found by primary key whatever the
+    planner assumes of a limit that it does not know.
 
     limit: 1..500, 50 by default.
     lease_s: 1..86400, 300 by default.
@@ -128,7 +121,7 @@ where
   and w.created_at >= :since  --?
 """, read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def count(*, since: datetime | UnsetType = UNSET) -> Args:
-    """How many events there are, since a time if given.
+    """Count the webhook events, since a time if given.
 
     Reads whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/count.sql
@@ -138,7 +131,7 @@ def count(*, since: datetime | UnsetType = UNSET) -> Args:
     return (since,)
 
 
-@one[WebhookEvent]("whatsapp.webhook_events.create", "sql/whatsapp/webhook_events/create.sql", 10, """\
+@one[WebhookEvent]("whatsapp.webhook_events.create", "sql/whatsapp/webhook_events/create.sql", 11, """\
 insert into whatsapp.webhook_events as w (
   event_type,
   payload,
@@ -189,8 +182,9 @@ def create(
     processed_at: datetime | None = None,
     created_at: datetime | None = None,
 ) -> Args:
-    """Enter an event as it was, even a processed one: for imports. One that was logged before is
-    refused (unique violation). Webhooks are kept with log.
+    """Insert a webhook event as it was, even a processed one: for imports.
+
+    An event that was logged before is refused (unique violation). To save a webhook, use log.
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
@@ -210,7 +204,7 @@ def create(
     )
 
 
-@count_("whatsapp.webhook_events.delete", "sql/whatsapp/webhook_events/delete.sql", 3, """\
+@count_("whatsapp.webhook_events.delete", "sql/whatsapp/webhook_events/delete.sql", 5, """\
 delete from whatsapp.webhook_events as w
 where
   w.tenant_id = (select whatsapp.current_tenant())
@@ -219,7 +213,9 @@ where
     Change("whatsapp.webhook_events", (("id", "parameter", "id"),)),
 ))
 def delete(*, id: UUID) -> Args:
-    """Remove an event. Those that are processed go with purge.
+    """Delete a webhook event.
+
+    Processed events are deleted by purge.
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
@@ -249,7 +245,7 @@ where
   and w.id = :id
 """, read_only=True, session_clean=True, row_security={"whatsapp.webhook_events": ("app.jwt_tenant",)})
 def get_by_id(*, id: UUID) -> Args:
-    """The event with this id.
+    """The webhook event with this id.
 
     Reads whatsapp.webhook_events.
     SQL: sql/whatsapp/webhook_events/get_by_id.sql
@@ -259,7 +255,7 @@ def get_by_id(*, id: UUID) -> Args:
     return (id,)
 
 
-@many[WebhookEvent]("whatsapp.webhook_events.list", "sql/whatsapp/webhook_events/list.sql", 5, """\
+@many[WebhookEvent]("whatsapp.webhook_events.list", "sql/whatsapp/webhook_events/list.sql", 6, """\
 select
   w.id,
   w.tenant_id,
@@ -287,8 +283,9 @@ def list(
     after_id: UUID | UnsetType = UNSET,
     limit: int = 50,
 ) -> Args:
-    """Events, of one type if given, newest first. The next page comes after the last row's created_at
-    and id.
+    """List webhook events, newest first, of one type if given.
+
+    For the next page, pass the last row's created_at and id.
 
     limit: 1..200, 50 by default.
     Reads whatsapp.webhook_events.
@@ -299,7 +296,7 @@ def list(
     return (event_type, after_created_at, after_id, bounded("limit", limit, 1, 200))
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.log", "sql/whatsapp/webhook_events/log.sql", 5, """\
+@optional[WebhookEvent]("whatsapp.webhook_events.log", "sql/whatsapp/webhook_events/log.sql", 6, """\
 insert into whatsapp.webhook_events as w (
   event_type,
   payload
@@ -329,9 +326,10 @@ returning
     )),
 ))
 def log(*, event_type: str, payload: Json) -> Args:
-    """Keep what WhatsApp has told us, before anything else is done. Nothing comes back where it was
-    kept before: a redelivery is the same to the letter, but for the order of its keys, and there is
-    nothing more to do.
+    """Save the payload of a webhook, before anything else is done.
+
+    No row is returned if it is already saved: a redelivery is identical but for the order of its
+    keys, and there is nothing more to do.
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
@@ -342,7 +340,7 @@ def log(*, event_type: str, payload: Json) -> Args:
     return (event_type, payload)
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.mark_failed", "sql/whatsapp/webhook_events/mark_failed.sql", 7, """\
+@optional[WebhookEvent]("whatsapp.webhook_events.mark_failed", "sql/whatsapp/webhook_events/mark_failed.sql", 8, """\
 update whatsapp.webhook_events as w
 set
   error_message = :error_message,
@@ -384,9 +382,10 @@ def mark_failed(
     first_delay_s: int = 30,
     id: UUID,
 ) -> Args:
-    """Note that an event could not be worked off, and why. It is due again after first_delay_s seconds,
-    twice as many after each time and a day at the most; never where max_attempts is reached. Nothing
-    comes back where it is worked off.
+    """Mark a webhook event as failed, with the error.
+
+    It is due again after first_delay_s seconds, twice as many after each failure, a day at most. It
+    is not due again once max_attempts is reached. No row is returned if it is already processed.
 
     max_attempts: 0..100, 5 by default.
     first_delay_s: 1..86400, 30 by default.
@@ -404,7 +403,7 @@ def mark_failed(
     )
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.mark_processed", "sql/whatsapp/webhook_events/mark_processed.sql", 3, """\
+@optional[WebhookEvent]("whatsapp.webhook_events.mark_processed", "sql/whatsapp/webhook_events/mark_processed.sql", 5, """\
 update whatsapp.webhook_events as w
 set
   processed = true,
@@ -435,7 +434,9 @@ returning
     )),
 ))
 def mark_processed(*, id: UUID) -> Args:
-    """Note that an event is worked off. Nothing comes back where it was before.
+    """Mark a webhook event as processed.
+
+    No row is returned if it was already processed.
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.
@@ -446,7 +447,7 @@ def mark_processed(*, id: UUID) -> Args:
     return (id,)
 
 
-@count_("whatsapp.webhook_events.purge", "sql/whatsapp/webhook_events/purge.sql", 10, """\
+@count_("whatsapp.webhook_events.purge", "sql/whatsapp/webhook_events/purge.sql", 12, """\
 with
 old as (
   select w.id
@@ -467,13 +468,15 @@ where
     Change("whatsapp.webhook_events"),
 ))
 def purge(*, before: datetime, limit: int = 1000) -> Args:
-    """Remove events that were worked off before a time, the oldest first, as many as the limit at once:
-    again until none is removed. A redelivery of one that is gone would be kept as new; WhatsApp
-    tries for 7 days.
+    """Delete events that were processed before a time, the oldest first; return the number.
 
-    A CTE and not "in (select ...)": a sub-select that locks may run once for every row, and then its
-    limit is none. An array, so that the rows are looked up by key: of a join the planner may think
-    that a limit it does not know is a tenth of the table, and read it whole.
+    One batch: repeat it until it deletes none. A redelivery of a deleted event would be saved as a
+    new one; WhatsApp retries for 7 days.
+
+    Implementation: it has a CTE and not "in (select ...)": a sub-select that locks may run once for
+    every row, and then its limit does not hold. It has an array and not a join, so that rows are
+    found by primary key: for a join the planner may assume that a limit it does not know is a tenth
+    of the table, and read the whole table.
 
     limit: 1..10000, 1000 by default.
     Reads whatsapp.webhook_events.
@@ -485,7 +488,7 @@ def purge(*, before: datetime, limit: int = 1000) -> Args:
     return (before, bounded("limit", limit, 1, 10000))
 
 
-@optional[WebhookEvent]("whatsapp.webhook_events.update", "sql/whatsapp/webhook_events/update.sql", 4, """\
+@optional[WebhookEvent]("whatsapp.webhook_events.update", "sql/whatsapp/webhook_events/update.sql", 6, """\
 update whatsapp.webhook_events as w
 set
   error_message = :error_message,      --?
@@ -521,8 +524,10 @@ def update(
     next_attempt_at: datetime | None | UnsetType = UNSET,
     id: UUID,
 ) -> Args:
-    """Change what is given of an event, and leave the rest: a time in next_attempt_at puts one that was
-    given up back into the queue. What was said and when stays as it was.
+    """Change the given columns of a webhook event, and leave the others.
+
+    A time in next_attempt_at puts an event that was given up back into the queue. Its payload and
+    its time of arrival cannot be changed.
 
     Reads whatsapp.webhook_events.
     Writes whatsapp.webhook_events.

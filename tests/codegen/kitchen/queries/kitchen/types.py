@@ -1,4 +1,4 @@
-"""The types of the kitchen's JSON columns: written by hand, beside what is generated."""
+"""The types of the kitchen's JSON columns, written by hand next to the generated modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- The most stars, or null where no dish has any.
+-- The highest number of stars, or null if no dish has any.
 -- returns: value
 select max(d.stars) as stars
 from dishes as d

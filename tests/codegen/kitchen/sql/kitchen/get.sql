@@ -1,4 +1,4 @@
--- A dish with its first cook, who may be missing.
+-- The dish with this id, with its first cook if it has one.
 -- returns: optional DishWithCook
 select
   d.id,

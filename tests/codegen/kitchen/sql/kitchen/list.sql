@@ -1,4 +1,4 @@
--- The dishes; in a docstring, """quotes""" and a back\slash stay what they are.
+-- List the dishes; in a docstring, """quotes""" and a back\slash stay as they are.
 --
 -- A second paragraph, with :colons and 'apostrophes'.
 -- returns: many Dish

@@ -1,4 +1,4 @@
--- The tags of a dish, or nothing.
+-- The tags of a dish; no row if there is no such dish.
 -- returns: optional value
 select d.tags
 from dishes as d

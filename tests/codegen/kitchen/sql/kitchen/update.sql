@@ -1,4 +1,4 @@
--- Change what is given.
+-- Change the given columns of a dish.
 -- returns: count
 update dishes as d
 set

@@ -1,4 +1,4 @@
--- The notes, newest first; only those that hold a word, if one is given.
+-- List the notes, newest first, with a word if given.
 -- returns: many Note
 -- param limit: 1..200 = 50
 select

@@ -1,4 +1,4 @@
--- A new channel; its id is the client's, for what is encrypted is bound to it.
+-- Create a channel; the caller passes its id, because encrypted values are bound to it.
 -- returns: one Channel
 -- param access_token: encrypted
 -- param refresh_token: encrypted = null

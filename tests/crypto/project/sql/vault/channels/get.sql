@@ -1,4 +1,4 @@
--- A channel.
+-- The channel with this id.
 -- returns: optional Channel
 -- column access_token: encrypted
 -- column refresh_token: encrypted

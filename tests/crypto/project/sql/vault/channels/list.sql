@@ -1,4 +1,4 @@
--- The channels of a tenant.
+-- List the channels of a tenant.
 -- returns: many Channel
 -- column access_token: encrypted
 -- column refresh_token: encrypted

@@ -1,4 +1,4 @@
--- Put a stored value where it may not belong.
+-- Write a stored value into a row to which it may not be bound.
 -- returns: count
 update vault.channels as c
 set access_token = :stored

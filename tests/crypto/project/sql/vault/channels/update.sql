@@ -1,4 +1,4 @@
--- New credentials; what is not given stays.
+-- Replace the credentials of a channel; values that are not given stay.
 -- returns: count
 -- param access_token: encrypted
 -- param refresh_token: encrypted

@@ -1,4 +1,4 @@
--- Messages with the credentials that they go out with.
+-- List messages with the credentials with which they are sent.
 -- returns: many Outgoing
 -- column "channel.token": encrypted as vault.channels.access_token (tenant_id = tenant, id)
 select

@@ -1,0 +1,179 @@
+"""A cached query: its policy, what it depends on, its keys, and how its results are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from plainsql.cache.keys import Tag, tag_of
+from plainsql.dependencies import CachedRead
+
+__all__ = ["CachedCall", "CachedQuery", "Codec"]
+
+T = TypeVar("T")
+
+COMPRESS_ABOVE = 2048
+"""Bytes. Below it, zlib costs more time than Redis and the network save."""
+MOST_BYTES = 64 * 2**20
+"""What a compressed value may at most become; more is no value of ours."""
+
+_PLAIN, _ZLIB = b"\0", b"\1"
+
+
+class Codec(Generic[T]):
+    """Results of one type as MessagePack, decoded straight into it, compressed above a size.
+
+    The type must be exact: what is ``Any`` would come back as texts and dicts.
+    """
+
+    __slots__ = ("_decoder", "compress_above")
+
+    def __init__(self, type: Any, *, compress_above: int = COMPRESS_ABOVE) -> None:
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type)
+        self.compress_above = compress_above
+
+    def encode(self, value: T) -> bytes:
+        """Return a value as bytes. Raises ``TypeError`` or ``ValueError`` where it cannot be."""
+        data = _encode(value)
+        if len(data) > self.compress_above:
+            packed = zlib.compress(data, 1)
+            if len(packed) < len(data) * 0.9:
+                return _ZLIB + packed
+        return _PLAIN + data
+
+    def decode(self, data: bytes) -> T:
+        """Return the value. Raises ``ValueError`` for what ``encode`` has not made."""
+        kind = data[:1]
+        if kind == _PLAIN:
+            return self._decoder.decode(memoryview(data)[1:])
+        if kind != _ZLIB:
+            raise ValueError("not a cached value")
+        inflate = zlib.decompressobj()
+        try:
+            plain = inflate.decompress(memoryview(data)[1:], MOST_BYTES)
+        except zlib.error as error:
+            raise ValueError("not a cached value") from error
+        return self._decoder.decode(plain)
+
+    @staticmethod
+    def rows(data: bytes) -> object:
+        """Return a value as plain MessagePack types, for comparisons."""
+        plain = zlib.decompress(data[1:]) if data[:1] == _ZLIB else data[1:]
+        return msgspec.msgpack.decode(plain)
+
+
+class CachedCall(NamedTuple):
+    """One read with its arguments: where it lies."""
+
+    key: bytes
+    """Everything that decides about the result; unique in the process and, as ``digest``, in the store."""
+    digest: str
+    tags: tuple[Tag, ...]
+    prefixes: tuple[str, ...]
+    """By which ``clear`` reaches it: ``('', 'realty', 'realty.leads', 'realty.leads.get_by_id')``."""
+
+
+class CachedQuery(Generic[T]):
+    """A cached query. Made once for each query, used by every call of it.
+
+    Args:
+        name: the query's, dotted.
+        policy: as the header has it, with what the query depends on.
+        parameters: the names of the arguments in the order of a call's.
+        type: what a call returns: ``Lead | None``, ``list[Lead]``, ``int``.
+        shape: what tells this query from another of the same name, before and after a deployment: its SQL
+            and the types of its columns. What was stored under another shape is never decoded.
+        codec: in place of MessagePack of ``type``.
+
+    """
+
+    __slots__ = (
+        "_bound",
+        "_stem",
+        "codec",
+        "decode",
+        "early",
+        "local",
+        "name",
+        "negative",
+        "parameters",
+        "policy",
+        "prefixes",
+        "stale",
+        "tables",
+        "ttl",
+        "withdrawn",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        policy: CachedRead,
+        parameters: Sequence[str],
+        type: Any,
+        *,
+        shape: str = "",
+        codec: Codec[T] | None = None,
+    ) -> None:
+        self.name = name
+        self.policy = policy
+        self.parameters = tuple(parameters)
+        self.codec: Codec[T] = codec or Codec(type)
+        self.decode: Callable[[bytes], T] = self.codec.decode
+        self.ttl = policy.ttl
+        self.local = policy.local or 0.0
+        self.stale = policy.stale or 0.0
+        self.negative = policy.negative
+        self.withdrawn = False
+        """Whether what is being read is not to be stored any more: it may be another server's."""
+        self.tables = frozenset(dependence.table for dependence in policy.dependencies)
+        parts = name.split(".")
+        self.prefixes = ("", *(".".join(parts[: end + 1]) for end in range(len(parts))))
+        fingerprint = hashlib.blake2b(f"{name}\0{shape}".encode(), digest_size=16).digest()
+        self._stem = fingerprint
+        self._bound = tuple(
+            (one, None if one.parameter is None else self.parameters.index(one.parameter))
+            for one in policy.dependencies
+        )
+
+    def key(self, arguments: Sequence[Any], scope: Sequence[Any]) -> bytes:
+        """Return the key of a call in the process. Raises ``TypeError`` for an argument that has none."""
+        return self._stem + _encode((scope, arguments))
+
+    def call(self, key: bytes, arguments: Sequence[Any]) -> CachedCall:
+        """Return where a call lies."""
+        tags = [
+            Tag(one.table) if place is None else tag_of(one, arguments[place]) for one, place in self._bound
+        ]
+        digest = hashlib.blake2b(key, digest_size=18).hexdigest()
+        return CachedCall(key, digest, tuple(tags if len(tags) == 1 else dict.fromkeys(tags)), self.prefixes)
+
+    def is_negative(self, value: object) -> bool:
+        """Whether a result says that nothing was found."""
+        return value is None or (isinstance(value, list) and not value)
+
+    def __repr__(self) -> str:
+        return f"<Reading {self.name}>"
+
+
+def _plain(value: object) -> object:
+    """What msgspec does not know, as what it knows. For arguments; results have it as their own types."""
+    if value is UNSET:
+        return msgspec.msgpack.Ext(1, b"")
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return int(value)
+    try:
+        view = memoryview(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{type(value).__name__} cannot be cached") from None
+    return [view.format, view.shape, view.tobytes()]
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode

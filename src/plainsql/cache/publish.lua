@@ -1,0 +1,17 @@
+-- Destroys the versions that a writer has overtaken, and removes its marker. Works where memory is short, too.
+--
+-- KEYS     as of begin.lua
+-- ARGV[1]  the writer's token
+-- then for each table the number of its partitions, and their names, each in a line of its own
+
+local i, first = 2, 1
+while KEYS[first] do
+  local last = first + tonumber(ARGV[i])
+  destroy(KEYS[first], ARGV[i + 1])
+  for partition = first + 1, last do
+    redis.call('DEL', KEYS[partition])
+  end
+  redis.call('HDEL', KEYS[first], '!' .. ARGV[1])
+  i, first = i + 2, last + 1
+end
+return 1

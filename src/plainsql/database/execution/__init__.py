@@ -1,0 +1,1 @@
+"""Statements on a connection: alone, in batches, and concurrent reads sent together."""

@@ -1,0 +1,253 @@
+"""COPY of rows into a table, as fast as PostgreSQL takes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import nullcontext
+from itertools import chain
+from typing import Any
+
+import msgspec
+from asyncpg import exceptions
+
+from plainsql.database.execution.copy_rows import PART_ROWS, CopyRows, Progress
+from plainsql.database.execution.errors import is_lost, unfit_argument
+from plainsql.database.execution.nul_characters import NUL_DETAIL, NUL_HINT, nuls_in
+from plainsql.database.execution.pipelined_statement import pieces, unfit_call
+from plainsql.database.execution.savepoint import atomic
+from plainsql.errors import BindError
+from plainsql.query.signature import encode_error_detail
+
+__all__ = ["Progress", "copy_in"]
+
+_NUL_AT = re.compile(r"COPY .*, line (\d+), column (.*)")
+
+_TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
+
+_OF_CONNECTION = (
+    exceptions.PostgresError,
+    exceptions.InterfaceError,
+    exceptions.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+
+_END: Any = object()
+
+
+async def copy_in(
+    connection: Any,
+    table: str,
+    rows: Iterable[Any] | AsyncIterable[Any],
+    columns: Sequence[str] | None,
+    progress: Progress | None,
+) -> int:
+    """Copy rows into a table, all or none, and return how many there were. The connection is in a
+    transaction.
+    """
+    first, all_rows = await _first_of(rows)
+    if first is _END:
+        if progress is not None:
+            progress(0)
+        return 0
+    names = _columns_of(table, first, columns)
+    copied = CopyRows(table, names, all_rows, progress)
+    # A parameter of `coalesce` gets its column's type.
+    likes = ", ".join(f"coalesce({_quote(column)}, ${n})" for n, column in enumerate(names, 1))
+    statement = await connection.prepare(f"select {likes} from {_qualified(table)}")
+    _wrap(copied, statement)
+    inserts = await connection.fetchval("select row_security_active($1)", _qualified(table))
+    async with atomic(connection) if inserts else nullcontext():
+        try:
+            if inserts:
+                await _insert(connection, table, names, copied)
+            else:
+                schema, dot, name = table.rpartition(".")
+                await connection.copy_records_to_table(
+                    name, schema_name=schema if dot else None, columns=names, records=copied.records()
+                )
+        except Exception as error:
+            if error is copied.failure or isinstance(error, BindError):
+                raise
+            if connection.is_closed() and not isinstance(error, _OF_CONNECTION):
+                # The driver has failed on state that a lost connection does not have.
+                raise ConnectionResetError("the connection was lost while rows were copied") from error
+            refusal = await _refusal(error, table, names, copied, statement)
+            if refusal is None:
+                raise
+            raise refusal from None
+    if progress is not None:
+        progress(copied.taken)
+    return copied.taken
+
+
+async def _refusal(
+    error: Exception, table: str, columns: Sequence[str], copied: CopyRows, statement: Any
+) -> BindError | None:
+    """Return the error for a row that the driver could not encode; None if the error is of another kind."""
+    if isinstance(error, exceptions.CharacterNotInRepertoireError):
+        at = _NUL_AT.search(str(getattr(error, "context", "") or ""))
+        if at is None:
+            return None
+        return BindError(f"copy into {table}: row {at[1]}: {at[2]}: {NUL_DETAIL}", hint=NUL_HINT)
+    if isinstance(error, exceptions.PostgresError):
+        if getattr(error, "severity", None) is not None or is_lost(error):
+            return None
+    elif isinstance(error, exceptions.InternalClientError) and str(error).startswith("no binary format"):
+        return BindError(
+            f"copy into {table}: COPY cannot send a column's type: {error}",
+            hint="insert the rows with a query's 'execute_many'",
+        )
+    elif isinstance(error, _OF_CONNECTION):
+        return None
+    try:
+        row = copied.last
+    except Exception:  # noqa: BLE001 (the conversion of the row is what has failed)
+        row = ()
+    return await _encode_error(error, table, copied.taken, columns, row, statement)
+
+
+async def _refusal_of_piece(
+    error: exceptions.PostgresError,
+    table: str,
+    first: int,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    statement: Any,
+) -> BindError | None:
+    """Return the error for a row of a pipeline, whose numbers begin with ``first``; None if the error is of
+    another kind.
+    """
+    element = unfit_call(error)
+    if element is not None:
+        return await _encode_error(error, table, first + element, columns, rows[element], statement)
+    if isinstance(error, exceptions.CharacterNotInRepertoireError):
+        for number, row in enumerate(rows, first):
+            for index in nuls_in(row):
+                message = f"copy into {table}: row {number}: {columns[index]}: {NUL_DETAIL}"
+                return BindError(message, hint=NUL_HINT)
+    return None
+
+
+async def _encode_error(
+    error: Exception, table: str, number: int, columns: Sequence[str], row: Sequence[Any], statement: Any
+) -> BindError:
+    """Find the value of a row that does not fit its column, with the driver's own encoders. Nothing is
+    sent.
+    """
+    where = f"copy into {table}: row {number}"
+    hint = f"the columns are {', '.join(columns)}"
+    index, cause = unfit_argument(error), error.__cause__
+    if index is None:
+        try:
+            await statement.fetch(*row, timeout=statement._connection.control_timeout_s)
+        except exceptions.DataError as again:
+            index, cause = unfit_argument(again), again.__cause__
+        except Exception:  # noqa: BLE001 (the first error is raised)
+            pass
+    if index is None:
+        return BindError(f"{where}: a value does not fit its column", hint=hint)
+    expected, value = statement.get_parameters()[index].name, row[index]
+    return BindError(
+        f"{where}: {columns[index]}: expected {expected}, got {type(value).__name__}",
+        detail=encode_error_detail(expected, value, cause),
+        hint=hint,
+    )
+
+
+async def _insert(connection: Any, table: str, columns: Sequence[str], copied: CopyRows) -> None:
+    """Insert rows in pipelines. PostgreSQL refuses COPY into a table with row-level security."""
+    numbers = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    sql = f"insert into {_qualified(table)} ({', '.join(map(_quote, columns))}) values ({numbers})"
+    statement = await connection.prepare(sql)
+    chunk: list[Any] = []
+    sent = 0
+
+    async def send() -> None:
+        nonlocal sent
+        for at, piece in pieces(chunk):
+            try:
+                await connection.executemany(sql, piece)
+            except exceptions.PostgresError as error:
+                refusal = await _refusal_of_piece(error, table, sent + at + 1, columns, piece, statement)
+                if refusal is None:
+                    raise
+                raise refusal from None
+        sent += len(chunk)
+        chunk.clear()
+
+    records = copied.records()
+    if isinstance(records, AsyncIterable):
+        async for record in records:
+            chunk.append(record)
+            if len(chunk) == PART_ROWS:
+                await send()
+    else:
+        for record in records:
+            chunk.append(record)
+            if len(chunk) == PART_ROWS:
+                await send()
+    await send()
+
+
+def _columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[str]:
+    if columns is None:
+        if not isinstance(first, msgspec.Struct):
+            raise BindError(
+                f"copy into {table}: expected columns=, got rows that are {type(first).__name__}s",
+                hint="pass structs, whose fields name the columns, or the names of the columns",
+            )
+        return list(first.__struct_fields__)
+    names = list(columns)
+    if not names:
+        raise BindError(f"copy into {table}: columns: expected at least one", hint="name the columns to fill")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BindError(f"copy into {table}: columns: {twice!r} is given twice", hint="name each column once")
+    return names
+
+
+def _wrap(copied: CopyRows, statement: Any) -> None:
+    """Have the values converted that the driver would misread."""
+    types = statement.get_parameters()
+    # In an array of JSON values or vectors, a list is one element.
+    arrays = [
+        index
+        for index, type_ in enumerate(types)
+        if type_.kind == "array" and type_.name.removesuffix("[]").lstrip("_") in _TAKES_LISTS
+    ]
+    composites = [
+        index
+        for index, type_ in enumerate(types)
+        if type_.kind in ("array", "composite") and index not in arrays
+    ]
+    copied.wrap(arrays, composites)
+
+
+def _qualified(table: str) -> str:
+    schema, dot, name = table.rpartition(".")
+    return (_quote(schema) + dot if dot else "") + _quote(name)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+async def _first_of(
+    rows: Iterable[Any] | AsyncIterable[Any],
+) -> tuple[Any, Iterable[Any] | AsyncIterable[Any]]:
+    """Read the first row, and return it with an iterable of all rows."""
+    if isinstance(rows, AsyncIterable):
+        iterator = aiter(rows)
+        first = await anext(iterator, _END)
+
+        async def again() -> AsyncIterator[Any]:
+            yield first
+            async for row in iterator:
+                yield row
+
+        return first, again()
+    plain = iter(rows)
+    first = next(plain, _END)
+    return first, chain((first,), plain)

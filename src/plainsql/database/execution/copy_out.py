@@ -1,0 +1,167 @@
+"""COPY of a query's rows into a file, an object with ``write`` or a function."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from plainsql.database.execution.copy_in import Progress
+from plainsql.database.execution.errors import explain
+from plainsql.database.execution.nul_characters import refuse_nul
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.files import replace_file
+from plainsql.options import check
+from plainsql.query import Args, CompiledQuery, Query, QueryText
+
+__all__ = ["CopyFormat", "Output", "arguments_of", "copy_out"]
+
+CopyFormat = Literal["csv", "text", "binary"]
+
+
+class Writable(Protocol):
+    """A binary file, or an object with its ``write``."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+Output = str | os.PathLike[str] | Writable | Callable[[bytes], Awaitable[object]]
+
+
+def arguments_of(
+    query: Query[..., Any, Any],
+    output: Output,
+    parameters: Mapping[str, object] | None,
+    copy_format: CopyFormat,
+    header: bool,
+    progress: Progress | None,
+) -> Args:
+    """Check the options of ``copy_out`` and return the query's arguments."""
+    check(
+        "copy_out",
+        query=query,
+        output=output,
+        parameters=parameters,
+        format=copy_format,
+        header=header,
+        progress=progress,
+    )
+    return query.compiled.bind((), dict(parameters or {}))
+
+
+async def copy_out(
+    connection: Any,
+    query: CompiledQuery[Any, Any],
+    args: Args,
+    output: Output,
+    copy_format: CopyFormat,
+    header: bool,
+    progress: Progress | None,
+) -> int:
+    """Copy a query's rows out and return how many there were. The connection is in a transaction."""
+    text, values = query.text(args)
+    sql = await _without_parameters(connection, query, text, values)
+    options = "" if copy_format == "binary" or not header else ", header true"
+    written = 0
+    taken = True
+    async with _writer(output) as write:
+
+        async def take(data: bytes) -> None:
+            nonlocal written, taken
+            taken = False
+            await write(data)
+            taken = True
+            written += len(data)
+            if progress is not None:
+                progress(written)
+
+        try:
+            status = await connection._copy_out(
+                f"copy (\n{sql}\n) to stdout (format {copy_format}{options})", take, None
+            )
+        except BaseException as error:
+            if not taken:
+                # The driver would wait for ever for the end of what it has in its buffer already.
+                connection.terminate()
+            elif isinstance(error, Exception):
+                # The position, if there is one, counts in the text around the query.
+                error.add_note(query.error_note(text, None))
+            raise
+    return int(status.rpartition(" ")[2])
+
+
+async def _without_parameters(
+    connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
+) -> str:
+    """Return the query's text with its parameters read from settings of this transaction, and set these.
+
+    COPY takes no parameters, and no value is ever written into a text.
+    """
+    if not values:
+        return text.sql
+    types = (await connection.prepare(text.sql)).get_parameters()
+    names = await connection.fetch(
+        "select format_type(oid, -1) from unnest($1::oid[]) with ordinality as p (oid, n) order by n",
+        [type_.oid for type_ in types],
+    )
+    calls = []
+    expressions = {}
+    for index, (name, (type_name,)) in enumerate(zip(text.variant.parameters, names, strict=True), 1):
+        # A setting is a text and never null: the first letter says whether there is a value.
+        value = f"coalesce('v' || (${index}::{type_name})::text, 'n')"
+        calls.append(f"set_config('plainsql.parameter_{index}', {value}, true)")
+        setting = f"current_setting('plainsql.parameter_{index}')"
+        expressions[name] = (
+            f"(case when starts_with({setting}, 'v') then substr({setting}, 2)::{type_name} end)"
+        )
+    await refuse_nul(connection, query, text, values)
+    try:
+        await connection.fetch(f"select {', '.join(calls)}", *values)
+    except Exception as error:
+        explained = await explain(error, connection, query, text, values)
+        if explained is error:
+            raise
+        raise explained from None
+    return text.variant.substituted(expressions)
+
+
+@asynccontextmanager
+async def _writer(output: Output) -> AsyncIterator[Callable[[bytes], Awaitable[object]]]:
+    if isinstance(output, str | os.PathLike):
+        path = Path(output)
+        # Not in a thread: if it were cancelled while it makes the file, the file would stay.
+        with replace_file(path, mode=_mode_of(path)) as file:
+            yield _in_thread(file)
+    elif hasattr(output, "write"):
+        yield _in_thread(output)
+    else:
+        function: Any = output
+        yield function
+
+
+def _in_thread(file: Any) -> Callable[[bytes], Awaitable[object]]:
+    async def write(data: bytes) -> None:
+        await asyncio.to_thread(_write_all, file, data)
+
+    return write
+
+
+def _write_all(file: Any, data: bytes) -> None:
+    written = file.write(data)
+    # Without a buffer, a pipe accepts as much as it has room for.
+    while isinstance(file, io.RawIOBase) and written is not None and written < len(data):
+        data = data[written:]
+        written = file.write(data)
+
+
+def _mode_of(path: Path) -> int:
+    """Return the mode of the replaced file, which may be private, or the mode of a new one."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0o666
+    return stat.S_IMODE(found.st_mode) & 0o666 if stat.S_ISREG(found.st_mode) else 0o666

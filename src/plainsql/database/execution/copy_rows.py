@@ -1,0 +1,177 @@
+"""The rows of a copy: checked, converted to tuples for the driver, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain, islice
+from operator import attrgetter, length_hint
+from typing import Any
+
+import msgspec
+
+from plainsql.errors import BindError
+from plainsql.query import composite, elements
+
+__all__ = ["PART_ROWS", "CopyRows", "Progress"]
+
+Progress = Callable[[int], object]
+"""Called with the progress of a copy: the number of rows into a table, every `PART` rows and at the end; the
+number of bytes out of one, with each part."""
+
+PART_ROWS = 1000
+"""The number of rows that are checked together."""
+
+_NO_ROWS = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
+"""Types that have a length but are no sequence of a row's values."""
+
+
+class CopyRows:
+    """The rows that are copied into some columns of a table.
+
+    Rows that exist already are taken in parts, which the driver iterates without a step of Python in between.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Iterable[Any] | AsyncIterable[Any],
+        progress: Progress | None,
+    ) -> None:
+        self._table = table
+        self._columns = columns
+        self._rows = rows
+        self._progress = progress
+        self._turners: dict[type, Callable[[Any], Any]] = {}
+        self._arrays: Sequence[int] = ()
+        self._composites: Sequence[int] = ()
+        self._before = 0
+        """The number of rows before this part."""
+        self._part: Sequence[Any] = ()
+        self._rest: Iterator[Any] = iter(())
+        """The rows of the part that the driver has not taken yet."""
+        self.failure: BaseException | None = None
+        """The error that the source of the rows raised, or the refusal of a row."""
+
+    def wrap(self, arrays: Sequence[int], composites: Sequence[int]) -> None:
+        """Convert columns, by position, for the driver: arrays whose elements may be lists, and composite
+        values.
+        """
+        self._arrays, self._composites = arrays, composites
+
+    @property
+    def taken(self) -> int:
+        """The number of rows that the driver has taken."""
+        return self._before + len(self._part) - length_hint(self._rest)
+
+    @property
+    def last(self) -> Sequence[Any]:
+        """The values of the row that the driver has taken last."""
+        row = self._part[len(self._part) - length_hint(self._rest) - 1]
+        return tuple(self._turner(row)(row))
+
+    def records(self) -> Iterator[Any] | AsyncIterator[Any]:
+        """Iterate, once, over the rows as the driver takes them."""
+        rows = self._rows
+        if isinstance(rows, AsyncIterable):
+            return self._as_they_come(rows)
+        return chain.from_iterable(self._parts(rows))
+
+    def _parts(self, rows: Iterable[Any]) -> Iterator[Iterator[Any]]:
+        try:
+            iterator = iter(rows)
+            while part := list(islice(iterator, PART_ROWS)):
+                self._part = part
+                turn = self._turner_of(part)
+                self._rest = iter(part)
+                yield map(turn, self._rest)
+                self._part, self._before = (), self._before + len(part)
+                self._report()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    async def _as_they_come(self, rows: AsyncIterable[Any]) -> AsyncIterator[Any]:
+        try:
+            async for row in rows:
+                self._part, self._rest = (row,), iter((row,))
+                turned = self._turner_of(self._part)(next(self._rest))
+                yield turned
+                self._part, self._before = (), self._before + 1
+                self._report()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _report(self) -> None:
+        if self._progress is not None and self._before % PART_ROWS == 0:
+            self._progress(self._before)
+
+    def _turner_of(self, part: Sequence[Any]) -> Callable[[Any], Any]:
+        """Return the conversion of each row of a part. Raises ``BindError`` if one of them is not a row."""
+        kinds = set(map(type, part))
+        if kinds <= _PLAIN and set(map(len, part)) == {len(self._columns)}:
+            return self._turner(part[0])
+        for number, row in enumerate(part, self._before + 1):
+            problem = self._problem(row)
+            if problem is not None:
+                raise BindError(f"copy into {self._table}: row {number}: {problem}", hint=self.hint)
+        if len(kinds) == 1:
+            return self._turner(part[0])
+        return lambda row: self._turner(row)(row)
+
+    @property
+    def hint(self) -> str:
+        """The hint of an error about a row."""
+        return f"the columns are {', '.join(self._columns)}"
+
+    def _problem(self, row: Any) -> str | None:
+        kind = type(row)
+        if isinstance(row, msgspec.Struct):
+            missing = [name for name in self._columns if name not in row.__struct_fields__]
+            return f"{kind.__name__} has no field {missing[0]!r}" if missing else None
+        if isinstance(row, _NO_ROWS) or not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
+            return f"expected a struct or a sequence of values, got {kind.__name__}"
+        if len(row) != len(self._columns):
+            return f"expected {len(self._columns)} values, got {len(row)}"
+        return None
+
+    def _turner(self, row: Any) -> Callable[[Any], Any]:
+        """Return the conversion of the rows of a type into what the driver takes."""
+        kind = type(row)
+        turn = self._turners.get(kind)
+        if turn is None:
+            turn = self._turners[kind] = self._make_turner(row)
+        return turn
+
+    def _make_turner(self, row: Any) -> Callable[[Any], Any]:
+        values_of: Callable[[Any], Sequence[Any]] = _same
+        if isinstance(row, msgspec.Struct):
+            names = tuple(self._columns)
+            if names == row.__struct_fields__:
+                values_of = msgspec.structs.astuple
+            elif len(names) == 1:
+                value_of = attrgetter(*names)
+                values_of = lambda row: (value_of(row),)  # noqa: E731
+            else:
+                values_of = attrgetter(*names)
+        if not self._arrays and not self._composites:
+            return values_of
+
+        def turn(row: Any) -> tuple[Any, ...]:
+            values = list(values_of(row))
+            for index in self._arrays:
+                values[index] = elements(values[index])
+            for index in self._composites:
+                values[index] = composite(values[index])
+            return tuple(values)
+
+        return turn
+
+
+_PLAIN: frozenset[type] = frozenset({tuple, list})
+
+
+def _same(row: Any) -> Any:
+    return row

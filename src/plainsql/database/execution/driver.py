@@ -1,0 +1,196 @@
+"""A statement on its connection: prepared, compared with the row type, and sent without asyncpg's detours.
+
+Between ``Connection.fetch`` and the wire are five calls: for exclusive use, loggers, the time limit, the
+statement cache, and a second attempt if the statement is out of date. If the statement is in the cache, only
+the wire is needed. The rest is some 7 % of the time of a read by its key. This module alone uses what is
+behind asyncpg's public methods for speed, and it is a reason why asyncpg's version is capped.
+
+Only `prepare` puts a query's statement into the cache, so a statement in it has been compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Any
+
+from asyncpg import Record, exceptions
+
+from plainsql.errors import ContractError, DecodeError
+from plainsql.query import CompiledQuery
+from plainsql.query.description import Described
+
+__all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "parameter_types", "prepare"]
+
+
+_MAX_ATTEMPTS = 5
+"""The number of times that a statement is prepared if its tables go on changing."""
+
+
+class TimeLimit:
+    """The time limit of a connection, for several statements together."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self, connection: Any) -> None:
+        timeout: float | None = connection._protocol._get_timeout(None)
+        self._ends = None if timeout is None else monotonic() + timeout
+
+    @property
+    def left(self) -> float | None:
+        """The seconds that are left, never 0, which would mean no limit; None if there is no limit."""
+        return None if self._ends is None else max(self._ends - monotonic(), 0.001)
+
+
+async def fetch(
+    connection: Any, sql: str, values: Sequence[object], query: CompiledQuery[Any, Any], own: int = 0
+) -> list[Any]:
+    """Return all records, as ``connection.fetch(sql, *values)`` does, and raise what that raises.
+
+    The last ``own`` columns are not the query's. Raises ``ContractError`` if the result has other columns
+    than the query's row type; then nothing was executed.
+    """
+    statement = connection._stmt_cache.get((sql, Record, False))
+    if statement is not None and not connection._query_loggers:
+        try:
+            # The statement, its arguments, no portal's name, all rows, no status, the connection's time
+            # limit.
+            records: list[Any] = await connection._protocol.bind_execute(
+                statement, values, "", 0, False, None
+            )
+            return records
+        except exceptions.OutdatedSchemaCacheError as error:
+            await _learn_types(connection, query, error)
+        except exceptions.InvalidCachedStatementError:
+            # Its columns have changed since it was prepared; it was not executed.
+            connection._drop_global_statement_cache()
+            if connection.is_in_transaction():
+                raise
+    return await _prepared(
+        connection,
+        sql,
+        query,
+        own,
+        lambda statement, timeout: connection._protocol.bind_execute(
+            statement, values, "", 0, False, timeout
+        ),
+        lambda timeout: connection.fetch(sql, *values, timeout=timeout),
+    )
+
+
+async def fetch_many(
+    connection: Any, sql: str, sets: Sequence[Sequence[object]], query: CompiledQuery[Any, Any], own: int
+) -> list[Any]:
+    """Run a statement for each set of values in one round trip and return all records in one list.
+
+    As ``connection.fetchmany(sql, sets)``, without its detours. The sets must be fewer than four, or take
+    less than four times 32 kB on the wire. Beyond that asyncpg waits for the socket, and a caller that is
+    cancelled there never returns.
+    """
+    statement = connection._stmt_cache.get((sql, Record, False))
+    if statement is not None and not connection._query_loggers:
+        try:
+            records: list[Any] = await connection._protocol.bind_execute_many(statement, sets, "", None, True)
+            return records
+        except exceptions.OutdatedSchemaCacheError as error:
+            await _learn_types(connection, query, error)
+        except exceptions.InvalidCachedStatementError:
+            connection._drop_global_statement_cache()
+            if connection.is_in_transaction():
+                raise
+    return await _prepared(
+        connection,
+        sql,
+        query,
+        own,
+        lambda statement, timeout: connection._protocol.bind_execute_many(statement, sets, "", timeout, True),
+        lambda timeout: connection.fetchmany(sql, sets, timeout=timeout),
+    )
+
+
+async def prepare(
+    connection: Any, sql: str, query: CompiledQuery[Any, Any], own: int = 0, timeout: float | None = None
+) -> Any:
+    """Return the statement from the connection's cache, prepared and compared.
+
+    Raises ``ContractError`` if the result has other columns than the query's row type.
+    """
+    connection._check_open()
+    statement = await connection._get_statement(sql, timeout)
+    try:
+        describe(statement, query, own)
+    except ContractError:
+        # A statement in the cache would not be compared again.
+        connection._drop_local_statement_cache()
+        raise
+    return statement
+
+
+def is_prepared(connection: Any, sql: str) -> bool:
+    """Return whether a connection has prepared a text."""
+    return connection._stmt_cache.get((sql, Record, False)) is not None
+
+
+def parameter_types(connection: Any, sql: str) -> list[str] | None:
+    """Return the names of the types of a text's parameters, or None if it is not prepared."""
+    statement = connection._stmt_cache.get((sql, Record, False))
+    return None if statement is None else [type_.name for type_ in statement._get_parameters()]
+
+
+def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> None:
+    """Compare a statement's result with the query's row type, or make the row type if there is none yet."""
+    attributes = statement._get_attributes()
+    if own:
+        attributes = attributes[:-own]
+    columns = tuple(Described(name, type_.oid, type_.name) for name, type_ in attributes)
+    if query.needs_columns:
+        query.set_columns(columns)
+    else:
+        query.compare(columns)
+
+
+async def _prepared(
+    connection: Any,
+    sql: str,
+    query: CompiledQuery[Any, Any],
+    own: int,
+    run: Callable[[Any, float | None], Awaitable[list[Any]]],
+    run_logged: Callable[[float | None], Awaitable[list[Any]]],
+) -> list[Any]:
+    """Prepare a statement and run it, within the connection's time limit for both."""
+    connection._check_open()  # a connection that has ended has no time limit any more
+    limit = TimeLimit(connection)
+    attempt = 0
+    while True:
+        attempt += 1
+        statement = await prepare(connection, sql, query, own, limit.left)
+        if connection._query_loggers:
+            return await run_logged(limit.left)
+        try:
+            return await run(statement, limit.left)
+        except exceptions.OutdatedSchemaCacheError as error:
+            await _learn_types(connection, query, error)
+            if attempt == _MAX_ATTEMPTS:
+                raise
+        except exceptions.InvalidCachedStatementError:
+            # It was in the cache since before the tables changed, or they changed between the two steps.
+            connection._drop_global_statement_cache()
+            if attempt == _MAX_ATTEMPTS or connection.is_in_transaction():
+                raise
+
+
+async def _learn_types(connection: Any, query: CompiledQuery[Any, Any], error: BaseException) -> None:
+    """Have a connection drop the types that it knows: one has changed, and a result could not be read.
+
+    Raises ``DecodeError`` if the statement was executed and cannot be run again. In a transaction, which is
+    rolled back, it raises the driver's error, and ``db.retry`` runs all of it again.
+    """
+    await connection.reload_schema_state()
+    if not query.read_only:
+        if connection.is_in_transaction():
+            raise error
+        raise DecodeError(
+            f"{query.name}: a type in its result has changed since this connection learnt it",
+            detail="the statement was executed, only its result could not be read",
+            hint=f"generate again, if a type that {query.file} returns has changed",
+        ) from None

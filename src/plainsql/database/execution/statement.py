@@ -1,0 +1,96 @@
+"""One query on one asyncpg connection: sent, read, built, and its errors explained."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+from asyncpg import exceptions
+
+from plainsql.database.execution import driver
+from plainsql.database.execution.errors import explain
+from plainsql.database.execution.nul_characters import nul_refused, refuse_nul
+from plainsql.query import Args, CompiledQuery, QueryText
+
+__all__ = ["EXPLAINED", "execute", "explained", "fetch", "iterate"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+# The errors of the driver, the network and the clock, and of values that the driver's decoders cannot make,
+# such as a date before Christ.
+EXPLAINED = (
+    exceptions.PostgresError,
+    exceptions.InterfaceError,
+    exceptions.InternalClientError,
+    asyncio.TimeoutError,
+    OSError,
+    ValueError,
+    OverflowError,
+)
+
+
+async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Args) -> R:
+    """Run a query to its end and build its result."""
+    if query.kind != "count":
+        return query.result(await fetch(connection, query, text, values))
+    if connection._top_xact is not None:
+        await refuse_nul(connection, query, text, values)
+    try:
+        # The query's class makes the result an int; the type checker knows only R.
+        return affected(await connection.execute(text.sql, *values))  # type: ignore[return-value]
+    except EXPLAINED as error:
+        said = await explained(error, connection, query, text, values)
+        if said is error:
+            raise
+        raise said from None
+
+
+async def fetch(connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args) -> list[Any]:
+    """Run a query to its end and return its records."""
+    if connection._top_xact is not None:
+        await refuse_nul(connection, query, text, values)
+    try:
+        if not query.compared:
+            # Another query of the same text may have prepared it.
+            await driver.prepare(connection, text.sql, query)
+        return await driver.fetch(connection, text.sql, values, query)
+    except EXPLAINED as error:
+        said = await explained(error, connection, query, text, values)
+        if said is error:
+            raise
+        raise said from None
+
+
+async def iterate(
+    connection: Any, query: CompiledQuery[T, Any], args: Args, prefetch: int
+) -> AsyncIterator[T]:
+    """Run a query through a cursor, ``prefetch`` rows at a time. The connection is in a transaction."""
+    text, values = query.text(args)
+    await refuse_nul(connection, query, text, values)
+    try:
+        await driver.prepare(connection, text.sql, query)
+        cursor = await connection.cursor(text.sql, *values)
+        while records := await cursor.fetch(prefetch):
+            for row in query.build(records):
+                yield row
+    except EXPLAINED as error:
+        said = await explained(error, connection, query, text, values)
+        if said is error:
+            raise
+        raise said from None
+
+
+async def explained(
+    error: BaseException, connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
+) -> BaseException:
+    """Return the error to raise for one of a statement, as `explain` does; for a NUL, a `BindError`."""
+    refusal = nul_refused(error, connection, query, text, values)
+    return await explain(error, connection, query, text, values) if refusal is None else refusal
+
+
+def affected(status: str) -> int:
+    """Return the number of rows of a command's status: ``INSERT 0 3`` is 3, ``CREATE TABLE`` is 0."""
+    last = status.rpartition(" ")[2]
+    return int(last) if last.isdecimal() else 0

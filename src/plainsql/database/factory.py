@@ -1,0 +1,362 @@
+"""``plainsql.connect``: it makes a ``Database`` from a URL and options."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+
+from asyncpg import exceptions
+
+from plainsql.application import cache_namespace, tenant_settings
+from plainsql.cache import Cache, OnFailure, Store
+from plainsql.connect_errors import cannot_connect
+from plainsql.conninfo import CONNECT_TIMEOUT_S, Conninfo
+from plainsql.database.caching.cached_queries import CachedQueries
+from plainsql.database.database import Database
+from plainsql.database.pool.call import OnCall
+from plainsql.database.pool.hosts import Hosts
+from plainsql.database.pool.keepalive import Keepalive
+from plainsql.database.pool.open_pool import OpenedPool, open_pool
+from plainsql.database.pool.tenant_guard import TenantGuard
+from plainsql.database.pool.tenant_pool import DatabasePool
+from plainsql.database.state import DatabaseState
+from plainsql.deprecation import renamed_options, warn_of_old_name
+from plainsql.errors import ConnectError, OptionError
+from plainsql.options import check
+from plainsql.pooler import Pooler
+from plainsql.settings import resolve_database
+from plainsql.urls import hide_password, write_url
+
+if TYPE_CHECKING:
+    from plainsql.redis_connection import RedisSource
+
+__all__ = ["Connecting", "connect"]
+
+_log = logging.getLogger("plainsql")
+
+
+def connect(
+    url: str | None = None,
+    *,
+    min_size: int = 1,
+    max_size: int = 10,
+    connect_timeout: float | None = None,
+    acquire_timeout: float | None = 30.0,
+    max_waiting: int = 10_000,
+    max_lifetime: float = 3600.0,
+    max_idle: float = 300.0,
+    statement_timeout: float | None = None,
+    application_name: str | None = None,
+    server_settings: Mapping[str, str] | None = None,
+    prefetch: int = 500,
+    autobatch: bool = True,
+    tenant_setting: str | None = None,
+    user_setting: str | None = None,
+    pooler: Pooler | None = None,
+    on_call: OnCall | None = None,
+    redis: RedisSource = None,
+    cache: bool = True,
+    on_cache_failure: OnFailure = "commit",
+    cache_audit: float = 0.0,
+    cache_outbox: bool = False,
+    cache_prefix: str | None = None,
+    **former: Unpack[FormerOptions],
+) -> Connecting:
+    """Connect to a PostgreSQL database.
+
+    Use it as ``async with plainsql.connect(url) as db`` or ``db = await plainsql.connect(url)``.
+
+    Args:
+        url: ``postgresql://user:password@host:5432/database``. By default what the environment or
+        url: ``postgresql://user:password@host:5432/database``. By default the environment or
+            ``pyproject.toml`` names it (see ``plainsql.settings``), else it is the project's embedded server.
+        min_size: connections that are opened immediately, at least one, and kept.
+        max_size: the most connections.
+        connect_timeout: seconds that opening a connection may take; by default the URL's ``connect_timeout``,
+            else 10.
+        acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
+        max_waiting: calls that may wait for a connection at the same time; one more is refused.
+        max_lifetime: seconds after which a connection is replaced by a new one.
+        max_idle: seconds after which an idle connection is closed, down to ``min_size``.
+        statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
+            ``asyncio.timeout`` works around any call as well.
+        application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
+        server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
+        prefetch: rows that ``.stream`` reads ahead.
+        tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
+            ``PLAINSQL_TENANT_SETTING``, or ``tenant_setting`` in ``[tool.plainsql]``, or ``app.jwt_tenant``.
+        user_setting: the setting that ``db.tenant`` sets to the acting user's id. By default
+            ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
+        autobatch: whether concurrent calls of the same read may share a round trip.
+        pooler: how long PgBouncer, or another pooler in front of the server, lends its connections. By
+            default ``connect`` finds out whether there is one, and takes it for one in transaction mode,
+            which is right for all modes.
+        on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
+            ``plainsql.otel`` for one.
+        redis: the Redis in which results of queries with ``cache:`` are stored for all processes: a URL, a
+            client of redis-py or a ``RedisConnection``. Without it each ``Database`` stores its own, and only its own
+            writes invalidate them.
+        cache: whether results of queries with ``cache:`` are stored.
+        on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
+            Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
+        cache_audit: the part of hits, 0 to 1, that are read again from PostgreSQL and compared.
+            ``plainsql cache audit`` sets it from outside, for all processes that share a Redis.
+        cache_outbox: invalidate the cache for external writes, which the triggers of ``plainsql cache
+            triggers`` record. One of all processes does so at a time, on a connection of its pool.
+        cache_prefix: a prefix of the cache's keys in Redis, such as ``"staging"``, the same for all programs
+            that write to this database. By default ``PLAINSQL_CACHE_PREFIX``, or ``cache_prefix`` in
+            ``[tool.plainsql]``, or nothing.
+
+    Raises ``OptionError``, a ``SettingsError``, for an option that it cannot take, ``SettingsError`` if no
+    database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
+    """
+    if former:
+        given = renamed_options("connect", former, _NEW_NAMES)
+        max_lifetime, autobatch = given.get("max_lifetime", max_lifetime), given.get("autobatch", autobatch)
+    former_cache: object = cache
+    if former_cache is None or former_cache in ("available", "strict"):
+        cache, on_cache_failure = _former_cache(former_cache)
+    check(
+        "connect",
+        url=url,
+        min_size=min_size,
+        max_size=max_size,
+        connect_timeout=connect_timeout,
+        acquire_timeout=acquire_timeout,
+        max_waiting=max_waiting,
+        max_lifetime=max_lifetime,
+        max_idle=max_idle,
+        statement_timeout=statement_timeout,
+        application_name=application_name,
+        server_settings=server_settings,
+        prefetch=prefetch,
+        autobatch=autobatch,
+        tenant_setting=tenant_setting,
+        user_setting=user_setting,
+        pooler=pooler,
+        on_call=on_call,
+        redis=redis,
+        cache=cache,
+        on_cache_failure=on_cache_failure,
+        cache_audit=cache_audit,
+        cache_outbox=cache_outbox,
+        cache_prefix=cache_prefix,
+    )
+    if min_size > max_size:
+        raise OptionError(
+            f"connect(): min_size: expected at most max_size, which is {max_size}, got {min_size}"
+        )
+    if cache_outbox and (not cache or max_size < 2):
+        expected = "a cache" if not cache else "max_size=2 or more, as one connection drains"
+        raise OptionError(f"connect(): cache_outbox: expected {expected}")
+    driver_options = {
+        "timeout": connect_timeout,
+        "command_timeout": statement_timeout,
+        "server_settings": ({} if application_name is None else {"application_name": application_name})
+        | dict(server_settings or {}),
+        # The statements of all queries stay prepared: their number is limited.
+        "statement_cache_size": 2048,
+        "max_cached_statement_lifetime": 0,
+    }
+    pool_options = {
+        "min_size": min_size,
+        "max_size": max_size,
+        "wait_timeout": acquire_timeout,
+        "max_waiting": max_waiting,
+        "max_lifetime": max_lifetime,
+        "max_idle": max_idle,
+    }
+    settings = tenant_settings("connect", tenant_setting, user_setting)
+    return Connecting(
+        url,
+        Options(
+            driver_options,
+            pool_options,
+            prefetch,
+            autobatch,
+            settings,
+            pooler,
+            on_call,
+            cache,
+            on_cache_failure,
+            cache_audit,
+            cache_outbox,
+            _redis_store(redis, cache_prefix) if cache and redis is not None else None,
+        ),
+    )
+
+
+def _former_cache(cache: object) -> tuple[bool, OnFailure]:
+    """Return ``cache`` and ``on_cache_failure`` for the former option with three values."""
+    if cache is None:
+        warn_of_old_name("connect(): cache=None", "cache=False", stacklevel=3)
+        return False, "commit"
+    on_failure: OnFailure = "fail" if cache == "strict" else "commit"
+    warn_of_old_name(f"connect(): cache={cache!r}", f"on_cache_failure={on_failure!r}", stacklevel=3)
+    return True, on_failure
+
+
+class FormerOptions(TypedDict, total=False):
+    """Options by their old names."""
+
+    max_age: float
+    join: bool
+
+
+_NEW_NAMES = {"max_age": "max_lifetime", "join": "autobatch"}
+
+
+class Options(NamedTuple):
+    """The options of ``connect``, checked."""
+
+    driver: dict[str, Any]
+    """The options of ``asyncpg.connect``, and a ``keepalive``."""
+    pool: dict[str, Any]
+    prefetch: int
+    autobatch: bool
+    tenant_settings: tuple[str, str]
+    pooler: Pooler | None
+    on_call: OnCall | None
+    cache: bool
+    on_cache_failure: OnFailure
+    cache_audit: float
+    cache_outbox: bool
+    store: Store | None
+    """The store in Redis, which connects when it is first used; None if results are stored in the process."""
+
+    def open_cache(self, server_options: str) -> CachedQueries | None:
+        """Make the cache.
+
+        ``server_options``: the ``options`` that the URL gives to its sessions.
+        """
+        if not self.cache:
+            return None
+        url = write_url({"options": server_options} if server_options else {})
+        given = (*self.tenant_settings, *self.driver["server_settings"])
+        settings = [name for name in given if name != "application_name"]
+        cache = Cache(self.store, on_failure=self.on_cache_failure, audit_rate=self.cache_audit)
+        return CachedQueries(cache, shared=self.store is not None, settings=settings, url=url)
+
+
+class Connecting:
+    """A database that is about to be connected: await it, or enter it with ``async with``."""
+
+    def __init__(self, url: str | None, options: Options) -> None:
+        self._url = url
+        self._options = options
+        self._database: Database | None = None
+
+    def __await__(self) -> Generator[Any, None, Database]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Database:
+        self._database = await self._open()
+        return self._database
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._database is not None:
+            await self._database.close()
+
+    async def _open(self) -> Database:
+        with ExitStack() as stack:
+            # The embedded server starts in a thread, which takes a second or two.
+            url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
+            options = self._options
+            conninfo = Conninfo(url)
+            driver_options = _of_url(conninfo, options.driver)
+            hosts = Hosts(conninfo, timeout=driver_options["timeout"])
+            # Before a connection is opened: it may refuse an option.
+            cached_queries = options.open_cache(conninfo["options"])
+            failed: ConnectError | None = None
+            opened: OpenedPool | None = None
+            try:
+                identify = None if cached_queries is None else cached_queries.servers.identify
+                opened = await open_pool(
+                    hosts.connect, driver_options, options.pool, options.pooler, identify
+                )
+            except exceptions.PostgresError as error:
+                failed = cannot_connect(url, error, getattr(error, "sqlstate", None))
+            except (OSError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
+                failed = cannot_connect(url, error)
+            if opened is None:
+                # Outside of the handler: the driver's error, which may quote the URL, must not be its
+                # context.
+                raise failed or AssertionError("opened or failed")
+            if cached_queries is not None:
+                cached_queries.by_transaction = opened.pooler == "transaction"
+                cached_queries.cache.follow()
+            pool = DatabasePool(
+                opened.pool,
+                hide_password(url),
+                opened.pooler == "transaction",
+                options.tenant_settings,
+                TenantGuard(options.tenant_settings[0]),
+            )
+            state = DatabaseState.build(
+                pool,
+                prefetch=options.prefetch,
+                autobatch=options.autobatch,
+                cached_queries=cached_queries,
+                on_call=options.on_call,
+                round_trip=opened.round_trip,
+            )
+            database = Database(state, stack.pop_all().close)
+            try:
+                if options.cache_outbox:
+                    await database._drain_outbox()
+                _watch(options.on_call, database)
+            except BaseException:
+                await database.close()
+                raise
+            return database
+
+
+def _watch(on_call: OnCall | None, database: Database) -> None:
+    """Give the database to a hook that reports the pool's numbers too."""
+    try:
+        if (watch := getattr(on_call, "watch", None)) is not None:
+            watch(database)
+    except Exception:  # noqa: BLE001 (a hook may raise anything, and a database works without one)
+        _log.exception("the hook cannot watch %s", database.name)
+
+
+def _of_url(conninfo: Conninfo, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the pool together with those of the URL.
+
+    A caller's option wins over the URL, and the URL over the default.
+    """
+    timeout = options["timeout"] or conninfo.connect_timeout or CONNECT_TIMEOUT_S
+    settings = {"application_name": conninfo.application_name or "plainsql"} | options["server_settings"]
+    return {
+        **options,
+        "timeout": timeout,
+        "server_settings": settings,
+        "keepalive": _keepalive_of(conninfo),
+    }
+
+
+def _keepalive_of(conninfo: Conninfo) -> Keepalive:
+    """Return the keepalive settings of a URL. 0 is the system's default, as in libpq."""
+    default = Keepalive()
+
+    def given(name: str, otherwise: int) -> int:
+        value = conninfo.integer(name)
+        return otherwise if value is None else max(value, 0)
+
+    return Keepalive(
+        on=given("keepalives", 1) != 0,
+        idle=given("keepalives_idle", default.idle),
+        interval=given("keepalives_interval", default.interval),
+        count=given("keepalives_count", default.count),
+        user_timeout_ms=given("tcp_user_timeout", default.user_timeout_ms),
+    )
+
+
+def _redis_store(redis: RedisSource, prefix: str | None) -> Store:
+    # Not at the top: without Redis the redis package is not needed.
+    from plainsql.cache.redis_store import RedisStore
+
+    return RedisStore(redis, namespace=cache_namespace(prefix))

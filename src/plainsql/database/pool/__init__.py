@@ -1,0 +1,1 @@
+"""The connection pool of one database, and connections of one tenant from it."""

@@ -1,0 +1,220 @@
+"""The asyncpg connections of the pool: one class for each way of being connected, with its reset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from asyncpg import connect_utils, exceptions
+
+from plainsql.database.pool.resettable_connection import ResettableConnection
+from plainsql.pooler import is_backend_sql
+
+__all__ = [
+    "SETTINGS",
+    "DirectConnection",
+    "DriverConnection",
+    "SessionPoolerConnection",
+    "TransactionPoolerConnection",
+    "is_behind_pooler",
+    "keeps_statements",
+    "refuses_settings",
+    "set_settings",
+]
+
+SETTINGS = {
+    # With a filter, an HNSW scan must go on until it has found enough rows, in the statement's order. With
+    # `relaxed_order` the order is not kept, and the planner, which relies on the index's order, does not sort
+    # the rows again. A database without pgvector takes this for a setting of an extension that is loaded
+    # later.
+    "hnsw.iterative_scan": "strict_order",
+}
+
+# asyncpg's own reset leaves two things behind: a role that was set, with whose rights the next caller would
+# read, and temporary tables, which would hide others of the same name.
+_EXTRA_RESET = "reset session authorization; reset role; discard temp; discard sequences;"
+
+_PROBE_NAME = "plainsql_probe"
+
+
+class DriverConnection(ResettableConnection):
+    """A connection of our pool: it reports its end, and shares what asyncpg's pools share."""
+
+    __slots__ = ("born", "control_timeout_s", "on_end", "siblings")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.born = 0.0
+        """The time at which it began to open, by `time.monotonic`."""
+        self.control_timeout_s = 10.0
+        """Seconds that a rollback, a reset or a close may take: it costs the server nothing."""
+        self.on_end: Callable[[DriverConnection], object] | None = None
+        """Called once when the connection has ended, for whatever reason."""
+        self.siblings: Iterable[DriverConnection] = ()
+        """The connections to the same database, this one included."""
+
+    async def recover(self) -> None:
+        """Recover the connection from any state that a call left it in: wait until its statement is
+        cancelled, roll back, reset.
+        """
+        protocol: Any = self._protocol
+        await protocol._wait_for_cancellation()
+        self._check_open()  # type: ignore[no-untyped-call]
+        # Before the reset, which would report the open transaction to the event loop as an error.
+        self._top_xact = None
+        if protocol.is_in_transaction():
+            await self.execute("rollback")
+        await self.reset()
+
+    async def cancel_statement(self) -> None:
+        """Send the server a request, on a connection of its own, to cancel what runs on this one."""
+        protocol: Any = self._protocol
+        if self.is_closed():  # type: ignore[no-untyped-call]
+            return
+        request: Any = connect_utils._cancel
+        await request(
+            loop=self._loop,
+            addr=self._addr,
+            params=self._params,
+            backend_pid=protocol.backend_pid,
+            backend_secret=protocol.backend_secret,
+        )
+
+    def terminate(self) -> None:
+        """End the connection immediately, without waiting for anything."""
+        if self._loop.is_closed():
+            self.abandon()
+        else:
+            super().terminate()  # type: ignore[no-untyped-call]
+
+    def abandon(self) -> None:
+        """Close this process's copy of the socket and send nothing on it."""
+        self._aborted = True
+        self.on_end = None
+        # Not through the transport: its `abort` would remove the socket from the event loop's selector, which
+        # a child process shares with its parent.
+        socket: Any = self._transport.get_extra_info("socket")
+        sock: Any = getattr(socket, "_sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                sock.close()
+            if self._loop.is_closed() and getattr(self._transport, "_sock", None) is sock:
+                self._transport._sock = None  # else its finalizer warns of an open transport
+
+    def _cleanup(self) -> None:
+        super()._cleanup()  # type: ignore[no-untyped-call]
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self)
+
+    def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
+        if self._aborted:
+            if not waiter.done():
+                waiter.set_result(None)
+            return
+        task: Any = self._loop.create_task(self._cancel(waiter, cancel_waiter))
+        task._log_destroy_pending = False  # a task that the end of the event loop leaves over is no error
+        self._cancellations.add(task)
+
+    async def _cancel(self, waiter: Any, cancel_waiter: Any = None) -> None:
+        """Send the request to cancel and wait for the end of the statement, as asyncpg does, but with a time
+        limit.
+        """
+        try:
+            async with asyncio.timeout(self.control_timeout_s):
+                with suppress(ConnectionResetError):
+                    await self.cancel_statement()
+                if not waiter.done():
+                    waiter.set_result(None)
+                if cancel_waiter is not None:
+                    await asyncio.shield(cancel_waiter)
+        except asyncio.CancelledError:
+            pass  # what waits for this task is released below
+        except Exception:  # noqa: BLE001 (whether the statement still runs is unknown)
+            self.terminate()
+        finally:
+            if not self._loop.is_closed():
+                self._cancellations.discard(asyncio.current_task())
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _clean_tasks(self) -> None:
+        # asyncpg cancels the requests to cancel here. A request that is connecting at that moment is reported
+        # as an exception that was never retrieved, and the statement would go on on the server.
+        self._cancellations.clear()
+
+    # A cache that one connection finds out of date is out of date for all. asyncpg notifies only its own
+    # pool.
+
+    def _drop_global_statement_cache(self) -> None:
+        for connection in {self, *self.siblings}:
+            connection._drop_local_statement_cache()  # type: ignore[no-untyped-call]
+
+    def _drop_global_type_cache(self) -> None:
+        for connection in {self, *self.siblings}:
+            if connection._protocol is not None:
+                connection._drop_local_type_cache()  # type: ignore[no-untyped-call]
+
+
+class DirectConnection(DriverConnection):
+    """A connection whose reset leaves nothing of a session behind."""
+
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        own: str = super().get_reset_query()  # type: ignore[no-untyped-call]
+        return f"{own}\n{_EXTRA_RESET}"
+
+
+class SessionPoolerConnection(DirectConnection):
+    """A connection to a pooler in session mode, which refuses our settings when it is opened."""
+
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        return f"{super().get_reset_query()}\n{set_settings()}"
+
+
+class TransactionPoolerConnection(DriverConnection):
+    """A connection to a pooler in transaction mode: there is no session to reset."""
+
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+def set_settings() -> str:
+    """Return the statements that set our settings in a session."""
+    return " ".join(f"set {name} = '{value}';" for name, value in SETTINGS.items())
+
+
+async def is_behind_pooler(connection: Any) -> bool:
+    """Return whether a pooler is between this connection and the server."""
+    # The simple protocol returns nothing but the number of rows.
+    status: str = await connection.execute(is_backend_sql(connection.get_server_pid()))
+    return status == "SELECT 0"
+
+
+async def keeps_statements(connection: Any) -> bool:
+    """Return whether a pooler in transaction mode handles its clients' prepared statements, as PgBouncer does
+    from 1.21 on.
+
+    Such a pooler renames them; others pass our names on. The connection has no statement cache.
+    """
+    async with connection.transaction():
+        await connection.prepare("select", name=_PROBE_NAME)
+        status: str = await connection.execute(
+            f"select from pg_prepared_statements where name = '{_PROBE_NAME}'"
+        )
+        if status == "SELECT 0":
+            return True
+        await connection.execute(f"deallocate {_PROBE_NAME}")
+        return False
+
+
+def refuses_settings(error: BaseException) -> bool:
+    """Return whether this error is a pooler's answer to a setting that it does not know."""
+    return isinstance(error, exceptions.ProtocolViolationError) and "startup parameter" in str(error)

@@ -1,0 +1,166 @@
+"""The servers that a URL names: a connection goes to the first suitable one that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, Final
+
+import asyncpg
+from asyncpg import exceptions
+
+from plainsql.connect_errors import UnsuitableServerError
+from plainsql.conninfo import Address, Conninfo
+from plainsql.database.pool.tls import tls_options
+
+__all__ = ["Hosts"]
+
+# Errors after which the next host is tried: it does not answer, ends the connection, or is not ready.
+_PASSED_ON: Final = (
+    OSError,
+    exceptions.CannotConnectNowError,
+    exceptions.ConnectionDoesNotExistError,
+    exceptions.InternalClientError,
+)
+
+# Parameters that the asynchronous driver cannot honour. Connecting without them would be weaker than what the
+# URL wants, or different.
+_CANNOT: Final = (
+    (
+        "channel_binding",
+        ("require",),
+        "the asynchronous driver cannot bind to the channel, and connecting without it is weaker",
+        "write channel_binding=prefer, and sslmode=verify-full, which proves the server by its certificate",
+    ),
+    (
+        "require_auth",
+        None,
+        "the asynchronous driver cannot limit the methods of authentication",
+        "leave it out; sslmode=verify-full keeps a password from other servers",
+    ),
+    (
+        "gssencmode",
+        ("require",),
+        "the asynchronous driver has no encryption by GSSAPI",
+        "write gssencmode=prefer, and sslmode=require for encryption by TLS",
+    ),
+    (
+        "requirepeer",
+        None,
+        "the asynchronous driver cannot check the owner of a socket",
+        "leave it out, and put the socket into a folder that only the server's user can write",
+    ),
+    (
+        "sslcertmode",
+        ("require",),
+        "the asynchronous driver cannot tell whether the server has asked for the certificate",
+        "write sslcertmode=allow",
+    ),
+    ("sslsni", ("0",), "the asynchronous driver always sends the server's name", "leave it out"),
+    (
+        "min_protocol_version",
+        ("3.2", "latest"),
+        "the asynchronous driver speaks version 3.0",
+        "leave it out",
+    ),
+    (
+        "gssdelegation",
+        ("1",),
+        "the asynchronous driver delegates no credentials",
+        "leave it out",
+    ),
+    ("scram_client_key", None, "the asynchronous driver needs the password itself", "write the password"),
+    ("scram_server_key", None, "the asynchronous driver needs the password itself", "write the password"),
+    ("oauth_issuer", None, "the asynchronous driver cannot authenticate by OAuth", "leave it out"),
+    ("oauth_client_id", None, "the asynchronous driver cannot authenticate by OAuth", "leave it out"),
+)
+
+
+class Hosts:
+    """The servers that a connection may lead to."""
+
+    def __init__(self, conninfo: Conninfo, *, timeout: float) -> None:
+        """Raise ``ConnectError`` if a parameter cannot be honoured."""
+        self._conninfo = conninfo
+        self._timeout = timeout
+        """Seconds for all servers together. Each gets its share of the rest."""
+        self._kind = conninfo["target_session_attrs"] or "any"
+        for name, values, why, hint in _CANNOT:
+            given = conninfo[name]
+            if given and (values is None or given.lower() in values):
+                raise conninfo.refusal(name, why, hint=hint)
+        if conninfo["replication"] and conninfo["replication"].lower() not in ("0", "false", "no", "off"):
+            raise conninfo.refusal(
+                "replication", "a connection for replication runs no queries", hint="leave it out"
+            )
+        if conninfo["client_encoding"].lower().replace("-", "") not in ("", "auto", "utf8", "unicode"):
+            raise conninfo.refusal("client_encoding", "text is exchanged as UTF-8", hint="leave it out")
+        conninfo.check_files()
+        self._check_addresses()
+        if not all(address.is_socket for address in conninfo.addresses()):
+            tls_options(conninfo)
+
+    def _check_addresses(self) -> None:
+        verified = self._conninfo["sslmode"] == "verify-full" or self._conninfo["sslrootcert"] == "system"
+        for address in self._conninfo.addresses():
+            if address.host.startswith("@"):
+                raise self._conninfo.refusal(
+                    "host",
+                    "the asynchronous driver cannot connect to an abstract socket",
+                    hint="use a socket in a folder",
+                )
+            if verified and address.name != address.host:
+                raise self._conninfo.refusal(
+                    "hostaddr",
+                    "the asynchronous driver verifies a certificate by what it connects to",
+                    hint="leave it out, and let the host's name be resolved",
+                )
+
+    async def connect(self, *_: Any, timeout: float | None = None, **options: Any) -> Any:
+        """Connect to the first server that answers and is of the kind that the URL wants.
+
+        ``options`` are those of ``asyncpg.connect`` that the URL does not decide. Raises the error of the
+        last server, or ``UnsuitableServerError`` if servers answer and none is of that kind.
+        """
+        addresses = self._conninfo.addresses()
+        if self._conninfo["load_balance_hosts"] == "random":
+            random.shuffle(addresses)
+        kinds = ["standby", "any"] if self._kind == "prefer-standby" else [self._kind]
+        attempts = [(address, kind) for kind in kinds for address in addresses]
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + (self._timeout if timeout is None else timeout)
+        failure: BaseException | None = None
+        unsuitable = False
+        for at, (address, kind) in enumerate(attempts):
+            share = max(ends - loop.time(), 0.0) / (len(attempts) - at)
+            try:
+                return await self._connect(address, kind, share, options)
+            except exceptions.TargetServerAttributeNotMatched:
+                unsuitable = True
+            except _PASSED_ON as error:
+                failure = error
+        if unsuitable or failure is None:
+            raise UnsuitableServerError(self._kind) from failure
+        raise failure
+
+    async def _connect(self, address: Address, kind: str, seconds: float, options: dict[str, Any]) -> Any:
+        conninfo = self._conninfo
+        settings: dict[str, str] = options.get("server_settings") or {}
+        if conninfo["options"]:
+            settings = {"options": conninfo["options"]} | settings
+        # A Unix socket has no TLS and needs none.
+        tls = {"ssl": False} if address.is_socket else tls_options(conninfo)
+        connect_to: Any = asyncpg.connect  # untyped
+        return await connect_to(
+            host=address.host,
+            port=address.port,
+            user=conninfo.user,
+            # Not None: the driver would find a password by rules of its own.
+            password=address.password,
+            database=conninfo.database,
+            target_session_attrs=kind,
+            krbsrvname=conninfo["krbsrvname"] or None,
+            gsslib=conninfo["gsslib"] or None,
+            timeout=seconds,
+            **(options | tls | {"server_settings": settings}),
+        )

@@ -1,0 +1,353 @@
+"""The connection pool as one tenant uses it, or as calls without a tenant use it.
+
+A connection whose session carries a tenant serves no other before its settings are replaced. Behind a pooler
+in transaction mode no session can carry anything, and any may carry what another program has left in it.
+There every call is a transaction that begins with its tenant's settings, or with the defaults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+from typing import Any, Protocol, TypeVar
+
+from asyncpg import exceptions
+
+from plainsql.connect_errors import cannot_connect
+from plainsql.database.pool.call import Call
+from plainsql.database.pool.commit_outcome import CommitOutcome, add_note, may_run_again, note_of_statement
+from plainsql.database.pool.connection_pool import ConnectionPool
+from plainsql.database.pool.connection_proxy import ConnectionProxy
+from plainsql.database.pool.contexts import asynccontextmanager
+from plainsql.database.pool.holders import Holders, Use
+from plainsql.database.pool.lost_connection import ConnectionLostError, as_lost, is_lost
+from plainsql.database.pool.pooled_connection import PooledConnection
+from plainsql.database.pool.read_only_servers import ReadOnlyServers, explain_refusal, is_refusal
+from plainsql.database.pool.resettable_connection import may_alter_statements
+from plainsql.database.pool.tenant_guard import TenantGuard
+from plainsql.database.pool.tenant_session import set_session
+from plainsql.database.pool.transaction_block import block
+from plainsql.errors import PlainsqlError, PoolTimeoutError
+from plainsql.outcome_notes import NOT_SENT
+from plainsql.query import CompiledQuery, QueryText
+from plainsql.tenancy import Tenant, local_settings
+
+__all__ = ["AroundCommit", "DatabasePool", "TenantPool"]
+
+T = TypeVar("T")
+
+# Both are raised if the driver reads the server's last message in the middle of a connection's set-up.
+_LOST_DURING_SETUP = (exceptions.ConnectionDoesNotExistError, exceptions.InternalClientError)
+_MAX_SETUP_LOSSES = 3
+
+_OPENING_ERRORS = (
+    OSError,
+    exceptions.PostgresError,
+    exceptions.InterfaceError,
+    exceptions.InternalClientError,
+)
+
+_NOT_IN_A_TRANSACTION = (
+    exceptions.ActiveSQLTransactionError,
+    exceptions.InvalidTransactionTerminationError,
+)
+_IN_A_TRANSACTION = (
+    "behind a pooler in transaction mode every call is a transaction: run what cannot be in one through "
+    "'acquire', or connect to the server itself"
+)
+
+
+class AroundCommit(Protocol):
+    """Work around a commit: it begins right before it, and ends after it or after the error in its place."""
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None: ...
+
+    async def before_commit(self) -> None:
+        """Begin. An error that it raises keeps the transaction from being committed."""
+        ...
+
+
+@dataclass(slots=True)
+class DatabasePool:
+    """The connections of one database, and what its tenants share."""
+
+    connections: ConnectionPool
+    name: str
+    """The URL without its password."""
+    by_transaction: bool
+    """True behind a pooler in transaction mode."""
+    tenant_settings: tuple[str, str]
+    guard: TenantGuard
+    holders: Holders = field(default_factory=Holders)
+    """The tasks that hold connections for longer than a call."""
+    read_only: ReadOnlyServers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.read_only = ReadOnlyServers(self.connections)
+
+
+class TenantPool:
+    """Acquires connections whose session is one tenant's, or carries no tenant, and releases them."""
+
+    __slots__ = ("_connections", "_pool", "_session", "local", "tenant")
+
+    def __init__(self, pool: DatabasePool, tenant: Tenant | None) -> None:
+        self._pool = pool
+        self._connections = pool.connections
+        self.tenant = tenant
+        self._session = tenant
+        """The tenant that the sessions carry."""
+        self.local: str | None = None
+        """The statements that each transaction begins with, if sessions can carry nothing."""
+        if pool.by_transaction:
+            self._session = None
+            self.local = local_settings(tenant, pool.tenant_settings)
+
+    # For longer than a call ---------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def borrow(self, use: Use, *, read_only: bool = False) -> AsyncIterator[PooledConnection]:
+        """Acquire a connection for a block, and reset it afterwards.
+
+        ``read_only``: the block is a transaction that refuses writes.
+        """
+        pooled = await self._acquire()
+        holders = self._pool.holders
+        holder = holders.add(use)
+        try:
+            yield pooled
+        except BaseException as raised:
+            error = self.explain(raised, pooled, read_only=read_only)
+            if isinstance(error, Exception) and not is_lost(error) and not isinstance(error, TimeoutError):
+                self._connections.release_dirty(pooled)
+            else:  # a statement may still be running
+                self._connections.discard(pooled)
+            if error is raised:
+                raise
+            raise error from raised
+        else:
+            self._connections.release_dirty(pooled)
+        finally:
+            holders.remove(holder)
+            # Ends what was made on the connection: statements, cursors, transactions.
+            pooled.connection._pool_release_ctr += 1
+
+    @asynccontextmanager
+    async def acquire(self, use: Use = "acquire") -> AsyncIterator[Any]:
+        """Acquire a driver's connection for a block."""
+        async with self.borrow(use) as pooled:
+            yield pooled.connection
+
+    @asynccontextmanager
+    async def hand_out(self) -> AsyncIterator[Any]:
+        """Acquire a connection for the user, as a proxy that ends with the block."""
+        async with self.borrow("acquire") as pooled:
+
+            def explain(raised: BaseException) -> BaseException:
+                error = self.explain(raised, pooled)
+                if isinstance(error, ConnectionLostError) and (note := note_of_statement(error)) is not None:
+                    add_note(error, note)
+                return error
+
+            connection = ConnectionProxy(pooled.connection, explain)
+            try:
+                yield connection
+            except BaseException as raised:  # of a cursor, or of a statement that was prepared
+                error = explain(raised)
+                if error is raised:
+                    raise
+                raise error from raised
+            finally:
+                connection.release()
+
+    @asynccontextmanager
+    async def in_transaction(
+        self, call: Call | None = None, use: Use = "batch", around: AroundCommit | None = None
+    ) -> AsyncIterator[Any]:
+        """Acquire a connection that is in a transaction of this tenant; the end of the block commits it."""
+        framed: AbstractAsyncContextManager[object] = nullcontext() if around is None else around
+        async with framed:
+            with CommitOutcome() as outcome:
+                async with self.acquire(use) as connection:
+                    if call is not None:
+                        call.lease_wait = perf_counter() - call.began
+                    async with block(connection, outcome):
+                        if self.local is not None:
+                            await connection.execute(self.local)
+                        yield connection
+                        if around is not None:
+                            await around.before_commit()
+
+    async def admit(self, query: CompiledQuery[Any, Any]) -> None:
+        """Refuse a call without a tenant if row-level security would show it nothing.
+
+        Raises ``TenantError``.
+        """
+        guard = self._pool.guard
+        if query.row_security is None or self.tenant is not None or guard.knows(query):
+            return
+        if self.local is None:
+            async with self.acquire("check") as connection:
+                await guard.check(connection, query)
+        else:
+            async with self.in_transaction(use="check") as connection:
+                await guard.check(connection, query, lasting_setting=False)
+
+    def explain(
+        self, raised: BaseException, pooled: PooledConnection, *, read_only: bool = False
+    ) -> BaseException:
+        """Return the error to raise for one of a block; discard the connections to a read-only server."""
+        error = as_lost(raised, pooled.connection)
+        self._is_replaced(error, pooled, read_only=read_only)
+        return error
+
+    # For one call -------------------------------------------------------------------------------------
+
+    async def run_on_connection(
+        self,
+        work: Callable[[Any, CompiledQuery[Any, Any], QueryText, Any], Awaitable[T]],
+        query: CompiledQuery[Any, Any],
+        text: QueryText,
+        values: Any,
+        call: Call | None,
+    ) -> T:
+        """Run the work of a call on a connection.
+
+        Run it a second time if the connection was lost and the statement changes nothing or was not sent.
+        The same if the server refused it because it is read-only now.
+        """
+        connections = self._connections
+        read_only = query.read_only
+        again = False
+        while True:
+            pooled = connections.acquire_nowait(self._session)
+            if pooled is None or again or pooled.tenant != self._session:
+                pooled = await self._acquire(pooled, probe=again)
+            connection = pooled.connection
+            if call is not None:
+                call.lease_wait = perf_counter() - call.began
+            try:
+                if self.local is not None:
+                    await connection.execute(f"begin; {self.local}")
+                result = await work(connection, query, text, values)
+                if self.local is not None and not read_only:
+                    await connection.execute("commit")
+            except BaseException as raised:
+                error = as_lost(raised)
+                replaced = self._is_replaced(error, pooled)
+                self._release_failed(pooled, query, error)
+                if not again and (replaced or may_run_again(error, read_only=read_only)):
+                    again = True
+                    continue
+                if (note := note_of_statement(error, read_only=read_only)) is not None:
+                    add_note(error, note)
+                if self.local is not None and isinstance(error, _NOT_IN_A_TRANSACTION):
+                    add_note(error, _IN_A_TRANSACTION)
+                if error is raised:
+                    raise
+                raise error from raised
+            if not query.session_clean:
+                self._release_unproved(pooled, query)
+            elif self.local is not None and read_only:
+                connections.release_after(pooled, "commit")  # the caller need not wait for it
+            else:
+                connections.release(pooled)
+            return result
+
+    def _release_failed(
+        self, pooled: PooledConnection, query: CompiledQuery[Any, Any], error: BaseException
+    ) -> None:
+        if self.local is not None and not is_lost(error):
+            # If the statement was cancelled, the driver waits for its end first.
+            self._connections.release_after(pooled, "rollback")
+        elif not isinstance(error, exceptions.PostgresError | PlainsqlError) or is_lost(error):
+            # The server may still run it: the pool waits for its answer, or closes the connection.
+            self._connections.discard(pooled)
+        elif not query.session_clean:
+            self._release_unproved(pooled, query)
+        else:
+            self._connections.release(pooled)
+
+    def _release_unproved(self, pooled: PooledConnection, query: CompiledQuery[Any, Any]) -> None:
+        if may_alter_statements(query.sql):
+            pooled.connection.is_suspect = True
+        self._connections.release_dirty(pooled)
+
+    async def _acquire(
+        self, pooled: PooledConnection | None = None, *, probe: bool = False
+    ) -> PooledConnection:
+        """Acquire a connection whose session carries this tenant, or none.
+
+        ``pooled``: one that is acquired already. ``probe``: the last connection was lost, and others may be
+        lost with it, so a round trip proves this one first.
+        """
+        connections = self._connections
+        deadline = connections.deadline()
+        losses = 0
+        while True:
+            if pooled is None:
+                pooled = connections.acquire_nowait(self._session)
+            if pooled is None:
+                try:
+                    if losses == 0:
+                        pooled = await connections.acquire(self._session)
+                    else:
+                        async with asyncio.timeout_at(deadline):
+                            pooled = await connections.acquire(self._session)
+                except PoolTimeoutError as error:
+                    self._pool.holders.explain(error)
+                    raise
+                except PlainsqlError:
+                    raise
+                except _OPENING_ERRORS as error:
+                    if losses and isinstance(error, TimeoutError):
+                        raise connections.no_answer() from None
+                    losses += 1
+                    if isinstance(error, _LOST_DURING_SETUP) and losses < _MAX_SETUP_LOSSES:
+                        continue  # it was lost while it was set up, and not refused
+                    state: str | None = getattr(error, "sqlstate", None)
+                    raise cannot_connect(self._pool.name, error, state) from None
+            if pooled.tenant == self._session and not probe:
+                return pooled
+            limit_s = connections.answer_timeout(deadline)
+            try:
+                if pooled.tenant != self._session:
+                    await set_session(pooled.connection, pooled.tenant, self._session, timeout=limit_s)
+                    pooled.tenant = self._session
+                else:
+                    await pooled.connection.execute("select", timeout=limit_s)
+                return pooled
+            except BaseException as raised:
+                connections.discard(pooled)  # the tenant that its session carries now is not known
+                silent = isinstance(raised, TimeoutError)
+                losses += 1
+                if (silent or is_lost(raised)) and losses <= connections.max_size:
+                    if silent:
+                        # The connections that were open next to one that does not answer are as suspect.
+                        connections.discard_before(monotonic())
+                    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+                        raise connections.no_answer() from None
+                    pooled = None
+                    continue
+                lost = as_lost(raised)
+                if lost is raised:
+                    raise
+                add_note(lost, NOT_SENT)
+                raise lost from raised
+
+    def _is_replaced(
+        self, error: BaseException, pooled: PooledConnection, *, read_only: bool = False
+    ) -> bool:
+        """Discard the connections to a read-only server if it refused a write. Return whether the next
+        connection may be to another server.
+        """
+        if not is_refusal(error) or (read_only and isinstance(error, exceptions.ReadOnlySQLTransactionError)):
+            return False
+        replaced = self._pool.read_only.refused(error, pooled)
+        explain_refusal(error, pooled.connection, replaced=replaced)
+        return replaced

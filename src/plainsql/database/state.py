@@ -1,0 +1,56 @@
+"""The state that a database and its tenants' views share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plainsql.database.caching.cached import Cached
+from plainsql.database.caching.cached_queries import CachedQueries
+from plainsql.database.execution.autobatch import Autobatch
+from plainsql.database.execution.forms import FormsByText
+from plainsql.database.execution.link import Executes
+from plainsql.database.execution.on_connection import OnConnection
+from plainsql.database.hooks import Observed
+from plainsql.database.pool.call import OnCall
+from plainsql.database.pool.round_trip import RoundTrip
+from plainsql.database.pool.tenant_pool import DatabasePool, TenantPool
+
+__all__ = ["DatabaseState"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """The connections of a database, and the chain that its calls pass through."""
+
+    pool: DatabasePool
+    chain: Executes
+    forms: FormsByText
+    autobatch: Autobatch | None
+    """The link of concurrent reads; None if it is turned off."""
+    cached: Cached | None
+    """The link of the cache; None without a cache."""
+    on_call: OnCall | None
+    prefetch: int
+
+    @classmethod
+    def build(
+        cls,
+        pool: DatabasePool,
+        *,
+        prefetch: int,
+        autobatch: bool,
+        cached_queries: CachedQueries | None,
+        on_call: OnCall | None,
+        round_trip: RoundTrip,
+    ) -> DatabaseState:
+        """Build the chain of a database. A link that is not configured is left out."""
+        forms = FormsByText(round_trip, autobatch=autobatch)
+        chain: Executes = OnConnection(forms, prefetch)
+        batching = cached = None
+        if autobatch:
+            chain = batching = Autobatch(chain, pool.connections, forms)
+        if cached_queries is not None:
+            chain = cached = Cached(chain, cached_queries, TenantPool(pool, None))
+        if on_call is not None:
+            chain = Observed(chain, on_call)
+        return cls(pool, chain, forms, batching, cached, on_call, prefetch)

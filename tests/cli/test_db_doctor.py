@@ -1,0 +1,207 @@
+"""``plainsql db doctor``: what answers, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from plainsql import migrate
+from plainsql.embedded import EmbeddedServer
+from plainsql.layers.files import migrations_folder
+from plainsql.testing import Databases
+from tests.cli.conftest import Command, Write
+from tests.cli.test_db_transfer import SHOP
+from tests.redis_server import free_port, redis_server
+
+REALTY = functools.partial(migrate.apply, folder=migrations_folder("realty").parent, layers=["realty"])
+SECRET = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("URL", "HOST", "PORT", "DB", "PASSWORD"):
+        monkeypatch.delenv(f"REDIS_{name}", raising=False)
+
+
+@pytest.fixture
+def shop(write: Write, command: Command, configured: str) -> str:
+    """A project with one layer, not migrated."""
+    write(SHOP)
+    return configured
+
+
+def checks(command: Command, *arguments: str) -> dict[str, dict[str, Any]]:
+    done = command("db", "doctor", "--json", *arguments)
+    told = json.loads(done.out)
+    found = {check["name"]: check for check in told["checks"]}
+    failed = [name for name, check in found.items() if check["state"] == "failed"]
+    assert (told["ok"], done.code) == (not failed, 1 if failed else 0)
+    assert SECRET not in done.out + done.err
+    return found
+
+
+def test_all_answers(plainsql_databases: Databases, command: Command, redis_url: str) -> None:
+    with plainsql_databases.clone(plainsql_databases.template(REALTY)) as url:
+        found = checks(command, "realty", "--database", url, "--redis", redis_url)
+        assert {name: check["state"] for name, check in found.items()} == dict.fromkeys(
+            ["postgresql", "role", "tls", "pgvector", "migrations of realty", "redis"], "ok"
+        )
+        assert found["postgresql"]["found"]["version"].startswith("18.")
+        assert found["migrations of realty"]["found"]["applied"] == len(
+            [*migrations_folder("realty").glob("*_*.sql")]
+        ) - len([*migrations_folder("realty").glob("*.rollback.sql")])
+        done = command("db", "doctor", "realty", "--database", url, "--redis", redis_url)
+        assert done.code == 0
+        assert done.out.endswith("\neverything answers\n")
+
+
+def test_pending_migrations_are_a_failure(shop: str, command: Command) -> None:
+    done = command("db", "doctor")
+    assert done.code == 1
+    assert "failed  migrations of shop: 1 pending\n        HINT: plainsql migrate --layer shop\n" in done.out
+    assert done.out.endswith("\n1 of 6 checks failed\n")
+    command("migrate")
+    assert checks(command)["migrations of shop"]["text"] == "1 applied"
+    Path("migrations/shop/0001_notes.sql").write_text("create schema shop;\n")
+    assert checks(command)["migrations of shop"]["text"] == "1 edited"
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("postgresql://u:hunter2@127.0.0.1:{free}/x", "nothing answers there"),
+        ("postgresql://u:hunter2@no.such.host.invalid/x", "the host 'no.such.host.invalid' is not known"),
+        ("postgresql://u:hunter2@/x?host=/no/such/folder", "there is no server's socket in /no/such/folder"),
+        ("postgresql://postgres:hunter2@/no_such?host={host}", "the database 'no_such' does not exist"),
+        ("postgresql://nobody:hunter2@/postgres?host={host}", "the server does not let nobody in"),
+        ("postgresql://u:hunter2@127.0.0.1:port/x", "the database URL cannot be read"),
+        ("postgresql://u:hunter2@127.0.0.1:{silent}/x?connect_timeout=2", "no answer in time"),
+    ],
+)
+def test_a_database_that_does_not_let_us_in_is_told_in_a_line(
+    url: str, text: str, shop: str, command: Command, server: EmbeddedServer
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        port = silent.getsockname()[1]
+        filled = url.format(free=free_port(), host=server.socket.parent, silent=port)
+        found = checks(command, "--database", filled)
+    assert list(found) == ["postgresql", "redis"]
+    assert found["postgresql"]["state"] == "failed"
+    assert text in found["postgresql"]["text"]
+    assert "\n" not in found["postgresql"]["text"]
+    assert found["postgresql"]["hint"]
+
+
+def test_a_server_without_tls_is_told_where_tls_is_asked_for(
+    shop: str, command: Command, server: EmbeddedServer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse() -> None:
+            client, _ = listening.accept()
+            with client:
+                client.recv(8)
+                client.sendall(b"N")
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        url = f"postgresql://u:{SECRET}@127.0.0.1:{listening.getsockname()[1]}/x?sslmode=require"
+        found = checks(command, "--database", url)
+        thread.join()
+    assert "the server does not offer TLS" in found["postgresql"]["text"]
+    assert "sslmode" in found["postgresql"]["hint"]
+
+
+def test_a_role_that_policies_do_not_bind_is_warned_of(shop: str, command: Command) -> None:
+    command("migrate")
+    assert checks(command)["role"]["state"] == "ok"
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("alter table shop.notes enable row level security")
+    role = checks(command)["role"]
+    assert role["state"] == "warning"
+    assert (
+        role["text"]
+        == "postgres, superuser: it sees the rows of every tenant, in 1 tables with row-level security"
+    )
+
+
+def test_pgvector_is_needed_only_by_who_uses_it(shop: str, command: Command, write: Write) -> None:
+    command("migrate")
+    assert checks(command)["pgvector"]["state"] == "skipped"
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("create schema meanings; create extension vector schema meanings")
+        assert checks(command)["pgvector"]["state"] == "ok"
+        connection.execute("update pg_extension set extversion = '0.8.3' where extname = 'vector'")
+    found = checks(command)["pgvector"]
+    assert (found["state"], found["text"]) == ("failed", "0.8.3: 0.8.4 or newer is needed")
+
+
+def test_redis_is_needed_only_where_asked_for(shop: str, command: Command) -> None:
+    assert checks(command)["redis"]["state"] == "skipped"
+    assert checks(command, "--require-redis")["redis"]["state"] == "failed"
+
+
+@pytest.fixture
+def guarded() -> Generator[int]:
+    """The port of a Redis with a password."""
+    port = free_port()
+    with redis_server("--requirepass", SECRET, port=port) as running:
+        running.start()
+        yield port
+
+
+def test_redis_is_found_by_its_parts(
+    guarded: int, shop: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"HOST": "127.0.0.1", "PORT": str(guarded), "DB": "3", "PASSWORD": SECRET}.items():
+        monkeypatch.setenv(f"REDIS_{name}", value)
+    found = checks(command)["redis"]
+    assert found["state"] == "ok"
+    assert found["found"]["address"] == f"redis://:***@127.0.0.1:{guarded}/3"
+    assert found["found"]["eviction_policy"] == "noeviction"
+    monkeypatch.setenv("REDIS_PASSWORD", "wrong")
+    assert "it does not let us in" in checks(command)["redis"]["text"]
+    monkeypatch.delenv("REDIS_PASSWORD")
+    assert "it does not let us in" in checks(command)["redis"]["text"]
+
+
+def test_redis_that_does_not_answer_is_told(
+    shop: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")["redis"]
+    assert "nothing answers there" in found["text"]
+    monkeypatch.setattr("plainsql.cli.db.redis_check._SECONDS", 0.2)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{silent.getsockname()[1]}")["redis"]
+    assert "no answer within" in found["text"]
+    assert checks(command, "--redis", f"nonsense://:{SECRET}@")["redis"]["state"] == "failed"
+
+
+def test_the_test_of_redis_leaves_no_key(guarded: int, shop: str, command: Command) -> None:
+    import redis
+
+    url = f"redis://:{SECRET}@127.0.0.1:{guarded}"
+    assert checks(command, "--redis", url)["redis"]["state"] == "ok"
+    with redis.Redis.from_url(url) as client:
+        assert client.dbsize() == 0
+
+
+def test_the_database_is_found_by_its_parts(
+    shop: str, command: Command, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    name = shop.partition("?")[0].rpartition("/")[2]
+    parts = {"HOST": str(server.socket.parent), "NAME": name, "USER": "postgres", "PASSWORD": SECRET}
+    for part, value in parts.items():
+        monkeypatch.setenv(f"DB_{part}", value)
+    found = checks(command)["postgresql"]
+    assert (found["state"], found["found"]["database"]) == ("ok", name)

@@ -1,0 +1,32 @@
+"""Old names of commands and options: they work, and warn with the new name."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import NOTES, Command, Write
+
+
+def test_check_anew_is_check_no_cache(write: Write, command: Command) -> None:
+    write(NOTES)
+    command("generate")
+    done = command("check", "--anew")
+    assert (done.code, done.out) == (0, "clean: 1 query, 0.0 s\n")
+    assert done.err == "'plainsql check --anew' is deprecated: use 'plainsql check --no-cache'\n"
+    assert command("check", "--no-cache").err == ""
+    assert "--anew" not in command("check", "--help").out
+
+
+def test_db_test_is_db_doctor(command: Command) -> None:
+    done = command("db", "test", "--json")
+    assert done.err == "'plainsql db test' is deprecated: use 'plainsql db doctor'\n"
+    new = command("db", "doctor", "--json")
+    assert (new.code, new.err) == (done.code, "")
+    assert '"name":"postgresql"' in done.out
+    assert " test " not in command("db", "--help").out
+
+
+def test_an_old_name_is_known_in_another_folder_too(write: Write, command: Command) -> None:
+    folder = write(NOTES)
+    command("generate")
+    done = command("-C", str(folder), "check", "--anew")
+    assert done.code == 0
+    assert done.err.count("deprecated") == 1
