@@ -80,8 +80,8 @@ def connect(
         pooler: the mode of PgBouncer, or another pooler, in front of the server. By default a pooler is
             detected and treated as one in transaction mode, which is right for all modes.
 
-    Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, ``SettingsError`` if no
-    database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
+    Raises ``OptionError``, a ``SettingsError``, if an option has a wrong value, and ``SettingsError`` if no
+    database is configured. Raises ``ConnectError`` if the server cannot be reached or refuses the connection.
     """
     check(
         "sync.connect",
