@@ -1,9 +1,10 @@
 """The facts that follow from a condition that holds: values that are not null, outer joins that found a
 match.
 
-A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls. A match of these joins is a separate fact. `b.x > 1` over `a left join b` proves both: `b.x` is not null in
-`b`, and the join found a `b`. Because of that split, every fact can be used wherever the variable is
-mentioned, above or below the join.
+A fact about a variable is about its *base* value, below the outer joins that may fill it with nulls. A match
+of these joins is a separate fact. `b.x > 1` over `a left join b` proves both: `b.x` is not null in `b`, and
+the join found a `b`. Because of that split, every fact can be used wherever the variable is mentioned, above
+or below the join.
 """
 
 from __future__ import annotations
