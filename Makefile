@@ -10,6 +10,7 @@ PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
 SQL := $(wildcard sql migrations)
+WORKFLOWS := $(wildcard .github/workflows)
 # At most eight, as each worker has servers of its own.
 WORKERS := -n logical --maxprocesses 8 --dist worksteal
 
@@ -70,12 +71,13 @@ generate: environment-demo ## Write the Python modules of the queries
 # -- Working on plainsql
 
 .PHONY: lint
-lint: environment-dev node ## Check style, types and SQL
+lint: environment-dev node ## Check style, types, SQL and workflows
 	@echo "lint: ruff";     $(BIN)/ruff check .
 	@echo "lint: format";   $(BIN)/ruff format --check --quiet . || { echo "lint: run 'make format'"; exit 1; }
 	@echo "lint: mypy";     $(BIN)/mypy
 	@echo "lint: pyright";  $(BIN)/pyright
 	@$(if $(SQL),echo "lint: sqlfluff"; $(BIN)/sqlfluff lint --processes 0 --disable-progress-bar $(SQL))
+	@$(if $(WORKFLOWS),echo "lint: zizmor"; $(BIN)/zizmor --offline --quiet --no-progress $(WORKFLOWS))
 	@echo "lint: ok"
 
 .PHONY: format
@@ -93,6 +95,17 @@ docs: environment-docs ## Build the documentation as a site (ARGS=serve: and ser
 lock: environment-lock ## Resolve requirements/ from pyproject.toml (ARGS=--upgrade: to the newest)
 	@sh scripts/lock.sh $(ARGS)
 	@echo "lock: ok"
+
+.PHONY: package
+package: environment-dev ## Build the wheel and the source distribution in dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+	@echo "package: ok, in dist"
+
+.PHONY: check-version
+check-version: environment-demo ## Fail unless this is version ARGS, as a release's tag says
+	@test "$(ARGS)" = "$$($(BIN)/python -c 'import plainsql; print(plainsql.__version__)')" || \
+		{ echo "check-version: this is not $(ARGS)" >&2; exit 1; }
 
 .PHONY: bench
 bench: ## Measure plainsql beside its peers (ARGS="--quick --json FILE": in 90 s)

@@ -150,8 +150,16 @@ REFUSED_WORD: Final = re.compile(
 _ALLOWED_WORD = re.compile(r"for\s+good\s+(?:reasons?|measure)\b", re.IGNORECASE)
 
 _GERUND = re.compile(r".+ing\Z")
-NOUNS_IN_ING: Final = frozenset({"binding", "encoding", "grouping", "hashing", "keyring", "testing"})
-"""Modules that may end in -ing: nouns of the field, and SQL's own words (grouping sets)."""
+NOUNS_IN_ING: Final = {
+    "binding": "the field's noun: arguments bound to parameters",
+    "encoding": "the field's noun",
+    "formatting": "the field's noun",
+    "hashing": "the field's noun",
+    "keyring": "a ring of keys",
+    "loading": "a module `load` would hide the function `plainsql.load`",
+    "testing": "the field's noun, as in numpy.testing",
+}
+"""Modules that may end in -ing, each with the reason."""
 
 
 NAMES: Final = re.compile(

@@ -285,6 +285,10 @@ def _texts(node: ast.expr) -> list[str]:
             return []
 
 
+# PostgreSQL's own hints, in its own style.
+_OF_THE_SERVER = re.compile(r"^HINT: (?:No (?:function|operator) matches the given|Perhaps you meant) ")
+
+
 def golden_messages(path: Path) -> Iterator[Passage]:
     """Yield the messages and hints of a golden text.
 
@@ -292,6 +296,8 @@ def golden_messages(path: Path) -> Iterator[Passage]:
     (``unbounded at 7: message | hint``).
     """
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if _OF_THE_SERVER.search(line):
+            continue
         if found := re.match(r"HINT: (?P<hint>.+)", line):
             yield Passage(path, number, "hint", found["hint"])
         elif found := re.match(r"[\w./-]+\.\w+:\d+(?::\d+)?: (?P<message>.+?)(?: \[[\w-]+\])?$", line):

@@ -78,7 +78,7 @@ def test_no_module_is_named_by_a_gerund() -> None:
 
 def test_every_noun_in_ing_is_a_module() -> None:
     names = {path.stem for path in files_below([PACKAGE], ".py")}
-    assert names >= NOUNS_IN_ING
+    assert names >= NOUNS_IN_ING.keys()
 
 
 def names_of_their_own() -> dict[str, list[str]]:

@@ -29,7 +29,7 @@ CHANGES = {
     "who may execute it": f"grant execute on function {FUNCTION} to public;\n",
     "whose rights it has": f"alter function {FUNCTION} security invoker;\n",
 }
-"""What differs from what is written now, with the body the same."""
+"""Functions with the present body and other properties."""
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -117,7 +117,7 @@ def test_a_file_that_is_no_step_is_refused_before_anything_runs(
     assert left(notes) == (40, 0)
 
 
-def test_what_does_not_list_tenants_is_refused_before_anything_runs(
+def test_a_tenants_file_that_lists_no_tenants_is_refused_before_the_run(
     notes: str, command: Command, write: Write
 ) -> None:
     wrong = "-- Wrong.\n-- returns: many Tenant\nselect n.id, n.text from shop.notes as n\n"

@@ -195,7 +195,7 @@ def test_the_demo_of_a_package_is_played(process: Command) -> None:
     assert "demo: ok, 2 queries in 0.0 s" in done.out
 
 
-def test_what_is_no_demo_is_refused(process: Command, install: Install) -> None:
+def test_an_object_that_is_no_demo_is_refused(process: Command, install: Install) -> None:
     demos = {"bad": "broken_plugin:demo", "number": "number:demo"}
     modules = {"broken_plugin.py": BROKEN, "number.py": "demo = 5"}
     install("broken-tools", modules, {"plainsql.demos": demos})

@@ -233,7 +233,7 @@ async def test_a_write_that_was_asked_to_be_read_only_replaces_nothing(
 async def test_a_server_that_is_read_only_for_good_is_not_connected_to_again_and_again(
     moving: Proxy, pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_only, "_PAUSE_S", 3600.0)  # the machine may be slow
+    monkeypatch.setattr(read_only, "_DISCARD_PAUSE_S", 3600.0)  # the machine may be slow
     moving.retarget(pair[1].socket)
     async with plainsql.connect(moving.url(), max_size=3, min_size=3) as db:
         await asyncio.gather(*(hold(db) for _ in range(3)))

@@ -83,7 +83,7 @@ async def test_a_pooler_that_comes_later_is_noticed(server: EmbeddedServer, data
             assert await SELECT_1(db) == 1
             proxy.retarget(folder / f".s.PGSQL.{PORT}")
             proxy.cut()
-            with pytest.raises(ConnectError, match="a pooler stands before the server now"):
+            with pytest.raises(ConnectError, match="there is a pooler in front of the server now"):
                 await SELECT_1(db)
 
 

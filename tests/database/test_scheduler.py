@@ -183,7 +183,7 @@ async def test_a_query_that_postgresql_does_not_take_joined_is_not_joined_again(
     db: plainsql.Database, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = read("select max(:v::int) from item", "v")
-    await _until_refused(db, query, lambda forms: forms.joined)
+    await _until_refused(db, query, lambda forms: forms.batched)
 
     async def never(*_: Any) -> None:
         pytest.fail("joined")
@@ -215,8 +215,8 @@ async def test_a_bad_call_does_not_stop_its_query_from_being_sent_together(
     await asyncio.gather(*(GET(db, id="x") for _ in range(5)), return_exceptions=True)
     await asyncio.gather(*(GET(db, id=n) for n in range(1, 5)))
     [scheduler] = schedulers(db)
-    assert scheduler.forms.joined is not None
-    assert not scheduler.forms.joined.refused
+    assert scheduler.forms.batched is not None
+    assert not scheduler.forms.batched.refused
     assert not scheduler.forms.pipelined.refused
 
 

@@ -1,4 +1,4 @@
-"""Markdown pages, as far as the tests read them: code blocks, tables, links, headings."""
+"""The parts of Markdown pages that the tests read: code blocks, tables, links, headings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Block:
     language: str
     code: str
     before: str
-    """What stands between this block and the one before it."""
+    """The text between the previous block and this one."""
 
     @property
     def place(self) -> str:
@@ -42,7 +42,7 @@ class Block:
 
     @property
     def not_run(self) -> str:
-        """The reason why it is not run; empty where it is."""
+        """The reason why it is not run; empty if it is run."""
         found = _NOT_RUN.search(self.before)
         return found["reason"] if found else ""
 
@@ -60,13 +60,13 @@ class Block:
 
     @property
     def file(self) -> str:
-        """The file that this block is the content of: the last one named before it, with a colon behind."""
+        """The file whose content this block is: the last one named before it, followed by a colon."""
         found = _FILE.search(_COMMENT.sub("", self.before))
         return found["path"] if found else ""
 
     @property
     def is_output(self) -> bool:
-        """Whether it is what the block directly before it prints."""
+        """Return whether it is the output of the block directly before it."""
         return not self.language and not self.before.strip()
 
 
@@ -154,5 +154,5 @@ def table_with(page: str | Path, *heading: str) -> list[list[str]]:
 
 
 def codes_in(cell: str) -> list[str]:
-    """What stands in backticks."""
+    """Return the code spans of a cell."""
     return re.findall(r"`([^`]+)`", cell)

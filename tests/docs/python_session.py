@@ -20,14 +20,14 @@ from typing import Any
 async def _serve() -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     while line := await asyncio.to_thread(sys.stdin.readline):
-        asked = json.loads(line)
+        request = json.loads(line)
         printed, error = io.StringIO(), ""
         try:
             # The line numbers of tracebacks are those of the page.
-            source = "\n" * (asked["line"] - 1) + asked["code"]
+            source = "\n" * (request["line"] - 1) + request["code"]
             is_program = "asyncio.run(" in source
             flags = 0 if is_program else ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-            code = compile(source, asked["page"], "exec", flags)
+            code = compile(source, request["page"], "exec", flags)
             with redirect_stdout(printed):
                 if is_program:
                     await asyncio.to_thread(exec, code, {"__name__": "__main__"})
@@ -35,7 +35,7 @@ async def _serve() -> None:
                     done = types.FunctionType(code, names)()
                     if inspect.iscoroutine(done):
                         await done
-        except Exception:  # noqa: BLE001 (it is told to the test)
+        except Exception:  # noqa: BLE001 (the test reports it)
             error = traceback.format_exc()
         print(json.dumps({"printed": printed.getvalue(), "error": error}), flush=True)
     if (db := names.get("db")) is not None and hasattr(db, "close"):

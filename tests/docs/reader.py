@@ -1,4 +1,4 @@
-"""A reader who does what a page says, block by block, in a folder of its own."""
+"""A reader that follows the instructions of a page, block by block, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Self
 
 from tests.docs.markdown import Block
 
-# What the environment of the tests has done already.
+# Commands that the environment of the tests has run already.
 _DONE_ALREADY = re.compile(r"^(python3? -m venv\b|pip install\b).*\n?", re.MULTILINE)
 _SETTINGS = (
     "DATABASE_URL",
@@ -39,7 +39,7 @@ class Reader:
 
     Args:
         folder: the working folder.
-        database_url: what ``DATABASE_URL`` is; None for the embedded server of the folder.
+        database_url: the value of ``DATABASE_URL``; None for the embedded server of the folder.
     """
 
     def __init__(self, folder: Path, database_url: str | None) -> None:
@@ -56,13 +56,13 @@ class Reader:
         self._printed = ""
 
     def follow(self, block: Block) -> None:
-        """Do what one block says; a failure is an ``AssertionError`` that names its place."""
+        """Follow one block; a failure is an ``AssertionError`` that names its place."""
         if block.not_run or block.origin:
             return
         if block.is_output:
             expected, printed = same(block.code), same(self._printed)
             assert expected == printed, (
-                f"{block.place}: the page shows\n{expected}\nand what came is\n{printed}"
+                f"{block.place}: the page shows\n{expected}\nbut the block printed\n{printed}"
             )
         elif block.file:
             path = self.folder / block.file
@@ -84,7 +84,7 @@ class Reader:
 
     def _shell(self, block: Block) -> None:
         commands = _DONE_ALREADY.sub("", block.code)
-        # Where it ends is where the next command starts.
+        # The next command starts in the folder in which this one ends.
         ended_in = self._home / ".reader-folder"
         done = subprocess.run(
             ["bash", "-e", "-c", f"trap 'pwd > \"$READER_FOLDER\"' exit\n{commands}"],
@@ -113,18 +113,18 @@ class Reader:
             )
         assert self._python.stdin is not None
         assert self._python.stdout is not None
-        asked = {"code": block.code, "page": block.page, "line": block.line}
-        self._python.stdin.write(json.dumps(asked) + "\n")
+        request = {"code": block.code, "page": block.page, "line": block.line}
+        self._python.stdin.write(json.dumps(request) + "\n")
         self._python.stdin.flush()
         answer = self._python.stdout.readline()
         assert answer, f"{block.place}: Python has ended"
-        told = json.loads(answer)
-        assert not told["error"], f"{block.place}:\n{told['error']}"
-        self._printed = told["printed"]
+        reply = json.loads(answer)
+        assert not reply["error"], f"{block.place}:\n{reply['error']}"
+        self._printed = reply["printed"]
 
 
 def same(text: str) -> str:
-    """The text without what differs from one run to the next: times, durations, random identifiers."""
+    """Return the text without the parts that differ between runs: times, durations, random identifiers."""
     for pattern, replacement in _CHANGES:
         text = pattern.sub(replacement, text)
     return text.strip()

@@ -1,4 +1,4 @@
-"""What users can name stands in the documentation, with the defaults that it has."""
+"""Everything that users can name is in the documentation, with its default."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ import pytest
 import plainsql
 import plainsql.errors
 import plainsql.sync
-from plainsql import Database, Transaction, embedded, migrate
-from plainsql.query import Query
+from plainsql import Database, Transaction, embedded, migrate, reach, redis_link
+from plainsql.cli import old_names
+from plainsql.database import factory
+from plainsql.query import Query, declare
 from plainsql.settings import Project
-from plainsql.statements.header import KEYS
+from plainsql.statements import header
 from tests.docs.markdown import ROOT, codes_in, pages, table_with, text_of
 
 ALL = "\n".join(text_of(page) for page in pages())
@@ -37,7 +39,7 @@ def documented_options(page: str) -> dict[str, Any]:
 
 def test_every_key_of_a_header_is_documented() -> None:
     rows = table_with("docs/queries.md", "key", "meaning")
-    assert {re.split(r"[ :]", codes_in(key)[0])[0] for key, _ in rows} == set(KEYS)
+    assert {re.split(r"[ :]", codes_in(key)[0])[0] for key, _ in rows} == set(header.KEYS)
 
 
 def test_every_option_of_connect_is_documented_with_its_default() -> None:
@@ -118,6 +120,23 @@ def test_every_environment_variable_is_documented() -> None:
     named |= {f"{kind}_{part}" for kind in ("DB", "REDIS") for part in ("HOST", "PORT", "PASSWORD")}
     named |= {"DB_NAME", "DB_USER", "REDIS_DB"}
     assert [name for name in sorted(named) if f"`{name}`" not in ALL] == []
+
+
+def test_every_old_name_is_documented() -> None:
+    rows = table_with("docs/upgrading.md", "old name", "new name")
+    old = " ".join(name for name, _ in rows)
+    options = [" ".join((*command, name)) for command, names in old_names._OPTIONS.items() for name in names]
+    names = [
+        *factory._NEW_NAMES,
+        *header._FORMER_KEYS,
+        *declare._FormerFacts.__annotations__,
+        *redis_link._NEW_NAMES,
+        *reach._FORMER_NAMES,
+        *map(" ".join, old_names._COMMANDS),
+        *options,
+    ]
+    assert len(names) >= 10
+    assert [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}\b", old)] == []
 
 
 def test_every_extra_is_documented() -> None:

@@ -45,7 +45,7 @@ def test_an_example_prints_what_it_promises(name: str, fresh_database_url: str) 
         assert re.fullmatch(EXPECTED[name], run(name, fresh_database_url))
 
 
-def test_the_report_counts_what_the_assistant_has_done(fresh_database_url: str) -> None:
+def test_the_report_counts_the_rows_of_the_assistant(fresh_database_url: str) -> None:
     run("assistant.py", fresh_database_url)
     assert run("report.py", fresh_database_url).split() == ["leads", "1", "projects", "1", "messages", "2"]
 

@@ -15,7 +15,7 @@ from tests.docs.markdown import ROOT, Block, blocks_of, codes_in, headings_of, t
 
 PAGE = "docs/findings.md"
 INTRODUCTION = {"Findings", "Allow a finding", "Errors that cannot be allowed", "Tables of the examples"}
-# What findings.md lists as not to be allowed: every other name that a problem has.
+# The names that findings.md lists as not to be allowed: every other name of a problem.
 OTHERS = {"allow", "contract", "fault", "outdated", "refused", "sql-file"}
 
 
@@ -31,7 +31,7 @@ def examples() -> dict[str, list[Block]]:
 
 
 def problems(folder: Path, url: str, *queries: str, migration: str = "") -> list[Problem]:
-    """What a check says of queries, or of a migration, on the tables of the page."""
+    """Return the problems of queries, or of a migration, on the tables of the page."""
     for path, text in [
         *((block.file, block.code) for block in blocks_of(PAGE) if block.file),
         *((f"sql/products/query_{number}.sql", query) for number, query in enumerate(queries)),

@@ -36,7 +36,7 @@ def test_no_command_is_without_help() -> None:
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_the_page_of_a_layer_is_what_its_database_and_its_sql_say(
+def test_the_page_of_a_layer_matches_its_database_and_its_sql(
     layer: str, plainsql_databases: Databases
 ) -> None:
     made = functools.partial(migrate.apply, folder=ROOT / "migrations", layers=[layer])
@@ -50,7 +50,7 @@ def test_the_page_of_a_layer_is_what_its_database_and_its_sql_say(
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_a_layers_page_tells_of_all_its_queries(layer: str) -> None:
+def test_a_layers_page_lists_all_its_queries(layer: str) -> None:
     text = Path(ROOT / "docs" / "layers" / f"{layer}.md").read_text("utf-8")
     names = [path.stem for path in (ROOT / "sql" / layer).rglob("*.sql")]
     assert names

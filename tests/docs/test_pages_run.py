@@ -1,4 +1,4 @@
-"""What the pages print runs as printed, and prints what they say."""
+"""The code of the pages runs as printed, and prints the output that they show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.docs.reader import Reader
 LANGUAGES = {"", "mermaid", "python", "sh", "sql", "text", "toml", "yaml"}
 # From nothing: the embedded server of the folder is the only database.
 WITHOUT_DATABASE = {"docs/quickstart.md"}
-# Their subjects have tests of their own beside the code.
+# Their subjects have tests of their own next to the tests of the code.
 ELSEWHERE = {"docs/benchmarks.md", "docs/fast-path.md", "docs/limits.md", "docs/sessions.md"}
 REALTY = functools.partial(migrate.apply, folder=ROOT / "migrations", layers=["realty"])
 
@@ -49,7 +49,7 @@ def test_pieces_of_a_file_stand_in_it(page: str) -> None:
     for block in blocks_of(page):
         if block.origin:
             lines = [*map(str.strip, (ROOT / block.origin).read_text("utf-8").splitlines())]
-            at = None  # where the next line must be; anywhere below what was quoted before, after an ellipsis
+            at = None  # the index of the next line; after an ellipsis, any line below the last quoted one
             below = 0
             for line in map(str.strip, block.code.splitlines()):
                 if line == "…":

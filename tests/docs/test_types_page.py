@@ -11,7 +11,7 @@ from plainsql.codegen import python_types
 from tests.docs.markdown import codes_in, table_with
 
 PAGE = "docs/types.md"
-# What a user cannot have as a column's type.
+# Types that no column can have.
 NO_COLUMNS = {"unknown", "cstring"}
 
 

@@ -111,6 +111,7 @@ def test_no_client_runs_the_statements_of_another(url: str) -> None:
 
 
 def test_all_kinds_of_calls(db: Database) -> None:
+    bump: Any = BUMP
     for _ in range(3):
         assert READ(db, k="k4") == 0
         assert list(SERIES.stream(db)) == list(range(1, 101))
@@ -119,7 +120,10 @@ def test_all_kinds_of_calls(db: Database) -> None:
             with tx.transaction() as savepoint:
                 assert BUMP(savepoint, k="k5") == 1
             assert list(SERIES.stream(tx)) == list(range(1, 101))
+        assert bump.batch(db, [{"k": "k7"}, {"k": "none"}]) == [1, 0]
+        bump.execute_many(db, [{"k": "k7"}] * 50)
     assert READ(db, k="k5") == 6
+    assert READ(db, k="k7") == 153
     with pytest.raises(psycopg.errors.UndefinedTable):
         many("select 1 from nothing")(db)
     assert READ(db, k="k4") == 0

@@ -3,8 +3,8 @@
 -- It needs a role that row-level security does not restrict. All rows of a tenant depend on its
 -- users.
 --
--- The recursive query steps through the index from one tenant to the next, however many users each
--- tenant has.
+-- Implementation: the recursive query steps through the index from one tenant to the next, however
+-- many users each tenant has.
 -- returns: many value
 -- allow: unbounded: one row for each tenant
 -- column tenant_id: not null

@@ -2,8 +2,9 @@
 --
 -- An existing conversation stays as it is, closed or not.
 --
--- Any number of calls can race: each gets exactly one row. The comment of
--- users/get_or_create_from_telegram.sql explains how.
+-- Any number of calls can race: each gets exactly one row.
+--
+-- Implementation: see users/get_or_create_from_telegram.sql.
 -- returns: one Conversation
 -- allow: unproved-one: the two arms exclude each other
 with

@@ -2,9 +2,9 @@
 --
 -- No read returns it until it is restored.
 --
--- It is locked first, as strongly as the update needs. A transaction that holds a weaker lock,
--- because it adds a message, and then changes the conversation would otherwise deadlock with this
--- one.
+-- Implementation: the conversation is locked first, as strongly as the update needs. A transaction
+-- that holds a weaker lock, because it adds a message, and then changes the conversation would
+-- otherwise deadlock with this one.
 -- returns: count
 with
 doomed as (

@@ -3,7 +3,7 @@
 -- A conversation that does not exist or is deleted is refused (foreign key violation). A closed
 -- conversation stays closed.
 --
--- It is one statement, so that no reader sees one change without the other.
+-- Implementation: it is one statement, so that no reader sees one change without the other.
 -- returns: one Message
 -- param message_id: = null
 -- param user_message: = null

@@ -3,8 +3,8 @@
 -- If match_all is false, one of the tags is enough. For the next page, pass the last row's
 -- created_at and id.
 --
--- The function looks the tags up in an index, which a query under row-level security cannot use:
--- see the migration 0008_search.
+-- Implementation: the function looks the tags up in an index, which a query under row-level
+-- security cannot use: see the migration 0008_search.
 -- returns: many Note
 -- param user_id: = null
 -- param match_all: = true

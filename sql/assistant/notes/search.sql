@@ -9,9 +9,9 @@
 -- The marks are put into the text as it was written. To show it as HTML, pass marks that occur in
 -- no text, escape the result, and replace the marks by tags.
 --
--- The function looks the words up in an index, which a query under row-level security cannot use:
--- see the migration 0008_search. Only the notes of the page are marked, because marking costs more
--- than finding.
+-- Implementation: the function looks the words up in an index, which a query under row-level
+-- security cannot use: see the migration 0008_search. Only the notes of the page are marked,
+-- because marking costs more than finding.
 -- returns: many NoteMatch
 -- param user_id: = null
 -- param language_code: = null

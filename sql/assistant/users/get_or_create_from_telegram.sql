@@ -2,10 +2,12 @@
 --
 -- An existing user is not changed. A soft-deleted user who comes back gets a new row.
 --
--- Any number of calls can race: each gets exactly one row. A known user, the usual case, is only
--- read; a new one is inserted. If another call has inserted the same user since this statement
--- began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
--- update" waits for that call, locks its row and returns it.
+-- Any number of calls can race: each gets exactly one row.
+--
+-- Implementation: a known user, the usual case, is only read; a new one is inserted. If another
+-- call has inserted the same user since this statement began, "known" cannot see its row, and "on
+-- conflict do nothing" would return no row at all. "do update" waits for that call, locks its row
+-- and returns it.
 -- returns: one User
 -- allow: unproved-one: the two arms exclude each other, see above
 -- param username: = null

@@ -3,8 +3,9 @@
 -- One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
 -- another has locked.
 --
--- No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
--- an array, so that rows are found by primary key whatever number the planner estimates.
+-- Implementation: there is no order by, because with one the security barrier view would read, sort
+-- and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+-- number the planner estimates.
 -- returns: count
 -- allow: partial-order: any batch will do, until nothing is left
 -- param limit: 1..10000 = 1000

@@ -2,9 +2,9 @@
 --
 -- No read returns them until the user is restored.
 --
--- The user is locked first, as strongly as the update needs. A transaction that holds a weaker
--- lock, because it adds a row of the user, and then changes the user would otherwise deadlock with
--- this one.
+-- Implementation: the user is locked first, as strongly as the update needs. A transaction that
+-- holds a weaker lock, because it adds a row of the user, and then changes the user would otherwise
+-- deadlock with this one.
 -- returns: count
 with
 doomed as (

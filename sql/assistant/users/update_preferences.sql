@@ -2,8 +2,8 @@
 --
 -- A given value replaces the one of the same name, a null removes it, and the other names stay.
 --
--- It is one statement: of two concurrent calls that change different names, neither undoes the
--- other.
+-- Implementation: it is one statement: of two concurrent calls that change different names, neither
+-- undoes the other.
 -- returns: optional User
 update assistant.users as u
 set

@@ -2,8 +2,9 @@
 --
 -- No row is returned if there is no such buyer.
 --
--- It is one statement. The counts tie its parts together, so that rows are locked in the same order
--- as by conversations.complete, which may run at the same time: conversations, products, the buyer.
+-- Implementation: it is one statement. The counts tie its parts together, so that rows are locked
+-- in the same order as by conversations.complete, which may run at the same time: conversations,
+-- products, the buyer.
 -- returns: optional Buyer
 with
 ended as (

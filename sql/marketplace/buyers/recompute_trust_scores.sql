@@ -9,8 +9,8 @@
 -- purchases reaches 1. Being verified adds a fifth of what is missing to 1. A blocked buyer has 0.
 -- Only scores that change are written.
 --
--- Rows are locked in the order of their ids, so that two concurrent runs wait for each other and do
--- not deadlock.
+-- Implementation: rows are locked in the order of their ids, so that two concurrent runs wait for
+-- each other and do not deadlock.
 -- returns: one TrustBatch
 -- param after_id: = 0
 -- param limit: 1..10000 = 1000

@@ -2,8 +2,10 @@
 --
 -- One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
 --
--- Rows that another run has locked are skipped. The ids go into an array, so that rows are found by
--- primary key whatever number the planner estimates.
+-- Rows that another run has locked are skipped.
+--
+-- Implementation: the ids go into an array, so that rows are found by primary key whatever number
+-- the planner estimates.
 -- returns: count
 -- param days: 0..36500 = 30
 -- param limit: 1..10000 = 1000

@@ -5,9 +5,9 @@
 -- returned, and nothing is changed, if the conversation is not ACTIVE, or if its product is SOLD,
 -- INACTIVE or reserved for another buyer; products.standing says why.
 --
--- It is one statement, so that no reader sees one part without the others. The conversation is
--- locked first, then the product. Of two concurrent calls for one product, the second waits, reads
--- the product again, finds it SOLD and changes nothing.
+-- Implementation: it is one statement, so that no reader sees one part without the others. The
+-- conversation is locked first, then the product. Of two concurrent calls for one product, the
+-- second waits, reads the product again, finds it SOLD and changes nothing.
 -- returns: optional Conversation
 -- param negotiated_price: = null
 with

@@ -3,10 +3,12 @@
 -- No row is returned for a new conversation of a buyer who is blocked or unknown. An unknown
 -- product is refused (foreign key violation).
 --
--- Calls can race, and never make two rows. A known conversation, the usual case, is only read. If
--- another call has started the same one since this statement began, "known" cannot see its row: "do
--- update" waits for that call and returns its row. xmax is 0 in a row that was inserted, and only
--- such a row is counted for the buyer.
+-- Calls can race, and never make two rows.
+--
+-- Implementation: a known conversation, the usual case, is only read. If another call has started
+-- the same one since this statement began, "known" cannot see its row: "do update" waits for that
+-- call and returns its row. xmax is 0 in a row that was inserted, and only such a row is counted
+-- for the buyer.
 -- returns: optional Conversation
 -- allow: unproved-one: the two arms exclude each other, see above
 with

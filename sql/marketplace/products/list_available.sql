@@ -4,8 +4,8 @@
 -- last row's created_at and id if the order is newest, its price and id otherwise (the price as
 -- after_price if the order is cheapest, as below_price if it is dearest).
 --
--- The last column of the order adds nothing: it keeps the list valid when the optional lines before
--- it are left out.
+-- Implementation: the last column of the order adds nothing: it keeps the list valid when the
+-- optional lines before it are left out.
 -- returns: many Product
 -- param limit: 1..200 = 50
 -- param order: = 'newest'

@@ -11,9 +11,9 @@
 -- sales counts the products sold on the day; the line of the day has no revenue, since currencies
 -- do not add up. The time to sale begins at listed_at.
 --
--- The day's bounds are computed and the columns are left bare, so that their indexes are used. Days
--- of 23 and 25 hours are right. The limit 1 does not change the result: with it, the conversations
--- of the day are looked up by primary key, and the table is never read whole.
+-- Implementation: the day's bounds are computed and the columns are left bare, so that their
+-- indexes are used. Days of 23 and 25 hours are right. The limit 1 does not change the result: with
+-- it, the conversations of the day are looked up by primary key, and the table is never read whole.
 -- returns: many DailyLine
 -- allow: unbounded: one line for each category
 with

@@ -1,7 +1,7 @@
 -- List the visits of one day in a time zone ("America/Lima"), earliest first, with lead and home.
 --
--- The day's bounds are computed and the column is left bare, so that its index is used. Days of 23
--- and 25 hours, on which clocks change, are right.
+-- Implementation: the day's bounds are computed and the column is left bare, so that its index is
+-- used. Days of 23 and 25 hours, on which clocks change, are right.
 -- returns: many AgendaEntry
 -- param limit: 1..1000 = 200
 select

@@ -1,7 +1,7 @@
 -- Change the given columns of an appointment, and leave the others.
 --
--- The last assignment changes nothing: it keeps the list valid when the optional lines before it
--- are left out.
+-- Implementation: the last assignment changes nothing: it keeps the list valid when the optional
+-- lines before it are left out.
 -- returns: optional Appointment
 update realty.appointments as a
 set

@@ -2,10 +2,12 @@
 --
 -- A name that is already known is kept.
 --
--- Calls can race: each gets exactly one row. A known lead, the usual case, is only read: no dead
--- row, no lock, and updated_at stays. A new one is inserted. If another call has inserted the same
--- lead since this statement began, "known" cannot see its row, and "on conflict do nothing" would
--- return no row at all. "do update" waits for that call, locks its row and returns it.
+-- Calls can race: each gets exactly one row.
+--
+-- Implementation: a known lead, the usual case, is only read: no dead row, no lock, and updated_at
+-- stays. A new one is inserted. If another call has inserted the same lead since this statement
+-- began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
+-- update" waits for that call, locks its row and returns it.
 -- returns: one Lead
 -- allow: unproved-one: the two arms exclude each other, see above
 -- param name: = null

@@ -1,7 +1,7 @@
 -- Add a message to a conversation, and set the conversation's last message time and sender.
 --
--- It is one statement, so that no reader sees one change without the other. Of two concurrent
--- messages the conversation keeps the later: the row is locked and read again before the
+-- Implementation: it is one statement, so that no reader sees one change without the other. Of two
+-- concurrent messages the conversation keeps the later: the row is locked and read again before the
 -- comparison.
 -- returns: one Message
 with

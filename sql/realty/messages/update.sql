@@ -1,7 +1,7 @@
 -- Change the given columns of a message, and leave the others.
 --
--- The last assignment changes nothing: it keeps the list valid when the optional lines before it
--- are left out.
+-- Implementation: the last assignment changes nothing: it keeps the list valid when the optional
+-- lines before it are left out.
 -- returns: optional Message
 update realty.messages as m
 set

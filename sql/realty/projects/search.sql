@@ -4,8 +4,8 @@
 -- Filters, each if given: a district (in any letter case), parking, and a home with a type, in a
 -- price range and with a minimum number of bedrooms. One home must satisfy all conditions on homes.
 --
--- The inner query orders by distance alone, so that the HNSW index can deliver the order: see
--- properties/search.sql.
+-- Implementation: the inner query orders by distance alone, so that the HNSW index can deliver the
+-- order: see properties/search.sql.
 --
 -- The one-row side of the left join keeps projects without homes as long as there is no condition
 -- on homes: each such condition fails on nulls.

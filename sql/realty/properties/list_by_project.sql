@@ -3,8 +3,8 @@
 -- For the next page, pass the last row's created_at and id if the order is newest, its pricing and
 -- id if it is cheapest.
 --
--- The last column of the order adds nothing: it keeps the list valid when the optional lines before
--- it are left out.
+-- Implementation: the last column of the order adds nothing: it keeps the list valid when the
+-- optional lines before it are left out.
 -- returns: many PropertyWithTypology
 -- param limit: 1..200 = 50
 select

@@ -4,9 +4,9 @@
 -- Filters, each if given: a district (in any letter case), a type, a price range, a minimum number
 -- of bedrooms, and parking.
 --
--- The inner query orders by distance alone: the HNSW index can only deliver that order, bare and
--- with a limit. Ties are broken outside. The joins are on primary keys, so rows stay in the index's
--- order and the scan ends at the limit.
+-- Implementation: the inner query orders by distance alone: the HNSW index can only deliver that
+-- order, bare and with a limit. Ties are broken outside. The joins are on primary keys, so rows
+-- stay in the index's order and the scan ends at the limit.
 --
 -- Filters are applied to the rows that the index yields, so the scan must be able to continue.
 -- plainsql's connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = strict_order.

@@ -4,10 +4,10 @@
 -- two, quotes for a phrase, a minus to exclude. candidates is the number of rows that each side may
 -- contribute.
 --
--- Each side ranks its own rows, and the score of a row is the sum of 1 / (60 + rank) over the sides
--- that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke and Büttcher,
--- "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
--- Ranks need no common scale; distances and word ranks have none.
+-- Implementation: each side ranks its own rows, and the score of a row is the sum of 1 / (60 +
+-- rank) over the sides that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke
+-- and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+-- Methods", SIGIR 2009. Ranks need no common scale; distances and word ranks have none.
 --
 -- For the inner query by distance, see search.
 -- returns: many PropertyHybridMatch

@@ -2,8 +2,8 @@
 --
 -- It needs a role that row-level security does not restrict.
 --
--- The recursive query steps through the index from one tenant to the next, however many events each
--- tenant has.
+-- Implementation: the recursive query steps through the index from one tenant to the next, however
+-- many events each tenant has.
 -- returns: many value
 -- allow: unbounded: one row for each tenant
 -- column tenant_id: not null

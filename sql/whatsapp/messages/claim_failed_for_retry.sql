@@ -6,8 +6,10 @@
 -- late receipt of that attempt is not taken for one of this attempt.
 --
 -- Any number of workers can run it: rows that another worker is claiming are skipped, not waited
--- for. The ids go into an array, so that rows are found by primary key whatever the planner assumes
--- of a limit that it does not know.
+-- for.
+--
+-- Implementation: the ids go into an array, so that rows are found by primary key whatever the
+-- planner assumes of a limit that it does not know.
 -- returns: many Message
 -- param limit: 1..500 = 50
 -- param max_attempts: 0..100 = 5

@@ -4,8 +4,10 @@
 -- mark_failed, they are due again.
 --
 -- Any number of workers can run it: rows that another worker is claiming are skipped, not waited
--- for. The ids go into an array, so that rows are found by primary key whatever the planner assumes
--- of a limit that it does not know.
+-- for.
+--
+-- Implementation: the ids go into an array, so that rows are found by primary key whatever the
+-- planner assumes of a limit that it does not know.
 -- returns: many WebhookEvent
 -- param limit: 1..500 = 50
 -- param lease_s: 1..86400 = 300

@@ -1,4 +1,9 @@
-"""Executors on asyncpg: the only place that knows this driver."""
+"""Executors on asyncpg. No other part imports this driver.
+
+A call passes a chain of links (`execution.link`), which `factory.connect` builds. The folders are layers:
+`pool` has connections, `execution` statements, `caching` the cache; the modules here have the objects that
+users hold.
+"""
 
 from plainsql.database.database import Database, PoolStats, TenantDatabase
 from plainsql.database.factory import Connecting, connect

@@ -1,4 +1,4 @@
-"""``Database``: what ``plainsql.connect`` makes."""
+"""``Database``, the result of ``plainsql.connect``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Database", "PoolStats", "TenantDatabase"]
 
 
 class PoolStats(NamedTuple):
-    """The connections of a database, and who waits for one."""
+    """The number of connections of a database, and of calls that wait for one."""
 
     open: int
     in_use: int
@@ -44,10 +44,10 @@ class TenantDatabase(Executor):
 
 
 class Database(Executor):
-    """A PostgreSQL database: an executor that serves any number of tasks at once.
+    """A PostgreSQL database: an executor that serves any number of tasks at the same time.
 
-    Made by ``plainsql.connect``. A call takes a connection of the pool for as long as it runs; concurrent
-    calls of the same read share one.
+    Made by ``plainsql.connect``. A call holds a connection of the pool while it runs; concurrent calls of the
+    same read may share one.
     """
 
     def __init__(self, state: DatabaseState, on_close: Callable[[], object]) -> None:
@@ -63,12 +63,12 @@ class Database(Executor):
         )
 
     def tenant(self, tenant_id: object, *, user_id: object = None) -> TenantDatabase:
-        """Return the database as a tenant sees it, for row-level security. Costs nothing; make one for each
-        request.
+        """Return the database as a tenant sees it, for row-level security. It costs next to nothing: make one
+        for each request.
 
-        Every session it uses has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name
-        others), as ``str`` of what is given here; ``app.jwt_user`` is empty without a user. Behind a pooler
-        in transaction mode they are those of the transaction that each call then is.
+        Each of its sessions has the settings ``app.jwt_tenant`` and ``app.jwt_user`` (``connect`` can name
+        others), as ``str`` of these arguments; ``app.jwt_user`` is empty without a user. Behind a pooler in
+        transaction mode, where each call is a transaction, they are settings of that transaction.
         """
         check("tenant", tenant_id=tenant_id, user_id=user_id)
         pool = self._state.pool
@@ -76,12 +76,12 @@ class Database(Executor):
         return TenantDatabase(self._state, TenantPool(pool, tenant))
 
     def lock(self, key: str, *, wait: bool = True) -> AbstractAsyncContextManager[bool]:
-        """Hold an advisory lock of PostgreSQL by the name of ``key``, on a connection of its own.
+        """Hold the advisory lock of PostgreSQL with this name, on a connection of its own.
 
-        Yields whether it is held: always True with ``wait``; False at once without, where another holds it.
+        Yields True if it is held. With ``wait=False`` it yields False immediately if it is held elsewhere.
 
-        Raises ``ConnectionLostError`` if the connection is lost: before the lock is held, or at the end of
-        the block if the lock was lost inside; that is a ``ConnectError`` too.
+        Raises ``ConnectionLostError``, which is a ``ConnectError`` too, if the connection is lost: before the
+        lock is held, or at the end of the block if the lock was lost inside.
         """
         check("lock", key=key, wait=wait)
         return self._locks.hold(key, wait=wait)
@@ -89,12 +89,12 @@ class Database(Executor):
     def listen(self, channel: str, *, heartbeat: float = 30.0) -> Listener:
         """Iterate over the notifications of a channel, on a connection of its own.
 
-        From the first step of ``async for`` on, or from the beginning of ``async with db.listen(…) as
-        notifications``.
+        They arrive from the first step of ``async for``, or from the beginning of ``async with db.listen(…)
+        as notifications``.
 
-        It survives the loss of its connection: it connects again and goes on. What was sent in between is
-        lost; a notification whose ``gap`` is true says so. ``heartbeat``: seconds of silence after which it
-        asks the server for a sign of life, and the seconds that it waits for one.
+        If the connection is lost, it connects again and goes on. Notifications that were sent in between are
+        lost; one with ``gap=True`` marks their place. ``heartbeat``: seconds of silence after which it checks
+        the connection, and seconds that the check may take.
         """
         check("listen", channel=channel, heartbeat=heartbeat)
         if self._state.pool.by_transaction:
@@ -112,13 +112,13 @@ class Database(Executor):
         return self._state.pool.name
 
     def stats(self) -> PoolStats:
-        """Return how many connections there are, and how many calls wait for one."""
+        """Return the number of connections, and of calls that wait for one."""
         connections = self._connections
         in_use, idle = connections.in_use, connections.idle
         return PoolStats(in_use + idle, in_use, idle, connections.waiting, connections.max_size)
 
     async def _drain_outbox(self) -> None:
-        """Begin to drain the cache's outbox. Raises ``SettingsError`` where there is none."""
+        """Start to drain the cache's outbox. Raises ``SettingsError`` if there is none."""
         await check_outbox(self._pool.acquire)
         if self._state.cached is not None:
             self._outbox_consumer = OutboxConsumer(
@@ -132,8 +132,8 @@ class Database(Executor):
     async def close(self, timeout: float | None = 10.0) -> None:
         """Let running queries end, then close all connections.
 
-        After ``timeout`` seconds what still runs is cancelled on the server, and the connections are cut,
-        which takes little more than a second at most.
+        After ``timeout`` seconds the server cancels what still runs, and the connections are cut. That takes
+        little more than a second.
         """
         check("close", timeout=timeout)
         connections = self._connections
@@ -158,11 +158,11 @@ class Database(Executor):
                 if self._state.cached is not None:
                     await self._state.cached.queries.cache.close()
             finally:
-                # The embedded server, where this database is one: stopping it waits for its processes.
+                # The embedded server, if this database is one: stopping it waits for its processes.
                 await asyncio.to_thread(self._on_close)
 
     async def _close_stranded(self) -> None:
-        """Close what can be closed of a database whose event loop is closed, or of a forked child's copy."""
+        """Close what can be closed if the event loop is closed, or in a forked child."""
         if self._connections.is_forked:
             return  # the connections and the embedded server are the parent's
         self._connections.abandon()

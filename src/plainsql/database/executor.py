@@ -48,7 +48,7 @@ class Executor:
 
     @property
     def cache(self) -> CacheHandle:
-        """The cache by hand: forget, clear, touch, drain, stats."""
+        """The cache by hand: forget, clear, invalidate, drain, stats."""
         return CacheHandle(self._state.cached, self._pool)
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:

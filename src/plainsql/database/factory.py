@@ -1,4 +1,4 @@
-"""``plainsql.connect``: from a URL to a ``Database``."""
+"""``plainsql.connect``: it makes a ``Database`` from a URL and options."""
 
 from __future__ import annotations
 
@@ -71,18 +71,19 @@ def connect(
 
     Args:
         url: ``postgresql://user:password@host:5432/database``. By default what the environment or
-            ``pyproject.toml`` says (see ``plainsql.settings``), else the project's embedded server.
-        min_size: connections that are opened at once, one at the least, and kept.
-        max_size: connections at the most.
+        url: ``postgresql://user:password@host:5432/database``. By default the environment or
+            ``pyproject.toml`` names it (see ``plainsql.settings``), else it is the project's embedded server.
+        min_size: connections that are opened immediately, at least one, and kept.
+        max_size: the most connections.
         connect_timeout: seconds that opening a connection may take; by default the URL's ``connect_timeout``,
             else 10.
         acquire_timeout: seconds that a call waits for a free connection; None waits for ever.
-        max_waiting: calls that may wait for a connection at once; one more is refused.
+        max_waiting: calls that may wait for a connection at the same time; one more is refused.
         max_lifetime: seconds after which a connection is replaced by a new one.
         max_idle: seconds after which an idle connection is closed, down to ``min_size``.
         statement_timeout: seconds that a statement may take, None is no limit; asyncio's own
             ``asyncio.timeout`` works around any call as well.
-        application_name: what ``pg_stat_activity`` shows; by default the URL's, else ``plainsql``.
+        application_name: the name in ``pg_stat_activity``; by default the URL's, else ``plainsql``.
         server_settings: settings of the server for every connection, such as ``{"search_path": "shop"}``.
         prefetch: rows that ``.stream`` reads ahead.
         tenant_setting: the setting that ``db.tenant`` sets to the tenant's id. By default
@@ -90,27 +91,27 @@ def connect(
         user_setting: the setting that ``db.tenant`` sets to the acting user's id. By default
             ``PLAINSQL_USER_SETTING``, or ``user_setting`` in ``[tool.plainsql]``, or ``app.jwt_user``.
         autobatch: whether concurrent calls of the same read may share a round trip.
-        pooler: what PgBouncer, or another, between us and the server lends its connections for. By default
-            that is found out: where something stands in between, it is taken for one in transaction mode,
+        pooler: how long PgBouncer, or another pooler in front of the server, lends its connections. By
+            default ``connect`` finds out whether there is one, and takes it for one in transaction mode,
             which is right for all modes.
         on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
             ``plainsql.otel`` for one.
-        redis: where results of queries with ``cache:`` are stored, for all processes: a URL, a client of
-            redis-py or a ``RedisConnection``. Without, each ``Database`` stores its own, and hears only of
-            its own writes.
+        redis: the Redis in which results of queries with ``cache:`` are stored for all processes: a URL, a
+            client of redis-py or a ``RedisConnection``. Without it each ``Database`` stores its own, and only
+            its own writes invalidate them.
         cache: whether results of queries with ``cache:`` are stored.
         on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.
         cache_audit: the part of hits, 0 to 1, that are read again from PostgreSQL and compared.
-            ``plainsql cache audit`` asks for more from outside, of all processes that share a Redis.
-        cache_outbox: tell the cache of writes by others, which the triggers of ``plainsql cache triggers``
-            have noted: one of all processes does so at a time, on a connection of its pool.
-        cache_prefix: what the cache's keys in Redis are told apart by, such as ``"staging"``: the same for
-            all programs that write to this database. By default ``PLAINSQL_CACHE_PREFIX``, or
-            ``cache_prefix`` in ``[tool.plainsql]``, or nothing.
+            ``plainsql cache audit`` sets it from outside, for all processes that share a Redis.
+        cache_outbox: invalidate the cache for external writes, which the triggers of ``plainsql cache
+            triggers`` record. One of all processes does so at a time, on a connection of its pool.
+        cache_prefix: a prefix of the cache's keys in Redis, such as ``"staging"``, the same for all programs
+            that write to this database. By default ``PLAINSQL_CACHE_PREFIX``, or ``cache_prefix`` in
+            ``[tool.plainsql]``, or nothing.
 
-    Raises ``OptionError``, a ``SettingsError``, if an option is not what it may be, ``SettingsError`` if no
-    database is configured, ``ConnectError`` if the server cannot be reached or does not let us in.
+    Raises ``OptionError``, a ``SettingsError``, for an option that it cannot take, ``SettingsError`` if no
+    database is configured, ``ConnectError`` if the server cannot be reached or refuses the connection.
     """
     if former:
         given = renamed_options("connect", former, _NEW_NAMES)
@@ -156,7 +157,7 @@ def connect(
         "command_timeout": statement_timeout,
         "server_settings": ({} if application_name is None else {"application_name": application_name})
         | dict(server_settings or {}),
-        # Every variant of every query stays prepared: there are no others.
+        # The statements of all queries stay prepared: their number is limited.
         "statement_cache_size": 2048,
         "max_cached_statement_lifetime": 0,
     }
@@ -189,7 +190,7 @@ def connect(
 
 
 def _former_cache(cache: object) -> tuple[bool, OnFailure]:
-    """Return ``cache`` and ``on_cache_failure`` for what was one option with three values."""
+    """Return ``cache`` and ``on_cache_failure`` for the former option with three values."""
     if cache is None:
         warn_of_old_name("connect(): cache=None", "cache=False", stacklevel=3)
         return False, "commit"
@@ -212,7 +213,7 @@ class Options(NamedTuple):
     """The options of ``connect``, checked."""
 
     driver: dict[str, Any]
-    """Of ``asyncpg.connect``, and a ``keepalive``."""
+    """The options of ``asyncpg.connect``, and a ``keepalive``."""
     pool: dict[str, Any]
     prefetch: int
     autobatch: bool
@@ -224,12 +225,12 @@ class Options(NamedTuple):
     cache_audit: float
     cache_outbox: bool
     store: Store | None
-    """In Redis; it connects when it is first needed. None where nothing is stored there."""
+    """The store in Redis, which connects when it is first used; None if results are stored in the process."""
 
     def open_cache(self, server_options: str) -> CachedQueries | None:
         """Make the cache.
 
-        ``server_options``: what the URL gives to its sessions, as ``options``.
+        ``server_options``: the ``options`` that the URL gives to its sessions.
         """
         if not self.cache:
             return None
@@ -261,13 +262,13 @@ class Connecting:
 
     async def _open(self) -> Database:
         with ExitStack() as stack:
-            # The embedded server starts in a thread: it takes a second or two.
+            # The embedded server starts in a thread, which takes a second or two.
             url = await asyncio.to_thread(stack.enter_context, resolve_database(self._url))
             options = self._options
             conninfo = Conninfo(url)
             driver_options = _of_url(conninfo, options.driver)
             hosts = Hosts(conninfo, timeout=driver_options["timeout"])
-            # Before a connection is open: it may refuse what it is given.
+            # Before a connection is opened: it may refuse an option.
             cached_queries = options.open_cache(conninfo["options"])
             failed: ConnectError | None = None
             opened: OpenedPool | None = None
@@ -281,8 +282,8 @@ class Connecting:
             except (OSError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
                 failed = cannot_connect(url, error)
             if opened is None:
-                # Outside of the handler, so that the driver's error, which may quote the URL, does not come
-                # along.
+                # Outside of the handler: the driver's error, which may quote the URL, must not be its
+                # context.
                 raise failed or AssertionError("opened or failed")
             if cached_queries is not None:
                 cached_queries.by_transaction = opened.pooler == "transaction"
@@ -314,18 +315,18 @@ class Connecting:
 
 
 def _watch(on_call: OnCall | None, database: Database) -> None:
-    """Give the database to a hook that wants the pool's numbers too."""
+    """Give the database to a hook that reports the pool's numbers too."""
     try:
         if (watch := getattr(on_call, "watch", None)) is not None:
             watch(database)
-    except Exception:  # noqa: BLE001 (whatever it is: no telemetry is no reason to have no database)
+    except Exception:  # noqa: BLE001 (a hook may raise anything, and a database works without one)
         _log.exception("the hook cannot watch %s", database.name)
 
 
 def _of_url(conninfo: Conninfo, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the pool together with what the URL says.
+    """Return the options of the pool together with those of the URL.
 
-    An option that the caller has given wins over the URL, and the URL over the default.
+    A caller's option wins over the URL, and the URL over the default.
     """
     timeout = options["timeout"] or conninfo.connect_timeout or CONNECT_TIMEOUT_S
     settings = {"application_name": conninfo.application_name or "plainsql"} | options["server_settings"]
@@ -338,7 +339,7 @@ def _of_url(conninfo: Conninfo, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keepalive_of(conninfo: Conninfo) -> Keepalive:
-    """Return what the URL says of a connection's sign of life. 0 is the system's default, as in libpq."""
+    """Return the keepalive settings of a URL. 0 is the system's default, as in libpq."""
     default = Keepalive()
 
     def given(name: str, otherwise: int) -> int:
@@ -355,7 +356,7 @@ def _keepalive_of(conninfo: Conninfo) -> Keepalive:
 
 
 def _redis_store(redis: RedisSource, prefix: str | None) -> Store:
-    # Not at the top: who has no Redis needs no redis package.
+    # Not at the top: without Redis the redis package is not needed.
     from plainsql.cache.redis_store import RedisStore
 
     return RedisStore(redis, namespace=cache_namespace(prefix))

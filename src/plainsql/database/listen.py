@@ -1,4 +1,4 @@
-"""LISTEN, through the loss of connections."""
+"""LISTEN, which survives the loss of its connection."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ __all__ = ["Listener", "Notification"]
 
 
 class Notification(NamedTuple):
-    """What NOTIFY sent."""
+    """A notification."""
 
     channel: str
     payload: str
     pid: int
     """The sender's process on the server."""
     gap: bool = False
-    """True for one that nobody sent: some were lost here, with a connection or because too many waited."""
+    """True for one that was not sent: notifications were lost, with a connection or because too many
+    waited."""
 
 
 MAX_PENDING = 10_000
-"""Notifications that wait for their consumer at most: what comes then is dropped, and a gap in its place."""
+"""The most notifications that wait for their consumer. More are dropped, with a gap in their place."""
 
-_LONGEST_PAUSE = 1.0
+_MAX_PAUSE_S = 1.0
 
 _UNLISTEN_S = 2.0
-"""Seconds for the end of a subscription; what it leaves, the reset of the connection undoes."""
+"""Seconds to end a subscription; otherwise the reset of the connection ends it."""
 
-_LOST = (
+_LOST_ERRORS = (
     ConnectError,
     PoolTimeoutError,
     OSError,
@@ -50,9 +51,9 @@ Acquire = Callable[[], AbstractAsyncContextManager[Any]]
 class Listener:
     """The notifications of a channel, on a connection of its own. Made by ``Database.listen``.
 
-    ``async with`` subscribes at once and unsubscribes at the end; ``async for`` alone subscribes at its first
-    step. The connection is held in the background, so a step may be cancelled, or given a time limit, and
-    nothing is lost. The iteration ends when the database is closed.
+    ``async with`` subscribes immediately and unsubscribes at the end; ``async for`` alone subscribes at its
+    first step. The connection is held in the background, so a step may be cancelled, or given a time limit,
+    and nothing is lost. The iteration ends when the database is closed.
     """
 
     def __init__(self, acquire: Acquire, channel: str, heartbeat: float) -> None:
@@ -83,7 +84,7 @@ class Listener:
         await self.aclose()
 
     def __del__(self) -> None:
-        # Iterated without a block and left: its connection would be held as long as the database is open.
+        # Iterated without a block and left: its connection would be held while the database is open.
         subscription = getattr(self, "_subscription", None)
         if subscription is not None:
             subscription.abandon()
@@ -94,7 +95,7 @@ class Listener:
         await self._subscription.end()
 
     def stop(self) -> None:
-        """Let the iteration end, after what has arrived."""
+        """End the iteration after the notifications that have arrived."""
         self._subscription.stop()
 
     def _check_open(self) -> None:
@@ -109,16 +110,16 @@ class Listener:
 
 
 class _Subscription:
-    """The task that holds a connection, and what has arrived on it."""
+    """The task that holds a connection, and the notifications that have arrived on it."""
 
     def __init__(self, acquire: Acquire, channel: str, heartbeat: float) -> None:
         self._acquire = acquire
         self._channel = channel
         self._heartbeat = heartbeat
         self._arrived: asyncio.Queue[Notification | None] = asyncio.Queue()
-        """None: nothing more will come."""
+        """The notifications that were not taken yet. None: there will be no more."""
         self._count = 0
-        """Notifications so far."""
+        """The number of notifications so far."""
         self._task: asyncio.Task[None] | None = None
         self._established = asyncio.Event()
         """Set when it is subscribed, and when the task has ended."""
@@ -126,35 +127,35 @@ class _Subscription:
         self._pause = 0.0
         """Seconds before the next attempt to connect again."""
         self._drops = False
-        """Whether more have come than wait, and those that come are dropped."""
+        """True while too many wait, and new ones are dropped."""
         self._failure: BaseException | None = None
-        """Why the task has ended by itself; raised once."""
+        """The error that ended the task; raised once."""
         self.subscribed = False
 
     def begin(self) -> None:
-        """Begin to subscribe, if that is not done; again after a failure that was raised."""
+        """Start to subscribe, if that has not begun; again after a failure that was raised."""
         if self._task is None and not self._stopped:
             self._established.clear()
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def established(self) -> None:
-        """Wait until it is subscribed. Raises what prevents that."""
+        """Wait until it is subscribed. Raises the error that prevents that."""
         self.begin()
         await self._established.wait()
         if self._failure is not None:
             self._raise_failure()
 
     async def take(self) -> Notification | None:
-        """Wait for the next notification; None if there will be none. Raises once why the task has ended."""
+        """Wait for the next notification; None if there will be none. Raises once the error of the task."""
         notification = await self._arrived.get()
         if notification is None:
             if self._failure is not None:
                 self._raise_failure()
-            self._arrived.put_nowait(None)  # for others that wait
+            self._arrived.put_nowait(None)  # for other consumers
         return notification
 
     def stop(self) -> None:
-        """End the task, if there is one; what has arrived can still be taken."""
+        """End the task, if there is one. Notifications that have arrived can still be taken."""
         self._stopped = True
         if self._task is None:
             self._arrived.put_nowait(None)
@@ -171,7 +172,7 @@ class _Subscription:
         return self._stopped  # a call, as it changes while the task waits
 
     def abandon(self) -> None:
-        """End the task from wherever a finalizer runs."""
+        """End the task from a finalizer, which may run anywhere."""
         if self._task is not None and not self._task.done():
             with suppress(RuntimeError):  # the loop is closed, and with it the task
                 self._task.get_loop().call_soon_threadsafe(self.stop)
@@ -187,7 +188,7 @@ class _Subscription:
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
-        except Exception as error:  # noqa: BLE001 (raised where notifications are taken)
+        except Exception as error:  # noqa: BLE001 (raised to the consumer)
             self._failure = error
         finally:
             self._arrived.put_nowait(None)
@@ -203,16 +204,16 @@ class _Subscription:
                     except asyncio.CancelledError:
                         if not self._is_stopped():
                             raise
-                        return  # out of the block without an error: the connection serves on
-            except _LOST as error:
+                        return  # out of the block without an error, so that the connection can serve again
+            except _LOST_ERRORS as error:
                 if not self.subscribed and isinstance(error, PlainsqlError):
-                    raise  # who begins to listen is told that there is no server
-                # The first time at once: the server may be there, and only this connection gone.
+                    raise  # the first subscription reports that there is no server
+                # The first time immediately: the server may be there, and only this connection gone.
                 await asyncio.sleep(self._pause)
-                self._pause = min(self._pause * 2 or 0.05, _LONGEST_PAUSE)
+                self._pause = min(self._pause * 2 or 0.05, _MAX_PAUSE_S)
 
     async def _hold(self, connection: Any) -> None:
-        """Subscribe on a connection, until it is lost, which raises, or the task is cancelled."""
+        """Subscribe on a connection until the task is cancelled, or until it is lost, which raises."""
         lost = asyncio.Event()
 
         def on_end(_: Any) -> None:
@@ -233,14 +234,14 @@ class _Subscription:
                     async with asyncio.timeout(self._heartbeat):
                         await lost.wait()
                 except TimeoutError:
-                    # A connection that was cut without a word stays silent for ever.
+                    # A connection that was cut stays silent for ever.
                     if count == self._count:
                         await connection.execute("select", timeout=self._heartbeat)
                 else:
                     raise ConnectionResetError("the connection of a listener was lost")
         finally:
             connection.remove_termination_listener(on_end)
-            with suppress(*_LOST):
+            with suppress(*_LOST_ERRORS):
                 async with asyncio.timeout(_UNLISTEN_S):
                     await connection.remove_listener(self._channel, self._on_notification)
 
@@ -251,7 +252,7 @@ class _Subscription:
     def _put(self, notification: Notification) -> None:
         waiting = self._arrived.qsize()
         if self._drops:
-            # Not for each that is taken: gaps would be most of what waits.
+            # Not again for each that is taken: most of the queue would be gaps.
             self._drops = waiting > MAX_PENDING // 2
         elif waiting >= MAX_PENDING:
             self._drops = True

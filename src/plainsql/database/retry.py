@@ -1,4 +1,4 @@
-"""Transactions that are run again if they collided with others, or with a change of tables or server."""
+"""Transactions that are retried after a collision with another one, or a change of tables or server."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["retry"]
 
 R = TypeVar("R")
 
-_COLLIDED = (
+_COLLISIONS = (
     exceptions.SerializationError,
     exceptions.DeadlockDetectedError,
-    # The tables have changed since the statement was prepared, or their types since they were read. Either is
-    # prepared again in the next transaction.
+    # The tables have changed since the statement was prepared, or their types since they were read. The next
+    # transaction prepares again.
     exceptions.InvalidCachedStatementError,
     exceptions.OutdatedSchemaCacheError,
 )
 
-_ENDED_FOR_A_COLLISION = frozenset({"40001", "40P01"})
-"""A standby may end the session of a query that is in the way of what it applies."""
+_COLLISION_STATES = frozenset({"40001", "40P01"})
+"""A standby may end the session of a query that conflicts with the changes that it applies."""
 
 
 async def retry(
@@ -37,8 +37,8 @@ async def retry(
     attempts: int,
     on_retry: Callable[[int, BaseException], object] | None,
 ) -> R:
-    """Run ``work`` in a transaction, again if it failed by a collision: a serialization failure, a deadlock,
-    a statement that a change of the tables has made invalid, a server that only reads now.
+    """Run ``work`` in a transaction, and again if it failed by a collision: a serialization failure, a
+    deadlock, a statement that a change of the tables has made invalid, a server that is read-only now.
     """
     attempt = 0
     while True:
@@ -59,8 +59,8 @@ async def retry(
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Whether another attempt may succeed."""
+    """Return whether another attempt may succeed."""
     if isinstance(error, ConnectionLostError):
-        return error.sqlstate in _ENDED_FOR_A_COLLISION
+        return error.sqlstate in _COLLISION_STATES
     # The former primary of a failover refuses: the next attempt has a new connection.
-    return isinstance(error, _COLLIDED) or is_refusal(error)
+    return isinstance(error, _COLLISIONS) or is_refusal(error)

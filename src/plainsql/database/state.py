@@ -43,7 +43,7 @@ class DatabaseState:
         on_call: OnCall | None,
         round_trip: RoundTrip,
     ) -> DatabaseState:
-        """Build the chain of a database. What is not configured is not in it."""
+        """Build the chain of a database. A link that is not configured is left out."""
         forms = FormsByText(round_trip, autobatch=autobatch)
         chain: Executes = OnConnection(forms, prefetch)
         batching = cached = None

@@ -1,4 +1,4 @@
-"""A transaction as an executor; nested ones are savepoints."""
+"""A transaction as an executor; a nested transaction is a savepoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from asyncpg import exceptions
 
 from plainsql.database.caching.cached_queries import CachedQueries
-from plainsql.database.caching.write_tracking import ANYTHING, WriteSet
+from plainsql.database.caching.write_set import ANYTHING, WriteSet
 from plainsql.database.execution.batch import execute_many, run_batch
 from plainsql.database.execution.copy_in import Progress, copy_in
 from plainsql.database.execution.copy_out import CopyFormat, Output, arguments_of, copy_out
@@ -45,29 +45,28 @@ Isolation = Literal["read committed", "repeatable read", "serializable"]
 
 @dataclass(frozen=True, slots=True)
 class TransactionOptions:
-    """What a transaction takes over from its database."""
+    """The options that a transaction takes from its database."""
 
     prefetch: int
     on_call: OnCall | None
     tenant_guard: TenantGuard | None
-    """None where it is a tenant's."""
+    """None for a tenant's transaction."""
     cached_queries: CachedQueries | None
     explain: Callable[[BaseException], BaseException]
-    """Makes of an error the one to raise, and takes note of what it says of the server."""
+    """Returns the error to raise for another, and handles what it means for the connection's server."""
 
 
 class Transaction:
     """A transaction of one connection: an executor whose queries all succeed or all leave no trace.
 
-    It serves one task at a time. Leaving its block commits; leaving it by any error or by cancellation rolls
-    back.
+    It serves one task at a time. The end of its block commits; an error or a cancellation rolls back.
     """
 
     def __init__(
         self, connection: Any, options: TransactionOptions, outer: Transaction | None = None
     ) -> None:
         self._connection = connection
-        self._terms = options
+        self._options = options
         self._outermost: Transaction = self if outer is None else outer._outermost
         self._open = True
         self._busy = False
@@ -78,11 +77,11 @@ class Transaction:
         if outer is None and options.cached_queries is not None:
             self.write_set = WriteSet(options.cached_queries)
         self._may_be_aborted = False
-        """Of the outermost: whether a statement may have failed, and with it the transaction."""
+        """True of the outermost if a statement may have failed, which aborts the transaction."""
         self._altered = False
-        """True of the outermost if its role and settings may be others than the session's."""
-        self._borrowed: ConnectionProxy | None = None
-        """Of the outermost: the connection as the user has it."""
+        """True of the outermost if its role and settings may differ from the session's."""
+        self._proxy: ConnectionProxy | None = None
+        """The connection in the hands of the user; kept by the outermost."""
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> Coroutine[Any, Any, R]:
         """Run a query inside the transaction."""
@@ -96,24 +95,24 @@ class Transaction:
         between.
         """
         await self._exclusively(None, lambda connection: self._admit(connection, query))
-        self._note(query)
-        self._trace(query, [args])
-        rows = iterate(self._claim(), query, args, self._terms.prefetch)
-        if (on_call := self._terms.on_call) is not None:
+        self._record_change(query)
+        self._track(query, [args])
+        rows = iterate(self._claim(), query, args, self._options.prefetch)
+        if (on_call := self._options.on_call) is not None:
             rows = observe_rows(on_call, Call(query, "stream", in_transaction=True), rows)
         try:
             async for row in rows:
                 yield row
         except BaseException as raised:
             self._outermost._may_be_aborted = True
-            error = self._terms.explain(raised)
+            error = self._options.explain(raised)
             if error is raised:
                 raise
             raise error from raised
 
     def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> Coroutine[Any, Any, list[R]]:
-        """Run a query for each set of arguments; the results in the order of the sets."""
-        self._trace(query, sets)
+        """Run a query for each set of arguments and return the results in the order of the sets."""
+        self._track(query, sets)
         return self._exclusively(
             query, lambda connection: run_batch(connection, query, sets), "batch", len(sets)
         )
@@ -121,8 +120,8 @@ class Transaction:
     def execute_many(
         self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /
     ) -> Coroutine[Any, Any, None]:
-        """Run a query for each set of arguments, pipelined; its results are dropped."""
-        self._trace(query, sets)
+        """Run a query for each set of arguments as a pipeline, and drop the results."""
+        self._track(query, sets)
         return self._exclusively(
             query, lambda connection: execute_many(connection, query, sets), "execute_many", len(sets)
         )
@@ -139,7 +138,7 @@ class Transaction:
         check("copy_in", table=table, rows=rows, columns=columns, progress=progress)
         self._outermost._altered = True
         if (write_set := self._outermost.write_set) is not None:
-            write_set.add(ANYTHING)  # its triggers may write whatever they like
+            write_set.add(ANYTHING)  # the triggers of the table may write to any other
         return await self._exclusively(
             None, lambda connection: copy_in(connection, table, rows, columns, progress)
         )
@@ -165,11 +164,11 @@ class Transaction:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a savepoint: what fails inside its block is undone, the outer transaction goes on.
+        """Open a savepoint: if its block fails, the block is undone and the outer transaction goes on.
 
-        Inside the block the savepoint is the executor: the outer transaction waits.
+        Inside the block the savepoint is the executor, and the outer transaction waits.
         """
-        async with begin(self._claim(), self._terms, None, outer=self) as inner:
+        async with begin(self._claim(), self._options, None, outer=self) as inner:
             self._inner = inner
             try:
                 yield inner
@@ -178,15 +177,15 @@ class Transaction:
 
     @property
     def connection(self) -> Any:
-        """The asyncpg connection underneath, for what queries cannot say: COPY, ``set local``. It is yours
-        until the end of the transaction.
+        """The asyncpg connection of the transaction, for what queries cannot say: COPY, ``set local``. It is
+        yours until the end of the transaction.
         """
         outermost = self._outermost
         outermost._may_be_aborted = outermost._altered = True
         connection = self._claim()
-        if outermost._borrowed is None:
-            outermost._borrowed = ConnectionProxy(connection, self._terms.explain)
-        return outermost._borrowed
+        if outermost._proxy is None:
+            outermost._proxy = ConnectionProxy(connection, self._options.explain)
+        return outermost._proxy
 
     async def _exclusively(
         self,
@@ -195,7 +194,7 @@ class Transaction:
         operation: Operation = "call",
         sets: int = 1,
     ) -> R:
-        """Run work on the connection, which is this task's alone meanwhile."""
+        """Run work on the connection, and refuse other work in the meantime."""
         connection = self._claim()
         self._busy = True
         try:
@@ -203,32 +202,32 @@ class Transaction:
                 return await work(connection)
             if query.row_security is not None:
                 await self._admit(connection, query)
-            self._note(query)
-            if (on_call := self._terms.on_call) is None:
+            self._record_change(query)
+            if (on_call := self._options.on_call) is None:
                 return await work(connection)
             call = Call(query, operation, sets, in_transaction=True)
             return await observe(on_call, call, work(connection))
         except BaseException as raised:
             self._outermost._may_be_aborted = True
-            error = self._terms.explain(raised)
+            error = self._options.explain(raised)
             if error is raised:
                 raise
             raise error from raised
         finally:
             self._busy = False
 
-    def _trace(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
+    def _track(self, query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> None:
         if query.changes and (write_set := self._outermost.write_set) is not None:
             write_set.add_calls(query, sets)
 
     async def _admit(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
-        if query.row_security is not None and self._terms.tenant_guard is not None:
-            # A role or tenant that was set in here is gone with the transaction.
+        if query.row_security is not None and self._options.tenant_guard is not None:
+            # The role or the tenant that was set inside ends with the transaction.
             own = self._outermost._may_be_aborted or self._outermost._altered
-            await self._terms.tenant_guard.check(connection, query, lasting=not own, lasting_setting=False)
+            await self._options.tenant_guard.check(connection, query, lasting=not own, lasting_setting=False)
 
-    def _note(self, query: CompiledQuery[Any, Any]) -> None:
-        # What only reads sets nothing. A write may set what holds until the end of the transaction.
+    def _record_change(self, query: CompiledQuery[Any, Any]) -> None:
+        # A read sets nothing. A write may set something until the end of the transaction.
         if not query.read_only:
             self._outermost._altered = True
         if not query.session_clean and may_alter_statements(query.sql):
@@ -237,8 +236,8 @@ class Transaction:
     def _end(self) -> None:
         """Refuse all further use."""
         self._open = False
-        if self._borrowed is not None:
-            self._borrowed.release()
+        if self._proxy is not None:
+            self._proxy.release()
 
     def __repr__(self) -> str:
         return f"<Transaction {'open' if self._open else 'ended'}>"
@@ -273,8 +272,8 @@ async def begin(
     outer: Transaction | None = None,
     local: str | None = None,
 ) -> AsyncIterator[Transaction]:
-    """Open a transaction on a connection, or, without ``ending``, a savepoint. ``local`` is a statement that
-    it begins with.
+    """Open a transaction on a connection, or a savepoint if ``outcome`` is None. ``local`` is a statement
+    that it begins with.
     """
     level = None if isolation is None else isolation.replace(" ", "_")
     opening = block(connection, outcome, isolation=level, read_only=read_only, deferrable=deferrable)
@@ -302,8 +301,8 @@ async def begin(
 
 
 async def _check_alive(connection: Any) -> None:
-    """Raise where an error has ended the transaction and was caught: its commit would be a silent
-    rollback.
+    """Raise ``TransactionError`` if an error has aborted the transaction and was caught: the commit would be
+    a silent rollback.
     """
     try:
         await connection.execute("select", timeout=connection.control_timeout_s)

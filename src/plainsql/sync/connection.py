@@ -10,6 +10,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from plainsql.query import Described
 from plainsql.sync.adapters import Adapter
 from plainsql.sync.row_loader import RowLoader
 from plainsql.sync.type_catalog import TypeCatalog
-from plainsql.sync.wire import check_result, has_ended, run_script, wait_for_results
+from plainsql.sync.wire import check_result, has_ended, run_pipeline, run_script, wait_for_results
 
 __all__ = ["Prepared", "SharedConnection"]
 
@@ -31,7 +32,6 @@ _READ_ONLY_PAUSE_S: Final = 5.0
 """Seconds between two connections that are closed because their server is read-only: it may stay so."""
 _READ_ONLY_PARAMETERS: Final = (b"in_hot_standby", b"default_transaction_read_only")
 """The settings that a server reports whenever they change, from PostgreSQL 14 on."""
-_COPYING: Final = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 
 
 class Prepared:
@@ -190,11 +190,12 @@ class SharedConnection:
     def run(self, prepared: Prepared, values: Sequence[bytes | None]) -> pq.abc.PGresult:
         """Run a prepared statement."""
         with self.psycopg.lock:
-            if prepared.name:
-                self.psycopg.pgconn.send_query_prepared(prepared.name, values)
-            else:
-                self.psycopg.pgconn.send_query_params(prepared.sql.encode(), values, prepared.parameter_types)
+            self._send(prepared, values)
             return self._result()
+
+    def run_pipeline(self, calls: Sequence[tuple[Prepared, Sequence[bytes | None]]]) -> list[pq.abc.PGresult]:
+        """Run prepared statements without waiting for each. An error among the results ends the others."""
+        return run_pipeline(self.psycopg, [partial(self._send, *call) for call in calls], self._limit_s)
 
     def run_text(
         self, sql: str, values: Sequence[bytes | None] = (), types: Sequence[int] = ()
@@ -249,14 +250,13 @@ class SharedConnection:
             name, sql, parameters, adapters[: len(parameters)], columns, RowLoader(self._types.loaders, types)
         )
 
+    def _send(self, prepared: Prepared, values: Sequence[bytes | None]) -> None:
+        if prepared.name:
+            self.psycopg.pgconn.send_query_prepared(prepared.name, values)
+        else:
+            self.psycopg.pgconn.send_query_params(prepared.sql.encode(), values, prepared.parameter_types)
+
     def _result(self) -> pq.abc.PGresult:
         """Wait for the one result of what was sent. Ctrl-C cancels what runs on the server."""
         (result, *_) = wait_for_results(self.psycopg, self._limit_s)
-        if result.status in _COPYING:
-            # The connection waits for data that will not come.
-            self.psycopg.close()
-            raise PlainsqlError(
-                "COPY from or to the client is no query",
-                hint="use 'db.connection.cursor().copy(…)'; this connection is closed",
-            )
         return check_result(result)

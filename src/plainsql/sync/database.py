@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -10,8 +10,9 @@ import psycopg
 
 from plainsql.options import check
 from plainsql.query import Args, CompiledQuery
+from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.connection import SharedConnection
-from plainsql.sync.execution import execute, iterate
+from plainsql.sync.execution import execute, is_stale, iterate
 from plainsql.sync.loss_note import add_note
 from plainsql.sync.tenant_guard import TenantGuard
 from plainsql.sync.transaction import Isolation, Transaction, begin
@@ -72,11 +73,18 @@ class _Executor:
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor, in a transaction of its own."""
         with self._begin(f"the rows of {query.name}") as transaction:
-            if self._tenant is None:
-                self._guard.check(self._shared, query)
-            for row in iterate(self._shared, query, args, self._options.prefetch):
+            for row in iterate(transaction.claim_for(query), query, args, self._options.prefetch):
                 yield row
                 transaction.check_usable()
+
+    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
+        """Run a query for each set of arguments, all or none, and return the results."""
+        return self._run_sets(run_batch, query, sets) if sets else []
+
+    def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /) -> None:
+        """Run a query for each set of arguments, all or none, and return nothing."""
+        if sets:
+            self._run_sets(execute_many, query, sets)
 
     @contextmanager
     def transaction(
@@ -96,6 +104,21 @@ class _Executor:
         """
         with self._begin("a transaction", isolation, read_only, deferrable) as transaction:
             yield transaction
+
+    def _run_sets(self, run: Callable[..., T], query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> T:
+        """Run sets in a transaction of their own, and once again if a statement must be prepared again."""
+
+        def attempt() -> T:
+            with self._begin(f"the sets of {query.name}") as transaction:
+                return run(transaction.claim_for(query), query, sets)
+
+        with self._shared.lock:
+            try:
+                return attempt()
+            except psycopg.Error as error:
+                if not is_stale(error):
+                    raise
+            return attempt()
 
     def _begin(self, holder: str, *options: Any) -> Any:
         guard = self._guard if self._tenant is None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, pq
@@ -14,14 +14,19 @@ from plainsql.sync.adapters import DUMP_ERRORS
 from plainsql.sync.connection import Prepared, SharedConnection
 from plainsql.sync.row_loader import UnreadableError
 
-__all__ = ["execute", "iterate"]
+__all__ = [
+    "build_result",
+    "described_as",
+    "dump",
+    "execute",
+    "is_stale",
+    "iterate",
+    "prepare",
+    "server_note",
+]
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-# The errors of a prepared statement whose tables or types have changed since, or that DEALLOCATE or a pooler
-# has dropped.
-_STALE: Final = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
 
 
 def execute(shared: SharedConnection, query: CompiledQuery[Any, R], args: Args) -> R:
@@ -31,12 +36,9 @@ def execute(shared: SharedConnection, query: CompiledQuery[Any, R], args: Args) 
         try:
             prepared, result = _send(shared, query, text, values)
         except psycopg.Error as error:
-            error.add_note(_note(error, query, text))
+            error.add_note(server_note(error, query, text))
             raise
-        if query.kind == "count":
-            # Its result is an int by its class; the type checker knows only R.
-            return result.command_tuples or 0  # type: ignore[return-value]
-        return query.result(_records(shared, query, text, prepared, result))
+        return build_result(shared, query, text, prepared, result)
 
 
 def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, prefetch: int) -> Iterator[T]:
@@ -47,10 +49,10 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
     text, values = query.text(args)
     with shared.lock:
         try:
-            prepared = _prepare(shared, query, text)
-            data = _dump(query, text, prepared, values)
+            prepared = prepare(shared, query, text)
+            data = dump(query, text, prepared, values)
         except psycopg.Error as error:
-            error.add_note(_note(error, query, text))
+            error.add_note(server_note(error, query, text))
             raise
         try:
             cursor = _declare(shared, text, prepared, data)
@@ -60,7 +62,7 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
             error.add_note(query.error_note(text, None))
             raise
         if result is not None:
-            prepared = _described_as(result, shared, query, text, prepared)
+            prepared = described_as(result, shared, query, text, prepared)
     if result is not None:
         yield from query.build(_records(shared, query, text, prepared, result))
         return
@@ -70,7 +72,7 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
                 try:
                     result = shared.run_text(f"fetch {prefetch} from {cursor}")
                     # The cursor has a plan of its own, which may be newer than the description.
-                    prepared = _described_as(result, shared, query, text, prepared)
+                    prepared = described_as(result, shared, query, text, prepared)
                 except psycopg.Error as error:
                     error.add_note(query.error_note(text, None))
                     raise
@@ -85,7 +87,8 @@ def iterate(shared: SharedConnection, query: CompiledQuery[T, Any], args: Args, 
             shared.run_text(f"close {cursor}")
 
 
-def _note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> str:
+def server_note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText) -> str:
+    """Return the note on the server's error: the query and the place in its file."""
     fields = error.diag
     return query.error_note(
         text, fields.statement_position, sqlstate=error.sqlstate, message=fields.message_primary or ""
@@ -95,26 +98,32 @@ def _note(error: psycopg.Error, query: CompiledQuery[Any, Any], text: QueryText)
 def _send(
     shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> tuple[Prepared, pq.abc.PGresult]:
-    prepared = _prepare(shared, query, text)
+    prepared = prepare(shared, query, text)
     try:
-        result = shared.run(prepared, _dump(query, text, prepared, values))
+        result = shared.run(prepared, dump(query, text, prepared, values))
         if not prepared.name:  # the text was sent again, and described some time ago
-            prepared = _described_as(result, shared, query, text, prepared)
+            prepared = described_as(result, shared, query, text, prepared)
         return prepared, result
-    except _STALE as error:
-        if (
-            isinstance(error, errors.FeatureNotSupported)
-            and error.diag.source_function != "RevalidateCachedQuery"
-        ):
+    except psycopg.Error as error:
+        if not is_stale(error):
             raise
         shared.forget(text.sql)
         if shared.in_transaction:  # the error has ended it
             raise
-        prepared = _prepare(shared, query, text)
-        return prepared, shared.run(prepared, _dump(query, text, prepared, values))
+        prepared = prepare(shared, query, text)
+        return prepared, shared.run(prepared, dump(query, text, prepared, values))
 
 
-def _described_as(
+def is_stale(error: psycopg.Error) -> bool:
+    """Return whether a prepared statement's tables or types have changed, or DEALLOCATE or a pooler has
+    dropped it.
+    """
+    if isinstance(error, errors.FeatureNotSupported):
+        return error.diag.source_function == "RevalidateCachedQuery"
+    return isinstance(error, errors.InvalidSqlStatementName)
+
+
+def described_as(
     result: pq.abc.PGresult,
     shared: SharedConnection,
     query: CompiledQuery[Any, Any],
@@ -128,7 +137,7 @@ def _described_as(
     if prepared.has_columns_of(result):
         return prepared
     shared.forget(text.sql)
-    return _prepare(shared, query, text)
+    return prepare(shared, query, text)
 
 
 def _declare(
@@ -154,7 +163,7 @@ def _declare(
     return name if prepared.through_cursor else None
 
 
-def _prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText) -> Prepared:
+def prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: QueryText) -> Prepared:
     """Prepare a statement, and compare its columns with the query's row type before it is run."""
     prepared = shared.prepare(text.sql)
     if query.kind != "count" and prepared.compared_for is not query:
@@ -170,9 +179,10 @@ def _prepare(shared: SharedConnection, query: CompiledQuery[Any, Any], text: Que
     return prepared
 
 
-def _dump(
+def dump(
     query: CompiledQuery[Any, Any], text: QueryText, prepared: Prepared, values: Args
 ) -> list[bytes | None]:
+    """Return the texts of a call's arguments. Raises ``BindError``."""
     data: list[bytes | None] = []
     for index, (adapter, value) in enumerate(zip(prepared.parameters, values, strict=True)):
         if value is None:
@@ -186,6 +196,20 @@ def _dump(
             raise query.encode_error(text, index, adapter.name, value, detail="it holds a NUL character")
         data.append(dumped)
     return data
+
+
+def build_result(
+    shared: SharedConnection,
+    query: CompiledQuery[Any, R],
+    text: QueryText,
+    prepared: Prepared,
+    result: pq.abc.PGresult,
+) -> R:
+    """Build what a call returns from the server's result."""
+    if query.kind == "count":
+        # Its result is an int by its class; the type checker knows only R.
+        return result.command_tuples or 0  # type: ignore[return-value]
+    return query.result(_records(shared, query, text, prepared, result))
 
 
 def _records(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +11,7 @@ import psycopg
 from plainsql.errors import TransactionError
 from plainsql.options import check
 from plainsql.query import Args, CompiledQuery
+from plainsql.sync.batch import execute_many, run_batch
 from plainsql.sync.connection import SharedConnection
 from plainsql.sync.execution import execute, iterate
 from plainsql.sync.loss_note import add_transaction_note
@@ -41,19 +42,26 @@ class Transaction:
 
     def run(self, query: CompiledQuery[Any, R], args: Args, /) -> R:
         """Run a query inside the transaction."""
-        shared = self._claim()
-        if self._guard is not None:
-            self._guard.check(shared, query)
-        return execute(shared, query, args)
+        return execute(self.claim_for(query), query, args)
 
     def stream(self, query: CompiledQuery[T, Any], args: Args, /) -> Iterator[T]:
         """Iterate over a query's rows through a cursor; other queries may run in between."""
-        shared = self._claim()
-        if self._guard is not None:
-            self._guard.check(shared, query)
-        for row in iterate(shared, query, args, self._prefetch):
+        for row in iterate(self.claim_for(query), query, args, self._prefetch):
             yield row
             self._claim()
+
+    def batch(self, query: CompiledQuery[Any, R], sets: Sequence[Args], /) -> list[R]:
+        """Run a query for each set of arguments and return the results. An error undoes all sets."""
+        if not sets:
+            return []
+        with self.transaction() as savepoint:
+            return run_batch(savepoint.claim_for(query), query, sets)
+
+    def execute_many(self, query: CompiledQuery[Any, Any], sets: Sequence[Args], /) -> None:
+        """Run a query for each set of arguments and return nothing. An error undoes all sets."""
+        if sets:
+            with self.transaction() as savepoint:
+                execute_many(savepoint.claim_for(query), query, sets)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -90,6 +98,13 @@ class Transaction:
     def check_usable(self) -> None:
         """Raise ``TransactionError`` if it has ended, or a savepoint of it is open."""
         self._claim()
+
+    def claim_for(self, query: CompiledQuery[Any, Any]) -> SharedConnection:
+        """Return the connection for a query. Raises ``TenantError``, and what ``check_usable`` raises."""
+        shared = self._claim()
+        if self._guard is not None:
+            self._guard.check(shared, query)
+        return shared
 
     def _claim(self) -> SharedConnection:
         self._shared.check_usable()

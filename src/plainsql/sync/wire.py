@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from typing import Any, Final
@@ -11,8 +13,11 @@ import psycopg
 from psycopg import generators, pq
 from psycopg.errors import error_from_result
 
-__all__ = ["check_result", "has_ended", "run_script", "wait_for_results"]
+from plainsql.errors import PlainsqlError
 
+__all__ = ["check_result", "has_ended", "run_pipeline", "run_script", "wait_for_results"]
+
+_COPYING: Final = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 _DONE: Final = {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY}
 
 
@@ -41,6 +46,42 @@ def wait_for_results(connection: psycopg.Connection[Any], limit_s: float | None)
         if connection.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
             connection.close()
         raise
+    if results[0].status in _COPYING:
+        connection.close()  # it waits for data that will not come
+        raise _copy_error()
+    return results
+
+
+def run_pipeline(
+    connection: psycopg.Connection[Any], sends: Sequence[Callable[[], None]], limit_s: float | None
+) -> list[pq.abc.PGresult]:
+    """Send statements without waiting for each, and return one result of each, errors among them.
+
+    ``limit_s`` is for each statement. If the results do not all arrive, the connection is closed.
+    """
+    pgconn = connection.pgconn
+
+    def flushed(send: Callable[[], None]) -> None:
+        send()
+        # The server would keep the results until the end, and the client would count the time of all.
+        pgconn.send_flush_request()
+
+    if limit_s is not None:
+        sends = [partial(flushed, send) for send in sends]
+    with connection.lock:
+        try:
+            pgconn.enter_pipeline_mode()
+            answer = _pipelined(pgconn, [*sends, pgconn.pipeline_sync])
+            results: list[pq.abc.PGresult] = connection.wait(
+                answer if limit_s is None else _limited(answer, limit_s, restarts=True)
+            )
+            pgconn.exit_pipeline_mode()
+        except psycopg.NotSupportedError:  # psycopg's, for a COPY that the server answers early
+            connection.close()
+            raise _copy_error() from None
+        except BaseException:
+            connection.close()
+            raise
     return results
 
 
@@ -69,8 +110,30 @@ def has_ended(connection: psycopg.Connection[Any]) -> bool:
     return connection.closed
 
 
-def _limited(answer: Generator[Any, Any, Any], limit_s: float) -> Generator[Any, Any, Any]:
-    """Run a generator of psycopg's until the time is over. psycopg resumes it regularly while it waits."""
+def _pipelined(pgconn: pq.abc.PGconn, commands: Sequence[Callable[[], None]]) -> Generator[Any, Any, Any]:
+    results = yield from generators.pipeline_communicate(pgconn, deque(commands))
+    while len(results) < len(commands):
+        results.append((yield from generators.fetch_many(pgconn)))
+        if results[-1][0].status in _COPYING:
+            raise _copy_error()
+    *of_statements, _ = results  # the last is of the sync
+    return [result for result, *_ in of_statements]
+
+
+def _copy_error() -> PlainsqlError:
+    return PlainsqlError(
+        "COPY from or to the client is no query",
+        hint="use 'db.connection.cursor().copy(…)'; this connection is closed",
+    )
+
+
+def _limited(
+    answer: Generator[Any, Any, Any], limit_s: float, *, restarts: bool = False
+) -> Generator[Any, Any, Any]:
+    """Run a generator of psycopg's until the time is over. psycopg resumes it regularly while it waits.
+
+    ``restarts``: the time begins again whenever something has arrived or was sent.
+    """
     ends = monotonic() + limit_s
     try:
         wanted = next(answer)
@@ -78,6 +141,8 @@ def _limited(answer: Generator[Any, Any, Any], limit_s: float) -> Generator[Any,
             ready = yield wanted
             if not ready and monotonic() > ends:  # what has arrived counts, however late
                 raise TimeoutError(f"the server has not answered within {limit_s:g} s")
+            if ready and restarts:
+                ends = monotonic() + limit_s
             wanted = answer.send(ready)
     except StopIteration as end:
         return end.value

@@ -10,7 +10,7 @@ from asyncpg import exceptions
 
 from plainsql.cache import CachedQuery
 from plainsql.database.caching.cached_queries import CachedQueries
-from plainsql.database.caching.write_tracking import ANYTHING, WriteSet, needs_returned_rows
+from plainsql.database.caching.write_set import ANYTHING, WriteSet, needs_returned_rows
 from plainsql.database.execution.link import CopyWork, Executes, Link
 from plainsql.database.execution.statement import fetch
 from plainsql.database.pool.call import Call
@@ -137,10 +137,10 @@ class Cached(Link):
     async def _run_proved(
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None
     ) -> tuple[R, bool]:
-        """Run a read behind a pooler in transaction mode, and return with its result whether it ran on the
-        server that the result would be stored for.
+        """Run a read behind a pooler in transaction mode. Return its result, and whether it ran on the server
+        that the result would be stored for.
 
-        Both are asked in one transaction, which no pooler divides.
+        Both statements run in one transaction, which no pooler divides.
         """
         text, values = query.text(args)
         servers = self.queries.servers

@@ -1,7 +1,7 @@
-"""How queries meet the cache: reads go through it, writes end what they make stale.
+"""Queries as the cache has them.
 
-The cache knows readings and what is touched; it knows no driver and no query. Here a query becomes a reading,
-and a write's arguments and rows become what it has touched.
+The cache knows cached queries and touched rows; it knows no driver and no query of ours. This module makes a
+cached query of a query, with the identity of the database that its results belong to.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("plainsql.cache")
 
-_FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 60.0
+_MIN_PAUSE_S = 1.0
+_MAX_PAUSE_S = 60.0
 
 ANY_TABLE: Final = "*"
 """The name under which every cached read depends on writes about which nothing is known."""
@@ -41,11 +41,12 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What tells the results of one database from those of another that shares a cache with it, beside the server:
-# who asks, which tables unqualified names mean, and what its sessions are set to. What is set for the role or
-# the database is taken as it stands there: not every role may ask for every setting. With the database's oid,
-# because one of the same name may have been made in its place.
-_IDENTITY = r"""
+# The identity of a database: what separates its results from those of another database on the same server
+# that shares a cache with it. It has the user, the tables that unqualified names mean, and the settings of
+# its sessions. Settings of the role or the database are taken from the catalog, because not every role may
+# read every setting. The database's oid is part of it, because a database may have been replaced by one of
+# the same name.
+_IDENTITY_SQL = r"""
 select jsonb_build_array(
   current_database(), (select oid::bigint from pg_database where datname = current_database()),
   session_user, current_user, current_schemas(true),
@@ -69,7 +70,7 @@ select jsonb_build_array(
 )::text
 """
 
-# What the server's own stable functions and its input and output of values go by.
+# The settings that the server's own stable functions, and its input and output of values, depend on.
 _SETTINGS = _names(
     """
     array_nulls bytea_output datestyle default_text_search_config extra_float_digits
@@ -78,11 +79,11 @@ _SETTINGS = _names(
     """
 )
 
-_VALUES = """
+_VALUES_SQL = """
 select jsonb_object_agg(s.name, current_setting(s.name, true))::text from unnest($1::text[]) as s (name)
 """
 
-# Parameters of a URL that are no settings of a session: asyncpg takes them for itself.
+# Parameters of a URL that are not settings of a session: asyncpg takes them for itself.
 _NO_SETTINGS = _names(
     """
     application_name database dbname direct_tls gsslib host krbsrvname passfile password port
@@ -93,13 +94,13 @@ _NO_SETTINGS = _names(
 
 
 def settings_of_url(url: str) -> dict[str, str]:
-    """Return the settings that a URL gives to its sessions; ``options`` as it stands is one of them."""
+    """Return the settings that a URL gives to its sessions; ``options`` is one of them, as a whole."""
     return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in _NO_SETTINGS}
 
 
 def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[R] | None:
-    """Return a cached query as the cache has it; None where its results cannot be stored and be the same
-    again: a column of a type that only the driver knows.
+    """Return a query as the cache has it. Return None if its results cannot be stored exactly, because of a
+    column of a type that only the driver knows.
     """
     policy = query.cache
     if policy is None:
@@ -123,8 +124,8 @@ def cached_query_of(query: CompiledQuery[Any, R], identity: str) -> CachedQuery[
 class CachedQueries:
     """The cache of one database, and its queries as the cache has them.
 
-    As long as nothing was ever read through a cache that only this process has, there is nothing that a write
-    could make stale, and writes pay nothing.
+    If only this process has the cache and no read went through it yet, a write cannot make anything stale,
+    and pays nothing.
     """
 
     def __init__(
@@ -139,46 +140,46 @@ class CachedQueries:
         self.cache = cache
         self.servers = ServerIdentity(self._withdraw)
         self.by_transaction = False
-        """Whether a pooler stands in between that may lead each transaction to another server."""
+        """True behind a pooler that may lead each transaction to another server."""
         given = settings_of_url(url)
-        # What stands in `options` is not taken apart.
+        # `options` is not parsed: it is one value.
         self._options = given.pop("options", "")
         names = {*_SETTINGS, *settings, *given}
         self._settings = sorted(name for name in names if not name.endswith("_timeout"))
         self._values: dict[str, str | None] = {}
-        """The values that nobody's sessions have of the settings that queries name."""
+        """The values of the settings that queries name, in sessions without a tenant."""
         self._shared = shared
         self._used = False
         self._cached_queries: dict[CompiledQuery[Any, Any], CachedQuery[Any] | None] = {}
         self.tables: set[str] = set()
-        """Tables that the database was found to have, by hand."""
+        """The tables that `db.cache.invalidate` has found in the database."""
         self._identity: str | None = None
         self._clock = clock
         self._identify_at = 0.0
-        """Not to be asked again before; after a failure only."""
-        self._pause = _FIRST_PAUSE_S
+        """The earliest time of the next identification; later than now after a failure only."""
+        self._pause = _MIN_PAUSE_S
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing can be stored anywhere."""
+        """True if nothing can be stored anywhere."""
         return not (self._shared or self._used)
 
     def knows(self, query: CompiledQuery[Any, Any]) -> bool:
-        """Say whether ``reading`` has what it needs; if not, ``ask`` comes first."""
+        """Return whether ``cached_query`` has what it needs; if not, ``identify`` comes first."""
         return query in self._cached_queries
 
     @property
     def may_identify(self) -> bool:
-        """Whether ``ask`` is of use now."""
+        """True if ``identify`` is of use now."""
         if self.by_transaction or self.servers.current:
             return self._clock() >= self._identify_at
-        self.servers.review()  # one may have been closed or promoted
+        self.servers.review()  # a server may have been closed or promoted
         return bool(self.servers.current) and self._clock() >= self._identify_at
 
     async def identify(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
-        """Ask one of nobody's sessions what tells the results of a query from another database's.
+        """Read, in a session without a tenant, what separates the results of a query from another database's.
 
-        Without a failure it may leave ``reading`` without an answer, if the server changes meanwhile.
+        If the server changes in the meantime, ``cached_query`` may still have no answer.
         """
         if self.by_transaction:
             # A call behind a pooler may be a transaction already.
@@ -191,9 +192,9 @@ class CachedQueries:
                 await self.servers.identify(connection)
             await self._identify(connection, query)
         if self._identity is None:
-            self._identify_at = self._clock() + _FIRST_PAUSE_S
+            self._identify_at = self._clock() + _MIN_PAUSE_S
         else:
-            self._pause = _FIRST_PAUSE_S
+            self._pause = _MIN_PAUSE_S
 
     async def _identify(self, connection: Any, query: CompiledQuery[Any, Any]) -> None:
         server = self.servers.current
@@ -201,27 +202,27 @@ class CachedQueries:
             return
         identity, values = self._identity, self._values
         if identity is None:
-            identity = str(await connection.fetchval(_IDENTITY, self._settings))
+            identity = str(await connection.fetchval(_IDENTITY_SQL, self._settings))
         names = [name for name in _named_settings(query) if name not in values]
-        found = json.loads(await connection.fetchval(_VALUES, names)) if names else {}
+        found = json.loads(await connection.fetchval(_VALUES_SQL, names)) if names else {}
         if self.servers.current == server and self._values is values:
             self._identity = identity
             values |= found
 
     def identification_failed(self, error: BaseException) -> None:
-        """Count a failure of ``ask``, and leave PostgreSQL alone with it for a while."""
+        """Count a failure of ``identify``, and pause it for a while."""
         self.cache.count_error()
-        if self._pause == _FIRST_PAUSE_S:
+        if self._pause == _MIN_PAUSE_S:
             _log.warning(
                 "nothing is cached for now: PostgreSQL does not say whose results these are (%s%s)",
                 type(error).__name__,
                 f", SQLSTATE {state}" if (state := getattr(error, "sqlstate", None)) else "",
             )
         self._identify_at = self._clock() + self._pause
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
+        self._pause = min(self._pause * 2, _MAX_PAUSE_S)
 
     def cached_query(self, query: CompiledQuery[Any, Any]) -> CachedQuery[Any] | None:
-        """Return a query as a reading, or None if its results cannot be stored: ever, or now."""
+        """Return a query as the cache has it, or None if its results cannot be stored, ever or now."""
         if query not in self._cached_queries:
             named = _named_settings(query)
             if self._identity is None or self.servers.current is None or not self._values.keys() >= {*named}:
@@ -244,7 +245,7 @@ class CachedQueries:
         )
 
     def _withdraw(self) -> None:
-        """Have nothing stored of what is being read: the connections are on another server, or on two."""
+        """Store nothing of the reads in progress: the connections are on another server, or on two."""
         for cached in self._cached_queries.values():
             if cached is not None:
                 cached.withdrawn = True
@@ -253,13 +254,13 @@ class CachedQueries:
 
 
 def _named_settings(query: CompiledQuery[Any, Any]) -> list[str]:
-    """The settings that are read by name on the way to a query's result."""
+    """Return the settings that are read by name on the way to a query's result."""
     named = set(query.cache.settings) if query.cache is not None else set[str]()
     return sorted(named.union(*(query.row_security or {}).values()))
 
 
 def _is_exact(type_: Any) -> bool:
-    """Whether MessagePack gives back what was stored: ``Any`` does only for what was JSON."""
+    """Return whether MessagePack returns what was stored. ``Any`` does so only for what was JSON."""
     if get_origin(type_) is Annotated:
         return JSON in get_args(type_) or _is_exact(get_args(type_)[0])
     if type_ is Any or type_ is object:

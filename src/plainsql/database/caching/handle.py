@@ -15,7 +15,7 @@ from plainsql.query import Query
 
 __all__ = ["CacheHandle"]
 
-_KIND = """
+_KIND_SQL = """
 select c.relkind::text
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
@@ -26,7 +26,7 @@ where n.nspname || '.' || c.relname = $1 and c.relkind in ('r', 'p', 'f', 'm', '
 class CacheHandle:
     """``db.cache``: the cache of a database, or of a tenant's view of it, by hand.
 
-    Where there is no cache (``connect(cache=False)``), there is nothing to do, and nothing is done.
+    Without a cache (``connect(cache=False)``) its methods do nothing.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class CacheHandle:
         self._pool = pool
 
     async def forget(self, query: Query[..., Any, Any], **parameters: object) -> None:
-        """Drop the stored result of one call. Of a tenant's, on ``db.tenant(…).cache``.
+        """Drop the stored result of one call; for a tenant's call, use ``db.tenant(…).cache``.
 
-        Raises ``RedisUnavailableError`` where Redis does not answer.
+        Raises ``RedisUnavailableError`` if Redis does not answer.
         """
         compiled = query.compiled
         args = compiled.bind((), parameters)
@@ -56,9 +56,9 @@ class CacheHandle:
     async def clear(self, prefix: str = "") -> int:
         """Drop the stored results of all queries under a name, such as ``"realty"``, or of all, in one step.
 
-        Return how many queries of that name this process has read through the cache: other processes may
-        have read more. Raises ``BindError`` for what can be no name of a query, and
-        ``RedisUnavailableError`` where Redis does not answer.
+        Return how many queries of that name this process has read through the cache; other processes may have
+        read more. Raises ``BindError`` if the name cannot be a query's, ``RedisUnavailableError`` if Redis
+        does not answer.
         """
         if prefix != "" and not _is_dotted(prefix):
             raise BindError(
@@ -97,7 +97,7 @@ class CacheHandle:
     async def _look_for(self, cached_queries: CachedQueries, table: str) -> None:
         try:
             async with self._pool.in_transaction() as connection:
-                kind = await connection.fetchval(_KIND, table)
+                kind = await connection.fetchval(_KIND_SQL, table)
         except Exception:  # noqa: BLE001 (a table that cannot be looked up does not hinder the call)
             return
         if kind is None:
@@ -118,16 +118,16 @@ class CacheHandle:
         return await self.invalidate(table, **known)
 
     async def drain(self) -> int:
-        """Tell the cache what the triggers of ``plainsql cache triggers`` have noted, all that is committed
-        by now; return how many notes it was.
+        """Invalidate what the triggers of ``plainsql cache triggers`` have recorded, all that is committed by
+        now. Return the number of records.
 
-        ``connect(cache_outbox=True)`` does so all the time. Raises ``CacheError`` where Redis does not
-        answer: the notes then stay.
+        ``connect(cache_outbox=True)`` does so all the time. Raises ``CacheError`` if Redis does not answer;
+        then the records stay.
         """
         return 0 if self._cache is None else await drain_all(self._cache, self._pool.in_transaction)
 
     def stats(self) -> Stats:
-        """Return what the cache has done in this process so far."""
+        """Return the counters of the cache in this process."""
         return Stats() if self._cache is None else self._cache.stats()
 
 

@@ -1,4 +1,4 @@
-"""Draining the outbox in the background of a database: one of all processes does so at a time."""
+"""The consumer of the cache's outbox, in the background: one of all processes at a time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Acquire", "OutboxConsumer", "check_outbox", "drain_all"]
 
 _log = logging.getLogger("plainsql")
 
-_LOCK = f"select pg_try_advisory_lock(hashtextextended('{OUTBOX}', 0))"
+_LOCK_SQL = f"select pg_try_advisory_lock(hashtextextended('{OUTBOX}', 0))"
 
-_TURN = 2.0
-"""Seconds after which another process looks whether the one that drains is still there."""
+_TURN_S = 2.0
+"""Seconds after which another process checks whether there is still a consumer."""
 
 Acquire = Callable[[], AbstractAsyncContextManager[Any]]
-"""Takes a connection; or one that is in a transaction."""
+"""Acquires a connection, or one that is in a transaction."""
 
 _MAY_DRAIN = """
 select to_regclass($1) is not null,
@@ -36,7 +36,7 @@ select to_regclass($1) is not null,
 
 
 async def check_outbox(acquire: Acquire) -> None:
-    """Raise ``SettingsError`` where there is no outbox, or where this role may not drain it."""
+    """Raise ``SettingsError`` if there is no outbox, or if this role may not drain it."""
     async with acquire() as connection:
         try:
             exists, may = await connection.fetchrow(_MAY_DRAIN, OUTBOX)
@@ -55,7 +55,7 @@ async def check_outbox(acquire: Acquire) -> None:
 
 
 async def drain_all(cache: Cache, in_transaction: Acquire) -> int:
-    """Tell a cache all that stands in the outbox now; return how many notes it was."""
+    """Drain all that is in the outbox now, and return the number of records."""
     found, begin = 0, _begin_on(in_transaction)
     while taken := await drain(cache, begin):
         found += taken
@@ -89,11 +89,11 @@ def _fetch_on(connection: Any) -> Fetch:
 
 
 class OutboxConsumer:
-    """Drains until it is stopped.
+    """Drains the outbox until it is stopped.
 
-    One process at a time holds the lock and drains, on the connection that holds it: where that is lost, so
-    is the lock, and another takes over. Behind a pooler in transaction mode there is no such lock, and each
-    process drains; what one has taken, the others skip.
+    One process at a time holds the lock and drains, on the connection that holds it. If the connection is
+    lost, so is the lock, and another process takes over. Behind a pooler in transaction mode there is no such
+    lock, and every process drains; each skips the records that another has taken.
     """
 
     def __init__(
@@ -102,15 +102,15 @@ class OutboxConsumer:
         self._cache = cache
         self._acquire, self._in_transaction = acquire, in_transaction
         self._by_transaction = by_transaction
-        self._told = False
+        self._warned = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, in the background."""
+        """Start in the background."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End, and give the connection back. What was not told yet stays in the outbox."""
+        """Stop, and release the connection. Records that were not handled yet stay in the outbox."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -119,10 +119,10 @@ class OutboxConsumer:
         while True:
             try:
                 if self._by_transaction:
-                    await keep_draining(self._cache, _begin_on(self._in_transaction), every=_TURN / 4)
+                    await keep_draining(self._cache, _begin_on(self._in_transaction), every=_TURN_S / 4)
                 else:
                     await self._take_turn()
-                self._told = False
+                self._warned = False
             except (
                 PlainsqlError,
                 exceptions.PostgresError,
@@ -130,12 +130,12 @@ class OutboxConsumer:
                 exceptions.InternalClientError,
                 OSError,
             ) as error:
-                if not self._told:
-                    self._told = True
+                if not self._warned:
+                    self._warned = True
                     _log.warning("the cache's outbox cannot be drained: %s", type(error).__name__)
-            await asyncio.sleep(_TURN)
+            await asyncio.sleep(_TURN_S)
 
     async def _take_turn(self) -> None:
         async with self._acquire() as connection:
-            if await connection.fetchval(_LOCK):
+            if await connection.fetchval(_LOCK_SQL):
                 await keep_draining(self._cache, _within(connection), errors=())

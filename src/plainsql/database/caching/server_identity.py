@@ -1,12 +1,13 @@
-"""The server that the connections of a pool are on: what was read on another is not stored as its results.
+"""The identity of the server that a pool is connected to: results of another server are not stored as its
+own.
 
-After a failover two servers answer for one database: the old primary to those who kept their connections,
-the new one to the others. They have the same name and the same system identifier, and stored results of
-one must not be served as the other's. The moment at which each was started tells them apart: a running
-server is a primary on one timeline, from its start or its promotion until it stops, and never becomes a
-standby again. (`pg_control_checkpoint()` shows the old timeline for a while after a promotion, and not every
-role may call it.) So a connection that has once found its server to be a primary is on that primary for as
-long as it is open, and is asked once. Standbys, and servers that do not say, store nothing.
+After a failover two servers answer for one database: the old primary on the connections that were kept, the
+new one on the others. They have the same name and the same system identifier, and stored results of one must
+not be served as the other's. The times of their start distinguish them: a running server is a primary on one
+timeline, from its start or its promotion until it stops, and never becomes a standby again.
+(`pg_control_checkpoint()` shows the old timeline for a while after a promotion, and not every role may call
+it.) So a connection that has once found its server to be a primary is on that primary while it is open, and
+is identified once. Results from standbys, and from servers that do not report their start, are not stored.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ __all__ = ["ServerIdentity"]
 
 _log = logging.getLogger("plainsql.cache")
 
-_STARTED = "(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint"
-_ASK = f"select {_STARTED}, pg_is_in_recovery()"
+_STARTED_SQL = "(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint"
+_IDENTITY_SQL = f"select {_STARTED_SQL}, pg_is_in_recovery()"
 
 
 class _Server(NamedTuple):
-    """What one connection knows of its server."""
+    """The server of one connection, as far as it is known."""
 
     started: int | None
-    """Microseconds since 1970; None if it does not say."""
+    """Microseconds since 1970; None if the server does not report it."""
     standby: bool
 
     def name(self, connection: Any) -> str | None:
@@ -43,10 +44,10 @@ class _Server(NamedTuple):
 
 
 class ServerIdentity:
-    """The servers of one pool's connections: one as a rule, two while a failover is under way.
+    """The identity of the server of one pool's connections: one as a rule, two during a failover.
 
-    ``current`` is the primary that every open connection is on, or None if there is another among them. It
-    changes before a connection to another server serves anybody.
+    ``current`` is the primary that every open connection is on, or None if one of them is on another server.
+    It changes before a connection to another server serves a call.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
@@ -56,16 +57,16 @@ class ServerIdentity:
         self._warned = False
 
     async def identify(self, connection: Any) -> None:
-        """Ask a connection that has just been opened for its server, in one round trip."""
-        self._known[connection] = await self._ask(connection)
+        """Find out, in one round trip, the server of a connection that was just opened."""
+        self._known[connection] = await self._read_identity(connection)
         self.review()
 
     def knows(self, connection: Any) -> bool:
-        """Whether a connection was asked."""
+        """Return whether a connection was identified."""
         return connection in self._known
 
     def review(self) -> None:
-        """Look again at the connections that are open; if none is, the last server counts."""
+        """Check the open connections again. If none is open, the last server counts."""
         names: set[str | None] = set()
         for connection, server in list(self._known.items()):
             if connection.is_closed():
@@ -76,10 +77,10 @@ class ServerIdentity:
             self._change(names.pop() if len(names) == 1 else None)
 
     async def claim(self, connection: Any) -> None:
-        """Take the server that answers now for the current one: behind a pooler in transaction mode, where
-        the next statement may meet another, so that `proof` has to go with each.
+        """Make the server that answers now the current one. This is for a pooler in transaction mode: the
+        next statement may run on another server, so each needs a `proof`.
         """
-        self._change((await self._ask(connection)).name(connection))
+        self._change((await self._read_identity(connection)).name(connection))
 
     def doubt(self) -> None:
         """Forget the current server, after a `proof` has failed."""
@@ -88,11 +89,11 @@ class ServerIdentity:
     def proof(self) -> str:
         """Return a statement that finds a row if, and only if, it runs on the current server."""
         started = int((self.current or "0").rpartition(" ")[2])
-        return f"select where {_STARTED} = {started:d} and not pg_is_in_recovery()"
+        return f"select where {_STARTED_SQL} = {started:d} and not pg_is_in_recovery()"
 
-    async def _ask(self, connection: Any) -> _Server:
+    async def _read_identity(self, connection: Any) -> _Server:
         try:
-            started, standby = await connection.fetchrow(_ASK)
+            started, standby = await connection.fetchrow(_IDENTITY_SQL)
         except exceptions.PostgresError as error:
             if is_lost(error):
                 raise
@@ -113,8 +114,8 @@ class ServerIdentity:
 
 
 def _is_promoted(connection: Any) -> bool:
-    """Whether a server that was a standby when it was asked has said since that it is none any more.
+    """Return whether a server that was a standby has reported since that it is not one any more.
 
-    PostgreSQL tells each session so with the first answer after its promotion.
+    PostgreSQL reports that to each session with the first answer after its promotion.
     """
     return getattr(connection.get_settings(), "in_hot_standby", "on") == "off"

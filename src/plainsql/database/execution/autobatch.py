@@ -26,8 +26,7 @@ __all__ = ["Autobatch"]
 R = TypeVar("R")
 
 _MAX_SCHEDULERS = 1000
-"""About so many schedulers are kept, one for each query and tenant. The oldest idle ones are dropped
-first."""
+"""About so many schedulers are kept, one for each query and tenant. The oldest idle ones are dropped."""
 
 _DROPPED_AT_ONCE = 16
 """So many of the oldest schedulers are examined when there are too many."""
@@ -48,9 +47,7 @@ class Autobatch(Link):
     async def run(
         self, query: CompiledQuery[Any, R], args: Args, pool: TenantPool, call: Call | None, /
     ) -> R:
-        """Run a query. A read may share a statement or a round trip with concurrent calls of the same
-        read.
-        """
+        """Run a query. A read may share a round trip with concurrent calls of the same read."""
         if not query.read_only or not query.autobatch:
             return await self._next.run(query, args, pool, call)
         text, values = query.text(args)
@@ -134,7 +131,7 @@ def _measuring(scheduler: Scheduler) -> Callable[..., Awaitable[list[Any]]]:
     ) -> list[Any]:
         began, prepared = perf_counter(), is_prepared(connection, text.sql)
         records = await fetch(connection, query, text, values)
-        scheduler.measured(perf_counter() - began, prepared=prepared)
+        scheduler.record(perf_counter() - began, prepared=prepared)
         return records
 
     return fetch_measured

@@ -1,16 +1,17 @@
-"""Many sets of parameters for one query: in one round trip where that can be.
+"""Batches: one query for many sets of parameters, in one round trip if possible.
 
-Reads go as pipelines or joined statements. Writes go through the driver's pipeline, each with its number::
+Reads go as pipelines or as batched statements. Writes go through the driver's pipeline, each with the number
+of its set::
 
     with plainsql_write as (
       insert into … returning …
     )
     select plainsql_write.*, $4::int4 from plainsql_write
 
-so that every row is known to belong to its set, and so that the server itself counts: a set with too few rows
-or too many fails, and with it all others, before anything is committed.
+So every row names its set, and the server itself counts. A set with too few rows or too many fails, and all
+others with it, before anything is committed.
 
-More than asyncpg sends in one piece goes as several pipelines in a transaction: between pieces asyncpg waits
+More than asyncpg sends in one piece goes as several pipelines in a transaction. Between pieces asyncpg waits
 for the socket, and there neither a cancellation nor the loss of the connection ends it.
 """
 
@@ -55,17 +56,17 @@ __all__ = [
 R = TypeVar("R")
 T = TypeVar("T")
 
-_CHUNK = 1000
-"""At most so many reads in one statement: the answer to one is in memory as a whole."""
+_MAX_CHUNK = 1000
+"""The most reads in one statement: its whole result is in memory."""
 
-_LONGEST_S = 0.02
-"""Seconds that a statement for several reads should take at most: the connection's time limit is for one."""
+_MAX_STATEMENT_S = 0.02
+"""The most seconds that a statement for several reads should take: the connection's time limit is for one."""
 
 _FIRST_CHUNK = 100
-"""So many reads go together at first, as long as it is not known what they cost."""
+"""The number of reads that go together at first, while their cost is not known."""
 
-# With a `with` of its own a statement cannot stand in ours: PostgreSQL takes writes only in the outermost
-# one. That the word may stand in a comment costs speed, not correctness.
+# A statement with a `with` of its own cannot be part of ours: PostgreSQL allows writes only in the outermost
+# one. If the word is in a comment, that costs speed, not correctness.
 _WRITE = re.compile(r"\s*(?:--[^\n]*\n\s*)*(insert|update|delete|merge)\b", re.IGNORECASE)
 _WITH = re.compile(r"\bwith\b", re.IGNORECASE)
 _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
@@ -78,8 +79,8 @@ async def run_batch(
 ) -> list[R]:
     """Run a query once for each set of arguments and return the results in the order of the sets.
 
-    The connection is in a transaction, so that writes are done all or not at all: its ``own`` ends with an
-    error, in another's nothing is kept of it.
+    The connection is in a transaction, so that either all writes are done or none. If the transaction is the
+    batch's ``own``, an error ends it; in another's, the batch is undone.
     """
     runs = divide(query, sets)
     if not own:
@@ -91,7 +92,7 @@ async def run_batch(
             if query.needs_columns or len(values) == 1:
                 results += await _one_by_one(connection, query, text, values, number)
             elif query.read_only:
-                forms = Forms(query, text, joins=query.by_key)
+                forms = Forms(query, text, by_key=query.by_key)
                 results += await read_many(connection, query, text, values, forms, number)
             elif (sql := pipelined_sql(query, text)) is not None:
                 results += await write_pipelined(connection, query, text, values, sql, number)
@@ -104,9 +105,9 @@ async def run_batch(
 async def execute_many(
     connection: Any, query: CompiledQuery[Any, Any], sets: Sequence[Args], *, own: bool = False
 ) -> None:
-    """Run a query once for each set of arguments, pipelined, and return nothing of what it returns.
+    """Run a query once for each set of arguments as a pipeline, and drop the results.
 
-    The connection is in a transaction, which is its ``own`` or another's, as for `run_batch`.
+    The connection is in a transaction, which is the batch's ``own`` or another's, as for `run_batch`.
     """
     runs = divide(query, sets)
     if not own:
@@ -122,7 +123,7 @@ async def execute_many(
 async def _refuse_nul(
     connection: Any, query: CompiledQuery[Any, Any], runs: Sequence[tuple[QueryText, list[Values]]]
 ) -> None:
-    """Raise ``BindError`` for a text with a NUL: the server's refusal would end the transaction."""
+    """Raise ``BindError`` for a text with a NUL: the server's refusal would abort the transaction."""
     number = 0
     for text, values in runs:
         for one in values:
@@ -136,7 +137,7 @@ async def _refuse_nul(
 
 
 def _is_one_statement(query: CompiledQuery[Any, Any], runs: Sequence[tuple[QueryText, list[Values]]]) -> bool:
-    """Whether sets are run in one round trip, or change nothing."""
+    """Return whether the sets run in one round trip, or change nothing."""
     if query.read_only or not runs:
         return True
     [(text, values), *more] = runs
@@ -148,7 +149,7 @@ def _is_one_statement(query: CompiledQuery[Any, Any], runs: Sequence[tuple[Query
 async def _one_by_one(
     connection: Any, query: CompiledQuery[Any, R], text: QueryText, values: Sequence[Values], first: int
 ) -> list[R]:
-    """Run a query for each set of values, whose numbers begin with ``first``."""
+    """Run a query for each set of values. The numbers of the sets begin with ``first``."""
     results: list[R] = []
     for number, one in enumerate(values, first):
         try:
@@ -159,7 +160,7 @@ async def _one_by_one(
 
 
 def divide(query: CompiledQuery[Any, Any], sets: Sequence[Args]) -> list[tuple[QueryText, list[Values]]]:
-    """Divide sets into runs of the same variant, their order kept."""
+    """Divide the sets into runs of the same text, in their order."""
     runs: list[tuple[QueryText, list[Values]]] = []
     for args in sets:
         text, values = query.text(args)
@@ -186,7 +187,11 @@ async def read_many(
         rest = values[len(results) :]
         form = forms.choose(len(rest)) if len(rest) > 1 else None
         known = form is not None and form.cost.known
-        most = min(_CHUNK, forms.most(form, _LONGEST_S)) if form is not None and known else _FIRST_CHUNK
+        most = (
+            min(_MAX_CHUNK, forms.most(form, _MAX_STATEMENT_S))
+            if form is not None and known
+            else _FIRST_CHUNK
+        )
         if isinstance(form, PipelinedStatement):
             most = fitting(rest[:most], most)
         number = first + len(results)
@@ -209,7 +214,7 @@ async def _read_chunk(
     began = perf_counter()
     try:
         found = await form.fetch(connection, values)
-        form.cost.measured(perf_counter() - began, len(values), 1)
+        form.cost.record(perf_counter() - began, len(values), 1)
     except EXPLAINED as error:
         if not isinstance(form, PipelinedStatement):
             form.forget()
@@ -219,17 +224,17 @@ async def _read_chunk(
         if isinstance(error, TimeoutError) and connection.is_closed():
             raise
         if connection.is_in_transaction() and not unsent:
-            # The position is one of the text around the query.
+            # The position counts in the text around the query.
             error.add_note(query.error_note(text, None))
             raise
     if found is None:
-        # One after the other, until one raises what is wrong with it.
+        # One by one, until the set that is to blame raises its error.
         return await _one_by_one(connection, query, text, values, first)
     return [query.result(records) for records in found]
 
 
 def pipelined_sql(query: CompiledQuery[Any, Any], text: QueryText) -> str | None:
-    """Return the text of a write with its set's number, or None where the statement cannot stand in one.
+    """Return the text of a write with the number of its set, or None if the write cannot be part of it.
 
     It takes one more argument: the number, from 1.
     """
@@ -241,7 +246,7 @@ def pipelined_sql(query: CompiledQuery[Any, Any], text: QueryText) -> str | None
     columns = "plainsql_write.*"
     source = "plainsql_write"
     if query.kind == "count":
-        if _RETURNING.search(sql) or begins[1].lower() == "merge":  # PostgreSQL 16's returns nothing
+        if _RETURNING.search(sql) or begins[1].lower() == "merge":  # in PostgreSQL 16 it has no `returning`
             return None
         sql += "\nreturning 1"
         columns = "count(*)"
@@ -249,7 +254,8 @@ def pipelined_sql(query: CompiledQuery[Any, Any], text: QueryText) -> str | None
         right, join = ("= 1", "left") if query.kind == "one" else ("<= 1", "inner")
         source = (
             f"(select case when count(*) {right} then {number}"
-            # What is no number is the shortest way for SQL to raise an error, with what was found in it.
+            # Casting a text that is not a number is the shortest way for SQL to raise an error with data in
+            # it.
             f" else ('plainsql set ' || {number} || ': ' || count(*) || ' rows')::int4 end as n"
             f" from plainsql_write) as plainsql_count {join} join plainsql_write on true"
         )
@@ -265,7 +271,7 @@ async def write_pipelined(
     sql: str,
     first: int = 1,
 ) -> list[R]:
-    """Run a write for each set of values, all or none; ``sql`` is of `pipelined_sql`.
+    """Run a write for each set of values, all or none. ``sql`` is the text of `pipelined_sql`.
 
     In one round trip if the values are one piece; else the connection is in a transaction. The numbers of the
     sets begin with ``first``.
@@ -282,7 +288,7 @@ async def write_pipelined(
         await _explained(connection, query, text, piece, first + at, write(piece, first + at))
     if query.kind == "count":
         return [record[0] for record in records]
-    if query.kind == "one":  # the server has counted
+    if query.kind == "one":  # the server has counted the rows
         return query.build([record[:-1] for record in records])
     found: list[list[Any]] = [[] for _ in values]
     for record in records:
@@ -297,7 +303,7 @@ async def write_many(
     values: Sequence[Values],
     first: int = 1,
 ) -> None:
-    """Run a query for each set of values, all or none, as `write_pipelined` does."""
+    """Run a query for each set of values, all or none, as `write_pipelined` does, and drop the results."""
     limit = driver.TimeLimit(connection)
     for at, piece in pieces(values):
         work = connection.executemany(text.sql, piece, timeout=limit.left)
@@ -318,14 +324,14 @@ async def _explained(
         if isinstance(error, exceptions.InvalidTextRepresentationError):
             miscounted = _MISCOUNTED.search(str(error))
             if miscounted is not None:
-                raise _not_one(query, *map(int, miscounted.groups())) from None
+                raise _row_count_error(query, *map(int, miscounted.groups())) from None
         element = unfit_call(error)
         if isinstance(error, exceptions.CharacterNotInRepertoireError):
             for number, one in enumerate(values, first):
                 if (refusal := nul_refused(error, connection, query, text, one)) is not None:
                     raise error_of_set(query.name, number, refusal) from None
         if isinstance(error, exceptions.PostgresError) and element is None:
-            # The server's: its position, where it gives one, is of the text around the query as well.
+            # The server's error: its position, if it has one, counts in the text around the query.
             error.add_note(query.error_note(text, None))
             raise
         explained = await explain(error, connection, query, text, values[element or 0])
@@ -336,7 +342,9 @@ async def _explained(
         raise explained from None
 
 
-def _not_one(query: CompiledQuery[Any, Any], number: int, found: int) -> NoRowError | TooManyRowsError:
+def _row_count_error(
+    query: CompiledQuery[Any, Any], number: int, found: int
+) -> NoRowError | TooManyRowsError:
     wanted = "exactly one row" if query.kind == "one" else "at most one row"
     message = f"{query.name}: expected {wanted} for each set of parameters, got {found} for set {number}"
     kind = "optional" if not found else "many"

@@ -1,7 +1,6 @@
-"""One read by a unique key for many sets of parameters: the joined statement, and whose each of its records
-is.
+"""The batched statement: one statement for many calls of a read by a unique key.
 
-Each set is a row of ``unnest`` over arrays of the parameters; the query stands in a lateral sub-select, where
+Each call is a row of ``unnest`` over arrays of the parameters. The query is a lateral sub-select, in which
 each parameter is that row's column::
 
     select plainsql_read.*, plainsql_call.plainsql_number
@@ -10,8 +9,8 @@ each parameter is that row's column::
       select … where l.id = plainsql_call.plainsql_1
     ) as plainsql_read
 
-In this form the planner does not see the values. Only a read whose parameters are all compared with a unique
-key is run so: it finds its one row by the same index, whatever the values are.
+In this form the planner does not see the values. So only a read whose parameters are all compared with a
+unique key runs like this: it finds its one row by the same index, whatever the values are.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _TAKES_LISTS = frozenset({"json", "jsonb", "vector", "halfvec", "sparsevec"})
 
 
 class BatchedStatement:
-    """The joined form of one variant of a query. Its text is made at the first use: it needs the parameters'
+    """The batched form of one text of a query. It is made at the first use, which finds out the parameters'
     types.
     """
 
@@ -43,16 +42,15 @@ class BatchedStatement:
         self._sql: str | None = None
         self._types: Sequence[ParameterType] = ()
         self._opaque: Sequence[bool] = ()
-        """Of each parameter, whether a list is one value of it, and must not be taken for an array of
-        values."""
+        """For each parameter, whether a list is one value of it, and not an array of values."""
         self.cost = Cost()
-        self.refused = "plainsql_" in text.sql  # it might mean one of our names
-        """True where PostgreSQL takes the query alone, but not in this form."""
+        self.refused = "plainsql_" in text.sql  # it might contain one of our names
+        """True if PostgreSQL accepts the query alone, but not in this form."""
 
     async def fetch(self, connection: Any, calls: Sequence[Values]) -> list[list[Any]] | None:
-        """Run the query for each set of values and return each one's records, in the order of the calls.
+        """Run the query for each set of values and return the records of each, in the order of the calls.
 
-        None where these values cannot be joined: an array of more than one dimension is among them.
+        Return None if the values cannot be batched: one of them is an array of several dimensions.
         """
         sql = self._sql or await self._describe(connection)
         arguments = self._columns(calls)
@@ -65,11 +63,11 @@ class BatchedStatement:
 
     @property
     def sql(self) -> str:
-        """The text; empty before it is made."""
+        """The text of the statement; empty before it is made."""
         return self._sql or ""
 
     def forget(self) -> None:
-        """Describe the parameters anew at the next use: their types may have changed under us."""
+        """Describe the parameters again at the next use: their types may have changed."""
         self._sql = None
 
     async def _describe(self, connection: Any) -> str:
@@ -83,7 +81,7 @@ class BatchedStatement:
         return self._sql
 
     def _columns(self, calls: Sequence[Values]) -> list[object] | None:
-        """Turn the calls' values around: what was a value in each is a list for all."""
+        """Return for each parameter the list of its values in all calls, as the statement's arguments."""
         if not self._types:
             return [[0] * len(calls)]
         arguments: list[object] = []
@@ -117,12 +115,12 @@ class BatchedStatement:
 
 
 def _stacks(values: Sequence[object]) -> bool:
-    """Whether no value would be taken for a part of the array, and make it one of two dimensions."""
+    """Return whether no value would be taken for a part of the array, which would make it two-dimensional."""
     return not any(_is_part_of_array(kind) for kind in set(map(type, values)))
 
 
 def _is_part_of_array(kind: type) -> bool:
-    # What asyncpg takes for a dimension; tuples are composites to it.
+    # asyncpg takes these types for a dimension. Tuples are composites to it.
     return (
         issubclass(kind, Iterable)
         and issubclass(kind, Sized)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from asyncpg import exceptions
 
-from plainsql.database.execution.copy_rows import PART, CopyRows, Progress
+from plainsql.database.execution.copy_rows import PART_ROWS, CopyRows, Progress
 from plainsql.database.execution.errors import is_lost, unfit_argument
 from plainsql.database.execution.nul_characters import NUL_DETAIL, NUL_HINT, nuls_in
 from plainsql.database.execution.pipelined_statement import pieces, unfit_call
@@ -43,7 +43,7 @@ async def copy_in(
     columns: Sequence[str] | None,
     progress: Progress | None,
 ) -> int:
-    """Copy rows into a table and return how many there were; all or none. The connection is in a
+    """Copy rows into a table, all or none, and return how many there were. The connection is in a
     transaction.
     """
     first, all_rows = await _first_of(rows)
@@ -53,7 +53,7 @@ async def copy_in(
         return 0
     names = _columns_of(table, first, columns)
     copied = CopyRows(table, names, all_rows, progress)
-    # In `coalesce` a parameter has its column's type.
+    # A parameter of `coalesce` gets its column's type.
     likes = ", ".join(f"coalesce({_quote(column)}, ${n})" for n, column in enumerate(names, 1))
     statement = await connection.prepare(f"select {likes} from {_qualified(table)}")
     _wrap(copied, statement)
@@ -71,7 +71,7 @@ async def copy_in(
             if error is copied.failure or isinstance(error, BindError):
                 raise
             if connection.is_closed() and not isinstance(error, _OF_CONNECTION):
-                # The driver has stumbled over what it has no more.
+                # The driver has failed on state that a lost connection does not have.
                 raise ConnectionResetError("the connection was lost while rows were copied") from error
             refusal = await _refusal(error, table, names, copied, statement)
             if refusal is None:
@@ -85,7 +85,7 @@ async def copy_in(
 async def _refusal(
     error: Exception, table: str, columns: Sequence[str], copied: CopyRows, statement: Any
 ) -> BindError | None:
-    """Return the error of a row that the driver could not encode; None if it is none of a row."""
+    """Return the error for a row that the driver could not encode; None if the error is of another kind."""
     if isinstance(error, exceptions.CharacterNotInRepertoireError):
         at = _NUL_AT.search(str(getattr(error, "context", "") or ""))
         if at is None:
@@ -103,9 +103,9 @@ async def _refusal(
         return None
     try:
         row = copied.last
-    except Exception:  # noqa: BLE001 (turning it for the driver is what has failed)
+    except Exception:  # noqa: BLE001 (the conversion of the row is what has failed)
         row = ()
-    return await _unfit(error, table, copied.taken, columns, row, statement)
+    return await _encode_error(error, table, copied.taken, columns, row, statement)
 
 
 async def _refusal_of_piece(
@@ -116,12 +116,12 @@ async def _refusal_of_piece(
     rows: Sequence[Sequence[Any]],
     statement: Any,
 ) -> BindError | None:
-    """Return the error of a row, whose numbers begin with ``first``, that was sent in a pipeline; None if it
-    is none of a row.
+    """Return the error for a row of a pipeline, whose numbers begin with ``first``; None if the error is of
+    another kind.
     """
     element = unfit_call(error)
     if element is not None:
-        return await _unfit(error, table, first + element, columns, rows[element], statement)
+        return await _encode_error(error, table, first + element, columns, rows[element], statement)
     if isinstance(error, exceptions.CharacterNotInRepertoireError):
         for number, row in enumerate(rows, first):
             for index in nuls_in(row):
@@ -130,11 +130,11 @@ async def _refusal_of_piece(
     return None
 
 
-async def _unfit(
+async def _encode_error(
     error: Exception, table: str, number: int, columns: Sequence[str], row: Sequence[Any], statement: Any
 ) -> BindError:
-    """Find out by the driver's own encoders which value of a row does not fit its column; nothing is sent
-    for that.
+    """Find the value of a row that does not fit its column, with the driver's own encoders. Nothing is
+    sent.
     """
     where = f"copy into {table}: row {number}"
     hint = f"the columns are {', '.join(columns)}"
@@ -144,7 +144,7 @@ async def _unfit(
             await statement.fetch(*row, timeout=statement._connection.control_timeout_s)
         except exceptions.DataError as again:
             index, cause = unfit_argument(again), again.__cause__
-        except Exception:  # noqa: BLE001 (the first error is told)
+        except Exception:  # noqa: BLE001 (the first error is raised)
             pass
     if index is None:
         return BindError(f"{where}: a value does not fit its column", hint=hint)
@@ -157,7 +157,7 @@ async def _unfit(
 
 
 async def _insert(connection: Any, table: str, columns: Sequence[str], copied: CopyRows) -> None:
-    """Insert rows in pipelines: PostgreSQL refuses COPY into a table whose policies are to be kept."""
+    """Insert rows in pipelines. PostgreSQL refuses COPY into a table with row-level security."""
     numbers = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
     sql = f"insert into {_qualified(table)} ({', '.join(map(_quote, columns))}) values ({numbers})"
     statement = await connection.prepare(sql)
@@ -181,12 +181,12 @@ async def _insert(connection: Any, table: str, columns: Sequence[str], copied: C
     if isinstance(records, AsyncIterable):
         async for record in records:
             chunk.append(record)
-            if len(chunk) == PART:
+            if len(chunk) == PART_ROWS:
                 await send()
     else:
         for record in records:
             chunk.append(record)
-            if len(chunk) == PART:
+            if len(chunk) == PART_ROWS:
                 await send()
     await send()
 
@@ -209,9 +209,9 @@ def _columns_of(table: str, first: Any, columns: Sequence[str] | None) -> list[s
 
 
 def _wrap(copied: CopyRows, statement: Any) -> None:
-    """Have the values of columns turned that the driver would misread."""
+    """Have the values converted that the driver would misread."""
     types = statement.get_parameters()
-    # A list among the elements of an array of JSON values or vectors is one element.
+    # In an array of JSON values or vectors, a list is one element.
     arrays = [
         index
         for index, type_ in enumerate(types)
@@ -237,7 +237,7 @@ def _quote(name: str) -> str:
 async def _first_of(
     rows: Iterable[Any] | AsyncIterable[Any],
 ) -> tuple[Any, Iterable[Any] | AsyncIterable[Any]]:
-    """Look at the first row, and return it with all of them."""
+    """Read the first row, and return it with an iterable of all rows."""
     if isinstance(rows, AsyncIterable):
         iterator = aiter(rows)
         first = await anext(iterator, _END)

@@ -24,7 +24,7 @@ CopyFormat = Literal["csv", "text", "binary"]
 
 
 class Writable(Protocol):
-    """A binary file, or what is like one."""
+    """A binary file, or an object with its ``write``."""
 
     def write(self, data: bytes, /) -> object: ...
 
@@ -85,10 +85,10 @@ async def copy_out(
             )
         except BaseException as error:
             if not taken:
-                # The driver would wait for the end of what it has in its buffer already, and that for ever.
+                # The driver would wait for ever for the end of what it has in its buffer already.
                 connection.terminate()
             elif isinstance(error, Exception):
-                # The position, where there is one, is of the text around the query.
+                # The position, if there is one, counts in the text around the query.
                 error.add_note(query.error_note(text, None))
             raise
     return int(status.rpartition(" ")[2])
@@ -111,7 +111,7 @@ async def _without_parameters(
     calls = []
     expressions = {}
     for index, (name, (type_name,)) in enumerate(zip(text.variant.parameters, names, strict=True), 1):
-        # A setting is text and never null: the first letter says whether there is a value.
+        # A setting is a text and never null: the first letter says whether there is a value.
         value = f"coalesce('v' || (${index}::{type_name})::text, 'n')"
         calls.append(f"set_config('plainsql.parameter_{index}', {value}, true)")
         setting = f"current_setting('plainsql.parameter_{index}')"
@@ -133,7 +133,7 @@ async def _without_parameters(
 async def _writer(output: Output) -> AsyncIterator[Callable[[bytes], Awaitable[object]]]:
     if isinstance(output, str | os.PathLike):
         path = Path(output)
-        # Not in a thread: one that was cancelled in the moment in which it makes the file would leave it.
+        # Not in a thread: if it were cancelled while it makes the file, the file would stay.
         with replace_file(path, mode=_mode_of(path)) as file:
             yield _in_thread(file)
     elif hasattr(output, "write"):
@@ -152,14 +152,14 @@ def _in_thread(file: Any) -> Callable[[bytes], Awaitable[object]]:
 
 def _write_all(file: Any, data: bytes) -> None:
     written = file.write(data)
-    # Without a buffer, a pipe takes as much as it has room for.
+    # Without a buffer, a pipe accepts as much as it has room for.
     while isinstance(file, io.RawIOBase) and written is not None and written < len(data):
         data = data[written:]
         written = file.write(data)
 
 
 def _mode_of(path: Path) -> int:
-    """Return the mode of the file that is replaced, which may be private, or that of a new one."""
+    """Return the mode of the replaced file, which may be private, or the mode of a new one."""
     try:
         found = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The rows of a copy on their way to the driver: checked, turned into tuples, and counted."""
+"""The rows of a copy: checked, converted to tuples for the driver, and counted."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import msgspec
 from plainsql.errors import BindError
 from plainsql.query import composite, elements
 
-__all__ = ["PART", "CopyRows", "Progress"]
+__all__ = ["PART_ROWS", "CopyRows", "Progress"]
 
 Progress = Callable[[int], object]
-"""Called with how far a copy is: rows into a table, every `PART` rows and at the end; bytes out of one, with
-each part."""
+"""Called with the progress of a copy: the number of rows into a table, every `PART` rows and at the end; the
+number of bytes out of one, with each part."""
 
-PART = 1000
-"""Rows that are checked together."""
+PART_ROWS = 1000
+"""The number of rows that are checked together."""
 
 _NO_ROWS = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
-"""Types that have a length and are no sequence of a row's values."""
+"""Types that have a length but are no sequence of a row's values."""
 
 
 class CopyRows:
     """The rows that are copied into some columns of a table.
 
-    What is there already is taken in parts that the driver walks through without a step of Python in between.
+    Rows that exist already are taken in parts, which the driver iterates without a step of Python in between.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class CopyRows:
         self._arrays: Sequence[int] = ()
         self._composites: Sequence[int] = ()
         self._before = 0
-        """Rows that were taken before this part."""
+        """The number of rows before this part."""
         self._part: Sequence[Any] = ()
         self._rest: Iterator[Any] = iter(())
-        """Of the part, what is not taken yet."""
+        """The rows of the part that the driver has not taken yet."""
         self.failure: BaseException | None = None
-        """What the source of the rows raised, or why one of them is refused."""
+        """The error that the source of the rows raised, or the refusal of a row."""
 
     def wrap(self, arrays: Sequence[int], composites: Sequence[int]) -> None:
-        """Have columns, by position, turned for the driver: arrays whose elements may be lists, and composite
+        """Convert columns, by position, for the driver: arrays whose elements may be lists, and composite
         values.
         """
         self._arrays, self._composites = arrays, composites
@@ -72,7 +72,7 @@ class CopyRows:
         return tuple(self._turner(row)(row))
 
     def records(self) -> Iterator[Any] | AsyncIterator[Any]:
-        """Iterate over the rows as the driver takes them, once."""
+        """Iterate, once, over the rows as the driver takes them."""
         rows = self._rows
         if isinstance(rows, AsyncIterable):
             return self._as_they_come(rows)
@@ -81,7 +81,7 @@ class CopyRows:
     def _parts(self, rows: Iterable[Any]) -> Iterator[Iterator[Any]]:
         try:
             iterator = iter(rows)
-            while part := list(islice(iterator, PART)):
+            while part := list(islice(iterator, PART_ROWS)):
                 self._part = part
                 turn = self._turner_of(part)
                 self._rest = iter(part)
@@ -105,11 +105,11 @@ class CopyRows:
             raise
 
     def _report(self) -> None:
-        if self._progress is not None and self._before % PART == 0:
+        if self._progress is not None and self._before % PART_ROWS == 0:
             self._progress(self._before)
 
     def _turner_of(self, part: Sequence[Any]) -> Callable[[Any], Any]:
-        """Return what turns each row of a part. Raises ``BindError`` if one of them is no row."""
+        """Return the conversion of each row of a part. Raises ``BindError`` if one of them is not a row."""
         kinds = set(map(type, part))
         if kinds <= _PLAIN and set(map(len, part)) == {len(self._columns)}:
             return self._turner(part[0])
@@ -123,7 +123,7 @@ class CopyRows:
 
     @property
     def hint(self) -> str:
-        """The hint of an error of a row."""
+        """The hint of an error about a row."""
         return f"the columns are {', '.join(self._columns)}"
 
     def _problem(self, row: Any) -> str | None:
@@ -138,7 +138,7 @@ class CopyRows:
         return None
 
     def _turner(self, row: Any) -> Callable[[Any], Any]:
-        """Find what turns rows of a type into what the driver takes."""
+        """Return the conversion of the rows of a type into what the driver takes."""
         kind = type(row)
         turn = self._turners.get(kind)
         if turn is None:

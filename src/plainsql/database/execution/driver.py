@@ -1,12 +1,11 @@
-"""A statement on its connection: prepared, its description compared with the row type, and sent without what
-asyncpg puts in front of it.
+"""A statement on its connection: prepared, compared with the row type, and sent without asyncpg's detours.
 
 Between ``Connection.fetch`` and the wire are five calls: for exclusive use, loggers, the time limit, the
-statement cache, and a second try where the statement has grown old. Where the statement is in the cache, the
-wire alone is needed; the rest is some 7 % of what a read by its key takes. This is the one place that reaches
-behind asyncpg's public methods for speed, and a reason for which its version is capped.
+statement cache, and a second attempt if the statement is out of date. If the statement is in the cache, only
+the wire is needed. The rest is some 7 % of the time of a read by its key. This module alone uses what is
+behind asyncpg's public methods for speed, and it is a reason why asyncpg's version is capped.
 
-Only `prepare` puts a query's statement into the cache, so what is found there has been compared.
+Only `prepare` puts a query's statement into the cache, so a statement in it has been compared.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from plainsql.query.description import Described
 __all__ = ["TimeLimit", "describe", "fetch", "fetch_many", "is_prepared", "parameter_types", "prepare"]
 
 
-_ATTEMPTS = 5
-"""So many times a statement is prepared whose tables go on changing."""
+_MAX_ATTEMPTS = 5
+"""The number of times that a statement is prepared if its tables go on changing."""
 
 
 class TimeLimit:
@@ -39,7 +38,7 @@ class TimeLimit:
 
     @property
     def left(self) -> float | None:
-        """Seconds, never 0, which would be no limit; None where there is none."""
+        """The seconds that are left, never 0, which would mean no limit; None if there is no limit."""
         return None if self._ends is None else max(self._ends - monotonic(), 0.001)
 
 
@@ -48,15 +47,14 @@ async def fetch(
 ) -> list[Any]:
     """Return all records, as ``connection.fetch(sql, *values)`` does, and raise what that raises.
 
-    ``own`` columns at the end are not the query's.
-
-    Raises:
-        ContractError: the result has other columns than the query's row type; nothing was executed.
+    The last ``own`` columns are not the query's. Raises ``ContractError`` if the result has other columns
+    than the query's row type; then nothing was executed.
     """
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
         try:
-            # The state, the arguments, no portal's name, all rows, no status, the connection's time limit.
+            # The statement, its arguments, no portal's name, all rows, no status, the connection's time
+            # limit.
             records: list[Any] = await connection._protocol.bind_execute(
                 statement, values, "", 0, False, None
             )
@@ -64,7 +62,7 @@ async def fetch(
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
         except exceptions.InvalidCachedStatementError:
-            # Its columns have changed since it was prepared, and it was not executed.
+            # Its columns have changed since it was prepared; it was not executed.
             connection._drop_global_statement_cache()
             if connection.is_in_transaction():
                 raise
@@ -85,9 +83,9 @@ async def fetch_many(
 ) -> list[Any]:
     """Run a statement for each set of values in one round trip and return all records in one list.
 
-    As ``connection.fetchmany(sql, sets)``, without what stands in front of it. The sets must be fewer than
-    four, or less than four times 32 kB on the wire: beyond that asyncpg waits for the socket to take them,
-    and a caller who is cancelled there never returns.
+    As ``connection.fetchmany(sql, sets)``, without its detours. The sets must be fewer than four, or take
+    less than four times 32 kB on the wire. Beyond that asyncpg waits for the socket, and a caller that is
+    cancelled there never returns.
     """
     statement = connection._stmt_cache.get((sql, Record, False))
     if statement is not None and not connection._query_loggers:
@@ -113,35 +111,34 @@ async def fetch_many(
 async def prepare(
     connection: Any, sql: str, query: CompiledQuery[Any, Any], own: int = 0, timeout: float | None = None
 ) -> Any:
-    """Return the statement from the connection's cache, prepared and its description compared.
+    """Return the statement from the connection's cache, prepared and compared.
 
-    Raises:
-        ContractError: the result has other columns than the query's row type.
+    Raises ``ContractError`` if the result has other columns than the query's row type.
     """
     connection._check_open()
     statement = await connection._get_statement(sql, timeout)
     try:
         describe(statement, query, own)
     except ContractError:
-        # What stays in the cache would not be compared again.
+        # A statement in the cache would not be compared again.
         connection._drop_local_statement_cache()
         raise
     return statement
 
 
 def is_prepared(connection: Any, sql: str) -> bool:
-    """Whether a connection has prepared a text."""
+    """Return whether a connection has prepared a text."""
     return connection._stmt_cache.get((sql, Record, False)) is not None
 
 
 def parameter_types(connection: Any, sql: str) -> list[str] | None:
-    """Return the names of the types of a text's parameters, if a connection has prepared it."""
+    """Return the names of the types of a text's parameters, or None if it is not prepared."""
     statement = connection._stmt_cache.get((sql, Record, False))
     return None if statement is None else [type_.name for type_ in statement._get_parameters()]
 
 
 def describe(statement: Any, query: CompiledQuery[Any, Any], own: int = 0) -> None:
-    """Compare a statement's result with the query's row type; it is made from it where there is none yet."""
+    """Compare a statement's result with the query's row type, or make the row type if there is none yet."""
     attributes = statement._get_attributes()
     if own:
         attributes = attributes[:-own]
@@ -160,7 +157,7 @@ async def _prepared(
     run: Callable[[Any, float | None], Awaitable[list[Any]]],
     run_logged: Callable[[float | None], Awaitable[list[Any]]],
 ) -> list[Any]:
-    """Prepare a statement and run it within the connection's time limit for both."""
+    """Prepare a statement and run it, within the connection's time limit for both."""
     connection._check_open()  # a connection that has ended has no time limit any more
     limit = TimeLimit(connection)
     attempt = 0
@@ -173,20 +170,20 @@ async def _prepared(
             return await run(statement, limit.left)
         except exceptions.OutdatedSchemaCacheError as error:
             await _learn_types(connection, query, error)
-            if attempt == _ATTEMPTS:
+            if attempt == _MAX_ATTEMPTS:
                 raise
         except exceptions.InvalidCachedStatementError:
-            # It was in the cache from a time before the tables changed, or they changed between the two.
+            # It was in the cache since before the tables changed, or they changed between the two steps.
             connection._drop_global_statement_cache()
-            if attempt == _ATTEMPTS or connection.is_in_transaction():
+            if attempt == _MAX_ATTEMPTS or connection.is_in_transaction():
                 raise
 
 
 async def _learn_types(connection: Any, query: CompiledQuery[Any, Any], error: BaseException) -> None:
-    """Have a connection forget the types that it knows: one has changed, and a result could not be read.
+    """Have a connection drop the types that it knows: one has changed, and a result could not be read.
 
-    Raises ``DecodeError`` for what cannot be run again: it was executed. In a transaction, which is rolled
-    back, the driver's error goes on: ``db.retry`` runs all of it again.
+    Raises ``DecodeError`` if the statement was executed and cannot be run again. In a transaction, which is
+    rolled back, it raises the driver's error, and ``db.retry`` runs all of it again.
     """
     await connection.reload_schema_state()
     if not query.read_only:

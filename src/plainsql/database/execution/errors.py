@@ -1,4 +1,4 @@
-"""What is said when a call fails: the query's name and place, the parameter that does not fit."""
+"""The error of a failed call: with the query's name and place, and the parameter that does not fit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from plainsql.query import CompiledQuery, QueryText
 
 __all__ = ["explain", "is_lost"]
 
-# asyncpg says which argument it could not encode only in the text, which holds the value as well. The number
-# stands at its beginning, before anything of the value.
+# asyncpg names the argument that it could not encode only in the text, which holds the value as well. The
+# number is at the beginning, before any part of the value.
 _ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")
 
 _CHANGED = (
@@ -30,16 +30,16 @@ async def explain(
     text: QueryText,
     values: tuple[object, ...],
 ) -> BaseException:
-    """Return the error to raise: the same one with a note, or a ``BindError`` where an argument is unfit.
+    """Return the error to raise: the same one with a note, or a ``BindError`` for an unfit argument.
 
-    Errors of the server stay what they are, so that they can be caught by their classes.
+    Errors of the server keep their classes, so that they can be caught by them.
     """
     error = as_lost(error)
     if isinstance(error, exceptions.DataError) and error.severity is None:  # type: ignore[attr-defined]
-        return await _unfit(error, connection, query, text, values)
+        return await _encode_error(error, connection, query, text, values)
     if isinstance(error, exceptions.UnsupportedClientFeatureError) or is_unreadable(error):
-        # Ranges and composite types, with a part that asyncpg knows only as text: a tsvector, a type of an
-        # extension. `plainsql check` refuses them; queries that are loaded at run time get here.
+        # Ranges and composite types with a part that asyncpg knows only as text: a tsvector, a type of an
+        # extension. `plainsql check` refuses them; queries that are loaded at run time get this error.
         return DecodeError(
             f"{query.name}: a type that asyncpg has no way for",
             detail=str(error).partition("\n")[0],
@@ -56,7 +56,7 @@ async def explain(
         error.add_note(_CHANGED)
     if isinstance(error, TimeoutError) and not error.args:
         limit_s: float | None = connection._config.command_timeout
-        # The driver's has no text.
+        # The driver's own has no text.
         error.args = (f"the statement took longer than statement_timeout={limit_s:g}" if limit_s else "",)
     error.add_note(
         query.error_note(
@@ -75,7 +75,7 @@ def unfit_argument(error: BaseException) -> int | None:
     return None if found is None else int(found[1]) - 1
 
 
-async def _unfit(
+async def _encode_error(
     error: exceptions.DataError,
     connection: Any,
     query: CompiledQuery[Any, Any],

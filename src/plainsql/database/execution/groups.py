@@ -1,4 +1,4 @@
-"""Calls that wait to be sent, and those that were sent together."""
+"""Calls that wait to be sent, and groups of calls that were sent together."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from plainsql.database.pool.call import Call
 
 __all__ = ["ALONE", "Began", "Group", "Waiting", "fail", "without_repetitions"]
 
-_EQUAL_IF_ALIKE: frozenset[type] = frozenset({int, str, bytes, bool, type(None), UUID})
-"""Types whose equal values are the same argument for every parameter: not floats (0.0 and -0.0), decimals
-(1.0 and 1.00) or times (of several zones).
+_EXACT_EQUALITY: frozenset[type] = frozenset({int, str, bytes, bool, type(None), UUID})
+"""The types whose equal values are the same argument for every parameter. Floats are not (0.0 and -0.0), nor
+decimals (1.0 and 1.00) and times (of several zones).
 """
 
 ALONE: Sequence[Any] = ["alone"]
-"""What a call gets instead of records if it is to run alone, in its caller's own task."""
+"""The result of a call that is to run alone, in its caller's own task."""
 
 Waiting = tuple[Values, asyncio.Future[Sequence[Any]], Call | None]
-"""A call's arguments, what brings its records, and what is told of it afterwards."""
+"""A call's arguments, the future of its records, and its record for the hook."""
 
 
 Began = dict[asyncio.Future[Sequence[Any]], float]
-"""When calls had a connection of their own, by the future that brings their records."""
+"""The times at which calls got a connection of their own, by the future of their records."""
 
 
 class Group:
-    """Calls that were sent together."""
+    """A group of calls that were sent together."""
 
     __slots__ = (
         "alone_since",
@@ -50,34 +50,34 @@ class Group:
         self.calls = calls
         self.form = form
         self.began = 0.0
-        """When it had a connection; 0 before."""
+        """The time at which it got a connection; 0 before."""
         self.counted = True
-        """Whether it takes one of the places for statements under way."""
+        """True while it takes one of the places for statements in progress."""
         self.is_exact = False
-        """Whether what it takes is its statement alone, and no preparing."""
+        """True if its time is that of its statement alone, without preparing."""
         self.is_refused = False
-        """Whether PostgreSQL does not understand the text in this form, or one call's values."""
+        """True if PostgreSQL does not understand the text in this form, or one call's values."""
         self.task: asyncio.Task[object] | None = None
         self.rescue_at = 0.0
-        """When its calls are to be run alone beside it; 0 for never."""
+        """The time at which its calls are to be run alone as well; 0: never."""
         self.rescue: asyncio.Task[object] | None = None
-        """Runs its calls alone, beside it."""
+        """The task that runs its calls alone, at the same time."""
         self.alone_since: Began = {}
-        """When the calls began that run alone beside it."""
+        """The times at which the calls began that are also run alone."""
 
     @property
     def is_answered(self) -> bool:
         return all(future.done() for _, future, _ in self.calls)
 
     def part(self, calls: list[Waiting]) -> Group:
-        """Make a group of some of its calls, which is no statement more under way."""
+        """Return a group of some of its calls, which counts as no further statement in progress."""
         part = Group(calls, self.form)
         part.counted = False
         return part
 
 
 def without_repetitions(calls: list[Waiting], loop: asyncio.AbstractEventLoop) -> list[Waiting]:
-    """Send what several callers ask alike once."""
+    """Send the calls of several callers with the same arguments once."""
     if len(calls) < 2:
         return calls
     try:
@@ -88,13 +88,13 @@ def without_repetitions(calls: list[Waiting], loop: asyncio.AbstractEventLoop) -
     alike: dict[Any, list[Waiting]] = {}
     for call in calls:
         kinds = tuple(map(type, call[0]))
-        key = (call[0], kinds) if _EQUAL_IF_ALIKE.issuperset(kinds) else call[1]
+        key = (call[0], kinds) if _EXACT_EQUALITY.issuperset(kinds) else call[1]
         alike.setdefault(key, []).append(call)
     return [same[0] if len(same) == 1 else _shared(same, loop) for same in alike.values()]
 
 
 def _shared(calls: list[Waiting], loop: asyncio.AbstractEventLoop) -> Waiting:
-    """Make one call of several that are alike."""
+    """Make one call of several with the same arguments."""
     shared: asyncio.Future[Sequence[Any]] = loop.create_future()
 
     def hand_out(_: object) -> None:
@@ -123,7 +123,7 @@ def _shared(calls: list[Waiting], loop: asyncio.AbstractEventLoop) -> Waiting:
 
 
 def fail(calls: list[Waiting], error: BaseException) -> None:
-    """Give all callers the error, to each one of its own: a traceback and notes belong to one call."""
+    """Fail all calls, each with a copy of the error: a traceback and notes belong to one call."""
     for _, future, _ in calls:
         if future.done():
             continue

@@ -1,7 +1,7 @@
-"""NUL characters in arguments: PostgreSQL has none in its texts, and its refusal ends a transaction.
+"""NUL characters in arguments: PostgreSQL's texts have none, and its refusal aborts a transaction.
 
-Outside of a transaction that refusal damages nothing, and becomes a `BindError`. In one the arguments are
-looked at before they are sent. JSON is its codec's: there a NUL is written as an escape.
+Outside of a transaction the refusal does no harm and becomes a `BindError`. Inside of one the arguments are
+checked before they are sent. JSON is left to its codec, which writes a NUL as an escape.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ _PLAIN: frozenset[type] = frozenset({int, float, bool, type(None), bytes})
 
 
 def nuls_in(values: Sequence[object]) -> list[int]:
-    """Return the positions of the values that hold a text with a NUL, by itself, in an array or in a
-    composite value.
-    """
+    """Return the positions of the values with a NUL: texts, and arrays and composite values that hold one."""
     return [index for index, value in enumerate(values) if type(value) not in _PLAIN and _holds_nul(value)]
 
 
@@ -57,7 +55,7 @@ def nul_refused(
     text: QueryText,
     values: Sequence[object],
 ) -> BindError | None:
-    """Return the error of the argument for which the server refused a statement, if it was for a NUL."""
+    """Return the error of the argument for which the server refused a statement, if a NUL was the reason."""
     if not isinstance(error, exceptions.CharacterNotInRepertoireError):
         return None
     types = driver.parameter_types(connection, text.sql)

@@ -1,4 +1,4 @@
-"""Work of several statements inside a transaction that is done as a whole, or leaves nothing and goes on."""
+"""Several statements inside a transaction that are done as a whole, or undone."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["atomic"]
 
 @asynccontextmanager
 async def atomic(connection: Any) -> AsyncIterator[None]:
-    """Undo what a block has done if it fails, cancelled or not; the connection is in a transaction.
+    """Undo a block if it fails or is cancelled. The connection is in a transaction.
 
-    Not a savepoint of `block`: an error of the server ends the transaction, as that of any statement does.
+    Unlike a savepoint of `block`, it does not survive an error of the server, which aborts the transaction as
+    that of any statement does.
     """
     await connection.execute("savepoint plainsql_batch")
     try:

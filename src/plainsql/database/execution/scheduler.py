@@ -1,19 +1,19 @@
-"""Concurrent calls of one read, sent together if that costs less than sending each alone.
+"""The scheduler of concurrent calls of one read: together if that costs less than each alone.
 
-Sixty-four tasks that each read one row by its key are sixty-four round trips, one after the other on each
-connection. Together they are a few: calls that arrive while others of their kind are under way wait until the
-loop has gone round, or until one of these ends, and are then sent as one pipeline or one joined statement
-(`forms` says which).
+If sixty-four tasks each read one row by its key, that is sixty-four round trips, one after the other on each
+connection. Together they are a few. Calls that arrive while others of their kind are in progress wait until
+the event loop has gone round, or until one of those ends. Then they are sent as one pipeline or one batched
+statement, which `forms` decides.
 
-Three promises hold whoever else calls:
+Three promises hold whatever other calls do:
 
-- A call returns the rows of the query alone, in its order. Only reads that are proved to change nothing are
-  run so, in forms that keep the plan.
-- No call meets another's error. If a group fails, the call that is to blame is run alone, and the others
-  again.
-- No call waits long for another's. If a group takes several times what its calls cost, those without an
-  answer are run alone beside it, and whichever answers first counts; and for a statement that hangs nobody
-  waits.
+- A call returns the rows of the query alone, in its order. Only reads that are proved to change nothing run
+  together, in forms that keep the plan.
+- A call never gets another call's error. If a group fails, the call that is to blame is run alone, and the
+  others again.
+- A call does not wait long for another. If a group takes several times what its calls cost, those without an
+  answer are run alone at the same time, and the first answer counts. No call waits for a statement that
+  hangs.
 """
 
 from __future__ import annotations
@@ -34,66 +34,67 @@ from plainsql.errors import PlainsqlError
 
 __all__ = ["Runner", "Scheduler"]
 
-MAX_JOINED = 256
-"""At most so many calls in one joined statement."""
+MAX_BATCHED = 256
+"""The most calls in one batched statement."""
 
 MAX_PIPELINED = 64
-"""At most so many calls in one pipeline: from some 32 on a call costs no less."""
+"""The most calls in one pipeline: from some 32 on a call costs no less."""
 
 _CHEAP_S = 0.0005
-"""Seconds. What costs less for each call goes in few statements at a time: the next grows meanwhile.
-What costs more is spread over the pool's connections, so that the server's other processors work on it
-too."""
+"""Seconds. Calls that cost less go in few statements at a time, so that the next one grows in the meantime.
+Calls that cost more are spread over the pool's connections, so that the server's other processors work on
+them too."""
 
-_AT_ONCE = 2
-"""Statements of a cheap query under way: the server works on one while the other's rows are read here.
-More of them are smaller, and a statement costs as much as the calls that it saves (measured: with three, 5 to
-20 % less)."""
+_CHEAP_STATEMENTS = 2
+"""Statements of a cheap query in progress: the server works on one while the other's rows are read here. More
+of them are smaller, and a statement costs as much as the calls that it saves (measured: with three, 5 to 20 %
+less)."""
 
-_FEW = 8
-"""So many calls of a cheap query go alone, side by side, if there are the connections: a statement for so few
+_FEW_CALLS = 8
+"""So many calls of a cheap query go alone, at the same time, if there are connections: a statement for so few
 costs more than it saves."""
 
-_LONGEST_S = 0.02
-"""Seconds that a statement for several calls should take at most: a caller waits for all that run with it."""
+_MAX_STATEMENT_S = 0.02
+"""The most seconds that a statement for several calls should take: a caller waits for all of its calls."""
 
-_PATIENCE_S = 0.005
-"""Seconds in which one of the statements under way must end, before the calls that wait for it are sent
-beside it, and in which a group may take longer than its calls cost."""
+_NO_PROGRESS_S = 0.005
+"""Seconds after which calls are sent although no statement in progress has ended, and which a group may take
+longer than its calls cost."""
 
 _STALLED_S = 0.25
-"""If no statement of a query ends for so many seconds, its calls do not wait for each other any longer."""
+"""Seconds without the end of a statement after which its query's calls do not wait for each other."""
 
-_SLOWER = 4
-"""A group that takes so many times what its calls cost holds a slow one: the others are run beside it."""
+_SLOW_FACTOR = 4
+"""A group that takes so many times what its calls cost contains a slow one: its calls are run alone as
+well."""
 
-_NEARLY = 0.1
-"""A call that has run alone for all but this share of its time limit has had it."""
+_NEARLY_SHARE = 0.1
+"""A call that has run alone for all but this share of its time limit has used it up."""
 
-_MOMENT_S = 0.001
-"""Seconds: finer is no loop's clock."""
+_TIMER_PRECISION_S = 0.001
+"""Seconds: no event loop's clock is more precise."""
 
-_ON_TRIAL = 4
-"""At least so many calls go together to see what it costs, if they cost less alone until now."""
+_MIN_TRIAL_CALLS = 4
+"""The least number of calls that go together on trial, if calls have cost less alone until now."""
 
-_TRIAL_S = 0.005
-"""Seconds that they should take at most."""
+_MAX_TRIAL_S = 0.005
+"""The most seconds that a trial should take."""
 
-_SAMPLE = 8
+_MEASURED_ONE_IN = 8
 """One of so many calls that go alone is measured."""
 
-_HALVED_FROM = 8
-"""A group of more calls is halved if one of them fails on the server, which does not say which one."""
+_HALVED_ABOVE_CALLS = 8
+"""A group of more calls is halved if one of them fails on the server, which does not name it."""
 
-_INTERVENTION = "57"
-"""The class of SQLSTATE of a statement that was cancelled, for a time limit or by an operator."""
+_CANCELLED_CLASS = "57"
+"""The class of SQLSTATE of a statement that was cancelled, by a time limit or an operator."""
 
-_NOT_UNDERSTOOD = ("42", "0A", "54")
-"""The classes of SQLSTATE by which PostgreSQL refuses a statement's text: what it says, or its size."""
+_NOT_UNDERSTOOD_CLASSES = ("42", "0A", "54")
+"""The classes of SQLSTATE by which PostgreSQL refuses a statement's text, for its content or its size."""
 
 
 class Runner:
-    """What a scheduler needs of its database."""
+    """The ways in which a scheduler has calls run."""
 
     __slots__ = ("alone", "in_use", "parallel", "together")
 
@@ -105,18 +106,18 @@ class Runner:
         alone: Callable[[Waiting, Began | None], Awaitable[Sequence[Any]]],
     ) -> None:
         self.parallel = parallel
-        """So many statements of one query at once, at most."""
+        """The most statements of one query at the same time."""
         self.in_use = in_use
-        """How many connections are in use, by whatever query: what a statement takes is for all of these."""
+        """Returns how many connections are in use, by any query: all of them share the server's time."""
         self.together = together
-        """Runs calls in a form: the records of each, or None if their values cannot be run in it. It calls
-        what it is given when it has a connection, and says whether that has prepared the statement."""
+        """Runs calls in a form and returns the records of each, or None if their values do not go in it. When
+        it has a connection, it calls its argument with whether that has prepared the statement."""
         self.alone = alone
-        """Runs one call, and takes down when it has a connection."""
+        """Runs one call, and records when it has a connection."""
 
 
 class Scheduler:
-    """The concurrent calls of one variant of one query, for one tenant."""
+    """The scheduler of the concurrent calls of one text of a query, for one tenant."""
 
     __slots__ = (
         "_ends",
@@ -141,28 +142,29 @@ class Scheduler:
         self.forms = forms
         self._runner = runner
         self._loop = asyncio.get_running_loop()
-        self._few = min(_FEW, runner.parallel)
+        self._few = min(_FEW_CALLS, runner.parallel)
         self._waiting: list[Waiting] = []
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._ends = 0
-        """How many statements have ended."""
+        """The number of statements that have ended."""
         self._stalled_since: float | None = None
-        """Since when no statement has ended though calls wait."""
+        """The time since which no statement has ended although calls wait."""
         self._sent = 0
-        """Groups that take a place among the statements under way."""
+        """The groups that take a place among the statements in progress."""
         self._tasks: set[asyncio.Task[object]] = set()
         self._groups: set[Group] = set()
         self._watch: asyncio.TimerHandle | None = None
-        """The next look at the groups that are under way."""
+        """The timer of the next check of the groups in progress."""
         self._until_measured = 0
         self.crowded = False
-        """Whether many came together the last time: those who have their answers ask again at once."""
+        """True if many calls came together the last time: callers that get their answers together call again
+        together."""
         self.in_progress = 0
-        """Statements of this query that are running, those of single calls included."""
+        """The number of this query's statements in progress, with those of single calls."""
 
     def accepts(self) -> bool:
-        """Whether a call should come here, and not go alone."""
+        """Return whether a call should join a group, and not go alone."""
         forms = self.forms
         if forms.prefers_alone and not forms.trial:
             return False
@@ -172,11 +174,11 @@ class Scheduler:
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing is under way and nobody waits."""
+        """True if no statement is in progress and no call waits."""
         return not (self.in_progress or self._waiting or self._tasks)
 
     def join(self, values: Values, call: Call | None) -> asyncio.Future[Sequence[Any]]:
-        """Add a call to the next group; the future brings its records, or ``ALONE``."""
+        """Add a call to the next group. The future gets its records, or ``ALONE``."""
         future: asyncio.Future[Sequence[Any]] = self._loop.create_future()
         self._waiting.append((values, future, call))
         if not self._scheduled:
@@ -185,34 +187,34 @@ class Scheduler:
         return future
 
     def abandoned(self) -> None:
-        """A caller was cancelled: cancel the statements that nobody waits for any more."""
+        """Cancel, after the cancellation of a caller, the statements that no caller waits for any more."""
         for group in self._groups:
             if group.is_answered:
                 self._stop(group)
 
     def begin(self) -> bool:
-        """Count a call that goes alone, and say whether it should be measured."""
+        """Count a call that goes alone, and return whether it should be measured."""
         self.in_progress += 1
         if 2 * self.in_progress < self._few:
-            return False  # what a call costs matters if there are others
+            return False  # the cost of a call matters if there are others
         self._until_measured -= 1
         if self._until_measured > 0 and self.forms.alone.known:
             return False
-        self._until_measured = _SAMPLE
+        self._until_measured = _MEASURED_ONE_IN
         return True
 
-    def measured(self, elapsed_s: float, *, prepared: bool) -> None:
-        """Take note of what a call that went alone took on its connection, which had its statement prepared
-        or not.
+    def record(self, elapsed_s: float, *, prepared: bool) -> None:
+        """Record the time of a call that went alone; ``prepared``: its connection had prepared the
+        statement.
         """
-        self.forms.measured_alone(elapsed_s, prepared=prepared)
+        self.forms.record_alone(elapsed_s, prepared=prepared)
 
     def end(self) -> None:
-        """Count a statement as ended: a call that went alone, or a group."""
+        """Count the end of a statement: of a call that went alone, or of a group."""
         self.in_progress -= 1
         self._ends += 1
         if self._waiting and not self._scheduled:
-            # When those who have their answer now had their turn: many ask again at once.
+            # After the callers that have their answers now have run: many of them call again immediately.
             self._scheduled = True
             self._loop.call_soon(self._send_scheduled)
 
@@ -222,61 +224,61 @@ class Scheduler:
         self._scheduled = False
         self._send()
 
-    def _send(self, *, beside: int = 0, patient: bool = True) -> None:
-        """Send what waits in as many statements as may be under way, and ``beside`` more.
+    def _send(self, *, extra: int = 0, patient: bool = True) -> None:
+        """Send the waiting calls in as many statements as may be in progress, and in ``extra`` more.
 
-        ``patient``: a trial waits for the statements under way.
+        ``patient``: a trial waits for the statements in progress.
         """
         forms, parallel = self.forms, self._runner.parallel
         self.crowded = len(self._waiting) > self._few
         if forms.prefers_alone and self._waiting:
-            # A trial begins when no other statement of the query runs: beside many it would seem slow.
+            # A trial begins when no other statement of the query runs: next to many it would seem slow.
             if not (patient and forms.trial and self.in_progress):
                 self._send_alone()
-        # If nothing is known yet of what a call costs, the first answer says it.
-        elif forms.alone.known or beside or not self.in_progress:
+        # If the cost of a call is not known yet, the first answer shows it.
+        elif forms.alone.known or extra or not self.in_progress:
             places = parallel - self.in_progress
             if forms.call_s < _CHEAP_S:
-                places = _AT_ONCE - self._sent
-            places = min(max(places, beside), parallel - self.in_progress)
+                places = _CHEAP_STATEMENTS - self._sent
+            places = min(max(places, extra), parallel - self.in_progress)
             while self._waiting and places > 0:
                 places -= self._send_group(-(-len(self._waiting) // places))
         if self._waiting and self._timer is None:
-            self._timer = self._loop.call_later(_PATIENCE_S, self._on_timeout, self._ends)
+            self._timer = self._loop.call_later(_NO_PROGRESS_S, self._on_timeout, self._ends)
 
     def _send_alone(self) -> None:
-        """Send each call that waits alone; on trial, a few of them together before."""
+        """Send each waiting call alone; on trial, a few of them together first."""
         self.crowded = False
         if self.forms.trial:
             self.forms.trial = False
-            self._send_group(max(_ON_TRIAL, self.forms.most(self.forms.pipelined, _TRIAL_S)))
+            self._send_group(max(_MIN_TRIAL_CALLS, self.forms.most(self.forms.pipelined, _MAX_TRIAL_S)))
         self._run_in_callers(len(self._waiting))
 
     def _run_in_callers(self, calls: int) -> None:
-        """Have so many of the calls that wait run in their callers' tasks."""
+        """Have so many of the waiting calls run in their callers' tasks."""
         left, self._waiting = self._waiting[:calls], self._waiting[calls:]
         for _, future, _ in left:
             if not future.done():
                 future.set_result(ALONE)
 
     def _send_group(self, share: int) -> int:
-        """Send so many of those that wait, or as many as may go together; return how many statements it
-        is.
+        """Send so many of the waiting calls, or as many as may go together. Return the number of
+        statements.
         """
         forms = self.forms
-        share = min(share, len(self._waiting), MAX_JOINED)
+        share = min(share, len(self._waiting), MAX_BATCHED)
         form = forms.choose(share)
         if form is None:
             share, form = 1, forms.pipelined
         else:
-            most = forms.most(form, _LONGEST_S)
+            most = forms.most(form, _MAX_STATEMENT_S)
             if isinstance(form, BatchedStatement):
                 share = min(share, most)
             else:
                 share = min(share, MAX_PIPELINED, most)
                 share = fitting([values for values, _, _ in self._waiting[:share]], share)
         taken, self._waiting = self._waiting[:share], self._waiting[share:]
-        calls = [call for call in taken if not call[1].done()]  # cancelled meanwhile
+        calls = [call for call in taken if not call[1].done()]  # some were cancelled in the meantime
         if not calls:
             return 0
         calls = without_repetitions(calls, self._loop)
@@ -299,10 +301,10 @@ class Scheduler:
             self._stalled_since = None
         if not self._waiting:
             return
-        self._send(beside=1 if ends == self._ends else 0, patient=False)
+        self._send(extra=1 if ends == self._ends else 0, patient=False)
         if self._waiting and ends == self._ends:
-            # All places are taken, and nothing ends: the calls wait for a connection by themselves, which has
-            # a limit.
+            # All places are taken, and no statement ends: the calls wait for a connection by themselves, with
+            # a time limit.
             now = self._loop.time()
             if self._stalled_since is None:
                 self._stalled_since = now
@@ -327,8 +329,8 @@ class Scheduler:
         finally:
             self._groups.discard(group)
             if group.rescue is not None and not group.rescue.done() and group.is_answered:
-                # What is about to end by itself need not be cancelled, which costs more.
-                self._loop.call_later(_PATIENCE_S, group.rescue.cancel)
+                # Cancelling a task that is about to end by itself costs more than waiting for it.
+                self._loop.call_later(_NO_PROGRESS_S, group.rescue.cancel)
             if group.counted:
                 self._leave_place(group)
 
@@ -339,12 +341,12 @@ class Scheduler:
                 group.form, calls, lambda prepared: self._begin_group(group, prepared=prepared)
             )
         except PlainsqlError:
-            raise  # no connection, or other columns: for none of them
+            raise  # no connection, or other columns: the same for every call
         except Exception as error:  # noqa: BLE001 (one call's value, a time limit, a lost connection)
             if group.rescue is None:
                 await self._run_again(group, error)
             else:
-                group.is_refused = _state_of(error)[:2] in _NOT_UNDERSTOOD
+                group.is_refused = _state_of(error)[:2] in _NOT_UNDERSTOOD_CLASSES
                 if isinstance(error, TimeoutError):
                     self._end_in_time(group, error)
             return
@@ -360,13 +362,13 @@ class Scheduler:
         group.is_exact = prepared
         if group.counted and group.rescue is None:
             expected_s = self.forms.seconds(group.form, len(group.calls))
-            group.rescue_at = group.began + max(_PATIENCE_S, _SLOWER * expected_s)
+            group.rescue_at = group.began + max(_NO_PROGRESS_S, _SLOW_FACTOR * expected_s)
             if self._watch is None:
-                self._watch = self._loop.call_later(_PATIENCE_S, self._watch_groups)
+                self._watch = self._loop.call_later(_NO_PROGRESS_S, self._watch_groups)
 
     def _watch_groups(self) -> None:
-        """Rescue the calls of groups that take long. One clock for all of them: a timer for each would
-        cost more.
+        """Run the calls of groups that take long alone as well. One timer serves all groups, because one for
+        each would cost more.
         """
         self._watch = None
         now = perf_counter()
@@ -376,18 +378,16 @@ class Scheduler:
                 group.rescue_at = 0.0
                 self._rescue(group)
         if rest := [group.rescue_at for group in watched if group.rescue_at]:
-            self._watch = self._loop.call_later(max(min(rest) - now, _MOMENT_S), self._watch_groups)
+            self._watch = self._loop.call_later(max(min(rest) - now, _TIMER_PRECISION_S), self._watch_groups)
 
     @staticmethod
     def _end_in_time(group: Group, error: TimeoutError) -> None:
-        """Have the calls that take too long fail now: those that have run alone nearly since the group
-        began.
-        """
-        latest = group.began + _NEARLY * (perf_counter() - group.began)
+        """Fail the calls that take too long: those that have run alone nearly since the group began."""
+        latest = group.began + _NEARLY_SHARE * (perf_counter() - group.began)
         fail([call for call in group.calls if group.alone_since.get(call[1], latest) < latest], error)
 
     async def _run_again(self, group: Group, error: Exception) -> None:
-        """Run the calls of a group that failed, so that the one that is to blame is alone with its error."""
+        """Run the calls of a failed group again, so that the call that is to blame gets its error alone."""
         form, calls = group.form, group.calls
         if isinstance(form, BatchedStatement):
             form.forget()
@@ -396,10 +396,10 @@ class Scheduler:
             await asyncio.gather(self._run_alone([calls[blamed]]), self._run_together(rest))
             return
         state = _state_of(error)
-        if state[:2] in _NOT_UNDERSTOOD:
+        if state[:2] in _NOT_UNDERSTOOD_CLASSES:
             if await self._run_alone(calls):
                 self.forms.refuse(form)
-        elif state and state[:2] != _INTERVENTION and len(calls) > _HALVED_FROM:
+        elif state and state[:2] != _CANCELLED_CLASS and len(calls) > _HALVED_ABOVE_CALLS:
             half = len(calls) // 2
             await asyncio.gather(
                 self._run_together(group.part(calls[:half])), self._run_together(group.part(calls[half:]))
@@ -408,13 +408,13 @@ class Scheduler:
             await self._run_alone(calls)
 
     def _rescue(self, group: Group) -> None:
-        """Run the calls of a group that takes long alone, beside it."""
+        """Run the calls of a group that takes long alone, at the same time."""
         if group.counted:
-            self._measure(group)  # it has cost the others this much
+            self._measure(group)  # the other calls have waited this long
             self._leave_place(group)
-        group.rescue = self._start(self._run_beside(group))
+        group.rescue = self._start(self._run_alone_as_well(group))
 
-    async def _run_beside(self, group: Group) -> None:
+    async def _run_alone_as_well(self, group: Group) -> None:
         answered = await self._run_alone(group.calls, group.alone_since)
         if answered and group.is_refused:
             self.forms.refuse(group.form)
@@ -423,7 +423,7 @@ class Scheduler:
 
     def _measure(self, group: Group) -> None:
         elapsed_s = perf_counter() - group.began
-        self.forms.measured(group.form, elapsed_s, len(group.calls), self._runner.in_use() + 1)
+        self.forms.record(group.form, elapsed_s, len(group.calls), self._runner.in_use() + 1)
 
     def _leave_place(self, group: Group) -> None:
         group.counted = False
@@ -437,7 +437,7 @@ class Scheduler:
                 task.cancel()
 
     async def _run_alone(self, calls: Sequence[Waiting], began: Began | None = None) -> bool:
-        """Run each call by itself, and say whether one of them was answered; take down in ``began`` when each
+        """Run each call by itself, and return whether one of them was answered. Record in ``began`` when each
         begins.
         """
         answered = False
@@ -451,7 +451,7 @@ class Scheduler:
                     continue
                 try:
                     records = await self._runner.alone(call, began)
-                except Exception as error:  # noqa: BLE001 (it is the caller's)
+                except Exception as error:  # noqa: BLE001 (the caller gets it)
                     if not future.done():
                         future.set_exception(error)
                 else:
@@ -459,7 +459,7 @@ class Scheduler:
                     if not future.done():
                         future.set_result(records)
 
-        # No more at a time than there are connections: those that another answers meanwhile are not begun.
+        # No more at a time than there are connections: calls that are answered in the meantime do not begin.
         runs = min(len(calls), self._runner.parallel)
         if runs == 1:
             await run()

@@ -1,4 +1,4 @@
-"""One query on one asyncpg connection, whoever holds it: sent, read, built, and explained where it fails."""
+"""One query on one asyncpg connection: sent, read, built, and its errors explained."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["EXPLAINED", "execute", "explained", "fetch", "iterate"]
 R = TypeVar("R")
 T = TypeVar("T")
 
-# Beside what the driver, the network and the clock raise: values that its decoders cannot make, a date before
-# Christ.
+# The errors of the driver, the network and the clock, and of values that the driver's decoders cannot make,
+# such as a date before Christ.
 EXPLAINED = (
     exceptions.PostgresError,
     exceptions.InterfaceError,
@@ -38,7 +38,7 @@ async def execute(connection: Any, query: CompiledQuery[Any, R], text: QueryText
     if connection._top_xact is not None:
         await refuse_nul(connection, query, text, values)
     try:
-        # Its result is an int by its class; the type checker knows only R.
+        # The query's class makes the result an int; the type checker knows only R.
         return affected(await connection.execute(text.sql, *values))  # type: ignore[return-value]
     except EXPLAINED as error:
         said = await explained(error, connection, query, text, values)
@@ -85,12 +85,12 @@ async def iterate(
 async def explained(
     error: BaseException, connection: Any, query: CompiledQuery[Any, Any], text: QueryText, values: Args
 ) -> BaseException:
-    """Return the error to raise for one of a statement, as `explain` does, also if it is for a NUL."""
+    """Return the error to raise for one of a statement, as `explain` does; for a NUL, a `BindError`."""
     refusal = nul_refused(error, connection, query, text, values)
     return await explain(error, connection, query, text, values) if refusal is None else refusal
 
 
 def affected(status: str) -> int:
-    """Read the number of rows from a command's status: ``INSERT 0 3`` is 3, ``CREATE TABLE`` is 0."""
+    """Return the number of rows of a command's status: ``INSERT 0 3`` is 3, ``CREATE TABLE`` is 0."""
     last = status.rpartition(" ")[2]
     return int(last) if last.isdecimal() else 0

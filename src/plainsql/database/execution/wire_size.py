@@ -17,15 +17,15 @@ from plainsql.types import Opaque
 __all__ = ["UNBOUNDED", "wire_size"]
 
 UNBOUNDED = 1 << 30
-"""The size of a value of which nothing is known."""
+"""The size of a value about which nothing is known."""
 
-_SMALL = 32
-"""What a number, a time or a UUID takes at most, its length included."""
+_SMALL_BYTES = 32
+"""The most bytes of a number, a time or a UUID, with its length."""
 
-_INTEGER = 16
-"""What an integer takes beside its digits, as a number or as JSON."""
+_INTEGER_BYTES = 16
+"""The bytes of an integer in addition to its digits, as a number or as JSON."""
 
-_NULL = 8
+_NULL_BYTES = 8
 
 _FIXED: frozenset[type] = frozenset(
     {
@@ -47,15 +47,15 @@ _SHAPES: Any = (asyncpg.Box, asyncpg.Circle, asyncpg.Line, asyncpg.LineSegment, 
 
 _ADDRESSES = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 
-_ESCAPED = 6
-"""The most bytes of one character: as JSON writes a control character."""
+_ESCAPED_BYTES = 6
+"""The most bytes of one character: a control character in JSON."""
 
 
 def wire_size(values: Sequence[object]) -> int:
     """Return the most bytes that values take as arguments of one call."""
     try:
         return _total(values)
-    except Exception:  # noqa: BLE001 (a list that holds itself: the driver says what is wrong with it)
+    except Exception:  # noqa: BLE001 (a list that holds itself: the driver explains what is wrong with it)
         return UNBOUNDED
 
 
@@ -64,16 +64,16 @@ def _total(values: Sequence[object]) -> int:
     for value in values:
         kind = type(value)
         if kind in _FIXED:
-            total += _SMALL
+            total += _SMALL_BYTES
         elif kind is int:
             number: Any = value
-            total += _INTEGER + number.bit_length() // 3
+            total += _INTEGER_BYTES + number.bit_length() // 3
         elif value is None:
-            total += _NULL
+            total += _NULL_BYTES
         elif kind is str:
             text: Any = value
-            # As JSON, quotes and backslashes take two bytes, and control characters six.
-            total += 8 + (2 if text.isascii() and text.isprintable() else _ESCAPED) * len(text)
+            # In JSON, quotes and backslashes take two bytes, and control characters six.
+            total += 8 + (2 if text.isascii() and text.isprintable() else _ESCAPED_BYTES) * len(text)
         else:
             total += _other(value)
     return total
@@ -81,17 +81,17 @@ def _total(values: Sequence[object]) -> int:
 
 def _other(value: Any) -> int:
     if value is None:
-        return _NULL
+        return _NULL_BYTES
     if isinstance(value, int):
-        return _INTEGER + value.bit_length() // 3
+        return _INTEGER_BYTES + value.bit_length() // 3
     if isinstance(value, str):
-        return 8 + _ESCAPED * len(value)
+        return 8 + _ESCAPED_BYTES * len(value)
     if isinstance(value, memoryview):
-        return 16 + value.nbytes * 4 // 3  # in JSON it is Base64
+        return 16 + value.nbytes * 4 // 3  # Base64 in JSON
     if isinstance(value, bytes | bytearray):
         return 16 + len(value) * 4 // 3
     if isinstance(value, UUID | dt.date | dt.time | dt.timedelta):
-        return _SMALL
+        return _SMALL_BYTES
     if isinstance(value, Decimal):
         return _decimal(value)
     if isinstance(value, Opaque):
@@ -99,7 +99,7 @@ def _other(value: Any) -> int:
     if isinstance(value, Mapping):
         return 8 + sum(_escaped(key) + _escaped(item) + 4 for key, item in value.items())
     if isinstance(value, list | tuple | set | frozenset):
-        # An array's head, and of a composite the numbers of its fields' types.
+        # The header of an array, and the type numbers of a composite's fields.
         return 24 + sum(_escaped(item) + 8 for item in value)
     if isinstance(value, _RANGE):
         return 8 + _escaped(value.lower) + _escaped(value.upper)
@@ -113,7 +113,7 @@ def _other(value: Any) -> int:
         return 16 + len(msgspec.json.encode(value))
     size = getattr(value, "nbytes", None)  # NumPy's arrays
     if isinstance(size, int):
-        return 16 + 8 * size  # it may hold halves or bits that become floats
+        return 16 + 8 * size  # it may hold halves or bits, which become floats
     to_binary = getattr(value, "to_binary", None)  # pgvector's values
     if to_binary is not None:
         return 8 + len(to_binary())
@@ -123,12 +123,12 @@ def _other(value: Any) -> int:
 def _decimal(value: Decimal) -> int:
     _, digits, exponent = value.as_tuple()
     # Two bytes for four digits on either side of the point.
-    return _SMALL + len(digits) + (abs(exponent) if isinstance(exponent, int) else 0)
+    return _SMALL_BYTES + len(digits) + (abs(exponent) if isinstance(exponent, int) else 0)
 
 
 def _escaped(value: object) -> int:
     if type(value) is str:
-        return 8 + _ESCAPED * len(value)
+        return 8 + _ESCAPED_BYTES * len(value)
     if type(value) in _FIXED:
-        return _SMALL
+        return _SMALL_BYTES
     return _other(value)

@@ -24,7 +24,7 @@ class Call:
     """The number of sets of parameters."""
     in_transaction: bool = False
     started_ns: int = 0
-    """When it began, in nanoseconds since 1970."""
+    """The time of its beginning, in nanoseconds since 1970."""
     duration: float = 0.0
     """Seconds from the call to its result, all waiting included."""
     lease_wait: float = 0.0
@@ -38,7 +38,7 @@ class Call:
     error: BaseException | None = None
     """The exception that it raised, ``CancelledError`` included."""
     began: float = 0.0
-    """When it began, on the clock of ``time.perf_counter``."""
+    """The time of its beginning, on the clock of ``time.perf_counter``."""
 
 
 OnCall = Callable[[Call], object]

@@ -1,8 +1,9 @@
-"""How values travel between Python and asyncpg where the driver's own way is not ours.
+"""Codecs of asyncpg for the types whose default codec does not fit.
 
-JSON stays text until a row is built, where its type is known; vectors become pgvector's values. citext and
-ltree, which asyncpg knows as text only, travel in the binary format, so that they can be in composite types
-and ranges. A codec belongs to a connection, so this runs once for each that the pool opens.
+JSON stays text until a row is built, because the row's type decides how it is decoded. Vectors become
+pgvector's values. citext and ltree, which asyncpg knows as text only, travel in the binary format, so that
+they can be part of composite types and ranges. A codec belongs to a connection, so this runs once for each
+connection that the pool opens.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from plainsql.encoding import encode_json, encode_jsonb
 
 __all__ = ["Codecs"]
 
-_OF_EXTENSIONS = """
+_EXTENSION_TYPES = """
 select t.typname::text as name, n.nspname::text as schema
 from pg_catalog.pg_type as t
 inner join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
@@ -25,28 +26,29 @@ where (
   )
   and d.classid = 'pg_catalog.pg_type'::regclass and d.refclassid = 'pg_catalog.pg_extension'::regclass
 """
-_ALL = 5
+_ALL_TYPES = 5
+"""The number of these types if a database has all of the extensions."""
 
 _JSONB_VERSION = b"\x01"
 _LTREE_VERSION = b"\x01"
 
 
 class Codecs:
-    """Sets up each connection of one database; remembers what it learnt about it."""
+    """Sets the codecs of each connection of one database, and remembers its extensions."""
 
     def __init__(self) -> None:
         self._found: list[tuple[str, str]] = []
 
     async def install(self, connection: Any) -> None:
-        """Set the codecs of JSON, and of the types of those extensions that the database has."""
+        """Set the codecs of JSON and of the extension types that the database has."""
         await connection.set_type_codec(
             "json", schema="pg_catalog", format="binary", encoder=encode_json, decoder=bytes
         )
         await connection.set_type_codec(
             "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_jsonb_text
         )
-        if len(self._found) < _ALL:  # an extension may have been installed meanwhile
-            self._found = [(row["name"], row["schema"]) for row in await connection.fetch(_OF_EXTENSIONS)]
+        if len(self._found) < _ALL_TYPES:  # an extension may have been installed in the meantime
+            self._found = [(row["name"], row["schema"]) for row in await connection.fetch(_EXTENSION_TYPES)]
         for name, schema in self._found:
             if name == "citext":
                 await connection.set_builtin_type_codec(

@@ -1,4 +1,4 @@
-"""What an error says of the statement that it ended: was it executed, or not, or does nobody know."""
+"""The outcome of a statement or a transaction that an error ended: executed, not executed, or unknown."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ __all__ = [
 
 
 class CommitOutcome:
-    """Around a transaction: has the error that ends it say what became of it.
+    """Adds to the error that ends a transaction a note on whether it is committed.
 
-    ``with CommitOutcome() as outcome: …``, where ``outcome.commit_begun`` is set when only the commit
-    is left.
+    ``with CommitOutcome() as outcome: …``; set ``outcome.commit_begun`` when only the commit is left.
     """
 
     def __init__(self) -> None:
@@ -55,9 +54,9 @@ def add_note(error: BaseException, note: str) -> None:
 
 
 def was_not_sent(error: BaseException) -> bool:
-    """Whether the driver has refused before it sent anything: it knows that the connection is closed.
+    """Return whether the driver raised the error before it sent anything: it knew the connection as closed.
 
-    A connection that ends later makes another error, of the server's kind.
+    If the connection ends later, the error is of the server's kind.
     """
     if isinstance(error, ConnectionLostError):
         return not error.was_sent
@@ -65,9 +64,9 @@ def was_not_sent(error: BaseException) -> bool:
 
 
 def may_still_commit(error: BaseException) -> bool:
-    """Whether the server may still be at what this error has ended here, and may commit it yet.
+    """Return whether the server may still be running the statement that this error ended, and commit it.
 
-    A request to cancel may come too late, and who lost the connection does not stop the statement.
+    A request to cancel may come too late, and the loss of a connection does not stop its statement.
     """
     if isinstance(error, asyncio.CancelledError | TimeoutError):
         return not isinstance(error, PlainsqlError)
@@ -75,17 +74,15 @@ def may_still_commit(error: BaseException) -> bool:
 
 
 def may_run_again(error: BaseException, *, read_only: bool) -> bool:
-    """Return whether a statement that an error has ended may be run again: it changes nothing, or was
-    not sent.
-    """
+    """Return whether a statement may be run again after an error: it changes nothing, or was not sent."""
     if is_lost(error):
         return read_only or was_not_sent(error)
-    # A standby cancels a read that is in the way of what it applies.
+    # A standby cancels a read that conflicts with the changes that it applies.
     return read_only and isinstance(error, exceptions.SerializationError)
 
 
 def note_of_statement(error: BaseException, *, read_only: bool = False) -> str | None:
-    """Say what became of a statement outside of transactions; None where the error says it by itself."""
+    """Return the outcome of a statement outside of a transaction; None if the error itself names it."""
     if isinstance(error, PlainsqlError):
         return None
     if is_lost(error):
@@ -98,10 +95,10 @@ def note_of_statement(error: BaseException, *, read_only: bool = False) -> str |
 
 
 def _note_of_transaction(error: BaseException, *, ended: bool) -> str | None:
-    """Say what became of a transaction whose block had ``ended`` or not when the error came."""
+    """Return the outcome of a transaction; ``ended``: its block had ended when the error came."""
     if isinstance(error, PlainsqlError) or not (is_lost(error) or isinstance(error, TimeoutError | OSError)):
         return None
     if ended and not was_not_sent(error):
         return PERHAPS_COMMITTED
-    # TimeoutError, out of the block, may be the user's own.
+    # A TimeoutError from the block may be the user's own.
     return NOT_COMMITTED if ended or is_lost(error) else None

@@ -1,6 +1,4 @@
-"""The asyncpg connections that the pool makes: how they are reset, and what stands between them and the
-server.
-"""
+"""The asyncpg connections of the pool: one class for each way of being connected, with its reset."""
 
 from __future__ import annotations
 
@@ -27,51 +25,51 @@ __all__ = [
 ]
 
 SETTINGS = {
-    # With a filter, an HNSW scan must go on until it has found enough, and give its rows in the order that
-    # the statement asks for: with `relaxed_order` it does not, and the planner, which relies on the index's
-    # order, does not sort them again. A database without pgvector takes this for a setting of an extension
-    # that is yet to be loaded.
+    # With a filter, an HNSW scan must go on until it has found enough rows, in the statement's order. With
+    # `relaxed_order` the order is not kept, and the planner, which relies on the index's order, does not sort
+    # the rows again. A database without pgvector takes this for a setting of an extension that is loaded
+    # later.
     "hnsw.iterative_scan": "strict_order",
 }
 
-# asyncpg's own reset leaves these: a role that was taken on, which would read with its rights for the next
-# one too, and temporary tables, which would hide others of the same name.
-_MORE = "reset session authorization; reset role; discard temp; discard sequences;"
+# asyncpg's own reset leaves two things behind: a role that was set, with whose rights the next caller would
+# read, and temporary tables, which would hide others of the same name.
+_EXTRA_RESET = "reset session authorization; reset role; discard temp; discard sequences;"
 
-_PROBE = "plainsql_probe"
+_PROBE_NAME = "plainsql_probe"
 
 
 class DriverConnection(ResettableConnection):
-    """A connection of a pool of ours: it reports its end, and shares what asyncpg's pools share."""
+    """A connection of our pool: it reports its end, and shares what asyncpg's pools share."""
 
     __slots__ = ("born", "control_timeout_s", "on_end", "siblings")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.born = 0.0
-        """When it began to open, by `time.monotonic`."""
+        """The time at which it began to open, by `time.monotonic`."""
         self.control_timeout_s = 10.0
-        """Seconds that what costs the server nothing may take: a rollback, a reset, a farewell."""
+        """Seconds that a rollback, a reset or a close may take: it costs the server nothing."""
         self.on_end: Callable[[DriverConnection], object] | None = None
-        """Called once when the connection has ended, by whomever."""
+        """Called once when the connection has ended, for whatever reason."""
         self.siblings: Iterable[DriverConnection] = ()
         """The connections to the same database, this one included."""
 
     async def recover(self) -> None:
-        """Bring the connection into order from whatever state a call has left it in: wait until its statement
-        is cancelled, roll back, reset.
+        """Recover the connection from any state that a call left it in: wait until its statement is
+        cancelled, roll back, reset.
         """
         protocol: Any = self._protocol
         await protocol._wait_for_cancellation()
         self._check_open()  # type: ignore[no-untyped-call]
-        # Before the reset, which reports an open transaction to the event loop as an error.
+        # Before the reset, which would report the open transaction to the event loop as an error.
         self._top_xact = None
         if protocol.is_in_transaction():
             await self.execute("rollback")
         await self.reset()
 
     async def cancel_statement(self) -> None:
-        """Ask the server to cancel what runs on this connection, over a connection of its own."""
+        """Send the server a request, on a connection of its own, to cancel what runs on this one."""
         protocol: Any = self._protocol
         if self.is_closed():  # type: ignore[no-untyped-call]
             return
@@ -85,17 +83,17 @@ class DriverConnection(ResettableConnection):
         )
 
     def terminate(self) -> None:
-        """End the connection at once, without waiting for anything."""
+        """End the connection immediately, without waiting for anything."""
         if self._loop.is_closed():
             self.abandon()
         else:
             super().terminate()  # type: ignore[no-untyped-call]
 
     def abandon(self) -> None:
-        """Close this process's copy of the socket, and never send anything on it."""
+        """Close this process's copy of the socket and send nothing on it."""
         self._aborted = True
         self.on_end = None
-        # Not through the transport: its `abort` would take the socket out of the event loop's selector, which
+        # Not through the transport: its `abort` would remove the socket from the event loop's selector, which
         # a child process shares with its parent.
         socket: Any = self._transport.get_extra_info("socket")
         sock: Any = getattr(socket, "_sock", None)
@@ -103,7 +101,7 @@ class DriverConnection(ResettableConnection):
             with suppress(OSError):
                 sock.close()
             if self._loop.is_closed() and getattr(self._transport, "_sock", None) is sock:
-                self._transport._sock = None  # else its end is a warning of a transport that was left open
+                self._transport._sock = None  # else its finalizer warns of an open transport
 
     def _cleanup(self) -> None:
         super()._cleanup()  # type: ignore[no-untyped-call]
@@ -117,12 +115,12 @@ class DriverConnection(ResettableConnection):
                 waiter.set_result(None)
             return
         task: Any = self._loop.create_task(self._cancel(waiter, cancel_waiter))
-        task._log_destroy_pending = False  # at the end of the event loop there is nothing to report
+        task._log_destroy_pending = False  # a task that the end of the event loop leaves over is no error
         self._cancellations.add(task)
 
     async def _cancel(self, waiter: Any, cancel_waiter: Any = None) -> None:
-        """Send the request to cancel, and wait for the end of the statement, as asyncpg does, but not for
-        ever.
+        """Send the request to cancel and wait for the end of the statement, as asyncpg does, but with a time
+        limit.
         """
         try:
             async with asyncio.timeout(self.control_timeout_s):
@@ -133,8 +131,8 @@ class DriverConnection(ResettableConnection):
                 if cancel_waiter is not None:
                     await asyncio.shield(cancel_waiter)
         except asyncio.CancelledError:
-            pass  # what waits for it goes on below
-        except Exception:  # noqa: BLE001 (whatever it is: nobody knows whether the statement still runs)
+            pass  # what waits for this task is released below
+        except Exception:  # noqa: BLE001 (whether the statement still runs is unknown)
             self.terminate()
         finally:
             if not self._loop.is_closed():
@@ -143,11 +141,12 @@ class DriverConnection(ResettableConnection):
                     waiter.set_result(None)
 
     def _clean_tasks(self) -> None:
-        # asyncpg cancels the requests to cancel here. One that connects at that moment is reported as an
-        # exception that was never retrieved; and on the server the statement would go on.
+        # asyncpg cancels the requests to cancel here. A request that is connecting at that moment is reported
+        # as an exception that was never retrieved, and the statement would go on on the server.
         self._cancellations.clear()
 
-    # What one connection finds out of date is so for all: asyncpg asks its own pool to forget it.
+    # A cache that one connection finds out of date is out of date for all. asyncpg notifies only its own
+    # pool.
 
     def _drop_global_statement_cache(self) -> None:
         for connection in {self, *self.siblings}:
@@ -166,13 +165,11 @@ class DirectConnection(DriverConnection):
 
     def get_reset_query(self) -> str:
         own: str = super().get_reset_query()  # type: ignore[no-untyped-call]
-        return f"{own}\n{_MORE}"
+        return f"{own}\n{_EXTRA_RESET}"
 
 
 class SessionPoolerConnection(DirectConnection):
-    """A connection to a pooler that gives each client a server's session: it refuses our settings at the
-    start.
-    """
+    """A connection to a pooler in session mode, which refuses our settings when it is opened."""
 
     __slots__ = ()
 
@@ -181,7 +178,7 @@ class SessionPoolerConnection(DirectConnection):
 
 
 class TransactionPoolerConnection(DriverConnection):
-    """A connection to a pooler in transaction mode: there is no session that a reset would reach."""
+    """A connection to a pooler in transaction mode: there is no session to reset."""
 
     __slots__ = ()
 
@@ -190,33 +187,34 @@ class TransactionPoolerConnection(DriverConnection):
 
 
 def set_settings() -> str:
-    """Return what makes our settings those of the session."""
+    """Return the statements that set our settings in a session."""
     return " ".join(f"set {name} = '{value}';" for name, value in SETTINGS.items())
 
 
 async def is_behind_pooler(connection: Any) -> bool:
-    """Whether something stands between this connection and the server."""
-    # In the simple protocol, the number of rows is all that comes back.
+    """Return whether a pooler is between this connection and the server."""
+    # The simple protocol returns nothing but the number of rows.
     status: str = await connection.execute(is_backend_sql(connection.get_server_pid()))
     return status == "SELECT 0"
 
 
 async def keeps_statements(connection: Any) -> bool:
-    """Whether a pooler in transaction mode looks after its clients' prepared statements: PgBouncer can from
-    1.21 on.
+    """Return whether a pooler in transaction mode handles its clients' prepared statements, as PgBouncer does
+    from 1.21 on.
 
-    One that does gives them names of its own; one that does not hands on ours. The connection has no
-    statement cache.
+    Such a pooler renames them; others pass our names on. The connection has no statement cache.
     """
     async with connection.transaction():
-        await connection.prepare("select", name=_PROBE)
-        status: str = await connection.execute(f"select from pg_prepared_statements where name = '{_PROBE}'")
+        await connection.prepare("select", name=_PROBE_NAME)
+        status: str = await connection.execute(
+            f"select from pg_prepared_statements where name = '{_PROBE_NAME}'"
+        )
         if status == "SELECT 0":
             return True
-        await connection.execute(f"deallocate {_PROBE}")
+        await connection.execute(f"deallocate {_PROBE_NAME}")
         return False
 
 
 def refuses_settings(error: BaseException) -> bool:
-    """Whether this is a pooler's answer to settings that it does not know."""
+    """Return whether this error is a pooler's answer to a setting that it does not know."""
     return isinstance(error, exceptions.ProtocolViolationError) and "startup parameter" in str(error)

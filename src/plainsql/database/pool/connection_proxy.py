@@ -1,7 +1,7 @@
-"""An asyncpg connection in the hands of the user, for as long as a block.
+"""A proxy for an asyncpg connection that the user holds for a block.
 
-Calls of queries use the bare connection. What ``acquire`` and a transaction's ``connection`` hand out is
-asyncpg's own proxy for a connection of a pool, which refuses every use after the block.
+Calls of queries use the bare connection. ``acquire`` and a transaction's ``connection`` hand out asyncpg's
+own proxy for a connection of a pool, which refuses every use after the block.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from asyncpg import exceptions, pool
 __all__ = ["ConnectionProxy"]
 
 _CHANGE_THE_CLIENT = frozenset({"set_type_codec", "set_builtin_type_codec", "reset_type_codec"})
-"""Methods that change how this side reads and writes values."""
+"""Methods that change how this client reads and writes values."""
 
 
 class _Guarding(pool.PoolConnectionProxyMeta):
-    """Makes the methods of the proxy: asyncpg's look at the block's end when they are called, ours also when
-    they are awaited.
+    """Makes the methods of the proxy. asyncpg's check for the block's end when they are called; ours check
+    again when they are awaited.
     """
 
     @staticmethod
@@ -45,25 +45,25 @@ class _Guarding(pool.PoolConnectionProxyMeta):
 
 
 class ConnectionProxy(pool.PoolConnectionProxy, metaclass=_Guarding, wrap=True):
-    """A connection that is yours until the end of the block that it was handed to."""
+    """A connection that is yours until the end of the block that you got it for."""
 
     __slots__ = ("_explain", "_listeners_before", "_loggers")
 
     def __init__(self, connection: Any, explain: Callable[[Exception], BaseException]) -> None:
-        # Not asyncpg's constructor: there is no pool of asyncpg's.
+        # asyncpg's constructor needs a pool of asyncpg's.
         self._con: Any = connection
         self._holder: Any = None
         self._explain = explain
-        """Makes of the driver's error the one to raise."""
+        """Returns the error to raise for one of the driver's."""
         self._loggers = frozenset(connection._query_loggers)
         self._listeners_before = frozenset(connection._termination_listeners)
-        # What listeners are given is this one.
+        # Listeners are called with this proxy.
         connection._proxy = self
         connection.is_suspect = True
 
     def release(self) -> None:
         """End the use of the connection. Statements, cursors and transactions that were made from it end
-        when it goes back to the pool.
+        when the connection is released.
         """
         connection, self._con = self._con, None
         if connection is None:
@@ -72,7 +72,7 @@ class ConnectionProxy(pool.PoolConnectionProxy, metaclass=_Guarding, wrap=True):
             connection._proxy = None
         connection._query_loggers.intersection_update(self._loggers)
         connection._termination_listeners.intersection_update(self._listeners_before)
-        # `reset` tells the server; nobody hears of what arrives before.
+        # The reset unlistens on the server; what arrives before is dropped here.
         connection._listeners.clear()
         connection._log_listeners.clear()
 

@@ -1,4 +1,4 @@
-"""Opens connections to one database: connected, set up and configured within one time limit."""
+"""The connector of one database: it connects and sets up within one time limit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from plainsql.database.pool.keepalive import Keepalive, set_keepalive
 __all__ = ["Connect", "Connector"]
 
 Connect = Callable[..., Awaitable[Any]]
-"""Connects with options of ``asyncpg.connect``."""
+"""Connects with the options of ``asyncpg.connect``."""
 
-_ATTEMPTS = 3
-"""So many times a connection is opened that the server ends before it is set up: it has not refused it."""
+_MAX_ATTEMPTS = 3
+"""A connection is opened so many times if the server ends it before it is set up: that is no refusal."""
 
-_PATIENCE_S = 10.0
-"""Seconds that a rollback, a reset or a farewell may take before the connection is cut: or as many as opening
-one may take, if these are fewer."""
+_MAX_CONTROL_S = 10.0
+"""Seconds that a rollback, a reset or a close may take before the connection is cut; fewer if opening one may
+take fewer."""
 
 
 class Connector:
@@ -41,15 +41,15 @@ class Connector:
     ) -> None:
         self._connect = connect
         self._options = dict(options)
-        """Of ``asyncpg.connect``."""
+        """The options of ``asyncpg.connect``."""
         self._connection_class = connection_class
         self.timeout = timeout
-        """Seconds that a connection may take until it is set up."""
-        self.control_timeout_s = min(_PATIENCE_S, timeout)
+        """Seconds that connecting and setting up may take together."""
+        self.control_timeout_s = min(_MAX_CONTROL_S, timeout)
         self._keepalive = keepalive
         self._set_up = set_up
         self.connections: WeakSet[DriverConnection] = WeakSet()
-        """The connections that are open, those that are being set up included."""
+        """The open connections, with those that are being set up."""
 
     async def open(self) -> DriverConnection:
         """Open a connection.
@@ -63,7 +63,7 @@ class Connector:
                 try:
                     return await self._open()
                 except (exceptions.ConnectionDoesNotExistError, exceptions.InternalClientError):
-                    if attempt == _ATTEMPTS:
+                    if attempt == _MAX_ATTEMPTS:
                         raise
 
     async def _open(self) -> DriverConnection:
@@ -80,7 +80,7 @@ class Connector:
             if self._set_up is not None:
                 await self._set_up(connection)
         except BaseException:
-            # Not `close()`, which waits for the server: it may be its silence that has ended this.
+            # Not `close()`, which waits for the server: its silence may be what ended this.
             connection.terminate()
             raise
         return connection

@@ -1,9 +1,9 @@
-"""``asynccontextmanager`` for blocks inside of other blocks and of streams.
+"""``asynccontextmanager`` for blocks inside other blocks and inside streams.
 
-An event loop that ends closes all asynchronous generators that have begun, at once and in no order. Of a
-stream, that would be the stream and each block that it is in: each would be closed by itself and by the one
-around it, which is an error that asyncio logs. These generators are not made known to the event loop, and end
-with what holds them.
+An event loop that ends closes all asynchronous generators that have begun, all together and in no order. With
+a stream, these would be the stream and each block around it. Each would be closed by itself and by the one
+around it, an error that asyncio logs. These generators are not registered with the event loop, and end with
+the object that holds them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Block(_AsyncGeneratorContextManager[T]):
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)
         try:
-            first = self.gen.__anext__()  # asks for the hooks
+            first = self.gen.__anext__()  # reads the hooks
         finally:
             sys.set_asyncgen_hooks(*hooks)
         del self.args, self.kwds, self.func
@@ -36,7 +36,7 @@ class Block(_AsyncGeneratorContextManager[T]):
 
 
 def asynccontextmanager(function: Callable[P, AsyncIterator[T]]) -> Callable[P, Block[T]]:
-    """Make a factory of context managers of an asynchronous generator function, as contextlib's does."""
+    """Return a factory of context managers for an asynchronous generator function, as contextlib's does."""
 
     @wraps(function)
     def make(*args: P.args, **kwargs: P.kwargs) -> Block[T]:

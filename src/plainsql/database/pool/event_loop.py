@@ -1,8 +1,8 @@
-"""Whether a call runs in the event loop that a pool belongs to, for the price of a comparison.
+"""A check, for the price of a comparison, that a call runs in the event loop of its pool.
 
-``asyncio.get_running_loop`` asks the system for the process's id, up to Python 3.13: that costs more than the
-rest of taking a connection. asyncio's loops have the thread that runs them as ``_thread_id``; and a thread
-runs one loop at a time. So ``loop._thread_id == get_ident()`` says it.
+Up to Python 3.13, ``asyncio.get_running_loop`` gets the process id from the system, which costs more than the
+rest of acquiring a connection. asyncio's loops have the thread that runs them as ``_thread_id``, and a thread
+runs one loop at a time. So ``loop._thread_id == get_ident()`` is the same check.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import asyncio
 from _thread import get_ident
 from typing import Any
 
-__all__ = ["NOWHERE", "whereabouts"]
+__all__ = ["NO_LOOP", "thread_of"]
 
 
-class _Nowhere:
-    """Stands for the event loop of connections that this process may not use: no thread runs it."""
+class _NoLoop:
+    """The event loop of connections that this process may not use: no thread runs it."""
 
     _thread_id = None
 
 
 class _OtherLoop:
-    """An event loop of another kind than asyncio's."""
+    """An event loop that is not asyncio's."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -31,9 +31,9 @@ class _OtherLoop:
         return get_ident() if asyncio._get_running_loop() is self._loop else None
 
 
-NOWHERE: Any = _Nowhere()
+NO_LOOP: Any = _NoLoop()
 
 
-def whereabouts(loop: asyncio.AbstractEventLoop) -> Any:
-    """Return what has a ``_thread_id``, of the thread in which this event loop runs now."""
+def thread_of(loop: asyncio.AbstractEventLoop) -> Any:
+    """Return an object whose ``_thread_id`` is the thread that runs this event loop now."""
     return loop if hasattr(loop, "_thread_id") else _OtherLoop(loop)

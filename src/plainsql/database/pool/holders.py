@@ -1,4 +1,4 @@
-"""Who holds the connections of a database for longer than a call, and what is said when none is left."""
+"""The tasks that hold connections for longer than a call, for the error when none is left."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ _OF_MANY: dict[Use, str] = {
 
 
 class Holders:
-    """The tasks that hold connections, and what each holds them for."""
+    """The tasks that hold connections, and the use of each."""
 
     def __init__(self) -> None:
         self._held: Counter[Holder] = Counter()
 
     def add(self, use: Use) -> Holder:
-        """Take note that the current task holds a connection; the result is for ``remove``."""
+        """Record that the current task holds a connection. Pass the result to ``remove``."""
         try:
             task = asyncio.current_task()
         except RuntimeError:  # a generator that is finalized outside of any task
@@ -76,7 +76,7 @@ class Holders:
         return holder
 
     def remove(self, holder: Holder) -> None:
-        """Forget one connection of a holder."""
+        """Remove one connection of a holder."""
         self._held[holder] -= 1
         if not self._held[holder]:
             del self._held[holder]
@@ -85,7 +85,7 @@ class Holders:
         return self._held.total()
 
     def explain(self, error: PoolTimeoutError) -> None:
-        """Say in an error who holds the connections, and what to do about it."""
+        """Add to an error which uses hold the connections, and what to do about it."""
         by_use: Counter[Use] = Counter()
         for (_, use), number in self._held.items():
             by_use[use] += number
@@ -104,4 +104,4 @@ class Holders:
             )
         else:
             [(use, _)] = by_use.most_common(1)
-            error.hint = _OF_MANY.get(use, "raise max_size, or send less at once")
+            error.hint = _OF_MANY.get(use, "raise max_size, or send less at a time")

@@ -1,4 +1,4 @@
-"""The servers that a URL names: connects to the first one that answers and is of the kind asked for."""
+"""The servers that a URL names: a connection goes to the first suitable one that answers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from plainsql.database.pool.tls import tls_options
 
 __all__ = ["Hosts"]
 
-# What the asynchronous driver cannot do. To connect all the same would be weaker than what was asked for, or
-# something else.
+# Errors after which the next host is tried: it does not answer, ends the connection, or is not ready.
 _PASSED_ON: Final = (
     OSError,
     exceptions.CannotConnectNowError,
     exceptions.ConnectionDoesNotExistError,
     exceptions.InternalClientError,
 )
-"""What makes the next host be tried: it does not answer, ends the connection, or is not ready."""
 
+# Parameters that the asynchronous driver cannot honour. Connecting without them would be weaker than what the
+# URL wants, or different.
 _CANNOT: Final = (
     (
         "channel_binding",
@@ -77,13 +77,13 @@ _CANNOT: Final = (
 
 
 class Hosts:
-    """The servers that a connection may be made to."""
+    """The servers that a connection may lead to."""
 
     def __init__(self, conninfo: Conninfo, *, timeout: float) -> None:
         """Raise ``ConnectError`` if a parameter cannot be honoured."""
         self._conninfo = conninfo
         self._timeout = timeout
-        """Seconds for all servers together: each has its share of what is left."""
+        """Seconds for all servers together. Each gets its share of the rest."""
         self._kind = conninfo["target_session_attrs"] or "any"
         for name, values, why, hint in _CANNOT:
             given = conninfo[name]
@@ -117,10 +117,10 @@ class Hosts:
                 )
 
     async def connect(self, *_: Any, timeout: float | None = None, **options: Any) -> Any:
-        """Connect to the first server that answers and is of the kind asked for.
+        """Connect to the first server that answers and is of the kind that the URL wants.
 
-        ``options`` are those of ``asyncpg.connect`` that the URL does not decide. Raises what connecting to
-        the last one has raised, or ``UnsuitableServerError`` if one answers but none is of that kind.
+        ``options`` are those of ``asyncpg.connect`` that the URL does not decide. Raises the error of the
+        last server, or ``UnsuitableServerError`` if servers answer and none is of that kind.
         """
         addresses = self._conninfo.addresses()
         if self._conninfo["load_balance_hosts"] == "random":
@@ -148,14 +148,14 @@ class Hosts:
         settings: dict[str, str] = options.get("server_settings") or {}
         if conninfo["options"]:
             settings = {"options": conninfo["options"]} | settings
-        # A socket has no TLS, and needs none.
+        # A Unix socket has no TLS and needs none.
         tls = {"ssl": False} if address.is_socket else tls_options(conninfo)
         connect_to: Any = asyncpg.connect  # untyped
         return await connect_to(
             host=address.host,
             port=address.port,
             user=conninfo.user,
-            # Not None: the driver would look for a password by rules of its own.
+            # Not None: the driver would find a password by rules of its own.
             password=address.password,
             database=conninfo.database,
             target_session_attrs=kind,

@@ -1,4 +1,4 @@
-"""Keepalive of TCP connections: a server that has vanished is noticed though no statement has a limit."""
+"""Keepalive of TCP connections, which detects a server that has vanished even if statements have no limit."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Keepalive:
     count: int = 3
     """Probes without an answer before the connection counts as lost."""
     user_timeout_ms: int = 60_000
-    """Milliseconds that what was sent may stay without an acknowledgement; on Linux only."""
+    """Milliseconds that sent data may stay unacknowledged; on Linux only."""
 
 
-# By their names, as not every system has them. macOS calls the first one TCP_KEEPALIVE.
+# By name, because not every system has them. macOS calls the first one TCP_KEEPALIVE.
 _SECONDS = (
     ("idle", ("TCP_KEEPIDLE", "TCP_KEEPALIVE")),
     ("interval", ("TCP_KEEPINTVL",)),
@@ -34,7 +34,7 @@ _SECONDS = (
 
 
 def set_keepalive(transport: Any, keepalive: Keepalive) -> None:
-    """Set the socket options of a connection; Unix sockets and what has no socket are left alone."""
+    """Set the socket options of a TCP connection. Other transports are left as they are."""
     sock: Any = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return

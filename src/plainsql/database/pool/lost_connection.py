@@ -1,9 +1,9 @@
-"""The error of a lost connection: one class, whatever the driver met first.
+"""The error of a lost connection: one class for the four of asyncpg.
 
-asyncpg has four for it. It raises ``ConnectionDoesNotExistError`` if the connection ends while a statement
-runs, with the server's last words behind it if there were any; ``InterfaceError`` if it knows already that
-the connection is closed; and ``InternalClientError`` if the server's farewell stands unread in the buffer.
-The server itself may end a session with an error of severity FATAL.
+asyncpg raises ``ConnectionDoesNotExistError`` if the connection ends while a statement runs, caused by the
+server's last message if there was one. It raises ``InterfaceError`` if it knows the connection as closed, and
+``InternalClientError`` if the server's last message is unread in the buffer. The server itself may end a
+session with an error of severity FATAL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from plainsql.errors import PlainsqlError
 
 __all__ = ["ConnectionLostError", "as_lost", "is_lost", "is_unreadable"]
 
-# The server ends a session, or does not begin one: it is shut down, it crashed, it starts up.
+# The server ends a session or does not begin one: it is shut down, it crashed, it starts up.
 _SHUT_DOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})
 
 _FATAL = frozenset({"FATAL", "PANIC"})
@@ -25,9 +25,9 @@ _FATAL = frozenset({"FATAL", "PANIC"})
 class ConnectionLostError(exceptions.ConnectionDoesNotExistError, exceptions.InterfaceError):
     """The connection is gone: the server, the network or an operator has ended it.
 
-    It is what asyncpg raises in this case, by both of its classes. ``sqlstate`` is the server's if it said
-    why (``57P01`` is a shutdown or ``pg_terminate_backend``), else ``08003``. Its notes say what became of
-    the statement or the transaction.
+    It is of both classes that asyncpg raises in this case. ``sqlstate`` is the server's if it gave a reason
+    (``57P01`` is a shutdown or ``pg_terminate_backend``), else ``08003``. The notes name the outcome of the
+    statement or the transaction.
     """
 
     def __init__(
@@ -52,31 +52,30 @@ def is_lost(error: BaseException) -> bool:
         return True
     if isinstance(error, exceptions.PostgresError):
         if (severity := _severity(error)) is not None:
-            # The server's own. Of the class 08 are also those of servers that it connects to itself.
+            # The server's own error. Class 08 also comes from servers that it connects to itself.
             return severity in _FATAL
         state: str | None = getattr(error, "sqlstate", None)
         return state is not None and (state.startswith("08") or state in _SHUT_DOWN)
     if is_unreadable(error):
         return False
-    # The driver's own state is confused if the server's farewell came just before our statement.
+    # The driver's state is confused if the server's last message came just before our statement.
     lost = ConnectionError | exceptions.InterfaceError | exceptions.InternalClientError
     return isinstance(error, lost) and not isinstance(error, PlainsqlError)
 
 
 def is_unreadable(error: BaseException) -> bool:
-    """Return whether the driver could not make sense of a type: of a composite type without
-    fields it has none.
+    """Return whether the driver could not decode a type: it has no codec for a composite type without
+    fields.
     """
     is_confused = isinstance(error, exceptions.InternalClientError)
     return is_confused and str(error).startswith("type record missing field types")
 
 
 def as_lost(error: BaseException, connection: Any = None) -> BaseException:
-    """Return a ``ConnectionLostError`` for an error that says that the connection is gone, and any other
-    error as it is.
+    """Return a ``ConnectionLostError`` if the error means that the connection is gone, else the error.
 
-    ``connection``: the one that would be gone, if the error may be of something else: of the user's code in
-    a block.
+    ``connection``: the connection in question, if the error may come from elsewhere, such as the user's code
+    in a block.
     """
     if isinstance(error, ConnectionLostError | PlainsqlError):
         return error
@@ -84,17 +83,17 @@ def as_lost(error: BaseException, connection: Any = None) -> BaseException:
     if isinstance(error, exceptions.InternalClientError):
         if not str(error).startswith("cannot switch to state"):
             return error
-        was_sent = False  # the farewell came first, and its end is yet to come
+        was_sent = False  # the server's last message came first, and the end of the connection follows
     elif connection is not None and not connection.is_closed():
         return error
     elif isinstance(error, exceptions.PostgresError):
         if not is_lost(error):
             return error
     elif isinstance(error, exceptions.InterfaceError):
-        # It has no code. "connection is closed", "the underlying connection is closed".
+        # It has no code, only a text: "connection is closed", "the underlying connection is closed".
         if "connection is closed" not in str(error):
             return error
-        # The end of the user's own `async with connection.transaction()` hides the error that led to it.
+        # The end of the user's own `async with connection.transaction()` hides the error that caused it.
         hidden = error.__context__ if "Transaction.__aexit__()" in str(error) else None
         if hidden is not None and is_lost(hidden):
             return as_lost(hidden)
@@ -116,7 +115,7 @@ def as_lost(error: BaseException, connection: Any = None) -> BaseException:
 
 
 def _said_by_server(error: BaseException) -> exceptions.PostgresError | None:
-    """Return the server's own error: it sent one if it has a severity."""
+    """Return the server's own error, if it sent one: it has a severity."""
     for candidate in (error, error.__cause__):
         if isinstance(candidate, exceptions.PostgresError) and _severity(candidate) is not None:
             return candidate

@@ -1,4 +1,4 @@
-"""A pool of connections to one database, opened: behind a pooler or not, and with its codecs."""
+"""The opening of a connection pool: it finds out about a pooler, and sets up codecs."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from plainsql.pooler import Pooler
 __all__ = ["OpenedPool", "open_pool"]
 
 Identify = Callable[[Any], Awaitable[None]]
-"""Asks a connection which server it is on."""
+"""Finds out which server a connection is on."""
 
-_MEASURED = 3
-"""On so many connections the round trip is measured when they open."""
+_MEASURED_CONNECTIONS = 3
+"""The round trip is measured on so many of the first connections."""
 
 
 class OpenedPool(NamedTuple):
-    """The connections of a database, its first ones open."""
+    """The connections of a database, the first of them open."""
 
     pool: ConnectionPool
     pooler: Pooler | None
     round_trip: RoundTrip
-    """What a round trip took on the first connections."""
+    """The time of a round trip on the first connections."""
 
 
 async def open_pool(
@@ -43,14 +43,14 @@ async def open_pool(
     pooler: Pooler | None,
     identify: Identify | None = None,
 ) -> OpenedPool:
-    """Open the first connections of a pool, and find out what stands between it and the server.
+    """Open the first connections of a pool, and find out whether a pooler is in front of the server.
 
-    ``connect`` opens one, with ``options``, which are those of ``asyncpg.connect``; ``timeout`` holds until
-    the first connection is set up, and for each later one. ``keepalive`` among them is a `Keepalive`.
-    ``identify`` is awaited with each connection that is opened, before it serves anybody; not behind a pooler
-    in transaction mode, where a connection is on no one server.
+    ``connect`` opens one with ``options``, those of ``asyncpg.connect`` and a `Keepalive` as ``keepalive``.
+    Their ``timeout`` limits the opening of the first connection, and of each later one. ``identify`` is
+    awaited with each connection before it serves a call; not behind a pooler in transaction mode, where a
+    connection belongs to no one server.
 
-    Raises what opening a connection raises, ``TimeoutError`` where there is none in time.
+    Raises what opening a connection raises, ``TimeoutError`` if there is none in time.
     """
     return await _Opener(connect, options, pool_options, identify).open(pooler)
 
@@ -66,7 +66,7 @@ class _Opener:
         self._connect = connect
         self._identify = identify
         self._options = dict(options)
-        """Of ``asyncpg.connect``."""
+        """The options of ``asyncpg.connect``."""
         self._timeout: float = self._options.pop("timeout")
         self._keepalive: Keepalive = self._options.pop("keepalive", Keepalive())
         self._pool_options = pool_options
@@ -102,12 +102,13 @@ class _Opener:
 
         async def check(connection: Any) -> None:
             nonlocal checked
-            # Each is asked: the address may lead to a pooler now, where sessions carry no tenant.
+            # Each connection is checked: the address may lead to a pooler now, whose sessions carry no
+            # tenant.
             if await session.is_behind_pooler(connection):
                 if not checked:
                     raise _BehindPoolerError
                 raise ConnectError(
-                    "a pooler stands before the server now, and did not when the database was connected",
+                    "there is a pooler in front of the server now, which was not there at 'connect'",
                     hint="connect again, or say pooler='transaction'",
                 )
             checked = True
@@ -131,10 +132,10 @@ class _Opener:
             await codecs.install(connection)
             if self._identify is not None and connection_class is not session.TransactionPoolerConnection:
                 await self._identify(connection)
-            if round_trip.measurements < _MEASURED:
+            if round_trip.measurements < _MEASURED_CONNECTIONS:
                 began = perf_counter()
                 await connection.execute("select")
-                round_trip.measured(perf_counter() - began)
+                round_trip.record(perf_counter() - began)
 
         pool = ConnectionPool(self._connector(connection_class, set_up, **options), **self._pool_options)
         await pool.open()
@@ -165,4 +166,4 @@ class _Opener:
 
 
 class _BehindPoolerError(Exception):
-    """What answers is not the server itself."""
+    """The server is behind a pooler."""

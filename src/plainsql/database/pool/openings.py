@@ -1,4 +1,4 @@
-"""Connections that are being opened: in tasks of their own, again after a pause when the server refuses."""
+"""Connections that are being opened, in tasks of their own, with pauses while the server refuses."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from plainsql.database.pool.connector import Connector
 
 __all__ = ["Openings", "is_lasting"]
 
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 1.0
+_MIN_PAUSE_S = 0.05
+_MAX_PAUSE_S = 1.0
 _FINISH_S = 1.0
+"""Seconds that openings in progress may take when the pool is closed."""
 
-# The server is full (53), is starting up or shutting down (57); something on the way is (08).
-_PASSING = ("53", "57", "08")
+# The server is full (53), starting up or shutting down (57); the connection to it failed (08).
+_TEMPORARY_CLASSES = ("53", "57", "08")
 
 
 def is_lasting(error: Exception) -> bool:
-    """Whether opening a connection will fail as long as nobody changes a setting: a password, a certificate,
-    the kind of server. A server or pooler that is full, and a network that fails, are so for a while.
+    """Return whether opening a connection will fail until a setting is changed: a password, a certificate,
+    the kind of server. A server or pooler that is full, and a network that fails, are temporary.
     """
     if isinstance(error, exceptions.PostgresError):
         state: str | None = getattr(error, "sqlstate", None)
-        return state is None or not state.startswith(_PASSING)
+        return state is None or not state.startswith(_TEMPORARY_CLASSES)
     return isinstance(error, ssl.SSLError | UnsuitableServerError) or not isinstance(error, OSError)
 
 
@@ -50,16 +51,16 @@ class Openings:
         self._on_opened = opened
         self._on_failed = failed
         self._wanted = wanted
-        """Says how many connections should be opened, beside those that are being opened."""
+        """Returns how many more connections should be opened."""
         self.in_progress = 0
         self.refused: Exception | None = None
-        """Why the last connection could not be opened. Until one can be, one is tried at a time."""
+        """The error of the last opening. Until one succeeds, one at a time is tried."""
         self._pause_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def open_wanted(self) -> None:
-        """Open as many connections as are wanted, or, while the server refuses, one at a time with pauses."""
+        """Open as many connections as are wanted; one at a time, with pauses, while the server refuses."""
         if self.refused is None:
             self._pause_s = 0.0
             if self._timer is not None:
@@ -68,12 +69,12 @@ class Openings:
             for _ in range(self._wanted()):
                 self._start()
         elif self._timer is None and not self.in_progress and self._wanted() > 0:
-            self._pause_s = min(self._pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-            # Some jitter: the pools of other processes are refused at the same moment.
+            self._pause_s = min(self._pause_s * 2 or _MIN_PAUSE_S, _MAX_PAUSE_S)
+            # Jitter: the pools of other processes are refused at the same moment.
             self._timer = self._loop.call_later(self._pause_s * random.uniform(0.5, 1.0), self._try_again)
 
     async def open(self, number: int) -> None:
-        """Open so many connections, or as many as can be opened."""
+        """Open so many connections, or as many of them as can be opened."""
         tasks = [self._start() for _ in range(number)]
         try:
             await asyncio.wait(tasks)
@@ -82,9 +83,10 @@ class Openings:
                 task.cancel()
 
     def finish(self) -> None:
-        """Open no more; give up what is under way if it is not soon done.
+        """Open no more, and cancel the openings in progress if they are not done soon.
 
-        Not at once: asyncpg reports what is cancelled while it connects as an exception never retrieved.
+        Not immediately: asyncpg reports a connection that is cancelled while it connects as an exception that
+        was never retrieved.
         """
         if self._timer is not None:
             self._timer.cancel()
@@ -92,7 +94,7 @@ class Openings:
             self._loop.call_later(_FINISH_S, self.stop)
 
     def stop(self) -> None:
-        """Give up all that is under way."""
+        """Cancel the openings in progress."""
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -101,14 +103,14 @@ class Openings:
     def _try_again(self) -> None:
         self._timer = None
         if self._wanted() <= 0:
-            self.refused = None  # nobody waits: the next one begins at once
+            self.refused = None  # no call waits: the next opening begins immediately
         elif not self.in_progress:
             self._start()
 
     def _start(self) -> Any:
         self.in_progress += 1
         task: Any = self._loop.create_task(self._open())
-        task._log_destroy_pending = False  # at the end of the event loop there is nothing to report
+        task._log_destroy_pending = False  # a task that the end of the event loop leaves over is no error
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task

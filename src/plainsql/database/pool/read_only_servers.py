@@ -1,8 +1,8 @@
-"""Servers that refuse writes: after a failover connections may still lead to the former primary.
+"""Read-only servers: after a failover connections may still lead to the former primary.
 
-The former primary lives on as a standby or is made read-only, and nothing ends the connections to it. A write
-that such a server refuses is the first sign. It closes all connections that were opened before it, so that
-the next ones find the primary of now.
+The former primary lives on as a standby or is made read-only, and nothing ends the connections to it. The
+first sign is a write that such a server refuses. Then all connections that were opened before are discarded,
+so that the next ones find the current primary.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any
 from asyncpg import exceptions
 
 from plainsql.database.pool.commit_outcome import add_note
-from plainsql.database.pool.connection_pool import ConnectionPool, PooledConnection
+from plainsql.database.pool.connection_pool import ConnectionPool
+from plainsql.database.pool.pooled_connection import PooledConnection
 
 __all__ = ["ReadOnlyServers", "explain_refusal", "is_refusal"]
 
-_PAUSE_S = 5.0
-"""Seconds between two retirements: a server that is read-only for good is not connected to all the time."""
+_DISCARD_PAUSE_S = 5.0
+"""Seconds between two discards of connections: a server that stays read-only is not reconnected to all the
+time."""
 
 _REFUSED = (
     "the server is read-only: it is a standby, or default_transaction_read_only is on; "
@@ -27,12 +29,12 @@ _REFUSED = (
 _REPLACED = "the connections to it are replaced: run the transaction again, as 'db.retry' does"
 
 
-# A hot standby takes no serializable transaction: as it is asked for, or by default.
+# A hot standby refuses serializable transactions, explicit ones and by default.
 _NOT_SERIALIZABLE = frozenset({"call_enum_check_hook", "GetSerializableTransactionSnapshot"})
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Return whether this may be a refusal for being a standby, or read-only: the statement was not
+    """Return whether this error may mean that the server is a standby or read-only. The statement was not
     executed.
     """
     if isinstance(error, exceptions.FeatureNotSupportedError):
@@ -41,14 +43,12 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def is_refused_by_server(error: BaseException, connection: Any) -> bool:
-    """Return whether a statement was refused because of the server, and not because its transaction was
-    asked to be read-only.
-    """
+    """Return whether the server itself refused a statement, and not the read-only mode of its transaction."""
     if not is_refusal(error):
         return False
     if connection.is_closed():
         return True
-    # The server reports both. A pooler may keep them to itself.
+    # The server reports both settings. A pooler may not pass them on.
     settings = connection.get_settings()
     standby: str | None = getattr(settings, "in_hot_standby", None)
     if isinstance(error, exceptions.FeatureNotSupportedError):
@@ -58,27 +58,27 @@ def is_refused_by_server(error: BaseException, connection: Any) -> bool:
 
 
 class ReadOnlyServers:
-    """Retires connections to servers that turn out to be read-only."""
+    """Discards connections to servers that turn out to be read-only."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
         self._retired_at = float("-inf")
 
     def refused(self, error: BaseException, pooled: PooledConnection) -> bool:
-        """Retire what leads to the server that refused a write as read-only; return whether this connection
-        is among what is retired, so that a new one may lead to another server.
+        """Discard the connections to a server that refused a write as read-only. Return whether this
+        connection is among them, so that a new one may lead to another server.
         """
         if not is_refused_by_server(error, pooled.connection):
             return False
         now = monotonic()
-        if now - self._retired_at >= _PAUSE_S:
+        if now - self._retired_at >= _DISCARD_PAUSE_S:
             self._retired_at = now
             self._pool.discard_before(now)
         return pooled.born < self._retired_at
 
 
 def explain_refusal(error: BaseException, connection: Any, *, replaced: bool) -> None:
-    """Add to the error of a refused write what to do, if it was the server that refused."""
+    """Add to the error of a refused write what to do, if the server itself refused it."""
     if is_refused_by_server(error, connection):
         add_note(error, _REFUSED)
         if replaced:

@@ -1,4 +1,4 @@
-"""Resets of a session: to what it began with, or, if that cannot be had, to a closed connection."""
+"""A connection that can reset its session, or raises if only closing the connection would."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asyncpg import exceptions
 
 __all__ = ["ResettableConnection", "may_alter_statements"]
 
-# asyncpg's names of prepared statements. Others are the user's, of `prepare` or `Connection.prepare(name=)`.
+# asyncpg's names of prepared statements. Other names are the user's: `prepare`, `Connection.prepare(name=)`.
 _OWN = "__asyncpg_"
 
 _STATEMENTS = re.compile(r"\b(?:prepare|deallocate|discard)\b", re.IGNORECASE)
@@ -23,9 +23,9 @@ def may_alter_statements(sql: str) -> bool:
 
 
 class ResettableConnection(asyncpg.Connection):
-    """A connection of the pool that knows what a reset query does not undo.
+    """A connection that notices what a reset query does not undo.
 
-    ``DISCARD ALL`` would undo more, and drop the statements that make the next calls fast.
+    ``DISCARD ALL`` would undo more, but drop the statements that make the next calls fast.
     """
 
     __slots__ = ("is_altered", "is_suspect")
@@ -33,13 +33,13 @@ class ResettableConnection(asyncpg.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_altered = False
-        """True if this side was changed: a codec for a type."""
+        """True if this client was changed: a codec of a type."""
         self.is_suspect = False
         """True if prepared statements may have been added or dropped since the last reset."""
 
     async def _cleanup_stmts(self) -> None:
-        """Close the statements that nobody needs any more, within the connection's time limit: asyncpg's own
-        waits without one for a network that is silent.
+        """Close the statements that are not needed any more, within the connection's time limit. asyncpg's
+        own method waits without a limit if the network is silent.
         """
         unneeded, self._stmts_to_close = self._stmts_to_close, set()
         protocol: Any = self._protocol
@@ -48,8 +48,8 @@ class ResettableConnection(asyncpg.Connection):
             await protocol.close_statement(statement, limit_s)
 
     async def reset(self, *, timeout: float | None = None) -> None:
-        """Make the session what it was at the beginning. Raises if it cannot be made so: the connection must
-        be closed then.
+        """Reset the session to what it began with. Raises if that is impossible: then the connection must be
+        closed.
         """
         if self.is_altered:
             raise exceptions.InterfaceError("the connection reads and writes types in ways of its own")

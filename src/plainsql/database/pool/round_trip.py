@@ -6,7 +6,7 @@ __all__ = ["RoundTrip"]
 
 
 class RoundTrip:
-    """The least time in which a statement was answered: one round trip, and hardly any work."""
+    """The least time in which a statement was answered: one round trip and hardly any work."""
 
     __slots__ = ("measurements", "statement_s")
 
@@ -14,7 +14,7 @@ class RoundTrip:
         self.measurements = 0
         self.statement_s = float("inf")
 
-    def measured(self, elapsed_s: float) -> None:
-        """Take note of a statement."""
+    def record(self, elapsed_s: float) -> None:
+        """Record the time of a statement."""
         self.measurements += 1
         self.statement_s = min(self.statement_s, elapsed_s)

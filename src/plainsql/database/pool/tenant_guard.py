@@ -10,22 +10,22 @@ from plainsql.tenancy import is_visible_sql, no_tenant, secured
 __all__ = ["TenantGuard"]
 
 
-_IS_VISIBLE = is_visible_sql("$1", "$2")
+_IS_VISIBLE_SQL = is_visible_sql("$1", "$2")
 
 
 class TenantGuard:
-    """Refuses the queries that row-level security answers with nothing, because no tenant is set.
+    """Refuses a query if row-level security would return nothing because no tenant is set.
 
-    Nothing is what a table without rows answers too: a caller who forgot the tenant would never know.
+    An empty table returns nothing as well: a caller that forgot the tenant would never notice.
     """
 
     def __init__(self, setting: str) -> None:
         self._setting = setting
         self._open: set[str] = set()
-        """Queries that see something without a tenant: by the role, which stays."""
+        """The queries that return rows without a tenant, because of the role, which does not change."""
 
     def knows(self, query: CompiledQuery[Any, Any]) -> bool:
-        """Whether the query has been found to see something without a tenant."""
+        """Return whether the query is known to return rows without a tenant."""
         return query.name in self._open
 
     async def check(
@@ -36,18 +36,18 @@ class TenantGuard:
         lasting: bool = True,
         lasting_setting: bool = True,
     ) -> None:
-        """Raise ``TenantError`` where the query's tables are closed to this session.
+        """Raise ``TenantError`` if the query's tables are closed to this session.
 
-        ``lasting``: whether the session's role and settings are those that every session begins with; not
-        where a transaction may have changed them for itself. ``lasting_setting``: the same of a tenant that
-        is set; not behind a pooler, where it may be what another program has left.
+        ``lasting``: the session has the role and settings that every session begins with; false if a
+        transaction may have changed them. ``lasting_setting``: the same of a tenant that is set; false behind
+        a pooler, where another program may have set it.
         """
         if query.name in self._open:
             return
         tables = secured(query.row_security, self._setting)
         is_set, is_open = False, True
         if tables:
-            is_set, is_open = await connection.fetchrow(_IS_VISIBLE, tables, self._setting)
+            is_set, is_open = await connection.fetchrow(_IS_VISIBLE_SQL, tables, self._setting)
         if is_set or is_open:
             if lasting and (is_open or lasting_setting):
                 self._open.add(query.name)

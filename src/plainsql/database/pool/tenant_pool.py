@@ -19,11 +19,12 @@ from asyncpg import exceptions
 from plainsql.connect_errors import cannot_connect
 from plainsql.database.pool.call import Call
 from plainsql.database.pool.commit_outcome import CommitOutcome, add_note, may_run_again, note_of_statement
-from plainsql.database.pool.connection_pool import ConnectionPool, PooledConnection
+from plainsql.database.pool.connection_pool import ConnectionPool
 from plainsql.database.pool.connection_proxy import ConnectionProxy
 from plainsql.database.pool.contexts import asynccontextmanager
 from plainsql.database.pool.holders import Holders, Use
 from plainsql.database.pool.lost_connection import ConnectionLostError, as_lost, is_lost
+from plainsql.database.pool.pooled_connection import PooledConnection
 from plainsql.database.pool.read_only_servers import ReadOnlyServers, explain_refusal, is_refusal
 from plainsql.database.pool.resettable_connection import may_alter_statements
 from plainsql.database.pool.tenant_guard import TenantGuard
@@ -113,7 +114,7 @@ class TenantPool:
     async def borrow(self, use: Use, *, read_only: bool = False) -> AsyncIterator[PooledConnection]:
         """Acquire a connection for a block, and reset it afterwards.
 
-        ``read_only``: the block has asked for a transaction that refuses writes.
+        ``read_only``: the block is a transaction that refuses writes.
         """
         pooled = await self._acquire()
         holders = self._pool.holders
@@ -217,8 +218,8 @@ class TenantPool:
     ) -> T:
         """Run the work of a call on a connection.
 
-        Run it a second time if the connection was lost and the statement changes nothing or was not sent, or
-        if a server refused it that is read-only now.
+        Run it a second time if the connection was lost and the statement changes nothing or was not sent.
+        The same if the server refused it because it is read-only now.
         """
         connections = self._connections
         read_only = query.read_only

@@ -1,4 +1,4 @@
-"""TLS as a connection's parameters ask for it."""
+"""The TLS options of a connection, made from its parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VERSIONS: Final = {
     "tlsv1.3": ssl.TLSVersion.TLSv1_3,
 }
 
-# asyncpg makes the context of connections that need not have TLS, from these.
+# asyncpg itself makes the context of connections for which TLS is optional, from these parameters.
 _OF_ASYNCPG: Final = (
     *("sslcert", "sslkey", "sslpassword", "sslcrl"),
     *("ssl_min_protocol_version", "ssl_max_protocol_version"),
@@ -88,7 +88,7 @@ def _load_roots(context: ssl.SSLContext, conninfo: Conninfo, mode: str) -> None:
     file = Path(given) if given else _of_user("root.crt")
     if not given and not _exists(file):
         if mode == "require":
-            # As libpq has it: encrypted, and anyone's certificate will do.
+            # As in libpq: encrypted, with any certificate.
             context.verify_mode = ssl.CERT_NONE
             return
         raise ConnectError(

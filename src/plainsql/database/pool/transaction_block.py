@@ -1,7 +1,7 @@
-"""A transaction or savepoint on a connection: commit_begun, and at its end committed or rolled back.
+"""A transaction or savepoint on a connection as a block: begun, and at its end committed or rolled back.
 
 Not asyncpg's ``async with``: if the connection is gone, its end raises an ``InterfaceError`` that hides the
-error that says so.
+original error.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def block(
     read_only: bool = False,
     deferrable: bool = False,
 ) -> AbstractAsyncContextManager[None]:
-    """Run a block of code in a transaction, or, without ``ending``, in a savepoint.
+    """Run a block in a transaction, or in a savepoint if ``outcome`` is None.
 
-    Raises ``ValueError`` for an isolation that there is not.
+    Raises ``ValueError`` for an unknown isolation level.
     """
     transaction = connection.transaction(isolation=isolation, readonly=read_only, deferrable=deferrable)
     return _run(connection, transaction, outcome)
@@ -44,7 +44,7 @@ async def _run(connection: Any, transaction: Any, outcome: CommitOutcome | None)
         yield
     except BaseException as error:
         _end_use(connection, transaction, outcome)
-        # A cancellation must not wait for the server: the pool rolls back what comes back to it like that.
+        # A cancellation must not wait for the server: the pool rolls back when the connection is released.
         if isinstance(error, Exception) or outcome is None:
             await _roll_back(connection, transaction, is_savepoint=outcome is None)
         raise
@@ -55,8 +55,8 @@ async def _run(connection: Any, transaction: Any, outcome: CommitOutcome | None)
 
 
 def _end_use(connection: Any, transaction: Any, outcome: CommitOutcome | None) -> None:
-    """End what was made on the connection in a transaction: statements, cursors, transactions. What is
-    executed after the block, before or after the commit, would not be part of it.
+    """End what was made on the connection inside the transaction: statements, cursors, transactions. What
+    they execute after the block, before or after the commit, would not be part of it.
     """
     if outcome is not None:
         connection._pool_release_ctr += 1
@@ -64,7 +64,7 @@ def _end_use(connection: Any, transaction: Any, outcome: CommitOutcome | None) -
 
 
 async def _roll_back(connection: Any, transaction: Any, *, is_savepoint: bool) -> None:
-    """Roll back; the error that is on its way says more than one of the rollback."""
+    """Roll back. The original error says more than an error of the rollback."""
     if connection.is_closed():
         return
     try:
@@ -72,7 +72,7 @@ async def _roll_back(connection: Any, transaction: Any, *, is_savepoint: bool) -
             await transaction.rollback()
     except BaseException as error:
         if is_savepoint or isinstance(error, TimeoutError):
-            # The outer transaction must not commit what the savepoint has left.
+            # The outer transaction must not commit what the savepoint left.
             connection.terminate()
         if not isinstance(error, _FAILED):
             raise

@@ -1,4 +1,4 @@
-"""The calls that wait for a connection: first come, first served, each for a limited time."""
+"""The queue of calls that wait for a connection: first come, first served, each with a time limit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 __all__ = ["Waiters"]
 
-_MOMENT_S = 0.001
-"""Seconds: finer is no loop's clock."""
+_TIMER_PRECISION_S = 0.001
+"""Seconds: no event loop's clock is more precise."""
 
 
 class Waiters:
@@ -22,14 +22,14 @@ class Waiters:
         self._loop = loop
         self._timeout = timeout
         self._expired = expired
-        """Makes the error of a call whose time is up."""
+        """Returns the error of a call whose time is up."""
         self.futures: OrderedDict[asyncio.Future[Any], float] = OrderedDict()
-        """Those who wait, and until when: in the order of both, as all wait equally long."""
+        """The waiting calls and their deadlines, in the order of both, as all wait equally long."""
         self._clock: asyncio.TimerHandle | None = None
-        """One clock for all who wait: one for each would cost more than the rest of the waiting."""
+        """One timer for all waiting calls: one for each would cost more than the rest of the waiting."""
 
     def add(self) -> asyncio.Future[Any]:
-        """Add a call; the future brings what it waits for, or its error."""
+        """Add a call. The future gets what it waits for, or its error."""
         future: asyncio.Future[Any] = self._loop.create_future()
         deadline = 0.0
         if self._timeout is not None:
@@ -40,14 +40,14 @@ class Waiters:
         return future
 
     def withdraw(self, future: asyncio.Future[Any]) -> Any | None:
-        """Take out a call that was cancelled; return what it was given in the very same moment."""
+        """Remove a call that was cancelled. Return what it got in the same moment, if anything."""
         self.futures.pop(future, None)
         if future.done() and not future.cancelled() and future.exception() is None:
             return future.result()
         return None
 
     def hand_over(self, given: Any) -> bool:
-        """Give something to the call that waits longest, if there is one."""
+        """Give something to the call that has waited longest, if there is one."""
         while self.futures:
             future, _ = self.futures.popitem(last=False)
             if not future.done():
@@ -56,14 +56,14 @@ class Waiters:
         return False
 
     def fail(self, error: Callable[[], Exception]) -> None:
-        """End all waits, each with an error of its own: a traceback and notes belong to one call."""
+        """Fail all waiting calls, each with an error of its own: a traceback and notes belong to one call."""
         while self.futures:
             future, _ = self.futures.popitem(last=False)
             if not future.done():
                 future.set_exception(error())
 
     def fail_first(self, error: Exception) -> None:
-        """End the longest wait."""
+        """Fail the call that has waited longest."""
         while self.futures:
             future, _ = self.futures.popitem(last=False)
             if not future.done():
@@ -71,7 +71,7 @@ class Waiters:
                 return
 
     def stop(self) -> None:
-        """Stop the clock."""
+        """Cancel the timer."""
         if self._clock is not None:
             self._clock.cancel()
 
@@ -80,8 +80,8 @@ class Waiters:
         now = self._loop.time()
         while self.futures:
             future, deadline = next(iter(self.futures.items()))
-            # The clock may go off a moment early, as all of a loop's do.
-            if deadline > now + _MOMENT_S:
+            # An event loop's timer may fire a moment early.
+            if deadline > now + _TIMER_PRECISION_S:
                 self._clock = self._loop.call_at(deadline, self._expire)
                 return
             del self.futures[future]

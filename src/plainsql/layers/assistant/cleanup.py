@@ -13,7 +13,7 @@ from plainsql.query import Args, NullError, bounded, count, many
 __all__ = ["conversations", "events", "message_history", "notes", "tenants", "users"]
 
 
-@count("assistant.cleanup.conversations", "sql/assistant/cleanup/conversations.sql", 13, """\
+@count("assistant.cleanup.conversations", "sql/assistant/cleanup/conversations.sql", 14, """\
 with
 doomed as (
   select d.id
@@ -41,8 +41,9 @@ def conversations(*, days: int = 30, limit: int = 1000) -> Args:
     One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
     audit log keeps the deleted rows.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -55,7 +56,7 @@ def conversations(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.events", "sql/assistant/cleanup/events.sql", 12, """\
+@count("assistant.cleanup.events", "sql/assistant/cleanup/events.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -81,8 +82,9 @@ def events(*, days: int = 30, limit: int = 1000) -> Args:
     One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
     audit log keeps the deleted rows.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -95,7 +97,7 @@ def events(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.message_history", "sql/assistant/cleanup/message_history.sql", 12, """\
+@count("assistant.cleanup.message_history", "sql/assistant/cleanup/message_history.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -121,8 +123,9 @@ def message_history(*, days: int = 30, limit: int = 1000) -> Args:
     One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
     audit log keeps the deleted rows.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -135,7 +138,7 @@ def message_history(*, days: int = 30, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("assistant.cleanup.notes", "sql/assistant/cleanup/notes.sql", 12, """\
+@count("assistant.cleanup.notes", "sql/assistant/cleanup/notes.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -161,8 +164,9 @@ def notes(*, days: int = 30, limit: int = 1000) -> Args:
     One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
     audit log keeps the deleted rows.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.
@@ -206,8 +210,8 @@ def tenants() -> Args:
     It needs a role that row-level security does not restrict. All rows of a tenant depend on its
     users.
 
-    The recursive query steps through the index from one tenant to the next, however many users each
-    tenant has.
+    Implementation: the recursive query steps through the index from one tenant to the next, however
+    many users each tenant has.
 
     Reads assistant.users.
     SQL: sql/assistant/cleanup/tenants.sql
@@ -215,7 +219,7 @@ def tenants() -> Args:
     return ()
 
 
-@count("assistant.cleanup.users", "sql/assistant/cleanup/users.sql", 13, """\
+@count("assistant.cleanup.users", "sql/assistant/cleanup/users.sql", 14, """\
 with
 doomed as (
   select d.id
@@ -246,8 +250,9 @@ def users(*, days: int = 30, limit: int = 1000) -> Args:
     One batch: repeat it until it deletes none. Rows that another run has locked are skipped. The
     audit log keeps the deleted rows.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

@@ -289,7 +289,7 @@ def get_by_session_id(*, session_id: str) -> Args:
     return (session_id,)
 
 
-@one[Conversation]("assistant.conversations.get_or_start", "sql/assistant/conversations/get_or_start.sql", 9, """\
+@one[Conversation]("assistant.conversations.get_or_start", "sql/assistant/conversations/get_or_start.sql", 10, """\
 with
 known as (
   select
@@ -353,8 +353,9 @@ def get_or_start(*, session_id: str, user_id: int) -> Args:
 
     An existing conversation stays as it is, closed or not.
 
-    Any number of calls can race: each gets exactly one row. The comment of
-    users/get_or_create_from_telegram.sql explains how.
+    Any number of calls can race: each gets exactly one row.
+
+    Implementation: see users/get_or_create_from_telegram.sql.
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -478,7 +479,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.conversations.purge_deleted", "sql/assistant/conversations/purge_deleted.sql", 12, """\
+@count_("assistant.conversations.purge_deleted", "sql/assistant/conversations/purge_deleted.sql", 13, """\
 with
 doomed as (
   select d.id
@@ -506,8 +507,9 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
     another has locked.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.conversations.
@@ -574,9 +576,9 @@ def soft_delete(*, id: int) -> Args:
 
     No read returns it until it is restored.
 
-    It is locked first, as strongly as the update needs. A transaction that holds a weaker lock,
-    because it adds a message, and then changes the conversation would otherwise deadlock with this
-    one.
+    Implementation: the conversation is locked first, as strongly as the update needs. A transaction
+    that holds a weaker lock, because it adds a message, and then changes the conversation would
+    otherwise deadlock with this one.
 
     Reads assistant.conversations.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.

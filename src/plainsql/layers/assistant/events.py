@@ -170,8 +170,8 @@ def by_date_range(
     The range includes its start and excludes its end. An event that began before the range and has
     not ended is included. For the next page, pass the last row's start_datetime and id.
 
-    There are two arms so that each can use an index. An event of a day at most began no earlier than
-    a day before the range; the few longer ones have an index on their end.
+    Implementation: there are two arms, so that each can use an index. An event of a day at most
+    began no earlier than a day before the range; the few longer ones have an index on their end.
 
     limit: 1..1000, 200 by default.
     Reads assistant.events.
@@ -742,8 +742,8 @@ def occurrences(
     A row has the begin and end of the occurrence, and the event. The range includes its start and
     excludes its end. For the next page, pass the last row's begins_at and id.
 
-    Recurring events are few, and are expanded one by one. Of the others, those are read that begin
-    in the range, or that began before it and have not ended: see by_date_range.
+    Implementation: recurring events are few, and are expanded one by one. Of the others, those are
+    read that begin in the range, or that began before it and have not ended: see by_date_range.
 
     limit: 1..1000, 200 by default.
     Reads assistant.events, assistant.users.
@@ -785,7 +785,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.events.purge_deleted", "sql/assistant/events/purge_deleted.sql", 11, """\
+@count_("assistant.events.purge_deleted", "sql/assistant/events/purge_deleted.sql", 12, """\
 with
 doomed as (
   select d.id
@@ -811,8 +811,9 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
     another has locked.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.events.

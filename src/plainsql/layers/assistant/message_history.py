@@ -150,7 +150,7 @@ def add_message(
     A conversation that does not exist or is deleted is refused (foreign key violation). A closed
     conversation stays closed.
 
-    It is one statement, so that no reader sees one change without the other.
+    Implementation: it is one statement, so that no reader sees one change without the other.
 
     Reads assistant.conversations, assistant.message_history.
     Writes assistant.audit_log, assistant.conversations, assistant.message_history.
@@ -500,7 +500,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.message_history.purge_deleted", "sql/assistant/message_history/purge_deleted.sql", 11, """\
+@count_("assistant.message_history.purge_deleted", "sql/assistant/message_history/purge_deleted.sql", 12, """\
 with
 doomed as (
   select d.id
@@ -526,8 +526,9 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
     another has locked.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.message_history.

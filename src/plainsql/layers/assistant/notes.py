@@ -131,8 +131,8 @@ def by_tags(
     If match_all is false, one of the tags is enough. For the next page, pass the last row's
     created_at and id.
 
-    The function looks the tags up in an index, which a query under row-level security cannot use:
-    see the migration 0008_search.
+    Implementation: the function looks the tags up in an index, which a query under row-level
+    security cannot use: see the migration 0008_search.
 
     limit: 1..200, 50 by default.
     Reads assistant.notes.
@@ -511,7 +511,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.notes.purge_deleted", "sql/assistant/notes/purge_deleted.sql", 11, """\
+@count_("assistant.notes.purge_deleted", "sql/assistant/notes/purge_deleted.sql", 12, """\
 with
 doomed as (
   select d.id
@@ -537,8 +537,9 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
     another has locked.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.notes.
@@ -655,9 +656,9 @@ def search(
     The marks are put into the text as it was written. To show it as HTML, pass marks that occur in
     no text, escape the result, and replace the marks by tags.
 
-    The function looks the words up in an index, which a query under row-level security cannot use:
-    see the migration 0008_search. Only the notes of the page are marked, because marking costs more
-    than finding.
+    Implementation: the function looks the words up in an index, which a query under row-level
+    security cannot use: see the migration 0008_search. Only the notes of the page are marked,
+    because marking costs more than finding.
 
     limit: 1..200, 20 by default.
     Reads assistant.notes, assistant.users.

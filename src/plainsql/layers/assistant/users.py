@@ -197,7 +197,7 @@ def get_by_telegram_id(*, telegram_id: int) -> Args:
     return (telegram_id,)
 
 
-@one[User]("assistant.users.get_or_create_from_telegram", "sql/assistant/users/get_or_create_from_telegram.sql", 15, """\
+@one[User]("assistant.users.get_or_create_from_telegram", "sql/assistant/users/get_or_create_from_telegram.sql", 17, """\
 with
 known as (
   select
@@ -274,10 +274,12 @@ def get_or_create_from_telegram(
 
     An existing user is not changed. A soft-deleted user who comes back gets a new row.
 
-    Any number of calls can race: each gets exactly one row. A known user, the usual case, is only
-    read; a new one is inserted. If another call has inserted the same user since this statement
-    began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
-    update" waits for that call, locks its row and returns it.
+    Any number of calls can race: each gets exactly one row.
+
+    Implementation: a known user, the usual case, is only read; a new one is inserted. If another
+    call has inserted the same user since this statement began, "known" cannot see its row, and "on
+    conflict do nothing" would return no row at all. "do update" waits for that call, locks its row
+    and returns it.
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
@@ -398,7 +400,7 @@ def purge(*, id: int) -> Args:
     return (id,)
 
 
-@count_("assistant.users.purge_deleted", "sql/assistant/users/purge_deleted.sql", 11, """\
+@count_("assistant.users.purge_deleted", "sql/assistant/users/purge_deleted.sql", 12, """\
 with
 doomed as (
   select d.id
@@ -428,8 +430,9 @@ def purge_deleted(*, before: datetime, limit: int = 1000) -> Args:
     One batch: repeat it until it returns 0. Workers can run it in parallel: each skips the rows that
     another has locked.
 
-    No order: with one, the security barrier view would read, sort and lock all rows. The ids go into
-    an array, so that rows are found by primary key whatever number the planner estimates.
+    Implementation: there is no order by, because with one the security barrier view would read, sort
+    and lock all rows. The ids go into an array, so that rows are found by primary key whatever
+    number the planner estimates.
 
     limit: 1..10000, 1000 by default.
     Reads assistant.users.
@@ -501,9 +504,9 @@ def soft_delete(*, id: int) -> Args:
 
     No read returns them until the user is restored.
 
-    The user is locked first, as strongly as the update needs. A transaction that holds a weaker
-    lock, because it adds a row of the user, and then changes the user would otherwise deadlock with
-    this one.
+    Implementation: the user is locked first, as strongly as the update needs. A transaction that
+    holds a weaker lock, because it adds a row of the user, and then changes the user would otherwise
+    deadlock with this one.
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.
@@ -614,8 +617,8 @@ def update_preferences(*, preferences: Json, id: int) -> Args:
 
     A given value replaces the one of the same name, a null removes it, and the other names stay.
 
-    It is one statement: of two concurrent calls that change different names, neither undoes the
-    other.
+    Implementation: it is one statement: of two concurrent calls that change different names, neither
+    undoes the other.
 
     Reads assistant.users.
     Writes assistant.audit_log, assistant.conversations, assistant.events, assistant.message_history, assistant.notes, assistant.users.

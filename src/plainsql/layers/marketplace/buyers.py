@@ -58,7 +58,7 @@ class TrustBatch(Row, frozen=True):
     last_id: int | None
 
 
-@optional[Buyer]("marketplace.buyers.block", "sql/marketplace/buyers/block.sql", 8, """\
+@optional[Buyer]("marketplace.buyers.block", "sql/marketplace/buyers/block.sql", 9, """\
 with
 ended as (
   update marketplace.conversations as c
@@ -114,8 +114,9 @@ def block(*, id: int) -> Args:
 
     No row is returned if there is no such buyer.
 
-    It is one statement. The counts tie its parts together, so that rows are locked in the same order
-    as by conversations.complete, which may run at the same time: conversations, products, the buyer.
+    Implementation: it is one statement. The counts tie its parts together, so that rows are locked
+    in the same order as by conversations.complete, which may run at the same time: conversations,
+    products, the buyer.
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
@@ -474,8 +475,8 @@ def recompute_trust_scores(*, after_id: int = 0, limit: int = 1000) -> Args:
     purchases reaches 1. Being verified adds a fifth of what is missing to 1. A blocked buyer has 0.
     Only scores that change are written.
 
-    Rows are locked in the order of their ids, so that two concurrent runs wait for each other and do
-    not deadlock.
+    Implementation: rows are locked in the order of their ids, so that two concurrent runs wait for
+    each other and do not deadlock.
 
     limit: 1..10000, 1000 by default.
     Reads marketplace.buyers, marketplace.conversations.

@@ -13,7 +13,7 @@ from plainsql.query import Args, NullError, bounded, count
 __all__ = ["bot_sessions", "conversations"]
 
 
-@count("marketplace.cleanup.bot_sessions", "sql/marketplace/cleanup/bot_sessions.sql", 10, """\
+@count("marketplace.cleanup.bot_sessions", "sql/marketplace/cleanup/bot_sessions.sql", 12, """\
 with
 oldest as (
   select s.id
@@ -34,8 +34,10 @@ def bot_sessions(*, days: int = 7, limit: int = 1000) -> Args:
 
     One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
 
-    Rows that another run has locked are skipped. The ids go into an array, so that rows are found by
-    primary key whatever number the planner estimates.
+    Rows that another run has locked are skipped.
+
+    Implementation: the ids go into an array, so that rows are found by primary key whatever number
+    the planner estimates.
 
     days: 0..36500, 7 by default.
     limit: 1..10000, 1000 by default.
@@ -48,7 +50,7 @@ def bot_sessions(*, days: int = 7, limit: int = 1000) -> Args:
     return (bounded("days", days, 0, 36500), bounded("limit", limit, 1, 10000))
 
 
-@count("marketplace.cleanup.conversations", "sql/marketplace/cleanup/conversations.sql", 10, """\
+@count("marketplace.cleanup.conversations", "sql/marketplace/cleanup/conversations.sql", 12, """\
 with
 oldest as (
   select c.id
@@ -72,8 +74,10 @@ def conversations(*, days: int = 30, limit: int = 1000) -> Args:
 
     One batch, the oldest first; plainsql.layers.marketplace.maintenance runs it until none is left.
 
-    Rows that another run has locked are skipped. The ids go into an array, so that rows are found by
-    primary key whatever number the planner estimates.
+    Rows that another run has locked are skipped.
+
+    Implementation: the ids go into an array, so that rows are found by primary key whatever number
+    the planner estimates.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

@@ -195,9 +195,9 @@ def complete(*, negotiated_price: Decimal | None = None, id: int) -> Args:
     returned, and nothing is changed, if the conversation is not ACTIVE, or if its product is SOLD,
     INACTIVE or reserved for another buyer; products.standing says why.
 
-    It is one statement, so that no reader sees one part without the others. The conversation is
-    locked first, then the product. Of two concurrent calls for one product, the second waits, reads
-    the product again, finds it SOLD and changes nothing.
+    Implementation: it is one statement, so that no reader sees one part without the others. The
+    conversation is locked first, then the product. Of two concurrent calls for one product, the
+    second waits, reads the product again, finds it SOLD and changes nothing.
 
     Reads marketplace.buyers, marketplace.conversations, marketplace.products.
     Writes marketplace.buyers, marketplace.conversations, marketplace.products.
@@ -598,7 +598,7 @@ def reopen(*, id: int) -> Args:
     return (id,)
 
 
-@optional[Conversation]("marketplace.conversations.start", "sql/marketplace/conversations/start.sql", 12, """\
+@optional[Conversation]("marketplace.conversations.start", "sql/marketplace/conversations/start.sql", 14, """\
 with
 known as (
   select
@@ -692,10 +692,12 @@ def start(*, wallapop_chat_id: str, product_id: int, buyer_id: int) -> Args:
     No row is returned for a new conversation of a buyer who is blocked or unknown. An unknown
     product is refused (foreign key violation).
 
-    Calls can race, and never make two rows. A known conversation, the usual case, is only read. If
-    another call has started the same one since this statement began, "known" cannot see its row: "do
-    update" waits for that call and returns its row. xmax is 0 in a row that was inserted, and only
-    such a row is counted for the buyer.
+    Calls can race, and never make two rows.
+
+    Implementation: a known conversation, the usual case, is only read. If another call has started
+    the same one since this statement began, "known" cannot see its row: "do update" waits for that
+    call and returns its row. xmax is 0 in a row that was inserted, and only such a row is counted
+    for the buyer.
 
     Reads marketplace.buyers, marketplace.conversations.
     Writes marketplace.buyers, marketplace.conversations.

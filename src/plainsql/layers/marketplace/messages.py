@@ -167,9 +167,9 @@ def append(
     known, and not counted. A message of type USER_MESSAGE is assigned to the conversation's buyer if
     none is given; only such messages have to be read and processed.
 
-    It is one statement, so that no reader sees one change without the other. Concurrent messages are
-    all counted, and the latest time stays: the conversation is locked and read again for each. xmax
-    is 0 in a row that was inserted, and not in one that existed.
+    Implementation: it is one statement, so that no reader sees one change without the other.
+    Concurrent messages are all counted, and the latest time stays: the conversation is locked and
+    read again for each. xmax is 0 in a row that was inserted, and not in one that existed.
 
     Reads marketplace.conversations, marketplace.messages.
     Writes marketplace.conversations, marketplace.messages.

@@ -527,8 +527,8 @@ def list_available(
     last row's created_at and id if the order is newest, its price and id otherwise (the price as
     after_price if the order is cheapest, as below_price if it is dearest).
 
-    The last column of the order adds nothing: it keeps the list valid when the optional lines before
-    it are left out.
+    Implementation: the last column of the order adds nothing: it keeps the list valid when the
+    optional lines before it are left out.
 
     limit: 1..200, 50 by default.
     Reads marketplace.products.

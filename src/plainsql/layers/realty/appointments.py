@@ -105,8 +105,8 @@ def agenda_of_day(
 ) -> Args:
     """List the visits of one day in a time zone ("America/Lima"), earliest first, with lead and home.
 
-    The day's bounds are computed and the column is left bare, so that its index is used. Days of 23
-    and 25 hours, on which clocks change, are right.
+    Implementation: the day's bounds are computed and the column is left bare, so that its index is
+    used. Days of 23 and 25 hours, on which clocks change, are right.
 
     limit: 1..1000, 200 by default.
     Reads realty.appointments, realty.leads, realty.projects, realty.properties.
@@ -513,8 +513,8 @@ def update(
 ) -> Args:
     """Change the given columns of an appointment, and leave the others.
 
-    The last assignment changes nothing: it keeps the list valid when the optional lines before it
-    are left out.
+    Implementation: the last assignment changes nothing: it keeps the list valid when the optional
+    lines before it are left out.
 
     Reads realty.appointments.
     Writes realty.appointments.

@@ -195,7 +195,7 @@ def get_by_telegram_chat_id(*, telegram_chat_id: str) -> Args:
     return (telegram_chat_id,)
 
 
-@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 12, """\
+@one[Lead]("realty.leads.get_or_create_from_telegram", "sql/realty/leads/get_or_create_from_telegram.sql", 14, """\
 with
 known as (
   select
@@ -241,10 +241,12 @@ def get_or_create_from_telegram(*, telegram_chat_id: str | None, name: str | Non
 
     A name that is already known is kept.
 
-    Calls can race: each gets exactly one row. A known lead, the usual case, is only read: no dead
-    row, no lock, and updated_at stays. A new one is inserted. If another call has inserted the same
-    lead since this statement began, "known" cannot see its row, and "on conflict do nothing" would
-    return no row at all. "do update" waits for that call, locks its row and returns it.
+    Calls can race: each gets exactly one row.
+
+    Implementation: a known lead, the usual case, is only read: no dead row, no lock, and updated_at
+    stays. A new one is inserted. If another call has inserted the same lead since this statement
+    began, "known" cannot see its row, and "on conflict do nothing" would return no row at all. "do
+    update" waits for that call, locks its row and returns it.
 
     Reads realty.leads.
     Writes realty.leads.

@@ -77,8 +77,8 @@ from appended as ap
 def append(*, conversation_id: UUID, type: Literal["human", "ai-assistant"], content: str) -> Args:
     """Add a message to a conversation, and set the conversation's last message time and sender.
 
-    It is one statement, so that no reader sees one change without the other. Of two concurrent
-    messages the conversation keeps the later: the row is locked and read again before the
+    Implementation: it is one statement, so that no reader sees one change without the other. Of two
+    concurrent messages the conversation keeps the later: the row is locked and read again before the
     comparison.
 
     Reads realty.conversations, realty.messages.
@@ -329,8 +329,8 @@ def update(
 ) -> Args:
     """Change the given columns of a message, and leave the others.
 
-    The last assignment changes nothing: it keeps the list valid when the optional lines before it
-    are left out.
+    Implementation: the last assignment changes nothing: it keeps the list valid when the optional
+    lines before it are left out.
 
     Reads realty.messages.
     Writes realty.messages.

@@ -414,8 +414,8 @@ def search(
     Filters, each if given: a district (in any letter case), parking, and a home with a type, in a
     price range and with a minimum number of bedrooms. One home must satisfy all conditions on homes.
 
-    The inner query orders by distance alone, so that the HNSW index can deliver the order: see
-    properties/search.sql.
+    Implementation: the inner query orders by distance alone, so that the HNSW index can deliver the
+    order: see properties/search.sql.
 
     The one-row side of the left join keeps projects without homes as long as there is no condition
     on homes: each such condition fails on nulls.
@@ -564,10 +564,10 @@ def search_hybrid(
     two, quotes for a phrase, a minus to exclude. candidates is the number of rows that each side may
     contribute.
 
-    Each side ranks its own rows, and the score of a row is the sum of 1 / (60 + rank) over the sides
-    that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke and Büttcher,
-    "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
-    Ranks need no common scale; distances and word ranks have none.
+    Implementation: each side ranks its own rows, and the score of a row is the sum of 1 / (60 +
+    rank) over the sides that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke
+    and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods", SIGIR 2009. Ranks need no common scale; distances and word ranks have none.
 
     For the inner query by distance, see search.
 

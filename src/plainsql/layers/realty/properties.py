@@ -379,8 +379,8 @@ def list_by_project(
     For the next page, pass the last row's created_at and id if the order is newest, its pricing and
     id if it is cheapest.
 
-    The last column of the order adds nothing: it keeps the list valid when the optional lines before
-    it are left out.
+    Implementation: the last column of the order adds nothing: it keeps the list valid when the
+    optional lines before it are left out.
 
     limit: 1..200, 50 by default.
     Reads realty.properties, realty.typologies.
@@ -511,9 +511,9 @@ def search(
     Filters, each if given: a district (in any letter case), a type, a price range, a minimum number
     of bedrooms, and parking.
 
-    The inner query orders by distance alone: the HNSW index can only deliver that order, bare and
-    with a limit. Ties are broken outside. The joins are on primary keys, so rows stay in the index's
-    order and the scan ends at the limit.
+    Implementation: the inner query orders by distance alone: the HNSW index can only deliver that
+    order, bare and with a limit. Ties are broken outside. The joins are on primary keys, so rows
+    stay in the index's order and the scan ends at the limit.
 
     Filters are applied to the rows that the index yields, so the scan must be able to continue.
     plainsql's connections set hnsw.iterative_scan; in psql: set hnsw.iterative_scan = strict_order.
@@ -664,10 +664,10 @@ def search_hybrid(
     two, quotes for a phrase, a minus to exclude. candidates is the number of rows that each side may
     contribute.
 
-    Each side ranks its own rows, and the score of a row is the sum of 1 / (60 + rank) over the sides
-    that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke and Büttcher,
-    "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
-    Ranks need no common scale; distances and word ranks have none.
+    Implementation: each side ranks its own rows, and the score of a row is the sum of 1 / (60 +
+    rank) over the sides that found it. This is reciprocal rank fusion, with the k of Cormack, Clarke
+    and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods", SIGIR 2009. Ranks need no common scale; distances and word ranks have none.
 
     For the inner query by distance, see search.
 

@@ -48,8 +48,8 @@ def tenants() -> Args:
 
     It needs a role that row-level security does not restrict.
 
-    The recursive query steps through the index from one tenant to the next, however many events each
-    tenant has.
+    Implementation: the recursive query steps through the index from one tenant to the next, however
+    many events each tenant has.
 
     Reads whatsapp.webhook_events.
     SQL: sql/whatsapp/cleanup/tenants.sql
@@ -57,7 +57,7 @@ def tenants() -> Args:
     return ()
 
 
-@count("whatsapp.cleanup.webhook_events", "sql/whatsapp/cleanup/webhook_events.sql", 9, """\
+@count("whatsapp.cleanup.webhook_events", "sql/whatsapp/cleanup/webhook_events.sql", 11, """\
 with
 old as (
   select w.id
@@ -82,7 +82,9 @@ def webhook_events(*, days: int = 30, limit: int = 1000) -> Args:
     number.
 
     One batch: repeat it until it deletes none. A redelivery of a deleted event would be saved as a
-    new one; WhatsApp retries for 7 days. webhook_events.purge explains the shape of the statement.
+    new one; WhatsApp retries for 7 days.
+
+    Implementation: see webhook_events.purge.
 
     days: 0..36500, 30 by default.
     limit: 1..10000, 1000 by default.

@@ -70,7 +70,7 @@ class StatusCount(Row, frozen=True):
     total: int
 
 
-@many[Message]("whatsapp.messages.claim_failed_for_retry", "sql/whatsapp/messages/claim_failed_for_retry.sql", 15, """\
+@many[Message]("whatsapp.messages.claim_failed_for_retry", "sql/whatsapp/messages/claim_failed_for_retry.sql", 17, """\
 with
 due as (
   select m.id
@@ -140,8 +140,10 @@ def claim_failed_for_retry(*, max_attempts: int = 5, limit: int = 50, first_dela
     late receipt of that attempt is not taken for one of this attempt.
 
     Any number of workers can run it: rows that another worker is claiming are skipped, not waited
-    for. The ids go into an array, so that rows are found by primary key whatever the planner assumes
-    of a limit that it does not know.
+    for.
+
+    Implementation: the ids go into an array, so that rows are found by primary key whatever the
+    planner assumes of a limit that it does not know.
 
     max_attempts: 0..100, 5 by default.
     limit: 1..500, 50 by default.
@@ -672,7 +674,7 @@ def save_inbound(
     return (channel_id, contact_id, whatsapp_msg_id, phone_number, message_type, content, media_id, sent_at)
 
 
-@one[Message]("whatsapp.messages.save_outbound", "sql/whatsapp/messages/save_outbound.sql", 20, """\
+@one[Message]("whatsapp.messages.save_outbound", "sql/whatsapp/messages/save_outbound.sql", 21, """\
 with
 known as (
   select
@@ -778,12 +780,13 @@ def save_outbound(
 
     A second call with the key returns the first message, in whatever state it is.
 
-    Any number of calls can race: each gets exactly one row. realty.leads.get_or_create_from_telegram
-    explains the same three cases. A caller that passes the id can tell from the row which message it
-    got.
+    Any number of calls can race: each gets exactly one row. A caller that passes the id can tell
+    from the row which message it got.
 
     Its sender has lease_s seconds to report by update_status. After that, claim_failed_for_retry
     claims the message, so that a sender that died leaves none behind.
+
+    Implementation: see realty.leads.get_or_create_from_telegram, which has the same three cases.
 
     lease_s: 1..86400, 900 by default.
     Reads whatsapp.messages.

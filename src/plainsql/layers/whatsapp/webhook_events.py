@@ -47,7 +47,7 @@ class WebhookEvent(Row, frozen=True):
     updated_at: datetime
 
 
-@many[WebhookEvent]("whatsapp.webhook_events.claim_unprocessed", "sql/whatsapp/webhook_events/claim_unprocessed.sql", 12, """\
+@many[WebhookEvent]("whatsapp.webhook_events.claim_unprocessed", "sql/whatsapp/webhook_events/claim_unprocessed.sql", 14, """\
 with
 due as (
   select w.id
@@ -97,8 +97,10 @@ def claim_unprocessed(*, limit: int = 50, lease_s: int = 300) -> Args:
     mark_failed, they are due again.
 
     Any number of workers can run it: rows that another worker is claiming are skipped, not waited
-    for. The ids go into an array, so that rows are found by primary key whatever the planner assumes
-    of a limit that it does not know.
+    for.
+
+    Implementation: the ids go into an array, so that rows are found by primary key whatever the
+    planner assumes of a limit that it does not know.
 
     limit: 1..500, 50 by default.
     lease_s: 1..86400, 300 by default.
@@ -471,10 +473,10 @@ def purge(*, before: datetime, limit: int = 1000) -> Args:
     One batch: repeat it until it deletes none. A redelivery of a deleted event would be saved as a
     new one; WhatsApp retries for 7 days.
 
-    It has a CTE and not "in (select ...)": a sub-select that locks may run once for every row, and
-    then its limit does not hold. It has an array and not a join, so that rows are found by primary
-    key: for a join the planner may assume that a limit it does not know is a tenth of the table, and
-    read the whole table.
+    Implementation: it has a CTE and not "in (select ...)": a sub-select that locks may run once for
+    every row, and then its limit does not hold. It has an array and not a join, so that rows are
+    found by primary key: for a join the planner may assume that a limit it does not know is a tenth
+    of the table, and read the whole table.
 
     limit: 1..10000, 1000 by default.
     Reads whatsapp.webhook_events.

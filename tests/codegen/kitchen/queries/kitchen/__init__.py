@@ -138,7 +138,7 @@ select max(d.stars) as stars
 from dishes as d
 """, read_only=True, session_clean=True)
 def best() -> Args:
-    """The most stars, or null where no dish has any.
+    """The highest number of stars, or null if no dish has any.
 
     Reads public.dishes.
     SQL: sql/kitchen/best.sql
@@ -279,7 +279,7 @@ order by c.id
 limit 1
 """, read_only=True, session_clean=True)
 def get(*, id: int_) -> Args:
-    """A dish with its first cook, who may be missing.
+    """The dish with this id, with its first cook if it has one.
 
     Reads public.cooks, public.dishes.
     SQL: sql/kitchen/get.sql
@@ -334,7 +334,7 @@ def list(
     limit: int_ = 50,
     order: Literal["newest", "name"] = "newest",
 ) -> Args:
-    """The dishes; in a docstring, \"\"\"quotes\"\"\" and a back\\slash stay what they are.
+    """List the dishes; in a docstring, \"\"\"quotes\"\"\" and a back\\slash stay as they are.
 
     A second paragraph, with :colons and 'apostrophes'.
 
@@ -527,7 +527,7 @@ from dishes as d
 where d.id = :id
 """, read_only=True, session_clean=True, by_key=True)
 def tags(*, id: int_) -> Args:
-    """The tags of a dish, or nothing.
+    """The tags of a dish; no row if there is no such dish.
 
     Reads public.dishes.
     SQL: sql/kitchen/tags.sql
@@ -553,7 +553,7 @@ def update(
     class_: str | None | UnsetType = UNSET,
     id: int_,
 ) -> Args:
-    """Change what is given.
+    """Change the given columns of a dish.
 
     Reads public.dishes.
     Writes public.dishes.

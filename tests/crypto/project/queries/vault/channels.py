@@ -11,8 +11,8 @@ from typing import Annotated
 from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret, encrypt
-from plainsql.query import Args, NullError, count, many, one, optional
 from plainsql.dependencies import Change
+from plainsql.query import Args, NullError, count, many, one, optional
 from plainsql.rows import Row
 from plainsql.types import UNSET, UnsetType
 
@@ -71,7 +71,7 @@ def create(
     access_token: str,
     refresh_token: str | None = None,
 ) -> Args:
-    """A new channel; its id is the client's, for what is encrypted is bound to it.
+    """Create a channel; the caller passes its id, because encrypted values are bound to it.
 
     Reads vault.channels.
     Writes vault.channels.
@@ -99,7 +99,7 @@ from vault.channels as c
 where c.tenant_id = :tenant_id and c.id = :id
 """, read_only=True, session_clean=True, by_key=True)
 def get(*, tenant_id: UUID, id: UUID) -> Args:
-    """A channel.
+    """The channel with this id.
 
     Reads vault.channels.
     SQL: sql/vault/channels/get.sql
@@ -156,7 +156,7 @@ where c.tenant_id = :tenant_id
 order by c.id
 """, read_only=True, session_clean=True)
 def list(*, tenant_id: UUID) -> Args:
-    """The channels of a tenant.
+    """List the channels of a tenant.
 
     Reads vault.channels.
     SQL: sql/vault/channels/list.sql
@@ -174,7 +174,7 @@ where c.tenant_id = :tenant_id and c.id = :id
     Change("vault.channels", (("id", "parameter", "id"), ("tenant_id", "parameter", "tenant_id"))),
 ))
 def set_stored(*, stored: bytes, tenant_id: UUID, id: UUID) -> Args:
-    """Put a stored value where it may not belong.
+    """Write a stored value into a row to which it may not be bound.
 
     Reads vault.channels.
     Writes vault.channels.
@@ -202,7 +202,7 @@ def update(
     tenant_id: UUID,
     id: UUID,
 ) -> Args:
-    """New credentials; what is not given stays.
+    """Replace the credentials of a channel; values that are not given stay.
 
     Reads vault.channels.
     Writes vault.channels.

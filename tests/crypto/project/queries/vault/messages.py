@@ -11,8 +11,8 @@ from typing import Annotated
 from uuid import UUID
 
 from plainsql.crypto import Encrypted, Secret
-from plainsql.query import Args, NullError, many, one
 from plainsql.dependencies import Change
+from plainsql.query import Args, NullError, many, one
 from plainsql.rows import Row
 
 __all__ = ["Channel", "Outgoing", "add", "list_with_channel"]
@@ -42,7 +42,7 @@ returning m.id
     Change("vault.messages", (("id", "returned", "id"),)),
 ))
 def add(*, tenant_id: UUID, channel_id: UUID | None, body: str) -> Args:
-    """A message.
+    """Add a message.
 
     Reads vault.messages.
     Writes vault.messages.
@@ -67,7 +67,7 @@ order by m.id
 limit 100
 """, read_only=True, session_clean=True)
 def list_with_channel(*, tenant_id: UUID) -> Args:
-    """Messages with the credentials that they go out with.
+    """List messages with the credentials with which they are sent.
 
     Reads vault.channels, vault.messages.
     SQL: sql/vault/messages/list_with_channel.sql

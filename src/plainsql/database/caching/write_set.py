@@ -1,4 +1,4 @@
-"""What writes change, so that the cache can invalidate it around their commit."""
+"""The rows that writes change, which the cache invalidates around their commit."""
 
 from __future__ import annotations
 
@@ -119,7 +119,8 @@ class WriteSet:
     async def before_commit(self) -> None:
         """Begin the invalidation.
 
-        Raises ``CacheError`` in strict mode if the cache does not answer: the transaction must not commit.
+        Raises ``CacheError`` with ``on_cache_failure="fail"`` if the cache does not answer: the transaction
+        must not commit.
         """
         if not (self._touched or self._written):
             return

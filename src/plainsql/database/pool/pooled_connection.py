@@ -1,0 +1,28 @@
+"""A connection of the pool, with what the pool keeps of it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from plainsql.tenancy import Tenant
+
+__all__ = ["NEVER", "PooledConnection"]
+
+NEVER: Final = float("-inf")
+"""The birth of connections that must not be used again: they are older than any."""
+
+
+class PooledConnection:
+    """A connection of the pool, idle or in use."""
+
+    __slots__ = ("born", "connection", "idle_since", "tenant")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        """The driver's connection."""
+        self.born: float = connection.born
+        """The time at which it began to open, by `time.monotonic`. ``NEVER``: close it when it is
+        released."""
+        self.idle_since = self.born
+        self.tenant: Tenant | None = None
+        """The tenant that its session carries."""
