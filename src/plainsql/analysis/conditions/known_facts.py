@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from plainsql.analysis.catalog.server_catalog import Catalog
 from plainsql.analysis.conditions.expression_keys import ExpressionKey, ExpressionKeys
 from plainsql.analysis.nodes import Node
-from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import EntryKind, Scope, Sublink
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Facts",
     "Inference",
     "NullingJoin",
-    "called_function",
     "is_true",
     "mentions",
     "nulling_joins",
