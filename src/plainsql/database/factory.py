@@ -97,8 +97,8 @@ def connect(
         on_call: called when a call has ended, with a ``Call``: name, duration, rows and more. See
             ``plainsql.otel`` for one.
         redis: the Redis in which results of queries with ``cache:`` are stored for all processes: a URL, a
-            client of redis-py or a ``RedisConnection``. Without it each ``Database`` stores its own, and only its own
-            writes invalidate them.
+            client of redis-py or a ``RedisConnection``. Without it each ``Database`` stores its own, and only
+            its own writes invalidate them.
         cache: whether results of queries with ``cache:`` are stored.
         on_cache_failure: what a write does if Redis does not answer: ``"commit"``, and invalidate as soon as
             Redis answers; or ``"fail"`` before the commit, with ``CacheError``.

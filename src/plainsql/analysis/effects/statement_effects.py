@@ -36,7 +36,7 @@ _FIRST_ATTRIBUTE = -7
 """Bit sets of columns count from the lowest system attribute (``FirstLowInvalidHeapAttributeNumber``)."""
 
 # They lock, notify and set, and change no row.
-_TOUCH_NO_ROWS = {
+_STATEMENTS_WITHOUT_ROWS = {
     f"{name}STMT"
     for name in (
         "VARIABLESET",
@@ -65,7 +65,7 @@ class _Collector:
         self._bindings = ParameterBindings(catalog, sites)
         self._write_bindings = WriteBindings(catalog, self._bindings)
         self._effects = Effects()
-        self._evaluator = Evaluator(catalog, self._effects, self._read_below, self._declares)
+        self._evaluator = Evaluator(catalog, self._effects, self._read_below, self._function_is_annotated)
 
     def collect(self) -> Effects:
         for site in self._sites:
@@ -81,8 +81,8 @@ class _Collector:
             if query.node.items("rowMarks"):
                 self._effects.may_change("row locks")
         effects = self._effects
-        effects.reads = _merged(effects.reads)
-        effects.writes = _merged(effects.writes)
+        effects.reads = _merge_uses(effects.reads)
+        effects.writes = _merge_uses(effects.writes)
         if effects.writes:
             effects.volatility = "volatile"
         elif effects.reads:
@@ -97,7 +97,7 @@ class _Collector:
         self._effects.at_least("volatile")
         if statement is None or kind != "TRUNCATESTMT":
             self._effects.may_use_hidden_tables(
-                f"the {kind.removesuffix('STMT').lower()} statement", kind not in _TOUCH_NO_ROWS
+                f"the {kind.removesuffix('STMT').lower()} statement", kind not in _STATEMENTS_WITHOUT_ROWS
             )
             return
         for name in statement.nodes("relations"):
@@ -109,7 +109,7 @@ class _Collector:
             for table in [relation, *self._catalog.descendants(relation)]:
                 via = "" if table is relation else f"inherits from {relation}"
                 self._effects.writes.append(TableUse(table.schema, table.name, action="truncate", via=via))
-                self._fire(table, "truncate")
+                self._fire_triggers(table, "truncate")
             if cascades:
                 self._effects.may_use_hidden_tables("truncate … cascade")
 
@@ -125,7 +125,7 @@ class _Collector:
             return
         if relation.kind == "v":
             return
-        self._fetched(relation)
+        self._fetch_foreign_rows(relation)
         self._policies(relation)
         bound = self._bindings.of(site.scope, entry.index)
         self._use(
@@ -140,7 +140,7 @@ class _Collector:
 
     def _read_below(self, relation: Relation, via: str) -> None:
         """Record a table that the server reads when it evaluates a policy, a check or a function."""
-        self._fetched(relation)
+        self._fetch_foreign_rows(relation)
         self._use(self._effects.reads, relation, "read", (), {}, via, with_children=True)
         if via.startswith("function "):
             # Its tables need not be open to the session: a function may run as another role.
@@ -148,7 +148,7 @@ class _Collector:
         else:
             self._policies(relation)
 
-    def _fetched(self, relation: Relation) -> None:
+    def _fetch_foreign_rows(self, relation: Relation) -> None:
         """Record that rows of a foreign table are made here, from another server or a program's output."""
         if relation.kind == "f":
             self._effects.may_change(f"foreign table {relation} may do more than read")
@@ -219,7 +219,7 @@ class _Collector:
         conflict = query.node.node("onConflict")
         for event in self._events(query):
             given = conflict if event == "update" else None
-            self._write_to(
+            self._write_event(
                 site, entry, relation, event, site.via, given, default_columns(query.node, relation)
             )
 
@@ -238,7 +238,7 @@ class _Collector:
             commands.add(Command.UPDATE)
         return [names[Command(command)] for command in sorted(commands) if command in names]
 
-    def _write_to(
+    def _write_event(
         self,
         site: QuerySite,
         entry: RangeTableEntry,
@@ -252,8 +252,8 @@ class _Collector:
         if relation.is_system:
             # `update pg_settings` calls set_config: the rules of the server's own views are not examined.
             self._effects.may_do_anything(f"a write to {relation}")
-        self._ruled(relation)
-        self._fire(relation, event)
+        self._add_rules(relation)
+        self._fire_triggers(relation, event)
         permissions = self._permissions(query, entry)
         field_name = {"insert": "insertedCols", "update": "updatedCols"}.get(event, "")
         written = frozenset(_numbers(permissions, field_name)) if permissions is not None else frozenset()
@@ -267,9 +267,9 @@ class _Collector:
             # Outputs are stored as complements of their indexes, because parameters count from 1.
             bound[column] = bound.get(column, set()) | {~output for output in outputs}
         if relation.is_view:
-            self._write_through(site, relation, event, written, bound, via or f"view {relation}", defaults)
+            self._write_view(site, relation, event, written, bound, via or f"view {relation}", defaults)
             return
-        self._stored(
+        self._write_table(
             relation,
             event,
             written,
@@ -280,7 +280,7 @@ class _Collector:
             defaults=defaults,
         )
 
-    def _stored(
+    def _write_table(
         self,
         relation: Relation,
         event: Event,
@@ -300,19 +300,19 @@ class _Collector:
         )
         for table in [relation, *(self._catalog.descendants(relation) if children else ())]:
             if table is not relation:
-                self._fire_below(relation, table, event)
+                self._fire_inherited_triggers(relation, table, event)
             # A table that inherits may number its columns in another way.
             numbers = relation.numbers_in(table)
             written_there = frozenset(numbers[number] for number in written if number in numbers)
             bound_there = {numbers[number]: names for number, names in bound.items() if number in numbers}
-            self._implied(
+            self._follow_row_expressions(
                 table, event, written_there, frozenset(numbers[n] for n in defaults if n in numbers)
             )
             if event in ("delete", "update"):
-                changed = self._computed(table, event, written_there)
+                changed = self._changed_columns(table, event, written_there)
                 self._cascade(table, event, changed, bound_there, set())
 
-    def _computed(self, relation: Relation, event: Event, written: frozenset[int]) -> frozenset[int]:
+    def _changed_columns(self, relation: Relation, event: Event, written: frozenset[int]) -> frozenset[int]:
         """Return the written columns, with those that the server or a trigger sets on its own."""
         triggered = self._catalog.changed_by_triggers(relation, event)
         if triggered is None:
@@ -320,7 +320,7 @@ class _Collector:
         generated = {column.number for column in relation.columns.values() if column.generated}
         return written | triggered | generated
 
-    def _implied(
+    def _follow_row_expressions(
         self,
         relation: Relation,
         event: Event,
@@ -340,17 +340,17 @@ class _Collector:
         # A row that is put into a partition must satisfy the keys of all tables that the partition belongs
         # to.
         for table in (relation, *(self._catalog.partitioned(relation) if made else ())):
-            self._compared(table)
+            self._follow_index_functions(table)
             of = self._catalog.implicit_functions.tables.get(table.oid)
             for expression in of.expressions if made and of is not None else ():
                 self._evaluator.expression(expression, f"an index of {table}")
         for table in self._catalog.related(relation):
             # A foreign key is checked by a statement on the other table.
-            self._compared(table)
+            self._follow_index_functions(table)
             self._evaluator.planned(table)
         self._policies(relation)
 
-    def _compared(self, relation: Relation) -> None:
+    def _follow_index_functions(self, relation: Relation) -> None:
         if (of := self._catalog.implicit_functions.tables.get(relation.oid)) is not None:
             for function in of.functions:
                 self._evaluator.function(function, f"an index of {relation}")
@@ -388,7 +388,7 @@ class _Collector:
         function = self._catalog.function(oid)
         return function is not None and function.name == "current_setting"
 
-    def _write_through(
+    def _write_view(
         self,
         site: QuerySite,
         view: Relation,
@@ -426,16 +426,16 @@ class _Collector:
         if event == "update":
             generated = {column.number for column in base.columns.values() if column.generated}
             bound_below = {c: names for c, names in bound_below.items() if c not in generated}
-        self._ruled(base)
-        self._fire(base, event)
+        self._add_rules(base)
+        self._fire_triggers(base, event)
         if base.is_view:
             nested = next((p for p in self._sites if p.scope is inner), None)
             if nested is not None:
-                self._write_through(nested, base, event, below, bound_below, via, defaults_below)
+                self._write_view(nested, base, event, below, bound_below, via, defaults_below)
             else:
                 self._effects.may_do_anything(f"view {base}")
             return
-        self._stored(base, event, below, bound_below, via, with_children=True, defaults=defaults_below)
+        self._write_table(base, event, below, bound_below, via, with_children=True, defaults=defaults_below)
 
     def _cascade(
         self,
@@ -482,16 +482,18 @@ class _Collector:
             via = f"foreign key {key.name}"
             self._use(self._effects.writes, table, "cascade", columns, followed, via, with_children=True)
             # A cascade is a statement of the server's on the table, and is rewritten like any other.
-            self._ruled(table)
+            self._add_rules(table)
             for each in [table, *self._catalog.descendants(table)]:
                 if each is table:
-                    self._fire(table, effect)
+                    self._fire_triggers(table, effect)
                 else:
-                    self._fire_below(table, each, effect)
+                    self._fire_inherited_triggers(table, each, effect)
                 own_numbers = table.numbers_in(each)
                 own_columns = frozenset(own_numbers[n] for n in key.columns if n in own_numbers)
-                self._implied(each, effect, own_columns, own_columns if action == "d" else frozenset())
-                touched = self._computed(each, effect, own_columns)
+                self._follow_row_expressions(
+                    each, effect, own_columns, own_columns if action == "d" else frozenset()
+                )
+                touched = self._changed_columns(each, effect, own_columns)
                 follows = followed if effect == "delete" else {}
                 there = {own_numbers[n]: names for n, names in follows.items() if n in own_numbers}
                 self._cascade(each, effect, touched, there, seen)
@@ -503,21 +505,21 @@ class _Collector:
         known = exact_class(self._catalog, one.type)
         return bool(known) and known == exact_class(self._catalog, two.type)
 
-    def _ruled(self, relation: Relation) -> None:
+    def _add_rules(self, relation: Relation) -> None:
         """Record the rules of a table, which run other statements with a write or in its place."""
         for rule in relation.rules:
             self._effects.may_use_hidden_tables(f"rule {relation}.{rule}")
             self._effects.may_leave_state(f"rule {relation}.{rule}")
 
-    def _fire_below(self, relation: Relation, table: Relation, event: Event) -> None:
+    def _fire_inherited_triggers(self, relation: Relation, table: Relation, event: Event) -> None:
         """Fire the triggers of a table that inherits from the written one."""
-        self._fire(table, event)
+        self._fire_triggers(table, event)
         if event == "update" and relation.kind == "p":
             # A row that moves to another partition is deleted here and inserted there.
-            self._fire(table, "delete")
-            self._fire(table, "insert")
+            self._fire_triggers(table, "delete")
+            self._fire_triggers(table, "insert")
 
-    def _fire(self, relation: Relation, event: Event) -> None:
+    def _fire_triggers(self, relation: Relation, event: Event) -> None:
         for trigger in relation.triggers_on(event):
             name = f"{relation}.{trigger.name}"
             self._effects.triggers.add(name)
@@ -529,13 +531,15 @@ class _Collector:
             else:
                 self._effects.may_leave_state(f"trigger {name}")
                 function = self._catalog.function(trigger.function)
-                if not self._declared(function, "writes", f"trigger {name}"):
+                if not self._add_annotated_tables(function, "writes", f"trigger {name}"):
                     self._effects.may_use_hidden_tables(f"trigger {name}")
 
-    def _declares(self, function: Function, verb: Literal["reads", "writes"]) -> bool:
-        return self._declared(function, verb, f"function {function}")
+    def _function_is_annotated(self, function: Function, verb: Literal["reads", "writes"]) -> bool:
+        return self._add_annotated_tables(function, verb, f"function {function}")
 
-    def _declared(self, function: Function | None, verb: Literal["reads", "writes"], via: str) -> bool:
+    def _add_annotated_tables(
+        self, function: Function | None, verb: Literal["reads", "writes"], via: str
+    ) -> bool:
         """Return whether a function's comment lists the tables that it reads or writes, and record them."""
         tables = annotated_tables(function.comment, verb) if function is not None else None
         relations = [self._catalog.relation_named(*table) for table in tables or ()]
@@ -554,7 +558,7 @@ def _numbers(permissions: Node, field_name: str) -> list[int]:
     return [member + _FIRST_ATTRIBUTE for member in permissions.numbers(field_name)]
 
 
-def _merged(uses: list[TableUse]) -> list[TableUse]:
+def _merge_uses(uses: list[TableUse]) -> list[TableUse]:
     """Return one entry for each table, action, binding and reason, with the columns combined."""
     columns: dict[tuple[object, ...], set[str] | None] = {}
     first: dict[tuple[object, ...], TableUse] = {}
