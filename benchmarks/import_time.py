@@ -1,4 +1,4 @@
-"""How long generated modules take to import: ``python benchmarks/import_time.py [QUERIES]``.
+"""The import time of generated modules: ``python benchmarks/import_time.py [QUERIES]``.
 
 Makes a package of so many queries (150 by default, 15 a module, each with its own row of 8 columns), and
 imports it in new processes, compiled and not. plainsql, asyncpg and what the modules take from the standard

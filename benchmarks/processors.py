@@ -1,8 +1,8 @@
-"""Which processors the clients and the server run on.
+"""The processors that the clients and the server run on.
 
-Left alone, the system has a client and the server's process for its connection meet on one processor or on
-two, as it comes, and leaves them there for a while. A round trip takes half or twice the time then, and with
-one call at a time that is most of what a slice shows. Apart from each other they give the same again.
+The system places a client and the server's process for its connection on one processor or on two, by chance,
+and leaves them there for a while. A round trip then takes half or twice the time, which hides everything else
+in a slice with one call at a time. On processors of their own they give reproducible times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def allowed(process: int = 0) -> frozenset[int]:
 
 
 def are_enough() -> bool:
-    """Whether there are two processors to divide, and a system that lets us."""
+    """Return whether there are two processors to divide, and a system that allows it."""
     return hasattr(os, "sched_getaffinity") and len(allowed()) > 1
 
 

@@ -1,4 +1,4 @@
-"""How a case is measured: all contenders in turn, round after round.
+"""The measurement of a case: all contenders in turn, round after round.
 
 ::
 
@@ -32,8 +32,8 @@ _FEWEST_ROUNDS = 3
 _MANY_TASKS = 64
 
 _WARM_UP_CALLS = 12 * POOL_SIZE
-"""PostgreSQL and psycopg both look at a statement's first five executions on a connection before they settle.
-Where calls are long, fewer: these few do not weigh."""
+"""PostgreSQL and psycopg both look at a statement's first five executions on a connection before the plan is
+fixed. Where calls are long, fewer: these few do not weigh."""
 
 
 async def measure(
@@ -96,7 +96,7 @@ def _in_a_line(error: Exception) -> str:
 def _set_aside() -> None:
     """Have the collector not look again at what lives now.
 
-    A collection then costs what it would in a process with nobody in it but the contender.
+    A collection then costs what it would in a process with the contender alone in it.
     """
     gc.collect()
     gc.freeze()
@@ -118,7 +118,7 @@ async def _calibrate(case: Case, contender: Contender, admin: Admin, length: flo
         wanted = int(units * length / took)
         if took >= length / 4 or wanted <= units or units >= case.most:
             return max(least, min(wanted, case.most))
-        # Not at once to what the first few calls promise: these are the slow ones.
+        # Not immediately to what the first few calls promise: these are the slow ones.
         units = min(wanted, units * 8, case.most)
 
 
@@ -129,7 +129,7 @@ async def _warm_up(case: Case, contender: Contender, admin: Admin, length: float
         return
     began = time.perf_counter()
     for _ in range(0, _WARM_UP_CALLS, 2 * POOL_SIZE):
-        # As many at once as there are connections, so that each has its share.
+        # As many concurrent calls as there are connections, so that each has its share.
         await _time(case.work(contender, 2 * POOL_SIZE, seed=0), POOL_SIZE)
         if time.perf_counter() - began > 4 * length:
             break

@@ -1,4 +1,4 @@
-"""Everyone who takes part, by a short name. A module is imported when its contender is asked for."""
+"""Everyone who takes part, by a short name. A module is imported when its contender is used."""
 
 from __future__ import annotations
 
