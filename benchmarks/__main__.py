@@ -41,7 +41,7 @@ def benchmarks(
 ) -> int:
     """Measure, print the ratios, write a chart.
 
-    Exits with 1 where a contender failed or gave a wrong answer.
+    Exits with 1 if a contender failed or gave a wrong answer.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def benchmarks(
     loop
         The event loop. Of both, uvloop runs everything and asyncio's own some cases.
     processors
-        The cases in which the clients and the server share the processors: all, none, or, with auto, those
-        with many concurrent calls. With shared processors, one call at a time is nothing but noise.
+        Whether the clients and the server share the processors: in all cases, in none, or, with auto, if
+        many calls are concurrent. One call at a time is all noise if they share.
     base
         The contender that ratios are to.
     chart
@@ -82,7 +82,7 @@ def benchmarks(
         console.print(str(error), style="red")
         return 2
     report.print_results(console, results, base)
-    # Cases that were named are the only ones.
+    # Cases that are named are the only ones to run.
     more = {} if only else measure_more(console, quick=quick)
     if json is not None:
         everything = msgspec.to_builtins(results) | more

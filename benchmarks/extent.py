@@ -1,4 +1,4 @@
-"""The extent of a run: full or quick."""
+"""The extent of a run: the full one, and the quick one."""
 
 from __future__ import annotations
 

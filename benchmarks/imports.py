@@ -1,6 +1,6 @@
-"""The import time of each contender's library in a new process; 150 generated queries.
+"""The time to import each contender's library in a new process; 150 generated queries.
 
-What Python itself takes to start is not counted. All is compiled already, as where it is installed.
+Python's own start is not counted. All modules are compiled already, as in an installation.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ _LIBRARIES: Final = {
     "piccolo": "piccolo.table, piccolo.engine.postgres, asyncpg",
     "tortoise": "tortoise, tortoise.models, tortoise.backends.asyncpg",
 }
-"""The imports of its application, the driver included. A contender without an entry imports what another
-does.
-"""
+"""The modules of its application, the driver included. A contender that is not here imports another's."""
 
 _TIMED = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
 

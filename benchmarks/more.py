@@ -1,4 +1,4 @@
-"""The measurements of a run in addition to its cases: cached reads next to other caches, and a layer at full
+"""The measurements of a run outside its cases: cached reads next to other caches, and a layer at its full
 size.
 """
 

@@ -71,5 +71,5 @@ class Results(msgspec.Struct):
     left_out: list[str]
     """Cases that were not begun, as the time was up."""
     generated_queries: list[str]
-    """The import time of 150 of plainsql's generated queries, in words; empty if it was not measured."""
+    """The time to import 150 of plainsql's generated queries, in words; empty if it was not measured."""
     took: float

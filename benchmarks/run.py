@@ -29,7 +29,7 @@ __all__ = ["Listener", "run"]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """The receivers of progress reports."""
+    """The listener of a run, which is notified of its steps."""
 
     start: Callable[[Results], None]
     case: Callable[[Measured, Mapping[str, str]], None]
@@ -47,12 +47,12 @@ def run(
 
     Args:
         names: of the contenders.
-        only: beginnings of the names of cases; all cases, where it is empty.
+        only: beginnings of the names of cases; all cases if it is empty.
         loops: the first one runs all cases, the second one some.
         extent: how much.
-        listener: gets the start, and each case when it is measured.
-        mode: whether the clients and the server share the processors; on a machine where they cannot be
-            divided, they do.
+        listener: notified of the start, and of each case when it is measured.
+        mode: whether the clients and the server share the processors; on a machine that cannot divide
+            them, they do.
 
     Raises ``UnknownContenderError``.
     """

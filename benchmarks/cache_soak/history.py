@@ -1,4 +1,4 @@
-"""The history of writes and reads, and the check that no read is older than a write that it came after."""
+"""The history of writes and reads, and the check that no read is older than a write before it."""
 
 from __future__ import annotations
 

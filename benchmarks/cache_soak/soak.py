@@ -37,7 +37,7 @@ _CLOCKS = (0.0, 86_400.0, 0.0, -86_400.0)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a soak."""
+    """The settings of a soak."""
 
     seconds: float = 60.0
     readers: int = 2

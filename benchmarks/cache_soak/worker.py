@@ -46,7 +46,7 @@ _ALL = CachedQuery[list[tuple[int, int]]](
 
 
 class Orders(msgspec.Struct):
-    """The task of one process."""
+    """The instructions of one process."""
 
     role: str
     """``reader`` or ``writer``."""
@@ -60,7 +60,7 @@ class Orders(msgspec.Struct):
     clock_shift: float = 0.0
     """The error of this process's wall clock, in seconds."""
     deaths: float = 0.0
-    """The part of a writer's commits after which the process dies immediately."""
+    """The share of a writer's commits after which the process dies immediately."""
     lost: float = 0.0
     """The part of them after which it goes on, but has forgotten that it wrote."""
 

@@ -1,4 +1,4 @@
-"""A case: calls to time, and the answers that they must give."""
+"""A case: some calls to time, and the answers that they must give."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Work:
     call: Callable[..., Awaitable[object]]
     arguments: Iterable[tuple[Any, ...]]
     units: int
-    """The work of all calls, in the case's unit."""
+    """The work of all calls together, in the case's unit."""
 
 
 class Case(ABC):
@@ -36,11 +36,11 @@ class Case(ABC):
     """Such as ``point-read/64``."""
     title: str
     unit: ClassVar[str]
-    """The unit that is counted a second: calls, rows."""
+    """The unit that is counted per second: calls, rows."""
     tasks: int = 1
     """The number of tasks that share the calls."""
     on_asyncio: bool = False
-    """True if it runs on asyncio's own loop as well as on uvloop."""
+    """True to run on asyncio's own loop as well as on uvloop."""
     heavy: bool = False
     """True if a slice is one long piece of work, which needs more seconds and fewer rounds."""
     least: int = 3

@@ -1,4 +1,4 @@
-"""One row by its key, by several concurrent tasks."""
+"""One row by its key, by some concurrent tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ten passages nearest to a vector, with a filter, by several concurrent tasks."""
+"""The ten passages nearest to a vector, with a filter, by some concurrent tasks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The parts of plainsql that the benchmarks use beyond a plain call, in one place.
 
-A version without one of these runs as well: missing parts are skipped by name.
+A version without one of these runs all the same: the missing part is skipped by name.
 """
 
 from __future__ import annotations

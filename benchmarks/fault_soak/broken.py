@@ -101,7 +101,7 @@ BROKEN = {
     "places-lost": _places_lost,
     "commits-left-out": _commits_left_out,
 }
-"""Each docstring says what the pool breaks."""
+"""The docstring of each names the part that it breaks."""
 
 
 @contextmanager

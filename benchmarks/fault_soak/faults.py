@@ -1,4 +1,4 @@
-"""The faults of the network and the servers while calls run."""
+"""The faults of the network and of the servers while calls run."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _QUIET_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a soak."""
+    """The settings of a soak."""
 
     seconds: float = 60.0
     callers: int = 24

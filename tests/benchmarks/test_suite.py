@@ -45,7 +45,7 @@ TINY = dataclasses.replace(
     seconds=60.0,
 )
 
-# Those whose libraries plainsql itself stands on: the peers are not in every environment.
+# Contenders whose libraries plainsql requires: the peers are not in every environment.
 ALWAYS = ("plainsql", "plainsql-unjoined", "asyncpg-held", "asyncpg-pool", "asyncpg-records")
 
 

@@ -133,7 +133,7 @@ def test_a_server_that_is_gone_is_a_connect_error(db: Database, admin: psycopg.C
     shared: Any = db._shared
 
     def refused() -> Any:
-        raise plainsql.ConnectError("nothing answers there")
+        raise plainsql.ConnectError("no server answers there")
 
     opens = shared._open_connection
     shared._open_connection = refused
@@ -200,7 +200,7 @@ def test_the_outer_transaction_waits_for_its_savepoint(db: Database, admin: psyc
     with db.transaction() as tx:
         with tx.transaction() as inner:
             for use in (lambda: PUT(tx, n=1), lambda: tx.connection, lambda: next(SERIES.stream(tx))):
-                with pytest.raises(plainsql.TransactionError, match="has a savepoint open"):
+                with pytest.raises(plainsql.TransactionError, match="has an open savepoint"):
                     use()
             PUT(inner, n=2)
         PUT(tx, n=3)
