@@ -153,8 +153,8 @@ async def test_the_report_is_lines_and_has_the_results_of_ended_processes(
         while not await client.exists("plainsql:{~}:audit"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         store = RedisStore(redis.url)
-        with pytest.raises(CacheError, match="another audit is under way"):
-            await store.audits.ask(1, 1)
+        with pytest.raises(CacheError, match="another audit is in progress"):
+            await store.audits.request(1, 1)
         await store.aclose()
         async with plainsql.connect(configured, redis=redis.url) as db:
             while not db.cache.stats().audited:
@@ -367,7 +367,11 @@ def test_triggers_are_on_the_tables_of_cached_reads_and_change_no_map(
     after = command("check", "--cache")
     assert (after.code, after.out) == (0, before.out), "a write changes what it did, and its notes"
     again = command("cache", "triggers", "--write")
-    assert (again.code, again.out, again.err) == (0, "", "nothing to note: the migrations have it all\n")
+    assert (again.code, again.out, again.err) == (
+        0,
+        "",
+        "nothing to write: the migrations have all triggers\n",
+    )
 
     with psycopg.connect(configured, autocommit=True) as connection:
         connection.execute("insert into notes (text, stars) values ('x', 3)")

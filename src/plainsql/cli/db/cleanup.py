@@ -22,7 +22,7 @@ import psycopg
 from cyclopts import Parameter
 
 import plainsql.sync
-from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, Session, connected, print_json
 from plainsql.cli.db.layer_selection import Layer, present_layers
 from plainsql.cli.db.progress import Bars, bars
 from plainsql.cli.exit_codes import FINE
@@ -122,9 +122,9 @@ def _steps(layer: Layer, days: int | None, batch: int | None) -> list[_Step]:
         names = {parameter.name for parameter in statement.parameters}
         if statement.returns.kind != "count" or "limit" not in names or len(names & {"days", "before"}) != 1:
             raise ContractError(
-                "this is no step of a cleanup",
+                "this is not a step of a cleanup",
                 place=Place(shown),
-                hint="it must say 'returns: count', and take :limit and either :days or :before",
+                hint="declare 'returns: count', with :limit and either :days or :before",
             )
         steps.append(
             _Step(
@@ -149,7 +149,7 @@ def _tenants(layer: Layer, path: Path) -> tuple[Statement, Query[..., Any, Any]]
         raise ContractError(
             "this does not list the tenants of a cleanup",
             place=Place(statement.path),
-            hint="it must say 'returns: many value', and take nothing",
+            hint="declare 'returns: many value', without parameters",
         )
     return statement, make_query(statement)
 
