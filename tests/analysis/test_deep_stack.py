@@ -104,7 +104,7 @@ def test_a_statement_that_is_too_deep_is_one_error(
     analyser: Analyser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has a message and a hint, and the next statement is analysed normally."""
-    monkeypatch.setattr("plainsql.analysis.deep_stack._FRAMES", 1000)
+    monkeypatch.setattr("plainsql.analysis.deep_stack._MAX_FRAMES", 1000)
     with pytest.raises(RefusedError, match="the statement nests too deep to be analysed") as raised:
         analyser.analyse(f"select {chain(' + ', 't.id', 3000)} as x from t")
     assert raised.value.hint

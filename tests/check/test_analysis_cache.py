@@ -9,7 +9,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import plainsql.analysis
 from plainsql.analysis import Analyser
+from plainsql.check.analysis_cache import _modules_in
 from plainsql.check.project_check import ProjectCheck, check_project
 from plainsql.settings import Project
 from tests.check.conftest import Write
@@ -109,3 +111,11 @@ def test_another_search_path_is_another_answer(project: Project, fresh_database_
                     sql.SQL("alter database {} owner to current_user").format(sql.Identifier(name))
                 )
             connection.execute("drop role somebody")
+
+
+def test_the_key_covers_every_module_of_the_analysis() -> None:
+    """A change of any of them makes cached analyses out of date, those in its folders included."""
+    folder = Path(plainsql.analysis.__file__).parent
+    modules = {file.relative_to(folder) for file in folder.rglob("*.py")}
+    assert Path("catalog", "relations.py") in modules
+    assert {Path(str(module)).relative_to(folder) for module in _modules_in(folder)} == modules

@@ -1,4 +1,4 @@
-"""What goes wrong in users' files and servers: one clear message, its place, its fix, nothing half-done.
+"""Faults in users' files and servers: one clear message, its place, its fix, and nothing half-done.
 
 Whole messages, as they are printed.
 """
@@ -217,7 +217,7 @@ def test_settings_that_cannot_be_read_are_one_message(write: Write, command: Com
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[EmbeddedServer]:
-    """A server that asks for passwords."""
+    """A server that requires passwords."""
     with embedded.start(scratch=True, auth="scram", tcp=True) as server:
         yield server
 
@@ -250,11 +250,11 @@ def test_a_server_that_is_down_is_said_without_the_password(
     write: Write, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(NOTES)
-    # Port 1 needs root to listen on, and nobody does.
+    # Only root can listen on port 1, and no server does.
     monkeypatch.setenv("DATABASE_URL", "postgresql://shop:hunter2@127.0.0.1:1/shop")
     _refused_everywhere(
         command,
-        "cannot connect to postgresql://shop:***@127.0.0.1:1/shop: nothing answers there\n"
+        "cannot connect to postgresql://shop:***@127.0.0.1:1/shop: no server answers there\n"
         "HINT: start the server, or check the host and port in the URL\n",
         unlike=("hunter2",),
     )
@@ -338,10 +338,10 @@ DETAIL: statement 2 of 2: alter table notes add colour txt
 ON_THE_SCRATCH_DATABASE = "        on the scratch database, which is dropped: no other database was changed\n"
 
 
-def test_an_extension_that_the_server_lacks_is_told_with_its_place(
+def test_a_missing_extension_is_reported_with_its_place(
     write: Write, command: Command, configured: str
 ) -> None:
-    # The honest stand-in for a server without pgvector: the test's server has it, and not this one.
+    # A substitute for a server without pgvector: the test's server has it, and not this one.
     write(NOTES | {"migrations/0001_notes.sql": "create extension pgvector;\n"})
     done = command("migrate")
     assert (done.code, done.out) == (1, "0001_notes … failed\n")
@@ -359,7 +359,7 @@ HINT: The extension must first be installed on the system where PostgreSQL is ru
     assert _tables(configured) == []
 
 
-def test_a_role_that_may_not_create_the_extension_is_told_so(
+def test_a_role_that_may_not_create_the_extension_gets_the_servers_error(
     write: Write, command: Command, configured: str, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(NOTES | {"migrations/0001_notes.sql": "create extension vector;\n"})

@@ -1,4 +1,4 @@
-"""``plainsql cache``: audits that running programs take part in, and writes by others that they hear of."""
+"""``plainsql cache``: audits by running programs, and the invalidation after external writes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def redis(redis_of_module: RedisServer) -> RedisServer:
 
 @pytest.fixture
 def table(configured: str) -> Iterator[psycopg.Connection]:
-    """Who writes past plainsql."""
+    """A connection for writes past plainsql."""
     with psycopg.connect(configured, autocommit=True) as connection:
         connection.execute(TABLE.encode())
         yield connection
@@ -103,7 +103,7 @@ async def reading(db: plainsql.Database, id: int) -> AsyncIterator[None]:
 
 
 @pytest.mark.timeout(120)
-async def test_an_audit_finds_the_write_that_the_cache_was_not_told_of_and_no_other(
+async def test_an_audit_finds_exactly_the_external_write(
     table: psycopg.Connection, redis: RedisServer, configured: str, process: Command
 ) -> None:
     async def audit() -> Done:
@@ -143,7 +143,7 @@ async def test_an_audit_finds_the_write_that_the_cache_was_not_told_of_and_no_ot
 
 
 @pytest.mark.timeout(60)
-async def test_the_report_is_lines_and_a_process_that_ends_meanwhile_has_told_what_it_found(
+async def test_the_report_is_lines_and_has_the_results_of_ended_processes(
     table: psycopg.Connection, redis: RedisServer, configured: str, process: Command
 ) -> None:
     command = ("cache", "audit", "--sample", "1", "--seconds", "5")
@@ -208,22 +208,22 @@ def _start(command: list[str]) -> Popen[str]:
 
 
 async def until(db: plainsql.Database, text: str) -> None:
-    """Wait until a cached read sees what others have written."""
+    """Wait until a cached read sees an external write."""
     while (found := await get(db, id=1)) is None or found.text != text:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
 @pytest.mark.timeout(60)
-async def test_a_write_by_others_is_seen_after_draining(
+async def test_an_external_write_is_visible_after_draining(
     table: psycopg.Connection, redis: RedisServer, configured: str, process: Command
 ) -> None:
     table.execute(OUTBOX.encode())
     async with plainsql.connect(configured, redis=redis.url) as db:
         await stored(db, 1)
         table.execute("update note set text = 'new' where id = 1")
-        assert (await stored(db, 1)).text == "a", "nobody has told it"
+        assert (await stored(db, 1)).text == "a", "no drainer has run"
         done = await asyncio.to_thread(process, "cache", "drain", "--once", "--redis", redis.url)
-        assert (done.code, done.out) == (0, "1 note told\n")
+        assert (done.code, done.out) == (0, "1 external write processed\n")
         found = await get(db, id=1)
         assert found is not None
         assert found.text == "new"
@@ -280,7 +280,7 @@ async def test_a_drainer_that_is_killed_loses_no_note(
         assert line.startswith("draining postgresql://")
         async with plainsql.connect(configured, redis=redis.url) as db:
             await stored(db, 1)
-            redis.freeze()  # it takes the note out, and cannot tell of it
+            redis.freeze()  # it reads the record, and cannot invalidate
             try:
                 table.execute("update note set text = 'new' where id = 1")
                 while not table.execute(  # noqa: ASYNC110
@@ -294,7 +294,7 @@ async def test_a_drainer_that_is_killed_loses_no_note(
                 redis.thaw()
             assert table.execute("select count(*) from plainsql.cache_outbox").fetchone() == (1,)
             done = await asyncio.to_thread(process, "cache", "drain", "--once", "--redis", redis.url)
-            assert (done.code, done.out) == (0, "1 note told\n")
+            assert (done.code, done.out) == (0, "1 external write processed\n")
             await until(db, "new")
     finally:
         drainer.kill()
@@ -302,7 +302,7 @@ async def test_a_drainer_that_is_killed_loses_no_note(
 
 
 @pytest.mark.timeout(60)
-async def test_a_drainer_ends_when_it_is_told_to(
+async def test_a_drainer_ends_on_a_signal(
     table: psycopg.Connection, redis: RedisServer, configured: str
 ) -> None:
     table.execute(OUTBOX.encode())
@@ -314,10 +314,10 @@ async def test_a_drainer_ends_when_it_is_told_to(
         await asyncio.sleep(0.01)
     drainer.send_signal(signal.SIGTERM)
     out, _ = await asyncio.to_thread(drainer.communicate)
-    assert (drainer.returncode, out) == (0, "1 note told\n")
+    assert (drainer.returncode, out) == (0, "1 external write processed\n")
 
 
-async def test_without_an_outbox_or_without_a_connection_for_it_draining_is_refused(configured: str) -> None:
+async def test_draining_without_an_outbox_or_a_connection_is_refused(configured: str) -> None:
     with pytest.raises(SettingsError, match=r"there is no table plainsql\.cache_outbox to drain"):
         await plainsql.connect(configured, cache_outbox=True)
     with pytest.raises(SettingsError, match="expected max_size=2 or more"):
@@ -343,7 +343,7 @@ BY_STARS = {
 UP, DOWN = "migrations/0002_note_writes_for_cache.sql", "migrations/0002_note_writes_for_cache.rollback.sql"
 
 
-def test_triggers_are_written_for_the_tables_of_cached_reads_and_change_no_map(
+def test_triggers_are_on_the_tables_of_cached_reads_and_change_no_map(
     write: Write, command: Command, configured: str
 ) -> None:
     folder = write(NOTES)
@@ -367,7 +367,11 @@ def test_triggers_are_written_for_the_tables_of_cached_reads_and_change_no_map(
     after = command("check", "--cache")
     assert (after.code, after.out) == (0, before.out), "a write changes what it did, and its notes"
     again = command("cache", "triggers", "--write")
-    assert (again.code, again.out, again.err) == (0, "", "nothing to note: the migrations have it all\n")
+    assert (again.code, again.out, again.err) == (
+        0,
+        "",
+        "nothing to write: the migrations have all triggers\n",
+    )
 
     with psycopg.connect(configured, autocommit=True) as connection:
         connection.execute("insert into notes (text, stars) values ('x', 3)")
@@ -375,7 +379,7 @@ def test_triggers_are_written_for_the_tables_of_cached_reads_and_change_no_map(
         assert noted == [("public.notes", {"id": [1]})]
 
 
-def test_a_new_column_to_be_noted_replaces_the_function_and_the_rollback_puts_it_back(
+def test_a_new_recorded_column_replaces_the_function_until_the_rollback(
     write: Write, command: Command, configured: str
 ) -> None:
     write(NOTES | CACHED)

@@ -50,7 +50,7 @@ def test_closed_output_is_one_line(write: Write, configured: str, arguments: str
     assert (done.returncode, done.stderr) == (2, REFUSED)
 
 
-def test_migrations_do_not_begin_if_nobody_can_be_told(write: Write, configured: str) -> None:
+def test_migrations_do_not_begin_if_the_output_cannot_be_written(write: Write, configured: str) -> None:
     write(NOTES)
     done = run("migrate", ">&-")
     assert (done.returncode, done.stderr) == (2, REFUSED)
@@ -68,7 +68,7 @@ def test_an_export_to_closed_output_is_one_line(write: Write, configured: str) -
     assert (done.returncode, done.stderr) == (2, REFUSED)
 
 
-def test_an_error_of_the_command_is_told_first(write: Write, configured: str) -> None:
+def test_an_error_of_the_command_is_reported_first(write: Write, configured: str) -> None:
     write(NOTES)
     done = run("run notes.nope", ">&-")
     assert done.returncode == 2
@@ -76,7 +76,7 @@ def test_an_error_of_the_command_is_told_first(write: Write, configured: str) ->
     assert "closed" not in done.stderr
 
 
-def test_closed_error_output_leaves_the_output_to_what_was_asked_for(write: Write, configured: str) -> None:
+def test_closed_standard_error_does_not_change_the_output(write: Write, configured: str) -> None:
     write(NOTES)
     done = run("run notes.nope", "2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
@@ -88,7 +88,7 @@ def test_closed_input_is_no_terminal(write: Write, configured: str) -> None:
     write(NOTES)
     migrate.apply(configured, "migrations")
     done = run("migrate mark --not-applied 0001", "<&-")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "there is no terminal to ask at")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "there is no terminal for the prompt")
     done = run("describe --jsonl", "<&-")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = run("migrate rollback", "<&-")

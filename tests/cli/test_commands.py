@@ -29,9 +29,7 @@ def test_generate_writes_then_has_nothing_to_do_and_check_is_clean(write: Write,
     assert (done.code, done.out, done.err) == (0, "clean: 2 queries, 0.0 s\n", "")
 
 
-def test_generate_check_writes_nothing_and_exits_with_1_where_it_would(
-    write: Write, command: Command
-) -> None:
+def test_generate_check_writes_nothing_and_exits_with_1_if_outdated(write: Write, command: Command) -> None:
     folder = write(NOTES | {GET_FILE: GET})
     done = command("generate", "--check")
     assert (done.code, done.out) == (1, "missing: queries/notes.py\n")
@@ -55,7 +53,9 @@ def test_check_finds_a_module_that_is_not_what_the_sql_makes(write: Write, comma
     )
 
 
-def test_check_tells_tools_in_json_and_pull_requests_in_annotations(write: Write, command: Command) -> None:
+def test_check_prints_json_for_tools_and_annotations_for_pull_requests(
+    write: Write, command: Command
+) -> None:
     write(NOTES | {GET_FILE: GET.replace("n.id,", "n.idd,")})
     done = command("check", "--format", "json")
     assert done.code == 1
@@ -85,7 +85,7 @@ def test_describe_as_json_is_for_tools(write: Write, command: Command) -> None:
     assert [column["nullable"] for column in facts["columns"]] == [False, False, True]
 
 
-def test_describe_shows_what_may_be_left_out_too(write: Write, command: Command) -> None:
+def test_describe_shows_optional_parameters_too(write: Write, command: Command) -> None:
     some = """\
 -- Some notes.
 -- returns: many Note
@@ -111,9 +111,7 @@ limit :limit
     assert [parameter["name"] for parameter in facts["parameters"]] == ["stars", "limit"]
 
 
-def test_describe_of_a_query_that_is_not_there_names_the_one_that_was_meant(
-    write: Write, command: Command
-) -> None:
+def test_describe_of_an_unknown_query_suggests_the_closest_name(write: Write, command: Command) -> None:
     write(NOTES | {GET_FILE: GET})
     done = command("describe", "notes.gt")
     assert (done.code, done.out) == (2, "")

@@ -78,16 +78,16 @@ def test_pending_migrations_are_a_failure(shop: str, command: Command) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("postgresql://u:hunter2@127.0.0.1:{free}/x", "nothing answers there"),
+        ("postgresql://u:hunter2@127.0.0.1:{free}/x", "no server answers there"),
         ("postgresql://u:hunter2@no.such.host.invalid/x", "the host 'no.such.host.invalid' is not known"),
-        ("postgresql://u:hunter2@/x?host=/no/such/folder", "there is no server's socket in /no/such/folder"),
+        ("postgresql://u:hunter2@/x?host=/no/such/folder", "there is no server socket in /no/such/folder"),
         ("postgresql://postgres:hunter2@/no_such?host={host}", "the database 'no_such' does not exist"),
         ("postgresql://nobody:hunter2@/postgres?host={host}", "the server does not let nobody in"),
         ("postgresql://u:hunter2@127.0.0.1:port/x", "the database URL cannot be read"),
         ("postgresql://u:hunter2@127.0.0.1:{silent}/x?connect_timeout=2", "no answer in time"),
     ],
 )
-def test_a_database_that_does_not_let_us_in_is_told_in_a_line(
+def test_a_refused_login_is_reported_in_one_line(
     url: str, text: str, shop: str, command: Command, server: EmbeddedServer
 ) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
@@ -101,7 +101,7 @@ def test_a_database_that_does_not_let_us_in_is_told_in_a_line(
     assert found["postgresql"]["hint"]
 
 
-def test_a_server_without_tls_is_told_where_tls_is_asked_for(
+def test_a_server_without_tls_is_reported_if_the_url_requires_tls(
     shop: str, command: Command, server: EmbeddedServer
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -134,7 +134,7 @@ def test_a_role_that_policies_do_not_bind_is_warned_of(shop: str, command: Comma
     )
 
 
-def test_pgvector_is_needed_only_by_who_uses_it(shop: str, command: Command, write: Write) -> None:
+def test_pgvector_is_needed_only_by_layers_that_use_it(shop: str, command: Command, write: Write) -> None:
     command("migrate")
     assert checks(command)["pgvector"]["state"] == "skipped"
     with psycopg.connect(shop, autocommit=True) as connection:
@@ -145,7 +145,7 @@ def test_pgvector_is_needed_only_by_who_uses_it(shop: str, command: Command, wri
     assert (found["state"], found["text"]) == ("failed", "0.8.3: 0.8.4 or newer is needed")
 
 
-def test_redis_is_needed_only_where_asked_for(shop: str, command: Command) -> None:
+def test_redis_is_needed_only_if_required(shop: str, command: Command) -> None:
     assert checks(command)["redis"]["state"] == "skipped"
     assert checks(command, "--require-redis")["redis"]["state"] == "failed"
 
@@ -174,12 +174,12 @@ def test_redis_is_found_by_its_parts(
     assert "it does not let us in" in checks(command)["redis"]["text"]
 
 
-def test_redis_that_does_not_answer_is_told(
+def test_a_redis_that_does_not_answer_is_reported(
     shop: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")["redis"]
-    assert "nothing answers there" in found["text"]
-    monkeypatch.setattr("plainsql.cli.db.redis_check._SECONDS", 0.2)
+    assert "no server answers there" in found["text"]
+    monkeypatch.setattr("plainsql.cli.db.redis_check._TIMEOUT_S", 0.2)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         found = checks(command, "--redis", f"redis://:{SECRET}@127.0.0.1:{silent.getsockname()[1]}")["redis"]
     assert "no answer within" in found["text"]

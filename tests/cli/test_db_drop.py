@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from importlib import import_module
 
 import psycopg
 import pytest
@@ -42,7 +43,7 @@ def schemas(url: str) -> set[str]:
         return {name for (name,) in found}
 
 
-def test_without_force_it_shows_what_would_be_lost(two: str, command: Command) -> None:
+def test_without_force_it_shows_the_data_that_would_be_lost(two: str, command: Command) -> None:
     run(two, "insert into shop.notes select n, 'x' from generate_series(1, 1200) as n")
     done = command("db", "drop", "shop")
     assert done.code == 1
@@ -51,7 +52,7 @@ def test_without_force_it_shows_what_would_be_lost(two: str, command: Command) -
     assert schemas(two) == {"shop", "audit"}
 
 
-def test_a_layer_goes_with_its_records_and_can_be_made_anew(two: str, command: Command) -> None:
+def test_a_dropped_layer_loses_its_records_and_can_be_migrated_again(two: str, command: Command) -> None:
     before = dump(two)
     done = command("db", "drop", "shop", "--force", "--json")
     assert done.code == 0
@@ -64,7 +65,7 @@ def test_a_layer_goes_with_its_records_and_can_be_made_anew(two: str, command: C
     assert dump(two) == before
 
 
-def test_all_layers_go_where_all_are_meant(two: str, command: Command) -> None:
+def test_all_drops_all_layers(two: str, command: Command) -> None:
     assert command("db", "drop", "--force").code == 2
     assert command("db", "drop", "shop", "--all", "--force").code == 2
     assert schemas(two) == {"shop", "audit"}
@@ -87,7 +88,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("case", NEEDED)
-def test_nothing_goes_while_others_need_it(case: str, two: str, command: Command) -> None:
+def test_nothing_is_dropped_while_other_objects_depend_on_it(case: str, two: str, command: Command) -> None:
     run(two, NEEDED[case])
     before = dump(two)
     done = command("db", "drop", "shop", "--force")
@@ -97,7 +98,7 @@ def test_nothing_goes_while_others_need_it(case: str, two: str, command: Command
     assert command("db", "doctor", "shop").out.count("1 applied") == 1
 
 
-def test_what_layers_need_of_each_other_does_not_keep_them_where_both_go(two: str, command: Command) -> None:
+def test_layers_that_depend_on_each_other_are_dropped_together(two: str, command: Command) -> None:
     run(two, "alter table audit.log add constraint note foreign key (id) references shop.notes (id)")
     alone = command("db", "drop", "shop", "--force")
     assert (alone.code, "constraint note on table audit.log" in alone.err) == (1, True)
@@ -105,21 +106,23 @@ def test_what_layers_need_of_each_other_does_not_keep_them_where_both_go(two: st
     assert schemas(two) == set()
 
 
-def test_a_table_that_others_use_is_left_alone(
+def test_a_table_in_use_by_another_session_is_not_dropped(
     two: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plainsql.cli.db.drop._LOCK_TIMEOUT", "50ms")
+    # import_module, because the package has the function of this name.
+    monkeypatch.setattr(import_module("plainsql.cli.db.drop"), "_LOCK_TIMEOUT", "50ms")
     with psycopg.connect(two) as reader:
         reader.execute("select * from shop.notes")
         done = command("db", "drop", "shop", "--force")
-    assert (done.code, done.err) == (2, "others are using the tables\nHINT: try again when they are done\n")
+    assert (done.code, done.err) == (
+        2,
+        "other sessions use the tables\nHINT: try again when they have ended\n",
+    )
     assert schemas(two) == {"shop", "audit"}
     assert command("migrate", "status", "--check").code == 0
 
 
-def test_a_project_without_layers_is_told_how_to_do_it(
-    write: Write, command: Command, configured: str
-) -> None:
+def test_a_project_without_layers_gets_a_hint(write: Write, command: Command, configured: str) -> None:
     write(NOTES)
     command("migrate")
     done = command("db", "drop", "public", "--force")

@@ -77,7 +77,7 @@ def interrupted(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
 
 
 def copying(url: str) -> bool:
-    """Whether a copy runs in the database."""
+    """Return True if a copy runs in the database."""
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
             "select count(*) from pg_stat_progress_copy where datname = current_database()"
@@ -160,7 +160,7 @@ def test_a_schema_that_is_no_layer_is_said_to_be_left_out(
     assert command("migrate").code == 0
     with psycopg.connect(configured) as connection:
         connection.execute("create schema beside; create table beside.things (id integer)")
-    left_out = "left out: the schema beside, which is no layer: it has no folder of migrations of its name\n"
+    left_out = "left out: the schema beside is no layer: there is no folder of migrations of that name\n"
     assert command("db", "export", "-o", "all.jsonl").err == left_out
     assert command("db", "stats").err == left_out
     assert command("db", "export", "shop", "-o", "shop.jsonl").err == ""
@@ -170,7 +170,7 @@ def test_a_schema_that_is_no_layer_is_said_to_be_left_out(
 def test_json_and_the_rows_do_not_share_the_standard_output(shop: str, command: Command) -> None:
     done = command("db", "export", "-o", "-", "--json")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "--json and -o - both want the standard output\n"
+    assert done.err == "--json and -o - both write to the standard output\n"
 
 
 def test_an_export_that_is_interrupted_leaves_no_file(shop: str, command: Command) -> None:
@@ -215,7 +215,7 @@ def test_a_database_at_another_migration_is_refused(shop: str, command: Command,
     assert refused.err == (
         "out.jsonl: shop has other migrations in this database than in the file\n"
         "DETAIL: applied in this database, not in the file: 0002_more\n"
-        "HINT: import it into a database at the file's migration, and migrate that\n"
+        "HINT: import it into a database that has the file's migrations, then migrate that one\n"
         "nothing was imported\n"
     )
     command("db", "export", "-o", "newer.jsonl")
@@ -225,7 +225,7 @@ def test_a_database_at_another_migration_is_refused(shop: str, command: Command,
     assert "HINT: plainsql migrate --layer shop, then import again\n" in refused.err
 
 
-def test_a_file_that_is_wrong_is_told_before_the_database_is_asked(shop: str, command: Command) -> None:
+def test_a_wrong_file_is_reported_before_the_database_is_used(shop: str, command: Command) -> None:
     command("db", "export", "-o", "out.jsonl")
     content = Path("out.jsonl").read_bytes()
     Path("out.jsonl").write_bytes(content[:-1])
@@ -237,7 +237,7 @@ def test_a_file_that_is_wrong_is_told_before_the_database_is_asked(shop: str, co
     assert command("db", "import", "none.jsonl").code == 2
 
 
-def test_a_layer_that_is_not_there_is_told(shop: str, command: Command) -> None:
+def test_a_missing_layer_is_reported(shop: str, command: Command) -> None:
     wrong = command("db", "export", "shopp", "-o", "out.jsonl")
     assert (wrong.code, wrong.err) == (2, "there is no layer 'shopp'\nHINT: did you mean shop?\n")
     missing = command("db", "export", "realty", "-o", "out.jsonl")
@@ -246,9 +246,7 @@ def test_a_layer_that_is_not_there_is_told(shop: str, command: Command) -> None:
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
-def test_an_export_that_is_told_to_end_leaves_no_file(
-    kind: signal.Signals, shop: str, command: Command
-) -> None:
+def test_a_terminated_export_leaves_no_file(kind: signal.Signals, shop: str, command: Command) -> None:
     with psycopg.connect(shop, autocommit=True) as connection:
         connection.execute(
             "insert into shop.notes select n, repeat('note ', 40) from generate_series(3001, 300000) as n"
@@ -273,7 +271,7 @@ with create_file(pathlib.Path("out.jsonl")) as file:
 """
 
 
-def test_what_a_killed_export_left_is_removed_by_the_next(shop: str, command: Command) -> None:
+def test_the_next_export_removes_the_leftovers_of_a_killed_one(shop: str, command: Command) -> None:
     subprocess.run([sys.executable, "-c", KILLED], stdin=subprocess.DEVNULL, check=False)
     (left,) = Path().glob(".out.jsonl.*.unfinished")
     with create_file(Path("out.jsonl"), overwrite=True) as file:
@@ -331,7 +329,7 @@ def test_a_full_disk_is_one_line_with_the_path(name: str, shop: str) -> None:
     assert done.stderr == f"small/{name}: no space left on device\n", "and nothing is left on it"
 
 
-def test_replacing_needs_the_layers_names_and_shows_what_would_be_lost(shop: str, command: Command) -> None:
+def test_replacing_needs_the_layers_names_and_shows_the_lost_rows(shop: str, command: Command) -> None:
     command("db", "export", "-o", "out.jsonl")
     with psycopg.connect(shop, autocommit=True) as connection:
         connection.execute("insert into shop.notes values (4000, 'newer')")
@@ -389,7 +387,7 @@ def test_a_layer_that_was_not_named_is_not_imported(shop: str, command: Command)
     assert done.err.startswith("out.jsonl:1: expected rows of realty, got the schema shop\n")
 
 
-def test_a_long_line_is_refused_unless_it_is_asked_for(shop: str, command: Command) -> None:
+def test_a_long_line_is_refused_unless_an_option_allows_it(shop: str, command: Command) -> None:
     with psycopg.connect(shop, autocommit=True) as connection:
         connection.execute("insert into shop.notes values (0, repeat('x', 2000000))")
     command("db", "export", "-o", "out.jsonl")

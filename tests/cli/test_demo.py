@@ -33,7 +33,7 @@ QUERIES = [
 
 
 def _start(folder: Path, *layer: str) -> subprocess.Popen[str]:
-    # A configured database that cannot be reached: the demonstration must not look at it.
+    # A configured database that cannot be reached: the demo must not use it.
     environment = os.environ | {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         "COLUMNS": "80",
@@ -53,12 +53,12 @@ def _start(folder: Path, *layer: str) -> subprocess.Popen[str]:
 
 
 def _left(folder: Path) -> list[str]:
-    """What still lies in the folder for temporary files."""
+    """Return the names that are left in the folder for temporary files."""
     return [path.name for path in folder.glob("tmp/*/*")]
 
 
 @pytest.mark.timeout(120)
-def test_the_demonstration_of_realty_ends_well(tmp_path: Path) -> None:
+def test_the_demo_of_realty_ends_well(tmp_path: Path) -> None:
     with _start(tmp_path) as running:
         out, _ = running.communicate(timeout=100)
     assert running.returncode == 0, out
@@ -73,7 +73,7 @@ def test_the_demonstration_of_realty_ends_well(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("layer", ["whatsapp", "marketplace", "assistant"])
-def test_the_other_layers_have_a_demonstration_too(tmp_path: Path, layer: str) -> None:
+def test_the_other_layers_have_a_demo_too(tmp_path: Path, layer: str) -> None:
     with _start(tmp_path, layer) as running:
         out, _ = running.communicate(timeout=100)
     assert running.returncode == 0, out
@@ -84,7 +84,7 @@ def test_the_other_layers_have_a_demonstration_too(tmp_path: Path, layer: str) -
 
 
 @pytest.mark.timeout(120)
-def test_ctrl_c_stops_the_demonstration_and_its_server(tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_demo_and_its_server(tmp_path: Path) -> None:
     with _start(tmp_path) as running:
         assert running.stdout is not None
         while "ms" not in running.stdout.readline():  # the first query is shown

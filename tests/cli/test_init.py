@@ -1,4 +1,4 @@
-"""``plainsql init``: a project that works at once, or nothing."""
+"""``plainsql init``: a project that works immediately, or no file."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_made_is_named(write: Write, command: Command) -
     assert done.err.startswith("file/project: the project cannot be written: not a directory\nHINT: ")
 
 
-def test_without_a_server_the_files_are_there_and_generating_is_the_next_command(
+def test_without_a_server_the_files_are_written_but_not_the_module(
     write: Write, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = write({})

@@ -50,8 +50,8 @@ def test_each_command_does_its_part_and_says_so(shop: str, command: Command) -> 
         ("archive-conversations", "archived 1 conversations\n", "archived 0 conversations\n"),
         (
             "recompute-trust",
-            "looked at 2 buyers, 1 scores changed\n",
-            "looked at 2 buyers, 0 scores changed\n",
+            "examined 2 buyers, 1 scores changed\n",
+            "examined 2 buyers, 0 scores changed\n",
         ),
     ]:
         done = command("marketplace", name)
@@ -92,17 +92,17 @@ def test_the_report_is_a_table(shop: str, command: Command) -> None:
         ["books", "1", "0", "%", "of", "1", "1", "4.50", "€", "3", "h"],
         ["all", "2", "50", "%", "of", "2", "2", "124.50", "€", "1", "d", "1", "h"],
     ]
-    assert done.out.splitlines()[-1] == "2 messages of buyers, 1 of the bot; most of them from 11:00 on"
+    assert done.out.splitlines()[-1] == "2 messages of buyers, 1 of the bot; the busiest hour began at 11:00"
 
 
 def test_a_day_without_anything_has_a_report(shop: str, command: Command) -> None:
     done = command("marketplace", "report", "--day", "2020-01-01")
     assert done.code == 0
     assert done.out.splitlines()[-2].split() == ["all", "0", "-", "0", "-", "-"]
-    assert done.out.splitlines()[-1] == "nobody wrote"
+    assert done.out.splitlines()[-1] == "no messages"
 
 
-def test_the_picture_is_written_beside_the_table(shop: str, command: Command, tmp_path: Path) -> None:
+def test_the_chart_is_written_in_addition_to_the_table(shop: str, command: Command, tmp_path: Path) -> None:
     for name, start in (("day.png", b"\x89PNG"), ("day.svg", b"<?xml")):
         done = command("marketplace", "daily", "--day", "2026-03-10", "--picture", str(tmp_path / name))
         assert done.code == 0
@@ -116,7 +116,7 @@ def test_the_picture_is_written_beside_the_table(shop: str, command: Command, tm
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["report", "--day", "tomorrow"], "--day: 'tomorrow' is no day"),
+        (["report", "--day", "tomorrow"], "--day: expected a day, got 'tomorrow'"),
         (["report", "--time-zone", "Europe/Nowhere"], "there is no zone 'Europe/Nowhere'"),
         (["report", "--picture", "day.pdf"], "day.pdf: expected a name that ends in .png or .svg"),
         (["daily", "--picture", "nowhere/day.png"], "no such file or directory"),
@@ -125,7 +125,7 @@ def test_the_picture_is_written_beside_the_table(shop: str, command: Command, tm
         (["daily", "--session-days", "x"], ""),
     ],
 )
-def test_what_is_wrong_is_told_and_exits_with_2(
+def test_faults_are_reported_and_the_exit_code_is_2(
     shop: str, command: Command, arguments: list[str], said: str
 ) -> None:
     done = command("marketplace", *arguments)
@@ -134,7 +134,7 @@ def test_what_is_wrong_is_told_and_exits_with_2(
     assert "Traceback" not in done.err
 
 
-def test_a_database_without_the_tables_is_told_what_to_do(command: Command) -> None:
+def test_a_database_without_the_tables_gets_a_hint(command: Command) -> None:
     done = command("marketplace", "daily")
     assert done.code == 2
     assert "the database has no marketplace" in done.err
@@ -148,7 +148,7 @@ def test_no_password_is_printed(shop: str, command: Command) -> None:
     assert "sesame" not in done.out + done.err
 
 
-def test_a_role_that_may_not_is_told_so(shop: str, command: Command) -> None:
+def test_a_role_without_the_privilege_gets_a_hint(shop: str, command: Command) -> None:
     with psycopg.connect(shop, autocommit=True) as connection:
         connection.execute("drop role if exists marketplace_nobody")
         connection.execute("create role marketplace_nobody login")

@@ -83,7 +83,7 @@ def test_the_help_lists_layers_and_packages_under_their_own_headings(process: Co
     assert "check" in core
     assert "marketplace" not in core
     assert "notes" not in core.split()
-    assert panel(done, "Layers").startswith("marketplace  Keep")
+    assert panel(done, "Layers").startswith("marketplace  Maintain")
     assert panel(done, "shop") == "notes  Look after the notes of the shop."
     assert "Usage: plainsql notes COMMAND" in process("notes", "--help").out
 
@@ -195,7 +195,7 @@ def test_the_demo_of_a_package_is_played(process: Command) -> None:
     assert "demo: ok, 2 queries in 0.0 s" in done.out
 
 
-def test_what_is_no_demo_is_refused(process: Command, install: Install) -> None:
+def test_an_object_that_is_no_demo_is_refused(process: Command, install: Install) -> None:
     demos = {"bad": "broken_plugin:demo", "number": "number:demo"}
     modules = {"broken_plugin.py": BROKEN, "number.py": "demo = 5"}
     install("broken-tools", modules, {"plainsql.demos": demos})

@@ -63,7 +63,7 @@ def pooled(pool: Path, configured: str, write: Write, monkeypatch: pytest.Monkey
 
 
 def seen_by_another(url: str) -> dict[str, str | None]:
-    """The settings that the next client of the pool meets, and named statements."""
+    """The settings and the named statements that the next client of the pool finds."""
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as other:
         found = {
             name: other.execute("select nullif(current_setting(%s, true), '')", [name]).fetchall()[0][0]
@@ -83,9 +83,7 @@ def test_run_is_the_tenant_for_its_transaction_and_no_longer(pooled: str, comman
     assert seen_by_another(pooled) == {}
 
 
-def test_run_of_what_is_no_transaction_works_and_as_a_tenant_is_refused(
-    pooled: str, command: Command
-) -> None:
+def test_run_outside_a_transaction_works_and_is_refused_as_a_tenant(pooled: str, command: Command) -> None:
     assert command("run", "notes.tidy").code == 0
     done = command("run", "notes.tidy", "--tenant", "a")
     assert (done.code, "cannot run inside a transaction block" in done.err) == (1, True)

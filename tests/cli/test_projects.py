@@ -123,7 +123,7 @@ def test_sql_alone_is_checked_without_the_modules(write: Write, command: Command
     assert (done.code, done.out) == (0, "clean: 1 query, 0.0 s\n")
 
 
-def test_a_layer_that_comes_with_plainsql_is_run_and_described_without_its_files(
+def test_a_packaged_layer_is_run_and_described_without_its_files(
     write: Write, configured: str, command: Command
 ) -> None:
     write({})

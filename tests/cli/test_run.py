@@ -49,7 +49,7 @@ def test_many_rows_are_a_table_with_the_count_and_the_time_last(process: Command
 
 
 @pytest.mark.usefixtures("project")
-def test_one_row_stands_upright(command: Command) -> None:
+def test_one_row_is_printed_upright(command: Command) -> None:
     assert command("run", "notes.get", "id=1").out == "id     1\ntext   one\nstars  1\n1 row, 0.0 ms\n"
     assert command("run", "notes.get", "id=9").out == "0 rows, 0.0 ms\n"
 
@@ -115,7 +115,7 @@ def test_a_broken_promise_of_the_header_exits_with_1_and_is_undone(command: Comm
     assert (done.code, done.out) == (1, "")
     assert done.err == (
         "notes.set_all: expected exactly one row, got 2\n"
-        "DETAIL: what it may have written is undone\n"
+        "DETAIL: its changes are undone\n"
         "HINT: where several rows are an answer, declare 'returns: many …' in sql/notes/set_all.sql\n"
     )
     rows = json.loads(command("run", "notes.list", "--json").out)
@@ -152,7 +152,7 @@ MISUSES = {
         ["notes.add", "text=two", "words"],
         (
             "word 2 after the query's name is neither name=text nor name:=json\n"
-            "HINT: quote what holds blanks: name='two words'\n"
+            "HINT: quote a value with spaces: name='two words'\n"
         ),
     ),
     "bounds": (
@@ -173,7 +173,7 @@ MISUSES = {
             "sql/notes/list.sql:10:18: notes.list: most is given without text, its line needs both\n"
             "      and n.stars <= :most and n.text = :text  --?\n"
             "                     ^\n"
-            "HINT: Pass text too, or leave most out.\n"
+            "HINT: pass text too, or leave most out\n"
         ),
     ),
     "no json": (
@@ -237,7 +237,7 @@ def test_a_table_that_is_not_there_yet_points_at_the_migrations(write: Write, co
     assert command("run", "notes.get", "id=1").code == 0
 
 
-def test_a_query_runs_beside_one_that_cannot_be_loaded(write: Write, command: Command) -> None:
+def test_a_query_runs_although_another_one_cannot_be_loaded(write: Write, command: Command) -> None:
     write(NOTES | QUERIES | {"sql/notes/half.sql": "-- Half.\nselect"})
     assert command("migrate").code == 0
     assert command("run", "notes.add", "text=x").code == 0

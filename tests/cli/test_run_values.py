@@ -88,7 +88,7 @@ def test_nested_rows_are_objects_and_null_together(write: Write, command: Comman
     assert command("run", "nested").out.splitlines()[0] == "id  other.id  other.name"
 
 
-def test_long_texts_and_vectors_are_shortened_and_nothing_drives_the_terminal(
+def test_long_texts_and_vectors_are_cut_and_control_characters_replaced(
     write: Write, command: Command, configured: str
 ) -> None:
     write(
@@ -107,13 +107,13 @@ def test_long_texts_and_vectors_are_shortened_and_nothing_drives_the_terminal(
         "[0.25, 0.25, 0.25, … 1536 numbers]",
         "ñandú 漢字",
     ]
-    # 漢字 takes four cells of the terminal, two more than characters: the columns stand under their heads.
+    # 漢字 takes four cells of the terminal, two more than characters: the columns are below their headings.
     assert head.endswith("  wide        n")
     assert row.endswith("  ñandú 漢字  1")
 
 
 @pytest.mark.parametrize("size", [80, 200])
-def test_a_terminal_gets_a_table_where_it_fits_and_blocks_where_not(
+def test_a_terminal_gets_a_table_if_it_fits_and_else_blocks(
     write: Write, command: Command, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     write(

@@ -1,4 +1,4 @@
-"""What a header says of encryption, held to the statement, to the tables and to the other queries."""
+"""The encryption in headers, checked against the statement, the tables and the other queries."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def test_the_project_itself_is_clean(check: Check) -> None:
     ],
     ids=["keys", "type", "column", "parameter", "equal", "distinct", "key type", "names", "order"],
 )
-def test_what_contradicts_is_refused(check: Check, query: str, message: str) -> None:
-    # The name comes first, so that of two queries that contradict each other it is the first one met.
+def test_contradicting_headers_are_refused(check: Check, query: str, message: str) -> None:
+    # The name comes first, so that it is the first of two queries that contradict each other.
     found = check(a_query=query)
     assert found[0][0] == "contract"
     assert message in found[0][1]
@@ -216,7 +216,7 @@ def header(*lines: str, name: str = "vault.channels.q", body: str = WRITE) -> st
         ),
     ],
 )
-def test_what_a_line_says(line: str, expected: str) -> None:
+def test_the_meaning_of_a_header_line(line: str, expected: str) -> None:
     assert header("returns: many Token", line) == expected
 
 

@@ -27,7 +27,7 @@ async def add(vault: Side, q: Any, **given: Any) -> dict[str, UUID]:
     return {"tenant_id": row["tenant_id"], "id": row["id"]}
 
 
-async def test_what_is_written_comes_back_and_is_stored_encrypted(vault: Side, q: Any) -> None:
+async def test_a_written_text_comes_back_and_is_stored_encrypted(vault: Side, q: Any) -> None:
     row = {"tenant_id": uuid4(), "id": uuid4(), "phone": "1"}
     made = await vault.call(q.channels.create, **row, access_token=TOKEN)
     assert made.access_token == TOKEN
@@ -49,7 +49,7 @@ async def test_two_encryptions_of_one_text_differ(vault: Side, q: Any) -> None:
     assert first != second
 
 
-async def test_what_is_not_given_stays_and_null_is_null(vault: Side, q: Any) -> None:
+async def test_a_missing_argument_changes_nothing_and_null_is_null(vault: Side, q: Any) -> None:
     where = await add(vault, q, refresh_token="r1")
     assert await vault.call(q.channels.update, **where, access_token="second") == 1
     row = await vault.call(q.channels.get, **where)
@@ -150,7 +150,7 @@ async def test_a_value_of_another_column_is_an_error(empty_vault: str, vault: Si
 async def test_plain_bytes_in_the_column_are_an_error(vault: Side, q: Any) -> None:
     where = await add(vault, q)
     await vault.call(q.channels.set_stored, **where, stored=TOKEN.encode())
-    with pytest.raises(EncryptionError, match="is no encrypted value") as caught:
+    with pytest.raises(EncryptionError, match="is not an encrypted value") as caught:
         await vault.call(q.channels.get, **where)
     assert TOKEN not in str(caught.value)
 
@@ -173,12 +173,12 @@ async def test_a_key_that_is_not_there_is_named(vault: Side, q: Any, monkeypatch
         await vault.call(q.channels.get, **where)
 
 
-async def test_another_key_under_the_same_id_is_told(
+async def test_another_key_under_the_same_id_is_reported(
     vault: Side, q: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = await add(vault, q)
     monkeypatch.setenv(KEYS_VARIABLE, NEW.replace("new:", "old:"))
-    with pytest.raises(EncryptionError, match="another key than the one that is called 'old'"):
+    with pytest.raises(EncryptionError, match="another key than the one named 'old'"):
         await vault.call(q.channels.get, **where)
 
 
@@ -188,7 +188,7 @@ async def test_without_keys_nothing_is_sent(vault: Side, q: Any, monkeypatch: py
         await add(vault, q)
 
 
-async def test_what_is_no_text_is_refused_before_it_is_sent(vault: Side, q: Any) -> None:
+async def test_a_value_that_is_no_text_is_refused_before_it_is_sent(vault: Side, q: Any) -> None:
     with pytest.raises(BindError, match=r"channels\.create: access_token: expected str, got bytes"):
         await add(vault, q, access_token=b"plain")
     with pytest.raises(BindError, match=r"access_token: the text is not valid Unicode") as caught:
@@ -198,7 +198,7 @@ async def test_what_is_no_text_is_refused_before_it_is_sent(vault: Side, q: Any)
         await add(vault, q, id=None)
 
 
-async def test_a_key_that_is_null_is_refused_where_there_is_nothing_to_encrypt(vault: Side) -> None:
+async def test_a_null_key_is_refused_even_without_a_value_to_encrypt(vault: Side) -> None:
     with pytest.raises(BindError, match=r"channels\.update: id\b"):
         await vault.call(channels.update, tenant_id=uuid4(), id=None, refresh_token=None)
 

@@ -1,4 +1,4 @@
-"""Who encrypts nothing pays nothing."""
+"""Projects without encryption pay nothing for it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def test_a_loaded_query_without_encrypted_parts_is_bound_as_ever() -> None:
 
 def test_no_cryptography_is_imported_before_a_value_is_encrypted() -> None:
     code = (
-        "import sys, plainsql.crypto, plainsql.query_folder; import tests.crypto.project.queries.vault.channels;"
+        "import sys, plainsql.crypto, plainsql.query_folder;"
+        "import tests.crypto.project.queries.vault.channels;"
         "print('cryptography' in sys.modules)"
     )
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""One value: it opens as what it was, where it was, and as nothing else."""
+"""One value decrypts to its text, only in its place, and to nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = st.one_of(st.uuids(), st.integers(-(2**63), 2**63 - 1), st.text())
 
 
 @given(st.text(), KEYS, KEYS)
-def test_it_opens_as_what_it_was(text: str, first: object, second: object) -> None:
+def test_a_value_decrypts_to_its_text(text: str, first: object, second: object) -> None:
     stored = RING.encrypt(text, "a.b.c", NAMES, (first, second))
     assert RING.decrypt(stored, "a.b.c", NAMES, (first, second)) == text
 
@@ -109,7 +109,7 @@ def encrypted_before(text: str, *values: str) -> bytes:
         ((str(DEAD), "7"), ("DeadBeef" * 4, "7")),
     ],
 )
-def test_what_was_encrypted_before_names_were_bound_opens(
+def test_values_from_before_names_were_bound_decrypt(
     bound: tuple[str, ...], keys: tuple[object, ...]
 ) -> None:
     stored = encrypted_before("secret", *bound)
@@ -142,13 +142,13 @@ def test_every_single_bit_matters() -> None:
 
 
 @given(st.binary())
-def test_bytes_that_nobody_encrypted_are_refused(stored: bytes) -> None:
+def test_bytes_that_were_not_encrypted_are_refused(stored: bytes) -> None:
     for each in (stored, b"pse1" + stored):
         with pytest.raises(EncryptionError):
             RING.decrypt(each, "a.b.c", NAMES, (TENANT, 7))
 
 
-def test_what_was_cut_off_is_refused() -> None:
+def test_a_truncated_value_is_refused() -> None:
     stored = RING.encrypt("secret", "a.b.c", NAMES, (TENANT, 7))
     for length in range(len(stored)):
         with pytest.raises(EncryptionError):
@@ -161,7 +161,7 @@ def test_another_column_never_opens_it() -> None:
         RING.decrypt(stored, "a.b.refresh_token", NAMES, (TENANT, 7))
 
 
-def test_the_key_is_part_of_what_is_authenticated() -> None:
+def test_the_key_is_part_of_the_associated_data() -> None:
     # The same key under two ids: a value cannot be passed off as encrypted with the other.
     ring = KeyRing([("a", b"k" * 32), ("b", b"k" * 32)])
     stored = ring.encrypt("secret", "a.b.c", ("id",), (1,))
@@ -172,11 +172,11 @@ def test_the_key_is_part_of_what_is_authenticated() -> None:
 def test_a_text_of_a_row_is_not_shown() -> None:
     with pytest.raises(EncryptionError) as caught:
         RING.decrypt(b"", "a.b.c", ("email",), ("ana@example.com",))
-    assert str(caught.value).startswith("a.b.c of the row with email …: the value is no encrypted value")
+    assert str(caught.value).startswith("a.b.c of the row with email …: the value is not an encrypted value")
 
 
 @pytest.mark.parametrize("key", [None, 1.5, object()])
-def test_what_has_more_than_one_text_is_no_key(key: object) -> None:
+def test_a_type_with_more_than_one_text_form_is_no_key(key: object) -> None:
     with pytest.raises(BindError, match="bound to it"):
         RING.encrypt("secret", "a.b.c", ("id",), (key,))
 
@@ -225,13 +225,13 @@ def test_the_ring_shows_its_ids_only() -> None:
         ("{key}", "entry 1 has no id, expected id:key"),
         ("a:{key},{key}", "entry 2 has no id"),
         ("an id:{key}", "entry 1 has no id"),
-        ("a:{key},a:{key}", "the id 'a' stands there twice"),
+        ("a:{key},a:{key}", "the id 'a' is given twice"),
         ("a:", "the key 'a': expected 32 bytes in base64, got 0"),
         ("a:{key}x", "the key 'a': expected 32 bytes in base64, it is not base64"),
         ("a:c2hvcnQ=", "the key 'a': expected 32 bytes in base64, got 5"),
     ],
 )
-def test_a_ring_that_cannot_be_read_is_told_without_its_keys(text: str, message: str) -> None:
+def test_the_error_of_a_ring_does_not_show_its_keys(text: str, message: str) -> None:
     key = new_key()
     with pytest.raises(SettingsError) as caught:
         ring(text.format(key=key))

@@ -79,9 +79,7 @@ async def test_not_in_the_error_of_an_argument_that_does_not_fit(vault: Side, q:
     assert caught.value.__context__ is None or PLAIN not in all_of(caught.value.__context__)
 
 
-async def test_not_among_the_variables_of_any_frame_where_it_is_given_as_a_secret(
-    vault: Side, q: Any
-) -> None:
+async def test_not_in_the_variables_of_a_frame_if_given_as_a_secret(vault: Side, q: Any) -> None:
     secret = Secret(PLAIN)
     row = {"tenant_id": uuid4(), "id": uuid4(), "phone": "1", "access_token": secret}
     await vault.call(q.channels.create, **row)
@@ -129,7 +127,7 @@ async def test_the_server_never_sees_it(empty_vault: str, q: Any) -> None:
         assert PLAIN not in stored[0]
 
 
-async def test_not_in_what_asyncio_says_of_a_task(empty_vault: str, q: Any) -> None:
+async def test_not_in_the_repr_of_a_task(empty_vault: str, q: Any) -> None:
     import plainsql
 
     async with plainsql.connect(empty_vault) as db:

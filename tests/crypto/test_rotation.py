@@ -66,7 +66,7 @@ def test_all_values_come_under_the_first_key(
     assert tokens_of(db) == tokens
 
 
-def test_what_is_under_the_first_key_is_left_alone(
+def test_values_with_the_first_key_stay_unchanged(
     db: plainsql.sync.Database, connection: psycopg.Connection[Any]
 ) -> None:
     fill(db, 3)
@@ -85,7 +85,7 @@ def test_nulls_stay(db: plainsql.sync.Database, connection: psycopg.Connection[A
     assert list(work.run()) == []
 
 
-def test_after_an_interruption_each_row_opens_and_the_next_run_takes_up_what_is_left(
+def test_after_an_interruption_each_row_decrypts_and_the_next_run_goes_on(
     db: plainsql.sync.Database, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = fill(db, 10)
@@ -127,7 +127,7 @@ def test_a_write_in_between_wins(
 
     work = Rotation(Between(connection, change), COLUMN, ("tenant_id", "id"), BOTH)
     work.prepare()
-    # The others first; then, in a second pass, the new value, which was written with the old key.
+    # The other rows first; then, in a second pass, the new value, which was written with the old key.
     assert [done for done in work.run() if done] == [2, 1]
     assert work.pending() == 0
     monkeypatch.setenv(KEYS_VARIABLE, NEW)
@@ -149,7 +149,7 @@ def test_rows_that_are_deleted_in_between_are_not_missed(
     assert work.pending() == 0
 
 
-def test_writers_who_keep_the_old_key_do_not_keep_it_running_for_ever(
+def test_writers_with_the_old_key_do_not_keep_it_running_forever(
     db: plainsql.sync.Database, connection: psycopg.Connection[Any]
 ) -> None:
     (id,) = fill(db, 1)
@@ -164,7 +164,7 @@ def test_writers_who_keep_the_old_key_do_not_keep_it_running_for_ever(
     assert work.pending() == 1
 
 
-def test_a_row_that_cannot_be_opened_is_named_and_left_and_the_others_go_on(
+def test_an_undecryptable_row_is_named_and_the_rest_is_rotated(
     db: plainsql.sync.Database, connection: psycopg.Connection[Any]
 ) -> None:
     tokens = fill(db, 5)
@@ -205,7 +205,7 @@ def test_a_key_that_is_missing_is_named(
         (COLUMN, ("tenant", "id"), "vault.channels has no column tenant"),
     ],
 )
-def test_what_cannot_be_rotated_is_told(
+def test_a_column_that_cannot_be_rotated_is_refused(
     connection: psycopg.Connection[Any], column: str, keys: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(EncryptionError, match=message):
@@ -255,7 +255,7 @@ def in_project(monkeypatch: pytest.MonkeyPatch, empty_vault: str) -> None:
 
 
 @pytest.mark.usefixtures("in_project")
-def test_the_command_rotates_what_the_headers_name(
+def test_the_command_rotates_the_columns_of_the_headers(
     db: plainsql.sync.Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tokens = fill(db, 3)
@@ -270,7 +270,7 @@ def test_the_command_rotates_what_the_headers_name(
 
 
 @pytest.mark.usefixtures("in_project")
-def test_the_command_says_what_is_left(
+def test_the_command_reports_the_remaining_rows(
     db: plainsql.sync.Database,
     connection: psycopg.Connection[Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -288,7 +288,7 @@ def test_the_command_says_what_is_left(
     assert str(bad) in errors[0]
     assert captured.err == ""
     assert main(["crypto", "rotate", COLUMN]) == 1
-    assert "is no encrypted value" in capsys.readouterr().err
+    assert "is not an encrypted value" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("in_project")
@@ -306,7 +306,7 @@ def test_the_command_says_how_far_it_came_when_it_is_interrupted(
     with monkeypatch.context() as patch:
         patch.setattr(command, "Rotation", Interrupted)
         assert main(["crypto", "rotate", COLUMN, "--batch", "3"]) == 130
-    assert f"{COLUMN}: 3 of 4 re-encrypted; run it again for the others" in capsys.readouterr().err
+    assert f"{COLUMN}: 3 of 4 re-encrypted; run it again for the rest" in capsys.readouterr().err
     assert tokens_of(db) == tokens
     assert main(["crypto", "rotate", COLUMN]) == 0
 
@@ -337,7 +337,7 @@ def test_a_new_key_is_one_that_a_ring_takes(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.usefixtures("in_project")
-def test_run_encrypts_what_is_typed_and_hides_what_comes_back(
+def test_run_encrypts_arguments_and_hides_results(
     db: plainsql.sync.Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     id = uuid4()

@@ -1,4 +1,4 @@
-"""A secret is a text that is not shown, and not serialized with the row it stands in."""
+"""A secret is a text that is not printed, and not serialized with its row."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_errors_that_quote_a_value_do_not_show_it() -> None:
         assert PLAIN not in fails(action)
 
 
-def test_what_the_page_says_of_logging_holds(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_pages_sentences_on_logging_hold(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         logging.getLogger("app").info("%r %s", SECRET, [SECRET])
         logging.getLogger("app").info("%s", ROW)
@@ -72,8 +72,8 @@ def test_what_the_page_says_of_logging_holds(caplog: pytest.LogCaptureFixture) -
     assert PLAIN in caplog.text, "the page says that it does"
 
 
-def test_what_the_page_says_of_json_holds() -> None:
-    assert json.dumps({"token": SECRET}) == json.dumps({"token": PLAIN}), "json asks no subclass of str"
+def test_the_pages_sentences_on_json_hold() -> None:
+    assert json.dumps({"token": SECRET}) == json.dumps({"token": PLAIN}), "json consults no subclass of str"
 
 
 def test_a_copy_is_the_same_secret() -> None:

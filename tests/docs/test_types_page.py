@@ -40,7 +40,12 @@ def test_every_type_is_what_the_page_says(connection: psycopg.Connection[Any]) -
 
 
 def test_every_type_that_has_a_name_in_python_is_on_the_page(connection: psycopg.Connection[Any]) -> None:
-    known = python_types._BASE.keys() | python_types._TEXT | python_types._SNAPSHOTS | {"inet", "cidr", "tid"}
+    known = (
+        python_types._BASE_TYPES.keys()
+        | python_types._TEXT_TYPES
+        | python_types._SNAPSHOT_TYPES
+        | {"inet", "cidr", "tid"}
+    )
     said = {name.strip('"') for name in documented()}
     said |= {catalogue_name(connection, name) for name in documented()}
     assert known - NO_COLUMNS - said == set()

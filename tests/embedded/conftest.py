@@ -1,4 +1,4 @@
-"""Servers to break: a prepared folder to copy, and processes that use a server until told to leave."""
+"""Servers to break: a prepared folder to copy, and processes that use a server until they are stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class UserProcess:
             stderr=subprocess.PIPE,
             text=True,
             cwd="/",
-            # Another user cannot write to where the coverage of this run is measured.
+            # Another user cannot write to the folder of this run's coverage.
             env={name: value for name, value in os.environ.items() if not (prefix and "COVERAGE" in name)},
             start_new_session=True,
         )

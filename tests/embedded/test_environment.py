@@ -63,7 +63,7 @@ def test_no_process_of_the_server_has_a_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("secrets")
-def test_what_the_programs_need_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_the_programs_need_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = {
         "PATH": "/bin",
         "HOME": "/root",

@@ -1,4 +1,4 @@
-"""Folders that somebody prepared: a cloned repository, a shared temporary folder, another user's checkout."""
+"""Folders that an attacker prepared: a cloned repository, a shared temporary folder, another's checkout."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_link_in_the_place_of_the_folder_is_refused(
     assert list(theirs.iterdir()) == []
 
 
-def test_what_git_ignores_is_not_said_into_another_file(
+def test_the_gitignore_is_not_written_through_a_link(
     project: Path, plainsql: Plainsql, tmp_path: Path
 ) -> None:
     (project / ".plainsql" / ".gitignore").symlink_to(tmp_path / "made")
@@ -114,7 +114,7 @@ def test_what_git_ignores_is_not_said_into_another_file(
 
 
 @pytest.mark.parametrize("name", ["review.msgpack", "review.part"])
-def test_what_is_remembered_of_a_review_is_not_written_through_a_link(
+def test_the_analysis_cache_is_not_written_through_a_link(
     project: Path, plainsql: Plainsql, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "target").write_text("mine")
@@ -131,7 +131,7 @@ def test_a_project_without_links_is_checked(plainsql: Plainsql) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "users", "data"])
-def test_a_folder_that_others_can_write_to_is_refused(folder: Path, name: str) -> None:
+def test_a_folder_that_other_users_can_write_to_is_refused(folder: Path, name: str) -> None:
     (folder / name).chmod(0o777)
     with pytest.raises(EmbeddedServerError, match=r"can be written to by other users \(its mode is 0777\)"):
         embedded.start(folder)
@@ -178,7 +178,7 @@ def test_a_lock_that_is_a_pipe_is_not_waited_for(project: Path, plainsql: Plains
     lock = project / ".plainsql" / "server" / "lock"
     lock.unlink()
     os.mkfifo(lock)
-    assert f"{lock} is no regular file" in plainsql("check")[2]
+    assert f"{lock} is not a regular file" in plainsql("check")[2]
 
 
 # A checkout that this process alone sees as read-only.
@@ -241,7 +241,7 @@ def test_a_read_only_checkout_is_checked_on_a_scratch_server(
     assert sorted(project.rglob("*")) == before
 
 
-def test_what_must_be_kept_is_not_put_on_a_scratch_server(
+def test_data_to_keep_are_not_put_on_a_scratch_server(
     project: Path, read_only: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     shutil.rmtree(project / ".plainsql")

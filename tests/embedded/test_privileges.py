@@ -1,4 +1,4 @@
-"""Who the server runs as. Only root has a choice, so most of this can be tried by root only."""
+"""The user that the server runs as. Only root has a choice, so most of these tests need root."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def as_nobody() -> tuple[str, ...]:
     """The start of a command line that runs as nobody."""
     done = subprocess.run([*AS_NOBODY, sys.executable, "-c", "import msgspec"], cwd="/", check=False)
     if done.returncode != 0:
-        pytest.skip("this Python lies where nobody cannot enter")
+        pytest.skip("this Python is in a folder that the user nobody cannot enter")
     return AS_NOBODY
 
 
@@ -56,7 +56,7 @@ def modes_above(folder: Path) -> dict[Path, tuple[int, int, int]]:
 
 @as_root
 @needs_namespaces
-def test_root_starts_it_in_a_user_namespace_and_nothing_changes_hands(folder: Path) -> None:
+def test_root_starts_it_in_a_user_namespace_and_no_file_changes_owner(folder: Path) -> None:
     users, before = Path("/etc/passwd").read_text(), modes_above(folder)
     with embedded.start(folder) as server:
         assert embedded.status(folder).runs_as == "a user namespace (unshare)"
@@ -123,7 +123,7 @@ def test_root_can_go_on_without_namespaces_with_data_made_in_one(
 
 
 @as_root
-def test_where_no_user_can_enter_each_attempt_is_told(
+def test_if_no_user_can_enter_each_attempt_is_reported(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid_namespaces(tmp_path, monkeypatch)
@@ -172,7 +172,7 @@ def test_root_serves_a_users_data_as_that_user(
 
 
 @as_root
-def test_a_plain_user_is_told_whose_data_it_is(
+def test_a_plain_user_gets_the_name_of_the_datas_owner(
     open_folder: Path, use: Callable[..., UserProcess], as_nobody: tuple[str, ...]
 ) -> None:
     folder = open_folder / "server"

@@ -1,4 +1,4 @@
-"""What cannot be started is told so that its operator knows what to do."""
+"""A server that cannot be started: the error says what to do."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_damaged_data_shows_the_end_of_the_servers_log(folder: Path) -> None:
         f"PostgreSQL ended while starting in {folder}\nDETAIL: the end of {folder}/server.log:\n"
     )
     assert "pg_control" in text
-    assert text.endswith("HINT: the last FATAL or PANIC line of the log says why")
+    assert text.endswith("HINT: read the last FATAL or PANIC line of the log")
     assert not (folder / "state.json").exists()
     assert not is_held(folder / "alive")
 
@@ -93,7 +93,7 @@ def test_data_that_is_kept_is_never_taken_for_scratch(folder: Path) -> None:
         assert server.execute("select 1") == "1"
 
 
-def test_what_a_killed_scratch_server_left_is_not_taken_for_good(folder: Path) -> None:
+def test_the_data_of_a_killed_scratch_server_are_not_used(folder: Path) -> None:
     (folder / "scratch").touch()
     assert refusal(folder) == (
         f"the data in {folder} is a scratch server's, which may be damaged\n"
@@ -106,7 +106,7 @@ def test_what_a_killed_scratch_server_left_is_not_taken_for_good(folder: Path) -
 def test_a_server_that_was_started_by_other_means_is_left_alone(folder: Path) -> None:
     with embedded.start(folder) as server:
         pid = server.pid
-        # Without our lock, it looks as if somebody had started it with pg_ctl.
+        # Without our lock, it looks like a server started with pg_ctl.
         (folder / "alive").rename(folder / "elsewhere")
         (folder / "state.json").rename(folder / "state.away")
         assert refusal(folder) == (

@@ -59,7 +59,9 @@ def test_a_process_may_use_a_server_twice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_user_leaves_the_others_their_server(folder: Path, use: Use, how: signal.Signals) -> None:
+def test_a_killed_user_does_not_stop_the_server_of_the_other_users(
+    folder: Path, use: Use, how: signal.Signals
+) -> None:
     starter, other = use(folder), use(folder)
     server = starter.joined()
     other.joined()
@@ -78,7 +80,7 @@ def test_ctrl_c_ends_the_program_in_order_and_the_server_with_it(folder: Path, u
     assert not is_running(folder)
 
 
-def test_a_server_whose_users_were_all_killed_is_taken_over_by_the_next(folder: Path, use: Use) -> None:
+def test_the_next_user_takes_over_a_server_of_killed_users(folder: Path, use: Use) -> None:
     killed = use(folder)
     server = killed.joined()
     killed.kill()
@@ -89,7 +91,7 @@ def test_a_server_whose_users_were_all_killed_is_taken_over_by_the_next(folder: 
     assert list((folder / "users").iterdir()) == []
 
 
-def test_a_scratch_server_whose_users_were_all_killed_goes_with_the_next_start(use: Use) -> None:
+def test_the_next_start_removes_a_scratch_server_of_killed_users(use: Use) -> None:
     orphaned = embedded.scratch_folder(f"orphaned-{os.getpid()}")
     killed, used = use(orphaned, "scratch"), embedded.scratch_folder(f"used-{os.getpid()}")
     with embedded.start(used, scratch=True) as other:
@@ -104,8 +106,10 @@ def test_a_scratch_server_whose_users_were_all_killed_goes_with_the_next_start(u
         os.close(alive)
 
 
-@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="who waits for a lock is told by Linux only")
-def test_who_waits_to_join_a_scratch_server_that_is_being_removed_starts_a_new_one(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not Path("/proc/locks").exists(), reason="only Linux reports the process that waits for a lock"
+)
+def test_joining_a_scratch_server_during_its_removal_starts_a_new_one(tmp_path: Path) -> None:
     folder, joined = ServerFolder(tmp_path / "s"), []
     joining = threading.Thread(target=lambda: joined.append(embedded.start(folder.path, scratch=True)))
     with lifecycle_lock(folder):
@@ -119,7 +123,7 @@ def test_who_waits_to_join_a_scratch_server_that_is_being_removed_starts_a_new_o
     joined[0].stop()
 
 
-def test_a_folder_that_goes_while_it_is_looked_at_is_made_again(
+def test_a_folder_that_vanishes_during_the_check_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = ServerFolder(tmp_path / "s")
@@ -202,7 +206,7 @@ def test_a_pid_file_of_before_a_reboot_does_not_hinder_the_start(folder: Path) -
         assert server.pid not in (None, os.getppid())
 
 
-def test_what_a_killed_start_leaves_is_not_taken_for_a_cluster(folder: Path) -> None:
+def test_the_leftovers_of_a_killed_start_are_no_cluster(folder: Path) -> None:
     (folder / "data").rename(folder / "data.new")
     (folder / "data.new" / "global" / "pg_control").unlink()
     with embedded.start(folder) as server:

@@ -1,4 +1,4 @@
-"""What a server that was just started is like."""
+"""The properties of a server that was just started."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_projects_server_lies_beside_the_nearest_pyproject(tmp_path: Path) -> None:
+def test_the_projects_server_is_next_to_the_nearest_pyproject(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "src" / "deep").mkdir(parents=True)
     assert embedded.project_folder(tmp_path / "src" / "deep") == tmp_path / ".plainsql" / "server"
 
 
-def test_without_a_pyproject_the_server_lies_in_the_working_folder(
+def test_without_a_pyproject_the_server_is_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -108,7 +108,7 @@ def test_a_folder_may_have_any_name(prepared: Path, tmp_path: Path, name: str) -
     assert not server.socket.parent.exists()
 
 
-def test_a_socket_folder_that_somebody_else_has_taken_is_not_used(prepared: Path, tmp_path: Path) -> None:
+def test_a_socket_folder_of_another_user_is_not_used(prepared: Path, tmp_path: Path) -> None:
     folder = tmp_path / ("d" * 120)
     shutil.copytree(prepared, folder)
     with embedded.start(folder) as server:
@@ -133,7 +133,7 @@ def test_without_tcp_no_port_is_open(folder: Path) -> None:
             server.url(tcp=True)
 
 
-async def test_tcp_asks_for_the_password_and_the_private_socket_does_not(folder: Path) -> None:
+async def test_tcp_requires_the_password_and_the_private_socket_does_not(folder: Path) -> None:
     with embedded.start(folder, tcp=True) as server:
         connection = await asyncpg.connect(server.url(tcp=True))
         await connection.close()
@@ -144,7 +144,7 @@ async def test_tcp_asks_for_the_password_and_the_private_socket_does_not(folder:
         assert server.password not in server.url()
 
 
-async def test_scram_asks_for_the_password_on_the_socket_too(folder: Path) -> None:
+async def test_scram_requires_the_password_on_the_socket_too(folder: Path) -> None:
     with embedded.start(folder, auth="scram") as server:
         psycopg.connect(server.url()).close()
         server.execute("create role reader login password 'secret'")
@@ -155,7 +155,7 @@ async def test_scram_asks_for_the_password_on_the_socket_too(folder: Path) -> No
             psycopg.connect(server.url(user="reader"))
 
 
-def test_libraries_are_preloaded_and_settings_set_where_asked(folder: Path) -> None:
+def test_libraries_are_preloaded_and_settings_are_set(folder: Path) -> None:
     asked = {"work_mem": "7MB", "log_line_prefix": "$c 'd' \"e\""}
     with embedded.start(folder, preload=["pg_stat_statements", "auto_explain"], settings=asked) as server:
         server.execute("create extension pg_stat_statements")
@@ -163,7 +163,7 @@ def test_libraries_are_preloaded_and_settings_set_where_asked(folder: Path) -> N
         assert server.execute("show work_mem; show log_line_prefix") == "7MB\n$c 'd' \"e\""
 
 
-def test_a_server_that_runs_otherwise_is_not_joined(folder: Path) -> None:
+def test_a_server_with_other_options_is_not_joined(folder: Path) -> None:
     with embedded.start(folder, settings={"work_mem": "7MB"}):
         embedded.start(folder).stop()
         with pytest.raises(EmbeddedServerError) as caught:
@@ -225,7 +225,7 @@ def test_a_scratch_server_is_not_kept() -> None:
         embedded.start(scratch=True, keep=True)
 
 
-def test_asking_for_the_status_makes_nothing(tmp_path: Path) -> None:
+def test_the_status_creates_nothing(tmp_path: Path) -> None:
     assert not embedded.status(tmp_path / "none").running
     assert not embedded.stop(tmp_path / "none")
     assert not (tmp_path / "none").exists()

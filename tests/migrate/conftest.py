@@ -1,4 +1,4 @@
-"""What the tests of migrations share: a folder that is written in one line, and a look at the database."""
+"""Fixtures of the tests of migrations: a folder that is written in one line, and queries on the database."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_a_second_run_finds_nothing_to_do(write: Write, fresh_database_url: str)
     assert migrate.status(fresh_database_url, folder).is_current
 
 
-def test_only_what_was_asked_for_is_applied(write: Write, fresh_database_url: str) -> None:
+def test_only_the_chosen_migrations_are_applied(write: Write, fresh_database_url: str) -> None:
     folder = write(
         {f"{layer}/000{n}_x.sql": f"create table {layer}{n} ();" for layer in "abc" for n in (1, 2, 3)}
     )
@@ -51,7 +51,7 @@ def test_only_what_was_asked_for_is_applied(write: Write, fresh_database_url: st
         migrate.apply(fresh_database_url, folder, layers=["d"])
 
 
-def test_a_failure_keeps_what_came_before_and_nothing_of_its_own(
+def test_a_failure_keeps_earlier_migrations_and_none_of_its_own_changes(
     write: Write, fresh_database_url: str, query: Query
 ) -> None:
     folder = write(
@@ -189,7 +189,7 @@ def test_a_number_that_is_left_out_is_an_error(write: Write, fresh_database_url:
         migrate.apply(fresh_database_url, folder)
 
 
-def test_a_lock_that_others_hold_is_waited_for_only_so_long(
+def test_the_wait_for_the_lock_of_another_session_has_a_limit(
     write: Write, fresh_database_url: str, query: Query
 ) -> None:
     query("create table a ()")

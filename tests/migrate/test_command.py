@@ -127,7 +127,7 @@ def test_drift_exits_with_1(write: Write, command: Command) -> None:
         (["--bogus"], "Unknown option"),
     ],
 )
-def test_what_could_not_run_exits_with_2(
+def test_a_run_that_could_not_begin_exits_with_2(
     write: Write, command: Command, arguments: list[str], message: str
 ) -> None:
     write(FILES)
@@ -141,7 +141,7 @@ def test_no_connection_exits_with_2_and_hides_the_password(write: Write, command
     assert (code, "cannot connect" in err, "hush" in err) == (2, True, False)
 
 
-def test_a_notice_stands_on_its_own_line(write: Write, command: Command) -> None:
+def test_a_notice_has_a_line_of_its_own(write: Write, command: Command) -> None:
     write({"0001_a.sql": "do $$ begin raise notice 'hi'; end $$;"})
     assert command()[1] == "0001_a … \n  NOTICE: hi\n0001_a … 0.00 s\napplied 1 migration in 0.00 s\n"
 

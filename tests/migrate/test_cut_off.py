@@ -70,7 +70,7 @@ def gone(query: Query, backend: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_cancels_the_statement_and_the_message_names_what_is_left(
+def test_a_signal_cancels_the_statement_and_reports_what_is_kept(
     write: Write,
     fresh_database_url: str,
     query: Query,
@@ -211,7 +211,7 @@ def test_the_statements_that_were_done_are_said_by_the_next_run(
         ("create role t_role", "create role t_role", "42710"),
     ],
 )
-def test_what_an_earlier_run_did_is_named_whatever_it_was(
+def test_the_statements_of_an_earlier_run_are_named(
     write: Write, fresh_database_url: str, query: Query, first: str, again: str, sqlstate: str
 ) -> None:
     query("create table a (y int)")
@@ -244,7 +244,7 @@ def test_a_refusal_that_no_earlier_run_explains_names_none(
         query("drop table c")
 
 
-def test_a_database_of_an_earlier_version_gets_its_column_and_one_that_cannot_does_without(
+def test_an_older_database_gets_the_new_column_if_the_role_may_add_it(
     write: Write, fresh_database_url: str, query: Query
 ) -> None:
     folder = write({"0001_a.sql": "-- transactional: false\ncreate table t ();\nselect 1/0;"})

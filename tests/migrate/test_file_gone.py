@@ -104,7 +104,7 @@ def test_one_that_was_applied_is_still_said_to_be(write: Write, fresh_database_u
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_a_rollback_file_without_a_statement_is_refused_before_anything_is_done(
+def test_a_rollback_file_without_a_statement_is_refused_before_the_run(
     write: Write, fresh_database_url: str, query: Query, dry_run: bool
 ) -> None:
     folder = write(
@@ -127,7 +127,7 @@ def test_a_rollback_file_without_a_statement_is_refused_before_anything_is_done(
     assert migrate.rollback(fresh_database_url, folder).done == ("0002_b",)
 
 
-def test_what_new_has_written_undoes_nothing(
+def test_an_unedited_new_rollback_undoes_nothing(
     write: Write, fresh_database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write({})

@@ -1,4 +1,4 @@
-"""What is wrong with a folder is said all at once, before anything runs."""
+"""All faults of a folder are reported together, before a migration runs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_everything_wrong_is_said_at_once(write: Write) -> None:
         "migrations/0004_latin.sql:2: expected UTF-8, got byte 0xf1",
         (
             "migrations/0005_late.sql:2:1: "
-            "'transactional:' stands after the first statement, where it has no effect\n"
+            "'transactional:' is after the first statement, and has no effect there\n"
             "    -- transactional: false\n    ^"
         ),
         (
@@ -78,11 +78,11 @@ def test_everything_wrong_is_said_at_once(write: Write) -> None:
         "migrations/0011_gone.rollback.sql: undoes 0011_gone.sql, which is not there",
         "migrations/12_short.sql: is not named like a migration",
         "migrations/Realty: is no name of a layer",
-        "migrations/realty/old/0001_a.sql: lies too deep to be run",
+        "migrations/realty/old/0001_a.sql: is too deep to be run",
     ]
 
 
-def test_savepoints_and_files_outside_a_transaction_may_control_transactions(write: Write) -> None:
+def test_savepoints_and_nontransactional_files_may_control_transactions(write: Write) -> None:
     folder = write(
         {
             "0001_a.sql": "savepoint s; select 1; rollback to s; release s;",
@@ -123,7 +123,7 @@ def test_a_new_migration_gets_the_next_number_and_a_rollback(write: Write) -> No
         migrate.new(folder, "add x")
 
 
-def test_a_new_migration_that_nobody_wrote_does_not_run(write: Write, fresh_database_url: str) -> None:
+def test_a_new_migration_without_statements_does_not_run(write: Write, fresh_database_url: str) -> None:
     folder = write({})
     migrate.new(folder, "add x")
     with pytest.raises(migrate.MigrationFolderError, match="holds no statement"):

@@ -1,4 +1,4 @@
-"""One run at a time, no deadlock, and a run that is killed blocks nobody."""
+"""One run at a time, no deadlock, and a killed run blocks no other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_runs_at_the_same_time_apply_everything_once(
     assert query("select count(*) from a") == [(1,)]
 
 
-def test_who_waits_does_not_block_a_concurrent_index(
+def test_a_waiting_run_does_not_block_a_concurrent_index(
     write: Write, fresh_database_url: str, query: Query
 ) -> None:
     query("create table a (id int)")
@@ -57,7 +57,9 @@ def test_who_waits_does_not_block_a_concurrent_index(
         assert f"pid {holder.info.backend_pid} (plainsql migrate), user " in seen[0]
 
 
-def test_the_one_who_gives_up_says_who_holds_it(write: Write, fresh_database_url: str) -> None:
+def test_the_error_of_a_timed_out_run_names_the_holder_of_the_lock(
+    write: Write, fresh_database_url: str
+) -> None:
     folder = write({"0001_a.sql": "select 1;"})
     with psycopg.connect(fresh_database_url, application_name="the deploy", autocommit=True) as other:
         other.execute("select pg_advisory_lock(%s)", (lock.KEY,))
@@ -110,7 +112,7 @@ def test_the_lock_is_free_after_a_failure(write: Write, fresh_database_url: str,
     assert query(f"select pg_try_advisory_lock({lock.KEY})") == [(True,)]
 
 
-def test_a_connection_that_is_lost_is_told_so(write: Write, fresh_database_url: str) -> None:
+def test_a_lost_connection_is_reported(write: Write, fresh_database_url: str) -> None:
     folder = write({"0001_a.sql": "create table a ();\nselect pg_terminate_backend(pg_backend_pid());"})
     with pytest.raises(
         migrate.MigrationFailedError, match=r"terminating connection|connection to the server was lost"

@@ -1,4 +1,4 @@
-"""A migration recorded by hand: what is looked at before it is written, and what is refused."""
+"""A migration recorded by hand: the checks before, and the refusals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_marked_as_applied_it_is_not_run_again(write: Write, fresh_database_url:
 
 def test_marked_as_not_applied_it_runs_again(write: Write, fresh_database_url: str, query: Query) -> None:
     folder = half_applied(write, fresh_database_url)
-    with pytest.raises(MigrationError, match="0001_a: what it makes is there: table a, table b") as caught:
+    with pytest.raises(MigrationError, match="0001_a: its objects exist: table a, table b") as caught:
         migrate.mark(fresh_database_url, folder, "0001", applied=False)
     assert "--force" in str(caught.value.hint)
     query("drop table a, b")
@@ -49,17 +49,15 @@ def test_marked_as_not_applied_it_runs_again(write: Write, fresh_database_url: s
     assert migrate.apply(fresh_database_url, folder).done == ("0001_a",)
 
 
-def test_what_is_plainly_not_there_is_not_applied(
+def test_a_migration_whose_objects_do_not_exist_is_not_marked_as_applied(
     write: Write, fresh_database_url: str, query: Query
 ) -> None:
     folder = half_applied(write, fresh_database_url)
     query("drop table b")
-    with pytest.raises(MigrationError, match="0001_a: what it makes is not there: table b") as caught:
+    with pytest.raises(MigrationError, match="0001_a: its objects are missing: table b") as caught:
         migrate.mark(fresh_database_url, folder, "0001")
     assert migrate.status(fresh_database_url, folder).having("interrupted")
-    assert str(caught.value.hint) == (
-        "apply it with 'plainsql migrate'; or record it all the same with --force"
-    )
+    assert str(caught.value.hint) == ("apply it with 'plainsql migrate'; or record it anyway with --force")
     migrate.mark(fresh_database_url, folder, "0001", force=True)
     assert migrate.status(fresh_database_url, folder).is_current
 
@@ -90,7 +88,7 @@ def test_what_is_plainly_not_there_is_not_applied(
         ("create /* table x */ table -- y\n z ();", "table z"),
     ],
 )
-def test_what_a_file_makes_is_read_of_its_text(
+def test_the_objects_that_a_file_creates_are_read_from_its_text(
     write: Write, fresh_database_url: str, query: Query, sql: str, missing: str
 ) -> None:
     query("create table k (id int)")
@@ -99,7 +97,7 @@ def test_what_a_file_makes_is_read_of_its_text(
     if not missing:
         assert migrate.mark(fresh_database_url, folder, "0001", dry_run=True)
         return
-    with pytest.raises(MigrationError, match="what it makes is not there") as caught:
+    with pytest.raises(MigrationError, match="its objects are missing") as caught:
         migrate.mark(fresh_database_url, folder, "0001", dry_run=True)
     assert caught.value.message.partition("not there: ")[2] == missing
     for statement in sql.split(";"):
@@ -130,22 +128,20 @@ def test_an_invalid_index_is_not_applied(write: Write, fresh_database_url: str) 
         migrate.mark(fresh_database_url, folder, "0002")
 
 
-def test_what_is_recorded_already_and_what_has_a_gap_before_it_are_refused(
-    write: Write, fresh_database_url: str
-) -> None:
+def test_a_recorded_mark_and_a_mark_after_a_gap_are_refused(write: Write, fresh_database_url: str) -> None:
     folder = write({"0001_a.sql": "select 1;", "0002_b.sql": "select 1;"})
-    with pytest.raises(MigrationError, match="0001_a: not applied is what is recorded"):
+    with pytest.raises(MigrationError, match="0001_a: not applied is already recorded"):
         migrate.mark(fresh_database_url, folder, "0001", applied=False)
     with pytest.raises(MigrationError, match="0001_a comes before 0002_b, and is not applied"):
         migrate.mark(fresh_database_url, folder, "0002")
     migrate.apply(fresh_database_url, folder)
-    with pytest.raises(MigrationError, match="0001_a: applied is what is recorded"):
+    with pytest.raises(MigrationError, match="0001_a: applied is already recorded"):
         migrate.mark(fresh_database_url, folder, "0001")
     with pytest.raises(MigrationError, match="no migration '0009'"):
         migrate.mark(fresh_database_url, folder, "0009")
 
 
-def test_an_edited_file_may_be_said_to_be_what_is_applied(write: Write, fresh_database_url: str) -> None:
+def test_an_edited_file_may_be_marked_as_the_applied_one(write: Write, fresh_database_url: str) -> None:
     folder = write({"0001_a.sql": "select 1;"})
     migrate.apply(fresh_database_url, folder)
     write({"0001_a.sql": "-- A comment.\nselect 1;"})
@@ -153,7 +149,9 @@ def test_an_edited_file_may_be_said_to_be_what_is_applied(write: Write, fresh_da
     assert migrate.status(fresh_database_url, folder).is_current
 
 
-def test_one_whose_file_is_gone_can_be_forgotten(write: Write, fresh_database_url: str) -> None:
+def test_a_migration_without_its_file_can_be_marked_as_not_applied(
+    write: Write, fresh_database_url: str
+) -> None:
     folder = half_applied(write, fresh_database_url)
     for name in ("0001_a.sql", "0001_a.rollback.sql"):
         (write({}) / name).unlink()
@@ -200,13 +198,13 @@ def test_at_the_prompt(
     assert run("mark", "0001", "--dry-run") == (0, f"{expected}nothing was recorded\n", "")
     code, out, err = run("mark", "0001")
     assert (code, out) == (2, "")
-    assert err == "there is no terminal to ask at\nHINT: add --yes, or look first with --dry-run\n"
+    assert err == "there is no terminal for the prompt\nHINT: add --yes, or try it with --dry-run\n"
     assert run("mark", "0001", "--yes") == (0, expected, "")
     assert run("mark", "0001", "--yes")[0] == 2
 
 
 @pytest.mark.parametrize(("answer", "code", "state"), [("n\n", 2, "interrupted"), ("y\n", 0, "applied")])
-def test_at_a_terminal_it_asks(
+def test_at_a_terminal_it_prompts(
     write: Write, fresh_database_url: str, answer: str, code: int, state: str
 ) -> None:
     folder = half_applied(write, fresh_database_url)

@@ -24,7 +24,9 @@ def test_an_index_is_built_concurrently(write: Write, fresh_database_url: str, q
     assert query("select count(*) from pg_index where indrelid = 't'::regclass and indisvalid") == [(3,)]
 
 
-def test_a_failure_says_what_ran_and_which_index_is_invalid(write: Write, fresh_database_url: str) -> None:
+def test_a_failure_names_the_statements_that_ran_and_the_invalid_index(
+    write: Write, fresh_database_url: str
+) -> None:
     folder = write({"0001_t.sql": TABLE, "0002_i.sql": INDEXES})
     with pytest.raises(migrate.MigrationFailedError) as caught:
         migrate.apply(fresh_database_url, folder)
@@ -84,7 +86,7 @@ def test_a_transaction_that_is_left_open_is_refused(
     assert query("select to_regclass('a')") == [(None,)]
 
 
-def test_a_concurrent_index_in_a_transaction_is_told_how(write: Write, fresh_database_url: str) -> None:
+def test_a_concurrent_index_in_a_transaction_gets_a_hint(write: Write, fresh_database_url: str) -> None:
     folder = write({"0001_t.sql": TABLE, "0002_i.sql": "create index concurrently i on t (id);"})
     with pytest.raises(
         migrate.MigrationFailedError, match="HINT: start the file with '-- transactional: false'"

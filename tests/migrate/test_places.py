@@ -1,4 +1,4 @@
-"""Migrating where it cannot work: through a pooler, on a standby, as a role that may not."""
+"""Migrations that cannot work: through a pooler, on a standby, as a role without the privileges."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_read_only_database_is_named_as_that(write: Write, fresh_database_url:
     assert migrate.status(fresh_database_url, folder).pending
     writable = f"{fresh_database_url}&options=-c%20default_transaction_read_only%3Doff"
     migrate.apply(writable, folder)
-    # With nothing to do, nothing is refused: a deployment may ask a standby.
+    # With nothing to do, nothing is refused: a deployment may connect to a standby.
     assert migrate.apply(fresh_database_url, folder).done == ()
     with pytest.raises(MigrationError, match="transactions are read-only here"):
         migrate.rollback(fresh_database_url, folder)
@@ -105,7 +105,7 @@ def plain_role(fresh_database_url: str, query: Query) -> Generator[str]:
     query(f"drop role {name}")
 
 
-def test_a_role_that_may_create_nothing_is_told_what_it_needs(
+def test_a_role_that_may_create_nothing_gets_the_missing_privileges(
     write: Write, fresh_database_url: str, query: Query, plain_role: str
 ) -> None:
     folder = write(FILES)
@@ -125,13 +125,15 @@ def test_a_role_that_may_create_nothing_is_told_what_it_needs(
     assert migrate.apply(plain_role, folder).done == ()
 
 
-def test_a_standby_is_named_as_that_and_takes_a_run_with_nothing_to_do(write: Write) -> None:
+def test_a_standby_is_named_and_accepts_a_run_with_nothing_to_do(write: Write) -> None:
     folder = write(FILES)
     with failover_pair() as (primary, standby):
         migrate.apply(primary.url(), folder)
         write({"0002_b.sql": "-- transactional: false\ncreate table b ();"})
         standby.wait_for(primary)
-        with pytest.raises(MigrationError, match="this server is a standby, which takes no writes") as caught:
+        with pytest.raises(
+            MigrationError, match="this server is a standby, which accepts no writes"
+        ) as caught:
             migrate.apply(standby.url(), folder)
         assert "connect to the primary" in str(caught.value.hint)
         assert [item.id for item in migrate.status(standby.url(), folder).pending] == ["0002_b"]

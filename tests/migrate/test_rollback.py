@@ -26,7 +26,7 @@ THREE = {
         ({"all": True}, ("0003_c", "0002_b", "0001_a")),
     ],
 )
-def test_as_far_as_asked(
+def test_apply_stops_at_its_target(
     write: Write, fresh_database_url: str, how: dict[str, str], expected: tuple[str, ...]
 ) -> None:
     folder = write(THREE)
@@ -49,7 +49,9 @@ def test_a_rollback_runs_from_top_to_bottom(write: Write, fresh_database_url: st
     assert query("select what from log order by at") == [("a;",), ("2",)]
 
 
-def test_what_was_applied_last_goes_first_whatever_its_layer(write: Write, fresh_database_url: str) -> None:
+def test_the_last_applied_is_rolled_back_first_whatever_its_layer(
+    write: Write, fresh_database_url: str
+) -> None:
     files = {f"{layer}/0001_x{kind}.sql": "select 1;" for layer in "ab" for kind in ("", ".rollback")}
     folder = write(files)
     migrate.apply(fresh_database_url, folder, layers=["b"])

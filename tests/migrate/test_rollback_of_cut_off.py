@@ -1,4 +1,4 @@
-"""Rolling back with a migration that was cut off: it goes first, and what stands below it is safe."""
+"""A rollback with a migration that was cut off: it is undone first, and those below it are safe."""
 
 from __future__ import annotations
 

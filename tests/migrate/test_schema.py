@@ -1,4 +1,4 @@
-"""A dump tells two schemas apart, and nothing else."""
+"""Two dumps differ if, and only if, the schemas differ."""
 
 from __future__ import annotations
 

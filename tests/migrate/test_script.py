@@ -59,7 +59,7 @@ def test_as_many_statements_as_the_server_answers(database_url: str, parts: list
 @pytest.mark.parametrize(
     "source", ["select 'open", "select $$open; ", "/* open", 'select "open', "select E'\\"]
 )
-def test_what_is_never_closed_ends_with_the_file(source: str) -> None:
+def test_an_unclosed_quote_or_comment_ends_with_the_file(source: str) -> None:
     assert len(Script.read(source).statements) <= 1
 
 

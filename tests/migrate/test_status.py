@@ -1,4 +1,4 @@
-"""What the database knows, against what the files say."""
+"""The records in the database, compared with the files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_other_line_ends_are_no_edit(write: Write, fresh_database_url: str) -> N
     assert states(fresh_database_url, folder) == {"0001_a": "applied"}
 
 
-def test_an_edited_migration_may_be_rolled_back_and_applied_anew(
+def test_an_edited_migration_may_be_rolled_back_and_applied_again(
     write: Write, fresh_database_url: str
 ) -> None:
     folder = write({"0001_a.sql": "create table a ();", "0001_a.rollback.sql": "drop table a;"})

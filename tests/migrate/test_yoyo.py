@@ -42,7 +42,7 @@ def test_yoyo_reads_our_records_and_goes_on(
     ]
 
 
-def test_what_yoyo_applied_is_watched_from_then_on(write: Write, fresh_database_url: str) -> None:
+def test_edits_of_migrations_that_yoyo_applied_are_noticed(write: Write, fresh_database_url: str) -> None:
     folder = write(FILES)
     with get_backend(yoyo_url(fresh_database_url)) as backend:
         backend.apply_migrations(backend.to_apply(read_migrations(str(folder))))

@@ -30,7 +30,7 @@ class Side:
         return row[0]
 
     def binary(self, query: str) -> bytes:
-        """What a query returns, as the types' own send functions have it: an oracle of sameness."""
+        """Return the result of a query as the types' send functions write it: an oracle of equality."""
         with self.connection.cursor().copy(f"copy ({query}) to stdout (format binary)".encode()) as copy:
             return b"".join(map(bytes, copy))
 

@@ -117,7 +117,7 @@ text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 def numbers(width: int) -> st.SearchStrategy[str]:
     floats: st.SearchStrategy[float] = st.floats(width=32 if width == 4 else 64)
-    # The table has a column of twice the value, where PostgreSQL refuses what is infinite then.
+    # The table has a column of twice the value, and PostgreSQL refuses an infinite one.
     return floats.filter(lambda value: not 8e307 < abs(value) < math.inf).map(repr)
 
 
@@ -266,7 +266,7 @@ def test_the_plainer_types_are_exact(kinds: Pair) -> None:
     moved(kinds, [PLAIN, dict.fromkeys(PLAIN)])
 
 
-def test_what_json_has_is_json(kinds: Pair) -> None:
+def test_json_columns_are_json(kinds: Pair) -> None:
     kinds.source.run("truncate shop.kinds restart identity")
     kinds.source.run(
         "insert into shop.kinds (flag, small, whole, big, words) values (true, 1, -2, 9007199254740993, null)"

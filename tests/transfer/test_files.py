@@ -1,4 +1,4 @@
-"""The file: complete or not there; whatever is wrong with one is told before a row is written."""
+"""The file is complete or missing; its faults are reported before a row is written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def lines_changed(change: Callable[[list[bytes]], object]) -> Callable[[bytes], 
 
 WRONG: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda _: b"", "file:1: the file is empty"),
-    "another file": (lambda _: b'{"a":1}\n', "file:1: this is no export of plainsql"),
+    "another file": (lambda _: b'{"a":1}\n', "file:1: this is not an export of plainsql"),
     "half a line less": (lambda c: c[:-7], "file:53: the file ends before its last line"),
     "the last line less": (lines_changed(lambda x: x.pop()), "file:53: the file ends before its last line"),
     "half of it less": (lambda c: c[: len(c) // 2], "the file ends before its last line"),
@@ -43,14 +43,17 @@ WRONG: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         lines_changed(lambda x: x.insert(5, x[5])),
         "file:54: the file was changed after it was written",
     ),
-    "another letter": (lambda c: c.replace(b"note 7", b"nota 7"), "file:53: the file is not as it was"),
+    "another letter": (lambda c: c.replace(b"note 7", b"nota 7"), "file:53: the file was changed"),
     "more after it": (lambda c: c + c, "file:54: there is more after the last line"),
-    "a row that is none": (lines_changed(lambda x: x.insert(5, b"[1,\n")), "file:6: this is no row"),
+    "a row that is none": (lines_changed(lambda x: x.insert(5, b"[1,\n")), "file:6: this is not a row"),
     "a short row": (
         lines_changed(lambda x: x.insert(5, b"[1]\n")),
         "file:6: expected 2 values of shop.notes, got 1",
     ),
-    "of a later version": (lambda c: c.replace(b'"version":1', b'"version":2'), "file:1: this is version 2"),
+    "of a later version": (
+        lambda c: c.replace(b'"version":1', b'"version":2'),
+        "file:1: expected version 1 of the format, got 2",
+    ),
 }
 
 
@@ -65,7 +68,7 @@ def test_a_file_that_is_not_as_it_was_written_is_refused(case: str, content: byt
     assert pair.target.value("select count(*) from shop.notes") == 0
 
 
-def test_a_file_whose_last_line_lies_about_its_rows_is_refused(content: bytes) -> None:
+def test_a_file_with_a_wrong_row_count_in_its_last_line_is_refused(content: bytes) -> None:
     assert b'{"rows":{"shop.notes":50}' in content
     with pytest.raises(TransferError, match="the number of rows is not that"):
         check_file(io.BytesIO(content.replace(b'{"shop.notes":50}', b'{"shop.notes":51}')), "file")
@@ -106,7 +109,7 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
 
 def test_a_file_that_another_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    with pytest.raises(TransferError, match="of that name"), create_file(path) as file:  # noqa: PT012
+    with pytest.raises(TransferError, match="the file exists"), create_file(path) as file:  # noqa: PT012
         file.write(b"ours")
         path.write_bytes(b"theirs")
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"out.jsonl": b"theirs"}
@@ -138,7 +141,7 @@ def test_a_suffix_that_is_not_known_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_tells_what_it_holds(content: bytes) -> None:
+def test_the_header_of_the_file_describes_its_content(content: bytes) -> None:
     header, section, row, *_, end = [json.loads(line) for line in content.splitlines()]
     assert header == {
         "format": "plainsql export",

@@ -27,7 +27,7 @@ select setval('public.beside_id_seq', 1000);
 
 @pytest.fixture
 def shop(pair: Pair) -> Pair:
-    """Two databases with a layer, and a table beside it; the source has rows."""
+    """Two databases with a layer and a table outside of it; the source has rows."""
     pair.both(SHOP)
     pair.source.run("insert into shop.notes (text) select 'note ' || n from generate_series(1, 20) as n")
     pair.source.run("select setval('shop.tickets', 400)")
@@ -39,7 +39,7 @@ def lines_of(content: bytes) -> list[Any]:
 
 
 def sealed(lines: list[Any]) -> bytes:
-    """The lines as a file whose last line is right."""
+    """Return the lines as a file with a correct last line."""
     *body, end = lines
     text = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in body)
     end = {**end, "sha256": hashlib.sha256(text).hexdigest()}
@@ -96,7 +96,7 @@ def test_a_sequence_that_is_left_out_is_missed(shop: Pair) -> None:
         shop.target.load(sealed(lines))
 
 
-def test_what_fails_after_sequences_are_set_takes_them_back(shop: Pair) -> None:
+def test_a_failure_after_setting_sequences_restores_them(shop: Pair) -> None:
     content = shop.source.export()
     connection = shop.target.connection
     before = sequences_of(connection)
@@ -146,7 +146,7 @@ def test_the_servers_own_schemas_are_no_layers(schema: str, shop: Pair) -> None:
         shop.target.load(sealed(lines))
 
 
-def test_what_is_replaced_is_told_before_and_can_be_refused(shop: Pair) -> None:
+def test_replaced_tables_are_reported_before_and_can_be_refused(shop: Pair) -> None:
     content = shop.source.export()
     shop.target.run("insert into shop.notes (text) values ('mine')")
     told: list[Replaced] = []
@@ -169,20 +169,22 @@ NUL = rb"a text holds the character \\u0000, which PostgreSQL cannot store"
     [
         (rb'["21","a\u0000b"]', NUL.decode()),
         (rb'["21","\\\u0000"]', NUL.decode()),
-        (rb'["21","\ud800"]', "this is no row"),
-        (rb'["21","\udc00\ud800"]', "this is no row"),
-        (b'["21","\xff"]', "this is no row"),
-        (b'["21","\xed\xa0\x80"]', "this is no row"),
-        (b'["21","a\x00b"]', "this is no row"),
-        (b"[" * 100_000, "this is no row"),
-        (b"[" + b"9" * 5000 + b',"x"]', "this is no row"),
-        (b'["21",1.5]', "this is no row"),
-        (b'["21",{}]', "this is no row"),
+        (rb'["21","\ud800"]', "this is not a row"),
+        (rb'["21","\udc00\ud800"]', "this is not a row"),
+        (b'["21","\xff"]', "this is not a row"),
+        (b'["21","\xed\xa0\x80"]', "this is not a row"),
+        (b'["21","a\x00b"]', "this is not a row"),
+        (b"[" * 100_000, "this is not a row"),
+        (b"[" + b"9" * 5000 + b',"x"]', "this is not a row"),
+        (b'["21",1.5]', "this is not a row"),
+        (b'["21",{}]', "this is not a row"),
         (b'["21"]', "expected 2 values of shop.notes, got 1"),
     ],
 )
 @pytest.mark.parametrize("check", [False, True])
-def test_a_row_that_is_none_is_told_by_its_line(line: bytes, message: str, check: bool, shop: Pair) -> None:
+def test_a_line_that_is_no_row_is_reported_with_its_number(
+    line: bytes, message: str, check: bool, shop: Pair
+) -> None:
     content = shop.source.export()
     at = content.index(b'["3",')
     content = content[:at] + line + b"\n" + content[at:]
@@ -205,7 +207,7 @@ def test_a_row_that_is_none_is_told_by_its_line(line: bytes, message: str, check
         b'{"format":"plainsql export"}',
     ],
 )
-def test_a_header_that_is_none_is_told(header: bytes) -> None:
+def test_a_line_that_is_no_header_is_reported(header: bytes) -> None:
     with pytest.raises(TransferError) as caught:
         check_file(io.BytesIO(header + b"\n[]\n"), "f.jsonl")
     assert str(caught.value).startswith("f.jsonl:1: ")

@@ -112,7 +112,7 @@ def test_a_table_that_is_not_empty_is_refused_and_named(people: Pair) -> None:
         people.target.load(people.source.export())
 
 
-def test_replace_loses_what_was_there_whatever_triggers_say(people: Pair) -> None:
+def test_replace_removes_the_old_rows_in_spite_of_triggers(people: Pair) -> None:
     people.target.run("insert into shop.people (name) values ('Old')")
     exported = people.source.export()
     people.target.load(exported, replace=True)
@@ -125,7 +125,7 @@ def test_replace_does_not_reach_beyond_the_layer(people: Pair) -> None:
         people.target.load(people.source.export(), replace=True)
 
 
-def test_a_file_that_breaks_off_leaves_what_was_there(people: Pair) -> None:
+def test_a_truncated_file_leaves_the_rows_of_the_database(people: Pair) -> None:
     people.target.run("insert into shop.people (name) values ('Old')")
     before = people.target.export()
     with pytest.raises(TransferError, match="cut short"):
@@ -133,7 +133,7 @@ def test_a_file_that_breaks_off_leaves_what_was_there(people: Pair) -> None:
     assert people.target.export() == before
 
 
-def test_a_value_that_the_server_refuses_is_told_by_its_line_and_not_shown(people: Pair) -> None:
+def test_a_refused_value_is_reported_with_its_line_and_not_printed(people: Pair) -> None:
     people.target.run("alter table shop.people add constraint no_bo check (name <> 'Bo')")
     exported = people.source.export()
     line = exported.splitlines().index(next(x for x in exported.splitlines() if b'"Bo"' in x)) + 1
@@ -159,7 +159,7 @@ def test_tables_that_differ_are_refused(change: str, message: str, people: Pair)
         people.target.load(people.source.export())
 
 
-def test_an_owner_who_is_no_superuser_can_import_under_forced_row_level_security(people: Pair) -> None:
+def test_an_owner_without_superuser_can_import_under_forced_policies(people: Pair) -> None:
     role = "owner_" + people.target.connection.info.dbname.rpartition("_")[2]
     people.both("alter table shop.teams enable row level security, force row level security")
     exported = people.source.export()

@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 # A frame of Python takes up to a kilobyte of the thread's stack if it is called from C. Memory that is not
 # touched is not allocated.
-_FRAMES = 200_000
+_MAX_FRAMES = 200_000
 _STACK_BYTES = 256 * 1024 * 1024
 
 
@@ -43,7 +43,7 @@ def _in_thread(work: Callable[[], _T]) -> _T:
     frames, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)
     # A daemon thread: an interrupt of the caller does not wait for it.
     thread = threading.Thread(target=run, name="plainsql analysis", daemon=True)
-    sys.setrecursionlimit(max(frames, _FRAMES))
+    sys.setrecursionlimit(max(frames, _MAX_FRAMES))
     try:
         thread.start()
         threading.stack_size(size)

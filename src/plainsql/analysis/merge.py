@@ -10,7 +10,7 @@ from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact, RowCoun
 
 __all__ = ["merge_column", "merge_parameters", "merge_variants"]
 
-_ROWS: Final[tuple[RowCount, ...]] = ("none", "one", "optional", "many")
+_ROW_COUNTS: Final[tuple[RowCount, ...]] = ("none", "one", "optional", "many")
 _VOLATILITIES: Final[tuple[Volatility, ...]] = ("immutable", "stable", "volatile")
 
 
@@ -24,7 +24,7 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
     first = variants[0]
     if len(variants) == 1:
         return replace(first, findings=(), caching=())
-    most = max(variants, key=lambda variant: _ROWS.index(variant.rows))
+    most = max(variants, key=lambda variant: _ROW_COUNTS.index(variant.rows))
     writing = next((variant for variant in variants if not variant.read_only), first)
     leaving = next((variant for variant in variants if not variant.session_safe), first)
     settings: dict[str, set[str]] = {}
@@ -38,7 +38,7 @@ def merge_variants(variants: Sequence[Analysis]) -> Analysis:
     return Analysis(
         parameters=tuple(merge_parameters(variants).values()),
         # The lengths differ only until that is reported.
-        columns=tuple(map(_widest, zip(*(variant.columns for variant in variants), strict=False))),
+        columns=tuple(map(_most_nullable, zip(*(variant.columns for variant in variants), strict=False))),
         rows=most.rows,
         rows_because=most.rows_because,
         reads=all_of(lambda variant: variant.reads),
@@ -73,10 +73,10 @@ def merge_column(variants: Sequence[Analysis], index: int) -> ColumnFact:
     """Return a column as the variant has it in which it is nullable, if there is one, at the first variant's
     position.
     """
-    return _widest([variant.columns[index] for variant in variants])
+    return _most_nullable([variant.columns[index] for variant in variants])
 
 
-def _widest(facts: Sequence[ColumnFact]) -> ColumnFact:
+def _most_nullable(facts: Sequence[ColumnFact]) -> ColumnFact:
     found = next((fact for fact in facts if fact.nullable), facts[0])
     inside = any(fact.nullable_in_group for fact in facts if fact.nullable)
     return replace(found, position=facts[0].position, nullable_in_group=found.nullable and inside)

@@ -12,7 +12,7 @@ from plainsql.analysis.describer import RefusedError
 __all__ = ["Prepared", "prepare_all"]
 
 # The server's answers to one batch fit into the socket's buffers, so neither side waits for the other.
-_BATCH = 32
+_BATCH_SIZE = 32
 
 
 class Prepared(NamedTuple):
@@ -34,8 +34,8 @@ def prepare_all(connection: Connection[Any], texts: Sequence[str]) -> list[Prepa
     server = connection.pgconn
     server.enter_pipeline_mode()
     try:
-        for start in range(0, len(texts), _BATCH):
-            batch = texts[start : start + _BATCH]
+        for start in range(0, len(texts), _BATCH_SIZE):
+            batch = texts[start : start + _BATCH_SIZE]
             for text in batch:
                 server.send_prepare(b"", text.encode())
                 server.send_describe_prepared(b"")

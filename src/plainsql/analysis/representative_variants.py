@@ -16,24 +16,26 @@ from plainsql.statements.variants import Compiled, Variant
 
 __all__ = ["representative_variants"]
 
-_FULLY: Final = 16
+_MAX_FULLY_ANALYSED: Final = 16
 """A statement with this many variants or fewer has all of them analysed."""
-_COMMENTS: Final = frozenset({"line_comment", "block_comment"})
-_CLAUSES: Final = frozenset(
+_COMMENT_TOKENS: Final = frozenset({"line_comment", "block_comment"})
+_CLAUSE_WORDS: Final = frozenset(
     {
         *("select", "from", "where", "on", "having", "group", "order", "set", "values", "returning", "when"),
         *("limit", "offset", "fetch", "window", "using", "join", "case", "conflict", "merge", "insert"),
     }
 )
 """Words that begin a clause of a statement."""
-_COMBINING: Final = frozenset({"union", "intersect", "except", "conflict", "merge", "case"})
+_COMBINING_WORDS: Final = frozenset({"union", "intersect", "except", "conflict", "merge", "case"})
 """Words outside of brackets that make no line of the statement independent."""
-_AFTER: Final = frozenset(
+_WORDS_AFTER_CONDITION: Final = frozenset(
     {"and", "or", "order", "group", "limit", "offset", "having", "returning", "for", "fetch", "window"}
 )
 """Words that can follow a whole condition."""
-_ENDS: Final = frozenset({"quoted_name", "string", "number", "parameter", "close"})
-_NO_ENDS: Final = frozenset({"and", "or", "not", "is", "in", "like", "ilike", "between", "from", "to", "as"})
+_TOKENS_ENDING_CONDITION: Final = frozenset({"quoted_name", "string", "number", "parameter", "close"})
+_WORDS_NOT_ENDING_CONDITION: Final = frozenset(
+    {"and", "or", "not", "is", "in", "like", "ilike", "between", "from", "to", "as"}
+)
 
 
 def representative_variants(
@@ -43,9 +45,9 @@ def representative_variants(
 
     With ``independent=False``, no line is taken to be independent.
     """
-    if len(variants) <= _FULLY or not independent:
+    if len(variants) <= _MAX_FULLY_ANALYSED or not independent:
         return variants
-    alone = _Lines(compiled).alone()
+    alone = _OptionalLines(compiled).alone()
     groups: dict[object, list[tuple[frozenset[int], Variant]]] = {}
     for variant in variants:
         kept = compiled.optional_lines(variant)
@@ -61,7 +63,7 @@ def representative_variants(
     return tuple(variant for variant in variants if variant in chosen)
 
 
-class _Lines:
+class _OptionalLines:
     """The optional lines of a statement, and the tokens around them."""
 
     def __init__(self, compiled: Compiled) -> None:
@@ -71,7 +73,7 @@ class _Lines:
         self._depths: list[int] = []
         depth = 0
         for token in scan(self._text, path=compiled.source.path, line=compiled.source.line):
-            if token.kind in _COMMENTS or token.start >= compiled.end:
+            if token.kind in _COMMENT_TOKENS or token.start >= compiled.end:
                 continue
             depth -= token.kind == "close"
             self._tokens.append(token)
@@ -81,34 +83,39 @@ class _Lines:
     def alone(self) -> frozenset[int]:
         """Return the offsets of the independent lines."""
         top = {self._word(index) for index, depth in enumerate(self._depths) if not depth}
-        if top & _COMBINING:
+        if top & _COMBINING_WORDS:
             return frozenset()
         return frozenset(
             start
             for start, end in self._compiled.optional_spans()
-            if self._acts_alone([i for i, t in enumerate(self._tokens) if start <= t.start < end])
+            if self._is_independent([i for i, t in enumerate(self._tokens) if start <= t.start < end])
         )
 
-    def _acts_alone(self, line: list[int]) -> bool:
+    def _is_independent(self, line: list[int]) -> bool:
         if self._depths[line[0]]:
             return False
         clause = next((w for i in range(line[0] - 1, -1, -1) if (w := self._clause(i))), "")
         if any(self._clause(index) for index in line):
             return False
-        return (clause == "where" and self._narrows(line)) or (clause == "set" and self._sets(line))
+        return (clause == "where" and self._is_condition(line)) or (
+            clause == "set" and self._is_assignment(line)
+        )
 
-    def _narrows(self, line: list[int]) -> bool:
+    def _is_condition(self, line: list[int]) -> bool:
         """Return whether a line is a whole condition after `and`."""
         last = line[-1]
         if self._word(line[0]) != "and" or any(
             self._word(index) == "or" and not self._depths[index] for index in line
         ):
             return False
-        if self._tokens[last].kind not in _ENDS and self._word(last) in {"", *_NO_ENDS}:
+        if self._tokens[last].kind not in _TOKENS_ENDING_CONDITION and self._word(last) in {
+            "",
+            *_WORDS_NOT_ENDING_CONDITION,
+        }:
             return False
-        return last + 1 == len(self._tokens) or self._word(last + 1) in _AFTER
+        return last + 1 == len(self._tokens) or self._word(last + 1) in _WORDS_AFTER_CONDITION
 
-    def _sets(self, line: list[int]) -> bool:
+    def _is_assignment(self, line: list[int]) -> bool:
         """Return whether a line gives a column of an update its value, and only columns are returned."""
         if len(line) < 4 or self._tokens[line[-1]].kind != "comma":
             return False
@@ -129,7 +136,7 @@ class _Lines:
     def _clause(self, index: int) -> str:
         """Return the word that begins a clause of the statement itself, or an empty text."""
         word = self._word(index)
-        return word if word in _CLAUSES and not self._depths[index] else ""
+        return word if word in _CLAUSE_WORDS and not self._depths[index] else ""
 
     def _word(self, index: int) -> str:
         token = self._tokens[index]

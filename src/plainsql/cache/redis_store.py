@@ -127,7 +127,7 @@ class RedisStore:
 
     def _not_redis(self) -> RedisUnavailableError:
         return RedisUnavailableError(
-            f"what answers at {self.link.address} is not Redis", hint="check the address in the URL"
+            f"the server at {self.link.address} is not Redis", hint="check the address in the URL"
         )
 
     # Where things lie ---------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class AnalysedStatements:
 def analyse_statements(
     connection: Any, statements: Iterable[Statement], cache: AnalysisCache
 ) -> AnalysedStatements:
-    """Analyse statements on a scratch database's connection. Nothing is executed.
+    """Analyse statements on a scratch database's connection. No statement is executed.
 
     Every variant is prepared, and the facts hold for all of them. Analyses are taken from ``cache`` if they
     are there, and put there otherwise.
@@ -45,7 +45,7 @@ def analyse_statements(
     with Analyser(connection) as analyser:
         for statement in statements:
             try:
-                checked.append(_inspect(analyser, connection, statement, cache))
+                checked.append(_analyse_statement(analyser, connection, statement, cache))
             except ContractError as error:
                 errors.append(error)
             except Exception as error:
@@ -55,7 +55,9 @@ def analyse_statements(
     return AnalysedStatements(tuple(checked), tuple(errors))
 
 
-def _inspect(analyser: Analyser, connection: Any, statement: Statement, cache: AnalysisCache) -> Checked:
+def _analyse_statement(
+    analyser: Analyser, connection: Any, statement: Statement, cache: AnalysisCache
+) -> Checked:
     variants = statement.variants()
     # If a value is bound to its row, the bindings of two lines may combine into one row only together.
     chosen = representative_variants(statement.compiled, variants, independent=not statement.encryptions)
@@ -119,13 +121,13 @@ def _refused(
 ) -> ContractError:
     found = placed_refusal(error, variant)
     if len(variants) > 1:
-        lines = _what_matters(analyser, found, variant, variants)
+        lines = _deciding_lines(analyser, found, variant, variants)
         if lines:
             found.detail = f"{found.detail} ({lines})" if found.detail else lines
     return found
 
 
-def _what_matters(
+def _deciding_lines(
     analyser: Analyser, refused: ContractError, variant: Variant, variants: tuple[Variant, ...]
 ) -> str:
     """Return the lines and choices of the first refused variant, if other variants pass.
@@ -133,17 +135,17 @@ def _what_matters(
     If all variants are refused for the same reason, the lines and choices do not matter.
     """
     alike = [other for other in variants if other.choices == variant.choices]
-    lines = len(alike) > 1 and (variant is alike[-1] or not _is_refused_alike(analyser, refused, alike[-1]))
+    lines = len(alike) > 1 and (variant is alike[-1] or not _has_same_refusal(analyser, refused, alike[-1]))
     others = [
         other for other in variants if other.given == variant.given and other.choices != variant.choices
     ]
     choices = variants[0].choices != variant.choices or (
-        bool(others) and not _is_refused_alike(analyser, refused, others[-1])
+        bool(others) and not _has_same_refusal(analyser, refused, others[-1])
     )
     return describe_lines_taken(variant, lines=lines, choices=choices)
 
 
-def _is_refused_alike(analyser: Analyser, known: ContractError, variant: Variant) -> bool:
+def _has_same_refusal(analyser: Analyser, known: ContractError, variant: Variant) -> bool:
     try:
         analyser.analyse(variant.sql, variant.parameters)
     except RefusedError as error:

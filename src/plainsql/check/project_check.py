@@ -78,7 +78,7 @@ def check_project(
     chosen = tuple(s for s in catalog.values() if not wanted or Path(s.path).resolve() in wanted)
     errors = [problem for error in unsound for problem in problems_of_files(error)]
     try:
-        inspection, of_schema = _inspect(
+        inspection, of_schema = _analyse(
             project,
             database,
             chosen,
@@ -118,7 +118,7 @@ def check_project(
     )
 
 
-def _inspect(
+def _analyse(
     project: Project,
     database: str | None,
     chosen: tuple[Statement, ...],

@@ -16,7 +16,7 @@ def main() -> None:
             raise
         print(f"the plainsql command needs {error.name}\nHINT: pip install 'plainsql[cli]'", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:  # while the modules are loaded; later, the commands' own main sees to it
+    except KeyboardInterrupt:  # while the modules are imported; later the main of the commands reports it
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     raise SystemExit(run())

@@ -1,7 +1,7 @@
 """The words after a query's name, ``name=text`` and ``name:=json``, as the arguments of a call.
 
-Text goes to the server as it was typed, which reads it as the parameter's type: ``id=42``,
-``since=yesterday``. JSON is for what text cannot say: ``notes:=null``, ``ids:='["a", "b"]'``,
+Text is sent as it was typed, and the server reads it as the parameter's type: ``id=42``,
+``since=yesterday``. JSON can express what text cannot: ``notes:=null``, ``ids:='["a", "b"]'``,
 ``embedding:=@vector.json``.
 """
 
@@ -28,20 +28,20 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(:?=)(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the command line gives for one parameter."""
+    """The argument of one parameter on the command line."""
 
     text: str
-    """As it was typed; of JSON, the JSON text."""
+    """The text as it was typed, without the sign."""
     is_json: bool
     value: Any
     """The text, or the decoded JSON with its numbers as ``int`` or ``Decimal``."""
 
 
 def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Given]:
-    """Read the words and hold them against what the query takes.
+    """Read the words, and check them against the parameters of the query.
 
-    Raises ``BindError``: a word is no assignment, a name is unknown, missing or given twice, a value is out
-    of the header's bounds or none of a choice's. The text never holds a value.
+    Raises ``BindError`` if a word is no assignment, if a name is unknown, missing or given twice, or if a
+    value is outside the header's bounds or not among a choice's values. The message never holds a value.
     """
     given: dict[str, Given] = {}
     for number, word in enumerate(words, 1):
@@ -49,7 +49,7 @@ def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Gi
         if match is None:
             raise BindError(
                 f"word {number} after the query's name is neither name=text nor name:=json",
-                hint="quote what holds blanks: name='two words'",
+                hint="quote a value with spaces: name='two words'",
             )
         name, sign, text = match.groups()
         if name in given:
@@ -69,7 +69,7 @@ def read_assignments(statement: Statement, words: Sequence[str]) -> dict[str, Gi
 
 
 def expected(statement: Statement) -> str:
-    """Return what a query takes, one line for each parameter."""
+    """Return the parameters of a query as text, one line each."""
     lines: list[tuple[str, str]] = []
     for parameter in statement.parameters:
         notes = []

@@ -1,8 +1,4 @@
-"""``plainsql cache``: watch the read-through cache, and have it hear of writes by others.
-
-Exit codes: 0 fine; 1 an audit has found violations, or the queries of the project cannot be analysed; 2 it
-could not run.
-"""
+"""``plainsql cache``: audit the read-through cache, and report external writes to it."""
 
 from __future__ import annotations
 
@@ -31,20 +27,19 @@ __all__ = ["app"]
 
 app = App(
     name="cache",
-    help_format="plaintext",
-    help="""Watch the read-through cache, and have it hear of writes by others.
+    help="""Audit the read-through cache, and report external writes to it.
 
-    Exit codes: 0 fine; 1 an audit has found violations, or queries that cannot be analysed; 2 it could not
-    run; 130 interrupted.
+    Exit codes: 0 fine; 1 an audit found violations, or queries cannot be analysed; 2 it could not run;
+    130 interrupted.
     """,
 )
 
 _FLAG = Parameter(negative=(), show_default=False)
 _JSON = Parameter(name="--json", negative=(), show_default=False)
-_NO_ANSWER = 10.0
-"""Seconds after which it is no use to wait for the first process: they look every two."""
-_LAST_WORDS = 5.0
-"""Seconds that processes have after the end to tell what they have found."""
+_FIRST_PROCESS_WAIT_S = 10.0
+"""The limit for the first process to take part: processes poll every two seconds."""
+_LAST_REPORT_WAIT_S = 5.0
+"""The limit for processes to report their results after the end."""
 
 app.command(triggers)
 
@@ -57,26 +52,26 @@ def audit(
     redis: Annotated[str | None, Parameter(show_default=False)] = None,
     json_: Annotated[bool, _JSON] = False,
 ) -> int:
-    """Have hits of the cache read again from PostgreSQL, and count those that are not what it has.
+    """Read a sample of cache hits again from PostgreSQL, and count those that differ.
 
-    The processes that share the cache do so, in the background, for as long as is asked: only they know the
-    arguments. A hit is a violation where it differs from what PostgreSQL has while no write has ended it: a
-    write that plainsql was not told of, or a mistake in it. What a process serves without asking Redis
-    ('local' in a header) is not audited.
+    The processes that share the cache do this in the background for the given time: only they know the
+    arguments. A hit is a violation if it differs from PostgreSQL although no write has invalidated it. The
+    cause is an external write, or a mistake in plainsql. Hits that a process serves without Redis ('local'
+    in a header) are not audited.
 
-    Exits with 0 where no violation was found, 1 where one was, 2 where it could not run: no Redis, no process
-    that takes part, another audit under way.
+    Exits with 0 if no violation was found, 1 if one was, 2 if it could not run: no Redis, no process that
+    takes part, another audit in progress.
 
     Parameters
     ----------
     sample
         The part of the hits to read again: 1%, 0.01.
     seconds
-        For how long.
+        The duration of the audit.
     redis
-        URL of Redis; by default what is configured.
+        URL of Redis; by default the configured one.
     json_
-        Print JSON and nothing else: one object.
+        Print one JSON object and nothing else.
     """
     rate = _part(sample)
     if not 0 < seconds <= 86_400:
@@ -86,12 +81,12 @@ def audit(
     if not tally.processes:
         print(
             "no process answered: nothing was audited\n"
-            "HINT: programs take part while they run with connect(redis=…) on this Redis",
+            "HINT: start a program with connect(redis=…) on this Redis: programs take part while they run",
             file=sys.stderr,
         )
         return COULD_NOT_RUN
     if json_:
-        told = {
+        report = {
             "sample": rate,
             "seconds": seconds,
             "processes": tally.processes,
@@ -100,7 +95,7 @@ def audit(
             "queries": tally.queries,
             "found": [{"query": one.query, "tables": one.tables, "at": _time(one.at)} for one in tally.found],
         }
-        print(msgspec.json.format(msgspec.json.encode(told)).decode())
+        print(msgspec.json.format(msgspec.json.encode(report)).decode())
     else:
         _say(tally)
     return FINDINGS if tally.violations else FINE
@@ -118,7 +113,7 @@ async def _audit(url: str, rate: float, seconds: float, *, quiet: bool) -> Audit
             with _bar(quiet=quiet) as progress:
                 tally = await _watch(audits, id, seconds, progress)
         except BaseException:
-            # Also where it is interrupted: nobody is to go on for nothing.
+            # Also after an interrupt: the processes must not go on auditing.
             await audits.result(id, remove=True)
             raise
         await audits.result(id, remove=True)
@@ -138,9 +133,9 @@ async def _watch(audits: SharedAudit, id: str, seconds: float, progress: Progres
             text = f"{tally.processes} processes, {tally.audited} hits, {tally.violations} violations"
             progress.update(task, description=text)
         progress.update(task, completed=min(spent, seconds))
-        if spent >= seconds + _LAST_WORDS or (spent >= seconds and tally.processes == tally.done > 0):
+        if spent >= seconds + _LAST_REPORT_WAIT_S or (spent >= seconds and tally.processes == tally.done > 0):
             return tally
-        if not tally.processes and spent >= _NO_ANSWER:
+        if not tally.processes and spent >= _FIRST_PROCESS_WAIT_S:
             return tally
         await asyncio.sleep(0.2)
 
@@ -173,19 +168,20 @@ def drain(
     redis: Annotated[str | None, Parameter(show_default=False)] = None,
     once: Annotated[bool, _FLAG] = False,
 ) -> int:
-    """Tell the cache of writes by others, which the triggers of 'plainsql cache triggers' have noted.
+    """Invalidate cached results after external writes, which the triggers of 'cache triggers' record.
 
-    It runs until it is interrupted. connect(cache_outbox=True) does the same inside of a program; any number
-    of both may run, of which one drains at a time.
+    It runs until it is interrupted. connect(cache_outbox=True) does the same inside a program. Any number of
+    both may run; one of them drains at a time.
 
     Parameters
     ----------
     database
-        URL of the database; by default what is configured, else the embedded server.
+        URL of the database; by default the configured one, else the embedded server.
     redis
-        URL of Redis; by default what is configured.
+        URL of Redis; by default the configured one.
     once
-        Tell what is noted now, and end. Exits with 2 where Redis does not answer; nothing is lost by it.
+        Process the writes recorded so far, and end. Exits with 2 if Redis does not answer; no record is lost
+        then.
     """
     url = _redis(redis)
     with resolve_database(database) as database_url:
@@ -206,14 +202,14 @@ async def _drain(database: str, redis: str, *, once: bool) -> None:
     )
     async with connecting as db:
         if once:
-            print(f"{_counted(await db.cache.drain(), 'note')} told")
+            print(f"{_counted(await db.cache.drain(), 'external write')} processed")
             return
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         print(f"draining {db.name}", file=sys.stderr, flush=True)
         await stopped.wait()
-        print(f"{_counted(db.cache.stats().drained, 'note')} told")
+        print(f"{_counted(db.cache.stats().drained, 'external write')} processed")
 
 
 def _redis(given: str | None) -> str:

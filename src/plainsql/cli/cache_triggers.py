@@ -1,4 +1,4 @@
-"""``plainsql cache triggers``: the migration that has writes by others noted for the cache."""
+"""``plainsql cache triggers``: the migration of the triggers that record external writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plainsql.check.project_check import check_project
 from plainsql.check.recorded_tables import RecordedTable, read_tables, recorded_tables
 from plainsql.cli.exit_codes import FINDINGS, FINE
 from plainsql.errors import PlainsqlError
-from plainsql.migrate.discovery import shown, taken_numbers
+from plainsql.migrate.discovery import display_path, taken_numbers
 from plainsql.settings import Project
 
 __all__ = ["triggers"]
@@ -29,25 +29,25 @@ def triggers(
     write: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     database: str | None = None,
 ) -> int:
-    """Write the migration that has writes by others noted, for plainsql to tell the cache of them.
+    """Write a migration with triggers that record external writes, so that the cache can be invalidated.
 
-    Triggers of the tables that cached reads depend on note each statement in plainsql.cache_outbox, in its
-    own transaction. 'plainsql cache drain', or connect(cache_outbox=True), tells the cache. What the
-    migrations of the project note already is left out, unless an earlier version of plainsql wrote its
-    function otherwise.
+    The triggers are on the tables that cached reads depend on. They record each statement in
+    plainsql.cache_outbox, in its own transaction. 'plainsql cache drain' or connect(cache_outbox=True) then
+    invalidates the cached results. Triggers that the project's migrations have already are left out, unless
+    an earlier version of plainsql wrote another function for them.
 
-    Exits with 0 where it has written it, or nothing is left to note; 1 where queries cannot be analysed; 2
-    where it could not run.
+    Exits with 0 if the migration is written or all triggers exist, 1 if queries cannot be analysed, 2 if it
+    could not run.
 
     Parameters
     ----------
     tables
-        With their schemas, such as realty.messages; by default all that cached reads depend on.
+        Tables with their schemas, such as realty.messages; by default all that cached reads depend on.
     write
         Write the two files of the migration, with the next number; in a folder with layers, those of each
-        layer whose tables are noted. By default both are printed.
+        layer with such a table. By default both are printed.
     database
-        URL of a server to build the scratch database on; by default what is configured, else the embedded
+        URL of a server to build the scratch database on; by default the configured one, else the embedded
         server.
     """
     project = Project.load()
@@ -65,7 +65,7 @@ def triggers(
         if table not in noted or not _is_as_it_would_be_made(noted[table], table, columns)
     }
     if not left:
-        print("nothing to note: the migrations have it all", file=sys.stderr)
+        print("nothing to write: the migrations have all triggers", file=sys.stderr)
         return FINE
     before = {table: noted[table].definition for table in left if table in noted}
     if not write:
@@ -76,7 +76,7 @@ def triggers(
     for layer, members in _by_layer(folder, left).items():
         made = migration(members, before=before)
         for path in _write(folder, layer, made):
-            print(shown(path))
+            print(display_path(path))
     print("apply it with 'plainsql migrate', then run 'plainsql generate'", file=sys.stderr)
     return FINE
 
@@ -104,7 +104,7 @@ def _chosen(read: Mapping[str, Sequence[str]], tables: Sequence[str]) -> dict[st
 def _by_layer(
     folder: Path, tables: Mapping[str, Sequence[str]]
 ) -> dict[str | None, dict[str, Sequence[str]]]:
-    """The tables by the layer whose migrations make them: that of their schema, where there are layers."""
+    """Return the tables by the layer whose migrations create them: that of their schema, if any."""
     taken = taken_numbers(folder)
     if not taken or None in taken:
         return {None: dict(tables)}
@@ -114,7 +114,7 @@ def _by_layer(
         if layer not in taken:
             raise PlainsqlError(
                 f"{table}: there is no layer {layer!r} to write its migration into",
-                hint="name the tables to note, or put what is printed without --write where it belongs",
+                hint="name the tables, or print the migration without --write and save it yourself",
             )
         found.setdefault(layer, {})[table] = columns
     return found
@@ -124,7 +124,8 @@ def _write(folder: Path, layer: str | None, made: Migration) -> tuple[Path, Path
     up, down = migrate.new(folder, _WHAT, layer=layer)
     up.write_text(made.apply, "utf-8", newline="\n")
     down.write_text(
-        f"-- Undo {up.name}.\n-- Lost by it: notes that were not told yet.\n\n{made.rollback}", "utf-8"
+        f"-- Undo {up.name}.\n-- Lost by it: recorded writes that were not processed yet.\n\n{made.rollback}",
+        "utf-8",
     )
     return up, down
 

@@ -1,4 +1,4 @@
-"""``plainsql check``."""
+"""``plainsql check``: every query against PostgreSQL, and the generated modules against the queries."""
 
 from __future__ import annotations
 
@@ -35,31 +35,30 @@ def check(
 ) -> int:
     """Check every query against PostgreSQL: its SQL, its header, its generated module.
 
-    With --cache it also prints which queries make which cached results stale: for each query with a cache
-    line the tables or partitions that it depends on, and below them each query that writes there. The columns
-    in brackets are those by which it leaves results of other values alone; without, all results of the read
-    are stale.
+    With --cache it also prints the map of cached results: for each query with a cache line the tables or
+    partitions that it depends on, and below them each query that writes there. A write invalidates all
+    results of the read; with columns in brackets, only those with its values of these columns.
 
-    What is found goes to standard output.
+    Findings go to standard output.
 
-    Exits with 0 where everything holds, 1 where something is found, 2 where it could not run.
+    Exits with 0 if there are no findings, 1 if there are some, 2 if it could not run.
 
     Parameters
     ----------
     files
-        Only these files of the SQL folder, and no modules; by default all. A file of the migrations has all
-        queries checked.
+        Only these files of the SQL folder, and no modules; by default all. For a file of the migrations, all
+        queries are checked.
     database
-        URL of a server to build the scratch database on; by default what is configured, else the embedded
+        URL of a server to build the scratch database on; by default the configured one, else the embedded
         server.
     no_cache
-        Build the scratch database again, and analyse every query again, also those that have not changed.
+        Ignore the results of earlier checks: build the scratch database again, and analyse every query.
     format
         text for people, json for tools (one array), github for annotations of a pull request.
     cache
-        Print the map of cached results as well; in JSON, an object of problems and cache.
+        Also print the map of cached results; in JSON, an object with problems and cache.
     sql_only
-        Leave the generated modules out: for a project, or a reviewer, that has none.
+        Do not check the generated modules: for a project or a review without them.
     """
     began = time.perf_counter()
     project = load_project()
@@ -74,8 +73,8 @@ def check(
     summary = f"{_counted(len(found.statements), 'query', 'queries')}, {took:.1f} s"
     entries = invalidations(found.inspection.checked)
     if format == "json":
-        told = {"problems": problems, "cache": entries} if cache else problems
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
+        report = {"problems": problems, "cache": entries} if cache else problems
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     elif format == "github":
         for problem in problems:
             print(_annotation(problem, repository_root()))
@@ -99,7 +98,7 @@ def check(
 
 
 def _only(project: Project, files: Sequence[Path]) -> list[Path]:
-    """The files to look at, empty for all of them.
+    """Return the files to check, an empty list for all of them.
 
     Raises ``SettingsError`` if one is neither a query nor a migration of the project.
     """
@@ -108,7 +107,7 @@ def _only(project: Project, files: Sequence[Path]) -> list[Path]:
     sql, migrations = project.sql_folder.resolve(), project.migrations_folder.resolve()
     found = []
     for file in files:
-        # A hook names files from the root of the repository, also if the project is only a folder of it.
+        # A hook names files from the root of the repository, even if the project is a folder in it.
         path = next((each for each in (file, repository_root() / file) if each.exists()), file).resolve()
         if not path.is_file():
             raise SettingsError(f"{file}: there is no such file", hint="name files of the SQL folder")
@@ -128,7 +127,7 @@ def _counted(count: int, one: str, many: str = "") -> str:
 
 
 def _entry(entry: CacheEntry) -> str:
-    """A cached read as lines: its name and time, what it depends on, what makes it stale."""
+    """Return a cached read as lines: its name and time, its dependencies, the writes that invalidate it."""
     lines = [f"{entry.read}, {entry.ttl:g} s"]
     lines += [f"  depends on {depends}" for depends in entry.depends or ("no table",)]
     width = max((len(each.write) for each in entry.invalidated), default=0)
@@ -139,8 +138,10 @@ def _entry(entry: CacheEntry) -> str:
 
 
 def _annotation(problem: Problem, root: Path) -> str:
-    """A workflow command of GitHub Actions. Its values escape percent signs and line ends, its properties
-    more. GitHub knows files by their paths from the root of the repository.
+    """Return a problem as a workflow command of GitHub Actions.
+
+    Its values escape percent signs and line ends, its properties more characters. Paths are relative to the
+    root of the repository.
     """
     path = Path.cwd() / problem.path
     shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else problem.path

@@ -1,4 +1,4 @@
-"""``plainsql completion``: commands and options completed by the shell."""
+"""``plainsql completion``: the script that completes commands and options in a shell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["completion"]
 
 
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
-    """Print the script that completes commands and options in a shell; nothing is installed.
+    """Print the script that completes commands and options in a shell; it installs nothing.
 
     For bash: plainsql completion bash > ~/.local/share/bash-completion/completions/plainsql
 

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_SHOWN: Final = 10
-"""So many rows that cannot be opened are listed; of the others there is the number."""
+_MAX_LISTED_ROWS: Final = 10
+"""The number of undecryptable rows that are listed; the others are counted."""
 
 app = App(
     name="crypto",
-    help="""Keys for encrypted columns, and their rotation.
+    help="""Create keys for encrypted columns, and rotate them.
 
-    PLAINSQL_ENCRYPTION_KEYS holds them as id:key,id:key. The first one encrypts, all of them decrypt.
+    PLAINSQL_ENCRYPTION_KEYS holds the keys as id:key,id:key. The first one encrypts, all of them decrypt.
     """,
 )
 
@@ -61,32 +61,31 @@ def rotate(
     tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
 ) -> int:
-    """Encrypt stored values anew with the first key, in batches, beside running programs.
+    """Encrypt stored values again with the first key, in batches, while programs run.
 
-    It may be interrupted at any time, and takes up what is left when it is run again. Triggers of the table
-    fire, as for any update.
+    You may interrupt it at any time; run it again for the rest. Triggers of the table fire, as for any
+    update.
 
-    Exits with 0 where all values are under the first key, 1 where some could not be opened (they are left as
-    they are) or others wrote with an older key meanwhile, 2 where it could not run.
+    Exits with 0 if all values are encrypted with the first key, 1 if some could not be decrypted (they are
+    left unchanged) or if programs wrote with an older key meanwhile, 2 if it could not run.
 
     Parameters
     ----------
     column
-        ``schema.table.column``; by default every column that the headers of the SQL folder call encrypted.
+        ``schema.table.column``; by default every column that a header of the SQL folder calls encrypted.
     database
-        URL of the database; by default what is configured, else the embedded server.
+        URL of the database; by default the configured one, else the embedded server.
     keys
-        The columns that the values are bound to, ``tenant_id,id``; by default as the headers say.
+        The columns that the values are bound to, ``tenant_id,id``; by default those of the headers.
     batch
-        How many rows to replace in one statement.
+        Rows to replace in one statement.
     set_
-        ``name=value``, a setting, such as ``app.jwt_tenant=…``: only the rows that row-level security then
-        shows are looked at.
+        A setting, ``name=value``, such as ``app.jwt_tenant=…``: only rows that row-level security then shows
+        are rotated.
     tenant
-        Only rows of this tenant: --set with the setting ``app.jwt_tenant``, or tenant_setting of
-        pyproject.toml.
+        Only rows of this tenant: --set for the project's tenant_setting, ``app.jwt_tenant`` by default.
     json_
-        Print JSON and nothing else: an array, one object for each column.
+        Print a JSON array with one object for each column, and nothing else.
     """
     if batch < 1:
         raise PlainsqlError(f"--batch: expected 1 or more, got {batch}")
@@ -109,7 +108,7 @@ def rotate(
 
 
 def _rotate(rotation: Rotation, progress: Progress, *, as_json: bool) -> dict[str, object]:
-    """Rotate one column; say what was done, even where it is interrupted."""
+    """Rotate one column, and report its result, also after an interrupt."""
     total, done = rotation.pending(), 0
     task = progress.add_task(rotation.column, total=total)
     try:
@@ -118,7 +117,7 @@ def _rotate(rotation: Rotation, progress: Progress, *, as_json: bool) -> dict[st
             progress.update(task, completed=min(done, total))
     except KeyboardInterrupt:
         print(
-            f"{rotation.column}: {done} of {total} re-encrypted; run it again for the others", file=sys.stderr
+            f"{rotation.column}: {done} of {total} re-encrypted; run it again for the rest", file=sys.stderr
         )
         raise
     left = rotation.pending()
@@ -129,24 +128,24 @@ def _rotate(rotation: Rotation, progress: Progress, *, as_json: bool) -> dict[st
         "key": rotation.ring.active,
         "rotated": done,
         "left": left,
-        "errors": [str(error) for error in rotation.failures[:_SHOWN]],
+        "errors": [str(error) for error in rotation.failures[:_MAX_LISTED_ROWS]],
     }
 
 
 def _say(rotation: Rotation, done: int, left: int) -> None:
-    for error in rotation.failures[:_SHOWN]:
+    for error in rotation.failures[:_MAX_LISTED_ROWS]:
         print(f"{error}\n", file=sys.stderr)
     print(f"{rotation.column}: {done} re-encrypted with the key {rotation.ring.active!r}, {left} left")
     if left > len(rotation.failures):
         print(
-            f"HINT: others write with an older key: give them the ring whose first key is "
+            f"HINT: programs write with an older key: start them with keys of which the first is "
             f"{rotation.ring.active!r}, then run it again",
             file=sys.stderr,
         )
 
 
 def _columns(connection: Any, column: str | None, keys: str | None) -> list[tuple[str, tuple[str, ...]]]:
-    """The columns to rotate, each with those that its values are bound to."""
+    """Return the columns to rotate, each with the columns that its values are bound to."""
     if column is not None and column.count(".") != 2:
         raise PlainsqlError(f"expected schema.table.column, got {column!r}")
     if keys is not None:
@@ -159,7 +158,7 @@ def _columns(connection: Any, column: str | None, keys: str | None) -> list[tupl
             f"no header calls {column} encrypted",
             hint=f"they do {', '.join(declared)}"
             if declared
-            else "give --keys, what its values are bound to",
+            else "give --keys, the columns that its values are bound to",
         )
     wanted = [column] if column is not None else sorted(declared)
     if not wanted:
@@ -176,7 +175,10 @@ def _declared(found: Iterable[Statement]) -> dict[str, set[tuple[str, ...]]]:
 
 
 def _one(column: str, declared: set[tuple[str, ...]], names: set[str]) -> tuple[str, ...]:
-    """Keep what headers name that are columns of the table."""
+    """Return the keys from the headers that are columns of the table.
+
+    Raises ``EncryptionError`` if there is not exactly one such list.
+    """
     fitting = [keys for keys in declared if names.issuperset(keys)]
     if len(fitting) != 1:
         raise EncryptionError(
@@ -210,9 +212,9 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 class _Scoped:
-    """A connection whose settings are made in the transaction of each statement, and end with it.
+    """A connection with settings that are made in the transaction of each statement, and end with it.
 
-    Through a pooler the session is another client's a moment later.
+    Behind a pooler the session is another client's a moment later.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], settings: Sequence[tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""``plainsql describe``."""
+"""``plainsql describe``: the parameters and columns of a query, with their types and the reasons."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def describe(
     json: Annotated[bool, _FLAG] = False,
     jsonl: Annotated[bool, _FLAG] = False,
 ) -> int:
-    """Show what PostgreSQL says of a query: its parameters, its columns and their types, with the reasons.
+    """Show the parameters and columns of a query with their types, and why they are nullable or not.
 
-    Parameters that a call may leave out stand in brackets.
+    Optional parameters are in brackets.
 
-    Exits with 0 where PostgreSQL takes it, 1 where it is refused, 2 where it could not run.
+    Exits with 0 if PostgreSQL accepts the query, 1 if it refuses it, 2 if it could not run.
 
     Parameters
     ----------
     file
         The SQL file, or the query's name: ``realty.leads.get_by_id``.
     database
-        URL of a server to build the scratch database on; by default what is configured, else the embedded
+        URL of a server to build the scratch database on; by default the configured one, else the embedded
         server.
     json
         Print JSON.
     jsonl
-        For tools: read lines ``{"id", "schema", "sql"}`` from standard input, where ``schema`` is DDL and
-        ``sql`` uses ``:name``, and write one line for each.
+        For tools: read lines ``{"id", "schema", "sql"}`` from standard input, and write one line for each.
+        ``schema`` is DDL; ``sql`` uses ``:name``.
     """
     if jsonl:
         for line in describe_lines(sys.stdin.buffer, database):
@@ -59,7 +59,8 @@ def describe(
         return FINE
     if file is None:
         raise SettingsError(
-            "describe: which query?", hint="name a SQL file, or a query: realty.leads.get_by_id"
+            "describe: expected a query, got nothing",
+            hint="name a SQL file, or a query: realty.leads.get_by_id",
         )
     project = Project.load()
     if not file.exists():
@@ -80,7 +81,7 @@ def describe(
 
 
 def _named(project: Project, name: str) -> tuple[Project, Path]:
-    """The file of the query of this name, and the project that it is of: a layer may come with plainsql."""
+    """Return the file of the named query and its project, which may be a layer that comes with plainsql."""
     packaged = packaged_layer(name)
     if not has_sql(project) and packaged is None:
         raise no_project(project)
@@ -100,13 +101,13 @@ def _named(project: Project, name: str) -> tuple[Project, Path]:
 
 
 def _facts_of_file(checked: Checked) -> dict[str, Any]:
-    """Return the facts of the header and of the marks, beside those of the analysis, as plain values."""
+    """Return the facts of the header and of the marks as plain values, with those of the analysis."""
     known, statement = checked.parameters, checked.statement
     parameters: list[dict[str, Any]] = []
     for parameter in statement.parameters:
         fact, bounds = known[parameter.name], parameter.bounds
         has_default = bounds is not None and bounds.has_default
-        told: dict[str, Any] = {
+        described: dict[str, Any] = {
             "name": fact.name,
             "type": str(fact.type),
             "nullable": fact.nullable,
@@ -116,7 +117,7 @@ def _facts_of_file(checked: Checked) -> dict[str, Any]:
             "high": bounds.high if bounds else None,
             "encrypted": parameter.encryption is not None,
         }
-        parameters.append(told | ({"default": bounds.default} if bounds and has_default else {}))
+        parameters.append(described | ({"default": bounds.default} if bounds and has_default else {}))
     return {
         "path": statement.path,
         "description": statement.description,
@@ -152,11 +153,11 @@ def _print(checked: Checked) -> None:
         for parameter in statement.parameters:
             fact, bounds = facts[parameter.name], parameter.bounds
             has_default = bounds is not None and bounds.has_default
-            name = _may_be_missing(parameter.name, parameter.optional or has_default)
+            name = _in_brackets_if_optional(parameter.name, parameter.optional or has_default)
             null = "yes" if fact.nullable else "no"
             rows.append((name, printable(str(fact.type)), null, printable(fact.because)))
         for choice in statement.choices:
-            name = _may_be_missing(choice.name, choice.default is not None)
+            name = _in_brackets_if_optional(choice.name, choice.default is not None)
             rows.append((name, " or ".join(choice.values), "no", "chooses lines"))
         print_table(("parameter", "type", "null", "because"), rows)
     if analysis.columns:
@@ -179,6 +180,6 @@ def _print(checked: Checked) -> None:
             print(printable(f"{what} {', '.join(sorted(uses))}"))
 
 
-def _may_be_missing(name: str, may: bool) -> str:
-    """A parameter's name, in brackets where a call may leave it out."""
+def _in_brackets_if_optional(name: str, may: bool) -> str:
+    """Return a parameter's name, in brackets if it is optional."""
     return f"[{name}]" if may else name

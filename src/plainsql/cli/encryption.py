@@ -1,4 +1,4 @@
-"""Encrypted values at the prompt: what is typed is sent encrypted, what comes back is not shown."""
+"""Encrypted values at the prompt: arguments are encrypted before they are sent, results are hidden."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _INTEGERS = ("int2", "int4", "int8")
 def encrypt_arguments(
     statement: Statement, names: Sequence[str], arguments: Sequence[Cell], types: Mapping[str, Type]
 ) -> list[Cell]:
-    """Return arguments in PostgreSQL's text form, the encrypted ones as what is stored.
+    """Return arguments in PostgreSQL's text form, the encrypted ones as their stored values.
 
-    Raises ``BindError`` where a parameter that they are bound to is null or not given.
+    Raises ``BindError`` if a parameter that a value is bound to is null or missing.
     """
     known = dict(zip(names, arguments, strict=True))
     sent = dict(known)
@@ -34,7 +34,7 @@ def encrypt_arguments(
 
 
 def hide(statement: Statement, names: Sequence[str], rows: list[list[Cell]]) -> None:
-    """Put a mark in the place of encrypted values that came back."""
+    """Replace encrypted values in the result by a mark."""
     hidden = {hint.name for hint in statement.columns if hint.encryption is not None}
     for index, name in enumerate(names):
         if name in hidden:
@@ -43,12 +43,12 @@ def hide(statement: Statement, names: Sequence[str], rows: list[list[Cell]]) -> 
 
 
 def _key(text: Cell, type: Type | None) -> object:
-    # The server reads 007 as 7, and 7 is what the row will have.
+    # The server reads 007 as 7, and the row will have 7.
     if text is not None and type is not None and type.name in _INTEGERS:
         try:
             return int(text)
         except ValueError:
-            pass  # the server will say so
+            pass  # the server refuses it
     if text is not None and type is not None and type.name == "uuid":
         try:
             return UUID(text)

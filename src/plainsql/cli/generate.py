@@ -1,4 +1,4 @@
-"""``plainsql generate``."""
+"""``plainsql generate``: the Python modules of the SQL folder."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def generate(
 ) -> int:
     """Write the Python modules of the SQL folder.
 
-    Nothing is written where a query is refused: fix what is shown, and run it again.
+    If PostgreSQL refuses a query, nothing is written: fix the errors, and run it again.
 
-    What is refused goes to standard output.
+    Errors of queries go to standard output.
 
-    Exits with 0 where the modules are up to date, 1 where a query is refused or --check finds a module that
-    is not, 2 where it could not run.
+    Exits with 0 if the modules are up to date, 1 if a query is refused or --check finds an outdated module,
+    2 if it could not run.
 
     Parameters
     ----------
     check
-        Write nothing; exit with 1 where a module is not up to date.
+        Write nothing; exit with 1 if a module is not up to date.
     database
-        URL of a server to type the queries on; by default what is configured, else the embedded server.
+        URL of a server to analyse the queries on; by default the configured one, else the embedded server.
     """
     began = time.perf_counter()
     project = load_project()

@@ -1,4 +1,4 @@
-"""``plainsql init``: a new project, whole or not at all."""
+"""``plainsql init``: a new project, created completely or not at all."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _IGNORED = ".plainsql/"
 def init(folder: Path = Path(), /) -> int:
     """Start a new project: a migration, two queries, their generated module, and its settings.
 
-    Nothing is overwritten. In a folder with a pyproject.toml, [tool.plainsql] is added to it; where src holds
-    one package, generated modules go into that.
+    It overwrites no file. In a folder with a pyproject.toml it adds [tool.plainsql]. If src has one package,
+    the generated modules go into that.
 
-    Exits with 0 where the project is there, 2 where it could not be made: nothing is left of it then.
+    Exits with 0 if the project is created, 2 if it is not: no file is left then.
 
     Parameters
     ----------
     folder
-        Where; made if it is missing. By default the working folder.
+        The project's folder, created if it is missing. By default the working folder.
     """
     writer = _Writer(folder)
     with writer.undone_on_error():
@@ -70,7 +70,7 @@ def init(folder: Path = Path(), /) -> int:
 
 
 class _Writer:
-    """Writes files, and knows how to take all of it back."""
+    """A writer of files that can undo all of its work."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -89,14 +89,14 @@ class _Writer:
                 f"{path} is a symbolic link, and is not written through", hint="put the file itself there"
             )
         self._before[path] = path.read_bytes() if path.exists() else None
-        # Line ends as they are: an existing file may have those of Windows.
+        # Line ends stay unchanged: an existing file may have those of Windows.
         with path.open("w", encoding="utf-8", newline="") as file:
             file.write(text)
         self.done.append(name)
 
     @contextmanager
     def undone_on_error(self) -> Iterator[None]:
-        """Leave the folder as it was if anything fails, Ctrl-C included."""
+        """Restore the folder if the block fails, also after Ctrl-C."""
         try:
             yield
         except BaseException as error:
@@ -118,18 +118,18 @@ class _Writer:
                 else:
                     path.write_bytes(before)
         for path in reversed(self._made):
-            with suppress(OSError):  # holds something else by now
+            with suppress(OSError):  # it holds other files by now
                 path.rmdir()
 
 
 def _output(folder: Path) -> str:
-    """Where generated modules go: into the one package below ``src``, or else beside it."""
+    """Return the folder of generated modules: in the only package below ``src``, else ``queries``."""
     packages = sorted(file.parent for file in (folder / "src").glob("*/__init__.py"))
     return f"src/{packages[0].name}/queries" if len(packages) == 1 else "queries"
 
 
 def _with_settings(file: Path, output: str) -> str:
-    """The text of pyproject.toml with our table appended; every character of it stays."""
+    """Return the text of pyproject.toml with our table appended, otherwise unchanged."""
     table = f'[tool.plainsql]\nsql = "sql"\nmigrations = "migrations"\noutput = "{output}"\n'
     if not file.exists():
         return table
@@ -138,7 +138,7 @@ def _with_settings(file: Path, output: str) -> str:
         text = file.read_bytes().decode()
         tool = tomllib.loads(text.replace("\r\n", "\n")).get("tool", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"cannot be read: {error}", place=place, hint="mend it first") from None
+        raise SettingsError(f"cannot be read: {error}", place=place, hint="fix it first") from None
     if "plainsql" in tool:
         raise SettingsError(
             "has [tool.plainsql] already", place=place, hint="this is a project; add files to it by hand"
@@ -148,7 +148,7 @@ def _with_settings(file: Path, output: str) -> str:
     extended = text + gap + table.replace("\n", end)
     try:
         tomllib.loads(extended.replace("\r\n", "\n"))
-    except tomllib.TOMLDecodeError:  # tool = { … }, which no table can be added to
+    except tomllib.TOMLDecodeError:  # tool = { … }, to which no table can be added
         raise SettingsError(
             "[tool.plainsql] cannot be appended to it", place=place, hint=f"add it by hand:\n{table}"
         ) from None
@@ -156,7 +156,7 @@ def _with_settings(file: Path, output: str) -> str:
 
 
 def _with_ignored(file: Path) -> str | None:
-    """The text of .gitignore with the folder of the embedded server; None where it is there."""
+    """Return the text of .gitignore with the embedded server's folder; None if it has it already."""
     text = file.read_bytes().decode(errors="surrogateescape") if file.exists() else ""
     if _IGNORED in (line.strip().lstrip("/") for line in text.splitlines()):
         return None
@@ -164,10 +164,10 @@ def _with_ignored(file: Path) -> str | None:
 
 
 def _generate(folder: Path, writer: _Writer) -> str:
-    """Generate the module of the queries; return what is in the way, where no server can type them."""
+    """Generate the module of the queries; return the error if no server can analyse them, else ''."""
     from plainsql.check.project_check import check_project
 
-    # The embedded server, and paths in the module, are those of the folder.
+    # The embedded server and the paths in the module are relative to the folder.
     with chdir(folder):
         project = Project.load()
         try:

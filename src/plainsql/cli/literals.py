@@ -1,7 +1,7 @@
-"""Arguments of the command line in PostgreSQL's text form, and results in JSON's.
+"""Arguments of the command line in PostgreSQL's text form, and results in JSON.
 
-Both ways the server is the judge: text it reads by the parameter's type, and values for which JSON has no
-plain form (times, arrays, composites) it writes as JSON itself, with ``to_json``.
+The server does both conversions. It reads text as the parameter's type; values without a plain form in JSON
+(times, arrays, composites) it writes as JSON itself, with ``to_json``.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _VECTORS = {"vector", "halfvec"}
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """What there is to know of a type, to write a value of it."""
+    """A type, with the facts that writing its values needs."""
 
     oid: int
     name: str
-    """As in ``pg_type``; of a domain, that of its base type."""
+    """The name in ``pg_type``; for a domain, that of its base type."""
     element: str
-    """Of an array, the name of its elements' type; else empty."""
+    """The name of an array's element type; else empty."""
     by_server: bool
-    """Whether its JSON form is for the server to write."""
+    """True if the server writes its JSON form."""
 
     @property
     def is_number(self) -> bool:
@@ -63,7 +63,7 @@ left join pg_catalog.pg_type as e on b.typcategory = 'A' and b.typelem = e.oid
 
 
 def read_types(connection: psycopg.Connection[Any], oids: Iterable[int]) -> dict[int, Type]:
-    """Ask the server for types by their oids."""
+    """Return types by their oids, from the server's catalog."""
     wanted = sorted(set(oids))
     if not wanted:
         return {}
@@ -72,9 +72,9 @@ def read_types(connection: psycopg.Connection[Any], oids: Iterable[int]) -> dict
 
 
 def to_text(name: str, given: Given, type: Type | None) -> Cell:
-    """Return an argument in the form in which the server reads it.
+    """Return an argument in the server's text form.
 
-    Raises ``BindError`` where a JSON list or object is given for a type that has no place for it.
+    Raises ``BindError`` if a JSON list or object is given for a type that cannot hold it.
     """
     if not given.is_json or given.value is None:
         return None if given.is_json else given.text
@@ -99,7 +99,7 @@ def _scalar(value: object) -> str:
 
 
 def _array(values: Sequence[object], element: str) -> str:
-    """An array literal. Lists inside are further dimensions, or one element where elements are lists."""
+    """Return an array literal. Inner lists are further dimensions, unless the elements are lists."""
 
     def one(value: object) -> str:
         if value is None:
@@ -114,7 +114,7 @@ def _array(values: Sequence[object], element: str) -> str:
 
 
 def json_column(connection: psycopg.Connection[Any], type: Type, cells: list[Cell]) -> list[object]:
-    """Return a column's values as msgspec is to write them. NaN, which JSON lacks, is a string."""
+    """Return a column's values for msgspec to encode. NaN, which JSON lacks, is a string."""
     if type.by_server:
         written = _written_by_server(connection, type, cells)
         return [None if text is None else msgspec.Raw(text.encode()) for text in written]
@@ -128,13 +128,13 @@ def json_column(connection: psycopg.Connection[Any], type: Type, cells: list[Cel
 
 
 def _number(text: str) -> object:
-    # The digits themselves: 12.50 stays 12.50, and no bigint loses its end.
+    # The digits themselves: 12.50 stays 12.50, and no bigint loses its last digits.
     return text if text.lstrip("-")[:1] in ("N", "I") else msgspec.Raw(text.encode())
 
 
 def _written_by_server(connection: psycopg.Connection[Any], type: Type, cells: list[Cell]) -> list[Cell]:
     cursor = psycopg.RawCursor(connection)
-    # With a modifier of -1, not null: `character` would cut to one character.
+    # With a modifier of -1, not null: otherwise `character` would cut to one character.
     name = cursor.execute("select pg_catalog.format_type($1, -1)", [type.oid]).fetchone()
     assert name is not None
     query = sql.SQL(

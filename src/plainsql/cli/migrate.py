@@ -1,8 +1,4 @@
-"""``plainsql migrate``: apply, roll back, look, mark, write a new one.
-
-Exit codes: 0 done, or nothing to do; 1 a migration failed, the files are not what was applied, or
-``status --check`` found the database not current; 2 it could not run: usage, files, connection, lock.
-"""
+"""``plainsql migrate``: apply and roll back migrations, show their state, mark one, write a new one."""
 
 from __future__ import annotations
 
@@ -41,15 +37,15 @@ app = App(
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Where:
-    """Which migrations, and which database."""
+class Target:
+    """The options of all commands: the database and the migrations."""
 
     database: Annotated[str | None, Parameter(name="--database")] = None
     "URL of the database. Without it: DATABASE_URL or DB_*, then pyproject.toml, then the embedded server."
     folder: Annotated[Path | None, Parameter(name="--folder")] = None
     "Folder of the migrations; by default that of pyproject.toml, or 'migrations'."
     layer: Annotated[tuple[str, ...], Parameter(name="--layer", negative=(), show_default=False)] = ()
-    """Only this layer; may be given several times, and is run in that order. One that comes with plainsql
+    """Only this layer; repeat it for several, which run in that order. A layer that comes with plainsql
     (realty, whatsapp, …) need not be in the folder."""
 
     @property
@@ -69,16 +65,16 @@ class Where:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Patience:
-    """How long to wait."""
+class RunOptions:
+    """The options of a run: its time limits, and the pooler."""
 
     lock_timeout: Annotated[float, Parameter(name="--lock-timeout")] = 5.0
-    "Seconds a statement waits for a lock, in files that run in a transaction; 0 waits for ever."
+    "Seconds that a statement waits for a lock, in files that run in a transaction; 0 is no limit."
     wait: Annotated[float, Parameter(name="--wait")] = 60.0
     "Seconds to wait for another run of migrations to end."
     pooler: Annotated[Literal["session"] | None, Parameter(name="--pooler", show_default=False)] = None
-    """A pooler stands before the server, and lends its connections for a session. Without this, and in
-    transaction mode, it is refused."""
+    """A pooler in session mode is in front of the server. Without this, and in transaction mode, poolers are
+    refused."""
 
 
 _DRY = Parameter(name="--dry-run", negative=(), show_default=False)
@@ -87,8 +83,8 @@ _DRY = Parameter(name="--dry-run", negative=(), show_default=False)
 @app.default
 def apply(
     *,
-    where: Where = Where(),
-    patience: Patience = Patience(),
+    target: Target = Target(),
+    options: RunOptions = RunOptions(),
     to: str | None = None,
     dry_run: Annotated[bool, _DRY] = False,
     allow_edited: Annotated[bool, Parameter(name="--allow-edited", negative=(), show_default=False)] = False,
@@ -98,11 +94,11 @@ def apply(
     Parameters
     ----------
     to
-        Stop after this one: 0003, 0003_add_index or realty/0003.
+        Stop after this migration: 0003, 0003_add_index or realty/0003.
     dry_run
         Print the SQL that would run, in its order, and run nothing.
     allow_edited
-        Go on though applied files were edited or are gone.
+        Continue although applied files were edited or are gone.
     """
 
     def run(url: str) -> int:
@@ -110,46 +106,46 @@ def apply(
 
         done = migrate.apply(
             url,
-            where.path,
+            target.path,
             to=to,
-            layers=where.layers,
+            layers=target.layers,
             dry_run=dry_run,
             allow_edited=allow_edited,
-            lock_timeout=patience.lock_timeout,
-            wait=patience.wait,
-            pooler=patience.pooler,
+            lock_timeout=options.lock_timeout,
+            wait=options.wait,
+            pooler=options.pooler,
             on_progress=_Lines(),
         )
         return _finish(done, dry_run=dry_run)
 
-    return _with_database(run, where)
+    return _with_database(run, target)
 
 
 @app.command
 def rollback(
     *,
-    where: Where = Where(),
-    patience: Patience = Patience(),
+    target: Target = Target(),
+    options: RunOptions = RunOptions(),
     to: str | None = None,
     steps: int | None = None,
     all_: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, _DRY] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)] = False,
 ) -> int:
-    """Undo applied migrations by their rollback files, the last one first; one step unless said otherwise.
+    """Undo applied migrations by their rollback files, the last one first; by default one.
 
     Parameters
     ----------
     to
-        Undo what was applied after this one, in its layer; it stays applied itself.
+        Undo the migrations of its layer that were applied after this one, which stays applied.
     steps
-        How many to undo.
+        The number of migrations to undo.
     all_
         Undo all of them.
     dry_run
         Print the SQL that would run, in its order, and run nothing.
     yes
-        Do not ask. Without a terminal it never asks.
+        Do not prompt. Without a terminal there is never a prompt.
     """
     if sum((to is not None, steps is not None, all_)) > 1:
         return _refuse("--to, --steps and --all exclude each other")
@@ -160,21 +156,21 @@ def rollback(
         ask = not yes and sys.stdin.isatty() and sys.stdout.isatty()
         done = migrate.rollback(
             url,
-            where.path,
+            target.path,
             to=to,
             steps=1 if steps is None else steps,
             all=all_,
-            layers=where.layers,
+            layers=target.layers,
             dry_run=dry_run,
             confirm=_confirm if ask else None,
-            lock_timeout=patience.lock_timeout,
-            wait=patience.wait,
-            pooler=patience.pooler,
+            lock_timeout=options.lock_timeout,
+            wait=options.wait,
+            pooler=options.pooler,
             on_progress=_Lines(),
         )
         return _finish(done, dry_run=dry_run)
 
-    return _with_database(run, where)
+    return _with_database(run, target)
 
 
 @app.command
@@ -182,7 +178,7 @@ def mark(
     name: str,
     /,
     *,
-    where: Where = Where(),
+    target: Target = Target(),
     not_applied: Annotated[bool, Parameter(name="--not-applied", negative=(), show_default=False)] = False,
     dry_run: Annotated[bool, _DRY] = False,
     force: Annotated[bool, Parameter(name="--force", negative=(), show_default=False)] = False,
@@ -190,11 +186,11 @@ def mark(
     wait: float = 60.0,
     pooler: Annotated[Literal["session"] | None, Parameter(show_default=False)] = None,
 ) -> int:
-    """Record that a migration is applied as its file stands, or that it is not; nothing of it is run.
+    """Record that a migration is applied with the content of its file, or that it is not; run nothing.
 
-    For a run that was cut off and was ended by hand, and for a file that was edited with no change of what it
-    does. It is refused if what the file makes is plainly not there (with --not-applied: is there), or an
-    index of it is invalid.
+    Use it after a run that was cut off and that you completed by hand, or for an edited file that still does
+    the same. It is refused if the objects that the file creates do not exist (with --not-applied: exist), or
+    if an index of it is invalid.
 
     Exits with 0 if it is recorded, 2 if it is not.
 
@@ -205,29 +201,29 @@ def mark(
     not_applied
         Record that it is not applied.
     dry_run
-        Say what would be recorded, and record nothing.
+        Print the record that would be written, and write nothing.
     force
-        Record it though the database is found to be otherwise.
+        Record it although the database contradicts it.
     yes
-        Do not ask. Without a terminal it must be given.
+        Do not prompt. Without a terminal it is required.
     wait
         Seconds to wait for another run of migrations to end.
     pooler
-        A pooler stands before the server, and lends its connections for a session.
+        A pooler in session mode is in front of the server.
     """
     ask = not (yes or dry_run)
     if ask and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return _refuse("there is no terminal to ask at\nHINT: add --yes, or look first with --dry-run")
+        return _refuse("there is no terminal for the prompt\nHINT: add --yes, or try it with --dry-run")
 
     def run(url: str) -> int:
         from plainsql import migrate
 
         marks = migrate.mark(
             url,
-            where.path,
+            target.path,
             name,
             applied=not not_applied,
-            layers=where.layers,
+            layers=target.layers,
             dry_run=dry_run,
             force=force,
             confirm=_confirm_marks if ask else None,
@@ -241,37 +237,37 @@ def mark(
             print("nothing was recorded")
         return FINE if marks else COULD_NOT_RUN
 
-    return _with_database(run, where)
+    return _with_database(run, target)
 
 
 @app.command
 def status(
     *,
-    where: Where = Where(),
+    target: Target = Target(),
     json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
     check: Annotated[bool, Parameter(name="--check", negative=(), show_default=False)] = False,
 ) -> int:
-    """Show which migrations are applied, pending, edited since, missing or interrupted.
+    """Show the state of each migration: applied, pending, edited since, missing or interrupted.
 
     Parameters
     ----------
     json_
-        Print a JSON array, one object for each migration.
+        Print a JSON array with one object for each migration.
     check
-        Exit with 1 unless every migration is applied as it stands.
+        Exit with 1 unless every migration is applied with the content of its file.
     """
 
     def run(url: str) -> int:
         from plainsql import migrate
 
-        found = migrate.status(url, where.path, layers=where.layers)
+        found = migrate.status(url, target.path, layers=target.layers)
         if json_:
             print(json.dumps([_as_json(item) for item in found.migrations], indent=2))
         else:
             _show(found)
         return FINDINGS if check and not found.is_current else FINE
 
-    return _with_database(run, where)
+    return _with_database(run, target)
 
 
 @app.command
@@ -286,27 +282,27 @@ def new(
     Parameters
     ----------
     what
-        What it does, in a few words: "add phone to leads".
+        A few words for its name and title: "add phone to leads".
     layer
-        The layer it belongs to; needed where the folder has layers.
+        The layer it belongs to; required if the folder has layers.
     folder
         Folder of the migrations; by default that of pyproject.toml, or 'migrations'.
     """
 
     def write() -> int:
         from plainsql import migrate
-        from plainsql.migrate.discovery import shown
+        from plainsql.migrate.discovery import display_path
 
         for path in migrate.new(folder or Project.load().migrations_folder, what, layer=layer):
-            print(shown(path))
+            print(display_path(path))
         return FINE
 
     return _guarded(write)
 
 
-def _with_database(run: Callable[[str], int], where: Where) -> int:
+def _with_database(run: Callable[[str], int], target: Target) -> int:
     def resolved() -> int:
-        with resolve_database(where.database) as url:
+        with resolve_database(target.database) as url:
             return run(url)
 
     return _guarded(resolved)
@@ -319,9 +315,9 @@ def _guarded(run: Callable[[], int]) -> int:
         print(error, file=sys.stderr)
         return _exit_code(error)
     except KeyboardInterrupt as interrupt:
-        if str(interrupt):  # it says what is kept of the file that it ended
+        if str(interrupt):  # it says which part of the interrupted file is kept
             raise
-        raise KeyboardInterrupt("interrupted; what was reported as done is kept, and nothing else") from None
+        raise KeyboardInterrupt("interrupted; only the migrations reported as done are kept") from None
 
 
 def _exit_code(error: Exception) -> int:
@@ -338,7 +334,7 @@ def _refuse(message: str) -> int:
 
 
 class _Lines:
-    """One line for each migration, begun when it starts and ended when it is committed."""
+    """The output of a run: one line for each migration, begun when it starts, ended after its commit."""
 
     def __init__(self) -> None:
         self._open = False
@@ -430,7 +426,7 @@ _COLOURS = {"applied": "green", "pending": "yellow", "edited": "red", "missing":
 
 
 def _show(found: Status) -> None:
-    """A table for a terminal; elsewhere the same cells, one line each, separated by two spaces or more."""
+    """Print a table at a terminal; else the same cells, one line a row, separated by two spaces or more."""
     rows = [_cells(item) for item in found.migrations]
     from plainsql.cli.tables import print_table
 
@@ -444,7 +440,7 @@ def _show(found: Status) -> None:
 
 
 def _cut_off(item: MigrationStatus) -> str:
-    """Say how a migration was cut off, and which command goes on."""
+    """Return how far a migration came that was cut off, and the command to continue."""
     at = f"{item.interrupted_at:%Y-%m-%d %H:%M:%S} UTC" if item.interrupted_at else "an unknown time"
     what = "its rollback was" if item.undoing else "it was"
     done = item.statements_done

@@ -29,7 +29,7 @@ def add_plugin(app: App, name: str) -> None:
 
 
 def add_plugins(app: App) -> list[PluginError]:
-    """Add every plugin command that can be used; return the errors of the others."""
+    """Add every plugin command that can be used; return the errors of the rest."""
     errors = []
     for name in dict.fromkeys(plugin.name for plugin in find_plugins(COMMANDS)):
         try:

@@ -36,7 +36,7 @@ class Plugin:
 
     @property
     def is_own(self) -> bool:
-        """Whether plainsql itself brings it, for one of its layers."""
+        """True if plainsql itself brings it, for one of its layers."""
         return self.package == "plainsql"
 
     def load(self) -> object:

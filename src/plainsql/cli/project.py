@@ -17,7 +17,7 @@ __all__ = ["has_sql", "load_project", "no_project", "packaged_layer", "repositor
 def load_project() -> Project:
     """Return the project of the working folder.
 
-    Raises ``SettingsError`` if there is no SQL folder: that is no project.
+    Raises ``SettingsError`` if there is no SQL folder, and so no project.
     """
     project = Project.load()
     if not has_sql(project):
@@ -31,7 +31,7 @@ def has_sql(project: Project) -> bool:
 
 
 def no_project(project: Project) -> SettingsError:
-    """The error of a folder that holds no project."""
+    """Return the error of a folder without a project."""
     shown = os.path.relpath(project.sql_folder)
     return SettingsError(
         f"there is no project here: no folder {shown}",
@@ -63,7 +63,7 @@ def values_of_tenant(tenant: str, user: str = "") -> dict[str, str]:
 
 
 def repository_root() -> Path:
-    """The folder of the repository that the working folder lies in, or the working folder itself."""
+    """Return the root of the repository around the working folder, else the working folder."""
     here = Path.cwd()
     workspace = os.environ.get("GITHUB_WORKSPACE")
     if workspace and here.is_relative_to(Path(workspace).resolve()):

@@ -1,4 +1,4 @@
-"""``plainsql run``: one query of the SQL folder, at the prompt."""
+"""``plainsql run``: one query of the SQL folder, run from the prompt."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def run(
     json: Annotated[bool, _FLAG] = False,
     rollback: Annotated[bool, _FLAG] = False,
 ) -> int:
-    """Run one query of the SQL folder, and show what it returns.
+    """Run one query of the SQL folder, and print its result.
 
-    Exits with 0 where it succeeds, 1 where the server refuses it or it returns another number of rows than
-    its header promises (it is then undone), 2 where it could not run: usage, files, connection.
+    Exits with 0 if it succeeds, 1 if the server refuses it or if the number of rows is not the one that its
+    header promises (it is then undone), 2 if it could not run: usage, files, connection.
 
     Parameters
     ----------
@@ -72,28 +72,28 @@ def run(
         ``name=text``, read by the server as the parameter's type, or ``name:=json``: ``limit=5``,
         ``notes:=null``, ``embedding:=@vector.json``.
     tenant
-        Run it as this tenant: the setting ``app.jwt_tenant``, or tenant_setting of pyproject.toml, which
-        row-level security compares.
+        Run it as this tenant: set the project's tenant_setting, ``app.jwt_tenant`` by default, which
+        policies of row-level security compare.
     user
-        The user who acts for the tenant: the setting ``app.jwt_user``, or user_setting of pyproject.toml.
+        The user acting for the tenant: the project's user_setting, ``app.jwt_user`` by default.
     database
-        URL of the database; by default what is configured, else the embedded server.
+        URL of the database; by default the configured one, else the embedded server.
     json
         Print JSON and nothing else: an array, an object or a value.
     rollback
-        Undo what the query wrote.
+        Undo the changes of the query.
     """
     project = Project.load()
     if user is not None and tenant is None:
-        raise PlainsqlError("--user: whose user?", hint="name the tenant as well: --tenant ID --user ID")
+        raise PlainsqlError("--user needs --tenant", hint="name the tenant as well: --tenant ID --user ID")
     statement = _find(project, query)
     given = read_assignments(statement, parameters)
     call = make_query(statement)
-    # Refuses before anything is connected: optional lines that need two parameters, of which one is given.
+    # Before connecting, this refuses optional lines with two parameters of which only one is given.
     call.compiled.text(_bind(statement, call, given))
     with resolve_database(database) as url, _connected(url) as connection:
         try:
-            # As plainsql's own connections: with a filter, an HNSW scan must go on until it has found enough.
+            # As on all connections of plainsql: a filtered HNSW scan must go on until it has enough rows.
             settings = {"hnsw.iterative_scan": "strict_order"}
             if tenant is not None:
                 settings |= values_of_tenant(tenant, user or "")
@@ -104,7 +104,7 @@ def run(
             print(error, file=sys.stderr)
             return FINDINGS
         except (NoRowError, TooManyRowsError) as error:
-            error.detail = "what it may have written is undone"
+            error.detail = "its changes are undone"
             print(error, file=sys.stderr)
             return FINDINGS
         except psycopg.OperationalError as error:
@@ -128,7 +128,7 @@ class _Found:
 
 
 def _find(project: Project, name: str) -> Statement:
-    """Read one file of the SQL folder, so that another one that is half-written is not in the way."""
+    """Parse one file of the SQL folder only, so that an error in another file does not matter."""
     packaged = packaged_layer(name)
     if not has_sql(project) and packaged is None:
         raise no_project(project)
@@ -138,7 +138,7 @@ def _find(project: Project, name: str) -> Statement:
         if name == file.name or (name.endswith(".sql") and Path(name).resolve() == file.path.resolve()):
             return parse(read_text(file.path), name=file.name, path=str(file.path))
     if packaged is not None and packaged.sql_folder.resolve() != project.sql_folder.resolve():
-        # A layer that comes with plainsql: its tables are in the database, its SQL in the package.
+        # A layer that comes with plainsql has its tables in the database and its SQL in the package.
         return _find(packaged, name)
     if errors:
         raise errors[0] if len(errors) == 1 else SqlFolderError(errors)
@@ -155,8 +155,8 @@ def _find(project: Project, name: str) -> Statement:
 
 
 def _bind(statement: Statement, call: Query[..., Any, Any], given: dict[str, Given]) -> Args:
-    # Only which parameters are given decides on the text: values follow when their types are known. The
-    # bounds have been checked, and a null passes through them.
+    # The text depends only on the names of the given parameters; their values follow when the types are
+    # known. The bounds have been checked, and a null passes through them.
     choices = {choice.name for choice in statement.choices}
     return call.compiled.bind(
         (), {name: item.value if name in choices else None for name, item in given.items()}
@@ -187,7 +187,7 @@ def _run(
     rollback: bool,
     as_json: bool,
 ) -> _Found:
-    """Run the query under settings of our session; or, through a pooler, of its transaction alone."""
+    """Run the query with settings of the session; behind a pooler, with settings of its transaction."""
 
     def execute(local: Mapping[str, str]) -> _Found:
         return _execute(connection, statement, call, given, local=local, rollback=rollback, as_json=as_json)
@@ -199,8 +199,8 @@ def _run(
     try:
         return execute(settings)
     except ContractError as error:
-        # What runs only outside of a transaction has changed nothing in it. A tenant's stays refused: outside
-        # of a transaction its setting would be the next client's.
+        # A statement that runs only outside a transaction has changed nothing in it. As a tenant it stays
+        # refused: outside a transaction the tenant's setting would be the next client's.
         if error.sqlstate not in _NO_TRANSACTION or len(settings) > 1:
             raise
         return execute({})
@@ -218,8 +218,8 @@ def _execute(
 ) -> _Found:
     text, values = call.compiled.text(_bind(statement, call, given))
     cursor = psycopg.RawCursor(connection)
-    # What breaks the header's promise is undone. A statement that makes none may be one that runs only
-    # outside a transaction.
+    # A result that breaks the header's promise is undone. A statement without such a promise may be one that
+    # runs only outside a transaction.
     promises = statement.returns.kind in ("one", "optional")
     own = rollback or promises or bool(local)
     block = connection.transaction(force_rollback=rollback) if own else nullcontext()
@@ -237,7 +237,7 @@ def _execute(
             raise _refused(error, statement, text) from error
         count = cursor.rowcount
         if (statement.returns.kind == "one" and count != 1) or (promises and count > 1):
-            call.compiled.result([()] * count)  # raises, before it builds anything
+            call.compiled.result([()] * count)  # raises before it builds a row
         result = cursor.pgresult
         if result is None or statement.returns.kind == "count":
             return _Found([], [], max(count, 0), seconds, max(count, 0))
@@ -264,7 +264,7 @@ def _execute(
 
 
 def _check_overrides(statement: Statement, names: list[str], rows: list[list[str | None]]) -> None:
-    """Hold the rows to what the header says beyond the analysis: here there is data to see it on."""
+    """Check the rows against the header's overrides of the analysis, which only data can contradict."""
     for hint in statement.columns:
         if hint.nullable is False and hint.name in names:
             at = names.index(hint.name)
@@ -285,7 +285,7 @@ def _arguments(
     values: Args,
     given: dict[str, Given],
 ) -> list[str | None]:
-    """The values of ``$1``, ``$2``… as text, for the server to read."""
+    """Return the values of ``$1``, ``$2``… as text, for the server to read."""
     types: dict[str, Type] = {}
     names = text.variant.parameters
     if statement.encryptions or any(given[name].is_json for name in names if name in given):
@@ -313,9 +313,9 @@ _PARAMETER = re.compile(r"[^\n\"]*\bportal\b[^\n\"]*\$(\d+)")
 
 
 def _refused(error: psycopg.Error, statement: Statement, text: QueryText) -> ContractError:
-    """The server's error, with its place in the file."""
+    """Return the server's error with its place in the file."""
     said = error.diag
-    told = refusal(
+    found = refusal(
         text.variant,
         said.message_primary or type(error).__name__,
         sqlstate=error.sqlstate,
@@ -323,20 +323,20 @@ def _refused(error: psycopg.Error, statement: Statement, text: QueryText) -> Con
         detail=said.message_detail,
         hint=said.message_hint,
     )
-    place = told.place
+    place = found.place
     if not said.statement_position and error.sqlstate not in REFUSED_WHEN_READ:
-        # It ran: the statement as a whole is meant, or a parameter that could not be read.
+        # The error is from the execution: of the whole statement, or of a parameter that cannot be read.
         number = _PARAMETER.match(said.context or "")
         name = text.variant.parameters[int(number[1]) - 1] if number else None
         place = statement.parameter(name).places[0] if name else Place(statement.path)
-    hint = told.hint
+    hint = found.hint
     if hint is None and error.sqlstate in ("42P01", "3F000"):
         hint = "apply the migrations: plainsql migrate"
     return ContractError(
-        f"{told.message} (SQLSTATE {error.sqlstate})",
+        f"{found.message} (SQLSTATE {error.sqlstate})",
         sqlstate=error.sqlstate,
         place=place,
-        detail=told.detail,
+        detail=found.detail,
         hint=hint,
     )
 
@@ -359,7 +359,9 @@ def _as_json(
 
 
 def _nested(names: list[str], values: tuple[object, ...]) -> dict[str, object]:
-    """A row as an object; columns ``"lead.id"``, ``"lead.name"`` as one in it, null where all of them are."""
+    """Return a row as an object. Columns ``"lead.id"``, ``"lead.name"`` are one object in it, or null if all
+    of them are null.
+    """
     row: dict[str, Any] = {}
     for name, value in zip(names, values, strict=True):
         outer, dot, inner = name.partition(".")

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP as Ctrl-C: a command cancels what it runs on the server, and says what is kept."""
+"""SIGTERM and SIGHUP as Ctrl-C: a command cancels its statement on the server, and reports what is kept."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Signals:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a program that a signal has ended, as a shell has it."""
+        """The exit code of a program that the signal ended, as shells define it."""
         return 128 + self._number
 
 
 @contextmanager
 def interrupting_signals() -> Iterator[Signals]:
-    """Raise KeyboardInterrupt on SIGTERM and SIGHUP too, unless somebody handles or ignores them."""
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP too, unless they are handled or ignored already."""
     signals = Signals()
     taken = []
     if threading.current_thread() is threading.main_thread():

@@ -15,11 +15,11 @@ __all__ = ["standard_streams"]
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Have all three standard streams: Python sets one to None if it was closed before the start.
+    """Open the standard streams that are None because they were closed before the start.
 
-    Closed input is empty and what goes to closed standard error is lost. Output that was closed refuses what
-    is written there, as a full disk does. Each takes a file descriptor, so that no connection gets the number
-    of a stream, to which a program that we start might write.
+    Closed input is empty, and output to closed standard error is lost. Closed standard output refuses every
+    write, as a full disk does. Each takes its file descriptor: otherwise a connection could get the number of
+    a stream, and a program that we start might write to it.
     """
     was = sys.stdin, sys.stdout, sys.stderr
     refusing: _ClosedOutput | None = None
@@ -41,7 +41,7 @@ def standard_streams() -> Iterator[None]:
     finally:
         sys.stdin, sys.stdout, sys.stderr = was
         if refusing is not None:
-            refusing.refuses = False  # what is left in the buffer was complained of
+            refusing.refuses = False  # the error of the rest of the buffer was reported
         for stream in ours:
             stream.close()
 

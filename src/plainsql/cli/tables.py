@@ -1,4 +1,4 @@
-"""Rows for a person to read: a table where it fits the terminal, one block a row where it does not."""
+"""Rows for people: a table if it fits the terminal, else one block a row."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from rich.text import Text
 
 __all__ = ["Column", "print_rows", "print_table", "shorten"]
 
-_MOST = 48
-"""Cells of the terminal that a value of a table takes at the most."""
-_SHOWN_NUMBERS = 3
+_MAX_CELL_WIDTH = 48
+"""The maximum width of a value in a table, in terminal cells."""
+_MAX_VECTOR_NUMBERS = 3
+"""The count of a vector's numbers that are printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The heading of a column, and how its values are shown."""
+    """The heading of a column, and the form of its values."""
 
     name: str
     right: bool = False
-    """Whether values stand at the right, as numbers do."""
+    """True if values are aligned to the right, as numbers are."""
     vector: bool = False
 
 
@@ -37,11 +38,11 @@ def print_rows(
     Args:
         columns: the headings.
         rows: values in the columns' order; None is null.
-        upright: one line for each column, as a single row reads best.
+        upright: one line for each column, the best form of a single row.
     """
     if not rows or not columns:
         return
-    # The names are the database's, as the values are.
+    # Names come from the database, as values do.
     columns = [replace(column, name=shorten(column.name, Column(""))) for column in columns]
     if not sys.stdout.isatty():
         _print_plain(columns, rows, upright=upright)
@@ -66,9 +67,9 @@ def print_rows(
 def print_table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str | None] = ()
 ) -> None:
-    """Print a table whose cells are shown whole: folded at a terminal, one line a row elsewhere.
+    """Print a table with complete cells: folded at a terminal, else one line a row.
 
-    ``styles`` are those of the rows at a terminal.
+    ``styles`` are the styles of the rows at a terminal.
     """
     if sys.stdout.isatty():
         table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
@@ -85,16 +86,16 @@ def print_table(
         print("  ".join(cells).rstrip())
 
 
-def shorten(value: str | None, column: Column, most: int = _MOST) -> str:
-    """Return a value on one line of at most ``most`` cells; nothing in it drives the terminal."""
+def shorten(value: str | None, column: Column, most: int = _MAX_CELL_WIDTH) -> str:
+    """Return a value on one line of at most ``most`` cells, without control characters."""
     if value is None:
         return "null"
     if column.vector:
         numbers = value.strip("[]").split(",")
-        if len(numbers) > _SHOWN_NUMBERS:
-            shown = ", ".join(f"{float(number):.3g}" for number in numbers[:_SHOWN_NUMBERS])
+        if len(numbers) > _MAX_VECTOR_NUMBERS:
+            shown = ", ".join(f"{float(number):.3g}" for number in numbers[:_MAX_VECTOR_NUMBERS])
             return f"[{shown}, … {len(numbers)} numbers]"
-    # Enough for the widest cell, even where characters take none: a value may have megabytes.
+    # Enough characters for the widest cell, even if some have no width: a value may have megabytes.
     text = value[: most * 4].replace("\r\n", "⏎").replace("\n", "⏎").replace("\t", " ")
     text = "".join(character if character.isprintable() else "·" for character in text)
     return set_cell_size(text, most - 1).rstrip() + "…" if cell_len(text) > most else text
@@ -109,7 +110,9 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> T
     for column in columns:
         table.add_column(Text(column.name), justify="right" if column.right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(_styled(value, column, _MOST) for value, column in zip(row, columns, strict=True)))
+        table.add_row(
+            *(_styled(value, column, _MAX_CELL_WIDTH) for value, column in zip(row, columns, strict=True))
+        )
     return table
 
 

@@ -1,4 +1,4 @@
-"""``plainsql --version``: of plainsql, Python and what it talks to PostgreSQL and Redis with."""
+"""``plainsql --version``: the versions of plainsql, of Python and of the drivers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGES = ("asyncpg", "psycopg", "yoyo-migrations", "redis", "embedded-postgre
 
 
 def version() -> str:
-    """Return the version, and what a report of a mistake needs beside it."""
+    """Return the version, and the other versions that a bug report needs."""
     lines = [
         f"plainsql {plainsql.__version__}",
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",

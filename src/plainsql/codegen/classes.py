@@ -31,7 +31,7 @@ __all__ = [
     "side_by_side",
 ]
 
-_NULL = " | None"
+_NULL_SUFFIX = " | None"
 _REFERENCE = re.compile("«([^»]*)»")
 
 
@@ -191,7 +191,7 @@ class Classes:
         def shown(annotation: str) -> str:
             return _REFERENCE.sub(lambda found: self.name(found[1]), annotation)
 
-        return [(f.name, shown(f.annotation.text) + _NULL * f.nullable) for f in row.fields]
+        return [(f.name, shown(f.annotation.text) + _NULL_SUFFIX * f.nullable) for f in row.fields]
 
 
 def side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> str:
@@ -205,6 +205,11 @@ def side_by_side(mine: list[tuple[str, str]], theirs: list[tuple[str, str]]) -> 
     left += [""] * (rows - len(left))
     right += [""] * (rows - len(right))
     return "\n" + "\n".join(
-        f"    {a:<{width}}  {' ' if a.removesuffix(_NULL) == b.removesuffix(_NULL) else '|'}  {b}".rstrip()
+        f"    {a:<{width}}  {' ' if _are_alike(a, b) else '|'}  {b}".rstrip()
         for a, b in zip(left, right, strict=True)
     )
+
+
+def _are_alike(mine: str, theirs: str) -> bool:
+    """Return whether two fields differ by null at most."""
+    return mine.removesuffix(_NULL_SUFFIX) == theirs.removesuffix(_NULL_SUFFIX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from plainsql.codegen.modules import Function
+from plainsql.codegen.modules import QueryFunction
 from plainsql.codegen.source_names import string_literal
 from plainsql.dependencies import CachedRead, Change, Dependency
 
@@ -14,7 +14,7 @@ _WIDTH = 104
 """The width of a change; with its indent and comma 110."""
 
 
-def dependency_names(function: Function) -> set[str]:
+def dependency_names(function: QueryFunction) -> set[str]:
     """The names of ``plainsql.dependencies`` that a query's decorator needs."""
     names = {"Change"} if function.changes else set()
     if function.cache is not None:
@@ -22,8 +22,8 @@ def dependency_names(function: Function) -> set[str]:
     return names
 
 
-def dependency_arguments(function: Function, name: Callable[[str], str]) -> str:
-    """What follows the other arguments: nothing, or a line for each table; ``name`` says how it is called."""
+def dependency_arguments(function: QueryFunction, name: Callable[[str], str]) -> str:
+    """Return the last arguments: none, or a line for each table; ``name`` maps a name to the module's own."""
     parts: list[str] = []
     if function.cache is not None:
         parts.append(_cache(function.cache, name))

@@ -34,7 +34,7 @@ def _inside(type: PgType, container: str, parameter: bool) -> str | None:
     if type.kind == "composite":
         return _composite(type, parameter)
     if type.kind in ("range", "multirange") and type.element is not None:
-        if (made := _made_by_rows(type.element)) is not None:
+        if (made := _decoded_with_row(type.element)) is not None:
             return f"holds {made} in the {type.kind} {type}, and bounds are not decoded"
         return _inside(type.element, f"the {type.kind} {type}", parameter)
     if type.kind == "array" and type.element is not None:
@@ -54,19 +54,19 @@ def _unsendable(array: PgType, element: PgType) -> str | None:
         # A list of points and a list of paths look the same to asyncpg.
         return "has paths in an array, which asyncpg cannot send"
     # An array of a domain over an array: lists in lists would be more dimensions of it.
-    if element.kind == "array" and element.element is not None and _made_by_rows(element.element):
+    if element.kind == "array" and element.element is not None and _decoded_with_row(element.element):
         return f"has arrays of {below_domains(element.element)} in an array, which no driver can send"
     return None
 
 
-def _made_by_rows(type: PgType) -> PgType | None:
+def _decoded_with_row(type: PgType) -> PgType | None:
     """Return the type of the values inside a range that a row decoder would have to make: JSON or
     composite.
     """
     type = below_domains(type)
     if type.kind == "composite" or type.name in ("json", "jsonb"):
         return type
-    return None if type.element is None else _made_by_rows(type.element)
+    return None if type.element is None else _decoded_with_row(type.element)
 
 
 def _composite(type: PgType, parameter: bool) -> str | None:

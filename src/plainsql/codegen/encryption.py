@@ -14,15 +14,15 @@ from plainsql.errors import ContractError
 from plainsql.statements import Encryption, Parameter, Statement
 
 __all__ = [
-    "PARAMETER",
-    "SameKeys",
+    "ENCRYPTED_PARAMETER",
+    "ColumnBindings",
     "annotate_encrypted",
     "check_encrypted",
-    "encrypting",
+    "encrypt_expression",
     "unbound_encryption",
 ]
 
-PARAMETER = Annotation("str")
+ENCRYPTED_PARAMETER = Annotation("str")
 """The annotation of an encrypted parameter."""
 
 _CRYPTO = "plainsql.crypto"
@@ -39,7 +39,7 @@ def annotate_encrypted(encryption: Encryption) -> Annotation:
     )
 
 
-def encrypting(parameter: Parameter, function: str) -> str:
+def encrypt_expression(parameter: Parameter, function: str) -> str:
     """Return the expression that encrypts a parameter; ``function`` is the module's name for ``encrypt``."""
     assert parameter.encryption is not None
     keys = ", ".join(
@@ -85,7 +85,7 @@ def unbound_encryption(statement: Statement, analysis: Analysis) -> Iterator[Fin
                 break
 
 
-class SameKeys:
+class ColumnBindings:
     """The columns that bind each encrypted column's values: the same ones wherever it is written and read."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from plainsql.analysis.merge import merge_column, merge_parameters, merge_varian
 from plainsql.analysis.model import Analysis, ColumnFact, ParameterFact
 from plainsql.codegen.annotations import annotate_column, annotate_value
 from plainsql.codegen.classes import Classes, Field, nested_class, row_class, row_key, side_by_side
-from plainsql.codegen.encryption import PARAMETER, SameKeys, check_encrypted
+from plainsql.codegen.encryption import ENCRYPTED_PARAMETER, ColumnBindings, check_encrypted
 from plainsql.codegen.json_types import JsonTypes
 from plainsql.codegen.planned_parameters import PlannedParameter, plan_choices, plan_parameter
 from plainsql.codegen.python_types import Annotation, reference
@@ -27,9 +27,9 @@ from plainsql.dependencies import CachedRead, Change
 from plainsql.errors import ContractError, Place
 from plainsql.statements import Statement, Variant
 
-_RETURNING = ("insert", "update", "delete")
+_RETURNING_ACTIONS = ("insert", "update", "delete")
 
-__all__ = ["Checked", "Function", "Module", "plan_modules"]
+__all__ = ["Checked", "Module", "QueryFunction", "plan_modules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class QueryFunction:
     """A query of a module."""
 
     statement: Statement
@@ -69,7 +69,7 @@ class Function:
     session_clean: bool
     """Proved of all its variants: it leaves nothing behind in the session."""
     by_key: bool = False
-    """Proved: a read by a unique key, of which many calls may run as one statement."""
+    """Proved: a read by a unique key, whose concurrent calls may run as one statement."""
     row_security: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """For each table, the settings without which row-level security shows none of its rows."""
     not_null: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Module:
     package: bool = False
     """True if it is a folder even without modules in it: its layer's ``types`` live there."""
     classes: Classes = field(default_factory=Classes)
-    functions: list[Function] = field(default_factory=list)
+    functions: list[QueryFunction] = field(default_factory=list)
 
 
 def plan_modules(
@@ -103,7 +103,7 @@ def plan_modules(
     """
     modules: dict[str, Module] = {}
     errors: list[ContractError] = []
-    same_keys = SameKeys()
+    column_bindings = ColumnBindings()
     json_types = JsonTypes(package, folder)
     for item in checked:
         statement = item.statement
@@ -111,7 +111,7 @@ def plan_modules(
         module = modules.setdefault(statement.module, Module(statement.module or "queries", below))
         try:
             module.functions.append(_plan_function(item, module, json_types))
-            same_keys.check(statement, item.variants)
+            column_bindings.check(statement, item.variants)
         except ContractError as error:
             errors.append(error)
     if "" in modules and "queries" in modules:
@@ -148,7 +148,7 @@ def _imports(module: Module) -> Iterable[tuple[str, str, Statement | None]]:
     return [(*pair, source) for annotation, source in annotations for pair in sorted(annotation.imports)]
 
 
-_IMPORTED = {
+_HOME_OF_IMPORTS = {
     **dict.fromkeys(
         ("Args", "bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"
     ),
@@ -168,7 +168,9 @@ def _import_twice(module: Module, json_types: JsonTypes) -> Iterable[ContractErr
         for _, _, source, name in json_types.named(function.statement)
     }
     types = {(source, name) for _, source, name in named}
-    known = dict(_IMPORTED) | {n: source for source, n, _ in _imports(module) if (source, n) not in types}
+    known = dict(_HOME_OF_IMPORTS) | {
+        n: source for source, n, _ in _imports(module) if (source, n) not in types
+    }
     for query, source, name in sorted(named):
         if json_types.has(source, name) and known.setdefault(name, source) != source:
             yield _error(
@@ -178,7 +180,7 @@ def _import_twice(module: Module, json_types: JsonTypes) -> Iterable[ContractErr
             )
 
 
-def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Function:
+def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> QueryFunction:
     statement, analysis = item.statement, item.analysis
     _check_shape(statement, analysis)
     check_encrypted(statement, item.variants)
@@ -203,7 +205,7 @@ def _plan_function(item: Checked, module: Module, json_types: JsonTypes) -> Func
     )
     not_null = _claimed_not_null(item)
     cache, changes = _cache(item), changes_of_variants(item.variants)
-    return Function(
+    return QueryFunction(
         statement,
         returned,
         parameters,
@@ -261,7 +263,7 @@ def _check_shape(statement: Statement, analysis: Analysis) -> None:
             statement,
             f"returns no columns, but its header says 'returns: {returns}'",
             "declare 'returns: count', or add a 'returning' clause"
-            if any(use.action in _RETURNING for use in analysis.writes)
+            if any(use.action in _RETURNING_ACTIONS for use in analysis.writes)
             else "declare 'returns: count'",
             place=key_place(statement, "returns"),
         )
@@ -319,7 +321,7 @@ def _add_row(
             fields.append(Field(outer, annotation, column.nullable))
         previous = outer if dot else ""
     outers = [normalized(column.name.partition(".")[0]) for column in variants[0].columns]
-    _refuse_twins(statement, [f.name for f in fields], outers, variants[0].columns)
+    _refuse_duplicates(statement, [f.name for f in fields], outers, variants[0].columns)
     for outer, indexes in groups.items():
         parts = [[variant.columns[index] for index in indexes] for variant in variants]
         nullable = _add_nested(module, name, outer, parts, statement, json_types)
@@ -345,7 +347,7 @@ def _alias_hint(statement: Statement, column: ColumnFact, number: int, count: in
     )
 
 
-def _refuse_twins(
+def _refuse_duplicates(
     statement: Statement, fields: list[str], names: list[str], columns: Sequence[ColumnFact]
 ) -> None:
     """Raise ``ContractError`` if two fields have one name; ``names`` are the fields that the columns make."""
@@ -372,7 +374,7 @@ def _add_nested(
     ``variants`` holds the nested row's columns as each variant has them: the columns that are null together
     differ between variants.
     """
-    together = [_null_together(columns) for columns in variants]
+    together = [_is_null_together(columns) for columns in variants]
     inner = []
     for index, column in enumerate(variants[0]):
         annotation = annotate_column(module.classes, statement, column, json_types)
@@ -382,12 +384,12 @@ def _add_nested(
         )
         inner.append(Field(normalized(column.name.partition(".")[2]), annotation, nullable))
     names = [f.name for f in inner]
-    _refuse_twins(statement, names, names, variants[0])
+    _refuse_duplicates(statement, names, names, variants[0])
     module.classes.add(nested_class(row, outer, inner, statement), statement)
     return any(together)
 
 
-def _null_together(columns: Sequence[ColumnFact]) -> bool:
+def _is_null_together(columns: Sequence[ColumnFact]) -> bool:
     group = columns[0].nullable_group
     return group is not None and all(column.nullable_group == group for column in columns)
 
@@ -398,7 +400,7 @@ def _plan_parameters(item: Checked, module: Module) -> tuple[PlannedParameter, .
     planned: list[PlannedParameter] = []
     for parameter in statement.parameters:
         fact = facts[parameter.name]
-        annotation = PARAMETER
+        annotation = ENCRYPTED_PARAMETER
         if parameter.encryption is None:
             annotation = annotate_value(module.classes, statement, parameter, fact.type)
         # Keys are checked as well: nothing else looks at them if there is nothing to encrypt.

@@ -41,7 +41,7 @@ _DATETIME: Final = "datetime"
 _TYPES: Final = "plainsql.types"
 _VECTOR: Final = "plainsql.vector"
 
-_BASE: Final[dict[str, tuple[str, str]]] = {
+_BASE_TYPES: Final[dict[str, tuple[str, str]]] = {
     # The name in the catalog → (the name in Python, its module; empty for a builtin)
     "bool": ("bool", ""),
     "int2": ("int", ""),
@@ -81,7 +81,7 @@ _BASE: Final[dict[str, tuple[str, str]]] = {
     "void": ("None", ""),
 }
 
-_TEXT: Final = frozenset(
+_TEXT_TYPES: Final = frozenset(
     [
         "text",
         "varchar",
@@ -117,7 +117,7 @@ _ADDRESS: Final = Annotation(
 _NETWORK: Final = Annotation(
     "IPv4Network | IPv6Network", frozenset({("ipaddress", "IPv4Network"), ("ipaddress", "IPv6Network")})
 )
-_SNAPSHOTS: Final = frozenset({"txid_snapshot", "pg_snapshot"})
+_SNAPSHOT_TYPES: Final = frozenset({"txid_snapshot", "pg_snapshot"})
 
 
 def annotate(type: PgType) -> Annotation:
@@ -145,10 +145,10 @@ def annotate(type: PgType) -> Annotation:
                 return annotate(element).wrapped("list[Range[{}]]", (_TYPES, "Range"))
         case _:
             pass
-    if type.name in _BASE:
-        name, module = _BASE[type.name]
+    if type.name in _BASE_TYPES:
+        name, module = _BASE_TYPES[type.name]
         return Annotation(name, frozenset({(module, name)}) if module else frozenset())
-    if type.name in _TEXT:
+    if type.name in _TEXT_TYPES:
         return Annotation("str")
     if type.name == "inet":
         return _ADDRESS
@@ -156,7 +156,7 @@ def annotate(type: PgType) -> Annotation:
         return _NETWORK
     if type.name == "tid":
         return Annotation("tuple[int, int]")
-    if type.name in _SNAPSHOTS:
+    if type.name in _SNAPSHOT_TYPES:
         return Annotation("tuple[int, int, tuple[int, ...]]")
     raise LookupError(type)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from plainsql.analysis.model import Analysis, TableUse
 from plainsql.codegen.classes import Classes, RowClass
 from plainsql.codegen.dependency_arguments import dependency_arguments, dependency_names
-from plainsql.codegen.encryption import encrypting
-from plainsql.codegen.modules import Function, Module
+from plainsql.codegen.encryption import encrypt_expression
+from plainsql.codegen.modules import Module, QueryFunction
 from plainsql.codegen.planned_parameters import PlannedParameter
 from plainsql.codegen.python_types import Annotation
 from plainsql.codegen.source_names import docstring_text, one_line, string_literal
@@ -102,10 +102,10 @@ class Names:
                 self.used_builtins.add(word)
             return written
 
-        return _TOKEN.sub(replace, annotation.text)
+        return _ANNOTATION_TOKEN.sub(replace, annotation.text)
 
 
-_TOKEN = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|«([^»]*)»|[^\W\d]\w*""")
+_ANNOTATION_TOKEN = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|«([^»]*)»|[^\W\d]\w*""")
 """The tokens of an annotation: a string, a class of the module, a name."""
 _BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
 
@@ -129,7 +129,7 @@ def _imports(module: Module, names: Names) -> str:
         if function.item is not None:
             annotations.append(function.item)
     for name in names.called:
-        wanted[_CALLED[name]].add(name)
+        wanted[_HOME_OF_CALLED[name]].add(name)
     for annotation in annotations:
         for name, imported in annotation.imports:
             wanted[name].add(imported)
@@ -141,11 +141,13 @@ def _imports(module: Module, names: Names) -> str:
             imported_names = ", ".join(
                 _imported(imported, names.of(imported)) for imported in sorted(wanted[name])
             )
-            blocks[name.split(".")[0] not in _STANDARD].append(f"from {name} import {imported_names}\n")
+            blocks[name.split(".")[0] not in _STANDARD_MODULES].append(
+                f"from {name} import {imported_names}\n"
+            )
     return "\n".join("".join(lines) for lines in blocks.values() if lines)
 
 
-def _called(function: Function) -> Iterator[str]:
+def _called(function: QueryFunction) -> Iterator[str]:
     """Yield the functions and classes that a function's body calls."""
     for planned in function.parameters:
         if planned.wrap:
@@ -161,7 +163,7 @@ def _called(function: Function) -> Iterator[str]:
                 yield "Decimal"
 
 
-_CALLED = {
+_HOME_OF_CALLED = {
     **dict.fromkeys(("bits", "bounded", "composite", "elements", "NullError", "tuples"), "plainsql.query"),
     "encrypt": "plainsql.crypto",
     "Decimal": "decimal",
@@ -184,7 +186,7 @@ def _imported(name: str, written: str) -> str:
     return name if name == written else f"{name} as {written}"
 
 
-_STANDARD = {"builtins", "collections", "datetime", "decimal", "ipaddress", "typing", "uuid"}
+_STANDARD_MODULES = {"builtins", "collections", "datetime", "decimal", "ipaddress", "typing", "uuid"}
 
 
 def _in_order(classes: Classes) -> list[RowClass]:
@@ -211,7 +213,7 @@ def _class(row: RowClass, names: Names) -> str:
     return f'\n\nclass {row.name}({names.of(row.base)}, frozen=True):\n    """{described}"""\n\n{fields}'
 
 
-def _function(function: Function, names: Names, sql: str) -> str:
+def _function(function: QueryFunction, names: Names, sql: str) -> str:
     statement = function.statement
     path = f"{sql}/{statement.name.replace('.', '/')}.sql"
     decorator = names.of(statement.returns.kind)
@@ -227,8 +229,8 @@ def _function(function: Function, names: Names, sql: str) -> str:
     )
 
 
-def _facts(function: Function, names: Names) -> str:
-    """What is proved of a query, as the arguments of its decorator that follow the text."""
+def _facts(function: QueryFunction, names: Names) -> str:
+    """Return the proofs about a query as the arguments of its decorator after the text."""
     statement = function.statement
     facts: list[str] = []
     if function.read_only:
@@ -251,7 +253,7 @@ def _facts(function: Function, names: Names) -> str:
     return written
 
 
-def _null_check(function: Function, names: Names) -> str:
+def _null_check(function: QueryFunction, names: Names) -> str:
     """Return the check for null at the beginning of a function: the cheapest one there is."""
     required = [planned.name for planned in function.parameters if planned.required]
     if not required:
@@ -262,7 +264,7 @@ def _null_check(function: Function, names: Names) -> str:
     return f"    if {condition}:\n        raise {names.of('NullError')}\n"
 
 
-def _signature(function: Function, names: Names) -> str:
+def _signature(function: QueryFunction, names: Names) -> str:
     name = function.statement.function
     args = names.of("Args")
     parts = [_parameter(planned, names) for planned in function.parameters]
@@ -281,7 +283,7 @@ def _parameter(planned: PlannedParameter, names: Names) -> str:
     return f"{written} = {names.annotation(Annotation(planned.default, planned.annotation.imports))}"
 
 
-def _values(function: Function, names: Names) -> str:
+def _values(function: QueryFunction, names: Names) -> str:
     parts = []
     of_sql = {parameter.name: parameter for parameter in function.statement.parameters}
     for planned in function.parameters:
@@ -289,7 +291,7 @@ def _values(function: Function, names: Names) -> str:
         if planned.wrap:
             text = f"{names.of(planned.wrap)}({text})"
         if parameter is not None and parameter.encryption is not None:
-            text = encrypting(parameter, names.of("encrypt"))
+            text = encrypt_expression(parameter, names.of("encrypt"))
         if parameter is not None and _is_bounded(parameter):
             ends = names.annotation(Annotation(_ends(parameter), frozenset({("decimal", "Decimal")})))
             text = f'{names.of("bounded")}("{planned.name}", {text}, {ends})'
@@ -301,7 +303,7 @@ def _values(function: Function, names: Names) -> str:
     return one_line
 
 
-def _docstring(function: Function, path: str) -> str:
+def _docstring(function: QueryFunction, path: str) -> str:
     statement = function.statement
     description = statement.description.strip() or f"{statement.function.replace('_', ' ').capitalize()}."
     facts = [*_bounds(function), *_tables(function.analysis), f"SQL: {path}"]
@@ -315,7 +317,7 @@ def _tuple(texts: Sequence[str]) -> str:
     return f"({parts}{',' if len(texts) == 1 else ''})"
 
 
-def _bounds(function: Function) -> list[str]:
+def _bounds(function: QueryFunction) -> list[str]:
     lines = []
     for parameter in function.statement.parameters:
         bounds = parameter.bounds

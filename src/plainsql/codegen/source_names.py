@@ -20,8 +20,8 @@ __all__ = [
     "string_literal",
 ]
 
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_JOINERS = "\u200c\u200d"
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ZERO_WIDTH_JOINERS = "\u200c\u200d"
 """Persian words and emoji are written with them, and they hide nothing."""
 
 
@@ -80,7 +80,7 @@ def docstring_text(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Return the text for use in a comment: on one line, without invisible characters."""
-    return "".join(_SHORT.get(c) or _visible(c) for c in text)
+    return "".join(_SHORT_ESCAPES.get(c) or _visible(c) for c in text)
 
 
 def _plain_field(name: str) -> str:
@@ -99,7 +99,7 @@ def _visible(character: str) -> str:
     """Return the character, or its escape if it is invisible: a control, a mark of direction, half of a
     pair.
     """
-    if " " <= character <= "~" or character in _JOINERS:
+    if " " <= character <= "~" or character in _ZERO_WIDTH_JOINERS:
         return character
     if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
         return character

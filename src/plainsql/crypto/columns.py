@@ -1,4 +1,4 @@
-"""What a query does to an encrypted parameter before it is sent, and to an encrypted column that arrives."""
+"""Encryption of a query's parameters before they are sent, and decryption of its columns."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Encrypted", "encrypt"]
 class Encrypted(RowMark):
     """The mark of an encrypted column: ``Annotated[Secret, Encrypted("shop.users.token", "id")]``.
 
-    ``column`` is where the value is stored, ``schema.table.column``; the keys are the columns that say which
-    row it is, each the field of that name in the same row, or another one: ``"id=user_id"``. A value opens
-    only where all of these are what they were.
+    ``column`` is the column that stores the value, ``schema.table.column``. The keys are the columns that
+    identify the row. Each is the field of that name in the same row, or another one: ``"id=user_id"``. A
+    value can be decrypted only with the same column and the same keys.
     """
 
     __slots__ = ("column", "columns")
@@ -34,9 +34,9 @@ class Encrypted(RowMark):
         return Secret(KeyRing.from_environment().decrypt(value, self.column, self.columns, others))
 
     def encrypt(self, parameter: str, value: Any, others: Sequence[object]) -> Any:
-        """Encrypt a parameter's value; null and ``UNSET`` stay what they are.
+        """Encrypt a parameter's value; null and ``UNSET`` are returned unchanged.
 
-        Raises ``BindError`` where the value is no text, or a key of the row is null.
+        Raises ``BindError`` if the value is no text, or if a key of the row is null.
         """
         if value is None or value is UNSET:
             return value
@@ -46,7 +46,7 @@ class Encrypted(RowMark):
             return KeyRing.from_environment().encrypt(value, self.column, self.columns, others)
         except UnicodeEncodeError:
             pass
-        # Here, and not in the handler: that error holds the text, and must not be the context of this one.
+        # Raised here and not in the handler: the first error holds the text, and must not be its context.
         raise BindError(f"{parameter}: the text is not valid Unicode")
 
     def __repr__(self) -> str:
@@ -61,7 +61,7 @@ class Encrypted(RowMark):
 
 
 def encrypt(column: str, parameter: str, value: Any, /, **others: object) -> Any:
-    """Encrypt a parameter's value for a row whose key columns ``others`` are. Generated code calls it.
+    """Encrypt a parameter's value for a row with the key columns ``others``. Generated code calls it.
 
     Raises what ``Encrypted.encrypt`` raises.
     """

@@ -1,23 +1,23 @@
-"""What is stored: one encrypted value, with what it takes to open it and to notice what was done to it.
+"""The stored form of an encrypted value, with all that decryption needs to detect changes of it.
 
 ::
 
     "pse1"   4 bytes    a value of plainsql, encrypted, format 1
     n        1 byte     the length of the key's id
-    id       n bytes    ASCII: which key of the ring
-    check    4 bytes    of that key itself, so that another key under the same id is told from a changed value
+    id       n bytes    the key's id in the ring, in ASCII
+    check    4 bytes    of the key itself: it tells another key of the same id from a changed value
     nonce    12 bytes   random, new for every value
     text     the rest   AES-256-GCM's ciphertext, and its tag of 16 bytes
 
-Authenticated with it, and not stored: everything before the nonce, the column (``schema.table.column``), and
-the names and values of the columns that say which row it is. Each part is preceded by its length, so that no
-two lists of parts read the same.
+The associated data, which are authenticated and not stored, are everything before the nonce, the column
+(``schema.table.column``), and the names and values of the columns that identify the row. Each part is
+preceded by its length, so that two different lists of parts never have the same bytes.
 
-A value is a text: a uuid's as PostgreSQL writes it, a number's digits, a text as it is. A text that reads as
-a uuid stays a text, for in a column of that type two spellings are two rows.
+A value is a text: a uuid as PostgreSQL writes it, the digits of a number, a text unchanged. A text that could
+be a uuid stays a text, because in a text column two spellings are two rows.
 
-Values that were encrypted before names were authenticated have no names there, and uuids for texts that read
-as one. They are told apart by what opens them: no list of parts is one of both kinds (``ROW``).
+Values from before names were authenticated have no names in their associated data, and uuids in place of
+texts that could be one. Decryption tries both: no list of parts is one of both kinds (``ROW``).
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ CHECK: Final = 4
 NONCE: Final = 12
 TAG: Final = 16
 ROW: Final = b"row"
-"""The first part where names are authenticated; without them, it is the header, which begins otherwise."""
+"""The first part of associated data with names. Without names it is the header, which begins otherwise."""
 _UUID: Final = re.compile(r"\{?[0-9A-Fa-f]{4}(?:-?[0-9A-Fa-f]{4}){7}\}?")
-"""What PostgreSQL reads as a uuid, and a little more."""
-_MOST: Final = 600
-"""Ways to spell up to three uuids."""
+"""All spellings that PostgreSQL reads as a uuid, and some more."""
+_MAX_SPELLINGS: Final = 600
+"""The number of ways to spell up to three uuids."""
 
 
 class Envelope(NamedTuple):
-    """A stored value, taken apart."""
+    """The parts of a stored value."""
 
     header: bytes
-    """All before the nonce, which is authenticated."""
+    """The bytes before the nonce, which are authenticated."""
     key_id: str
     check: bytes
     nonce: bytes
@@ -67,13 +67,13 @@ class Envelope(NamedTuple):
 
 
 def header(key_id: str, check: bytes) -> bytes:
-    """Return what stands before the nonce."""
+    """Return the bytes before the nonce."""
     name = key_id.encode("ascii")
     return MAGIC + bytes([len(name)]) + name + check
 
 
 def unpack(stored: bytes) -> Envelope | None:
-    """Take a stored value apart; None where it has not the form of one."""
+    """Return the parts of a stored value, None if it has not this form."""
     start = len(MAGIC) + 1
     if not stored.startswith(MAGIC) or len(stored) < start:
         return None
@@ -89,9 +89,9 @@ def unpack(stored: bytes) -> Envelope | None:
 
 
 def associated_data(head: bytes, column: str, names: Sequence[str], values: Sequence[object]) -> bytes:
-    """Return what is authenticated with a value: its header, its column, and the row that it belongs to.
+    """Return the associated data of a value: its header, its column, and the keys of its row.
 
-    Raises ``BindError`` where one of the values is null, not given, or of a type that has not one text only.
+    Raises ``BindError`` if a key is null, missing, or of a type whose values have more than one text form.
     """
     parts = [ROW, head, column.encode()]
     for name, value in zip(names, values, strict=True):
@@ -104,11 +104,9 @@ def associated_data(head: bytes, column: str, names: Sequence[str], values: Sequ
 
 
 def refuse_unusual(column: str, names: Sequence[str], values: Sequence[object]) -> None:
-    """Refuse to encrypt for a uuid that is given as a text in a spelling that ``other_data`` does not try.
+    """Raise ``BindError`` if a key is a uuid as a text in a spelling that ``other_data`` does not try.
 
-    If the column is a uuid, the value could never be opened.
-
-    Raises ``BindError``.
+    If the column is a uuid, the value could never be decrypted.
     """
     for name, value in zip(names, values, strict=True):
         if (
@@ -123,11 +121,11 @@ def refuse_unusual(column: str, names: Sequence[str], values: Sequence[object]) 
 
 
 def other_data(head: bytes, column: str, names: Sequence[str], values: Sequence[object]) -> Iterator[bytes]:
-    """What may have been authenticated for this same row in another way, most likely first.
+    """Yield the other associated data that the same row may have, the most likely first.
 
-    - Before names were authenticated, texts that read as a uuid were taken for it.
-    - A uuid may have been given as a text, in any of the spellings that drivers take. The column is a uuid,
-      or it would not have come back as one, so that all of them are the same row.
+    - Before names were authenticated, texts that could be a uuid were taken for one.
+    - A uuid may have been given as a text, in any spelling that drivers accept. The column is a uuid, as the
+      value came back as one; so all spellings mean the same row.
     """
     texts = [_canonical(column, name, value) for name, value in zip(names, values, strict=True)]
     yield _joined([head, column.encode(), *map(_as_uuid, texts)])
@@ -135,7 +133,7 @@ def other_data(head: bytes, column: str, names: Sequence[str], values: Sequence[
         _spellings(value) if isinstance(value, UUID) else [text]
         for value, text in zip(values, texts, strict=True)
     ]
-    for chosen in islice(product(*spelled), 1, _MOST):
+    for chosen in islice(product(*spelled), 1, _MAX_SPELLINGS):
         parts = [ROW, head, column.encode()]
         for name, text in zip(names, chosen, strict=True):
             parts += [name.encode(), text]
@@ -143,14 +141,14 @@ def other_data(head: bytes, column: str, names: Sequence[str], values: Sequence[
 
 
 def _spellings(value: UUID) -> list[bytes]:
-    """The ways to write a uuid that have one case only, PostgreSQL's own first."""
+    """Return the spellings of a uuid that have one case only, PostgreSQL's own first."""
     plain = [str(value), value.hex]
     cases = [*plain, *map(str.upper, plain)]
     return list(dict.fromkeys(form.encode() for text in cases for form in (text, f"{{{text}}}")))
 
 
 def _canonical(column: str, name: str, value: object) -> bytes:
-    """One text for all that a driver would send as the same value: it comes back in the column's type."""
+    """Return one text for all objects that a driver sends as the same value."""
     if isinstance(value, UUID):  # asyncpg has a subclass of its own
         return str(value).encode()
     if isinstance(value, str):

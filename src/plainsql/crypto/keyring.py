@@ -1,4 +1,4 @@
-"""The keys: several, each with an id, of which the first encrypts and all decrypt."""
+"""The key ring: keys with ids. The first one encrypts, all of them decrypt."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ KEYS_VARIABLE: Final = "PLAINSQL_ENCRYPTION_KEYS"
 """``id:key,id:key``: each key is 32 bytes in base64. The first one encrypts, all of them decrypt."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_BYTES: Final = 32
+_KEY_BYTES: Final = 32
 
 
 class KeyRing:
-    """Keys by their ids. It shows the ids only, never a key."""
+    """Keys by their ids. Its repr shows the ids, never a key."""
 
     __slots__ = ("_ciphers", "_header", "active", "ids")
 
@@ -54,20 +54,20 @@ class KeyRing:
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> KeyRing:
         """Return the ring of ``PLAINSQL_ENCRYPTION_KEYS``.
 
-        Raises ``SettingsError`` where it is not set or cannot be read; its text holds no part of a key.
+        Raises ``SettingsError`` if it is not set or cannot be parsed; the message holds no part of a key.
         """
         text = (os.environ if environ is None else environ).get(KEYS_VARIABLE, "")
         if not text.strip():
             raise SettingsError(
                 f"{KEYS_VARIABLE} is not set, and the query has encrypted values",
-                hint="`plainsql crypto new-key` prints a first key for it",
+                hint="create a key: plainsql crypto new-key",
             )
         return _parsed(text)
 
     def encrypt(self, text: str, column: str, names: Sequence[str], values: Sequence[object]) -> bytes:
-        """Encrypt a text for one column of one row, under a nonce of its own.
+        """Encrypt a text for one column of one row, with a new nonce.
 
-        ``names`` and ``values`` say which row it is.
+        ``names`` and ``values`` identify the row.
         """
         data = associated_data(self._header, column, names, values)
         refuse_unusual(column, names, values)
@@ -78,13 +78,13 @@ class KeyRing:
     def decrypt(self, stored: object, column: str, names: Sequence[str], values: Sequence[object]) -> str:
         """Return the text that was encrypted for this column of this row.
 
-        Raises ``EncryptionError`` where it is not there to be had: another key, a value that was changed, or
-        moved here from another row, tenant or column.
+        Raises ``EncryptionError`` if it cannot be decrypted: it has another key, it was changed, or it was
+        moved from another row, tenant or column.
         """
         envelope = unpack(stored) if isinstance(stored, bytes) else None
         if envelope is None:
             raise _error(
-                column, names, values, "is no encrypted value", "encrypt what the column held before"
+                column, names, values, "is not an encrypted value", "encrypt the old values of the column"
             )
         cipher = self._cipher(envelope, column, names, values)
         try:
@@ -101,15 +101,15 @@ class KeyRing:
                 column,
                 names,
                 values,
-                f"is not what was encrypted here with the key {envelope.key_id!r}: it was changed, "
+                f"cannot be decrypted with the key {envelope.key_id!r}: it was changed, "
                 f"or moved from another row or column",
-                f"restore it; where {', '.join(names)} of the row were changed, it must be written again",
+                f"restore it; if {', '.join(names)} of the row were changed, write the value again",
             )
         return text.decode()
 
     @property
     def current(self) -> bytes:
-        """What every value begins with that the first key has encrypted, and no other."""
+        """The prefix of all values encrypted with the first key, and of no others."""
         return self._header
 
     def __repr__(self) -> str:
@@ -135,7 +135,7 @@ class KeyRing:
                 names,
                 values,
                 f"was encrypted with another key than the one that is called {envelope.key_id!r} here",
-                f"look for the key that had this id: {KEYS_VARIABLE} of where the row was written",
+                f"find the key that had this id: {KEYS_VARIABLE} of the program that wrote the row",
             )
         return cipher
 
@@ -151,23 +151,23 @@ def _opened(cipher: AESGCM, envelope: Envelope, data: bytes) -> bytes | None:
 
 def new_key() -> str:
     """Return a new random key of 32 bytes, in base64."""
-    return base64.b64encode(os.urandom(_BYTES)).decode()
+    return base64.b64encode(os.urandom(_KEY_BYTES)).decode()
 
 
-# Of the same text always the same ring: a change of the environment counts at once, and costs one parse.
+# The same text always has the same ring: a change of the environment takes effect at the next call.
 @lru_cache(maxsize=4)
 def _parsed(text: str) -> KeyRing:
     keys: dict[str, bytes] = {}
     for number, item in enumerate(text.split(","), 1):
         key_id, colon, encoded = item.strip().partition(":")
         if not colon or not _ID.fullmatch(key_id):
-            # What stands there may be the key itself: nothing of it is shown.
+            # The entry may be the key itself, so the message does not show it.
             raise SettingsError(
                 f"{KEYS_VARIABLE}: entry {number} has no id, expected id:key",
-                hint="an id is up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
+                hint="use up to 64 letters, digits, '.', '_' and '-', such as 2026-11",
             )
         if key_id in keys:
-            raise SettingsError(f"{KEYS_VARIABLE}: the id {key_id!r} stands there twice", hint="rename one")
+            raise SettingsError(f"{KEYS_VARIABLE}: the id {key_id!r} is given twice", hint="rename one")
         keys[key_id] = _decoded(key_id, encoded)
     return KeyRing(list(keys.items()))
 
@@ -180,16 +180,16 @@ def _decoded(key_id: str, encoded: str) -> bytes:
         found = "it is not base64"
     else:
         found = f"got {len(key)}"
-    if len(key) != _BYTES:
+    if len(key) != _KEY_BYTES:
         raise SettingsError(
-            f"{KEYS_VARIABLE}: the key {key_id!r}: expected {_BYTES} bytes in base64, {found}",
+            f"{KEYS_VARIABLE}: the key {key_id!r}: expected {_KEY_BYTES} bytes in base64, {found}",
             hint="`plainsql crypto new-key` prints one",
         )
     return key
 
 
 def _check(key: bytes) -> bytes:
-    """A few bytes that tell keys apart, and nothing about them."""
+    """Return a few bytes that identify a key without revealing it."""
     return hmac.new(key, b"plainsql key check", hashlib.sha256).digest()[:CHECK]
 
 
@@ -198,7 +198,7 @@ def _error(
 ) -> EncryptionError:
     from uuid import UUID
 
-    # A text may be anything, an address or a telephone number: only what is surely a mere key is shown.
+    # A text may be an address or a telephone number, so only integers and uuids are shown.
     row = ", ".join(
         f"{name} {value if isinstance(value, int | UUID) else '…'}"
         for name, value in zip(names, values, strict=True)

@@ -1,8 +1,8 @@
-"""A stored column, encrypted anew with the key that encrypts now: in batches, beside running programs.
+"""The rotation of a column: its values are encrypted again with the first key, while programs run.
 
-A batch is one statement that replaces each value only where it is still the one that was read. So nobody is
-locked out, a write that comes in between wins, and whatever ends the run, each row holds a whole value under
-one key of the ring. What is done is seen in the values themselves: the next run takes up what is left.
+A batch is one statement that replaces each value only if it is still the one that was read. It blocks no
+program for long, and a concurrent write wins. However the run ends, each row holds a whole value under one
+key of the ring. The values themselves show what is done, and the next run continues with the rest.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from plainsql.options import check
 
 __all__ = ["Connection", "Rotation"]
 
-_PASSES: Final = 3
-"""Rows that others write with the old key meanwhile are taken up again, but not for ever."""
+_MAX_PASSES: Final = 3
+"""Rows that programs write with the old key meanwhile are rotated in another pass, up to this limit."""
 
 
 class Connection(Protocol):
-    """What is needed of a psycopg connection. It is in autocommit mode."""
+    """The methods of a psycopg connection that a rotation needs. It is in autocommit mode."""
 
     def execute(self, query: Any, params: Any = ..., /) -> Any: ...
 
 
 @dataclass(slots=True)
 class Rotation:
-    """One column's values, to be encrypted with the first key of a ring."""
+    """The rotation of one column to the first key of a ring."""
 
     connection: Connection
     column: str
@@ -40,7 +40,7 @@ class Rotation:
     ring: KeyRing
     batch: int = 500
     failures: list[EncryptionError] = field(default_factory=list)
-    """Of each row that cannot be opened: why. It is left as it is."""
+    """The errors of the rows that cannot be decrypted, which stay unchanged."""
     _table: str = ""
     _name: str = ""
     _primary: list[tuple[str, str]] = field(default_factory=list)
@@ -50,12 +50,12 @@ class Rotation:
         check("Rotation", column=self.column, keys=self.keys, batch=self.batch)
 
     def prepare(self, *, partly: bool = False) -> None:
-        """Look at the table; to be called before all else.
+        """Read the table's definition. Call it first.
 
-        ``partly`` takes what row-level security shows for the whole.
+        With ``partly``, only the rows that row-level security shows are rotated.
 
-        Raises ``EncryptionError`` where there is no such column, it is no bytea, the table has no primary
-        key, or row-level security hides rows from this role.
+        Raises ``EncryptionError`` if there is no such column, if it is no bytea, if the table has no primary
+        key, or if row-level security hides rows from this role.
         """
         check("Rotation", partly=partly)
         schema, table, name = self.column.split(".")
@@ -67,12 +67,12 @@ class Rotation:
                 f"there is no column {self.column}"
                 if not found or name in missing
                 else f"{schema}.{table} has no column {missing[0]}, which the value would be bound to",
-                hint="apply the migrations, or look at what the headers name",
+                hint="apply the migrations, or correct the column in the headers",
             )
         if types[name] != "bytea":
             raise EncryptionError(
-                f"{self.column} is {types[name]}, and what is encrypted is bytea",
-                hint="look at what the headers name",
+                f"{self.column}: expected bytea for encrypted values, got {types[name]}",
+                hint="correct the column in the headers, or change its type in a migration",
             )
         self._primary = [(column, type) for column, type, is_primary, *_ in found if is_primary]
         if not self._primary:
@@ -81,7 +81,7 @@ class Rotation:
         if hidden and not partly:
             raise EncryptionError(
                 f"row-level security hides rows of {schema}.{table} from the role {role}",
-                hint="connect as a role with bypassrls, or show one tenant's rows: --set app.jwt_tenant=…",
+                hint="connect as a role with bypassrls, or rotate the rows of one tenant: --tenant ID",
             )
         self._table = f"{_quoted(schema)}.{_quoted(table)}"
         self._name = _quoted(name)
@@ -93,11 +93,11 @@ class Rotation:
         return int(self.connection.execute(sql, [self.ring.current]).fetchone()[0])
 
     def run(self) -> Generator[int]:
-        """Encrypt anew; after each batch, yield how many rows that were.
+        """Encrypt the values again, and yield the number of rows of each batch.
 
-        Rows that cannot be opened are left as they are, and stand in ``failures`` afterwards.
+        Rows that cannot be decrypted stay unchanged, and their errors are in ``failures``.
         """
-        for _ in range(_PASSES):
+        for _ in range(_MAX_PASSES):
             self.failures.clear()
             done = 0
             for rows in self._batches():
@@ -115,7 +115,7 @@ class Rotation:
         return f"t.{self._name} is not null and substring(t.{self._name} from 1 for {head}) <> %s"
 
     def _batches(self) -> Iterator[list[tuple[Any, ...]]]:
-        """Read the rows that are left, by primary key: ``(value, *primary key, *keys)``, keys as text."""
+        """Yield the remaining rows by primary key: ``(value, *primary key, *keys)``, keys as text."""
         primary = ", ".join(f"t.{_quoted(column)}" for column, _ in self._primary)
         columns = [column for column, _ in self._primary] + list(self.keys)
         selected = ", ".join(f"t.{_quoted(column)}::text" for column in columns)
@@ -165,7 +165,7 @@ class Rotation:
         return int(self.connection.execute(sql, [old, new, *by_column]).rowcount)
 
 
-# One row for each column: name, type, whether it is of the primary key, whether rows are hidden, from whom.
+# One row for each column: name, type, whether it is in the primary key, whether rows are hidden, the role.
 _COLUMN: Final = """
 select
   a.attname::text,

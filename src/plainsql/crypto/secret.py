@@ -1,4 +1,4 @@
-"""Text that came out of an encrypted column: a ``str`` that is not shown by accident."""
+"""The text of an encrypted column: a ``str`` that is not printed by accident."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["Secret"]
 
 
 class Secret(str):
-    """A ``str`` whose repr is ``Secret('***')``, and so is what a row, a list or a dict of it shows.
+    """A ``str`` with the repr ``Secret('***')``, also in the repr of a row, a list or a dict.
 
-    It is used like any other text: compared, joined, formatted, handed to a client. What serializes whole
-    objects refuses it (``msgspec`` and ``pickle`` raise ``TypeError``), so that no row with a secret in it
-    lands in a cache or a queue; ``str(secret)`` is the plain text, for where that is meant.
+    Use it like any other text: compare, join, format it, or pass it to a client. Serializers of whole objects
+    refuse it (``msgspec`` and ``pickle`` raise ``TypeError``), so that no row with a secret gets into a cache
+    or a queue. ``str(secret)`` is the plain text.
     """
 
     __slots__ = ()
@@ -30,4 +30,4 @@ class Secret(str):
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a Secret is not pickled: give str(secret) where its text is meant")
+        raise TypeError("a Secret is not pickled: pickle str(secret) if you mean its text")

@@ -1,8 +1,8 @@
 """Plain SQL migrations, applied through yoyo on psycopg 3.
 
-``migrations/<layer>/NNNN_<what>.sql``, each with ``NNNN_<what>.rollback.sql``; without layers, the files lie
-in the folder itself. A file runs in one transaction together with its record, unless it starts with
-``-- transactional: false``. yoyo's own tools can read what is recorded.
+The files are ``migrations/<layer>/NNNN_<what>.sql``, each with ``NNNN_<what>.rollback.sql``; without layers
+they are in the folder itself. A file runs in one transaction together with its record, unless it starts with
+``-- transactional: false``. yoyo's own tools can read the records.
 
     from plainsql import migrate
 

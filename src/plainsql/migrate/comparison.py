@@ -1,4 +1,4 @@
-"""Files and records → the state of each migration."""
+"""The comparison of files with records: the state of each migration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["compare", "refuse_drift", "refuse_gaps"]
 
 
 def compare(folder: Folder, ledgers: Mapping[str | None, Ledger]) -> Status:
-    """Compare the files of a folder with what the database remembers of its layers."""
+    """Return the state of each migration, from the files of a folder and the records of its layers."""
     found: list[MigrationStatus] = []
     for layer, members in folder.sets.items():
         found.extend(_layer(layer, members, ledgers[layer]))
@@ -76,10 +76,7 @@ def _cut_off(
 
 
 def refuse_drift(folder: Folder, status: Status) -> None:
-    """Raise for each migration that was edited, or whose file is gone.
-
-    Raises ``DriftError`` if naming all of them.
-    """
+    """Raise ``DriftError`` if a migration was edited or its file is gone; it names all of them."""
     what = {"edited": "its file was edited after it was applied", "missing": "its file is gone"}
     lines = [f"{item.name}: {what[item.state]}" for item in status.drifted]
     lost = [item for item in status.having("interrupted") if item.file_gone]
@@ -97,10 +94,7 @@ def refuse_drift(folder: Folder, status: Status) -> None:
 
 
 def refuse_gaps(folder: Folder, status: Status) -> None:
-    """Raise where a number is left out that the database does not know either.
-
-    Raises ``MigrationFolderError`` if naming all of them.
-    """
+    """Raise ``MigrationFolderError`` if a number is in neither the files nor the records; it names all."""
     errors: list[MigrationError] = []
     for layer, members in folder.sets.items():
         ids = [item.id for item in status.migrations if item.layer == layer]

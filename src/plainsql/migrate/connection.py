@@ -1,4 +1,4 @@
-"""The connection that a run uses: opened, a file sent over it, and brought back to a clean state."""
+"""The connection of a run: it is opened, sends files, and is reset after each of them."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ class ServerRefusal(Exception):  # noqa: N818 - never leaves the package: it car
         super().__init__(str(cause))
         self.cause = cause
         self.completed = completed
-        """How many statements of the script had run before."""
+        """The number of statements of the script that had run before."""
 
 
 class Interruption(KeyboardInterrupt):
-    """Ctrl-C, or a signal that is treated alike, while a script ran: the statement was cancelled."""
+    """Ctrl-C or a signal during a script: the statement was cancelled."""
 
     def __init__(self, completed: int) -> None:
         super().__init__()
         self.completed = completed
-        """The number of sent statements that had run all the same."""
+        """The number of sent statements that had completed anyway."""
 
 
 @contextmanager
 def connected(url: str) -> Generator[Connection]:
-    """Connect, in autocommit mode: each transaction is begun where one is meant.
+    """Connect in autocommit mode: transactions begin explicitly.
 
-    ``url`` is a libpq URL or connection string, as ``plainsql.connect`` takes it.
-    No statement is prepared by name: through a pooler it would stay behind in another client's session.
+    ``url`` is a libpq URL or connection string, as for ``plainsql.connect``. No statement is prepared by
+    name: through a pooler it would stay in another client's session.
 
-    Raises ``ConnectError`` if the server cannot be reached or does not let us in.
+    Raises ``ConnectError`` if the server cannot be reached or refuses the connection.
     """
     options: dict[str, Any] = {**libpq_options(url, fallback_name="plainsql migrate")}
     options["client_encoding"] = "utf8"
@@ -59,19 +59,19 @@ def connected(url: str) -> Generator[Connection]:
         try:
             yield connection
         except psycopg.Error as error:
-            # Not a statement of a migration, those are explained where their file is known: our own records.
+            # Only statements on our own records get here: errors of a migration are reported with its file.
             raise _of_records(connection, error) from error
 
 
 def _of_records(connection: Connection, error: psycopg.Error) -> MigrationError:
-    """The error of a statement of our own, which reads or writes the records."""
+    """Return the error of a statement that reads or writes the records."""
     sqlstate, said = error.sqlstate, error.diag
     if sqlstate is None or connection.broken:
         lost = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return MigrationError(
             "the connection to the server was lost",
             detail=said.message_primary or lost,
-            hint="look with 'plainsql migrate status', then run it again",
+            hint="see 'plainsql migrate status', then run it again",
         )
     user = connection.info.user
     hints = {
@@ -85,15 +85,15 @@ def _of_records(connection: Connection, error: psycopg.Error) -> MigrationError:
         f"the records of migrations cannot be read or written: "
         f"{said.message_primary or error} (SQLSTATE {sqlstate})",
         detail=said.message_detail,
-        hint=said.message_hint or hints.get(sqlstate, "look into the server's log"),
+        hint=said.message_hint or hints.get(sqlstate, "read the server's log"),
     )
 
 
 def clean(connection: Connection) -> None:
-    """Undo what a file left in the session: its role, its ``search_path``, any other setting.
+    """Reset the session after a file: its role, its ``search_path``, any other setting.
 
-    A dump that was made a migration starts with ``set_config('search_path', '', false)``; without this,
-    the next file would not find its tables. It works inside a transaction as well.
+    A dump that became a migration starts with ``set_config('search_path', '', false)``; without this, the
+    next file would not find its tables. It works inside a transaction as well.
     """
     connection.execute("reset session authorization")
     connection.execute("reset role")
@@ -101,21 +101,21 @@ def clean(connection: Connection) -> None:
 
 
 def watch_client(connection: Connection) -> None:
-    """Have the server look each second whether we are still there, also while it runs a statement.
+    """Let the server check each second that its client is connected, also while it runs a statement.
 
-    A killed run would otherwise leave its statement running, and with it the lock held, for as long as an
-    index takes to build. Some platforms cannot look, and refuse the setting.
+    Otherwise the statement of a killed run would go on, and hold the lock, for as long as an index takes to
+    build. Some platforms cannot check, and refuse the setting.
     """
     with suppress(psycopg.Error):
         connection.execute("set client_connection_check_interval = '1s'")
 
 
 def send(connection: Connection, sql: str) -> None:
-    """Send text in one message of the simple protocol: the server cuts it into statements.
+    """Send text in one message of the simple protocol; the server splits it into statements.
 
-    Nothing in it is a placeholder, so percent signs are percent signs.
+    It has no placeholders, so percent signs are percent signs.
 
-    Raises ``ServerRefusal`` if a statement failed. Raises ``Interruption`` if Ctrl-C; the statement was
+    Raises ``ServerRefusal`` if a statement fails, ``Interruption`` after Ctrl-C, when the statement is
     cancelled.
     """
     results: list[pq.abc.PGresult] = []
@@ -137,7 +137,7 @@ def send(connection: Connection, sql: str) -> None:
     except psycopg.Error as error:
         raise ServerRefusal(error, completed) from error
     except KeyboardInterrupt:
-        # psycopg has cancelled the statement and read the answer: it may have ended before it was cancelled.
+        # psycopg has cancelled the statement and read the result: it may have completed before.
         fatal = pq.ExecStatus.FATAL_ERROR
         done = next((at for at, result in enumerate(results) if result.status == fatal), len(results))
         raise Interruption(done) from None

@@ -1,7 +1,7 @@
-"""A folder of migrations → ordered sets, one for each layer.
+"""The discovery of migrations in a folder: one ordered set for each layer.
 
 ``migrations/0001_x.sql`` belongs to no layer, ``migrations/realty/0001_x.sql`` to the layer realty. The
-number is the order; what stands in a rollback file runs from top to bottom.
+numbers are the order. A rollback file runs from top to bottom.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from plainsql.errors import MigrationError, Place
 from plainsql.migrate.errors import MigrationFolderError
 from plainsql.migrate.script import Script, checksum, place_at
 
-__all__ = ["LAYER_NAME", "Folder", "Migration", "gaps", "read_folder", "shown", "taken_numbers"]
+__all__ = ["LAYER_NAME", "Folder", "Migration", "display_path", "gaps", "read_folder", "taken_numbers"]
 
 _FILE_NAME = re.compile(
     r"(?P<number>\d{4})_(?P<what>[A-Za-z0-9][A-Za-z0-9_-]*)(?P<rollback>\.rollback)?\.sql"
@@ -29,7 +29,7 @@ _TRANSACTION_CONTROL = {"begin", "start", "commit", "end", "abort", "rollback"}
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One migration and its rollback, both read."""
+    """One migration with its rollback."""
 
     layer: str | None
     number: int
@@ -38,7 +38,7 @@ class Migration:
     path: str
     script: Script
     rollback_path: str
-    """Where the rollback file is, or would be."""
+    """The path of the rollback file, which may not exist."""
     rollback: Script | None
 
     @property
@@ -55,7 +55,7 @@ class Migration:
 
     @property
     def rollback_transactional(self) -> bool:
-        """As the rollback's own header says, or else as the migration: only that is what yoyo reads."""
+        """The value in the rollback's own header, else the migration's, which is the only one yoyo reads."""
         said = self.rollback.header.transactional if self.rollback else None
         return self.transactional if said is None else said
 
@@ -66,15 +66,15 @@ class Folder:
 
     path: str
     sets: dict[str | None, tuple[Migration, ...]]
-    """By layer, each in the order of its numbers; ``None`` holds what lies in the folder itself. In the
-    order in which they run: first ``None``, then the layers by name."""
+    """The migrations by layer, each in the order of its numbers; ``None`` holds those of the folder itself.
+    The sets are in the order in which they run: first ``None``, then the layers by name."""
 
     @property
     def migrations(self) -> tuple[Migration, ...]:
         return tuple(migration for members in self.sets.values() for migration in members)
 
     def only(self, layers: Sequence[str] | None) -> Folder:
-        """The named layers alone, in the order given; all of them for ``None``.
+        """Return the named layers only, in the order given; all of them for ``None``.
 
         Raises ``MigrationError`` if a layer has no files here.
         """
@@ -87,9 +87,9 @@ class Folder:
         return Folder(self.path, {layer: self.sets[layer] for layer in layers})
 
     def find(self, wanted: str) -> Migration:
-        """The one migration that ``0003``, ``0003_add_index`` or ``realty/0003`` means.
+        """Return the migration that ``0003``, ``0003_add_index`` or ``realty/0003`` means.
 
-        Raises ``MigrationError`` if none, or several of different layers.
+        Raises ``MigrationError`` if it means none, or several of different layers.
         """
         layer, _, rest = wanted.rpartition("/")
         found = [
@@ -109,14 +109,14 @@ class Folder:
 def read_folder(path: str | os.PathLike[str]) -> Folder:
     """Read every migration of a folder.
 
-    Raises ``MigrationError`` if there is no such folder. Raises ``MigrationFolderError`` if all that is
-    wrong with its files.
+    Raises ``MigrationError`` if there is no such folder, ``MigrationFolderError`` with all faults of its
+    files.
     """
     root = Path(path)
     if not root.is_dir():
         raise MigrationError(
-            f"{shown(root)}: no such folder",
-            hint="make one with 'plainsql migrate new <what>', or a project with 'plainsql init'",
+            f"{display_path(root)}: no such folder",
+            hint="create one with 'plainsql migrate new <what>', or a project with 'plainsql init'",
         )
     errors: list[MigrationError] = []
     sets: dict[str | None, tuple[Migration, ...]] = {}
@@ -125,11 +125,11 @@ def read_folder(path: str | os.PathLike[str]) -> Folder:
             sets[layer] = members
     if errors:
         raise MigrationFolderError(sorted(errors, key=_by_place))
-    return Folder(shown(root), sets)
+    return Folder(display_path(root), sets)
 
 
 def gaps(members: Iterable[Migration], known: Iterable[int] = ()) -> list[MigrationError]:
-    """An error for each number that is left out, unless it is among the ``known`` (applied) ones."""
+    """Return an error for each missing number, unless it is among the ``known`` (applied) ones."""
     errors = []
     for before, after in pairwise(members):
         left_out = set(range(before.number + 1, after.number)) - set(known)
@@ -145,7 +145,7 @@ def gaps(members: Iterable[Migration], known: Iterable[int] = ()) -> list[Migrat
 
 
 def taken_numbers(path: Path) -> dict[str | None, list[int]]:
-    """The numbers that each layer has used, by the names of its files alone."""
+    """Return the numbers that each layer has used, from the names of its files alone."""
     found: dict[str | None, list[int]] = {}
     for layer, files in _files_by_layer(path, []) if path.is_dir() else ():
         matches = [_FILE_NAME.fullmatch(file.name) for file in files]
@@ -153,8 +153,8 @@ def taken_numbers(path: Path) -> dict[str | None, list[int]]:
     return found
 
 
-def shown(path: Path) -> str:
-    """The path as the user knows it: relative to the working folder where it lies below."""
+def display_path(path: Path) -> str:
+    """Return the path for messages: relative to the working folder if it is below that."""
     try:
         return path.absolute().relative_to(Path.cwd()).as_posix()
     except ValueError:
@@ -169,12 +169,16 @@ def _files_by_layer(root: Path, errors: list[MigrationError]) -> Iterable[tuple[
         files, deeper = _sql_files(folder)
         for nested in deeper:
             errors.extend(
-                _wrong(shown(lost), "lies too deep to be run", "move it up, into its layer's folder")
+                _wrong(display_path(lost), "is too deep to be run", "move it up, into its layer's folder")
                 for lost in sorted(nested.rglob("*.sql"))
             )
         if files and not LAYER_NAME.fullmatch(folder.name):
             errors.append(
-                _wrong(shown(folder), "is no name of a layer", "lower-case letters, digits and _; at most 41")
+                _wrong(
+                    display_path(folder),
+                    "is no name of a layer",
+                    "lower-case letters, digits and _; at most 41",
+                )
             )
         elif files:
             yield folder.name, files
@@ -192,7 +196,7 @@ def _read_set(layer: str | None, files: list[Path], errors: list[MigrationError]
         if _FILE_NAME.fullmatch(path.name):
             scripts[path.name] = _read_script(path, errors)
         else:
-            errors.append(_wrong(shown(path), "is not named like a migration", _NAMING))
+            errors.append(_wrong(display_path(path), "is not named like a migration", _NAMING))
     members: dict[int, Migration] = {}
     for path in files:
         match = _FILE_NAME.fullmatch(path.name)
@@ -202,19 +206,21 @@ def _read_set(layer: str | None, files: list[Path], errors: list[MigrationError]
         undo = path.with_name(f"{id_}.rollback.sql")
         if match["rollback"]:
             if f"{id_}.sql" not in scripts:
-                errors.append(_wrong(shown(path), f"undoes {id_}.sql, which is not there", _NAMING))
+                errors.append(_wrong(display_path(path), f"undoes {id_}.sql, which is not there", _NAMING))
             continue
         number = int(match["number"])
         if number in members:
             other = members[number].id
             errors.append(
-                _wrong(shown(path), f"has the same number as {other}.sql", "give it the next number")
+                _wrong(display_path(path), f"has the same number as {other}.sql", "give it the next number")
             )
             continue
         script = scripts[path.name] or Script.read("")
         if scripts[path.name] and not script.statements:
-            errors.append(_wrong(shown(path), "holds no statement", "write it, or delete the file"))
-        migration = Migration(layer, number, id_, shown(path), script, shown(undo), scripts.get(undo.name))
+            errors.append(_wrong(display_path(path), "holds no statement", "write it, or delete the file"))
+        migration = Migration(
+            layer, number, id_, display_path(path), script, display_path(undo), scripts.get(undo.name)
+        )
         errors.extend(_unrunnable(migration.path, script, transactional=migration.transactional))
         if migration.rollback:
             errors.extend(
@@ -231,7 +237,7 @@ def _read_set(layer: str | None, files: list[Path], errors: list[MigrationError]
 
 
 def _read_script(path: Path, errors: list[MigrationError]) -> Script | None:
-    where, raw = shown(path), path.read_bytes()
+    where, raw = display_path(path), path.read_bytes()
     try:
         source = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -258,7 +264,7 @@ def _read_script(path: Path, errors: list[MigrationError]) -> Script | None:
 
 
 def _unrunnable(where: str, script: Script, *, transactional: bool) -> Iterable[MigrationError]:
-    """Statements that the server would refuse late, or take otherwise than the author means them."""
+    """Yield an error for each statement that the server would refuse late or misunderstand."""
     for statement in script.statements:
         words = statement.words
         if statement.text.startswith("\\"):
@@ -271,7 +277,7 @@ def _unrunnable(where: str, script: Script, *, transactional: bool) -> Iterable[
             hint = "write an insert instead"
         else:
             continue
-        # The place is looked for in the whole text: only for what is wrong.
+        # Finding the place scans the whole text, so it is done for errors only.
         yield MigrationError(message, place=place_at(where, script.source, statement.start), hint=hint)
 
 
@@ -282,7 +288,7 @@ def _ends_transaction(words: tuple[str, ...]) -> bool:
 
 
 def _depends_errors(members: Sequence[Migration]) -> Iterable[MigrationError]:
-    """``-- depends:`` never changes the order here: it is checked against the numbers."""
+    """Yield an error for each ``-- depends:`` that contradicts the numbers, which alone are the order."""
     earlier: set[str] = set()
     for migration in members:
         for wanted in migration.script.header.depends:

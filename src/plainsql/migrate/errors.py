@@ -16,7 +16,7 @@ __all__ = [
 
 
 class MigrationFolderError(MigrationError):
-    """The files of a folder cannot be run as they stand: all that is wrong, at once."""
+    """The files of a folder cannot be run; the error has all their faults."""
 
     def __init__(self, errors: Sequence[MigrationError]) -> None:
         self.errors = tuple(errors)
@@ -46,23 +46,23 @@ class MigrationFailedError(MigrationError):
         self.migration = migration
         """The migration's name, such as ``realty/0003_add_index``."""
         self.sqlstate = sqlstate
-        """``None`` where the server could not answer any more."""
+        """``None`` if the connection was lost."""
         self.done = tuple(done)
-        """Names of the migrations that this run completed before; they stay."""
+        """Names of the migrations that this run completed before; they are kept."""
 
 
 class MigrationInterrupted(KeyboardInterrupt):
-    """A run was interrupted inside of a file; its text says what is kept of the file."""
+    """A run was interrupted inside a file; the text says which part of the file is kept."""
 
     def __init__(self, report: MigrationFailedError) -> None:
         super().__init__(str(report))
         self.report = report
-        """The same as an error: the migration, the statement that was cancelled, what to do."""
+        """The same as an error, with the migration, the cancelled statement and a hint."""
 
 
 class DriftError(MigrationError):
-    """The files are not those that were applied: one was edited, or is gone."""
+    """The files are not those that were applied: one was edited, or is missing."""
 
 
 class LockedError(MigrationError):
-    """Another run holds the lock, and held it for longer than we were to wait."""
+    """Another run held the lock for longer than the given wait."""

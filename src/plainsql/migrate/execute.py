@@ -1,8 +1,8 @@
-"""One step → the server, and its record with it.
+"""The execution of one step, together with its record.
 
-A transactional file and its record are one transaction: both are there, or neither is. A file that says
-``-- transactional: false`` goes statement by statement, and what ran before a failure stays: how many
-statements that were is recorded after each of them.
+A transactional file and its record are one transaction: both are committed, or neither. A file with
+``-- transactional: false`` runs statement by statement, and the statements before a failure stay done: after
+each of them their number is recorded.
 """
 
 from __future__ import annotations
@@ -42,16 +42,15 @@ def execute(
     """Run one file and record it; report its start and, after the commit, its end.
 
     Args:
-        connection: in autocommit mode, holding the lock.
-        step: what to run.
-        ledger: of the step's layer.
-        lock_timeout: seconds, for a transactional file; 0 for ever.
-        done: names of what the run has completed so far, to be named in an error.
-        report: told what happens.
+        connection: a connection in autocommit mode that holds the lock.
+        step: the file to run.
+        ledger: the ledger of the step's layer.
+        lock_timeout: seconds, for a transactional file; 0 is no limit.
+        done: names of the migrations that the run has completed so far, for errors.
+        report: called with the progress.
 
-    Raises ``MigrationFailedError`` if the server refused a statement or the commit, or an invalid index
-    is in the way. Raises ``MigrationInterrupted`` if Ctrl-C, or a signal that is treated alike; it says
-    what is kept.
+    Raises ``MigrationFailedError`` if the server refuses a statement or the commit, or if an invalid index
+    is in the way. Raises ``MigrationInterrupted`` after Ctrl-C or a signal; it says what is kept.
     """
     began = time.monotonic()
     report(Progress("started", step.direction, step.name))
@@ -135,7 +134,7 @@ def _by_statement(connection: Connection, step: Step, ledger: Ledger, done: Sequ
         ) from refusal.cause
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, Interruption) and interrupt.completed:
-            # It ended before the cancellation reached it.
+            # It completed before the cancellation reached it.
             ran, running = ran + interrupt.completed, False
             _note_statements(connection, step, ledger, ran)
         raise explain_interruption(
@@ -149,7 +148,7 @@ def _by_statement(connection: Connection, step: Step, ledger: Ledger, done: Sequ
 
 
 def _earlier_run(step: Step, ledger: Ledger) -> Record | None:
-    """The record of a run of the same file, in the same direction, that was cut off."""
+    """Return the record of a run of the same file in the same direction that was cut off, if any."""
     record = ledger.records().get(step.migration.id)
     state = "applying" if step.direction == "apply" else "rolling back"
     return record if record is not None and record.state == state else None
@@ -166,25 +165,25 @@ def _note_begin(step: Step, ledger: Ledger, earlier: Record | None) -> None:
 
 
 def _changed_nothing(step: Step, index: int, earlier: Record | None) -> bool:
-    """Return True if a refused statement has changed nothing, in this run or in one before it."""
+    """Return True if a refused statement has changed nothing, in this run or an earlier one."""
     statements = step.script.statements
     if earlier is not None and earlier.checksum == step.migration.checksum:
         begun = earlier.statements_begun
         if begun is None or index < begun:
             return False
     words = statements[index].words if index < len(statements) else ()
-    # These commit on their way.
+    # These commit while they run.
     return not ({"call", "do"} & set(words[:1]) or "concurrently" in words)
 
 
 def _note_statements(
     connection: Connection, step: Step, ledger: Ledger, ran: int, *, going_on: bool = True
 ) -> None:
-    """Record how many statements are done, and that the next one begins if the run is going on.
+    """Record the number of statements that are done, and that the next one begins if the run goes on.
 
-    A run that is cut off later can say how far it came. Inside of a transaction of the file's own nothing is
-    done yet. A role or a setting of the file may not let us write; then less is recorded than was done, and
-    never more.
+    After a run is cut off, this says how far it came. Inside a transaction that the file has begun, nothing
+    is done yet. A role or a setting of the file may prevent the write; then less is recorded than was done,
+    and never more.
     """
     if step.direction == "apply" and connection.info.transaction_status == TransactionStatus.IDLE:
         with suppress(psycopg.Error):
@@ -194,7 +193,7 @@ def _note_statements(
 
 @contextmanager
 def _undone(connection: Connection) -> Generator[None]:
-    """Leave no transaction and no setting behind when the block fails, or is interrupted."""
+    """Roll back and reset the session if the block fails or is interrupted."""
     try:
         yield
     except BaseException:
@@ -208,7 +207,7 @@ def _undone(connection: Connection) -> Generator[None]:
 def _stopped(
     step: Step, done: Sequence[str], message: str, *, hint: str, detail: str | None = None
 ) -> MigrationFailedError:
-    """The error of a file that we stop, and not the server."""
+    """Return the error of a file that we stop, not the server."""
     kept = f"completed before it, and kept: {', '.join(done)}" if done else None
     return MigrationFailedError(
         message,
@@ -230,13 +229,13 @@ def _record(ledger: Ledger, step: Step, seconds: float) -> None:
 
 @contextmanager
 def _notices(connection: Connection, step: Step, report: OnProgress) -> Generator[None]:
-    def told(diagnostic: psycopg.errors.Diagnostic) -> None:
+    def forward(diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.severity_nonlocalized in ("WARNING", "NOTICE"):
             text = f"{diagnostic.severity_nonlocalized}: {diagnostic.message_primary}"
             report(Progress("notice", step.direction, step.name, text=text))
 
-    connection.add_notice_handler(told)
+    connection.add_notice_handler(forward)
     try:
         yield
     finally:
-        connection.remove_notice_handler(told)
+        connection.remove_notice_handler(forward)

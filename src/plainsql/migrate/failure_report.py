@@ -1,4 +1,4 @@
-"""What the server refused → which line of which file, what stays, and what to do."""
+"""The report of a failed file: the line that failed, the part that is kept, and a hint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HINTS = {
 
 _SYNTAX = "42601"
 
-# What a statement of a file meets that a run before it has done already: it is there, or it is gone.
+# Errors of a statement that an earlier run did already: the object exists, or it is gone.
 _EXISTS = {"42P04", "42P06", "42P07", "42P16", "42701", "42710", "42723", "23505"}
 _GONE = {"3D000", "3F000", "42P01", "42703", "42704", "42883"}
 
@@ -62,17 +62,18 @@ def explain(
     invalid_before: Sequence[str] = (),
     earlier: Record | None = None,
 ) -> MigrationFailedError:
-    """Say what failed, where, what of it stays, and the one thing to do.
+    """Return the error of a refused statement: its place, the part of the file that is kept, and a hint.
 
     Args:
-        refusal: what the server said.
+        refusal: the server's error.
         step: the file that was run.
         connection: the run's connection, which may be lost.
         done: names of the migrations completed before.
-        at_commit: every statement ran, and the commit failed.
-        ran: of a file outside a transaction, how many statements had run; ``None`` for a transactional file.
-        invalid_before: the invalid indexes that were there before.
-        earlier: the record of a run of this file that was cut off; what it did may be in the way.
+        at_commit: whether every statement ran and the commit failed.
+        ran: the number of statements that ran, of a file outside a transaction; ``None`` for a
+            transactional file.
+        invalid_before: the invalid indexes that existed before.
+        earlier: the record of a run of this file that was cut off, whose changes may be in the way.
     """
     diagnostic, sqlstate = refusal.cause.diag, refusal.cause.sqlstate
     failed = None
@@ -89,7 +90,7 @@ def explain(
         details.append(f"statement {number}: {failed.first_line}")
     if connection.broken and at_commit:
         message = "the connection was lost at the commit; whether it was committed is not known"
-        hint = "look with 'plainsql migrate status'"
+        hint = "see 'plainsql migrate status'"
     elif connection.broken and sqlstate is None:
         message, hint = "the connection to the server was lost", hint or "apply again"
     else:
@@ -103,11 +104,15 @@ def explain(
     if behind:
         details.append(f"it left invalid indexes: {', '.join(behind)}")
         hint = _drop(behind)
-    elif earlier is not None and failed is not None and _met_earlier(step, earlier, ran or 0, sqlstate):
+    elif (
+        earlier is not None and failed is not None and _is_from_earlier_run(step, earlier, ran or 0, sqlstate)
+    ):
         details.append(describe_earlier(step, earlier))
-        hint = _way_on(connection, step, failed)
+        hint = _hint_after_earlier_run(connection, step, failed)
     elif ran:
-        hint = hint or "make what ran fit to run again (if not exists), or undo it by hand; then run it again"
+        hint = (
+            hint or "make the statements repeatable (if not exists) or undo them by hand, then run it again"
+        )
     if done:
         details.append(f"completed before it, and kept: {', '.join(done)}")
     return MigrationFailedError(
@@ -131,22 +136,23 @@ def explain_interruption(
     running: bool = False,
     invalid_before: Sequence[str] = (),
 ) -> MigrationInterrupted:
-    """Say what is kept of a file whose run was interrupted, and what to do.
+    """Return the error of an interrupted file: the part that is kept, and a hint.
 
     Args:
         step: the file that was run.
         connection: the run's connection, which may be lost.
         done: names of the migrations completed before.
-        committed: of a transactional file, whether it is there; ``None`` if that is not known.
-        ran: of a file outside a transaction, how many statements had run; ``None`` for a transactional file.
+        committed: whether a transactional file was committed; ``None`` if that is not known.
+        ran: the number of statements that ran, of a file outside a transaction; ``None`` for a
+            transactional file.
         running: whether the statement after those was cancelled.
-        invalid_before: the invalid indexes that were there before.
+        invalid_before: the invalid indexes that existed before.
     """
     details, hint, failed = [], "run it again", None
     if ran is None:
         if committed is None:
             details.append("it was interrupted at the commit; whether it was committed is not known")
-            hint = "look with 'plainsql migrate status'"
+            hint = "see 'plainsql migrate status'"
         else:
             details.append("it was committed all the same" if committed else "nothing of this file was kept")
     else:
@@ -156,14 +162,14 @@ def explain_interruption(
         details.append(_kept(step, ran))
         if connection.broken or connection.closed:
             details.append("the server did not answer: the statement may go on there")
-            hint = "look with 'plainsql migrate status' when it has ended"
+            hint = "see 'plainsql migrate status' when it has ended"
         elif behind := [name for name in left_behind(connection) if name not in invalid_before]:
             details.append(f"it left invalid indexes: {', '.join(behind)}")
             hint = _drop(behind)
         elif ran == len(step.script.statements):
             hint = f"all of it ran: plainsql migrate mark {step.name}"
         elif ran:
-            hint = "make what ran fit to run again (if not exists), or undo it by hand; then run it again"
+            hint = "make the statements repeatable (if not exists) or undo them by hand, then run it again"
     if done:
         details.append(f"completed before it, and kept: {', '.join(done)}")
     return MigrationInterrupted(
@@ -180,7 +186,7 @@ def explain_interruption(
 
 
 def describe_earlier(step: Step, earlier: Record) -> str:
-    """Say when a run of this file was cut off, and how far it came if that is known."""
+    """Return a sentence about a run of this file that was cut off: its time, and how far it came if known."""
     script, at = step.script, f"{earlier.changed_at:%Y-%m-%d %H:%M:%S} UTC"
     what = "run" if step.direction == "apply" else "rollback"
     text = f"an earlier {what} of this file was cut off; the last that is recorded of it is from {at}"
@@ -203,16 +209,16 @@ def _counted(step: Step, earlier: Record) -> tuple[int, int] | None:
     return None if done is None or begun is None else (done, begun)
 
 
-def _met_earlier(step: Step, earlier: Record, index: int, sqlstate: str | None) -> bool:
-    """Return True if a statement may have failed over what the earlier run of its file did."""
+def _is_from_earlier_run(step: Step, earlier: Record, index: int, sqlstate: str | None) -> bool:
+    """Return True if a statement may have failed because of the changes of an earlier run of its file."""
     if sqlstate not in _EXISTS | _GONE:
         return False
     known = _counted(step, earlier)
     return known is None or index < known[1]
 
 
-def _way_on(connection: Connection, step: Step, failed: Statement) -> str:
-    """The hint where something is in the way that an earlier run may have left: both ways on."""
+def _hint_after_earlier_run(connection: Connection, step: Step, failed: Statement) -> str:
+    """Return the hint if an object of an earlier run may be in the way: both ways to continue."""
     if step.direction == "rollback":
         return f"undo the rest by hand, and say so: plainsql migrate mark --not-applied {step.name}"
     mark = f"plainsql migrate mark {step.name}"
@@ -241,16 +247,16 @@ def _drop(indexes: Sequence[str]) -> str:
 
 
 def left_behind(connection: Connection) -> list[str]:
-    """The qualified, quoted names of all invalid indexes, but those that are being built."""
+    """Return the qualified, quoted names of all invalid indexes except those that are being built."""
     with suppress(psycopg.Error):
         return [str(row[0]) for row in connection.execute(_INVALID.encode())]
     return []
 
 
 def invalid_indexes(connection: Connection, script: Script) -> Iterator[str]:
-    """The invalid indexes that a script would build beside, or take for done by ``if not exists``.
+    """Yield the invalid indexes that ``if not exists`` in a script would take for done, or build twice.
 
-    An index that the script drops first is none of them.
+    An index that the script drops first is left out.
     """
     found = [tuple(map(str, row)) for row in connection.execute(_INVALID.encode())]
     for at, statement in enumerate(script.statements):
@@ -278,8 +284,8 @@ def _statement(script: Script, index: int) -> Statement | None:
 def _failed(script: Script, refusal: ServerRefusal, ran: int | None) -> Statement | None:
     """Return the statement that the server refused.
 
-    A file that goes as a whole is parsed before any of it runs: then nothing has completed, and only the
-    position of the error tells which statement it is in.
+    The server parses a file that is sent as a whole before it runs any of it. Then no statement has
+    completed, and only the position of the error says which one it is in.
     """
     if ran is not None:
         return _statement(script, ran)
@@ -293,7 +299,7 @@ def _failed(script: Script, refusal: ServerRefusal, ran: int | None) -> Statemen
 
 
 def _number(script: Script, statement: Statement, *, total: bool = True) -> str:
-    """The number of a statement; of how many only if the script could be cut to its end."""
+    """Return the number of a statement, with the total if the whole script could be split."""
     of = f" of {len(script.statements)}" if total else ""
     return f"{script.statements.index(statement) + 1}{of}"
 
@@ -315,6 +321,6 @@ def _place(step: Step, failed: Statement | None, position: str | None, *, whole:
         return Place(step.path)
     start = failed.start if failed else 0
     if position:
-        # 1-based, in characters of what was sent: the whole file, or one statement of it.
+        # 1-based, in characters of the text that was sent: the whole file, or one statement of it.
         start = int(position) - 1 + (0 if whole else start)
     return place_at(step.path, step.script.source, start)

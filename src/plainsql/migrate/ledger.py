@@ -1,14 +1,14 @@
-"""What the database remembers: yoyo's tables, written by yoyo, and one of ours beside them.
+"""The records of migrations in the database: yoyo's tables, written by yoyo, and one table of ours.
 
-yoyo's own tools read what stands here. The migrations of a layer are in ``_yoyo_migration_<layer>``, for one
-layer's ``0001_init`` is not another's; those without a layer in ``_yoyo_migration``, yoyo's default.
-Ours, ``plainsql_migration``, adds what yoyo does not keep: the checksum, the duration, and how far a file
-that runs outside a transaction came.
+yoyo's own tools can read these records. The migrations of a layer are in ``_yoyo_migration_<layer>``, because
+two layers may both have a ``0001_init``; those without a layer are in ``_yoyo_migration``, yoyo's default.
+Our table ``plainsql_migration`` adds the checksum, the duration, and how far a file outside a transaction
+came.
 
-What differs from yoyo 9.0, and why: marks are written in the migration's own transaction, where yoyo writes
-them after the commit; no lock row is written, which a killed run would leave behind; every name is qualified,
-because a migration may change ``search_path`` or create the schema that ``"$user"`` stands for; times are the
-server's.
+The differences from yoyo 9.0 have reasons. Marks are written in the migration's own transaction; yoyo writes
+them after the commit. No lock row is written, because a killed run would leave it there. Every name is
+qualified, because a migration may change ``search_path`` or create the schema that ``"$user"`` means. Times
+are the server's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RecordState = Literal["applied", "applying", "rolling back"]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What our table holds of one migration."""
+    """The row of one migration in our table."""
 
     checksum: str
     state: RecordState
@@ -50,7 +50,7 @@ class Record:
     statements_done: int | None
     """The number of statements known to be done by a run that was cut off; ``None`` if it was not counted."""
     statements_begun: int | None
-    """The number that had begun: one more, unless the next one is known to have changed nothing."""
+    """The number of begun statements: one more, unless the next one is known to have changed nothing."""
 
     @property
     def interrupted(self) -> bool:
@@ -59,7 +59,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What yoyo's backend needs to know of a migration to mark it."""
+    """A migration as yoyo's backend needs it to write a mark."""
 
     id: str
 
@@ -119,24 +119,24 @@ class _YoyoBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has 
         return [str(row[0]) for row in found]
 
     def ensure_internal_schema_updated(self) -> None:
-        """Done by ``create_tables``, under our lock: yoyo would take its own, and look at each mark."""
+        """Do nothing: ``create_tables`` does it under our lock; yoyo would take its own lock."""
 
     def create_tables(self) -> None:
         tables = self.list_tables()
         if self.migration_table not in tables and self.log_table in tables:
-            # yoyo would take a missing table for a database without any, and create them all.
+            # If one table is missing, yoyo assumes that all are, and creates them all.
             v2.create_migration_table(self)
         elif internalmigrations.needs_upgrading(self):
             internalmigrations.upgrade(self)
 
     def get_log_data(self, migration: Any = None, operation: str = "apply") -> dict[str, object]:
         data: dict[str, object] = {
-            # yoyo makes it from the network address; ours says nothing of the machine.
+            # yoyo derives it from the network address; ours does not identify the machine.
             "id": str(uuid.uuid4()),
             "migration_id": migration.id if migration else None,
             "migration_hash": migration.hash if migration else None,
             "username": _user_name(),
-            # yoyo asks the name service for the full name, which can take seconds where there is none.
+            # yoyo resolves the full name, which can take seconds without a name service.
             "hostname": socket.gethostname()[:255],
             "operation": operation,
             "comment": f"layer {self._layer}" if self._layer else None,
@@ -146,7 +146,7 @@ class _YoyoBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has 
 
 
 class Ledger:
-    """The records of one layer in one database. Writing is for him who holds the lock."""
+    """The records of one layer in one database. Only the holder of the lock may write them."""
 
     def __init__(self, connection: Connection, schema: str, layer: str | None) -> None:
         self._connection = connection
@@ -157,7 +157,7 @@ class Ledger:
         self._table = sql.Identifier(schema, _OURS)
 
     def create_tables(self) -> None:
-        """Create what is missing; a second call finds nothing to do and takes no lock."""
+        """Create the missing tables; a second call does nothing and takes no lock."""
         self._yoyo.create_tables()
         if _OURS not in self._yoyo.list_tables():
             self._execute(
@@ -169,7 +169,8 @@ class Ledger:
             )
         elif not self._counts_statements():
             self._has_count = None
-            # A table of an earlier version. Who may write it and does not own it goes on without the count.
+            # A table of an earlier version. A role that may write it but does not own it runs without the
+            # count.
             with suppress(errors.InsufficientPrivilege):
                 self._execute(
                     "alter table {table} add column statements_done integer,"
@@ -177,7 +178,7 @@ class Ledger:
                 )
 
     def applied(self) -> dict[str, datetime]:
-        """When each marked migration was applied (UTC), by its id, the earliest first."""
+        """Return the time (UTC) at which each marked migration was applied, by its id, the earliest first."""
         if self._yoyo.migration_table not in self._yoyo.list_tables():
             return {}
         found = self._connection.execute(
@@ -190,7 +191,7 @@ class Ledger:
         if _OURS not in self._yoyo.list_tables():
             return {}
         found = self._execute(
-            # Through JSON, as a table of an earlier version has no count of statements.
+            # Through JSON, because a table of an earlier version has no count of statements.
             "select m.id, m.checksum, m.state, m.duration_ms / 1000,"
             " extract(epoch from m.changed_at)::double precision,"
             " (to_jsonb(m) ->> 'statements_done')::integer, (to_jsonb(m) ->> 'statements_begun')::integer"
@@ -202,21 +203,21 @@ class Ledger:
         }
 
     def mark(self, id_: str, checksum: str, seconds: float | None, *, by_hand: bool = False) -> None:
-        """Record that it is applied. Part of the transaction that is open, if one is."""
+        """Record that it is applied, in the open transaction if there is one."""
         mark = _Mark(id_)
         self._yoyo.log_migration(mark, "mark" if by_hand else "apply")
         self._yoyo.mark_one(mark, log=False)
         self.note(id_, checksum, "applied", seconds)
 
     def unmark(self, id_: str, *, by_hand: bool = False) -> None:
-        """Record that it is not applied. Part of the transaction that is open, if one is."""
+        """Record that it is not applied, in the open transaction if there is one."""
         mark = _Mark(id_)
         self._yoyo.log_migration(mark, "unmark" if by_hand else "rollback")
         self._yoyo.unmark_one(mark, log=False)
         self._execute("delete from {table} where layer = %(layer)s and id = %(id)s", id=id_)
 
     def note(self, id_: str, checksum: str, state: RecordState, seconds: float | None = None) -> None:
-        """Write our own record of a migration, and nothing of yoyo's."""
+        """Write our own record of a migration, but none of yoyo's."""
         self._execute(
             "insert into {table} as m (layer, id, checksum, state, duration_ms)"
             " values (%(layer)s, %(id)s, %(checksum)s, %(state)s, %(seconds)s::double precision * 1000)"
@@ -236,10 +237,10 @@ class Ledger:
         )
 
     def note_statements(self, id_: str, done: int, begun: int, *, fresh: bool = False) -> None:
-        """Record how many statements of a file are done, and how many had begun.
+        """Record the numbers of statements of a file that are done and that have begun.
 
-        What an earlier run did stays recorded, unless the file is a fresh one. Nothing is recorded if the
-        table, of an earlier version, has no place for it.
+        The numbers of an earlier run are kept if they are higher, unless the file is ``fresh``. Nothing is
+        recorded if the table, of an earlier version, has no columns for them.
         """
         if self._has_count is None:
             self._has_count = self._counts_statements()
@@ -272,10 +273,10 @@ class Ledger:
 
 
 def find_schema(connection: Connection) -> str:
-    """The schema that holds the records, or, where there are none, the one they will be made in.
+    """Return the schema of the records; if there are none, the schema that they will be created in.
 
-    The whole ``search_path`` is searched: a migration may create a schema of the user's own name, and the
-    records in public would seem gone.
+    The whole ``search_path`` is searched: a migration may create a schema of the user's own name, which
+    would hide the records in public.
 
     Raises ``MigrationError`` if no schema of the ``search_path`` exists.
     """
@@ -306,5 +307,5 @@ def find_schema(connection: Connection) -> str:
 def _user_name() -> str:
     try:
         return getpass.getuser()[:255]
-    except (ImportError, KeyError, OSError):  # a container's user that has no name
+    except (ImportError, KeyError, OSError):  # a container's user without a name
         return ""

@@ -1,8 +1,8 @@
-"""One run at a time: an advisory lock of the server's, which ends with the connection that holds it.
+"""The lock that allows one run at a time: an advisory lock, released with the connection that holds it.
 
-Taken by asking again and again, never by waiting in the server: a session that waits in
-``pg_advisory_lock`` holds a snapshot, and ``create index concurrently`` waits for every older one, so the run
-that has the lock and the run that wants it would wait for each other.
+It is polled and never waited for in the server. A session that waits in ``pg_advisory_lock`` holds a
+snapshot, and ``create index concurrently`` waits for every older snapshot: the run that holds the lock and
+the run that waits for it would deadlock.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from plainsql.migrate.pooler_check import is_behind_pooler
 __all__ = ["KEY", "held"]
 
 KEY = 0x706C_6169_6E73_716C
-"""The lock's number, "plainsql" in ASCII. It counts within one database, as all advisory locks do."""
+"""The lock's number, "plainsql" in ASCII. As all advisory locks it is of one database."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_MIN_POLL_INTERVAL_S, _MAX_POLL_INTERVAL_S = 0.05, 1.0
 
 _HOLDER = """
 select a.pid, a.application_name, a.usename, coalesce(host(a.client_addr), 'a local socket'), a.backend_start
@@ -48,22 +48,22 @@ def held(
     """Hold the lock of migrations on the connection's database.
 
     Args:
-        connection: the lock is its session's, and ends with it at the latest.
-        wait: seconds to go on asking; 0 asks once.
-        on_waiting: told once, who holds it, when the first attempt fails.
-        by_session: whether the session holds it, or a transaction that the block then is; by default, a
-            transaction if a pooler stands in between, through which no session is ours.
+        connection: the connection whose session holds the lock, and releases it at its end at the latest.
+        wait: seconds to try; 0 tries once.
+        on_waiting: called once with the holder, when the first attempt fails.
+        by_session: whether the session holds the lock, or a transaction around the block. By default a
+            transaction behind a pooler, through which no session is ours.
 
-    Raises ``LockedError`` if it was not to be had in that time; the message says who holds it.
+    Raises ``LockedError`` with the holder if the lock is not free in that time.
     """
     if by_session is None:
         by_session = not is_behind_pooler(connection)
     if not by_session:
         with connection.transaction():
-            _take(connection, "pg_try_advisory_xact_lock", wait, on_waiting)
+            _acquire(connection, "pg_try_advisory_xact_lock", wait, on_waiting)
             yield
         return
-    _take(connection, "pg_try_advisory_lock", wait, on_waiting)
+    _acquire(connection, "pg_try_advisory_lock", wait, on_waiting)
     try:
         yield
     finally:
@@ -71,13 +71,13 @@ def held(
             connection.execute("select pg_advisory_unlock(%s)", (KEY,))
 
 
-def _take(connection: Connection, function: str, wait: float, on_waiting: Callable[[str], None]) -> None:
-    deadline, pause, told = time.monotonic() + wait, _FIRST_PAUSE, False
+def _acquire(connection: Connection, function: str, wait: float, on_waiting: Callable[[str], None]) -> None:
+    deadline, pause, is_reported = time.monotonic() + wait, _MIN_POLL_INTERVAL_S, False
     while not _try_lock(connection, function):
         holder = _holder(connection)
-        if not told:
+        if not is_reported:
             on_waiting(holder)
-            told = True
+            is_reported = True
         left = deadline - time.monotonic()
         if left <= 0:
             raise LockedError(
@@ -86,7 +86,7 @@ def _take(connection: Connection, function: str, wait: float, on_waiting: Callab
                 hint="wait for it to end; or end it with select pg_terminate_backend(<pid>)",
             )
         time.sleep(min(pause, left))
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * 1.5, _MAX_POLL_INTERVAL_S)
 
 
 def _try_lock(connection: Connection, function: str) -> bool:

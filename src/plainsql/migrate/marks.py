@@ -1,4 +1,4 @@
-"""A migration recorded as applied, or as not applied, by hand: what is looked at, what is written."""
+"""``migrate mark``: the checks before a migration is recorded by hand, and the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Mark", "find_marked", "plan_mark"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One migration, and what is to be recorded of it."""
+    """One migration, and the record to write for it."""
 
     name: str
     layer: str | None
@@ -27,12 +27,12 @@ class Mark:
     applied: bool
     """True to record that it is applied, False that it is not."""
     before: MigrationStatus
-    """The record until then."""
+    """The state before."""
     checksum: str | None
-    """That of its file; ``None`` if the file is gone."""
+    """The checksum of its file; ``None`` if the file is gone."""
 
     def record(self, ledger: Ledger) -> None:
-        """Write it. Part of the transaction that is open."""
+        """Write the record, in the open transaction."""
         if not self.applied:
             ledger.unmark(self.id, by_hand=True)
         elif self.before.marked:
@@ -42,9 +42,9 @@ class Mark:
 
 
 def find_marked(files: Folder, status: Status, wanted: str) -> list[MigrationStatus]:
-    """The migration that ``0003``, ``0003_add_index`` or ``realty/0003`` means; its file may be gone.
+    """Return the migration that ``0003``, ``0003_add_index`` or ``realty/0003`` means; its file may be gone.
 
-    Raises ``MigrationError`` if none, or several of different layers.
+    Raises ``MigrationError`` if it means none, or several of different layers.
     """
     by_name = {item.name: item for item in status.migrations}
     name = wanted if wanted in by_name else files.find(wanted).name
@@ -62,8 +62,8 @@ def plan_mark(
 ) -> tuple[Mark, ...]:
     """Return the marks to record, in the order of the numbers.
 
-    Raises ``MigrationError`` if it is recorded already, its file is needed and gone, one before it is not
-    applied, or the database is found to be otherwise and ``force`` is not set.
+    Raises ``MigrationError`` if it is recorded already, if its file is needed and gone, if an earlier one is
+    not applied, or if the database contradicts it and ``force`` is not set.
     """
     known = {migration.name: migration for migration in files.migrations}
     marks = []
@@ -88,7 +88,7 @@ def plan_mark(
 def _refuse_needless(item: MigrationStatus, *, applied: bool) -> None:
     if item.state == ("applied" if applied else "pending"):
         raise MigrationError(
-            f"{item.name}: {'applied' if applied else 'not applied'} is what is recorded of it already",
+            f"{item.name}: {'applied' if applied else 'not applied'} is already recorded of it",
             hint="see 'plainsql migrate status'",
         )
 
@@ -106,7 +106,7 @@ def _refuse_earlier(migration: Migration, files: Folder, ledgers: Ledgers, marke
 
 
 def _refuse_untrue(connection: Connection, migration: Migration, *, applied: bool) -> None:
-    """Compare what the file makes with what is there, as far as its text says so."""
+    """Compare the objects that the file creates, as far as its text names them, with the database."""
     if applied:
         for index in invalid_indexes(connection, migration.script):
             raise MigrationError(
@@ -119,12 +119,12 @@ def _refuse_untrue(connection: Connection, migration: Migration, *, applied: boo
     if wrong and applied:
         raise MigrationError(
             f"{migration.name}: what it makes is not there: {', '.join(wrong)}",
-            hint="apply it with 'plainsql migrate'; or record it all the same with --force",
+            hint="apply it with 'plainsql migrate'; or record it anyway with --force",
         )
     if wrong:
         raise MigrationError(
             f"{migration.name}: what it makes is there: {', '.join(wrong)}",
-            hint="drop it first, or the next run meets it; or record it all the same with --force",
+            hint="drop it first, or the next run fails on it; or record it anyway with --force",
         )
 
 
@@ -137,7 +137,7 @@ _LOOKUPS = {
     "domain": "to_regtype",
 }
 
-# An index is named without its schema, which is that of its table.
+# The name of an index has no schema in the text: it is that of its table.
 _INDEX = """
 select exists (
   select from pg_class as c where c.relkind in ('i', 'I') and c.relname = (parse_ident(%s))[1]
@@ -152,10 +152,10 @@ def _exists(connection: Connection, kind: str, name: str) -> bool:
 
 
 def _made(script: Script) -> Iterator[tuple[str, str]]:
-    """The kind and name of what a script makes and does not take away again, as it names them.
+    """Yield the kind and name of each object that a script creates and does not drop again.
 
-    Only what its text says plainly: nothing of a script that changes the search_path or the names' schemas,
-    nothing that is made only if it is not there, or in a temporary schema.
+    Only objects that its text names plainly: none of a script that changes the search_path or the schema of
+    a name, none that is created only if it does not exist, and no temporary one.
     """
     statements = script.statements
     if any("search_path" in each.text.lower() for each in statements):
@@ -165,7 +165,7 @@ def _made(script: Script) -> Iterator[tuple[str, str]]:
         if kind != "index" and kind not in _LOOKUPS:
             continue
         bare = name.rpartition(".")[2].strip('"').lower()
-        # A statement after it that drops, renames or moves something of that name.
+        # A later statement drops, renames or moves an object of that name.
         if any(
             {"drop", "rename", "schema", "execute"} & set(later.words) and bare in later.text.lower()
             for later in statements[at + 1 :]

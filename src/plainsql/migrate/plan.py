@@ -1,4 +1,4 @@
-"""Files, records and what was asked → the steps of a run, in their order."""
+"""The plan of a run: its steps in order, from the files and the records."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 def plan_apply(
     files: Folder, ledgers: Ledgers, *, target: Migration | None, allow_edited: bool, lock_timeout: float
 ) -> list[Step]:
-    """What is pending, up to the target where there is one.
+    """Return the pending migrations, up to the target if there is one.
 
-    Raises ``DriftError`` if an applied file was edited, or is gone. Raises ``MigrationError`` if a number
-    is left out, or a rollback was cut off.
+    Raises ``DriftError`` if an applied file was edited or is gone, ``MigrationError`` if a number is missing
+    or if a rollback was cut off.
     """
     current = comparison.compare(files, ledgers)
     comparison.refuse_gaps(files, current)
@@ -53,12 +53,12 @@ def plan_apply(
 def plan_rollback(
     files: Folder, ledgers: Ledgers, *, target: Migration | None, steps: int | None, lock_timeout: float
 ) -> list[Step]:
-    """What was applied after the target, the last first; without one, the last ``steps``, or all for ``None``.
+    """Return the rollback of the migrations applied after the target, the last one first.
 
-    Migrations whose run was cut off come before all others, and count as steps: what of them is there stands
-    on what was applied before.
+    Without a target it is that of the last ``steps`` migrations, of all if ``steps`` is ``None``. Migrations
+    whose run was cut off come before all others, and count as steps: their part depends on the applied ones.
 
-    Raises ``MigrationError`` if the target is not applied, or a file that is needed is not there. Raises
+    Raises ``MigrationError`` if the target is not applied or if a needed file is missing,
     ``MigrationFolderError`` if a rollback file holds no statement.
     """
     cut_off = comparison.compare(files, ledgers).having("interrupted")
@@ -116,7 +116,7 @@ def _with_rollback(
         MigrationError(
             "holds no statement",
             place=Place(migration.rollback_path),
-            hint="write what undoes the migration; if there is nothing to undo, let it be: select 1;",
+            hint="write the statements that undo the migration, or select 1; if there is nothing to undo",
         )
         for migration in found
         if migration.rollback is not None and not migration.rollback.statements
@@ -128,7 +128,7 @@ def _with_rollback(
 def _step(migration: Migration, direction: Direction, lock_timeout: float) -> Step:
     step = Step(migration, direction, "")
     text = step.script.source.rstrip()
-    # A comment may end the file, and with it a semicolon behind it would be lost.
+    # The file may end in a comment, so the semicolon is on a line of its own.
     text += "" if text.endswith(";") or not step.script.statements else "\n;"
     if step.transactional:
         sql = f"begin;\nset local lock_timeout = {milliseconds(lock_timeout)};\n{text}\ncommit;\n"

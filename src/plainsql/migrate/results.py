@@ -1,4 +1,4 @@
-"""What migrating reports: states, steps, progress."""
+"""The results of migrations: states, steps, progress."""
 
 from __future__ import annotations
 
@@ -23,42 +23,41 @@ __all__ = [
 ]
 
 Direction = Literal["apply", "rollback"]
-"""The time for which a pooler lends a connection to a client."""
 State = Literal["applied", "pending", "edited", "missing", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
-    """One migration and what the database knows of it."""
+    """The state of one migration in a database."""
 
     name: str
-    """``realty/0003_add_index``, or ``0003_add_index`` where there is no layer."""
+    """``realty/0003_add_index``, or ``0003_add_index`` without a layer."""
     layer: str | None
     id: str
     state: State
-    """``edited``: applied, and its file changed since. ``missing``: applied, and its file is gone.
-    ``interrupted``: a run of a non-transactional file was cut off, so part of it may be there."""
+    """``edited``: applied, and its file has changed since. ``missing``: applied, and its file is gone.
+    ``interrupted``: a run of a non-transactional file was cut off, so a part of it may be applied."""
     applied_at: datetime | None = None
-    """With its time zone, UTC; ``None`` where it is not applied."""
+    """A time in UTC; ``None`` if it is not applied."""
     seconds: float | None = None
-    """How long it ran; ``None`` where it is not applied, or was applied by yoyo itself."""
+    """The duration of its run; ``None`` if it is not applied, or if yoyo itself applied it."""
     late: bool = False
-    """Pending, though one with a higher number of the same layer is applied."""
+    """True if it is pending, though one with a higher number of the same layer is applied."""
     marked: bool = False
-    """The tables of yoyo hold it: it counts as applied."""
+    """True if yoyo's tables hold it, so that it counts as applied."""
     interrupted_at: datetime | None = None
-    """With its time zone, UTC: the last that is recorded of a run that was cut off."""
+    """The time (UTC) of the last record of a run that was cut off."""
     undoing: bool = False
-    """The run that was cut off was a rollback."""
+    """True if the run that was cut off was a rollback."""
     statements_done: int | None = None
     """The number of statements that the run is known to have done; ``None`` if it is not known."""
     file_gone: bool = False
-    """The folder has no file of it any more."""
+    """True if its file is gone from the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All migrations of a folder, and those missing in it, in the order in which they run."""
+    """All migrations of a folder and those missing from it, in the order in which they run."""
 
     migrations: tuple[MigrationStatus, ...]
 
@@ -75,12 +74,12 @@ class Status:
 
     @property
     def drifted(self) -> tuple[MigrationStatus, ...]:
-        """Edited or missing: what the files say is not what was applied."""
+        """The edited and the missing ones, whose files are not those that were applied."""
         return self.having("edited", "missing")
 
     @property
     def is_current(self) -> bool:
-        """Every migration is applied, as it stands in its file."""
+        """True if every migration is applied with the content of its file."""
         return len(self.applied) == len(self.migrations)
 
 
@@ -91,7 +90,7 @@ class Step:
     migration: Migration
     direction: Direction
     sql: str
-    """As psql could run it: the file's text, with what is sent around it. Our records are not in it."""
+    """The file's text with the statements around it, as psql could run it. Our records are not in it."""
 
     @property
     def path(self) -> str:
@@ -104,7 +103,7 @@ class Step:
     @property
     def script(self) -> Script:
         script = self.migration.script if self.direction == "apply" else self.migration.rollback
-        assert script is not None  # a migration without a rollback file never becomes a step of a rollback
+        assert script is not None  # the plan of a rollback refuses a migration without a rollback file
         return script
 
     @property
@@ -115,20 +114,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run did. In a dry run ``done`` is empty, and ``planned`` is what would run."""
+    """The result of a run. In a dry run ``done`` is empty, and ``planned`` has the steps that would run."""
 
     direction: Direction
     planned: tuple[Step, ...]
     """In the order of execution."""
     done: tuple[str, ...]
-    """Names, in the order in which they were committed."""
+    """The names of the migrations, in the order in which they were committed."""
     seconds: float
-    """From the moment the lock was held."""
+    """The duration since the lock was acquired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One thing that happened during a run."""
+    """One event of a run."""
 
     stage: Literal["waiting", "started", "notice", "done", "failed"]
     """``done`` is reported after the commit, never before."""
@@ -136,14 +135,14 @@ class Progress:
     name: str = ""
     """The migration; empty while waiting for the lock."""
     seconds: float = 0.0
-    """With ``done`` and ``failed``: how long it took."""
+    """With ``done`` and ``failed``, the duration."""
     text: str = ""
-    """With ``waiting``: who holds the lock. With ``notice``: what the server said."""
+    """With ``waiting``, the holder of the lock; with ``notice``, the server's message."""
 
 
 OnProgress = Callable[[Progress], None]
 
 
 def milliseconds(seconds: float) -> str:
-    """A duration as the value of a setting."""
+    """Return a duration as the value of a setting."""
     return f"'{round(seconds * 1000)}ms'"

@@ -1,4 +1,4 @@
-"""Apply, roll back, look: connect, take the lock, plan under it, then one file after the other."""
+"""The public functions. Each connects, acquires the lock, plans under it, and runs file after file."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ ConfirmMarks = Callable[[Sequence[Mark]], bool]
 
 
 def status(url: str, folder: str | os.PathLike[str], *, layers: Sequence[str] | None = None) -> Status:
-    """Say of each migration whether it is applied. Changes nothing, takes no lock.
+    """Return the state of each migration. Changes nothing and takes no lock.
 
     Args:
         url: a libpq URL or connection string; the role needs to read the records only.
-        folder: where the ``.sql`` files are, with or without a folder for each layer.
+        folder: the folder of the ``.sql`` files, with or without a folder for each layer.
         layers: only these; all for ``None``.
 
-    Raises ``ConnectError`` if no connection. Raises ``MigrationError`` if the folder cannot be read.
+    Raises ``ConnectError`` without a connection, ``MigrationError`` if the folder cannot be read.
     """
     check("migrate.status", url=url, folder=folder, layers=layers)
     files = read_folder(folder).only(layers)
@@ -57,27 +57,27 @@ def apply(
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
-    """Apply what is pending, in the order of the numbers, one layer after the other.
+    """Apply the pending migrations, in the order of their numbers, one layer after the other.
 
     Args:
-        url: a libpq URL or connection string. Through a pooler in transaction mode it is refused: the lock
-            that keeps runs apart belongs to a session.
-        folder: where the ``.sql`` files are, with or without a folder for each layer.
-        to: stop after this one: ``0003``, ``0003_add_index`` or ``realty/0003``; other layers are left alone.
+        url: a libpq URL or connection string. A pooler in transaction mode is refused: the lock that keeps
+            runs apart belongs to a session.
+        folder: the folder of the ``.sql`` files, with or without a folder for each layer.
+        to: stop after this one: ``0003``, ``0003_add_index`` or ``realty/0003``. Other layers do not run.
         layers: only these, in the order given; all for ``None``.
         dry_run: only plan. ``Run.planned`` holds the SQL.
-        allow_edited: go on though applied files were edited or are gone.
-        lock_timeout: seconds that a statement of a transactional file waits for a lock; 0 for ever.
-            Files outside a transaction wait for ever: a short limit would leave an invalid index behind.
+        allow_edited: continue although applied files were edited or are gone.
+        lock_timeout: seconds that a statement of a transactional file waits for a lock; 0 is no limit.
+            Files outside a transaction have no limit: a short one would leave an invalid index.
         wait: seconds to wait for another run to end.
-        pooler: ``session`` if a pooler that lends its connections for a session stands before the server; by
-            default each is refused, as it cannot be asked.
-        on_progress: told of each start and, after its commit, of each end.
+        pooler: ``session`` if a pooler in session mode is in front of the server. By default every pooler is
+            refused, because it cannot be queried for its mode.
+        on_progress: called with the start of each file and, after its commit, with its end.
 
-    Raises ``ConnectError`` if no connection, or a pooler is in the way. Raises ``MigrationFailedError``
-    if a statement failed; what was completed before stays, and is named. Raises ``DriftError`` if an
-    applied file was edited, or is gone. Raises ``LockedError`` if another run did not end in time. Raises
-    ``MigrationError`` if the folder cannot be read, or ``to`` names nothing in it.
+    Raises ``ConnectError`` without a connection, or if a pooler is in between. Raises
+    ``MigrationFailedError`` if a statement fails; migrations completed before are kept, and the error names
+    them. Raises ``DriftError`` if an applied file was edited or is gone, ``LockedError`` if another run does
+    not end in time, ``MigrationError`` if the folder cannot be read or has no migration ``to``.
     """
     check(
         "migrate.apply",
@@ -128,24 +128,25 @@ def rollback(
 ) -> Run:
     """Undo applied migrations by their rollback files, the one that was applied last first.
 
-    Migrations whose run was cut off come before those, as part of them may be there.
+    Migrations whose run was cut off come before those, because a part of them may be applied.
 
     Args:
         url: as for ``apply``.
         folder: as for ``apply``.
-        to: undo what was applied after this one, in its layer; it stays applied itself. Wins over ``steps``.
-        steps: how many to undo.
-        all: undo all of them. Wins over ``to``.
+        to: undo the migrations of its layer that were applied after this one, which stays applied. Overrides
+            ``steps``.
+        steps: the number of migrations to undo.
+        all: undo all of them. Overrides ``to``.
         layers: only these; all for ``None``.
         dry_run: only plan. ``Run.planned`` holds the SQL.
-        confirm: asked once, with the plan, while the lock is held; nothing is done unless it says yes.
+        confirm: called once with the plan, under the lock; unless it returns True, nothing is done.
         lock_timeout: as for ``apply``.
         wait: as for ``apply``.
         pooler: as for ``apply``.
         on_progress: as for ``apply``.
 
-    Raises ``ConnectError`` if as for ``apply``, and so MigrationFailedError and LockedError. Raises
-    ``MigrationError`` if one of them has no rollback file, or no file at all; nothing was done.
+    Raises ``ConnectError``, ``MigrationFailedError`` and ``LockedError`` as ``apply`` does, and
+    ``MigrationError`` if one of them has no rollback file, or no file at all; nothing is done then.
     """
     check(
         "migrate.rollback",
@@ -197,25 +198,25 @@ def mark(
     pooler: Pooler | None = None,
     on_progress: OnProgress | None = None,
 ) -> tuple[Mark, ...]:
-    """Record that a migration is applied as its file stands, or that it is not; run nothing of it.
+    """Record that a migration is applied with the content of its file, or that it is not; run nothing.
 
     Args:
         url: as for ``apply``.
         folder: as for ``apply``.
-        name: ``0003``, ``0003_add_index`` or ``realty/0003``. One whose file is gone by its whole name.
+        name: ``0003``, ``0003_add_index`` or ``realty/0003``; the full name if the file is gone.
         applied: whether to record that it is applied, or that it is not.
         layers: as for ``apply``.
-        dry_run: only look.
-        force: record it though the database is found to be otherwise.
-        confirm: asked once, while the lock is held; nothing is recorded unless it says yes.
+        dry_run: only check.
+        force: record it although the database contradicts it.
+        confirm: called once with the marks, under the lock; unless it returns True, nothing is recorded.
         wait: as for ``apply``.
         pooler: as for ``apply``.
-        on_progress: told who holds the lock, if it must be waited for.
+        on_progress: called with the holder of the lock, if another run holds it.
 
-    Returns what was recorded, or in a dry run would be; empty if ``confirm`` said no.
+    Returns the recorded marks, in a dry run those that would be recorded; empty if ``confirm`` returns False.
 
-    Raises ``ConnectError`` if as for ``apply``, and so LockedError. Raises ``MigrationError`` if it is so
-    already, or the database is found to be otherwise.
+    Raises ``ConnectError`` and ``LockedError`` as ``apply`` does, and ``MigrationError`` if it is recorded
+    already, or if the database contradicts it.
     """
     check(
         "migrate.mark",
@@ -276,11 +277,11 @@ def _run(
             connection, wait=wait, on_waiting=_on_waiting(direction, on_progress), by_session=True
         ):
             started, done = time.monotonic(), list[str]()
-            # Read under the lock: what another run did in the meantime is not to be done again.
+            # Read under the lock, so that the work of another run meanwhile is not done again.
             ledgers = _ledgers(connection, files)
             steps = plan(ledgers)
             if not steps:
-                # A standby, or a role that may not write: a deployment with nothing new needs neither.
+                # A standby, or a role that may not write, is enough for a deployment with nothing new.
                 with suppress(errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction):
                     _prepare(files, ledgers)
                 return Run(direction, (), (), time.monotonic() - started)
@@ -311,7 +312,7 @@ def _refuse_read_only(connection: Connection) -> None:
     row = connection.execute("select pg_is_in_recovery()").fetchone()
     if row is not None and row[0]:
         raise MigrationError(
-            "this server is a standby, which takes no writes; nothing was run",
+            "this server is a standby, which accepts no writes; nothing was run",
             hint="connect to the primary: target_session_attrs=read-write finds it among several hosts",
         )
     raise MigrationError(
@@ -322,17 +323,17 @@ def _refuse_read_only(connection: Connection) -> None:
 
 
 def _ignore(progress: Progress) -> None:
-    """Nobody asked to be told."""
+    """Ignore the progress: the default ``OnProgress``."""
 
 
 def _prepare(files: Folder, ledgers: Ledgers) -> None:
     for ledger in ledgers.values():
         ledger.create_tables()
-    _adopt(files, ledgers)
+    _record_checksums(files, ledgers)
 
 
-def _adopt(files: Folder, ledgers: Ledgers) -> None:
-    """Take down the checksum of what yoyo itself applied, so that later edits are noticed."""
+def _record_checksums(files: Folder, ledgers: Ledgers) -> None:
+    """Record the checksums of migrations that yoyo itself applied, so that later edits are noticed."""
     for layer, members in files.sets.items():
         applied, records = ledgers[layer].applied(), ledgers[layer].records()
         for migration in members:

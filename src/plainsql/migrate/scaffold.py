@@ -1,4 +1,4 @@
-"""Write the two files of a new migration."""
+"""``migrate new``: the two files of a new migration."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _DOWN = """\
 
 
 def new(folder: str | os.PathLike[str], what: str, *, layer: str | None = None) -> tuple[Path, Path]:
-    """Create ``NNNN_<what>.sql`` and its rollback file, with the next number, for their author to fill in.
+    """Create ``NNNN_<what>.sql`` and its rollback file, with the next number and without statements.
 
-    ``what`` says it in a few words: "add phone to leads". The folder is made where it does not exist.
-    Returns both paths, the migration's first.
+    ``what`` describes the change in a few words: "add phone to leads". A missing folder is created. Returns
+    both paths, the migration's first.
 
-    Raises ``MigrationError`` if no letter in ``what``, or the folder has layers and none is named.
+    Raises ``MigrationError`` if ``what`` has no letter, or if the folder has layers and none is named.
     """
     check("migrate.new", folder=folder, what=what, layer=layer)
     root = Path(folder)
-    # By name alone: one that is still to be written does not keep the next from being made.
+    # Only file names are read: a migration without statements does not prevent the next one.
     taken = taken_numbers(root)
     if layer is None and taken and None not in taken:
         layers = ", ".join(str(name) for name in taken)
@@ -49,7 +49,7 @@ def new(folder: str | os.PathLike[str], what: str, *, layer: str | None = None) 
         raise MigrationError(f"expected a few words that name the migration, got {what!r}")
     if layer is not None and not LAYER_NAME.fullmatch(layer):
         raise MigrationError(
-            f"{layer!r} is no name of a layer", hint="lower-case letters, digits and _; at most 41"
+            f"{layer!r} is not a name of a layer", hint="lower-case letters, digits and _; at most 41"
         )
     number = max(taken.get(layer, ()), default=0) + 1
     target = root / layer if layer else root

@@ -1,6 +1,6 @@
-"""A database's schema as stable text, read from the catalogues: no binary is needed, and no two runs differ.
+"""The schema of a database as stable text, read from the catalogs without any program of PostgreSQL.
 
-It is made to be compared, so as to hold that up, down and up again leaves the same schema. It cannot be run.
+It is made for comparisons: up, down and up again must leave the same schema. It cannot be run.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ _OURS = (
 
 
 def dump(url: str) -> str:
-    """Describe every object of a database, one block for each, ordered by kind and name.
+    """Return the text of every object of a database, one block for each, ordered by kind and name.
 
-    Left out are PostgreSQL's own objects, those that extensions brought, the tables in which migrations are
-    recorded, data, and where sequences stand. Column order counts; dropped columns do not.
+    It leaves out PostgreSQL's own objects, those of extensions, the records of migrations, data, and the
+    state of sequences. Column order counts; dropped columns do not.
 
     Args:
-        url: a libpq URL or connection string. Owners and grants are part of the text, so compare as one role.
+        url: a libpq URL or connection string. Owners and grants are part of the text, so compare texts of
+            one role.
 
-    Raises ``ConnectError`` if no connection.
+    Raises ``ConnectError`` without a connection.
     """
     blocks: list[str] = []
     with connected(url) as connection, connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        # Nothing but pg_catalog in the path: every other name comes out qualified.
+        # Only pg_catalog is in the path, so that all other names are qualified.
         connection.execute("set local search_path = pg_catalog")
         connection.execute("set local datestyle = 'ISO, YMD'")
-        folder = files("plainsql.migrate") / "catalogue"
+        folder = files("plainsql.migrate") / "catalog"
         for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
             found = connection.execute(file.read_text(encoding="utf-8").encode()).fetchall()
             for name, definition in sorted((str(row[0]), str(row[1] or "")) for row in found):

@@ -1,8 +1,8 @@
-"""The text of one migration: its header, its statements and where each of them stands.
+"""The text of one migration: its header, its statements and their positions.
 
-PostgreSQL reads the files, not this module. A transactional file goes to the server in one piece; it is
-cut into statements only to say which of them failed, and to send those of a non-transactional file one by
-one, as the server then demands.
+PostgreSQL reads the files, not this module. A transactional file is sent in one piece. It is split into
+statements only to name the one that failed, and to send those of a non-transactional file one by one, as the
+server requires.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Statement:
     """One statement of a script."""
 
     text: str
-    """From its first token to its last, without the semicolon."""
+    """The text from its first token to its last, without the semicolon."""
     start: int
     """0-based offset of its first character in the source."""
     words: tuple[str, ...]
@@ -53,9 +53,10 @@ class Statement:
 
     @property
     def made(self) -> tuple[str, str] | None:
-        """The kind and the name, as written, of what ``create`` makes; ``None`` if the text does not say so.
+        """The kind and the name, as written, of the object that ``create`` creates.
 
-        Nothing that is made only if it is not there, nothing temporary, and only what has a name of its own.
+        ``None`` if the statement creates none, creates it only if it does not exist, if the object is
+        temporary, or if it has no name of its own.
         """
         tokens = [
             (kind, text)
@@ -89,22 +90,22 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the comments before the first statement say."""
+    """The directives in the comments before the first statement."""
 
     transactional: bool | None = None
-    """``None``: nothing said."""
+    """``None`` without a directive."""
     depends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A migration's source, cut into statements."""
+    """A migration's source, split into statements."""
 
     source: str
     statements: tuple[Statement, ...]
     header: Header
     problems: tuple[tuple[int, str], ...]
-    """Offset and message of each directive that cannot mean what its author thinks."""
+    """The offset and the message of each directive that has no effect or a wrong value."""
 
     @classmethod
     def read(cls, source: str) -> Script:
@@ -148,7 +149,7 @@ def _tokens(source: str) -> Iterator[tuple[str, int, str]]:
 
 
 def _end_of_comment(source: str, at: int) -> int:
-    """Where a block comment ends whose opening stands before ``at``: PostgreSQL's comments nest."""
+    """Return the end of a block comment that opens before ``at``: PostgreSQL's comments nest."""
     depth = 1
     while depth:
         edge = _COMMENT_EDGE.search(source, at)
@@ -160,10 +161,10 @@ def _end_of_comment(source: str, at: int) -> int:
 
 
 def _depth_change(kind: str, text: str, words: list[str], depth: int) -> int:
-    """How a token changes the depth at which a semicolon no longer ends the statement.
+    """Return the change of depth that a token makes: inside any depth a semicolon ends no statement.
 
-    Two things hold semicolons: parentheses (the actions of ``create rule``) and the body of a function
-    that is written ``begin atomic … end``, in which ``case … end`` may stand.
+    Two constructs hold semicolons: parentheses (the actions of ``create rule``) and the body of a function
+    ``begin atomic … end``, which may contain ``case … end``.
     """
     if kind == "sign":
         return {"(": 1, ")": -1}.get(text, 0)
@@ -183,7 +184,7 @@ def _header(directives: list[tuple[int, str, str]], first: int) -> tuple[Header,
     problems: list[tuple[int, str]] = []
     for at, key, value in directives:
         if at > first:
-            problems.append((at, f"'{key}:' stands after the first statement, where it has no effect"))
+            problems.append((at, f"'{key}:' is after the first statement, and has no effect there"))
         elif key == "depends":
             depends.extend(value.split())
         elif value.lower() in ("true", "false"):
@@ -194,7 +195,7 @@ def _header(directives: list[tuple[int, str, str]], first: int) -> tuple[Header,
 
 
 def place_at(path: str, source: str, offset: int) -> Place:
-    """The place of the character at a 0-based offset."""
+    """Return the place of the character at a 0-based offset."""
     ends = (source.count(end, 0, offset) for end in ("\n", "\r"))
     line = 1 + sum(ends) - source.count("\r\n", 0, offset)
     start = 1 + max(source.rfind("\n", 0, offset), source.rfind("\r", 0, offset))
@@ -203,5 +204,5 @@ def place_at(path: str, source: str, offset: int) -> Place:
 
 
 def checksum(source: str) -> str:
-    """SHA-256 of the text in hexadecimal; the same whatever line ends a checkout gave it."""
+    """Return the SHA-256 of the text in hexadecimal, which is the same for all kinds of line ends."""
     return hashlib.sha256(_LINE_END.sub("\n", source).encode()).hexdigest()

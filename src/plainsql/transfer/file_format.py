@@ -67,7 +67,7 @@ class Sequence(msgspec.Struct, frozen=True):
     last: str
     """A bigint."""
     called: bool
-    """Whether ``last`` was returned already, so that the next value follows it."""
+    """True if ``last`` was returned already, so that the next value follows it."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ class Replaced:
     """The qualified name, quoted if PostgreSQL would."""
     rows: int
     exact: bool
-    """Whether ``rows`` is counted; a large table is estimated."""
+    """True if ``rows`` is counted; a large table is estimated."""
 
 
 OnReplace = Callable[[Sequence[Replaced]], None]

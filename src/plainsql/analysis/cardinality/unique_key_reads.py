@@ -1,8 +1,9 @@
 """Reads that find at most one row by a unique key, whatever the values of their parameters.
 
 Such a read may run as one statement for many calls. The planner then sees no values, but it plans an equality
-with a unique key in the same way for all values. Anything else that depends on a value (an order, a limit, a
-filter with an estimate) would get another plan, and with an approximate index other rows.
+with a unique key in the same way for all values. Anything else that depends
+on a value (an order, a limit, a filter with an estimate) would get another plan. With an approximate index
+it would get other rows.
 
 A query that is not understood is not a read by key.
 """
@@ -26,7 +27,7 @@ from plainsql.analysis.tree.query_tree import (
 
 __all__ = ["reads_by_key"]
 
-_REFUSED = (
+_REFUSED_CLAUSES = (
     "sortClause",
     "limitCount",
     "limitOffset",
@@ -50,7 +51,7 @@ def reads_by_key(cardinality: Cardinality, scope: Scope) -> bool:
     query = scope.query
     if query.command != Command.SELECT or query.is_aggregated or query.returned_sets():
         return False
-    if any(query.node.fields.get(clause) for clause in _REFUSED):
+    if any(query.node.fields.get(clause) for clause in _REFUSED_CLAUSES):
         return False
     entries = from_entries(query)
     if not entries or any(entry.kind is not EntryKind.RELATION for entry in entries):
@@ -81,7 +82,7 @@ def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
             for equality in equalities
             if equality.variable[0] == entry.index
             and (equality.only_for is None or entry.index in equality.only_for)
-            and _is_a_key_to(cardinality, entry, equality.other)
+            and _is_known_before(cardinality, entry, equality.other)
         ]
         for key, _ in cardinality.keys(entry, scope):
             compared = [
@@ -98,7 +99,7 @@ def _equalities_with_keys(cardinality: Cardinality, scope: Scope) -> set[int]:
     return found
 
 
-def _is_a_key_to(cardinality: Cardinality, entry: RangeTableEntry, value: Node) -> bool:
+def _is_known_before(cardinality: Cardinality, entry: RangeTableEntry, value: Node) -> bool:
     """Return whether a value is known before the row is found with which it is compared."""
     return is_repeatable(cardinality.catalog, value) and not any(
         part.kind == "VAR" and part.number("varno") == entry.index for part in expression_children(value)

@@ -31,18 +31,18 @@ _ESCAPED = re.compile(r"[uUeE]&?['\"]")
 _IN_PARTS = re.compile(r"'(?=[^']*[\n\r])(?:\s|--[^\n\r]*+)+'")
 
 # Rows of (name, definition, names in the definition). An extension's objects are covered by its version.
-_OWN = """
+_USERS_ALONE = """
 {alias}.oid >= {first} and not exists (
   select 1 from pg_catalog.pg_depend as e
   where e.classid = 'pg_catalog.{catalog}'::regclass and e.objid = {alias}.oid and e.deptype = 'e'
 )"""
 
 
-def _own(alias: str, catalog: str) -> str:
-    return _OWN.format(alias=alias, catalog=catalog, first=FIRST_USER_OID)
+def _users_alone(alias: str, catalog: str) -> str:
+    return _USERS_ALONE.format(alias=alias, catalog=catalog, first=FIRST_USER_OID)
 
 
-def _computed(table: str) -> str:
+def _plan_sql(table: str) -> str:
     """Return a query for what a plan of a statement on a table computes beforehand, or may compare with."""
     return f"""
 select string_agg(one.definition, E'\\n' order by one.definition)
@@ -87,8 +87,8 @@ cross join lateral (
   -- check of a key computes on the other table is part of both.
   select
     string_agg(concat_ws(' ', k.conname, pg_get_constraintdef(k.oid), k.convalidated, k.connoinherit,
-      ({_computed("k.confrelid")})), E'\\n' order by k.conname) as definition,
-    string_agg(case k.contype when 'f' then ({_computed("k.confrelid")}) else pg_get_constraintdef(k.oid) end,
+      ({_plan_sql("k.confrelid")})), E'\\n' order by k.conname) as definition,
+    string_agg(case k.contype when 'f' then ({_plan_sql("k.confrelid")}) else pg_get_constraintdef(k.oid) end,
       E'\\n') as reach
   from pg_catalog.pg_constraint as k
   where k.conrelid = c.oid
@@ -96,9 +96,9 @@ cross join lateral (
 cross join lateral (
   select
     string_agg(concat_ws(' ', k.conname, k.conrelid::regclass, pg_get_constraintdef(k.oid), k.convalidated,
-      ({_computed("k.conrelid")})), E'\\n' order by k.conrelid::regclass::text, k.conname) as definition,
+      ({_plan_sql("k.conrelid")})), E'\\n' order by k.conrelid::regclass::text, k.conname) as definition,
     string_agg(concat_ws(' ', case when k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')
-      then k.conrelid::regclass end, ({_computed("k.conrelid")})), ' ') as reach
+      then k.conrelid::regclass end, ({_plan_sql("k.conrelid")})), ' ') as reach
   from pg_catalog.pg_constraint as k
   where k.confrelid = c.oid and k.contype = 'f'
 ) as incoming
@@ -126,7 +126,7 @@ cross join lateral (
     select pg_get_partkeydef(c.oid)
   ) as one(definition)
 ) as reached
-where c.relkind in ('r', 'v', 'm', 'f', 'p', 'S') and {_own("c", "pg_class")}
+where c.relkind in ('r', 'v', 'm', 'f', 'p', 'S') and {_users_alone("c", "pg_class")}
 """
 
 _FUNCTIONS = f"""
@@ -143,7 +143,7 @@ cross join lateral (
     else pg_get_functiondef(p.oid) end,
     p.proowner::regrole, p.proacl::text, obj_description(p.oid, 'pg_proc')) as definition
 ) as made
-where {_own("p", "pg_proc")}
+where {_users_alone("p", "pg_proc")}
 """
 
 _TYPES = f"""
@@ -165,11 +165,11 @@ cross join lateral (
       order by a.attnum) from pg_catalog.pg_attribute as a
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)) as definition
 ) as made
-where coalesce(c.relkind, 'c') = 'c' and {_own("t", "pg_type")}
+where coalesce(c.relkind, 'c') = 'c' and {_users_alone("t", "pg_type")}
 """
 
 # Objects that are used without being named. Rows of (definition, the function that it calls).
-_UNNAMED = f"""
+_UNNAMED_OBJECTS = f"""
 select concat_ws(' ', 'version', current_setting('server_version'), current_setting('server_encoding'),
   current_user), null
 union all
@@ -188,35 +188,35 @@ union all
 select concat_ws(' ', 'operator', o.oid::regoperator, o.oprcode::regprocedure, o.oprresult::regtype,
   o.oprcom::regoperator, o.oprnegate::regoperator, o.oprcanmerge, o.oprcanhash, o.oprrest, o.oprjoin),
   (select p.proname from pg_catalog.pg_proc as p where p.oid = o.oprcode)
-from pg_catalog.pg_operator as o where {_own("o", "pg_operator")}
+from pg_catalog.pg_operator as o where {_users_alone("o", "pg_operator")}
 union all
 select concat_ws(' ', 'cast', k.castsource::regtype, k.casttarget::regtype, k.castfunc::regprocedure,
   k.castcontext, k.castmethod), (select p.proname from pg_catalog.pg_proc as p where p.oid = k.castfunc)
-from pg_catalog.pg_cast as k where {_own("k", "pg_cast")}
+from pg_catalog.pg_cast as k where {_users_alone("k", "pg_cast")}
 union all
 select concat_ws(' ', pg_describe_object('pg_catalog.pg_opclass'::regclass, o.oid, 0), o.opcdefault,
   o.opcintype::regtype, pg_describe_object('pg_catalog.pg_opfamily'::regclass, o.opcfamily, 0)), null
-from pg_catalog.pg_opclass as o where {_own("o", "pg_opclass")}
+from pg_catalog.pg_opclass as o where {_users_alone("o", "pg_opclass")}
 union all
 select concat_ws(' ', pg_describe_object('pg_catalog.pg_amop'::regclass, o.oid, 0), o.amopopr::regoperator),
   null
-from pg_catalog.pg_amop as o where {_own("o", "pg_amop")}
+from pg_catalog.pg_amop as o where {_users_alone("o", "pg_amop")}
 union all
 select concat_ws(' ', pg_describe_object('pg_catalog.pg_amproc'::regclass, o.oid, 0),
   o.amproc::regprocedure), (select p.proname from pg_catalog.pg_proc as p where p.oid = o.amproc)
-from pg_catalog.pg_amproc as o where {_own("o", "pg_amproc")}
+from pg_catalog.pg_amproc as o where {_users_alone("o", "pg_amproc")}
 union all
 select concat_ws(' ', 'collation', o.oid::regcollation, o.collprovider, o.collisdeterministic, o.collcollate,
   o.collctype), null
-from pg_catalog.pg_collation as o where {_own("o", "pg_collation")}
+from pg_catalog.pg_collation as o where {_users_alone("o", "pg_collation")}
 union all
 select concat_ws(' ', 'language', o.lanname, o.lanpltrusted), null from pg_catalog.pg_language as o
 union all
 select concat_ws(' ', 'text search', o.oid::regconfig, o.cfgparser::text), null
-from pg_catalog.pg_ts_config as o where {_own("o", "pg_ts_config")}
+from pg_catalog.pg_ts_config as o where {_users_alone("o", "pg_ts_config")}
 union all
 select concat_ws(' ', 'text search', o.oid::regdictionary, o.dictinitoption), null
-from pg_catalog.pg_ts_dict as o where {_own("o", "pg_ts_dict")}
+from pg_catalog.pg_ts_dict as o where {_users_alone("o", "pg_ts_dict")}
 union all
 select concat_ws(' ', 'server', o.srvname, o.srvtype, o.srvversion, o.srvoptions::text), null
 from pg_catalog.pg_foreign_server as o
@@ -240,7 +240,7 @@ class Definitions:
         # depends on the objects of that name and on the path itself; both are in the digest.
         _set_path(connection, "")
         try:
-            unnamed = connection.execute(_UNNAMED.encode()).fetchall()
+            unnamed = connection.execute(_UNNAMED_OBJECTS.encode()).fetchall()
             named = [
                 row
                 for query in (_RELATIONS, _FUNCTIONS, _TYPES)
@@ -267,11 +267,11 @@ class Definitions:
     def digest_for(self, texts: Iterable[str]) -> str:
         """Return a digest that changes with every definition on which the analysis of these texts depends."""
         digest = hashlib.blake2b(self._unnamed, digest_size=16)
-        for own in sorted(self._objects[number][0] for number in self._reached(texts)):
+        for own in sorted(self._objects[number][0] for number in self._reachable(texts)):
             digest.update(own)
         return digest.hexdigest()
 
-    def _reached(self, texts: Iterable[str]) -> Iterable[int]:
+    def _reachable(self, texts: Iterable[str]) -> Iterable[int]:
         words = _words(texts)
         if words is None or self._always is None:
             return range(len(self._objects))

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 __all__ = ["annotated_tables"]
 
-_DECLARATION: Final = re.compile(r"plainsql:(.*)")
+_ANNOTATION: Final = re.compile(r"plainsql:(.*)")
 _CLAUSE: Final = re.compile(r"(reads|writes) +(.+)")
 _NAME: Final = re.compile(r"(?:(\w+)\.)?(\w+)")
 
@@ -27,7 +27,7 @@ def annotated_tables(comment: str, verb: Literal["reads", "writes"]) -> frozense
     """
     found: set[tuple[str, str]] = set()
     said = False
-    for line in _DECLARATION.findall(comment):
+    for line in _ANNOTATION.findall(comment):
         for text in line.strip().rstrip(".").split(";"):
             clause = _CLAUSE.fullmatch(text.strip())
             if clause is None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from plainsql.analysis.catalog.definitions import FIRST_USER_OID
 from plainsql.analysis.catalog.routines import Function, Routines
 from plainsql.analysis.catalog.safe_functions import only_computes
 from plainsql.analysis.nodes import Node, NodeTextError, read_tree
@@ -25,9 +26,6 @@ __all__ = [
     "load_implicit_functions",
     "operators_of_node",
 ]
-
-_USERS = 16384
-"""The first oid that is not one of the server's own."""
 
 _AGGREGATES = """
 select a.aggfnoid::oid, f.oid
@@ -50,7 +48,7 @@ cross join lateral (values (a.aggtranstype), (a.aggmtranstype)) as s (type)
 where a.aggfnoid::oid >= 16384 and s.type >= 16384
 """
 
-_FAMILIES = """
+_FAMILY_FUNCTIONS = """
 select p.amprocfamily, p.amproc::oid from pg_catalog.pg_amproc as p where p.amproc::oid >= 16384
 union
 select a.amopfamily, o.oprcode::oid
@@ -110,7 +108,7 @@ select t.oid, t.typdefaultbin::text from pg_catalog.pg_type as t where t.typdefa
 """
 
 # The types that other types are made of: arrays, domains, ranges, rows.
-_PARTS = """
+_TYPE_PARTS = """
 select t.oid, t.typbasetype from pg_catalog.pg_type as t where t.typbasetype <> 0
 union all
 select t.oid, t.typelem from pg_catalog.pg_type as t where t.typelem <> 0
@@ -125,7 +123,7 @@ inner join pg_catalog.pg_attribute as a on a.attrelid = c.oid
 where c.reltype <> 0 and c.oid >= 16384 and a.attnum > 0 and not a.attisdropped
 """
 
-_ARGUMENTS = """
+_ARGUMENT_DEFAULTS = """
 select p.oid, p.pronargs, p.proargdefaults::text
 from pg_catalog.pg_proc as p
 where p.oid >= 16384 and p.proargdefaults is not null
@@ -139,7 +137,7 @@ cross join lateral unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]) || p.
 where p.oid >= 16384 and s.type = any(%s)
 """
 
-_INDEXES = """
+_INDEX_EXPRESSIONS = """
 select i.indrelid, coalesce(i.indexprs::text, ''), coalesce(i.indpred::text, ''),
   array(
     select c.opcfamily from unnest(i.indclass::oid[]) as u (oid)
@@ -162,7 +160,7 @@ from pg_catalog.pg_partitioned_table as p
 """
 
 # The planner also reads these of any table in a statement, in addition to those of indexes and partitions.
-_PLANNED = """
+_PLANNED_EXPRESSIONS = """
 select k.conrelid, k.conbin::text
 from pg_catalog.pg_constraint as k
 where k.contype = 'c' and k.conrelid >= 16384
@@ -170,10 +168,10 @@ union all
 select s.stxrelid, s.stxexprs::text from pg_catalog.pg_statistic_ext as s where s.stxexprs is not null
 """
 
-_USERS_CALL = re.compile(r":(?:funcid|opfuncid|opno) [1-9]\d{4}")
+_USER_FUNCTION_CALL = re.compile(r":(?:funcid|opfuncid|opno) [1-9]\d{4}")
 """A call of a function or an operator that is not the server's own, in its node format."""
 
-_CONDITIONS = """
+_TRIGGER_CONDITIONS = """
 select t.tgrelid, t.tgname, t.tgqual::text
 from pg_catalog.pg_trigger as t
 where t.tgqual is not null and not t.tgisinternal
@@ -211,7 +209,7 @@ class ImplicitFunctions:
 
     aggregates: dict[int, set[int]] = field(default_factory=dict)
     """The support functions of each aggregate."""
-    states: dict[int, set[int]] = field(default_factory=dict)
+    state_types: dict[int, set[int]] = field(default_factory=dict)
     """The types of each aggregate's state."""
     operators: dict[int, set[int]] = field(default_factory=dict)
     """For each operator, the functions of its families and mates, which a plan may use in its place."""
@@ -226,7 +224,7 @@ class ImplicitFunctions:
     planned: dict[int, set[str]] = field(default_factory=dict)
     """For each table, its expressions with users' functions: the planner simplifies them for each statement.
     """
-    behind: set[int] = field(default_factory=set)
+    operator_functions: set[int] = field(default_factory=set)
     """The functions behind operators and casts that do more than compute."""
 
 
@@ -249,9 +247,9 @@ def load_implicit_functions(connection: Connection[Any], routines: Routines) -> 
         if counts(oid):
             found.aggregates.setdefault(aggregate, set()).add(oid)
     for aggregate, type_ in rows(_AGGREGATE_STATES):
-        found.states.setdefault(aggregate, set()).add(type_)
+        found.state_types.setdefault(aggregate, set()).add(type_)
     families: dict[int, set[int]] = {}
-    for family, oid in rows(_FAMILIES):
+    for family, oid in rows(_FAMILY_FUNCTIONS):
         if counts(oid):
             families.setdefault(family, set()).add(oid)
     if families:
@@ -263,34 +261,41 @@ def load_implicit_functions(connection: Connection[Any], routines: Routines) -> 
         # The planner turns `not (a = b)` into `a <> b`, and swaps sides.
         for mate in (operator.commutator, operator.negator):
             known = routines.operators.get(mate)
-            if mate >= _USERS and mate != operator.oid and known is not None and counts(known.function):
+            if (
+                mate >= FIRST_USER_OID
+                and mate != operator.oid
+                and known is not None
+                and counts(known.function)
+            ):
                 found.operators.setdefault(operator.oid, set()).add(known.function)
     for type_, oid in rows(_TYPE_FUNCTIONS):
         if counts(oid):
             found.types.setdefault(type_, TypeFunctions()).functions.add(oid)
     for type_, text in rows(_DOMAIN_CHECKS):
-        if _is_more_than_plain(text, routines):
+        if _calls_more_than_builtins(text, routines):
             found.types.setdefault(type_, TypeFunctions()).checks.add(text)
     if found.types:
-        _spread(found.types, rows(_PARTS))
+        _add_parts(found.types, rows(_TYPE_PARTS))
         for function, type_ in rows(_SIGNATURES, list(found.types)):
             found.signatures.setdefault(function, set()).add(type_)
     for type_, text in rows(_TYPE_DEFAULTS):
         found.defaults[type_] = text
-    for function, count, text in rows(_ARGUMENTS):
+    for function, count, text in rows(_ARGUMENT_DEFAULTS):
         found.arguments[function] = (count, text)
-    for table, expressions, condition, classes in rows(_INDEXES, list(families)):
+    for table, expressions, condition, classes in rows(_INDEX_EXPRESSIONS, list(families)):
         of = found.tables.setdefault(table, TableFunctions())
         of.expressions += [text for text in (expressions, condition) if text]
         of.functions |= set[int]().union(*(families.get(family, ()) for family in classes))
     stored = [(table, text) for table, of in found.tables.items() for text in of.expressions]
-    for table, text in [*stored, *rows(_PLANNED)]:
-        if _USERS_CALL.search(text):
+    for table, text in [*stored, *rows(_PLANNED_EXPRESSIONS)]:
+        if _USER_FUNCTION_CALL.search(text):
             found.planned.setdefault(table, set()).add(text)
-    for table, trigger, text in rows(_CONDITIONS):
+    for table, trigger, text in rows(_TRIGGER_CONDITIONS):
         found.tables.setdefault(table, TableFunctions()).conditions[trigger] = text
-    behind = {operator.function for operator in routines.operators.values()} | set(routines.casts.values())
-    found.behind = {oid for oid in behind if oid >= _USERS and counts(oid)}
+    operator_functions = {operator.function for operator in routines.operators.values()} | set(
+        routines.casts.values()
+    )
+    found.operator_functions = {oid for oid in operator_functions if oid >= FIRST_USER_OID and counts(oid)}
     return found
 
 
@@ -304,7 +309,7 @@ def operators_of_node(node: Node) -> Iterable[int]:
     yield from node.numbers("opnos")
 
 
-def _is_more_than_plain(text: str, routines: Routines) -> bool:
+def _calls_more_than_builtins(text: str, routines: Routines) -> bool:
     """Return whether an expression contains anything but the server's own computing."""
     try:
         tree = read_tree(text)
@@ -312,10 +317,10 @@ def _is_more_than_plain(text: str, routines: Routines) -> bool:
         return True
     if not isinstance(tree, Node):
         return True
-    return any(_is_unplain(node, routines) for node in tree.walk())
+    return any(_node_calls_more(node, routines) for node in tree.walk())
 
 
-def _is_unplain(node: Node, routines: Routines) -> bool:
+def _node_calls_more(node: Node, routines: Routines) -> bool:
     if node.kind in ("COERCETODOMAIN", "COERCEVIAIO", "SUBLINK", "SQLVALUEFUNCTION"):
         return True
     names = ("funcid", "opfuncid", "aggfnoid", "winfnoid")
@@ -328,7 +333,7 @@ def _is_unplain(node: Node, routines: Routines) -> bool:
     return any(function is None or not only_computes(function) for function in functions)
 
 
-def _spread(types: dict[int, TypeFunctions], parts: list[tuple[int, int]]) -> None:
+def _add_parts(types: dict[int, TypeFunctions], parts: list[tuple[int, int]]) -> None:
     """Add the functions and checks of each part to the types that are made of it."""
     wholes: dict[int, list[int]] = {}
     for whole, part in parts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from plainsql.analysis.catalog.routines import Function
 from plainsql.analysis.nodes import Node
 
-__all__ = ["hides_tables", "leaves_nothing", "only_computes", "only_reads", "runs_sql"]
+__all__ = ["hides_tables", "leaves_no_state", "only_computes", "only_reads", "runs_sql"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -17,7 +17,7 @@ def _names(text: str) -> frozenset[str]:
 
 
 # They read a clock, a source of randomness or the server's own figures.
-_READS = _names(
+_HARMLESS_READS = _names(
     """
     random random_normal gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday array_sample
     array_shuffle pg_sleep pg_sleep_for pg_sleep_until pg_relation_size pg_table_size pg_indexes_size
@@ -31,7 +31,7 @@ _READS = _names(
 
 # They write, and leave nothing in the session. `nextval` and `setval` leave what `currval` reads; reading
 # that is not safe.
-_WRITES = _names(
+_HARMLESS_WRITES = _names(
     """
     nextval setval pg_notify pg_advisory_xact_lock pg_advisory_xact_lock_shared
     pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared
@@ -40,7 +40,7 @@ _WRITES = _names(
 
 # For each known extension, its volatile functions that are harmless. A function of an extension that is not
 # listed here may do anything, whatever its label.
-_EXTENSIONS = {
+_HARMLESS_IN_EXTENSIONS = {
     "pgcrypto": _names(
         """
         gen_random_bytes gen_random_uuid gen_salt pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt
@@ -97,7 +97,7 @@ def runs_sql(function: Function) -> bool:
         )
     if not function.extension:
         return False
-    known = function.extension in _EXTENSIONS
+    known = function.extension in _HARMLESS_IN_EXTENSIONS
     return not known or function.name in _EXTENSIONS_RUNNING_SQL.get(function.extension, ())
 
 
@@ -115,18 +115,18 @@ def only_reads(function: Function) -> bool:
     if function.volatility != "volatile":
         return True
     if function.is_builtin:
-        return function.name in _READS or function.name.startswith(("pg_stat_get_", "pg_show_"))
-    return function.name in _EXTENSIONS.get(function.extension, ())
+        return function.name in _HARMLESS_READS or function.name.startswith(("pg_stat_get_", "pg_show_"))
+    return function.name in _HARMLESS_IN_EXTENSIONS.get(function.extension, ())
 
 
-def leaves_nothing(function: Function, call: Node | None = None) -> bool:
+def leaves_no_state(function: Function, call: Node | None = None) -> bool:
     """Return whether a call leaves nothing in the session.
 
     It must not read either what an earlier call left there.
     """
     if function.is_builtin and function.name == "set_config":
         return call is not None and _is_transaction_local(call)
-    if function.is_builtin and function.name in _WRITES:
+    if function.is_builtin and function.name in _HARMLESS_WRITES:
         return True
     return only_reads(function)
 

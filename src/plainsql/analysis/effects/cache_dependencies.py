@@ -2,8 +2,9 @@
 
 A table counts as a whole unless all its uses are bound. One of several bound columns of a use is enough, and
 the one that identifies the fewest rows is taken. Only columns by which rows are looked up count: those of
-keys and foreign keys, and the first of each index. So the result depends on the schema alone: a new cached
-read changes no other query's generated code, and fits the writes of a package that does not know about it.
+keys and foreign keys, and the first of each index. So the result depends on the schema
+alone. A new cached read changes no other query's generated code, and fits the writes of a package that does
+not know about it.
 """
 
 from __future__ import annotations
@@ -20,41 +21,41 @@ from plainsql.statements.model import CachePolicy
 
 __all__ = ["cached_read", "changes_of", "changes_of_variants", "dependencies_of"]
 
-_PARTITIONS = ("integer", "text", "uuid", "oid")
+_PARTITION_CLASSES = ("integer", "text", "uuid", "oid")
 """The classes of types whose values Python writes in one way only, or nearly: not times, which have zones."""
 
 
 def dependencies_of(catalog: Catalog, effects: Effects) -> tuple[Dependency, ...]:
     """Return the rows that a statement's result depends on, table by table."""
-    return _united(_dependency(catalog, use) for use in effects.reads)
+    return _union(_dependency(catalog, use) for use in effects.reads)
 
 
 def changes_of(catalog: Catalog, effects: Effects) -> tuple[Change, ...]:
     """Return the rows that a statement may change, by table; ``EVERYTHING`` if a write is hidden."""
     if effects.hidden_writes:
         return EVERYTHING
-    return _merged(Change(str(use), _known(catalog, use)) for use in effects.writes)
+    return _merge_changes(Change(str(use), _known_values(catalog, use)) for use in effects.writes)
 
 
 def changes_of_variants(variants: Sequence[Analysis]) -> tuple[Change, ...]:
     """Return the rows that a statement may change in any of its variants."""
-    return _merged(change for variant in variants for change in variant.changes)
+    return _merge_changes(change for variant in variants for change in variant.changes)
 
 
 def cached_read(policy: CachePolicy, variants: Sequence[Analysis]) -> CachedRead:
     """Return how a statement is cached, in all its variants."""
     return CachedRead(
         policy.ttl,
-        _united(dependency for variant in variants for dependency in variant.dependencies),
+        _union(dependency for variant in variants for dependency in variant.dependencies),
         local=policy.local,
         stale=policy.stale,
         negative=policy.negative,
-        scoped=any(variant.row_security or _may_ask_for_tenant(variant) for variant in variants),
+        scoped=any(variant.row_security or _may_read_tenant_setting(variant) for variant in variants),
         settings=tuple(sorted({name for variant in variants for name in variant.settings_read} - {"*"})),
     )
 
 
-def _may_ask_for_tenant(analysis: Analysis) -> bool:
+def _may_read_tenant_setting(analysis: Analysis) -> bool:
     """Return whether the statement reads a setting that may be a tenant's.
 
     Such settings have a dot in their name; the server's own have none.
@@ -62,7 +63,7 @@ def _may_ask_for_tenant(analysis: Analysis) -> bool:
     return any(name == "*" or "." in name for name in analysis.settings_read)
 
 
-def _united(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
+def _union(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
     found = set(dependencies)
     whole = {dependency.table for dependency in found if dependency.column is None}
     return tuple(
@@ -89,10 +90,10 @@ def _dependency(catalog: Catalog, use: TableUse) -> Dependency:
 def _is_partition(catalog: Catalog, relation: Relation | None, name: str) -> bool:
     columns = relation.columns.values() if relation is not None else ()
     kinds = (exact_class(catalog, column.type) for column in columns if column.name == name)
-    return any(kind in _PARTITIONS or kind.startswith("enum ") for kind in kinds)
+    return any(kind in _PARTITION_CLASSES or kind.startswith("enum ") for kind in kinds)
 
 
-def _known(catalog: Catalog, use: TableUse) -> tuple[Known, ...]:
+def _known_values(catalog: Catalog, use: TableUse) -> tuple[Known, ...]:
     relation = catalog.relation_named(use.schema, use.table)
     if relation is None:
         return ()
@@ -115,7 +116,7 @@ def _known(catalog: Catalog, use: TableUse) -> tuple[Known, ...]:
     )
 
 
-def _merged(changes: Iterable[Change]) -> tuple[Change, ...]:
+def _merge_changes(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Return one change for each table: for the columns that all of its changes know, the values that any
     knows.
     """

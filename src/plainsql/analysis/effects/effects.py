@@ -10,7 +10,7 @@ from plainsql.analysis.nodes import Node
 
 __all__ = ["Effects", "Evaluated"]
 
-_ORDER: dict[Volatility, int] = {"immutable": 0, "stable": 1, "volatile": 2}
+_VOLATILITY_ORDER: dict[Volatility, int] = {"immutable": 0, "stable": 1, "volatile": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Effects:
 
     def at_least(self, volatility: Volatility) -> None:
         """Record something that has this volatility."""
-        if _ORDER[volatility] > _ORDER[self.volatility]:
+        if _VOLATILITY_ORDER[volatility] > _VOLATILITY_ORDER[self.volatility]:
             self.volatility = volatility
 
     def may_change(self, because: str) -> None:

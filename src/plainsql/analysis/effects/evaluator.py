@@ -15,12 +15,12 @@ from plainsql.analysis.catalog.implicit_functions import operators_of_node
 from plainsql.analysis.catalog.policies import setting_name
 from plainsql.analysis.catalog.relations import Relation
 from plainsql.analysis.catalog.routines import Function
-from plainsql.analysis.catalog.safe_functions import hides_tables, leaves_nothing, only_reads
+from plainsql.analysis.catalog.safe_functions import hides_tables, leaves_no_state, only_reads
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.effects.effects import Effects, Evaluated
-from plainsql.analysis.effects.node_kinds import is_known, makes_values, types_met
+from plainsql.analysis.effects.node_kinds import is_known, makes_values, types_in
 from plainsql.analysis.nodes import Node, NodeTextError, read_tree
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Command
 
 __all__ = ["Evaluator"]
@@ -30,13 +30,13 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_TIMES = (1082, 1114, 1184, 1266)
+_TIME_TYPE_OIDS = (1082, 1114, 1184, 1266)
 """``date``, ``timestamp`` with and without time zone, ``timetz``."""
 _SEQUENCES = ("nextval", "setval", "currval", "lastval")
-_RANGE_TABLE_KINDS = 10
+_RTE_KIND_COUNT = 10
 """``RTEKind`` counts from 0 to ``RTE_GROUP``."""
 # They take the name of a type as text, and read a value of that type.
-_INPUT_BY_NAME = ("pg_input_is_valid", "pg_input_error_info")
+_READ_TYPE_BY_NAME = ("pg_input_is_valid", "pg_input_error_info")
 # They show all settings, or one whose name is not a constant.
 _SHOW_SETTINGS = ("pg_show_all_settings",)
 _CLOCK_WORDS = _names(
@@ -127,7 +127,7 @@ class Evaluator:
 
     def operators(self, via: str) -> None:
         """Follow all operators and casts: a body in PL/pgSQL may use any of them."""
-        for oid in self._implicit.behind:
+        for oid in self._implicit.operator_functions:
             self._call(oid, None, via)
         for oid in set[int]().union(*self._implicit.operators.values()):
             function = self._catalog.function(oid)
@@ -152,7 +152,7 @@ class Evaluator:
             case "SQLVALUEFUNCTION":
                 effects.at_least("stable")
                 effects.evaluated.append(Evaluated(node, None, via))
-            case "CONST" if not via and node.number("consttype") in _TIMES:
+            case "CONST" if not via and node.number("consttype") in _TIME_TYPE_OIDS:
                 # Made from text when the statement was parsed: from 'today', perhaps.
                 effects.evaluated.append(Evaluated(node, None, via))
             case "TABLESAMPLECLAUSE":
@@ -205,7 +205,7 @@ class Evaluator:
                 self._effects.may_do_anything("an unknown operator")
             else:
                 self._call(operator.function, node, via)
-            self._mates(oid, via)
+            self._operator_mates(oid, via)
         if node.kind == "FUNCEXPR" and (given := implicit.arguments.get(node.number("funcid"))) is not None:
             count, defaults = given
             if len(node.items("args")) < count:
@@ -214,23 +214,23 @@ class Evaluator:
             if node.kind == "FUNCEXPR" and self._takes_any_type(node):
                 # It may make a value of an argument's type, and return whether it could.
                 for argument in node.nodes("args"):
-                    for type_ in types_met(argument) & implicit.types.keys():
+                    for type_ in types_in(argument) & implicit.types.keys():
                         self._type(type_, via, made=True)
             made = makes_values(node)
-            for type_ in types_met(node) & implicit.types.keys():
+            for type_ in types_in(node) & implicit.types.keys():
                 self._type(type_, via, made=made)
 
     def _takes_any_type(self, call: Node) -> bool:
         function = self._catalog.function(call.number("funcid"))
         return function is None or "any" in function.arguments
 
-    def _mates(self, operator: int, via: str) -> None:
+    def _operator_mates(self, operator: int, via: str) -> None:
         """Follow the functions that a plan may use in the place of an operator."""
         for function in self._implicit.operators.get(operator, ()):
             self._call(function, None, via)
 
     def _entry(self, node: Node, via: str, *, hidden: bool) -> None:
-        if not 0 <= node.number("rtekind", -1) < _RANGE_TABLE_KINDS:
+        if not 0 <= node.number("rtekind", -1) < _RTE_KIND_COUNT:
             self._effects.may_do_anything("a kind of range table entry that is not known")
         if not hidden or not node.number("relid"):
             return
@@ -275,7 +275,7 @@ class Evaluator:
             self._functions.add(oid)
             for support in self._implicit.aggregates[oid]:
                 self._call(support, None, via)
-        for made in (self._implicit.states, self._implicit.signatures):
+        for made in (self._implicit.state_types, self._implicit.signatures):
             for type_ in made.get(oid, ()):
                 self._type(type_, via, made=True)
         effects.at_least(function.volatility)
@@ -284,7 +284,7 @@ class Evaluator:
         self._note(function, node, via)
         if not only_reads(function):
             effects.may_change(f"{function} may write")
-        if not leaves_nothing(function, node):
+        if not leaves_no_state(function, node):
             reads_session = function.is_builtin and function.name in _SEQUENCES
             effects.may_leave_state(
                 f"{function} reads what an earlier call left"
@@ -310,7 +310,7 @@ class Evaluator:
             self._effects.settings_read.add(setting_name(node).lower() or "*")
         elif function.name in _SHOW_SETTINGS:
             self._effects.settings_read.add("*")
-        elif function.name in _INPUT_BY_NAME and self._implicit.types:
+        elif function.name in _READ_TYPE_BY_NAME and self._implicit.types:
             self._effects.may_do_anything(f"{function} reads a value of a type that is named by text")
 
     def _body(self, function: Function) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plainsql.analysis.nodes import Node
 
-__all__ = ["is_known", "makes_values", "types_met"]
+__all__ = ["is_known", "makes_values", "types_in"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -29,7 +29,7 @@ _KNOWN = _names(
 )
 
 # They pass on an existing value: the checks of its domain have already run.
-_HANDS_ON = _names(
+_PASS_VALUES_ON = _names(
     """
     VAR FIELDSELECT RELABELTYPE CASEEXPR CASETESTEXPR COALESCEEXPR MINMAXEXPR NULLIFEXPR
     SUBSCRIPTINGREF COMMONTABLEEXPR RANGETBLENTRY SETOPERATIONSTMT ARRAYEXPR COERCETODOMAINVALUE
@@ -43,7 +43,7 @@ def is_known(node: Node) -> bool:
     return node.kind in _KNOWN
 
 
-def types_met(node: Node) -> set[int]:
+def types_in(node: Node) -> set[int]:
     """Return the types in any field of a node that holds types."""
     found: set[int] = set()
     for name, value in node.fields.items():
@@ -58,4 +58,4 @@ def types_met(node: Node) -> set[int]:
 
 def makes_values(node: Node) -> bool:
     """Return whether a node may make new values of the types in its fields."""
-    return node.kind not in _HANDS_ON
+    return node.kind not in _PASS_VALUES_ON

@@ -24,7 +24,7 @@ __all__ = ["ParameterBindings", "exact_class"]
 _Variable = tuple[int, int, int]
 """A query's id, range table index, column."""
 
-_EXACT = {
+_EXACT_CLASSES = {
     "bool": "bool",
     "int2": "integer",
     "int4": "integer",
@@ -48,7 +48,7 @@ def exact_class(catalog: Catalog, oid: int) -> str:
         return ""
     if row.typtype == "e":
         return f"enum {base}"
-    return _EXACT.get(row.name, "") if row.schema == "pg_catalog" else ""
+    return _EXACT_CLASSES.get(row.name, "") if row.schema == "pg_catalog" else ""
 
 
 class ParameterBindings:
@@ -69,7 +69,7 @@ class ParameterBindings:
                 for equality in equalities.get(site.scope.query.id, ()):
                     self._equate(equality, site.scope)
                 if site.reader is not None and site.entry is not None:
-                    self._pass(site)
+                    self._pass_between_queries(site)
 
     def of(self, scope: Scope, index: int) -> dict[int, set[int]]:
         """Return each bound column of one relation of a query, with its parameters."""
@@ -112,7 +112,7 @@ class ParameterBindings:
                 return
         self._add((scope.query.id, *equality.variable), self.value(other, scope, type_))
 
-    def _pass(self, site: QuerySite) -> None:
+    def _pass_between_queries(self, site: QuerySite) -> None:
         """Pass bindings between a query's output and the variable by which the outer query reads it, both
         ways.
         """

@@ -24,13 +24,13 @@ def returned_columns(catalog: Catalog, top: Scope, scope: Scope, relation: Relat
         return {}
     sides: dict[int, dict[int, int]] = {}
     default = _OLD if query.command == Command.DELETE else _NEW
-    for position, output in _handed_on(top, scope).items():
+    for position, output in _passed_outputs(top, scope).items():
         node = query.outputs[position].node("expr")
         variable = plain_variable(node, scope) if node is not None else None
         if node is not None and variable is not None and variable[0] == query.result_relation:
             side = strip_relabel(node).number("varreturningtype") or default
             sides.setdefault(variable[1], {}).setdefault(side, output)
-    changed = _changed(catalog, query, relation)
+    changed = _changed_columns(catalog, query, relation)
     found: dict[int, set[int]] = {}
     for column, outputs in sides.items():
         if changed is None or column in changed:
@@ -41,7 +41,7 @@ def returned_columns(catalog: Catalog, top: Scope, scope: Scope, relation: Relat
     return found
 
 
-def _changed(catalog: Catalog, query: QueryTree, relation: Relation) -> set[int] | None:
+def _changed_columns(catalog: Catalog, query: QueryTree, relation: Relation) -> set[int] | None:
     """Return the columns whose values before and after may differ; ``None`` for any column.
 
     An inserted or deleted row has only one side.
@@ -60,7 +60,7 @@ def _changed(catalog: Catalog, query: QueryTree, relation: Relation) -> set[int]
     return assigned | triggered | {c.number for c in relation.columns.values() if c.generated}
 
 
-def _handed_on(top: Scope, scope: Scope) -> dict[int, int]:
+def _passed_outputs(top: Scope, scope: Scope) -> dict[int, int]:
     """Map each output of ``scope`` to the same output of ``top``, if no row is left out."""
     query = top.query
     names = [output.text("resname") or "" for output in query.outputs]
@@ -69,7 +69,7 @@ def _handed_on(top: Scope, scope: Scope) -> dict[int, int]:
     if query is scope.query:
         return {position: position for position in range(len(names)) if plain[position]}
     found: dict[int, int] = {}
-    item = _whole_item(query)
+    item = _single_source(query)
     entry = query.entry(item)
     if entry is None or entry.node.number("ctelevelsup") or entry.kind is not EntryKind.CTE:
         return found
@@ -83,7 +83,7 @@ def _handed_on(top: Scope, scope: Scope) -> dict[int, int]:
     return found
 
 
-def _whole_item(query: QueryTree) -> int:
+def _single_source(query: QueryTree) -> int:
     """Return the one item that a query selects from, with a row for each of its rows; 0 if that is not so."""
     node = query.node
     leaves_out = (

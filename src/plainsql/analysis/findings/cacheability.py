@@ -1,7 +1,7 @@
 """The cacheability of a result: it may depend only on rows whose writes plainsql sees.
 
 A cached read is stale once a row that it depends on is written. But the time, random values and the session
-change without a write; foreign tables and the server's catalogs have external writes; and the reads of a
+change without a write. Foreign tables and the server's catalogs have external writes. The reads of a
 function are hidden. The server's stable functions of the clock and of the session are refused. Its other
 stable functions (formatting, time zones, text search) depend on settings that are the same on all of
 plainsql's connections.
@@ -20,7 +20,7 @@ from plainsql.analysis.model import Finding
 
 __all__ = ["caching_findings"]
 
-_CLOCK = frozenset(
+_CLOCK_FUNCTIONS = frozenset(
     [
         *("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday"),
         *("pg_postmaster_start_time", "pg_conf_load_time"),
@@ -34,7 +34,7 @@ _CLOCK = frozenset(
     ]
 )
 # Settings, the role and the search path are not here: they are part of the key of a cached result.
-_SESSION = frozenset(
+_SESSION_FUNCTIONS = frozenset(
     [
         *("current_query", "pg_backend_pid", "inet_client_addr", "inet_client_port", "inet_server_addr"),
         *("inet_server_port", "pg_current_xact_id", "txid_current", "pg_current_xact_id_if_assigned"),
@@ -52,18 +52,18 @@ _SESSION = frozenset(
 _LAST_CLOCK_VALUE = 8
 
 # The texts that date and time types accept for a moment that moves.
-_RELATIVE = re.compile(r"[^']{0,40}'\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+_RELATIVE_TIME = re.compile(r"[^']{0,40}'\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
 _TIME_HINT = "give the time as a parameter, cut to what the answer needs: a day, an hour"
 _SESSION_HINT = "give it as a parameter, or do not cache the query"
-_CHANCE_HINT = "give it as a parameter, or do not cache the query"
+_RANDOM_HINT = "give it as a parameter, or do not cache the query"
 
 
 def caching_findings(catalog: Catalog, effects: Effects, positions: TextPositions) -> Iterator[Finding]:
     """Yield the findings that count if results are cached."""
     # Expressions that a write evaluates, defaults and checks, are no part of a result that could be stored.
     for each in () if effects.writes else effects.evaluated:
-        for because, hint in _unsteady(each, positions):
+        for because, hint in _reasons(each, positions):
             position = positions.of(each.node) if each.node is not None and not each.via else 0
             inside = f", in {each.via}" if each.via and not each.via.startswith("view ") else ""
             yield Finding("cache-unsteady", f"{because}{inside}", position, hint)
@@ -93,27 +93,27 @@ def caching_findings(catalog: Catalog, effects: Effects, positions: TextPosition
         )
 
 
-def _unsteady(evaluated: Evaluated, positions: TextPositions) -> Iterator[tuple[str, str]]:
+def _reasons(evaluated: Evaluated, positions: TextPositions) -> Iterator[tuple[str, str]]:
     """Yield why a value differs for the same rows, parameters and settings, each with a hint."""
     node, function = evaluated.node, evaluated.function
     if function is None:
         if node is None or (node.kind == "SQLVALUEFUNCTION" and node.number("op") <= _LAST_CLOCK_VALUE):
             yield "the result depends on the time", _TIME_HINT
         elif node.kind == "CONST":
-            if _RELATIVE.match(positions.written(node)):
+            if _RELATIVE_TIME.match(positions.text_from(node)):
                 yield "the result depends on the time at which the statement was prepared", _TIME_HINT
         elif node.kind == "TABLESAMPLECLAUSE" and node.node("repeatable") is None:
-            yield "the result depends on chance (tablesample)", _CHANCE_HINT
+            yield "the result depends on chance (tablesample)", _RANDOM_HINT
         return
     alone = function.name == "age" and "," not in function.arguments
-    if function.is_builtin and (function.name in _CLOCK or alone):
+    if function.is_builtin and (function.name in _CLOCK_FUNCTIONS or alone):
         yield f"the result depends on the time: {function.name}()", _TIME_HINT
     elif function.is_builtin and (function.name.startswith("pg_stat_get_") or function.name == "mxid_age"):
         yield f"the result depends on the server's counters: {function.name}()", _SESSION_HINT
-    elif function.is_builtin and function.name in _SESSION:
+    elif function.is_builtin and function.name in _SESSION_FUNCTIONS:
         yield f"the result depends on the session: {function.name}()", _SESSION_HINT
     elif function.volatility == "volatile" and node is not None and node.kind != "TABLESAMPLECLAUSE":
-        yield f"the result differs from call to call: {function} is volatile", _CHANCE_HINT
+        yield f"the result differs from call to call: {function} is volatile", _RANDOM_HINT
 
 
 def _relations(catalog: Catalog, effects: Effects) -> list[Relation]:

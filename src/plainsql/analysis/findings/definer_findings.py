@@ -175,27 +175,31 @@ def definer_findings(connection: Any) -> list[SchemaFinding]:
     creators = {schema: creators or [] for schema, creators in connection.execute(_CREATORS)}
     found: list[SchemaFinding] = []
     for schema, function, body, kind, signature, owner, path, is_open in definers:
-        said = f"{kind} {signature} is security definer"
+        subject_message = f"{kind} {signature} is security definer"
         place = (schema, function, body)
-        found += _of_path(said, f"{kind} {signature}", path, creators, owner, place)
+        found += _path_findings(subject_message, f"{kind} {signature}", path, creators, owner, place)
         if is_open:
             found.append(
                 SchemaFinding(
                     "definer-trigger",
-                    f"{said}, and any role may make it the trigger of a table of its own",
+                    f"{subject_message}, and any role may make it the trigger of a table of its own",
                     "it is then given rows that never were in the tables it is meant for",
                     f"in a new migration: revoke all on {kind} {signature} from public",
                     *place,
                 )
             )
     for schema, function, body, signature, owner, table, path in cascaded:
-        said = f"function {signature} is a trigger of {table}, which a foreign key changes as its owner"
-        found += _of_path(said, f"function {signature}", path, creators, owner, (schema, function, body))
+        subject_message = (
+            f"function {signature} is a trigger of {table}, which a foreign key changes as its owner"
+        )
+        found += _path_findings(
+            subject_message, f"function {signature}", path, creators, owner, (schema, function, body)
+        )
     return found
 
 
-def _of_path(
-    said: str,
+def _path_findings(
+    subject_message: str,
     subject: str,
     path: str | None,
     creators: Mapping[str, Sequence[str]],
@@ -206,12 +210,12 @@ def _of_path(
     if not reasons:
         return
     worse = "its caller can run code of its own with the owner's rights"
-    mended = ", ".join(_mended(path, creators, owner))
+    repaired = ", ".join(_repaired_path(path, creators, owner))
     yield SchemaFinding(
         "definer-search-path",
-        f"{said}, and {reasons[0]}",
+        f"{subject_message}, and {reasons[0]}",
         "; ".join([*reasons[1:], worse]),
-        f"in a new migration: alter {subject} set search_path = {mended}",
+        f"in a new migration: alter {subject} set search_path = {repaired}",
         *place,
     )
 
@@ -233,21 +237,23 @@ def _reasons(path: str | None, creators: Mapping[str, Sequence[str]], owner: str
             yield "its search_path names $user, and there is no such schema: other roles may create it"
         elif name not in creators:
             yield f'its search_path names "{name}", and there is no such schema: other roles may create it'
-        elif others := _others(creators[name], owner):
+        elif others := _other_creators(creators[name], owner):
             yield f"its search_path names {name}, in which {' and '.join(others)} may create"
 
 
-def _mended(path: str | None, creators: Mapping[str, Sequence[str]], owner: str) -> list[str]:
+def _repaired_path(path: str | None, creators: Mapping[str, Sequence[str]], owner: str) -> list[str]:
     """Return a search_path for the function, without the schemas in which other roles may create objects."""
     kept = [
         _identifier(name)
         for name in search_path_names(path or "")
-        if name in creators and name not in ("pg_temp", "pg_catalog") and not _others(creators[name], owner)
+        if name in creators
+        and name not in ("pg_temp", "pg_catalog")
+        and not _other_creators(creators[name], owner)
     ]
     return ["pg_catalog", *dict.fromkeys(kept), "pg_temp"]
 
 
-def _others(creators: Sequence[str], owner: str) -> list[str]:
+def _other_creators(creators: Sequence[str], owner: str) -> list[str]:
     return [creator for creator in creators if creator != f"the role {owner}"]
 
 

@@ -51,7 +51,7 @@ class TextPositions:
                 found.pop()
         return found[-1]
 
-    def written(self, node: Node, length: int = 80) -> str:
+    def text_from(self, node: Node, length: int = 80) -> str:
         """Return the text from a node's position on; empty if it has no position."""
         offset = node.number("location", -1)
         return self._bytes[offset : offset + length].decode(errors="replace") if offset >= 0 else ""

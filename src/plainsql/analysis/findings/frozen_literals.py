@@ -17,7 +17,7 @@ from plainsql.statements.scanner import scan
 __all__ = ["frozen_literals"]
 
 _WORD: Final = re.compile(r"(?<![a-z])(now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
-_INSTEAD: Final = {
+_REPLACEMENTS: Final = {
     "date": {"tomorrow": "(current_date + 1)", "yesterday": "(current_date - 1)", "": "current_date"},
     "time": {"": "localtime"},
     "timetz": {"": "current_time"},
@@ -36,7 +36,7 @@ _INSTEAD: Final = {
 }
 """By type and by word, the expression that is evaluated in every call."""
 
-_CONTINUED: Final = re.compile(r"'\s*(?:--[^\n]*\s*)*\n\s*'")
+_STRING_CONTINUATION: Final = re.compile(r"'\s*(?:--[^\n]*\s*)*\n\s*'")
 _ESCAPE: Final = re.compile(
     r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))", re.DOTALL
 )
@@ -49,7 +49,7 @@ def frozen_literals(examined: Examined) -> Iterator[Finding]:
         return
     seen: set[int] = set()
     for node in examined.scope.query.node.walk():
-        temporal = _temporal(examined, node)
+        temporal = _temporal_type(examined, node)
         position = examined.places.of(node) if temporal else 0
         if not position or position in seen:
             continue
@@ -58,7 +58,7 @@ def frozen_literals(examined: Examined) -> Iterator[Finding]:
         found = _WORD.search(literal)
         if found is not None:
             word = found[1].lower()
-            instead = _INSTEAD[temporal].get(word) or _INSTEAD[temporal][""]
+            instead = _REPLACEMENTS[temporal].get(word) or _REPLACEMENTS[temporal][""]
             verb = "write" if literal.strip().lower() == word else "build it from"
             yield Finding(
                 "frozen-literal",
@@ -70,23 +70,23 @@ def frozen_literals(examined: Examined) -> Iterator[Finding]:
 
 def _may_hold_one(text: str) -> bool:
     """Return whether it is worth the time to look at every constant."""
-    return any((_WORD.search(text), _CONTINUED.search(text), "\\" in text))
+    return any((_WORD.search(text), _STRING_CONTINUATION.search(text), "\\" in text))
 
 
-def _temporal(examined: Examined, node: Node) -> str:
+def _temporal_type(examined: Examined, node: Node) -> str:
     """Return the name of the date or time type that a constant has or contains; empty for any other."""
     if node.kind != "CONST" or node.flag("constisnull"):
         return ""
-    return _of_time(examined.prover.catalog.type(node.number("consttype")))
+    return _temporal_part(examined.prover.catalog.type(node.number("consttype")))
 
 
-def _of_time(type: PgType) -> str:
-    if type.name in _INSTEAD and type.schema == "pg_catalog":
+def _temporal_part(type: PgType) -> str:
+    if type.name in _REPLACEMENTS and type.schema == "pg_catalog":
         return type.name
     parts = [attribute.type for attribute in type.attributes]
     if type.element is not None:
         parts.append(type.element)
-    return next((name for part in parts if (name := _of_time(part))), "")
+    return next((name for part in parts if (name := _temporal_part(part))), "")
 
 
 def _literal(text: str, offset: int) -> str:
@@ -100,7 +100,7 @@ def _literal(text: str, offset: int) -> str:
         return written.split("$", 2)[2].rpartition("$")[0].rpartition("$")[0]
     prefix, _, rest = written.partition("'")
     # Parts on separate lines are one literal.
-    value = _CONTINUED.sub("", rest[:-1])
+    value = _STRING_CONTINUATION.sub("", rest[:-1])
     if prefix.lower() == "e":
         return _ESCAPE.sub(_unescaped, value)
     if prefix.lower() == "u&":

@@ -24,13 +24,13 @@ _ALLOW: Final = re.compile(
     r"^[ \t]*--[ \t]*(allow[ \t]*:[ \t]*([a-z][a-z0-9-]*)[ \t]*(?::[ \t]*(.*?))?)[ \t]*$", re.MULTILINE
 )
 _NAME: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_HEAD: Final = re.compile(
+_FUNCTION_HEAD: Final = re.compile(
     rf"(create(?:\s+or\s+replace)?|alter)\s+(?:function|procedure|routine)\s+({_NAME})(?:\s*\.\s*({_NAME}))?",
     re.IGNORECASE,
 )
 # The words of an `alter function` that changes whose rights it has, or its search_path.
-_CHANGING: Final = frozenset({"security", "search_path", "reset"})
-_SHORTEST_BODY: Final = 16
+_SECURITY_WORDS: Final = frozenset({"security", "search_path", "reset"})
+_MIN_BODY_CHARS: Final = 16
 """The characters of a body that is recognised by itself, if the function was renamed since."""
 
 
@@ -69,7 +69,7 @@ class MigrationStatements:
         """
         found = (
             self._last(lambda part: _makes(part.statement, schema, name, body))
-            or self._last(lambda part: len(body.strip()) >= _SHORTEST_BODY and body in part.statement.text)
+            or self._last(lambda part: len(body.strip()) >= _MIN_BODY_CHARS and body in part.statement.text)
             or self._last(lambda part: _mentions(part.statement, name))
         )
         if found is None:
@@ -87,14 +87,14 @@ class MigrationStatements:
 
 
 def _makes(statement: Statement, schema: str, name: str, body: str) -> bool:
-    found = _HEAD.match(statement.text)
+    found = _FUNCTION_HEAD.match(statement.text)
     if found is None:
         return False
     first, second = _folded(found[2]), _folded(found[3])
     if (second or first) != name or (second is not None and first != schema):
         return False
     if found[1].lower() == "alter":
-        return bool(_CHANGING.intersection(statement.words))
+        return bool(_SECURITY_WORDS.intersection(statement.words))
     return body in statement.text
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.aggregate_rules import aggregate_verdict, window_verdict
 from plainsql.analysis.nullability.nonnull_functions import extract_handles_infinity, never_null
 from plainsql.analysis.nullability.prover import Prover
 from plainsql.analysis.nullability.verdict import Context, Verdict, first_nullable, never, nullable
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Sublink
 
 __all__ = ["elements_never_null", "expression_verdict"]
@@ -197,7 +197,7 @@ def _boolean(prover: Prover, node: Node, context: Context) -> Verdict:
         if not proved:
             return prover.expression(waiting[0], inside).alone()
         for arg in proved:
-            inside = inside.knowing(infer(arg, context.scope))
+            inside = inside.with_facts(infer(arg, context.scope))
         waiting = [arg for arg in waiting if arg not in proved]
     return never(f"{operator} of true or false")
 
@@ -210,10 +210,10 @@ def _case(prover: Prover, node: Node, context: Context) -> Verdict:
         if condition is None or result is None:
             return nullable("a case that is not understood")
         holds = prover.inference.if_true(condition, context.scope)
-        verdict = prover.expression(result, inside.knowing(holds))
+        verdict = prover.expression(result, inside.with_facts(holds))
         if verdict.nullable:
             return verdict.alone()
-        inside = inside.knowing(prover.inference.if_not_true(condition, context.scope))
+        inside = inside.with_facts(prover.inference.if_not_true(condition, context.scope))
     default = node.node("defresult")
     verdict = prover.expression(default, inside) if default is not None else nullable("null")
     if verdict.nullable:
@@ -232,7 +232,7 @@ def _coalesce(prover: Prover, node: Node, context: Context) -> Verdict:
         verdict.joins for verdict in verdicts if len(verdict.joins) == 1 and not verdict.nullable_when_matched
     ]
     for (side,) in sides:
-        if frozenset({side.mirrored()}) in sides:
+        if frozenset({side.other_side()}) in sides:
             return never("one side of the full join is there")
     return nullable("all that coalesce tries may be null")
 

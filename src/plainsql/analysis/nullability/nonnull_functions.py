@@ -1,10 +1,10 @@
 """Functions and operators that never return null for arguments that are not null: a reviewed table.
 
-Whatever is not listed here, or derived from the catalog by a rule stated here, is taken to be nullable.
-Many strict functions of the server do return null: ``array_length('{}', 1)``, ``substring('a' from 'b')``,
-``to_char('infinity'::timestamp, 'YYYY')``, ``lower('empty'::int4range)``, ``scale('NaN'::numeric)``,
-``'infinity'::timestamp::time``, from 18 on ``'null'::jsonb::integer``. A test calls everything listed here
-with the edge values of its argument types.
+A function is taken to be nullable unless it is listed here, or a rule stated here derives it from the
+catalog. Many strict functions of the server do return null: ``array_length('{}', 1)``,
+``substring('a' from 'b')``, ``to_char('infinity'::timestamp, 'YYYY')``, ``lower('empty'::int4range)``,
+``scale('NaN'::numeric)``, ``'infinity'::timestamp::time``, from 18 on ``'null'::jsonb::integer``. A test
+calls everything listed here with the edge values of its argument types.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RAISES = "{} raises an error rather than return null"
 
 # The server's own functions that need arguments that are not null, by name; all overloads except those in
 # _EXCEPT.
-_TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
+_TOTAL_FUNCTIONS: tuple[tuple[str, frozenset[str]], ...] = (
     (
         _RAISES,
         _names(
@@ -189,7 +189,7 @@ _TOTAL: tuple[tuple[str, frozenset[str]], ...] = (
 )
 
 # Overloads of the names above that do return null, with the case.
-_EXCEPT = {
+_NULLABLE_OVERLOADS = {
     "substring(text, text)": "no match",
     "substring(text, text, text)": "no match",
     "lower(anyrange)": "an empty or unbounded range",
@@ -210,7 +210,7 @@ _EXCEPT = {
 }
 
 # Functions that do not need all of their arguments.
-_PARTIAL: dict[str, Rule] = {
+_PARTIAL_FUNCTIONS: dict[str, Rule] = {
     name: rule
     for rule, names in (
         (
@@ -230,12 +230,12 @@ _PARTIAL: dict[str, Rule] = {
     )
     for name in names.split()
 }
-_PARTIAL["array_to_string"] = Rule((0, 1), "{}: array and separator are not null")
-_PARTIAL["array_fill"] = Rule("all", "{} gives an array")
-_PARTIAL["jsonb_set_lax"] = Rule("all", "{} has an answer for any JSON")
+_PARTIAL_FUNCTIONS["array_to_string"] = Rule((0, 1), "{}: array and separator are not null")
+_PARTIAL_FUNCTIONS["array_fill"] = Rule("all", "{} gives an array")
+_PARTIAL_FUNCTIONS["jsonb_set_lax"] = Rule("all", "{} has an answer for any JSON")
 # Multirange constructors of no arguments or of an array are strict: with a null they return null.
-for _name in [name for name in _PARTIAL if name.endswith("multirange")]:
-    _PARTIAL[_name] = Rule("all", "{} gives a multirange, if an empty one")
+for _name in [name for name in _PARTIAL_FUNCTIONS if name.endswith("multirange")]:
+    _PARTIAL_FUNCTIONS[_name] = Rule("all", "{} gives a multirange, if an empty one")
 
 # Functions of clocks, numbers and calendars raise an error (overflow, division by zero), or have infinities.
 _ARITHMETIC_OPERATORS = frozenset(
@@ -258,7 +258,7 @@ _EXTRACT_AT_INFINITY = {
 
 # Extensions, by the extension's name, so that a user's function of the same name does not count as one of
 # these.
-_EXTENSIONS: dict[str, frozenset[str]] = {
+_EXTENSION_FUNCTIONS: dict[str, frozenset[str]] = {
     "vector": _names(
         """
         l2_distance inner_product cosine_distance l1_distance hamming_distance jaccard_distance
@@ -307,8 +307,8 @@ _EXTENSIONS: dict[str, frozenset[str]] = {
     ),
 }
 
-_BY_NAME = {name: Rule("all", because) for because, names in _TOTAL for name in names}
-_EXCEPT_NAMES = frozenset(signature.partition("(")[0] for signature in _EXCEPT)
+_BY_NAME = {name: Rule("all", because) for because, names in _TOTAL_FUNCTIONS for name in names}
+_NULLABLE_OVERLOAD_NAMES = frozenset(signature.partition("(")[0] for signature in _NULLABLE_OVERLOADS)
 
 
 def never_null(catalog: Catalog, oid: int, name: str = "") -> Rule | None:
@@ -328,17 +328,20 @@ def _find(catalog: Catalog, function: Function) -> Rule | None:
     if function.extension:
         if oid in catalog.routines.comparisons:
             return Rule("all", "{} is true or false")
-        if function.name in _EXTENSIONS.get(function.extension, ()):
+        if function.name in _EXTENSION_FUNCTIONS.get(function.extension, ()):
             return Rule("all", _RAISES)
         return None
     if not function.is_builtin:
         return None
     if oid in catalog.routines.comparisons:
         return Rule("all", "{} is true or false")
-    partial = _PARTIAL.get(function.name)
+    partial = _PARTIAL_FUNCTIONS.get(function.name)
     if partial is not None:
         return partial
-    if function.name in _EXCEPT_NAMES and f"{function.name}({function.arguments})" in _EXCEPT:
+    if (
+        function.name in _NULLABLE_OVERLOAD_NAMES
+        and f"{function.name}({function.arguments})" in _NULLABLE_OVERLOADS
+    ):
         return None
     listed = _BY_NAME.get(function.name)
     if listed is not None:

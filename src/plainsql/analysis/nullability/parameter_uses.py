@@ -10,16 +10,16 @@ from enum import IntEnum
 
 from plainsql.analysis.catalog.relations import Relation, RelationColumn
 from plainsql.analysis.catalog.server_catalog import Catalog
-from plainsql.analysis.conditions.known_facts import called_function
 from plainsql.analysis.model import ColumnRef
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.nullability.column_nullability import excludes_null
+from plainsql.analysis.tree.function_calls import called_function
 from plainsql.analysis.tree.query_tree import Command, EntryKind, QueryTree, RangeTableEntry, Scope, Sublink
 from plainsql.analysis.tree.scopes import Scopes
 
 __all__ = ["ParameterUse", "parameter_uses"]
 
-_CASTS = (1, 2)
+_CAST_FORMS = (1, 2)
 """``CoercionForm`` of a call that was written as a cast, or is implicit."""
 
 
@@ -52,9 +52,9 @@ class ParameterUse:
         return self.strictness in (Strictness.ACCEPTS, Strictness.NEUTRAL)
 
 
-_RETURNED = ParameterUse(Strictness.NEUTRAL, "no strict operator uses it")
-_DISTINCT = ParameterUse(Strictness.ACCEPTS, "is distinct from", compared=True)
-_CONDITION = ParameterUse(Strictness.STRICT, "a condition that is null holds for no row")
+_NEUTRAL_USE = ParameterUse(Strictness.NEUTRAL, "no strict operator uses it")
+_DISTINCT_USE = ParameterUse(Strictness.ACCEPTS, "is distinct from", compared=True)
+_CONDITION_USE = ParameterUse(Strictness.STRICT, "a condition that is null holds for no row")
 
 
 def parameter_uses(catalog: Catalog, scopes: Scopes, scope: Scope) -> dict[int, list[ParameterUse]]:
@@ -96,11 +96,11 @@ class _UseCollector:
             self._entry(entry, scope, given)
         for position, output in enumerate(query.node.nodes("returningList"), 1):
             self._visit_value(output.node("expr"), given.get(position, ()), scope)
-        self.expression(query.where, _CONDITION, scope)
+        self.expression(query.where, _CONDITION_USE, scope)
         for join in query.joins.values():
-            self.expression(join.condition, _CONDITION, scope)
-        self.expression(query.node.node("mergeJoinCondition"), _CONDITION, scope)
-        self.expression(query.node.node("havingQual"), _CONDITION, scope)
+            self.expression(join.condition, _CONDITION_USE, scope)
+        self.expression(query.node.node("mergeJoinCondition"), _CONDITION_USE, scope)
+        self.expression(query.node.node("havingQual"), _CONDITION_USE, scope)
         for field, word in (("limitCount", "limit"), ("limitOffset", "offset")):
             self.expression(query.node.node(field), ParameterUse(Strictness.STRICT, word), scope)
         self._conflict(query, scope)
@@ -182,7 +182,7 @@ class _UseCollector:
             self._visit_value(target.node("expr"), uses.get(target.number("resno"), ()), scope)
 
     def _visit_value(self, node: Node | None, uses: Sequence[ParameterUse], scope: Scope) -> None:
-        for use in uses or (_RETURNED,):
+        for use in uses or (_NEUTRAL_USE,):
             self.expression(node, use, scope)
 
     def _read_from(self, variable: _Variable) -> tuple[ParameterUse, ...]:
@@ -251,7 +251,7 @@ class _UseCollector:
                 for child in entry.node.children():
                     if child.kind in ("RANGETBLFUNCTION", "TABLEFUNC"):
                         for part in child.children():
-                            self.expression(part, _RETURNED, scope)
+                            self.expression(part, _NEUTRAL_USE, scope)
             case _:
                 pass
 
@@ -260,13 +260,13 @@ class _UseCollector:
         if conflict is None:
             return
         self._assigned(conflict.nodes("onConflictSet"), self._targets(query) or {}, scope)
-        self.expression(conflict.node("onConflictWhere"), _CONDITION, scope)
-        self.expression(conflict.node("arbiterWhere"), _CONDITION, scope)
+        self.expression(conflict.node("onConflictWhere"), _CONDITION_USE, scope)
+        self.expression(conflict.node("arbiterWhere"), _CONDITION_USE, scope)
 
     def _merge(self, query: QueryTree, scope: Scope) -> None:
         written = self._targets(query) or {}
         for action in query.node.nodes("mergeActionList"):
-            self.expression(action.node("qual"), _CONDITION, scope)
+            self.expression(action.node("qual"), _CONDITION_USE, scope)
             self._assigned(action.nodes("targetList"), written, scope)
 
     def expression(self, node: Node | None, use: ParameterUse, scope: Scope) -> None:
@@ -305,28 +305,32 @@ class _UseCollector:
                 )
             case "DISTINCTEXPR":
                 for arg in args:
-                    self.expression(arg, _DISTINCT, scope)
+                    self.expression(arg, _DISTINCT_USE, scope)
             case "NULLIFEXPR":
                 for i, arg in enumerate(args):
-                    self.expression(arg, use if i == 0 else _RETURNED, scope)
+                    self.expression(arg, use if i == 0 else _NEUTRAL_USE, scope)
             case "CASEEXPR":
                 self._case(node, use, scope)
             case "SCALARARRAYOPEXPR" if len(args) == 2:
-                met = self._met(node)
-                self.expression(args[0], met, scope)
+                argument_use = self._argument_use(node)
+                self.expression(args[0], argument_use, scope)
                 elements = args[1].nodes("elements") if args[1].kind == "ARRAYEXPR" else [args[1]]
                 for element in elements:
-                    self.expression(element, met, scope)
+                    self.expression(element, argument_use, scope)
             case "FUNCEXPR" | "OPEXPR":
-                is_cast = node.kind == "FUNCEXPR" and node.number("funcformat") in _CASTS
-                met = self._met(node)
+                is_cast = node.kind == "FUNCEXPR" and node.number("funcformat") in _CAST_FORMS
+                argument_use = self._argument_use(node)
                 for i, arg in enumerate(args):
                     self.expression(
-                        arg, use if is_cast and i == 0 and met.strictness is Strictness.STRICT else met, scope
+                        arg,
+                        use
+                        if is_cast and i == 0 and argument_use.strictness is Strictness.STRICT
+                        else argument_use,
+                        scope,
                     )
             case "BOOLEXPR":
                 for arg in args:
-                    self.expression(arg, _CONDITION, scope)
+                    self.expression(arg, _CONDITION_USE, scope)
             case "SUBLINK":
                 self._sublink(node, use, scope)
             case "ROWCOMPAREEXPR":
@@ -334,12 +338,12 @@ class _UseCollector:
                     self.expression(arg, ParameterUse(Strictness.STRICT, "compared", compared=True), scope)
             case _:
                 for child in node.children():
-                    self.expression(child, _RETURNED, scope)
+                    self.expression(child, _NEUTRAL_USE, scope)
 
-    def _met(self, node: Node) -> ParameterUse:
+    def _argument_use(self, node: Node) -> ParameterUse:
         function = self._catalog.function(called_function(node, self._catalog) or 0)
         if function is None or not function.strict:
-            return _RETURNED
+            return _NEUTRAL_USE
         operator = self._catalog.operator(node.number("opno")) if node.kind != "FUNCEXPR" else None
         name = operator.name if operator is not None else function.name
         because = f"used by {name}, which is null for null"
@@ -350,7 +354,7 @@ class _UseCollector:
             node.node("arg"), ParameterUse(Strictness.STRICT, "compared by case", compared=True), scope
         )
         for branch in node.nodes("args"):
-            self.expression(branch.node("expr"), _CONDITION, scope)
+            self.expression(branch.node("expr"), _CONDITION_USE, scope)
             self.expression(branch.node("result"), use, scope)
         self.expression(node.node("defresult"), use, scope)
 
@@ -362,7 +366,11 @@ class _UseCollector:
             return
         type_ = node.number("subLinkType")
         written_to = (
-            use if type_ == Sublink.EXPR else compared if type_ in (Sublink.ANY, Sublink.ALL) else _RETURNED
+            use
+            if type_ == Sublink.EXPR
+            else compared
+            if type_ in (Sublink.ANY, Sublink.ALL)
+            else _NEUTRAL_USE
         )
         self.query(inner, {1: (written_to,)})
 

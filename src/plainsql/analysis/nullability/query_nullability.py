@@ -32,14 +32,14 @@ _TYPE_FIELDS = {
     "ARRAYEXPR": "array_typeid", "ROWEXPR": "row_typeid",
     "SQLVALUEFUNCTION": "type", "NULLIFEXPR": "opresulttype",
 }  # fmt: skip
-_BOOLEAN = frozenset(
+_BOOLEAN_KINDS = frozenset(
     {"BOOLEXPR", "NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "SCALARARRAYOPEXPR", "ROWCOMPAREEXPR"}
 )
 _BOOL_OID = 16
 
 
 class Nullability:
-    """The proof, for the queries of one statement, of which values cannot be null."""
+    """The proof, for the queries of one statement, that values cannot be null."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Nullability:
             base = Context(scope)
             if outside is not None:
                 base = replace(outside, scope=scope)
-            known = self._rows[scope.query.id] = base.knowing(self.cardinality.facts(scope))
+            known = self._rows[scope.query.id] = base.with_facts(self.cardinality.facts(scope))
         return known
 
     def _compute(self, scope: Scope, outside: Context | None, of_row: Facts = NO_FACTS) -> list[Verdict]:
@@ -122,7 +122,7 @@ class Nullability:
             return self._set_operation(operation, scope, self.rows(scope, outside))
         context = self.rows(scope, outside)
         if query.command == Command.SELECT:
-            context = self._grouped(scope, context).knowing(of_row)
+            context = self._grouped(scope, context).with_facts(of_row)
         else:
             context = facts_after_write(self, scope, context)
         return [
@@ -145,7 +145,7 @@ class Nullability:
                     keys.append(self.inference.grouping_key(expression, scope))
             left_out = frozenset(keys)
         context = replace(context, left_out=context.left_out | left_out)
-        return context.knowing(self.inference.if_true(having, scope))
+        return context.with_facts(self.inference.if_true(having, scope))
 
     def _set_operation(self, node: Node, scope: Scope, context: Context) -> list[Verdict]:
         if node.kind == "RANGETBLREF":
@@ -189,7 +189,7 @@ class Nullability:
         """Return the type of an expression; 0 if its node does not show it in a known way."""
         if node is None:
             return 0
-        if node.kind in _BOOLEAN:
+        if node.kind in _BOOLEAN_KINDS:
             return _BOOL_OID
         if node.kind == "SUBLINK" and node.number("subLinkType") != Sublink.EXPR:
             return _BOOL_OID if node.number("subLinkType") < Sublink.ROWCOMPARE else 0

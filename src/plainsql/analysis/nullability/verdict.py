@@ -22,7 +22,7 @@ class OuterJoin:
     A view or ``with`` item has one query however often it is read, and each reader has rows of its own.
     """
 
-    def mirrored(self) -> OuterJoin:
+    def other_side(self) -> OuterJoin:
         """Return the other side of the same join, with the same readers."""
         query, index, side = self.join
         return replace(self, join=(query, index, "right" if side == "left" else "left"))
@@ -90,7 +90,7 @@ class Context:
         """Return everything in the context on which a verdict depends, except the query."""
         return self.facts, self.left_out, self.returning
 
-    def knowing(self, facts: Facts) -> Context:
+    def with_facts(self, facts: Facts) -> Context:
         """Return the same context with more facts."""
         if not facts.keys and not facts.matched:
             return self

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from plainsql.analysis.nodes import Node
 from plainsql.analysis.tree.query_tree import QueryTree
 
 __all__ = ["columns_in_every_set", "groups_are_never_empty"]
 
-_SIMPLE, _SETS = 1, 4
-"""``GroupingSetKind``; the others (empty, rollup, cube) all hold the empty set."""
+
+class _GroupingSet(IntEnum):
+    """``GroupingSetKind``; the others (empty, rollup, cube) all hold the empty set."""
+
+    SIMPLE = 1
+    SETS = 4
 
 
 def columns_in_every_set(query: QueryTree) -> frozenset[int]:
@@ -30,9 +36,9 @@ def groups_are_never_empty(query: QueryTree) -> bool:
 
 def _common(item: Node) -> frozenset[int]:
     match item.number("kind"):
-        case 1:
+        case _GroupingSet.SIMPLE:
             return frozenset(item.numbers("content"))
-        case 4:
+        case _GroupingSet.SETS:
             parts = [_common(part) for part in item.nodes("content")]
             return frozenset.intersection(*parts) if parts else frozenset()
         case _:
@@ -41,6 +47,6 @@ def _common(item: Node) -> frozenset[int]:
 
 
 def _never_empty(item: Node) -> bool:
-    if item.number("kind") == _SETS:
+    if item.number("kind") == _GroupingSet.SETS:
         return all(_never_empty(part) for part in item.nodes("content"))
-    return item.number("kind") == _SIMPLE and bool(item.numbers("content"))
+    return item.number("kind") == _GroupingSet.SIMPLE and bool(item.numbers("content"))

@@ -13,7 +13,7 @@ from plainsql.statements.scanner import Token, scan
 __all__ = ["OutputPositions"]
 
 # Words that end an item of a select list, as a comma does.
-_ENDS: Final = frozenset(
+_WORDS_ENDING_ITEM: Final = frozenset(
     {
         *("from", "where", "group", "having", "window", "union", "intersect", "except", "order", "limit"),
         *("offset", "fetch", "for", "into"),
@@ -88,7 +88,7 @@ class OutputPositions:
             elif depth:
                 continue
             elif token.kind == "comma" or (
-                token.kind == "word" and self._sql[token.start : token.end].lower() in _ENDS
+                token.kind == "word" and self._sql[token.start : token.end].lower() in _WORDS_ENDING_ITEM
             ):
                 return
             else:

@@ -1,4 +1,4 @@
-"""``plainsql db``: look at a database, clean it up, take its data out and in, remove a layer."""
+"""``plainsql db``: check a database, clean it up, export and import its data, remove a layer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["app"]
 
 app = App(
     name="db",
-    help="""Look at a database, clean it up, take its data out and in, remove a layer.
+    help="""Check a database, clean it up, export and import its data, remove a layer.
 
-    Each command works on the layers that are named, or on all that the database has: a layer is a schema with
+    Each command works on the layers that you name, or on all layers of the database. A layer is a schema with
     a folder of migrations. Exit codes: 0 fine; 1 it ran, and found something to act on; 2 it could not run;
     130 interrupted.
     """,

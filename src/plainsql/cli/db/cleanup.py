@@ -1,11 +1,11 @@
-"""``plainsql db cleanup``: remove what a layer says is disposable.
+"""``plainsql db cleanup``: remove the rows that a layer declares disposable.
 
-What that is stands in the layer, as SQL: each file of ``sql/<layer>/cleanup`` is one step. It returns the
-count of the rows it removed (or archived), takes how old they must be as ``:days`` or as ``:before``, and
-takes ``:limit``, the most rows of one run; the header's defaults of these count where nothing else is said.
+A layer declares them in SQL: each file of ``sql/<layer>/cleanup`` is one step. It returns the count of the
+rows that it removed or archived. It takes their minimum age as ``:days`` or ``:before``, and the maximum
+number of rows of one run as ``:limit``. The header's defaults of these apply unless an option is given.
 
-Steps whose SQL is of one tenant have a file ``tenants`` beside them, which lists the tenants. A role that
-sees all rows goes through them one by one.
+If the steps are per tenant, a file ``tenants`` next to them lists the tenants. A role that sees all rows runs
+the steps for one tenant after the other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import psycopg
 from cyclopts import Parameter
 
 import plainsql.sync
-from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, Session, connected, print_json
 from plainsql.cli.db.layer_selection import Layer, present_layers
 from plainsql.cli.db.progress import Bars, bars
 from plainsql.cli.exit_codes import FINE
@@ -36,8 +36,8 @@ from plainsql.statements.discovery import read_text
 
 __all__ = ["cleanup"]
 
-_DAYS: Final = 7
-_BATCH: Final = 1000
+_DEFAULT_DAYS: Final = 7
+_DEFAULT_BATCH: Final = 1000
 _TENANTS: Final = "tenants"
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 
@@ -50,7 +50,7 @@ class _Step:
     statement: Statement
     query: Query[..., Any, Any]
     tenants: tuple[Statement, Query[..., Any, Any]] | None
-    """What lists the tenants, where the step is of one."""
+    """The query of the tenants, None if the step is not per tenant."""
     days: int
     batch: int
 
@@ -77,24 +77,24 @@ def cleanup(
     tenant: Annotated[str | None, Parameter(show_default=False)] = None,
     common: Common = COMMON,
 ) -> int:
-    """Remove what each layer says is disposable: its files sql/LAYER/cleanup/*.sql.
+    """Remove the disposable rows of each layer, by its files sql/LAYER/cleanup/*.sql.
 
-    It runs in batches that commit one by one, so that it can be interrupted and started again.
+    It runs in batches that commit one by one, so that you can interrupt it and start it again.
 
-    Exits with 0 where it is done, also where there was nothing to do, 2 where it could not run.
+    Exits with 0 if it is done, also if there was nothing to do, 2 if it could not run.
 
     Parameters
     ----------
     layers
-        Which ones; by default all that the database has.
+        The layers; by default all that the database has.
     days
-        How old things must be, for every step; by default what its file says, or else 7.
+        The minimum age of the rows for every step; by default the one in its file, else 7.
     batch
-        Rows of one batch; by default what its file says, or else 1,000.
+        Rows of one batch; by default the number in the step's file, else 1,000.
     dry_run
-        Count only: everything runs, in one transaction that is undone.
+        Count only: all steps run in one transaction, which is rolled back.
     tenant
-        Only rows of this tenant. Without it, the role must see the rows of all.
+        Only rows of this tenant. Without it, the role must see the rows of all tenants.
     """
     with connected(common.database) as session:
         present = present_layers(session.connection, layers)
@@ -122,9 +122,9 @@ def _steps(layer: Layer, days: int | None, batch: int | None) -> list[_Step]:
         names = {parameter.name for parameter in statement.parameters}
         if statement.returns.kind != "count" or "limit" not in names or len(names & {"days", "before"}) != 1:
             raise ContractError(
-                "this is no step of a cleanup",
+                "this is not a step of a cleanup",
                 place=Place(shown),
-                hint="it must say 'returns: count', and take :limit and either :days or :before",
+                hint="declare 'returns: count', with :limit and either :days or :before",
             )
         steps.append(
             _Step(
@@ -132,8 +132,8 @@ def _steps(layer: Layer, days: int | None, batch: int | None) -> list[_Step]:
                 statement,
                 make_query(statement),
                 tenants,
-                _default(statement, "days", _DAYS) if days is None else days,
-                _default(statement, "limit", _BATCH) if batch is None else batch,
+                _default(statement, "days", _DEFAULT_DAYS) if days is None else days,
+                _default(statement, "limit", _DEFAULT_BATCH) if batch is None else batch,
             )
         )
     return steps
@@ -149,7 +149,7 @@ def _tenants(layer: Layer, path: Path) -> tuple[Statement, Query[..., Any, Any]]
         raise ContractError(
             "this does not list the tenants of a cleanup",
             place=Place(statement.path),
-            hint="it must say 'returns: many value', and take nothing",
+            hint="declare 'returns: many value', without parameters",
         )
     return statement, make_query(statement)
 
@@ -164,10 +164,9 @@ def _default(statement: Statement, name: str, otherwise: int) -> int:
 
 @contextmanager
 def _acting_for(begin: _Begin, tenant: str | None) -> Generator[plainsql.sync.Transaction]:
-    """Act in a transaction for one tenant; or for all, and let the server refuse if that would be only a part
-    of them.
+    """Begin a transaction for one tenant, or for all; the server then refuses to hide rows of some.
 
-    The settings end with the transaction: through a pooler the session is another client's a moment later.
+    The settings end with the transaction: behind a pooler the session is another client's a moment later.
     """
     settings = values_of_tenant(tenant or "")
     settings["row_security"] = "off" if tenant is None else "on"
@@ -192,8 +191,8 @@ def _refusals(statement: Statement) -> Generator[None]:
         ) from None
 
 
-def _whose(begin: _Begin, step: _Step, tenant: str | None) -> list[str | None]:
-    """For whom a step is to run, one after the other; None stands for all."""
+def _tenants_of(begin: _Begin, step: _Step, tenant: str | None) -> list[str | None]:
+    """Return the tenants that a step runs for, one after the other; None is all of them at a time."""
     if tenant is not None or step.tenants is None:
         return [tenant]
     statement, query = step.tenants
@@ -202,18 +201,18 @@ def _whose(begin: _Begin, step: _Step, tenant: str | None) -> list[str | None]:
 
 
 def _run(begin: _Begin, step: _Step, tenant: str | None, shown: Bars) -> _Done:
-    """Run one step until nothing is left for it."""
+    """Run one step until it finds no more rows."""
     given: dict[str, object] = {"limit": step.batch}
     names = {parameter.name for parameter in step.statement.parameters}
     if "days" in names:
         given["days"] = step.days
-    else:  # once, so that every batch means the same rows
+    else:  # computed once, so that every batch means the same rows
         query = "select now() - make_interval(days => %s)"
         with begin() as tx:
             given["before"] = tx.connection.execute(query, [step.days]).fetchall()[0][0]
     began, rows, batches = time.perf_counter(), 0, 0
     label = f"{step.layer} {step.name}"
-    for each in _whose(begin, step, tenant):
+    for each in _tenants_of(begin, step, tenant):
         count = 1
         while count:
             with _refusals(step.statement), _acting_for(begin, each) as tx:
@@ -225,7 +224,7 @@ def _run(begin: _Begin, step: _Step, tenant: str | None, shown: Bars) -> _Done:
 
 
 class _Undo(Exception):  # noqa: N818 - not an error: it ends a transaction
-    """Everything was tried; none of it is to stay."""
+    """The end of a dry run, which rolls the transaction back."""
 
 
 def _dry_run(session: Session, steps: Sequence[_Step], tenant: str | None, shown: Bars) -> list[_Done]:

@@ -1,4 +1,4 @@
-"""What is tried of a database: the session, its role, TLS, pgvector, the migrations of layers."""
+"""The checks of a database: its server, the role, TLS, pgvector, and the migrations of layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 
 from plainsql import migrate
-from plainsql.cli.db.connection import Session
+from plainsql.cli.db.common import Session
 from plainsql.cli.db.layer_selection import Layer, known_layers
 from plainsql.errors import PlainsqlError
 from plainsql.settings import Project
@@ -23,9 +23,9 @@ State = Literal["ok", "warning", "failed", "skipped"]
 
 _MIN_VECTOR: Final = (0, 8, 4)
 _MIN_SERVER_TO_ANALYSE: Final = 160000
-"""The oldest that statements can be analysed on."""
+"""The oldest server that can analyse statements."""
 _MIN_SERVER: Final = 140000
-"""The oldest that queries and migrations run on."""
+"""The oldest server that runs queries and migrations."""
 
 _SESSION = """
 select
@@ -60,20 +60,20 @@ where a.name = 'vector'
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was tried."""
+    """The result of one check."""
 
     name: str
     state: State
     text: str
-    """What was found, in one line."""
+    """The result in one line."""
     hint: str | None = None
-    """What to do about it."""
+    """One thing to do."""
     found: dict[str, Any] = {}
-    """The same as values."""
+    """The same result as values."""
 
 
 def failure(name: str, error: Exception) -> Check:
-    """Make a failed check of an error."""
+    """Return the failed check of an error."""
     if isinstance(error, PlainsqlError):
         text = f"{error.message}: {error.detail}" if error.detail else error.message
         return Check(name, "failed", text, error.hint)
@@ -81,7 +81,7 @@ def failure(name: str, error: Exception) -> Check:
 
 
 def check_database(session: Session, names: Sequence[str]) -> Iterator[Check]:
-    """Try a database that lets us in; one check after the other, as they are done."""
+    """Yield the checks of a database, each when it is done."""
     connection = session.connection
     schemas = {name for (name,) in connection.execute("select nspname from pg_namespace")}
     project = Project.load().migrations_folder
@@ -175,19 +175,19 @@ def _tls(connection: psycopg.Connection[Any]) -> Check:
 def _vector(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> Check:
     row = connection.execute(_VECTOR).fetchone()
     needed = [layer.name for layer in layers if _needs_vector(layer)]
-    whose = f"{', '.join(needed)} needs it" if needed else "no layer here needs it"
+    need = f"{', '.join(needed)} needs it" if needed else "no layer here needs it"
     if row is None:
         return Check(
             "pgvector",
             "failed" if needed else "skipped",
-            f"the server does not have it; {whose}",
+            f"the server does not have it; {need}",
             "install pgvector 0.8.4 or newer on the server" if needed else None,
         )
     available, version, schema = row
     found = {"version": version, "available": available, "schema": schema}
     if version is None:
         new_enough = _numbers(available) >= _MIN_VECTOR
-        text = f"{available} can be installed in this database; {whose}"
+        text = f"{available} can be installed in this database; {need}"
         if not needed or new_enough:
             return Check(
                 "pgvector", "skipped", text, "plainsql migrate installs it" if needed else None, found

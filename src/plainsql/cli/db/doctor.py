@@ -1,4 +1,4 @@
-"""``plainsql db doctor``: try PostgreSQL, pgvector, the migrations and Redis, and say what to do."""
+"""``plainsql db doctor``: the checks of PostgreSQL, pgvector, the migrations and Redis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.db.database_check import Check, check_database, failure
 from plainsql.cli.db.layer_selection import known_layers
 from plainsql.cli.db.redis_check import check_redis
@@ -28,22 +28,22 @@ def doctor(
     require_redis: Annotated[bool, FLAG] = False,
     common: Common = COMMON,
 ) -> int:
-    """Try the connections to PostgreSQL, pgvector and Redis, and look for pending migrations.
+    """Check the connections to PostgreSQL, pgvector and Redis, and whether migrations are pending.
 
-    Each is ok, a warning, failed or skipped, with what to do about it.
+    The result of each check is ok, a warning, failed or skipped, with a hint.
 
-    Exits with 0 where nothing failed, 1 where something did.
+    Exits with 0 if no check failed, 1 if one did.
 
     Parameters
     ----------
     layers
-        Whose migrations to look for; by default those of the project and those that the database has.
+        The layers whose migrations to check; by default those of the project and of the database.
     redis
-        URL of Redis; by default what is configured.
+        URL of Redis; by default the configured one.
     require_redis
-        Fail where no Redis is configured.
+        Fail if no Redis is configured.
     """
-    known_layers(layers)  # a wrong name is told before anything is tried
+    known_layers(layers)  # refuses a wrong name before any check runs
     checks = []
     for check in _all(layers, common.database, redis, required=require_redis):
         checks.append(check)

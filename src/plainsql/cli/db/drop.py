@@ -10,7 +10,7 @@ import psycopg
 from cyclopts import Parameter
 from psycopg import sql
 
-from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.db.layer_selection import Layer, present_layers
 from plainsql.cli.db.stats import TableStats, table_stats
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
@@ -22,9 +22,9 @@ __all__ = ["drop"]
 
 _LOCK_TIMEOUT: Final = "10s"
 
-# All that falls with the schemas, and does not lie in them: what depends on them, and on that in turn. Left
-# out is what belongs to something that is found itself: TOAST tables, members of operator families, defaults
-# for privileges, places in publications.
+# The objects outside of the schemas that would be dropped with them: their dependents, and the dependents of
+# those. Parts of other objects in the result are left out: TOAST tables, members of operator families,
+# default privileges, entries of publications.
 _OUTSIDE: Final = """
 with recursive
 falling as (
@@ -41,7 +41,7 @@ falling as (
   where d.deptype <> 'x'
 )
 
--- A view falls by its rule, which nobody has heard of.
+-- A view is dropped with its rule, so the view is named and not the rule.
 select distinct
   case
     when f.classid = 'pg_rewrite'::regclass then (
@@ -72,22 +72,22 @@ def drop(
 ) -> int:
     """Remove layers: their schemas with all rows, and the records of their migrations.
 
-    Without --force it shows what would be lost, and does nothing. It is one transaction. It refuses where
-    objects outside of the layers need something in them. Extensions stay.
+    Without --force it only shows the data that would be lost. All is one transaction. It refuses if objects
+    outside of the layers depend on objects in them. Extensions stay.
 
-    Exits with 0 where they are removed, 1 where nothing was, 2 where it could not run.
+    Exits with 0 if they are removed, 1 if nothing was, 2 if it could not run.
 
     Parameters
     ----------
     layers
-        Which ones.
+        The layers to remove.
     force
-        Do it.
+        Remove them.
     all_
-        All layers that the database has.
+        Remove all layers that the database has.
     """
     if bool(layers) == all_:
-        print("name the layers to remove, or say --all", file=sys.stderr)
+        print("expected the layers to remove, or --all", file=sys.stderr)
         return COULD_NOT_RUN
     with connected(common.database) as session:
         connection = session.connection
@@ -95,7 +95,7 @@ def drop(
         flat = [layer for layer in present if layer.is_flat]
         if flat and layers:
             print(
-                "public is not a layer's own schema: others may keep tables there\n"
+                "public is not a layer's own schema: it may hold other tables\n"
                 "HINT: plainsql migrate rollback --all",
                 file=sys.stderr,
             )
@@ -146,7 +146,7 @@ def _marks(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> dict
 
 
 def _drop(connection: psycopg.Connection[Any], layers: Sequence[Layer], schemas: Sequence[str]) -> list[str]:
-    """Remove them, and return nothing; or return what keeps them."""
+    """Remove the schemas and return an empty list; or return the objects that depend on them."""
 
     def waiting(holder: str) -> None:
         print(f"waiting for migrations: {holder}", file=sys.stderr)
@@ -157,23 +157,23 @@ def _drop(connection: psycopg.Connection[Any], layers: Sequence[Layer], schemas:
         where = find_schema(connection)
         for layer in layers:
             ledger = Ledger(connection, where, layer.ledger)
-            # The second also has those that a run was cut off in.
+            # records() also has the migrations whose run was cut off.
             for id_ in {**ledger.applied(), **ledger.records()}:
                 ledger.unmark(id_)
         _lock_tables(connection, schemas)
         outside = _outside(connection, schemas)
-        if outside:  # made since it was looked at
+        if outside:  # created since the first check
             raise psycopg.Rollback
         try:
             names = sql.SQL(", ").join(map(sql.Identifier, schemas))
             connection.execute(sql.SQL("drop schema {} cascade").format(names))
         except psycopg.errors.LockNotAvailable:
-            raise PlainsqlError("others are using the tables", hint="try again when they are done") from None
+            raise _tables_in_use() from None
     return outside
 
 
 def _lock_tables(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> None:
-    """Keep others from building on the tables while it is looked at who does."""
+    """Lock the tables, so that no object that depends on them is created during the check."""
     found = connection.execute(
         "select schemaname, tablename from pg_tables where schemaname = any(%s) order by 1, 2", [schemas]
     )
@@ -182,7 +182,11 @@ def _lock_tables(connection: psycopg.Connection[Any], schemas: Sequence[str]) ->
         try:
             connection.execute(sql.SQL("lock table {}").format(sql.SQL(", ").join(names)))
         except psycopg.errors.LockNotAvailable:
-            raise PlainsqlError("others are using the tables", hint="try again when they are done") from None
+            raise _tables_in_use() from None
+
+
+def _tables_in_use() -> PlainsqlError:
+    return PlainsqlError("other sessions use the tables", hint="try again when they have ended")
 
 
 def _show(

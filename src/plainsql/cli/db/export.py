@@ -11,8 +11,8 @@ from typing import Annotated, BinaryIO
 
 from cyclopts import Parameter
 
-from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
-from plainsql.cli.db.layer_selection import present_layers, tell_of_others
+from plainsql.cli.db.common import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.layer_selection import present_layers, report_left_out_schemas
 from plainsql.cli.db.progress import bars
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINE
 from plainsql.files import remove_leftovers
@@ -30,17 +30,17 @@ def export(
 ) -> int:
     """Write the rows of layers to a file that ``plainsql db import`` reads back exactly.
 
-    The file shows one moment, whatever is written meanwhile. It is there when it is complete, and not before.
+    The file is a snapshot of one moment, whatever is written meanwhile. It appears when it is complete.
 
-    Exits with 0 where it is written, 2 where it could not be, 130 or 143 after Ctrl-C or SIGTERM; nothing is
-    left of it then.
+    Exits with 0 if it is written, 2 if it could not be, 130 or 143 after Ctrl-C or SIGTERM; no file is left
+    then.
 
     Parameters
     ----------
     layers
-        Which ones; by default all that the database has.
+        The layers; by default all that the database has.
     output
-        The file, gzipped where its name ends in .gz; - is the standard output.
+        The file, gzipped if its name ends in .gz; - is the standard output.
     force
         Overwrite the file.
     """
@@ -48,13 +48,13 @@ def export(
 
     to_stdout = str(output) == "-"
     if to_stdout and common.json:
-        print("--json and -o - both want the standard output", file=sys.stderr)
+        print("--json and -o - both write to the standard output", file=sys.stderr)
         return COULD_NOT_RUN
     with connected(common.database) as session:
         present = present_layers(session.connection, layers)
         names = [layer.name for layer in present]
         if not layers:
-            tell_of_others(session.connection, present)
+            report_left_out_schemas(session.connection, present)
         if not to_stdout:
             for left in remove_leftovers(output):
                 print(f"removed {left}: an earlier export was killed", file=sys.stderr)
@@ -95,6 +95,6 @@ def _stdout() -> Generator[BinaryIO]:
     except OSError as error:
         if error.filename is not None or error.errno is None:
             raise
-        # What is left in the buffer goes nowhere, and the interpreter does not complain of it at its end.
+        # The rest of the buffer goes to the null device, so that flushing it at exit does not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OSError(error.errno, error.strerror, "the standard output") from None

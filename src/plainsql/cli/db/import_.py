@@ -1,4 +1,4 @@
-"""``plainsql db import``: what ``export`` wrote, back into tables."""
+"""``plainsql db import``: the rows of an export, into tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from cyclopts import Parameter
 
-from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, Session, connected, print_json
 from plainsql.cli.db.layer_selection import known_layers
 from plainsql.cli.db.progress import bars
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE
@@ -30,26 +30,25 @@ def import_(
     max_line: int = 64,
     common: Common = COMMON,
 ) -> int:
-    """Read a file of ``plainsql db export`` into a database with the same migrations.
+    """Import a file of ``plainsql db export`` into a database with the same migrations.
 
-    All of it or nothing: it is one transaction. The file is checked from the first line to the last before
-    the database is touched. Triggers do not run; constraints are checked. It may hold rows of layers only:
-    schemas that have a folder of migrations.
+    The import is one transaction. The whole file is checked before the database is changed. Triggers do not
+    run; constraints are checked. The file may only hold rows of layers: schemas that have a folder of
+    migrations.
 
-    Exits with 0 where all rows are in, 1 where the file or the database is not as it must be, 2 where it
-    could not run.
+    Exits with 0 if all rows are imported, 1 if the file does not fit the database, 2 if it could not run.
 
     Parameters
     ----------
     file
-        The file, unpacked where its name ends in .gz; - is the standard input.
+        The file, unpacked if its name ends in .gz; - is the standard input.
     layers
         The only layers that the file may hold; by default any.
     replace
-        Empty the layers' tables first, which it shows; name the layers with it. Without it, they must be
-        empty.
+        Empty the layers' tables first, and show them; name the layers with it. Without it, the tables must
+        be empty.
     max_line
-        MiB of the longest line that is read; a line is held in memory.
+        The length of the longest line in MiB; a line is held in memory.
     """
     if str(file).startswith("-") and str(file) != "-":
         print(f"unknown option: {file}", file=sys.stderr)
@@ -108,10 +107,10 @@ def import_(
         return FINDINGS
     rows = sum(done.rows.values())
     if common.json:
-        told = {"file": str(file), "layers": done.layers, "rows": done.rows, "sha256": done.sha256}
+        report = {"file": str(file), "layers": done.layers, "rows": done.rows, "sha256": done.sha256}
         if replace:
-            told["replaced"] = {table.name: table.rows for table in lost}
-        print_json(told)
+            report["replaced"] = {table.name: table.rows for table in lost}
+        print_json(report)
     else:
         print(f"imported {rows:,} rows into {len(done.rows)} tables ({', '.join(done.layers)})")
     return FINE

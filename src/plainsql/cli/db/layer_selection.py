@@ -1,4 +1,4 @@
-"""Which layers a command is about: those named, or all that the database has."""
+"""The layers that a command works on: the named ones, or all that the database has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plainsql.layers.files import migrations_folder, sql_folder
 from plainsql.settings import Project
 from plainsql.statements.header import close_match
 
-__all__ = ["Layer", "known_layers", "present_layers", "tell_of_others"]
+__all__ = ["Layer", "known_layers", "present_layers", "report_left_out_schemas"]
 
 _WITHOUT_LAYER: Final = "public"
 
@@ -44,20 +44,20 @@ class Layer:
     migrations: Path
     """The folder that holds the layers' folders of migrations, as ``migrate`` takes it."""
     sql: Path
-    """The folder of its queries; it need not be there."""
+    """The folder of its queries, which may not exist."""
     is_flat: bool = False
-    """Whether its migrations lie in the folder itself: the tables of a project without layers, in public."""
+    """True if its migrations are in the folder itself: those of a project without layers, in public."""
 
     @property
     def ledger(self) -> str | None:
-        """What ``migrate`` calls it."""
+        """The layer's name for ``migrate``, None for a project without layers."""
         return None if self.is_flat else self.name
 
 
 def known_layers(names: Sequence[str] = ()) -> list[Layer]:
     """Return the project's layers and those that come with plainsql, by name; only those of ``names``.
 
-    Raises ``SettingsError`` where a name is none of them.
+    Raises ``SettingsError`` if a name is not among them.
     """
     known = _packaged() | _of_project(Project.load())
     for name in names:
@@ -71,9 +71,9 @@ def known_layers(names: Sequence[str] = ()) -> list[Layer]:
 
 
 def present_layers(connection: psycopg.Connection[Any], names: Sequence[str] = ()) -> list[Layer]:
-    """Return the layers of ``names`` that the database has a schema of, or all that it has.
+    """Return the layers of ``names``, by default all, of which the database has a schema.
 
-    Raises ``SettingsError`` where one of them is not there, or none is.
+    Raises ``SettingsError`` if it has no schema of a named layer, or of none at all.
     """
     layers = known_layers(names)
     schemas = {name for (name,) in connection.execute("select nspname from pg_namespace")}
@@ -90,13 +90,13 @@ def present_layers(connection: psycopg.Connection[Any], names: Sequence[str] = (
     return present
 
 
-def tell_of_others(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> None:
-    """Say on standard error which schemas with tables are none of ``layers``, and so are left out."""
+def report_left_out_schemas(connection: psycopg.Connection[Any], layers: Sequence[Layer]) -> None:
+    """Print on standard error the schemas with tables that are left out, as they are none of ``layers``."""
     names = {layer.name for layer in layers}
     others = [name for (name,) in connection.execute(_SCHEMAS_WITH_TABLES) if name not in names]
     for name in others:
         print(
-            f"left out: the schema {name}, which is no layer: it has no folder of migrations of its name",
+            f"left out: the schema {name} is no layer: there is no folder of migrations of that name",
             file=sys.stderr,
         )
 

@@ -1,4 +1,4 @@
-"""Progress on the standard error, where that is a terminal."""
+"""Progress bars on the standard error, if it is a terminal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Bars", "bars"]
 
 
 class Bars:
-    """One bar for each thing that is counted, by its name."""
+    """One bar for each name that is counted."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, name: str, done: int, total: int) -> None:
-        """Show that so much of it is done."""
+        """Show the bar of a name at ``done`` of ``total``."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total)
         self._progress.update(self._tasks[name], completed=done, total=total)
@@ -27,7 +27,7 @@ class Bars:
 
 @contextmanager
 def bars() -> Generator[Bars]:
-    """Show bars as long as the block runs."""
+    """Show bars while the block runs."""
     console = Console(stderr=True, highlight=False)
     with Progress(
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""What is tried of Redis: that it lets us in, and that it keeps, returns and deletes a key."""
+"""The check of Redis: it accepts a connection, and stores, returns and deletes a key."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from plainsql.settings import hide_password, redis_url
 
 __all__ = ["check_redis"]
 
-_SECONDS = 5.0
+_TIMEOUT_S = 5.0
 
 
 def check_redis(url: str | None, *, required: bool) -> Check:
-    """Try the Redis of ``url``, or the configured one."""
+    """Check the Redis of ``url``, or the configured one."""
     try:
         configured = redis_url(url)
     except SettingsError as error:
@@ -37,8 +37,8 @@ def check_redis(url: str | None, *, required: bool) -> Check:
     try:
         client = redis.Redis.from_url(
             configured,
-            socket_connect_timeout=_SECONDS,
-            socket_timeout=_SECONDS,
+            socket_connect_timeout=_TIMEOUT_S,
+            socket_timeout=_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
@@ -55,7 +55,7 @@ def check_redis(url: str | None, *, required: bool) -> Check:
                 "redis", "failed", f"{what}: it does not let us in", "check the user and the password"
             )
         except redis.TimeoutError:
-            text = f"{what}: no answer within {_SECONDS:g} s"
+            text = f"{what}: no answer within {_TIMEOUT_S:g} s"
             return Check("redis", "failed", text, "check the host and port, and firewalls on the way")
         except exceptions.NoPermissionError:
             text = f"{what}: the user may not do what is needed"
@@ -66,15 +66,15 @@ def check_redis(url: str | None, *, required: bool) -> Check:
             text = f"{what}: its memory is full"
             return Check("redis", "failed", text, "raise maxmemory, or set an eviction policy")
         except redis.ConnectionError as error:
-            if _asks_for_password(error):
+            if _is_refused_login(error):
                 text = f"{what}: it does not let us in"
                 return Check("redis", "failed", text, "check the user and the password")
-            return Check("redis", "failed", f"{what}: nothing answers there", "start it, or check the URL")
+            return Check("redis", "failed", f"{what}: no server answers there", "start it, or check the URL")
         except redis.RedisError as error:
-            return Check("redis", "failed", f"{what}: {type(error).__name__}", "look into its log")
+            return Check("redis", "failed", f"{what}: {type(error).__name__}", "read its log")
 
 
-def _asks_for_password(error: BaseException | None) -> bool:
+def _is_refused_login(error: BaseException | None) -> bool:
     while error is not None:
         if any(word in str(error) for word in ("NOAUTH", "WRONGPASS", "invalid username-password")):
             return True

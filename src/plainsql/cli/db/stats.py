@@ -1,4 +1,4 @@
-"""``plainsql db stats``: how much there is in each layer, and how well it is kept."""
+"""``plainsql db stats``: rows, sizes, dead rows and index use of the tables of each layer."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from plainsql.cli.db.connection import COMMON, Common, connected, print_json
-from plainsql.cli.db.layer_selection import present_layers, tell_of_others
+from plainsql.cli.db.common import COMMON, Common, connected, print_json
+from plainsql.cli.db.layer_selection import present_layers, report_left_out_schemas
 from plainsql.cli.exit_codes import FINE
 from plainsql.cli.tables import Column, print_rows
 
 __all__ = ["TableStats", "stats", "table_stats"]
 
-_COUNTED_UP_TO: Final = 16 * 1024 * 1024
-"""Bytes of a table whose rows are counted; of a larger one they are estimated."""
+_MAX_COUNTED_BYTES: Final = 16 * 1024 * 1024
+"""The rows of a larger table are estimated, not counted."""
 
 _TABLES = """
 select
   n.nspname,
   c.relname,
-  -- As the planner does it: what was there at the last vacuum or analyze, by the size of today.
+  -- The planner's estimate: the density at the last vacuum or analyze, times the size of today.
   case
     when c.reltuples >= 0 and c.relpages > 0
       then c.reltuples / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::integer
     else s.n_live_tup
   end::bigint,
-  -- A table whose rows the role may not read, or not all of, cannot be counted.
+  -- The rows of a table cannot be counted if the role may not read all of them.
   pg_relation_size(c.oid) <= %(counted_up_to)s
   and has_table_privilege(c.oid, 'select')
   and not row_security_active(c.oid),
@@ -70,9 +70,9 @@ class IndexStats(msgspec.Struct, frozen=True):
     name: str
     bytes: int
     scans: int
-    """Since the statistics were reset."""
+    """The number of scans since the statistics were reset."""
     is_unique: bool
-    """A unique index is of use though no query scans it."""
+    """A unique index is useful even if no query scans it."""
 
 
 class TableStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ class TableStats(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     rows: int
     rows_are_exact: bool
-    """False where the table is large or hides rows from this role: then it is the server's estimate."""
+    """False if ``rows`` is the server's estimate: the table is large, or hides rows from this role."""
     table_bytes: int
     index_bytes: int
     toast_bytes: int
@@ -96,21 +96,21 @@ class TableStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def stats(*layers: str, common: Common = COMMON) -> int:
-    """Show the rows, sizes, dead rows and the use of indexes of every table, by layer and in all.
+    """Show the rows, sizes, dead rows and index use of every table, with sums by layer and in total.
 
-    Rows are counted in tables up to 16 MB, and estimated, with a ~, in larger ones. Scans count since the
+    Rows are counted in tables up to 16 MB, and estimated in larger ones, with a ~. Scans are those since the
     server's statistics were reset.
 
     Parameters
     ----------
     layers
-        Which ones; by default all that the database has.
+        The layers; by default all that the database has.
     """
     with connected(common.database) as session:
         present = present_layers(session.connection, layers)
         names = [layer.name for layer in present]
         if not layers:
-            tell_of_others(session.connection, present)
+            report_left_out_schemas(session.connection, present)
         tables = table_stats(session.connection, names)
         since = session.connection.execute(_SINCE).fetchall()[0][0]
     if common.json:
@@ -122,11 +122,11 @@ def stats(*layers: str, common: Common = COMMON) -> int:
 
 
 def table_stats(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> list[TableStats]:
-    """Return what the server knows of the tables of schemas, by name."""
+    """Return the statistics of the tables of schemas, by name."""
     indexes: dict[tuple[str, str], list[IndexStats]] = {}
     for schema, table, *rest in connection.execute(_INDEXES, {"schemas": list(schemas)}):
         indexes.setdefault((schema, table), []).append(IndexStats(*rest))
-    parameters = {"schemas": list(schemas), "counted_up_to": _COUNTED_UP_TO}
+    parameters = {"schemas": list(schemas), "counted_up_to": _MAX_COUNTED_BYTES}
     found = []
     for schema, table, estimate, counts, *rest in connection.execute(_TABLES, parameters).fetchall():
         rows = estimate

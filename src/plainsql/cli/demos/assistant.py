@@ -1,4 +1,4 @@
-"""Ana writes to her assistant on Telegram; what she deletes is out of sight, and what is done stays known."""
+"""The assistant's demo: Ana writes on Telegram; deleted rows are invisible, and actions stay in the log."""
 
 from __future__ import annotations
 
@@ -26,14 +26,11 @@ _NOTES: Final = (
 
 
 async def play(url: str, console: Console) -> int:
-    """Play it on a database that has the migrations, as the application's role.
-
-    Returns how many queries ran.
-    """
-    # What a login role that is a member of it is: the owner of the tables is nobody's application.
+    """Play the demo on a database with the migrations, and return the number of queries."""
+    # The application's role: an application must not connect as the owner of the tables.
     async with plainsql.connect(url, server_settings={"role": "assistant_app"}) as db:
         presenter = Presenter(db.tenant("familia", user_id="ana"), console, _ZONE)
-        user = await _arrive(presenter)
+        user = await _find_user(presenter)
         await _plan(presenter, user)
         note = await _note(presenter, user)
         await _talk(presenter, user)
@@ -42,9 +39,9 @@ async def play(url: str, console: Console) -> int:
         return presenter.queries
 
 
-async def _arrive(presenter: Presenter) -> users.User:
+async def _find_user(presenter: Presenter) -> users.User:
     user = await presenter.show(
-        "Somebody writes from Telegram: find the user, or enter it",
+        "A message from Telegram: find the user, or create one",
         "id tenant_id=tenant first_name=name language_code=language",
         users.get_or_create_from_telegram,
         telegram_id=5114440001,
@@ -52,7 +49,7 @@ async def _arrive(presenter: Presenter) -> users.User:
         language_code="es",
     )
     again = await presenter.show(
-        "The second message, or a hundred at once: the same user",
+        "The second message, or a hundred at the same time: the same user",
         "id tenant_id=tenant first_name=name language_code=language",
         users.get_or_create_from_telegram,
         telegram_id=5114440001,
@@ -161,7 +158,7 @@ async def _talk(presenter: Presenter, user: users.User) -> None:
     )
     presenter.expect(moved is not None, "the state was not moved")
     late = await presenter.show(
-        "A second worker that expects the same comes too late, and is told so",
+        "A second worker that expects the same version comes too late, and gets no row",
         "id current_state=state",
         conversations.update_state,
         id=talk.id,

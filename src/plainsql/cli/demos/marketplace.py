@@ -1,4 +1,4 @@
-"""Two people want the same bicycle: one asks and haggles, another comes too late; then the day's report."""
+"""The marketplace demo: two buyers want one bicycle, one haggles, the other is too late; then the report."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ __all__ = ["demo"]
 
 ZONE: Final = "Europe/Madrid"
 
-_NOWHERE: Final = "unix:///dev/null"
-"""Where no Redis is: limits are then counted in the process."""
+_NO_REDIS: Final = "unix:///dev/null"
+"""A URL without a Redis, with which limits are counted in the process."""
 _ON_SALE: Final = (
     ("Bicicleta de paseo, recién revisada", "bikes", 120, 52),
     ("Casco de ciclismo, talla M", "bikes", 25, 30),
@@ -39,12 +39,12 @@ _PRODUCT = "id title price status reserved_for_id=for sold_price=sold"
 
 
 async def play(url: str, console: Console) -> int:
-    """Play it on a database that has the marketplace's tables; return how many queries were run.
+    """Play the demo on a database with the migrations, and return the number of queries.
 
-    Redis has a part in it where it is configured. Without it, limits are counted in the process and the
-    conversation's state is left out.
+    It uses Redis if one is configured. Without it, limits are counted in the process and the conversation's
+    state is left out.
 
-    Raises ``PlainsqlError`` where a result is not what was promised.
+    Raises ``PlainsqlError`` if a step has another result than it should have.
     """
     async with plainsql.connect(url) as db:
         presenter = Presenter(db, console, ZoneInfo(ZONE))
@@ -54,7 +54,7 @@ async def play(url: str, console: Console) -> int:
         await _come_too_late(presenter, bicycle, marta)
         await _sell(presenter, bicycle, talk)
         await presenter.show(
-            "Whom to trust: what was promised and kept",
+            "Recompute the trust scores from kept and broken promises",
             "examined changed",
             buyers.recompute_trust_scores,
         )
@@ -106,7 +106,7 @@ async def _ask(presenter: Presenter, console: Console, bicycle: int) -> tuple[in
     )
     if talk is None:
         raise plainsql.PlainsqlError("the demonstration failed: no conversation was begun")
-    async with RateLimits(redis_url() or _NOWHERE, prefix="plainsql-demo:limits") as limits:
+    async with RateLimits(redis_url() or _NO_REDIS, prefix="plainsql-demo:limits") as limits:
         asked = [await limits.is_rate_limited(f"marta/{talk.created_at}", 3, 60) for _ in range(5)]
     where = "Redis" if redis_url() else "this process"
     presenter.expect(asked == [False, False, False, True, True], "the limit did not hold")
@@ -127,7 +127,7 @@ async def _ask(presenter: Presenter, console: Console, bicycle: int) -> tuple[in
         ]
     presenter.expect(first == again, "the message was kept twice")
     claimed = await presenter.show(
-        "A worker takes it up; for five minutes nobody else can",
+        "A worker claims it for five minutes; no other worker gets it",
         "id content claims claimed_until",
         messages.claim_unprocessed,
     )

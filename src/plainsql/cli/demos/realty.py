@@ -1,4 +1,4 @@
-"""A lead writes to a real-estate assistant in Lima, and ends up with an appointment."""
+"""The realty demo: a lead writes to a real-estate assistant in Lima, and books an appointment."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def play(url: str, console: Console) -> int:
 
 async def _serve(presenter: Presenter) -> None:
     lead = await presenter.show(
-        "A stranger writes: find the lead, or enter it",
+        "An unknown chat writes: find the lead, or create one",
         "id name telegram_chat_id=chat created_at=since",
         leads.get_or_create_from_telegram,
         telegram_chat_id="5114440001",
@@ -88,7 +88,7 @@ async def _serve(presenter: Presenter) -> None:
                 content=content,
             )
     recent = await presenter.show(
-        "What the model is given as context: the last messages, oldest first",
+        "The context for the model: the last messages, oldest first",
         "created_at=at type content",
         messages.recent,
         conversation_id=talk.id,
@@ -96,7 +96,7 @@ async def _serve(presenter: Presenter) -> None:
     )
     presenter.expect([message.content for message in recent] == [content for _, content in _SAID], "history")
     warm = await presenter.show(
-        "The same once more: 'cache: 5m' in its header, PostgreSQL is not asked",
+        "The same again: 'cache: 5m' in its header, so PostgreSQL is not queried",
         "created_at=at type content",
         messages.recent,
         conversation_id=talk.id,
@@ -104,7 +104,7 @@ async def _serve(presenter: Presenter) -> None:
     )
     presenter.expect(warm == recent, "the cache has something else")
     answer = await presenter.show(
-        "The assistant answers: what is stored of this conversation ends, and of no other",
+        "The assistant answers: this invalidates the results of this conversation, and of no other",
         "created_at=at type content",
         messages.append,
         conversation_id=talk.id,
@@ -148,7 +148,7 @@ async def _serve(presenter: Presenter) -> None:
     presenter.expect(bool(best), "nothing was found")
     home = best[0]
     await presenter.show(
-        "Note what the talk is about",
+        "Record the topic of the conversation",
         "id most_recent_project_id=project last_message_at",
         conversations.touch,
         id=talk.id,
@@ -178,7 +178,7 @@ async def _serve(presenter: Presenter) -> None:
         scheduled_for=tomorrow,
     )
     upcoming = await presenter.show(
-        "The visits that the lead has before them",
+        "The lead's upcoming visits",
         "id scheduled_for project_id=project property_id=home",
         appointments.upcoming_for_lead,
         lead_id=lead.id,

@@ -1,4 +1,4 @@
-"""Two shops keep their WhatsApp in one database, and neither is aware of the other."""
+"""The whatsapp demo: two shops keep their messages in one database, and cannot see each other's."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _WEBHOOK: Final = {
     "object": "whatsapp_business_account",
     "entry": [{"changes": [{"value": {"messages": [{"from": _ANA, "id": _WAMID, "type": "text"}]}}]}],
 }
-# Where no Redis is configured there is none here either, and the process counts for itself.
+# A URL without a Redis: rates are then counted in the process.
 _NO_REDIS: Final = "unix:///nonexistent/redis.sock"
 
 
 async def play(url: str, console: Console) -> int:
-    """Play it on a database that has the migrations, as the application's role; return how many queries ran.
+    """Play the demo on a database with the migrations, and return the number of queries.
 
-    Rates are counted in Redis where one is configured, else in the process. Access tokens are encrypted with
-    the configured keys, else with one that is made up for the occasion.
+    Rates are counted in Redis if one is configured, else in the process. Access tokens are encrypted with the
+    configured keys, else with a temporary one.
     """
-    # What a login role that is a member of it is: the owner of the tables is nobody's application.
+    # The application's role: an application must not connect as the owner of the tables.
     settings = {"role": "whatsapp_app"}
     with _keys():
         async with (
@@ -86,21 +86,21 @@ async def _open(presenter: Presenter, tenant: UUID, name: str) -> channels.Chann
 
 
 async def _receive(presenter: Presenter, channel: channels.Channel) -> None:
-    """Ana writes, and WhatsApp delivers it five times at once."""
+    """Receive a message of Ana that WhatsApp delivers five times."""
     async with presenter.step(
-        "Ana writes; WhatsApp delivers it five times at once", "id event_type=type"
+        "Ana writes; WhatsApp delivers the message five times concurrently", "id event_type=type"
     ) as step:
         kept = await asyncio.gather(
             *(step.run(webhook_events.log, event_type="messages", payload=_WEBHOOK) for _ in range(5))
         )
     presenter.expect(sum(event is not None for event in kept) == 1, "the event was not stored once")
     (event,) = await presenter.show(
-        "A worker takes it, and nobody else does for five minutes",
+        "A worker claims it for five minutes; no other worker gets it",
         "id event_type=type next_attempt_at=until",
         webhook_events.claim_unprocessed,
     )
     ana = await presenter.show(
-        "Who it is: entered, or known already",
+        "The contact: created, or known already",
         "id phone_number=phone display_name=name last_seen=seen",
         contacts.save,
         phone_number=_ANA,
@@ -108,7 +108,7 @@ async def _receive(presenter: Presenter, channel: channels.Channel) -> None:
         last_seen=datetime.now(UTC),
     )
     async with presenter.step(
-        "The message, which must not come twice either: five at once again",
+        "The message, which must not be stored twice either: five concurrent calls",
         "id phone_number=phone direction status content",
     ) as step:
         stored = await asyncio.gather(
@@ -133,11 +133,11 @@ async def _receive(presenter: Presenter, channel: channels.Channel) -> None:
 async def _send(
     presenter: Presenter, shop: TenantDatabase, limiter: ChannelLimiter, channel: channels.Channel
 ) -> messages.Message:
-    """The bot answers, and its request comes ten times."""
+    """Send the bot's answer, whose request comes ten times."""
     content = "Sí, llega hoy antes de las 18:00"
     key = idempotency_key(channel.business_account_id, _ANA, content, 1_763_700_000)
     async with presenter.step(
-        "The bot answers, asked ten times at once: one row, and one token of the channel's rate",
+        "The bot answers, in ten concurrent requests: one row, and one token of the channel's rate",
         "id phone_number=phone status content",
     ) as step:
         began = time.perf_counter()
@@ -165,11 +165,11 @@ async def _send(
 
 
 async def _receipts(presenter: Presenter, message: messages.Message) -> None:
-    """What WhatsApp reports, in the order it arrives."""
+    """Update the message by the receipts of WhatsApp, in the order in which they arrive."""
     columns = "status sent_at delivered_at read_at"
     now = datetime.now(UTC)
     await presenter.show(
-        "WhatsApp has taken it",
+        "WhatsApp has accepted it",
         columns,
         messages.update_status,
         id=message.id,
@@ -187,7 +187,7 @@ async def _receipts(presenter: Presenter, message: messages.Message) -> None:
             occurred_at=now + timedelta(minutes=after),
         )
     late = await presenter.show(
-        "A 'sent' that comes late undoes nothing",
+        "A late 'sent' changes nothing",
         columns,
         messages.update_status_by_whatsapp_msg_id,
         whatsapp_msg_id="wamid.answer",
@@ -197,7 +197,7 @@ async def _receipts(presenter: Presenter, message: messages.Message) -> None:
 
 
 async def _retries(presenter: Presenter, channel: channels.Channel) -> None:
-    """Four messages fail, and two workers send them again."""
+    """Retry four failed messages with two workers."""
     columns = "id status retry_count=tries next_attempt_at=next error_message=error"
     async with presenter.step("Four messages fail, and are due again", columns) as step:
         for number in range(4):
@@ -211,7 +211,7 @@ async def _retries(presenter: Presenter, channel: channels.Channel) -> None:
             await messages.update(presenter.db, id=queued.id, next_attempt_at=queued.created_at)
             step.queries += 2
         step.files = [messages.save_outbound.file, *step.files, messages.update.file]
-    async with presenter.step("Two workers at once: no message is taken twice", columns) as step:
+    async with presenter.step("Two concurrent workers: no message is claimed twice", columns) as step:
         taken = await asyncio.gather(*(step.run(messages.claim_failed_for_retry, limit=2) for _ in range(2)))
     ids = [message.id for batch in taken for message in batch]
     presenter.expect(len(ids) == len(set(ids)) == 4, "a message was taken twice, or left")
@@ -226,7 +226,7 @@ async def _retries(presenter: Presenter, channel: channels.Channel) -> None:
 async def _other_side(
     presenter: Presenter, db: Database, other: TenantDatabase, channel: channels.Channel
 ) -> None:
-    """What the other shop, and nobody, can see and do."""
+    """Show what the other shop can see and do, and a session without a tenant."""
     presenter.db = other
     mine = await presenter.show("The other shop sees its own number", "id display_name=name", channels.list)
     presenter.expect([each.display_name for each in mine] == ["Tienda Cusco"], "it sees another's")
@@ -245,7 +245,7 @@ async def _other_side(
 
 @contextmanager
 def _keys() -> Iterator[None]:
-    """The configured keys; where there are none, one for the time being."""
+    """Use the configured keys; if there are none, a temporary one."""
     if os.environ.get(KEYS_VARIABLE):
         yield
         return

@@ -1,4 +1,4 @@
-"""``plainsql marketplace``: what a marketplace needs once a day."""
+"""``plainsql marketplace``: the nightly maintenance of the marketplace layer, and its daily report."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ T = TypeVar("T")
 
 app = App(
     name="marketplace",
-    help="""Keep the tables of the marketplace layer in order, and report on a day.
+    help="""Maintain the tables of the marketplace layer, and report on a day.
 
-    'daily' does all of it: have it run once a night. Work goes in batches, may
-    be interrupted and run again, and two runs at once share it.
+    'daily' does all of it: run it once a night. The work is done in batches. You may interrupt it and run it
+    again; two runs at the same time share it.
 
-    Exit codes: 0 done, or nothing to do; 1 the server refused; 2 it could not
-    run (usage, connection, no tables).
+    Exit codes: 0 done, or nothing to do; 1 the server refused; 2 it could not run (usage, connection, no
+    tables).
     """,
 )
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Where:
-    """Which database, and how to tell of it."""
+class Common:
+    """The options of all commands: the database and the output."""
 
     database: Annotated[str | None, Parameter(name="--database")] = None
     "URL of the database. Without it: DATABASE_URL or DB_*, then pyproject.toml, then the embedded server."
@@ -54,24 +54,29 @@ class Where:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Which:
-    """Which day, and where it begins."""
+class DayOptions:
+    """The options of a report: its day and its chart."""
 
     day: Annotated[str | None, Parameter(name="--day")] = None
     "The day, as 2026-11-20; yesterday by default."
     time_zone: Annotated[str, Parameter(name="--time-zone")] = "UTC"
-    "Where the day begins and ends: Europe/Madrid."
+    "The time zone in which the day begins and ends: Europe/Madrid."
     picture: Annotated[Path | None, Parameter(name="--picture")] = None
-    "A file that ends in .png or .svg, for the day as a picture; it is replaced."
+    "A file ending in .png or .svg for a chart of the day; an existing file is replaced."
 
     def checked(self) -> date | None:
-        """The day, None for yesterday; an error where it, or the picture's name, is none."""
+        """Return the day, None for yesterday.
+
+        Raises ``BindError`` if the day or the name of the chart's file cannot be read.
+        """
         if self.picture is not None:
             chart.suffix(self.picture)
         try:
             return None if self.day is None else date.fromisoformat(self.day)
         except ValueError:
-            raise BindError(f"--day: {self.day!r} is no day", hint="write it as 2026-11-20") from None
+            raise BindError(
+                f"--day: expected a day, got {self.day!r}", hint="write it as 2026-11-20"
+            ) from None
 
     def draw(self, report: DailyReport, *, quiet: bool) -> None:
         if self.picture is not None:
@@ -85,110 +90,110 @@ _BATCH = Parameter(name="--batch")
 
 @app.command
 def delete_old_sessions(
-    *, where: Where = Where(), days: int = KEEP_SESSIONS_DAYS, batch: Annotated[int, _BATCH] = BATCH
+    *, common: Common = Common(), days: int = KEEP_SESSIONS_DAYS, batch: Annotated[int, _BATCH] = BATCH
 ) -> int:
-    """Delete the bot sessions that were last heard of long ago.
+    """Delete the bot sessions without a heartbeat for many days.
 
     Parameters
     ----------
     days
-        How many days ago at least.
+        The minimum number of days since the last heartbeat.
     batch
-        How many are deleted at once, each batch in a transaction of its own: 1 to 10000.
+        Sessions of one batch, each of which is a transaction: 1 to 10000.
     """
 
     async def run(db: plainsql.Database, bar: _Bar) -> int:
         return await maintenance.delete_old_sessions(db, days=days, batch=batch, advance=bar.advance)
 
-    def told(deleted: int) -> None:
-        _tell(where, {"deleted_sessions": deleted}, f"deleted {deleted:,} bot sessions")
+    def report_result(deleted: int) -> None:
+        _print_result(common, {"deleted_sessions": deleted}, f"deleted {deleted:,} bot sessions")
 
-    return _with_database(where, run, told, "bot sessions")
+    return _with_database(common, run, report_result, "bot sessions")
 
 
 @app.command
 def archive_conversations(
-    *, where: Where = Where(), days: int = ARCHIVE_AFTER_DAYS, batch: Annotated[int, _BATCH] = BATCH
+    *, common: Common = Common(), days: int = ARCHIVE_AFTER_DAYS, batch: Annotated[int, _BATCH] = BATCH
 ) -> int:
     """Archive the conversations that were completed long ago.
 
     Parameters
     ----------
     days
-        How many days ago at least.
+        The minimum number of days since their completion.
     batch
-        How many are archived at once, each batch in a transaction of its own: 1 to 10000.
+        Conversations of one batch, each of which is a transaction: 1 to 10000.
     """
 
     async def run(db: plainsql.Database, bar: _Bar) -> int:
         return await maintenance.archive_conversations(db, days=days, batch=batch, advance=bar.advance)
 
-    def told(archived: int) -> None:
-        _tell(where, {"archived_conversations": archived}, f"archived {archived:,} conversations")
+    def report_result(archived: int) -> None:
+        _print_result(common, {"archived_conversations": archived}, f"archived {archived:,} conversations")
 
-    return _with_database(where, run, told, "conversations")
+    return _with_database(common, run, report_result, "conversations")
 
 
 @app.command
-def recompute_trust(*, where: Where = Where(), batch: Annotated[int, _BATCH] = BATCH) -> int:
-    """Recompute the trust scores of all buyers, from what they promised and kept.
+def recompute_trust(*, common: Common = Common(), batch: Annotated[int, _BATCH] = BATCH) -> int:
+    """Recompute the trust scores of all buyers from their kept and broken promises.
 
     Parameters
     ----------
     batch
-        How many are looked at at once, each batch in a transaction of its own: 1 to 10000.
+        Buyers of one batch, each of which is a transaction: 1 to 10000.
     """
 
     async def run(db: plainsql.Database, bar: _Bar) -> maintenance.TrustScores:
         bar.total(await buyers.count(db))
         return await maintenance.recompute_trust_scores(db, batch=batch, advance=bar.advance)
 
-    def told(scores: maintenance.TrustScores) -> None:
-        text = f"looked at {scores.examined:,} buyers, {scores.changed:,} scores changed"
-        _tell(where, scores, text)
+    def report_result(scores: maintenance.TrustScores) -> None:
+        text = f"examined {scores.examined:,} buyers, {scores.changed:,} scores changed"
+        _print_result(common, scores, text)
 
-    return _with_database(where, run, told, "buyers")
+    return _with_database(common, run, report_result, "buyers")
 
 
 @app.command
-def report(*, where: Where = Where(), which: Which = Which()) -> int:
+def report(*, common: Common = Common(), options: DayOptions = DayOptions()) -> int:
     """Report on a day: conversations, answers, sales, revenue, time to sale, by category."""
-    day = which.checked()
+    day = options.checked()
 
     async def run(db: plainsql.Database, bar: _Bar) -> DailyReport:
-        return await daily_report(db, day=day, time_zone=which.time_zone)
+        return await daily_report(db, day=day, time_zone=options.time_zone)
 
-    def told(made: DailyReport) -> None:
-        if where.json:
+    def report_result(made: DailyReport) -> None:
+        if common.json:
             _print_json(made)
         else:
             print_report(_console(), made)
-        which.draw(made, quiet=where.json)
+        options.draw(made, quiet=common.json)
 
-    return _with_database(where, run, told)
+    return _with_database(common, run, report_result)
 
 
 @app.command
 def daily(
     *,
-    where: Where = Where(),
-    which: Which = Which(),
+    common: Common = Common(),
+    options: DayOptions = DayOptions(),
     session_days: int = KEEP_SESSIONS_DAYS,
     archive_days: int = ARCHIVE_AFTER_DAYS,
     batch: Annotated[int, _BATCH] = BATCH,
 ) -> int:
-    """Do all of it: delete old sessions, archive conversations, recompute trust scores, report.
+    """Delete old sessions, archive conversations, recompute trust scores, and report.
 
     Parameters
     ----------
     session_days
-        Bot sessions that were last heard of more days ago are deleted.
+        Delete bot sessions without a heartbeat for more days.
     archive_days
-        Conversations that were completed more days ago are archived.
+        Archive conversations that were completed more days ago.
     batch
-        How many rows are changed at once, each batch in a transaction of its own: 1 to 10000.
+        Rows of one batch, each of which is a transaction: 1 to 10000.
     """
-    day = which.checked()
+    day = options.checked()
 
     async def run(db: plainsql.Database, bar: _Bar) -> maintenance.Daily:
         return await maintenance.daily(
@@ -197,47 +202,47 @@ def daily(
             archive_days=archive_days,
             batch=batch,
             day=day,
-            time_zone=which.time_zone,
+            time_zone=options.time_zone,
         )
 
-    def told(done: maintenance.Daily) -> None:
-        if where.json:
+    def report_result(done: maintenance.Daily) -> None:
+        if common.json:
             _print_json(done)
         else:
             scores = done.trust_scores
             print(f"deleted {done.deleted_sessions:,} bot sessions")
             print(f"archived {done.archived_conversations:,} conversations")
-            print(f"looked at {scores.examined:,} buyers, {scores.changed:,} scores changed")
+            print(f"examined {scores.examined:,} buyers, {scores.changed:,} scores changed")
             print()
             print_report(_console(), done.report)
-        which.draw(done.report, quiet=where.json)
+        options.draw(done.report, quiet=common.json)
 
-    return _with_database(where, run, told)
+    return _with_database(common, run, report_result)
 
 
 class _Bar:
-    """How far the batches have got: on a terminal a bar, elsewhere nothing."""
+    """The progress of the batches: a bar at a terminal, else nothing."""
 
     def __init__(self, progress: Progress, what: str) -> None:
         self._progress = progress
         self._task = progress.add_task(what, total=None)
 
     def total(self, count: int) -> None:
-        """Know from now on how many there are."""
+        """Set the length of the bar."""
         self._progress.update(self._task, total=count)
 
     def advance(self, count: int) -> None:
-        """Have done so many more."""
+        """Advance the bar by ``count``."""
         self._progress.advance(self._task, count)
 
 
 def _with_database(
-    where: Where,
+    common: Common,
     run: Callable[[plainsql.Database, _Bar], Awaitable[T]],
-    told: Callable[[T], None],
+    report_result: Callable[[T], None],
     what: str = "",
 ) -> int:
-    # Here, so that other commands do not load the driver.
+    # Imported here, so that --help does not import the driver.
     from asyncpg.exceptions import (
         InsufficientPrivilegeError,
         InterfaceError,
@@ -249,24 +254,24 @@ def _with_database(
 
     async def connected(url: str) -> T:
         async with plainsql.connect(url, max_size=2) as db:
-            with _progress(shown=bool(what) and not where.json) as progress:
+            with _progress(shown=bool(what) and not common.json) as progress:
                 return await run(db, _Bar(progress, what))
 
     try:
-        with resolve_database(where.database) as url:
+        with resolve_database(common.database) as url:
             result = asyncio.run(connected(url))
     except (InvalidSchemaNameError, UndefinedTableError) as error:
         return _failed(
-            f"the database has no marketplace: {error}", "run `plainsql migrate --layer marketplace`"
+            f"the database has no marketplace layer: {error}", "run `plainsql migrate --layer marketplace`"
         )
     except (PostgresConnectionError, InterfaceError) as error:
-        return _failed(f"the database has gone away: {error}", "look into its log, and try again")
+        return _failed(f"the connection to the database was lost: {error}", "read its log, and try again")
     except InsufficientPrivilegeError as error:
-        return _failed(f"{error}", "grant the role what it needs, or use another one")
+        return _failed(f"{error}", "grant the role the privileges it needs, or use another one")
     except PostgresError as error:
         print(f"the server refused: {error}", file=sys.stderr)
         return FINDINGS
-    told(result)
+    report_result(result)
     return FINE
 
 
@@ -276,7 +281,7 @@ def _failed(text: str, hint: str) -> int:
 
 
 def _progress(*, shown: bool) -> Progress:
-    # Beside the output and not in it, and gone when it is done.
+    # On standard error, and removed when it is done.
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -293,8 +298,8 @@ def _console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-def _tell(where: Where, result: object, text: str) -> None:
-    if where.json:
+def _print_result(common: Common, result: object, text: str) -> None:
+    if common.json:
         _print_json(result)
     else:
         print(text)

@@ -1,4 +1,4 @@
-"""The marketplace's report of a day in the terminal."""
+"""The daily report of the marketplace as a table in the terminal."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def print_report(console: Console, report: DailyReport) -> None:
         asked = sum(hour.buyer_messages for hour in report.hours)
         answered = sum(hour.bot_messages for hour in report.hours)
         console.print(
-            f"{asked:,} messages of buyers, {answered:,} of the bot; most of them from "
-            f"{busiest.starts_at:%H:%M} on"
+            f"{asked:,} messages of buyers, {answered:,} of the bot; the busiest hour began at "
+            f"{busiest.starts_at:%H:%M}"
         )
     else:
-        console.print("nobody wrote")
+        console.print("no messages")
 
 
 def _table(report: DailyReport, *, plain: bool) -> Table:

@@ -1,4 +1,4 @@
-"""The report of a day as a picture."""
+"""The daily report as a chart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["draw", "suffix"]
 
 _FORMATS: Final = ("png", "svg")
-_MOST_CATEGORIES: Final = 8
+_MAX_CATEGORIES: Final = 8
 _HEADING_LEFT: Final = -0.55
 """The left edge of the categories and their heading, in widths of their bars."""
 
@@ -29,9 +29,9 @@ _BUYERS, _BOT, _SALES = "#8fb3d9", "#2a5d9f", "#1f8a5b"
 
 
 def suffix(path: Path) -> str:
-    """Return the format that a file's name asks for: ``png`` or ``svg``.
+    """Return the format of a file by its name: ``png`` or ``svg``.
 
-    Raises ``BindError`` where it asks for another.
+    Raises ``BindError`` if the name ends otherwise.
     """
     found = path.suffix.lower().removeprefix(".")
     if found not in _FORMATS:
@@ -42,11 +42,10 @@ def suffix(path: Path) -> str:
 
 
 def draw(report: DailyReport, path: Path) -> None:
-    """Write the picture of a report, 1,600 by 1,000 pixels as PNG. A file that is there is replaced at once,
-    whole or not at all.
+    """Write the chart of a report, 1,600 by 1,000 pixels as PNG.
 
-    Raises ``BindError`` where the name ends neither in ``.png`` nor in ``.svg``, ``SettingsError`` where
-    matplotlib is not installed, ``OSError`` where the file cannot be written.
+    An existing file is replaced atomically. Raises ``BindError`` if the name ends neither in ``.png`` nor in
+    ``.svg``, ``SettingsError`` if matplotlib is not installed, ``OSError`` if the file cannot be written.
     """
     kind = suffix(path)
     try:
@@ -54,12 +53,12 @@ def draw(report: DailyReport, path: Path) -> None:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise SettingsError(
-            "a picture needs matplotlib, which is not installed", hint="pip install 'plainsql[report]'"
+            "the chart needs matplotlib, which is not installed", hint="pip install 'plainsql[report]'"
         ) from None
-    # Text of SVG stays text: it can be searched and copied. The same report gives the same file.
+    # Text in SVG stays text, so that it can be searched and copied. The same report gives the same file.
     style: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "plainsql"}
     style |= {"font.family": ["DejaVu Sans"], "text.color": _INK, "axes.edgecolor": _FAINT}
-    style |= {"text.parse_math": False}  # A category may hold a dollar, and so do sums.
+    style |= {"text.parse_math": False}  # A category or a sum may hold a dollar sign.
     with mpl.rc_context(style):
         figure = Figure(figsize=(12.8, 8.0), dpi=125, facecolor=_PAPER)
         _compose(figure, report)
@@ -88,14 +87,14 @@ def _tile(figure: Figure, left: float, value: str, label: str) -> None:
     axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
     for spine in axes.spines.values():
         spine.set_visible(False)
-    # Long sums give way in size, not in digits.
+    # Long sums have a smaller font, not fewer digits.
     size = min(25.0, 25.0 * 11.5 / max(len(value), 1))
     axes.text(0.06, 0.62, value, fontsize=size, fontweight="bold", va="center")
     axes.text(0.06, 0.22, label, fontsize=10 if len(label) < 38 else 8.5, color=_SOFT, va="center")
 
 
 def _hours(axes: Axes, report: DailyReport) -> None:
-    """What was written in each hour, both sides beside each other, and when something was sold."""
+    """Draw the messages of each hour, of buyers and of the bot, and the sales above them."""
     _plain(axes, "Messages by hour", left=-0.06)
     places = range(len(report.hours))
     buyers = [hour.buyer_messages for hour in report.hours]
@@ -145,26 +144,26 @@ def _hours(axes: Axes, report: DailyReport) -> None:
         fontsize=10,
     )
     if not any([*buyers, *bot]):
-        _nothing(axes, "nobody wrote")
+        _nothing(axes, "no messages")
 
 
 def _categories(axes: Axes, lines: Sequence[CategoryLine]) -> None:
-    """The revenue of the strongest categories; those beyond them in one bar, currency by currency."""
+    """Draw the revenue of the largest categories, and the rest in one bar for each currency."""
     _plain(axes, "Revenue by category", left=_HEADING_LEFT)
     bars = _bars(lines)
     axes.set_xticks([])
     if not bars:
         axes.set_yticks([])
-        _nothing(axes, "nothing was sold")
+        _nothing(axes, "no sales")
         return
-    # Sums below each other have their decimals below each other, or none has any.
+    # Either all sums have decimals, or none has.
     cents = any(earned != earned.to_integral_value() for _, earned, _, _ in bars)
     longest = max(float(earned) for _, earned, _, _ in bars) or 1.0
     axes.barh(range(len(bars)), [float(earned) for _, earned, _, _ in bars], 0.42, color=_SALES)
     axes.set_yticks([])
     for place, (name, _, _, _) in enumerate(bars):
         _category(axes, place, name)
-    # A few bars keep their thickness: the room of six is always there.
+    # A few bars keep their thickness: there is always room for six.
     axes.set_ylim(max(len(bars), 6) - 0.4, -0.6)
     axes.set_xlim(0, longest * 1.02)
     for place, (_, earned, currency, sales) in enumerate(bars):
@@ -173,7 +172,7 @@ def _categories(axes: Axes, lines: Sequence[CategoryLine]) -> None:
 
 
 def _category(axes: Axes, place: int, name: str) -> None:
-    """Write a category's name from where the heading begins, cut to the room before the bars."""
+    """Write a category's name, aligned with the heading and cut to the room before the bars."""
     text = axes.text(
         _HEADING_LEFT, place, name, transform=axes.get_yaxis_transform(), color=_SOFT, va="center", ha="left"
     )
@@ -187,18 +186,18 @@ def _category(axes: Axes, place: int, name: str) -> None:
 def _bars(lines: Sequence[CategoryLine]) -> list[tuple[str, Decimal, str, int]]:
     sold = [line for line in lines if line.sales]
     bars = [(line.category or "no category", line.revenue, line.currency, line.sales) for line in sold]
-    if len(bars) <= _MOST_CATEGORIES:
+    if len(bars) <= _MAX_CATEGORIES:
         return bars
-    shown, rest = bars[: _MOST_CATEGORIES - 1], bars[_MOST_CATEGORIES - 1 :]
+    shown, rest = bars[: _MAX_CATEGORIES - 1], bars[_MAX_CATEGORIES - 1 :]
     for currency in dict.fromkeys(currency for _, _, currency, _ in rest):
         parts = [bar for bar in rest if bar[2] == currency]
         total = sum((earned for _, earned, _, _ in parts), Decimal(0))
-        shown.append((f"{len(parts)} others", total, currency, sum(bar[3] for bar in parts)))
+        shown.append((f"{len(parts)} more", total, currency, sum(bar[3] for bar in parts)))
     return shown
 
 
 def _plain(axes: Axes, heading: str, left: float) -> None:
-    """Leave out what is not data; the heading begins ``left`` of the axes, in their width."""
+    """Remove frames and ticks, and write the heading at ``left``, in widths of the axes."""
     axes.set_title(heading, loc="left", x=left, fontsize=12, fontweight="bold", pad=10)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -216,7 +215,7 @@ def _save(figure: Figure, path: Path, kind: str) -> None:
     try:
         metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {}
         figure.savefig(name, format=kind, metadata=metadata)
-        # As open() would have made it, which a temporary file is not.
+        # The permissions that open() gives a file, which a temporary file does not have.
         mask = os.umask(0)
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask)

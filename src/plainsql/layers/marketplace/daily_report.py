@@ -1,4 +1,4 @@
-"""The report of a day: what came in, what was answered, what was sold, by category."""
+"""The report of a day: conversations, answers, sales and revenue, by category."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["CategoryLine", "DailyReport", "Hour", "Revenue", "daily_report", "ye
 
 
 class Revenue(msgspec.Struct, frozen=True):
-    """What was earned in one currency."""
+    """The revenue in one currency."""
 
     currency: str
     amount: Decimal
 
 
 class CategoryLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a day brought in one category and currency."""
+    """The numbers of a day in one category and currency."""
 
     category: str | None
-    """None: the products without one."""
+    """None for the products without a category."""
     currency: str
     conversations: int
     asked: int
@@ -49,38 +49,39 @@ class Hour(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DailyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A day, as it is counted in a time zone."""
+    """The numbers of a day, which begins and ends in a time zone."""
 
     day: date
     time_zone: str
     conversations: int
-    """Begun on the day."""
+    """Conversations that began on the day."""
     asked: int
     """Conversations in which the buyer wrote on the day."""
     answered: int
-    """Those of them in which the bot answered before the day was over."""
+    """Those of them in which the bot answered before the end of the day."""
     response_rate: float | None
-    """Answered of asked, 0 to 1; None where nobody asked."""
+    """Answered of asked, 0 to 1; None if no buyer asked."""
     sales: int
     revenue: tuple[Revenue, ...]
-    """By currency, the largest first; empty where nothing happened."""
+    """By currency, the largest first; empty without sales."""
     median_time_to_sale: float | None
-    """Seconds from listing to sale; None where nothing was sold."""
+    """Seconds from listing to sale; None without sales."""
     categories: tuple[CategoryLine, ...]
     """The largest revenue first."""
     hours: tuple[Hour, ...]
-    """All of the day's hours: 24, or 23 or 25 where clocks change."""
+    """All hours of the day: 24, or 23 or 25 if the clocks change."""
 
 
 async def daily_report(db: AsyncExecutor, *, day: date | None = None, time_zone: str = "UTC") -> DailyReport:
-    """Make the report of a day, by default of yesterday.
+    """Return the report of a day, by default of yesterday.
 
     Args:
-        db: what runs the two queries; in a transaction that is ``repeatable_read`` they see the same state.
-        day: which one.
-        time_zone: where it begins and ends: "Europe/Madrid".
+        db: the executor of the two queries. In a transaction that is ``repeatable_read`` they see the same
+            state.
+        day: the day.
+        time_zone: the time zone in which it begins and ends: "Europe/Madrid".
 
-    Raises ``BindError`` where there is no such time zone.
+    Raises ``BindError`` if there is no such time zone.
     """
     zone = _zone(time_zone)
     day = day or yesterday(time_zone)
@@ -115,7 +116,7 @@ async def daily_report(db: AsyncExecutor, *, day: date | None = None, time_zone:
 
 
 def yesterday(time_zone: str = "UTC") -> date:
-    """Return the last day that is over in a time zone. Raises ``BindError`` where there is no such zone."""
+    """Return the day before today in a time zone. Raises ``BindError`` if there is no such zone."""
     return datetime.now(_zone(time_zone)).date() - timedelta(days=1)
 
 

@@ -1,4 +1,4 @@
-"""How the report's numbers are written for people."""
+"""The text form of the report's numbers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the bot keeps in mind between two messages, in Redis.
+"""The states of the bot between two messages, in Redis.
 
-A state is small, changes with every message and may be lost: a bot that finds none begins anew from what
-PostgreSQL has. Two workers that change one at once do not undo each other.
+A state is small, changes with every message and may be lost: a bot without a state begins again from the rows
+in PostgreSQL. Two workers that change one state at the same time do not undo each other.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ _DAY = 86_400.0
 
 
 class BotState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bot session is at. To be changed with ``msgspec.structs.replace``."""
+    """The state of a bot session. Change it with ``msgspec.structs.replace``."""
 
     step: str = ""
-    """What it does right now."""
+    """The current step."""
     conversation_id: int | None = None
-    """The conversation it is busy with."""
+    """The current conversation."""
     actions: int = 0
-    """Since the last heartbeat."""
+    """The number of actions since the last heartbeat."""
     errors: int = 0
-    """Since the last heartbeat."""
+    """The number of errors since the last heartbeat."""
     details: dict[str, str] = {}
 
 
 class ConversationState(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a conversation has got to. To be changed with ``msgspec.structs.replace``."""
+    """The state of a conversation. Change it with ``msgspec.structs.replace``."""
 
     stage: Literal["greeting", "haggling", "agreed", "meeting"] = "greeting"
     offered: Decimal | None = None
     """The buyer's last offer, in the product's currency."""
     asked: Decimal | None = None
-    """What we asked for last."""
+    """Our last price."""
     rounds: int = 0
-    """How many times a price was named."""
+    """The number of prices that were named."""
     notes: dict[str, str] = {}
 
 
 class _States(Generic[T]):
-    """One state for each key: a named session, of which there is one for each user."""
+    """The states by their keys, each in a named session of one user."""
 
     _NAME = "state"
 
@@ -63,7 +63,7 @@ class _States(Generic[T]):
         self._sessions = Sessions(redis, type, prefix=prefix, ttl=ttl, sliding=True, deadline=deadline)
 
     async def _open(self, key: str) -> Session[T]:
-        """Return the session of this key, begun now where there is none. Safe when two calls race."""
+        """Return the session of this key; create one if there is none. Concurrent calls get the same one."""
         while True:
             found = await self._sessions.get_named(key, self._NAME)
             if found is not None:
@@ -87,7 +87,7 @@ class _States(Generic[T]):
         return found is not None and await self._sessions.delete(found)
 
     async def aclose(self) -> None:
-        """Close the way to Redis, unless a client or a link was given."""
+        """Close the connection to Redis, unless a client or a link was given."""
         await self._sessions.aclose()
 
     async def __aenter__(self) -> Self:
@@ -98,48 +98,52 @@ class _States(Generic[T]):
 
 
 class BotSessions(_States[BotState]):
-    """The states of the bot's runs, by the session key that ``bot_sessions.open`` has. Each is kept for 24
-    hours after it was last read or written, or ``ttl`` seconds.
+    """The states of the bot's runs, by the session key of ``bot_sessions.open``.
 
-    All methods raise ``RedisUnavailableError`` where Redis does not answer within ``deadline`` seconds.
+    Each expires 24 hours, or ``ttl`` seconds, after its last read or write.
+
+    All methods raise ``RedisUnavailableError`` if Redis does not answer within ``deadline`` seconds.
     """
 
     def __init__(self, redis: RedisSource = None, *, ttl: float = _DAY, deadline: float = 0.5) -> None:
         super().__init__(redis, BotState, "marketplace:bots", ttl, deadline)
 
     async def open(self, session_key: str) -> BotState:
-        """Return the state of this session, begun now where there is none."""
+        """Return the state of this session; create one if there is none."""
         return (await self._open(session_key)).value
 
     async def get(self, session_key: str) -> BotState | None:
-        """Return the state, or None where there is none or it has ended."""
+        """Return the state, None if there is none or if it has expired."""
         found = await self._sessions.get_named(session_key, self._NAME)
         return None if found is None else found.value
 
     async def change(self, session_key: str, change: Callable[[BotState], BotState]) -> BotState | None:
-        """Replace the state by what ``change`` makes of it, or of the newer one whenever another was faster.
-        Return it, or None where there is none.
+        """Replace the state by the result of ``change``, and return it; None if there is none.
+
+        If another call changes the state meanwhile, ``change`` is called again with the newer state.
         """
         return await self._change(session_key, change)
 
     async def close(self, session_key: str) -> bool:
-        """Forget the state; no late write brings it back. Return whether it was there."""
+        """Delete the state, and return True if there was one. No late write restores it."""
         return await self._end(session_key)
 
 
 class ConversationStates(_States[ConversationState]):
-    """The states of conversations, for as long as these are ACTIVE; of one that nobody reads or writes, for a
-    week, or ``ttl`` seconds.
+    """The states of conversations while these are ACTIVE.
 
-    All methods raise ``RedisUnavailableError`` where Redis does not answer within ``deadline`` seconds.
+    Each expires a week, or ``ttl`` seconds, after its last read or write.
+
+    All methods raise ``RedisUnavailableError`` if Redis does not answer within ``deadline`` seconds.
     """
 
     def __init__(self, redis: RedisSource = None, *, ttl: float = 7 * _DAY, deadline: float = 0.5) -> None:
         super().__init__(redis, ConversationState, "marketplace:conversations", ttl, deadline)
 
     async def of(self, db: AsyncExecutor, conversation_id: int) -> ConversationState | None:
-        """Return the state of a conversation, begun now where there is none. Where the conversation is not
-        ACTIVE, or not there, its state is forgotten and None is returned.
+        """Return the state of a conversation; create one if there is none.
+
+        If the conversation is not ACTIVE or does not exist, delete its state and return None.
         """
         conversation = await conversations.get_by_id(db, id=conversation_id)
         if conversation is None or conversation.status != "ACTIVE":
@@ -150,13 +154,16 @@ class ConversationStates(_States[ConversationState]):
     async def change(
         self, conversation_id: int, change: Callable[[ConversationState], ConversationState]
     ) -> ConversationState | None:
-        """Replace the state by what ``change`` makes of it, or of the newer one whenever another was faster.
-        Return it, or None where there is none: ``of`` begins it.
+        """Replace the state by the result of ``change``, and return it; None if there is none.
+
+        If another call changes the state meanwhile, ``change`` is called again with the newer state. ``of``
+        creates the state.
         """
         return await self._change(str(conversation_id), change)
 
     async def end(self, conversation_id: int) -> bool:
-        """Forget the state, after ``conversations.complete`` or ``cancel``; no late write brings it back.
-        Return whether it was there.
+        """Delete the state, and return True if there was one. No late write restores it.
+
+        Call it after ``conversations.complete`` or ``cancel``.
         """
         return await self._end(str(conversation_id))

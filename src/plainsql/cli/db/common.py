@@ -1,4 +1,4 @@
-"""The connection of a ``db`` command, and what the server's refusals look like."""
+"""The connection of a ``db`` command, the options of all of them, and the form of the server's errors."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FLAG = Parameter(negative=(), show_default=False)
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Common:
-    """What all of these commands take."""
+    """The options of all ``db`` commands."""
 
     database: str | None = None
-    "URL of the database; by default what is configured, else the embedded server."
+    "URL of the database; by default the configured one, else the embedded server."
     json: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False
     "Print JSON and nothing else."
 
@@ -58,7 +58,7 @@ class Session:
 def connected(database: str | None) -> Generator[Session]:
     """Connect to the configured database.
 
-    What the server refuses comes out as a ``PlainsqlError``; a lost connection as what psycopg raises.
+    Raises ``PlainsqlError`` if the server refuses a statement, and psycopg's error if the connection is lost.
     """
     with (
         resolve_database(database) as url,
@@ -78,14 +78,14 @@ def connected(database: str | None) -> Generator[Session]:
 
 
 def _connect_timeout(url: str) -> float:
-    """Seconds: what the URL says, else 10."""
+    """Return the URL's connect_timeout in seconds, else 10."""
     try:
         return float(str(conninfo_to_dict(url).get("connect_timeout") or 10))
-    except (psycopg.Error, ValueError):  # connecting will tell
+    except (psycopg.Error, ValueError):  # the connection attempt reports it
         return 10.0
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value: in lines for a person, in one line otherwise."""
+    """Print one JSON value: indented at a terminal, else on one line."""
     text = msgspec.json.encode(value)
     print((msgspec.json.format(text) if sys.stdout.isatty() else text).decode())
