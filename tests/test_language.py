@@ -186,6 +186,8 @@ def test_docstrings_of_all_definitions_are_read(tmp_path: Path) -> None:
         ("``tell`` is a method.", None),
         ("Understand standards on standby, besides.", None),
         ("For good reason.", None),
+        ("Two rows, of which one stays.", "of which"),
+        ("Two rows, each of which stays.", None),
         ("It is gone for good.", "for good"),
         ("Example::\n\n    ask(told)\n\nThe end.", None),
     ],

@@ -13,7 +13,7 @@ Pooler = Literal["transaction", "session"]
 def is_backend_sql(pid: int) -> str:
     """Return the query that finds a row if the process that answers has this id.
 
-    A pooler makes up the process id that it tells its clients: it is none of the server's. Send it in the
-    simple protocol: a statement that was prepared would stay behind in a pooler's connection.
+    A pooler invents the process id that it sends to its clients: it is none of the server's. Send the query
+    in the simple protocol: a prepared statement would stay behind in a pooler's connection.
     """
     return f"select where pg_backend_pid() = {pid:d}"

@@ -30,8 +30,8 @@ def is_visible_sql(tables: str, setting: str) -> str:
     may be seen without it. The arguments are the placeholders of an array of names and of the setting.
 
     There is something to see if a role passes by the policies, as a superuser does and an owner of tables
-    that do not force them; if a policy that does not ask lets this role through; and if the session has been
-    given a tenant by other ways.
+    that do not force them; if a policy without the setting lets this role through; and if the session has
+    been given a tenant by other ways.
     """
     return f"""
 select coalesce(current_setting({setting}, true), '') <> '' as is_set, not exists (
@@ -80,12 +80,13 @@ def tenant_of(names: tuple[str, str], tenant_id: object, user_id: object) -> Ten
 
 
 def local_settings(tenant: Tenant | None, names: Iterable[str]) -> str:
-    """Return the statements that make the current transaction a tenant's, for the simple protocol; without a
-    tenant, nobody's: the settings ``names`` are what the session began with, whatever another client has
-    set in it.
+    """Return the statements that make the current transaction a tenant's, for the simple protocol.
 
-    They take no parameters: names and values are written as hexadecimal digits, and nothing else of them is
-    in the text.
+    Without a tenant, the settings ``names`` get the values that the session began with, whatever another
+    client has set in it.
+
+    The statements take no parameters: names and values are written as hexadecimal digits, and nothing else of
+    them is in the text.
     """
     if tenant is None:
         return "; ".join(f"set local {quoted_setting(name)} to default" for name in names)

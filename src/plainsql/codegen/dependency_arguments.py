@@ -23,7 +23,9 @@ def dependency_names(function: QueryFunction) -> set[str]:
 
 
 def dependency_arguments(function: QueryFunction, name: Callable[[str], str]) -> str:
-    """What follows the other arguments: nothing, or a line for each table; ``name`` says how it is called."""
+    """Return the arguments after the others: none, or a line for each table; ``name`` returns the name to
+    write.
+    """
     parts: list[str] = []
     if function.cache is not None:
         parts.append(_cache(function.cache, name))

@@ -67,8 +67,8 @@ class FunctionBodies:
         self._known: dict[int, FunctionBody | None] = {}
 
     def of(self, function: Function) -> FunctionBody | None:
-        """Return the body of a function; ``None`` for a language that is not read, of which only the label
-        counts.
+        """Return the body of a function; ``None`` for a language that is not read: only the
+        function's label counts.
         """
         if function.language not in ("sql", "plpgsql"):
             return None

@@ -99,7 +99,7 @@ class _Stars:
             if text[token.start : token.end].lower() == _TABLE
         ]
         self._decided: dict[int, list[bool]] = {}
-        """Which columns of a query come from the database, by the query's id."""
+        """For each query, by its id: True for each column that comes from the database."""
 
     def findings(self) -> Iterator[Finding]:
         for scope in self._arms(self._examined.scope):
@@ -167,7 +167,7 @@ class _Stars:
         return is_open
 
     def _source_is_open(self, home: Scope, variable: Node) -> bool:
-        """Whether a column is there because a table, a view, a function or a type has it."""
+        """Report whether a column exists because a table, a view, a function or a type has it."""
         source, column = home.query.entry(variable.number("varno")), variable.number("varattno")
         if source is None:
             return True
@@ -225,7 +225,7 @@ def _column(expression: Node, name: str, scope: Scope, star: _Star) -> str:
 
 
 def _written_stars(text: str, tokens: list[Token]) -> Iterator[_Star]:
-    """Each `*` and `….*` that may stand for columns."""
+    """Yield each ``*`` and ``….*`` that may mean columns."""
     for index, token in enumerate(tokens):
         if token.kind == "operator" and text[token.start : token.end] == "*":
             first = index
@@ -237,7 +237,7 @@ def _written_stars(text: str, tokens: list[Token]) -> Iterator[_Star]:
 
 
 def _operand(text: str, tokens: list[Token], last: int) -> int:
-    """The index of the first token of `a`, `(…)` or `(…)[…]`, of which the last is given."""
+    """Return the index of the first token of ``a``, ``(…)`` or ``(…)[…]``, given that of its last."""
     while tokens[last].kind == "close":
         last = _opening(tokens, last)
         if text[tokens[last].start] != "[":

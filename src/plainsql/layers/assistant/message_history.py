@@ -421,8 +421,8 @@ def intent_statistics(
 ) -> Args:
     """Count the messages of each intent, with confidence and processing times, the most frequent first.
 
-    The time range, if given, includes its start and excludes its end. A null intent stands for
-    messages that were not understood.
+    The time range, if given, includes its start and excludes its end. A null intent means that
+    the messages were not understood.
 
     limit: 1..1000, 100 by default.
     Reads assistant.message_history.

@@ -748,8 +748,8 @@ def update(
 ) -> Args:
     """Change the given columns of a conversation, and leave the others.
 
-    They are its offer, where and when to meet, and what was understood. complete, cancel and reopen
-    change its status; cleanup archives it.
+    They are its offer, the place and time of the handover, and what was understood. complete, cancel
+    and reopen change its status; cleanup archives it.
 
     Reads marketplace.conversations.
     Writes marketplace.conversations.

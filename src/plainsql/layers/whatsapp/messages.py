@@ -780,7 +780,7 @@ def save_outbound(
 
     A second call with the key returns the first message, in whatever state it is.
 
-    Any number of calls can race: each gets exactly one row. A caller that passes the id can tell
+    Any number of calls can race: each gets exactly one row. A caller that passes the id knows
     from the row which message it got.
 
     Its sender has lease_s seconds to report by update_status. After that, claim_failed_for_retry
