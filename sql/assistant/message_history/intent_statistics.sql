@@ -1,7 +1,7 @@
 -- Count the messages of each intent, with confidence and processing times, the most frequent first.
 --
--- The time range, if given, includes its start and excludes its end. A null intent means that
--- the messages were not understood.
+-- The time range, if given, includes its start and excludes its end. The intent is null for
+-- messages that were not understood.
 -- returns: many IntentStatistics
 -- param limit: 1..1000 = 100
 select

@@ -39,7 +39,7 @@ _BOOL_OID = 16
 
 
 class Nullability:
-    """The proof that values cannot be null, for the queries of one statement."""
+    """The proof, for the queries of one statement, that values cannot be null."""
 
     def __init__(
         self,
