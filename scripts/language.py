@@ -157,6 +157,7 @@ NOUNS_IN_ING: Final = {
     "hashing": "the field's noun",
     "keyring": "a ring of keys",
     "loading": "a module `load` would hide the function `plainsql.load`",
+    "sending": "a public name of the whatsapp layer",
     "testing": "the field's noun, as in numpy.testing",
 }
 """Modules that may end in -ing, each with the reason."""

@@ -33,9 +33,15 @@ PACKAGE = ROOT / "src" / "plainsql"
 
 # Two modules of the same name in the package, and why neither has a clearer one.
 SAME_NAMES = {
-    "errors": "the error classes of the package, and what a folder makes of a driver's errors",
-    "keys": "the keys in Redis of one feature; a table's keys in analysis",
-    "model": "the data classes of a folder",
+    "catalog": "a catalog of statements by name; the server's catalog of tables",
+    "codecs": "the codecs of a connection's values, in both",
+    "discovery": "the search for a folder's files, in both",
+    "errors": "the error classes of the package; the mapping of a driver's errors in a folder",
+    "keys": "the keys in Redis of one feature, in both",
+    "model": "the data classes of a folder, in both",
+    "results": "the result classes of a folder's functions, in both",
+    "state": "the shared state of a database; the state file of an embedded server",
+    "tls": "TLS as both drivers read it; TLS of the pool's connections",
 }
 
 
