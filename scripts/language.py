@@ -156,7 +156,6 @@ NOUNS_IN_ING: Final = {
     "formatting": "the field's noun",
     "hashing": "the field's noun",
     "keyring": "a ring of keys",
-    "loading": "a module `load` would hide the function `plainsql.load`",
     "sending": "a public name of the whatsapp layer",
     "testing": "the field's noun, as in numpy.testing",
 }
