@@ -367,7 +367,11 @@ def test_triggers_are_on_the_tables_of_cached_reads_and_change_no_map(
     after = command("check", "--cache")
     assert (after.code, after.out) == (0, before.out), "a write changes what it did, and its notes"
     again = command("cache", "triggers", "--write")
-    assert (again.code, again.out, again.err) == (0, "", "nothing to note: the migrations have it all\n")
+    assert (again.code, again.out, again.err) == (
+        0,
+        "",
+        "nothing to write: the migrations have all triggers\n",
+    )
 
     with psycopg.connect(configured, autocommit=True) as connection:
         connection.execute("insert into notes (text, stars) values ('x', 3)")

@@ -51,7 +51,7 @@ def test_more_than_the_body_of_a_function_is_looked_at(
     with psycopg.connect(configured, autocommit=True) as connection:
         (body, path, definer, public) = connection.execute(FOUND.encode()).fetchall()[0]
         assert (path, definer, public) == (["search_path=pg_catalog, pg_temp"], True, False)
-        assert command("cache", "triggers").err == "nothing to note: the migrations have it all\n"
+        assert command("cache", "triggers").err == "nothing to write: the migrations have all triggers\n"
         # The rollback is to a function that notes what it noted, and opens nothing.
         assert command("migrate", "rollback", "--steps", "1").code == 0
         before, path, _, public = connection.execute(FOUND.encode()).fetchall()[0]

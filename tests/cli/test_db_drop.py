@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from importlib import import_module
 
 import psycopg
 import pytest
@@ -108,7 +109,8 @@ def test_layers_that_depend_on_each_other_are_dropped_together(two: str, command
 def test_a_table_in_use_by_another_session_is_not_dropped(
     two: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plainsql.cli.db.drop._LOCK_TIMEOUT", "50ms")
+    # import_module, because the package has the function of this name.
+    monkeypatch.setattr(import_module("plainsql.cli.db.drop"), "_LOCK_TIMEOUT", "50ms")
     with psycopg.connect(two) as reader:
         reader.execute("select * from shop.notes")
         done = command("db", "drop", "shop", "--force")

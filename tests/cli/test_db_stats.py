@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 
 import psycopg
 import pytest
@@ -50,7 +51,8 @@ def test_rows_sizes_and_indexes_are_those_of_the_server(two: str, command: Comma
 def test_large_tables_are_estimated_and_marked(
     two: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plainsql.cli.db.stats._COUNTED_UP_TO", 8192)
+    # import_module, because the package has the function of this name.
+    monkeypatch.setattr(import_module("plainsql.cli.db.stats"), "_MAX_COUNTED_BYTES", 8192)
     told = json.loads(command("db", "stats", "shop", "--json").out)
     assert (told["tables"][0]["rows"], told["tables"][0]["rows_are_exact"]) == (1234, False)
     assert "shop   notes  ~1,234" in command("db", "stats", "shop").out

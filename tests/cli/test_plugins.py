@@ -83,7 +83,7 @@ def test_the_help_lists_layers_and_packages_under_their_own_headings(process: Co
     assert "check" in core
     assert "marketplace" not in core
     assert "notes" not in core.split()
-    assert panel(done, "Layers").startswith("marketplace  Keep")
+    assert panel(done, "Layers").startswith("marketplace  Maintain")
     assert panel(done, "shop") == "notes  Look after the notes of the shop."
     assert "Usage: plainsql notes COMMAND" in process("notes", "--help").out
 

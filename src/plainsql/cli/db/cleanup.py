@@ -22,7 +22,7 @@ import psycopg
 from cyclopts import Parameter
 
 import plainsql.sync
-from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, Session, connected, print_json
 from plainsql.cli.db.layer_selection import Layer, present_layers
 from plainsql.cli.db.progress import Bars, bars
 from plainsql.cli.exit_codes import FINE

@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 
 from plainsql import migrate
-from plainsql.cli.db.connection import Session
+from plainsql.cli.db.common import Session
 from plainsql.cli.db.layer_selection import Layer, known_layers
 from plainsql.errors import PlainsqlError
 from plainsql.settings import Project

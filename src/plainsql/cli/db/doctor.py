@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.db.database_check import Check, check_database, failure
 from plainsql.cli.db.layer_selection import known_layers
 from plainsql.cli.db.redis_check import check_redis

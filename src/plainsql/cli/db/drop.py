@@ -10,7 +10,7 @@ import psycopg
 from cyclopts import Parameter
 from psycopg import sql
 
-from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.db.layer_selection import Layer, present_layers
 from plainsql.cli.db.stats import TableStats, table_stats
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE

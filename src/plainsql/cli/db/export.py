@@ -11,7 +11,7 @@ from typing import Annotated, BinaryIO
 
 from cyclopts import Parameter
 
-from plainsql.cli.db.connection import COMMON, FLAG, Common, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, connected, print_json
 from plainsql.cli.db.layer_selection import present_layers, report_left_out_schemas
 from plainsql.cli.db.progress import bars
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINE

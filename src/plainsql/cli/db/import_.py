@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from cyclopts import Parameter
 
-from plainsql.cli.db.connection import COMMON, FLAG, Common, Session, connected, print_json
+from plainsql.cli.db.common import COMMON, FLAG, Common, Session, connected, print_json
 from plainsql.cli.db.layer_selection import known_layers
 from plainsql.cli.db.progress import bars
 from plainsql.cli.exit_codes import COULD_NOT_RUN, FINDINGS, FINE

@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from plainsql.cli.db.connection import COMMON, Common, connected, print_json
+from plainsql.cli.db.common import COMMON, Common, connected, print_json
 from plainsql.cli.db.layer_selection import present_layers, report_left_out_schemas
 from plainsql.cli.exit_codes import FINE
 from plainsql.cli.tables import Column, print_rows

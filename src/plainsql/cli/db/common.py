@@ -1,4 +1,4 @@
-"""The connection of a ``db`` command, its common options, and the form of the server's errors."""
+"""The connection of a ``db`` command, the options of all of them, and the form of the server's errors."""
 
 from __future__ import annotations
 
