@@ -194,7 +194,7 @@ def test_a_lost_connection_means_that_nothing_was_done(db: Database, admin: psyc
 
 def test_copy_ends_the_connection_and_the_next_call_opens_one(db: Database) -> None:
     copies: Any = ask.count("copy item to stdout")
-    with pytest.raises(plainsql.PlainsqlError, match="COPY from or to the client is no query"):
+    with pytest.raises(plainsql.PlainsqlError, match="COPY from or to the client is not a query"):
         execute_many(copies, db, [{}, {}])
     assert batch(add, db, [{"id": 60}]) == [Item(60, None)]
 
