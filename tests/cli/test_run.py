@@ -152,7 +152,7 @@ MISUSES = {
         ["notes.add", "text=two", "words"],
         (
             "word 2 after the query's name is neither name=text nor name:=json\n"
-            "HINT: quote what holds blanks: name='two words'\n"
+            "HINT: quote a value with spaces: name='two words'\n"
         ),
     ),
     "bounds": (
@@ -173,7 +173,7 @@ MISUSES = {
             "sql/notes/list.sql:10:18: notes.list: most is given without text, its line needs both\n"
             "      and n.stars <= :most and n.text = :text  --?\n"
             "                     ^\n"
-            "HINT: Pass text too, or leave most out.\n"
+            "HINT: pass text too, or leave most out\n"
         ),
     ),
     "no json": (

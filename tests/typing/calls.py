@@ -1,4 +1,4 @@
-"""What the type checkers know of generated queries: read by mypy and pyright, never run.
+"""The types that the checkers infer for generated queries: read by mypy and pyright, never run.
 
 An ``ignore`` is a promise too: mypy complains of one that ignores nothing.
 """
