@@ -167,10 +167,14 @@ async def test_a_channel_that_may_not_send_is_refused(business: Business, limite
     ):
         await send(business, limiter)
     await channels.suspend(business.db, id=id)
-    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is suspended\nHINT: call channels.resume"):
+    with pytest.raises(
+        ChannelUnavailableError, match=f"^channel {id} is suspended\nHINT: call channels.resume"
+    ):
         await send(business, limiter)
     await channels.update(business.db, id=id, status="pending")
-    with pytest.raises(ChannelUnavailableError, match=f"^channel {id} is pending\nHINT: call channels.verify"):
+    with pytest.raises(
+        ChannelUnavailableError, match=f"^channel {id} is pending\nHINT: call channels.verify"
+    ):
         await send(business, limiter)
     assert await messages.list(business.db) == []
 
