@@ -132,7 +132,7 @@ async def test_rows_and_order_are_those_of_a_single_call(db: plainsql.Database, 
         assert await top.batch(db, calls) == alone
 
 
-async def test_only_a_read_by_key_is_joined(db: plainsql.Database, sent: list[tuple[str, Any]]) -> None:
+async def test_only_a_read_by_key_is_batched(db: plainsql.Database, sent: list[tuple[str, Any]]) -> None:
     assert not top.compiled.by_key
     calls = [{"team": 1, "below": below, "limit": 5} for below in range(60)]
     await asyncio.gather(*(top(db, **call) for call in calls))
@@ -244,7 +244,7 @@ async def test_a_pipeline_is_sent_in_one_piece(
         assert len(sets) <= 3 or sum(len(arguments[0]) for arguments in sets) < MAX_PIPELINE_BYTES
 
 
-async def test_readers_who_give_up_while_large_arguments_are_sent_leave_nothing_behind(
+async def test_readers_cancelled_while_large_arguments_are_sent_leave_no_trace(
     db: plainsql.Database, form: str
 ) -> None:
     for turns in range(1, 6):
